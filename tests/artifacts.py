@@ -1,7 +1,7 @@
 """Tiny artifacts that answer sensibly and are made in milliseconds, laid out as a `file://` store.
 
-The text model adds up one row of scores a token; the picture model weighs the mean of each channel. Both are real
-graphs with their weights in an external file, as the pipeline writes them.
+The text model adds up one row of scores a token; the picture model weighs the mean of each channel. Both
+are real graphs with their weights in an external file, as the pipeline writes them.
 """
 
 from __future__ import annotations
