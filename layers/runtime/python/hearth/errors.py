@@ -1,0 +1,86 @@
+"""What can go wrong, as a tree. Each class knows its HTTP status and its stable code.
+
+HearthError
+├── BadRequest 400            what the caller sent is wrong
+│   ├── PayloadTooLarge 413
+│   ├── UnsupportedMedia 415
+│   ├── NotFound 404          no such route, model, version or alias
+│   ├── MethodNotAllowed 405
+│   └── Forbidden 403
+├── Unavailable 503           the model cannot be served now; asking again may help
+│   ├── StoreError            the store did not answer in time, or refused
+│   └── IntegrityError        what the store holds is not what the manifest says
+├── ManifestError 500         a manifest that does not follow the schema
+├── SettingsError 500         an environment variable that makes no sense
+└── Internal 500              our own fault; the cause is in the log, not in the answer
+"""
+
+from __future__ import annotations
+
+
+class HearthError(Exception):
+    status = 500
+    code = "internal"
+
+    def __init__(self, message: str, *, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+
+
+class BadRequest(HearthError):
+    status = 400
+    code = "bad_request"
+
+
+class PayloadTooLarge(BadRequest):
+    status = 413
+    code = "payload_too_large"
+
+
+class UnsupportedMedia(BadRequest):
+    status = 415
+    code = "unsupported_media"
+
+
+class NotFound(BadRequest):
+    status = 404
+    code = "not_found"
+
+
+class MethodNotAllowed(BadRequest):
+    status = 405
+    code = "method_not_allowed"
+
+
+class Forbidden(BadRequest):
+    status = 403
+    code = "forbidden"
+
+
+class Unavailable(HearthError):
+    status = 503
+    code = "unavailable"
+
+    def __init__(self, message: str, *, retry_after: int | None = 1) -> None:
+        super().__init__(message, retry_after=retry_after)
+
+
+class StoreError(Unavailable):
+    code = "store_error"
+
+
+class IntegrityError(Unavailable):
+    code = "integrity_error"
+
+
+class ManifestError(HearthError):
+    code = "manifest_error"
+
+
+class SettingsError(HearthError):
+    code = "settings_error"
+
+
+class Internal(HearthError):
+    """Stands for any exception that is not ours; carries nothing of it to the caller."""

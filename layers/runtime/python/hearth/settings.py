@@ -1,0 +1,105 @@
+"""Every setting of the runtime, read from the environment once, where it is first needed."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hearth.errors import SettingsError
+
+MEGABYTE = 1024 * 1024
+# One vCPU per 1,769 MB, six at most: how Lambda shares out processors (aws.md 3.3).
+MEMORY_PER_CPU_MB = 1769
+
+
+@dataclass(frozen=True)
+class Settings:
+    store: str
+    """Where artifacts lie: `s3://bucket/prefix` or `file:///path`."""
+    models: tuple[str, ...]
+    """What may be asked for: `name` or `name@version`; empty: whatever the store has."""
+    cache_dir: Path
+    cache_memory: int
+    """Bytes of loaded models, at most."""
+    cache_disk: int
+    """Bytes of artifacts on disk, at most."""
+    threads: int
+    """Of one inference."""
+    output: str
+    """Where results of storage events go, as `store`; empty: storage events are refused."""
+    upload_prefix: str
+    """Object keys below this are inputs: `<upload_prefix><model>/…`."""
+    max_body: int
+    """Bytes of a request's body, at most."""
+    alias_seconds: float
+    """How long an alias may be remembered before the store is asked again."""
+    fetch_seconds: float
+    """How long the fetch of one artifact may take, retries included."""
+
+
+def read(environ: Mapping[str, str]) -> Settings:
+    """Settings from `environ`. Raises SettingsError with a sentence that names the variable."""
+    memory_mb = _number(environ, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 0)
+    on_lambda = memory_mb > 0
+    scratch = Path(tempfile.gettempdir()) if on_lambda else _user_cache(environ)
+    threads = round(memory_mb / MEMORY_PER_CPU_MB) if on_lambda else (os.cpu_count() or 1)
+    return Settings(
+        store=_location(environ, "HEARTH_STORE"),
+        models=_models(environ),
+        cache_dir=Path(environ.get("HEARTH_CACHE_DIR") or scratch / "hearth").absolute(),
+        cache_memory=_megabytes(environ, "HEARTH_CACHE_MEMORY_MB", memory_mb * 0.6 if on_lambda else 2048),
+        # 512 MB is the least ephemeral storage that a function has; the rest of it is for others.
+        cache_disk=_megabytes(environ, "HEARTH_CACHE_DISK_MB", 448 if on_lambda else 4096),
+        threads=int(_number(environ, "HEARTH_THREADS", min(max(threads, 1), 6), least=1)),
+        output=_location(environ, "HEARTH_OUTPUT"),
+        upload_prefix=environ.get("HEARTH_UPLOAD_PREFIX", "uploads/"),
+        # Six megabytes is what Lambda takes; base64 makes four and a half of it.
+        max_body=_megabytes(environ, "HEARTH_MAX_BODY_MB", 4.5),
+        alias_seconds=_number(environ, "HEARTH_ALIAS_SECONDS", 60),
+        fetch_seconds=_number(environ, "HEARTH_FETCH_SECONDS", 60, least=1),
+    )
+
+
+@functools.cache
+def get() -> Settings:
+    """The settings of this process."""
+    return read(os.environ)
+
+
+def _user_cache(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", tempfile.gettempdir())) / ".cache")
+
+
+def _number(environ: Mapping[str, str], key: str, default: float, *, least: float = 0) -> float:
+    text = environ.get(key, "")
+    try:
+        number = float(text) if text else float(default)
+    except ValueError:
+        raise SettingsError(f"{key} must be a number, not {text!r}") from None
+    if not least <= number < float("inf"):
+        raise SettingsError(f"{key} must be at least {least:g}, not {text!r}")
+    return number
+
+
+def _megabytes(environ: Mapping[str, str], key: str, default: float) -> int:
+    return int(_number(environ, key, default) * MEGABYTE)
+
+
+def _location(environ: Mapping[str, str], key: str) -> str:
+    uri = environ.get(key, "")
+    if uri and not re.match(r"^(s3://[^/]+|file:///)", uri):
+        raise SettingsError(f"{key} must be s3://bucket/prefix or file:///path, not {uri!r}")
+    return uri
+
+
+def _models(environ: Mapping[str, str]) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in environ.get("HEARTH_MODELS", "").split(",") if name.strip())
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*(@[1-9][0-9]*)?", name):
+            raise SettingsError(f"HEARTH_MODELS must list name or name@version, not {name!r}")
+    return names

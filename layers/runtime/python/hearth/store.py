@@ -1,0 +1,345 @@
+"""Artifact files in and out of `s3://bucket/prefix` and `file:///path`, behind one small interface."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import http.client
+import itertools
+import mmap
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from hearth.errors import IntegrityError, NotFound, SettingsError, StoreError
+from hearth.manifest import CHUNK, File
+from hearth.s3 import Body, Bucket
+
+CONNECTIONS = 4
+"""Ranged reads at once: S3's rate is one a connection, and two saturate a loopback."""
+ATTEMPTS = 5
+BLOCK = 1024 * 1024
+T = TypeVar("T")
+
+
+class Conflict(StoreError):
+    """A conditional write lost: the object is there already, or is no longer what was read."""
+
+    status = 409
+    code = "conflict"
+
+
+class Readable(Protocol):
+    def readinto(self, buffer: memoryview, /) -> int | None: ...
+
+
+class Store(Protocol):
+    """Objects by path below one root. `deadline` is of `time.monotonic()`; None: the attempts alone bound it."""
+
+    uri: str
+
+    def get_with_etag(self, path: str, *, deadline: float | None = None) -> tuple[bytes, str]:
+        """The object and its entity tag. Raises NotFound, StoreError."""
+
+    def open(self, path: str, start: int, length: int) -> AbstractContextManager[Readable]:
+        """`length` bytes from `start`, once, without retries. Raises OSError, HTTPException, NotFound, StoreError."""
+
+    def put(self, path: str, data: Body, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        """Write the object whole and return its entity tag. Raises Conflict, StoreError."""
+
+    def list(self, prefix: str = "") -> list[str]:
+        """All paths below the root that begin with `prefix`, sorted."""
+
+    def get(self, path: str, *, deadline: float | None = None) -> bytes:
+        return self.get_with_etag(path, deadline=deadline)[0]
+
+
+class FileStore(Store):
+    def __init__(self, uri: str) -> None:
+        self.uri = uri.rstrip("/")
+        self.root = Path(unquote(urlsplit(uri).path))
+
+    def _file(self, path: str) -> Path:
+        file = self.root / path
+        if ".." in file.parts:
+            raise NotFound(f"{path} is not below the store's root")
+        return file
+
+    def get_with_etag(self, path: str, *, deadline: float | None = None) -> tuple[bytes, str]:
+        try:
+            data = self._file(path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise NotFound(f"{path} is not in the store") from None
+        except OSError as error:
+            raise StoreError(f"{path} could not be read: {error.strerror}") from error
+        return data, hashlib.sha256(data).hexdigest()
+
+    @contextmanager
+    def open(self, path: str, start: int, length: int) -> Iterator[Readable]:
+        try:
+            with self._file(path).open("rb", buffering=0) as file:
+                file.seek(start)
+                yield file
+        except FileNotFoundError:
+            raise NotFound(f"{path} is not in the store") from None
+
+    def put(self, path: str, data: Body, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        file = self._file(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
+        partial.write_bytes(data)
+        try:
+            with _locked(file.parent):
+                if if_absent and file.exists():
+                    raise Conflict(f"{path} is in the store already")
+                if if_match is not None and (not file.exists() or self.get_with_etag(path)[1] != if_match):
+                    raise Conflict(f"{path} was changed by someone else")
+                partial.replace(file)
+        finally:
+            partial.unlink(missing_ok=True)
+        return hashlib.sha256(data).hexdigest()
+
+    def list(self, prefix: str = "") -> list[str]:
+        found = (file.relative_to(self.root).as_posix() for file in self.root.rglob("*") if file.is_file())
+        return sorted(path for path in found if path.startswith(prefix) and "/." not in f"/{path}")
+
+
+class S3Store(Store):
+    def __init__(self, uri: str) -> None:
+        url = urlsplit(uri)
+        self.uri = uri.rstrip("/")
+        self.bucket = Bucket(url.netloc)
+        self.prefix = url.path.strip("/")
+
+    def _key(self, path: str) -> str:
+        return f"{self.prefix}/{path}" if self.prefix else path
+
+    def get_with_etag(self, path: str, *, deadline: float | None = None) -> tuple[bytes, str]:
+        def once() -> tuple[bytes, str]:
+            response = self.bucket.request("GET", self._key(path))
+            data = response.read()  # raises IncompleteRead where the body was cut
+            self._check(response, path, data, expected=200)
+            return data, response.headers["ETag"]
+
+        return retrying(once, deadline)
+
+    @contextmanager
+    def open(self, path: str, start: int, length: int) -> Iterator[Readable]:
+        response = self.bucket.request(
+            "GET", self._key(path), headers={"range": f"bytes={start}-{start + length - 1}"}
+        )
+        try:
+            if response.status != 206:
+                self._check(response, path, response.read(), expected=206)
+            yield response
+        finally:
+            if not response.isclosed():  # something was left unread: the connection is of no use any more
+                self.bucket.drop()
+
+    def put(self, path: str, data: Body, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        headers = {"if-none-match": "*"} if if_absent else {}
+        if if_match is not None:
+            headers["if-match"] = if_match
+
+        def once() -> str:
+            response = self.bucket.request("PUT", self._key(path), headers=headers, body=data)
+            self._check(response, path, response.read(), expected=200)
+            return response.headers["ETag"] or ""
+
+        return retrying(once, None)
+
+    def list(self, prefix: str = "") -> list[str]:
+        from xml.etree import ElementTree  # listing is an operator's errand, not a request's
+
+        paths: list[str] = []
+        query = {"list-type": "2", "prefix": self._key(prefix)}
+        while True:
+
+            def once() -> bytes:
+                response = self.bucket.request("GET", "", query=query)
+                body = response.read()
+                self._check(response, "the listing", body, expected=200)
+                return body
+
+            tree = ElementTree.fromstring(retrying(once, None))  # noqa: S314 -- our own store's answer
+            space = tree.tag.partition("}")[0] + "}"
+            keys = (element.text or "" for element in tree.iter(f"{space}Key"))
+            paths += [key.removeprefix(f"{self.prefix}/") if self.prefix else key for key in keys]
+            token = tree.findtext(f"{space}NextContinuationToken")
+            if not token:
+                return sorted(paths)
+            query["continuation-token"] = token
+
+    def _check(self, response: http.client.HTTPResponse, path: str, body: bytes, *, expected: int) -> None:
+        status = response.status
+        if status == expected:
+            return
+        if status == 404 and b"NoSuchBucket" not in body:
+            raise NotFound(f"{path} is not in the store")
+        if status in (409, 412):
+            raise Conflict(f"{path} is in the store already, or was changed by someone else")
+        if status in (429, 500, 502, 503, 504):
+            raise _Transient(f"the store answered {status} for {path}")
+        if status == 403:
+            raise StoreError(f"the store refused {path}: check the role's permissions, and that the object exists")
+        code = body.partition(b"<Code>")[2].partition(b"</Code>")[0].decode("ascii", "replace")
+        raise StoreError(f"the store answered {status} {code} for {path}")
+
+
+class _Transient(StoreError):
+    """Worth another attempt."""
+
+
+def open_store(uri: str) -> Store:
+    """The store at `uri`. Touches neither disk nor network."""
+    if uri.startswith("s3://") and urlsplit(uri).netloc:
+        return S3Store(uri)
+    if uri.startswith("file:///"):
+        return FileStore(uri)
+    raise SettingsError(f"A store is s3://bucket/prefix or file:///path, not {uri!r}")
+
+
+def retrying(once: Callable[[], T], deadline: float | None) -> T:
+    """`once()`, again after passing faults: at most ATTEMPTS times, and not past the deadline.
+
+    boto3 retries neither a body that was cut half-way nor one whose checksum is wrong (security.md 2.6), so
+    these are retried here. Raises StoreError or IntegrityError after the last attempt.
+    """
+    for attempt in itertools.count(1):
+        try:
+            return once()
+        except (OSError, http.client.HTTPException, _Transient, IntegrityError) as error:
+            if isinstance(error, OSError) and error.errno in _LOCAL_FAULTS:
+                raise
+            pause = random.uniform(0.5, 1.0) * 0.05 * 2**attempt  # noqa: S311 -- jitter, not a secret
+            late = deadline is not None and time.monotonic() + pause > deadline
+            if attempt == ATTEMPTS or late:
+                if isinstance(error, StoreError | IntegrityError):
+                    raise
+                reason = f"{type(error).__name__}: {error}"
+                raise StoreError(f"the store did not answer after {attempt} attempts ({reason})") from error
+            time.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+# Faults of this machine's disk: asking the store again does not help.
+_LOCAL_FAULTS = frozenset({13, 17, 27, 28, 30, 122})  # EACCES EEXIST EFBIG ENOSPC EROFS EDQUOT
+
+
+def fetch(store: Store, prefix: str, files: Sequence[File], folder: Path, deadline: float) -> None:
+    """Bring `files` from below `prefix` into `folder`, each byte checked against its SHA-256 as it arrives.
+
+    The folder must be empty. Raises NotFound, StoreError, IntegrityError, or OSError where the disk is full;
+    then what lies in the folder is of no use.
+    """
+    pieces = [(file, start) for file in files for start in range(0, max(file.size, 1), CHUNK)]
+    for file in files:
+        _reserve(folder / file.path, file.size)
+    work = iter(pieces)
+    lock = threading.Lock()
+    failures: list[BaseException] = []
+
+    def worker() -> None:
+        buffer = memoryview(bytearray(min(BLOCK, max(file.size for file in files))))
+        while not failures:
+            with lock:
+                piece = next(work, None)
+            if piece is None:
+                return
+            file, start = piece
+            try:
+                retrying(lambda: _fetch_piece(store, prefix, file, start, folder, buffer), deadline)  # noqa: B023
+            except BaseException as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=worker, daemon=True) for _ in range(min(CONNECTIONS, len(pieces)) - 1)]
+    for thread in threads:
+        thread.start()
+    worker()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def _fetch_piece(
+    store: Store, prefix: str, file: File, start: int, folder: Path, buffer: memoryview
+) -> None:
+    length = min(CHUNK, file.size - start)
+    expected = file.chunks[start // CHUNK] if file.chunks else file.sha256
+    digest = hashlib.sha256()
+    if length:
+        descriptor = os.open(folder / file.path, os.O_WRONLY | os.O_NOFOLLOW)
+        try:
+            with store.open(f"{prefix}/{file.path}", start, length) as source:
+                done = 0
+                while done < length:
+                    count = source.readinto(buffer[: min(len(buffer), length - done)])
+                    if not count:
+                        raise _Transient(f"{file.path} ended after {start + done} of {file.size} bytes")
+                    block = buffer[:count]
+                    digest.update(block)
+                    os.pwrite(descriptor, block, start + done)
+                    done += count
+        finally:
+            os.close(descriptor)
+    if digest.hexdigest() != expected:
+        raise IntegrityError(f"{file.path} is not what the manifest says (SHA-256 differs)")
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Make the file with all its blocks, so that a full disk shows now and not in the middle."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        if size:
+            os.posix_fallocate(descriptor, 0, size)
+    finally:
+        os.close(descriptor)
+
+
+def verify(file: File, path: Path) -> bool:
+    """Whether the file on disk is what the manifest says."""
+    try:
+        with path.open("rb") as opened:
+            if os.fstat(opened.fileno()).st_size != file.size:
+                return False
+            return hashlib.file_digest(opened, "sha256").hexdigest() == file.sha256
+    except OSError:
+        return False
+
+
+def describe(path: Path) -> File:
+    """The manifest's entry for a file on disk."""
+    with path.open("rb") as opened:
+        whole = hashlib.sha256()
+        chunks = []
+        while block := opened.read(CHUNK):
+            whole.update(block)
+            chunks.append(hashlib.sha256(block).hexdigest())
+        size = opened.tell()
+    return File(path.name, size, whole.hexdigest(), tuple(chunks) if size > CHUNK else ())
+
+
+def upload(store: Store, path: str, source: Path, *, if_absent: bool = False) -> str:
+    """Put a file of this machine into the store without reading it into memory."""
+    with source.open("rb") as opened:
+        if os.fstat(opened.fileno()).st_size == 0:
+            return store.put(path, b"", if_absent=if_absent)
+        with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            return store.put(path, mapped, if_absent=if_absent)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
