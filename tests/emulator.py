@@ -1,7 +1,7 @@
 """Lambda on this machine without containers: the emulator's binary, the real runtime client, Python 3.13.
 
-Code and layers lie on the import path in the order that AWS gives them, requests go one at a time (two at once
-kill the emulator), and everything the function prints is kept in `log`.
+Code and layers lie on the import path in the order that AWS gives them, requests go one at a time (two at
+once kill the emulator), and everything the function prints is kept in `log`.
 """
 
 from __future__ import annotations
