@@ -6,7 +6,6 @@ are real graphs with their weights in an external file, as the pipeline writes t
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -19,8 +18,6 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from hearth.manifest import (
-    CHUNK,
-    File,
     Graph,
     ImagePreprocessing,
     Limits,
@@ -32,6 +29,7 @@ from hearth.manifest import (
     TextPreprocessing,
     dump,
 )
+from hearth.store import describe
 
 POSITIVE = ("good", "great", "love", "wonderful", "喜", "欢", "好")
 NEGATIVE = ("bad", "awful", "hate", "terrible", "糟", "糕", "坏")
@@ -74,7 +72,7 @@ def make_text_artifact(
     )
     _write_graph(artifact, graph, nodes, {"scores": scores}, filler)
     _write_tokenizer(artifact / "tokenizer.json", vocabulary)
-    manifest = _manifest(
+    manifest = describe_artifact(
         artifact,
         model=model,
         version=version,
@@ -84,7 +82,7 @@ def make_text_artifact(
         labels=tuple(labels),
         limits=limits or Limits(batch=32, characters=10_000),
     )
-    return _publish(artifact, manifest)
+    return publish(artifact, manifest)
 
 
 def make_image_artifact(
@@ -111,7 +109,7 @@ def make_image_artifact(
         outputs=(Tensor("logits", "float32", ("batch", len(labels))),),
     )
     _write_graph(artifact, graph, nodes, {"weights": weights}, filler)
-    manifest = _manifest(
+    manifest = describe_artifact(
         artifact,
         model=model,
         version=version,
@@ -123,7 +121,7 @@ def make_image_artifact(
         labels=tuple(labels),
         limits=limits or Limits(batch=8, pixels=4_000_000),
     )
-    return _publish(artifact, manifest)
+    return publish(artifact, manifest)
 
 
 def _write_graph(
@@ -160,9 +158,10 @@ def _write_tokenizer(path: Path, vocabulary: Sequence[str]) -> None:
     tokenizer.save(str(path))
 
 
-def _manifest(artifact: Path, *, graph: Graph, **fields: object) -> Manifest:
+def describe_artifact(artifact: Path, *, graph: Graph, **fields: object) -> Manifest:
+    """A manifest of all files in the folder; `fields` are what the manifest says of the model itself."""
     return Manifest(
-        files=tuple(_file(path) for path in sorted(artifact.iterdir())),
+        files=tuple(describe(path) for path in sorted(artifact.iterdir())),
         graphs={"main": graph},
         licence="Apache-2.0",
         description="A tiny model for tests.",
@@ -173,14 +172,7 @@ def _manifest(artifact: Path, *, graph: Graph, **fields: object) -> Manifest:
     )
 
 
-def _file(path: Path) -> File:
-    raw = path.read_bytes()
-    starts = range(0, len(raw), CHUNK) if len(raw) > CHUNK else ()
-    chunks = tuple(hashlib.sha256(raw[start : start + CHUNK]).hexdigest() for start in starts)
-    return File(path=path.name, size=len(raw), sha256=hashlib.sha256(raw).hexdigest(), chunks=chunks)
-
-
-def _publish(artifact: Path, manifest: Manifest) -> Path:
+def publish(artifact: Path, manifest: Manifest) -> Path:
     """Write the manifest last, then point the alias `prod` at this version."""
     (artifact / "manifest.json").write_bytes(dump(manifest))
     aliases = {"prod": {"version": manifest.version}}

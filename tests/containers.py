@@ -1,12 +1,13 @@
 """A container engine and a Lambda-like image, for SAM local: no registry, no service, nothing left behind.
 
-The image is Debian's essential packages with this machine's Python 3.13 at /var/lang and the runtime client at
-/var/runtime, under the name that SAM CLI asks for.
+The image is Debian's essential packages with this machine's Python 3.13 at /var/lang and the runtime client
+at /var/runtime, under the name that SAM CLI asks for.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -21,6 +22,7 @@ IMAGE = "public.ecr.aws/lambda/python:3.13-x86_64"
 BRIDGE = "172.17.0.1"
 """This machine as containers see it; servers for them bind to it and to nothing else."""
 DOCKERFILE = Path(__file__).parent / "lambda" / "Dockerfile"
+FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 SUITE = "bookworm"
 # What Python's own modules link against.
 PACKAGES = (
@@ -29,13 +31,15 @@ PACKAGES = (
 
 
 def missing() -> str | None:
-    """Why containers cannot run here, or None."""
+    """Why containers cannot run here, or None. In CI they must, so that nothing is skipped there."""
     if os.environ.get("CI") != "true":
         if os.geteuid() != 0:
             return "containers need root: they are started by a dockerd of the tests' own"
         for program in ("dockerd", "iptables", "mmdebstrap"):
             if shutil.which(program) is None:
                 return f"{program} is missing: apt-get install docker.io iptables mmdebstrap"
+        if Path("/sys/class/net/docker0").exists():
+            return "docker0 exists: another container engine runs here, or left its bridge (ip link delete docker0)"
     return None
 
 
@@ -45,7 +49,7 @@ def engine() -> Iterator[dict[str, str]]:
 
     Afterwards it is stopped, its bridge removed, and the packet filter as it was before.
     """
-    rules = subprocess.run(["iptables-save"], check=True, capture_output=True).stdout
+    forwarding, policy = FORWARDING.read_text(), _forward_policy()
     data = TOOLS / "docker"
     data.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="hearth-docker-") as scratch:
@@ -71,7 +75,21 @@ def engine() -> Iterator[dict[str, str]]:
                 daemon.terminate()
                 daemon.wait(30)
                 subprocess.run(["ip", "link", "delete", "docker0"], capture_output=True)
-                subprocess.run(["iptables-restore"], input=rules, check=True)
+                _restore_network(forwarding, policy)
+
+
+def _forward_policy() -> str:
+    listed = subprocess.run(["iptables", "-S", "FORWARD"], check=True, capture_output=True, text=True)
+    return listed.stdout.split()[2]
+
+
+def _restore_network(forwarding: str, policy: str) -> None:
+    """Take dockerd's own rules out again; those of others stay."""
+    saved = subprocess.run(["iptables-save"], check=True, capture_output=True, text=True).stdout
+    others = [line for line in saved.splitlines() if not re.search(r"DOCKER|docker0|172\.17\.0\.0/16", line)]
+    subprocess.run(["iptables-restore"], input="\n".join(others) + "\n", check=True, text=True)
+    subprocess.run(["iptables", "-P", "FORWARD", policy], check=True)
+    FORWARDING.write_text(forwarding)
 
 
 def remove_containers(environment: dict[str, str]) -> None:

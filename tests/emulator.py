@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -48,31 +48,39 @@ class Emulator:
 
     def __init__(
         self,
-        function: str,
+        code: Path,
+        packages: Sequence[Path],
         environment: Mapping[str, str],
         *,
         memory_mb: int = 1769,
         timeout_s: int = 30,
     ) -> None:
-        layers = [layer(name) / "python" for name in FUNCTIONS[function]]
-        self.code = ROOT / "functions" / function
-        self.python = (str(python313()), "-m", "awslambdaric", "app.handler")
+        self.code = code
         self.environment = {
             "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb),
-            "AWS_LAMBDA_FUNCTION_NAME": function,
+            "AWS_LAMBDA_FUNCTION_NAME": code.name,
             "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout_s),
             "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
-            "LAMBDA_TASK_ROOT": str(self.code),
+            "LAMBDA_TASK_ROOT": str(code),
             "ORT_DISABLE_TELEMETRY": "1",
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             # Layers cannot be written to on AWS, and are not here.
             "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": os.pathsep.join(map(str, [self.code, *layers, runtime_client()])),
+            "PYTHONPATH": os.pathsep.join(map(str, [code, *packages, runtime_client()])),
             **CREDENTIALS,
             **environment,
         }
         self._lock = threading.Lock()
+
+    @classmethod
+    def of(
+        cls, function: str, environment: Mapping[str, str], *, memory_mb: int = 1769, timeout_s: int = 30
+    ) -> Emulator:
+        """The environment of one of our functions, with its layers."""
+        packages = [layer(name) / "python" for name in FUNCTIONS[function]]
+        code = ROOT / "functions" / function
+        return cls(code, packages, environment, memory_mb=memory_mb, timeout_s=timeout_s)
 
     def __enter__(self) -> Emulator:
         self.scratch = Path(tempfile.mkdtemp(prefix="hearth-emulator-"))
@@ -84,7 +92,7 @@ class Emulator:
                 *(emulator_binary(), "--log-level", "info"),
                 *("--runtime-interface-emulator-address", f"127.0.0.1:{self.port}"),
                 *("--runtime-api-address", f"127.0.0.1:{runtime_port}"),
-                *self.python,
+                *(str(python313()), "-m", "awslambdaric", "app.handler"),
             ],
             cwd=self.code,
             env={"HOME": str(self.scratch), "TMPDIR": str(self.scratch)} | self.environment,
