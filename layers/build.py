@@ -1,0 +1,108 @@
+"""Build one layer: `python build.py core|vision|runtime DESTINATION` fills DESTINATION/python.
+
+Needs the standard library, pip and this folder alone: SAM copies the folder elsewhere before it builds. Wheels
+are Lambda's (CPython 3.13, x86_64, glibc 2.34) whatever machine this runs on. Two builds are byte-identical.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PYTHON = "3.13"
+PLATFORMS = ["manylinux2014_x86_64", *(f"manylinux_2_{minor}_x86_64" for minor in range(34, 16, -1))]
+EPOCH = 315_619_200
+"""1980-01-02, the first day that a zip can hold in every time zone."""
+
+UNUSED = (
+    # A second copy of the library for C programs; the Python module carries its own.
+    "onnxruntime/capi/libonnxruntime.so*",
+    "onnxruntime/transformers",
+    "onnxruntime/quantization",
+    "onnxruntime/tools",
+    "onnxruntime/backend",
+    "onnxruntime/datasets",
+    "numpy/f2py",
+    "numpy/_core/lib",
+    "numpy/_core/_simd*.so",
+    "numpy/_core/*_tests*.so",
+    "PIL/_avif*.so",
+    "PIL/AvifImagePlugin.py",
+    "pillow.libs/libavif*",
+    "aws_lambda_powertools/event_handler/openapi/swagger_ui/*.js",
+    "aws_lambda_powertools/event_handler/openapi/swagger_ui/*.css",
+    "bin",
+    # Lists files that were just removed, and differs from machine to machine.
+    "*.dist-info/RECORD",
+    "*.dist-info/REQUESTED",
+    "*.dist-info/INSTALLER",
+    "*.dist-info/direct_url.json",
+    "**/tests",
+    "**/__pycache__",
+    *(f"**/*{suffix}" for suffix in (".pyi", ".pxd", ".pyx", ".h", ".a", ".lib", ".c")),
+)
+
+
+def main(layer: str, destination: Path) -> None:
+    target = destination / "python"
+    if layer == "runtime":
+        shutil.copytree(HERE / "runtime/python", target, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        install(HERE / "wheels" / layer / "requirements.txt", target)
+        remove_unused(target)
+    compile_bytecode(target)
+    for path in [destination, *destination.rglob("*")]:
+        path.chmod(0o755 if path.is_dir() or ".so" in path.suffixes else 0o644)
+        os.utime(path, (EPOCH, EPOCH))
+
+
+def install(requirements: Path, target: Path) -> None:
+    """The locked wheels, refused where a hash differs."""
+    platforms = [argument for platform in PLATFORMS for argument in ("--platform", platform)]
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *platforms]
+    command += ["--implementation", "cp", "--python-version", PYTHON, "--only-binary", ":all:", "--no-deps"]
+    command += ["--require-hashes", "--no-compile", "--target", str(target), "-r", str(requirements)]
+    subprocess.run(command, check=True)
+
+
+def remove_unused(target: Path) -> None:
+    for pattern in UNUSED:
+        for path in sorted(target.glob(pattern)):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def compile_bytecode(target: Path) -> None:
+    """Bytecode that Python trusts unchecked: /opt is read-only on Lambda and can never cache its own."""
+    python = find_python()
+    if python is None:
+        print(f"warning: no python{PYTHON} found, so this layer has no .pyc and starts slower: pyenv install {PYTHON}")
+        return
+    command = [python, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+    # Tracebacks name the file where it lies on Lambda.
+    command += ["-s", str(target), "-p", "/opt/python", str(target)]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONHASHSEED": "0"})
+
+
+def find_python() -> str | None:
+    """An interpreter of Lambda's version: bytecode of another one is of no use there."""
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    pyenv = sorted(versions.glob(f"{PYTHON}.*/bin/python{PYTHON}"), reverse=True)
+    check = f"import sys; sys.exit('%d.%d' % sys.version_info[:2] != '{PYTHON}')"
+    for candidate in [sys.executable, shutil.which(f"python{PYTHON}"), *map(str, pyenv)]:
+        # pyenv's shim answers for versions that are installed but not chosen, and then fails.
+        if candidate and subprocess.run([candidate, "-c", check], capture_output=True).returncode == 0:
+            return candidate
+    return None
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python build.py core|vision|runtime DESTINATION")
+    main(sys.argv[1], Path(sys.argv[2]).resolve())
