@@ -35,7 +35,7 @@ class Strict(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     """Base of every part of a manifest: immutable, and an unknown field is an error."""
 
 
-class File(Strict):
+class File(Strict, frozen=True):
     path: FilePath
     size: Annotated[int, Meta(ge=0)]
     """Bytes."""
@@ -44,20 +44,20 @@ class File(Strict):
     """SHA-256 of each CHUNK bytes, for files longer than one CHUNK, so that ranges are checked as they arrive."""
 
 
-class Tensor(Strict):
+class Tensor(Strict, frozen=True):
     name: str
     dtype: DataType
     shape: tuple[int | str, ...]
     """A string names a dimension that varies."""
 
 
-class Graph(Strict):
+class Graph(Strict, frozen=True):
     path: FilePath
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
 
 
-class TextPreprocessing(Strict, tag="text", tag_field="kind"):
+class TextPreprocessing(Strict, frozen=True, tag="text", tag_field="kind"):
     tokenizer: FilePath
     """A `tokenizers` JSON file."""
     max_tokens: Positive
@@ -65,7 +65,7 @@ class TextPreprocessing(Strict, tag="text", tag_field="kind"):
     pad_id: int = 0
 
 
-class ImagePreprocessing(Strict, tag="image", tag_field="kind"):
+class ImagePreprocessing(Strict, frozen=True, tag="image", tag_field="kind"):
     width: Positive
     height: Positive
     resize: Literal["stretch", "shortest-edge-center-crop"]
@@ -77,7 +77,7 @@ class ImagePreprocessing(Strict, tag="image", tag_field="kind"):
     resample: Literal["bilinear", "bicubic"] = "bilinear"
 
 
-class Limits(Strict):
+class Limits(Strict, frozen=True):
     """What a caller may send; checked before any work. None: does not apply to the task."""
 
     batch: Positive = 32
@@ -86,7 +86,7 @@ class Limits(Strict):
     seconds: Positive | None = None
 
 
-class Provenance(Strict):
+class Provenance(Strict, frozen=True):
     recipe: str
     command: str
     seed: int
@@ -100,12 +100,12 @@ class Provenance(Strict):
     """Checkpoints that the model was distilled or imported from."""
 
 
-class Quantization(Strict):
+class Quantization(Strict, frozen=True):
     method: Literal["none", "dynamic-int8", "static-int8"]
     details: str = ""
 
 
-class Metrics(Strict):
+class Metrics(Strict, frozen=True):
     """Measured by `verify` on `dataset`: each metric of the torch model, the fp32 graph and the served graph."""
 
     dataset: str
@@ -114,7 +114,7 @@ class Metrics(Strict):
     served: dict[str, float]
 
 
-class Manifest(Strict, kw_only=True):
+class Manifest(Strict, frozen=True, kw_only=True):
     schema_version: Literal[1] = field(name="schema", default=1)
     model: Name
     version: Version
@@ -145,12 +145,15 @@ class Manifest(Strict, kw_only=True):
                 raise ValueError(f"`graphs.{role}.path` names {graph.path}, which `files` does not list")
         if "main" not in self.graphs:
             raise ValueError("`graphs.main` is missing")
-        if isinstance(self.preprocessing, TextPreprocessing) and self.preprocessing.tokenizer not in listed:
-            raise ValueError(f"`preprocessing.tokenizer` names {self.preprocessing.tokenizer}, which `files` does not list")
+        if isinstance(self.preprocessing, TextPreprocessing):
+            tokenizer = self.preprocessing.tokenizer
+            if tokenizer not in listed:
+                raise ValueError(f"`preprocessing.tokenizer` names {tokenizer}, which `files` does not list")
         for file in self.files:
             expected = -(-file.size // CHUNK) if file.size > CHUNK else 0
-            if len(file.chunks) != expected:
-                raise ValueError(f"`files` entry {file.path}: `chunks` has {len(file.chunks)} checksums, {expected} needed")
+            count = len(file.chunks)
+            if count != expected:
+                raise ValueError(f"`files` entry {file.path}: `chunks` has {count} checksums, {expected} needed")
 
     @property
     def size(self) -> int:

@@ -185,14 +185,14 @@ class S3Store(Store):
         if status in (409, 412):
             raise Conflict(f"{path} is in the store already, or was changed by someone else")
         if status in (429, 500, 502, 503, 504):
-            raise _Transient(f"the store answered {status} for {path}")
+            raise _TransientError(f"the store answered {status} for {path}")
         if status == 403:
             raise StoreError(f"the store refused {path}: check the role's permissions, and that the object exists")
         code = body.partition(b"<Code>")[2].partition(b"</Code>")[0].decode("ascii", "replace")
         raise StoreError(f"the store answered {status} {code} for {path}")
 
 
-class _Transient(StoreError):
+class _TransientError(StoreError):
     """Worth another attempt."""
 
 
@@ -214,7 +214,7 @@ def retrying(once: Callable[[], T], deadline: float | None) -> T:
     for attempt in itertools.count(1):
         try:
             return once()
-        except (OSError, http.client.HTTPException, _Transient, IntegrityError) as error:
+        except (OSError, http.client.HTTPException, _TransientError, IntegrityError) as error:
             if isinstance(error, OSError) and error.errno in _LOCAL_FAULTS:
                 raise
             pause = random.uniform(0.5, 1.0) * 0.05 * 2**attempt  # noqa: S311 -- jitter, not a secret
@@ -282,7 +282,7 @@ def _fetch_piece(
                 while done < length:
                     count = source.readinto(buffer[: min(len(buffer), length - done)])
                     if not count:
-                        raise _Transient(f"{file.path} ended after {start + done} of {file.size} bytes")
+                        raise _TransientError(f"{file.path} ended after {start + done} of {file.size} bytes")
                     block = buffer[:count]
                     digest.update(block)
                     os.pwrite(descriptor, block, start + done)

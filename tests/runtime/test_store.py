@@ -1,0 +1,146 @@
+"""The same tests against a folder and against two S3 servers."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hearth.errors import IntegrityError, NotFound, SettingsError, StoreError
+from hearth.manifest import CHUNK, File
+from hearth.store import Conflict, Store, describe, fetch, open_store, upload, verify
+from tests.s3 import CREDENTIALS, client, folder_s3, moto_s3
+
+
+@pytest.fixture(scope="module")
+def s3_url() -> Iterator[str]:
+    with moto_s3() as url:
+        client(url).create_bucket(Bucket="artifacts")
+        yield url
+
+
+@pytest.fixture(params=["file", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    if request.param == "file":
+        return open_store(f"file://{tmp_path}/store")
+    for key, value in CREDENTIALS.items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", request.getfixturevalue("s3_url"))
+    return open_store(f"s3://artifacts/{tmp_path.name}")
+
+
+def soon() -> float:
+    return time.monotonic() + 20
+
+
+def test_what_was_put_is_got_and_listed(store: Store) -> None:
+    tag = store.put("m/1/a b+ü.txt", b"one")
+    assert store.get_with_etag("m/1/a b+ü.txt") == (b"one", tag)
+    store.put("m/2/b", b"")
+    assert store.get("m/2/b") == b""
+    assert store.list() == ["m/1/a b+ü.txt", "m/2/b"]
+    assert store.list("m/2/") == ["m/2/b"]
+
+
+def test_a_missing_object_is_not_found(store: Store) -> None:
+    store.put("m/other", b"x")
+    with pytest.raises(NotFound, match="m/none"):
+        store.get("m/none")
+
+
+def test_conditional_writes_have_one_winner(store: Store) -> None:
+    tag = store.put("aliases.json", b"{}", if_absent=True)
+    with pytest.raises(Conflict):
+        store.put("aliases.json", b"[]", if_absent=True)
+    store.put("aliases.json", b"{1}", if_match=tag)
+    with pytest.raises(Conflict):
+        store.put("aliases.json", b"{2}", if_match=tag)
+    assert store.get("aliases.json") == b"{1}"
+
+
+def test_of_many_publishers_one_wins(store: Store) -> None:
+    outcomes: list[str] = []
+
+    def publish(text: bytes) -> None:
+        try:
+            store.put("m/1/manifest.json", text, if_absent=True)
+            outcomes.append(text.decode())
+        except Conflict:
+            pass
+
+    threads = [threading.Thread(target=publish, args=(str(number).encode(),)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes == [store.get("m/1/manifest.json").decode()]
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK, CHUNK + 1, 3 * CHUNK + 17])
+def test_fetched_files_are_equal_to_the_uploaded_ones(store: Store, tmp_path: Path, size: int) -> None:
+    source = tmp_path / "weights.bin"
+    source.write_bytes(os.urandom(size))
+    upload(store, "m/1/weights.bin", source)
+    entry = describe(source)
+    assert entry.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
+    (folder := tmp_path / "fetched").mkdir()
+    fetch(store, "m/1", [entry], folder, soon())
+    assert (folder / "weights.bin").read_bytes() == source.read_bytes()
+    assert verify(entry, folder / "weights.bin")
+
+
+@pytest.mark.parametrize("place", [0, CHUNK + 5])
+def test_a_flipped_byte_is_refused(store: Store, tmp_path: Path, place: int) -> None:
+    source = tmp_path / "weights.bin"
+    data = bytearray(os.urandom(CHUNK + 100))
+    source.write_bytes(data)
+    entry = describe(source)
+    data[place] ^= 1
+    store.put("m/1/weights.bin", bytes(data))
+    (folder := tmp_path / "fetched").mkdir()
+    with pytest.raises(IntegrityError, match=r"weights\.bin"):
+        fetch(store, "m/1", [entry], folder, soon())
+
+
+def test_a_shorter_object_is_an_error(store: Store, tmp_path: Path) -> None:
+    store.put("m/1/a", b"12345")
+    (folder := tmp_path / "fetched").mkdir()
+    with pytest.raises(StoreError):
+        fetch(store, "m/1", [File("a", 9, "0" * 64)], folder, soon())
+
+
+def test_paths_do_not_leave_the_root(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("x")
+    with pytest.raises(NotFound):
+        open_store(f"file://{tmp_path}/store").get("../secret")
+
+
+def test_an_existing_file_is_never_written_through(tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}/store")
+    store.put("m/1/a", b"12345")
+    (folder := tmp_path / "fetched").mkdir()
+    (victim := tmp_path / "victim").write_text("kept")
+    (folder / "a").symlink_to(victim)
+    with pytest.raises(FileExistsError):
+        fetch(store, "m/1", [File("a", 5, hashlib.sha256(b"12345").hexdigest())], folder, soon())
+    assert victim.read_text() == "kept"
+
+
+@pytest.mark.parametrize("uri", ["", "s3://", "http://x/y", "file://relative", "/path"])
+def test_a_malformed_uri_is_refused(uri: str) -> None:
+    with pytest.raises(SettingsError, match="s3://bucket/prefix"):
+        open_store(uri)
+
+
+def test_a_server_that_is_gone_is_a_store_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for key, value in CREDENTIALS.items():
+        monkeypatch.setenv(key, value)
+    with folder_s3(tmp_path) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+    with pytest.raises(StoreError, match="did not answer"):
+        open_store("s3://artifacts/x").get("m/1/manifest.json", deadline=time.monotonic() + 1)
