@@ -39,7 +39,7 @@ def missing() -> str | None:
             if shutil.which(program) is None:
                 return f"{program} is missing: apt-get install docker.io iptables mmdebstrap"
         if Path("/sys/class/net/docker0").exists():
-            return "docker0 exists: another container engine runs here, or left its bridge (ip link delete docker0)"
+            return "another container engine runs here, or left its bridge: ip link delete docker0"
     return None
 
 

@@ -1,4 +1,4 @@
-"""The plain way to serve a classifier from Lambda, for comparison: as tutorials do it, with nothing left out."""
+"""The plain way to serve a classifier from Lambda, for comparison: as tutorials do it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,104 @@
+"""A BERT-base classifier with random weights: its speed and size are real, its answers are not.
+
+Makes one bucket: `plain/` as quantize_dynamic leaves it, `random-bert/1/` as the pipeline publishes it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from hearth.manifest import Graph, Limits, Tensor, TextPreprocessing
+from tests.artifacts import describe_artifact, publish
+
+MODEL = "random-bert"
+LABELS = ("negative", "positive")
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+WORDS = 30_522
+GRAPH = Graph(
+    path="model.onnx",
+    inputs=tuple(Tensor(name, "int64", ("batch", "sequence")) for name in ("input_ids", "attention_mask")),
+    outputs=(Tensor("logits", "float32", ("batch", len(LABELS))),),
+)
+
+
+def make_bucket(folder: Path) -> None:
+    """Fill `folder`, about 110 MB twice. Takes a minute."""
+    plain, artifact = folder / "plain", folder / MODEL / "1"
+    plain.mkdir(parents=True)
+    artifact.mkdir(parents=True)
+    _export(folder / "fp32.onnx")
+    _quantize(folder / "fp32.onnx", plain / "model.onnx")
+    (folder / "fp32.onnx").unlink()
+    (folder / "fp32.onnx.data").unlink(missing_ok=True)
+    _optimize(plain / "model.onnx", artifact / "model.onnx")
+    for place in (plain, artifact):
+        _tokenizer().save(str(place / "tokenizer.json"))
+    (plain / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
+    manifest = describe_artifact(
+        artifact,
+        model=MODEL,
+        version="1",
+        task="text-classification",
+        graph=GRAPH,
+        preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=512),
+        labels=LABELS,
+        limits=Limits(batch=32, characters=10_000),
+    )
+    publish(artifact, manifest)
+
+
+def _export(path: Path) -> None:
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    torch.manual_seed(0)
+    config = BertConfig(num_labels=len(LABELS), attn_implementation="eager")
+    network = BertForSequenceClassification(config).eval()
+    example = torch.ones((1, 8), dtype=torch.int64)
+    torch.onnx.export(
+        network,
+        (example, example),
+        path,
+        input_names=["input_ids", "attention_mask"],
+        output_names=["logits"],
+        dynamic_axes={name: {0: "batch", 1: "sequence"} for name in ("input_ids", "attention_mask")},
+        opset_version=17,
+        dynamo=False,
+    )
+
+
+def _quantize(source: Path, target: Path) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    quantize_dynamic(source, target, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
+
+
+def _optimize(source: Path, target: Path) -> None:
+    """Do now what a session would do at every start, and put the weights where they can be mapped."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(target)
+    options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "model.bin")
+    options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
+    onnxruntime.InferenceSession(source, options)
+
+
+def _tokenizer() -> Tokenizer:
+    letters = np.random.default_rng(0).integers(ord("a"), ord("z") + 1, (2 * WORDS, 7), dtype=np.uint32)
+    words = dict.fromkeys(
+        ["this", "is", "a", "great", "movie", *(row.tobytes().decode("utf-32-le") for row in letters)]
+    )
+    vocabulary = {token: index for index, token in enumerate([*SPECIAL, *words][:WORDS])}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return tokenizer
