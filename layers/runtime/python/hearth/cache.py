@@ -1,0 +1,241 @@
+"""The warm cache: verified artifacts on local disk and loaded models in memory, both bounded by bytes."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import functools
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hearth import settings
+from hearth.errors import HearthError, Unavailable
+from hearth.manifest import Manifest
+from hearth.model import Model
+from hearth.registry import Ref, Registry
+from hearth.store import Store, fetch, open_store, verify
+from hearth.trace import current, step
+
+
+class DiskCache:
+    """Artifacts as folders `<model>@<version>`, shared by processes.
+
+    A folder is filled under a temporary name and renamed when it is whole. Whoever uses or fills one holds a lock
+    on it, which dies with its process: what is not locked may be evicted, and a partial one is rubbish.
+    """
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self.folder = folder
+        self.limit = limit
+        self.evictions = 0
+        self.bytes_fetched = 0
+        self._verified: set[str] = set()
+
+    @contextmanager
+    def artifact(self, store: Store, ref: Ref, manifest: Manifest, deadline: float) -> Iterator[Path]:
+        """The artifact's folder, verified by this process, and safe from eviction until the block ends."""
+        folder = self.folder / f"{ref}-{manifest.files[0].sha256[:16]}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            with _lock(folder, fcntl.LOCK_SH) as held:
+                if held and self._whole(folder, manifest):
+                    os.utime(folder)
+                    yield folder
+                    return
+            self._fill(store, ref, manifest, folder, deadline)
+
+    def _whole(self, folder: Path, manifest: Manifest) -> bool:
+        # Files that another process left are not trusted: each process hashes them once.
+        if folder.name not in self._verified:
+            if not all(verify(file, folder / file.path) for file in manifest.files):
+                shutil.rmtree(folder, ignore_errors=True)
+                return False
+            self._verified.add(folder.name)
+        return True
+
+    def _fill(self, store: Store, ref: Ref, manifest: Manifest, folder: Path, deadline: float) -> None:
+        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=self.folder))
+        try:
+            with _lock(partial, fcntl.LOCK_EX):
+                self._evict(manifest.size)
+                try:
+                    fetch(store, f"{ref.model}/{ref.version}", manifest.files, partial, deadline)
+                except OSError as error:
+                    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                        raise
+                    self._evict(self.limit)  # all that is not in use
+                    _empty(partial)
+                    fetch(store, f"{ref.model}/{ref.version}", manifest.files, partial, deadline)
+                self.bytes_fetched += manifest.size
+                try:
+                    partial.rename(folder)
+                except OSError as error:
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                        raise  # else another process was first, with the same bytes
+                else:
+                    self._verified.add(folder.name)
+        except OSError as error:
+            raise Unavailable(f"The disk cache cannot take {ref} ({error.strerror}); give it more room") from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def _evict(self, wanted: int) -> None:
+        """Make room for `wanted` bytes: partial folders first, then the least recently used."""
+        found = sorted(
+            (path for path in self.folder.iterdir() if path.is_dir()),
+            key=lambda path: (not path.name.startswith(".partial-"), path.stat().st_mtime),
+        )
+        sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in found}
+        used = sum(sizes.values())
+        for path in found:
+            partial = path.name.startswith(".partial-")
+            if not partial and used + wanted <= self.limit:
+                return
+            with _lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
+                if held:
+                    shutil.rmtree(path, ignore_errors=True)
+                    self._verified.discard(path.name)
+                    used -= sizes[path]
+                    self.evictions += not partial
+
+
+@contextmanager
+def _lock(folder: Path, how: int) -> Iterator[bool]:
+    """Whether the folder exists and its lock was got."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, how)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def _empty(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
+
+
+@dataclass
+class _Slot:
+    """A model in memory, or on its way there."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    model: Model | None = None
+    users: int = 0
+
+
+@dataclass
+class Counters:
+    hits: int = 0
+    loads: int = 0
+    load_failures: int = 0
+    stale: int = 0
+    """Requests answered by an alias's former version, because its new one could not be loaded."""
+    evictions: int = 0
+
+
+class Cache:
+    """Loaded models by name. One load however many ask at once; one in use is never evicted."""
+
+    def __init__(self, registry: Registry, disk: DiskCache, limit: int, threads: int, fetch_seconds: float) -> None:
+        self.registry = registry
+        self.disk = disk
+        self.limit = limit
+        self.counters = Counters()
+        self._threads = threads
+        self._fetch_seconds = fetch_seconds
+        self._slots: dict[Ref, _Slot] = {}  # least recently used first
+        self._served: dict[str, Ref] = {}  # what each name last meant, while it could be loaded
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def get(self, name: str) -> Iterator[Model]:
+        """The model that `name` means now, for the length of the block.
+
+        Where a new version cannot be loaded, the one that this name meant before goes on serving.
+        Raises what `Registry.resolve` does, IntegrityError, StoreError, Unavailable.
+        """
+        with step("resolve"):
+            ref = self.registry.resolve(name)
+        former = self._served.get(name)
+        try:
+            slot = self._acquire(ref)
+        except HearthError:
+            self.counters.load_failures += 1
+            if former is None or former == ref:
+                raise
+            ref, slot = former, self._acquire(former)
+            self.counters.stale += 1
+        self._served[name] = ref
+        current().facts |= {"model": ref.model, "version": ref.version}
+        try:
+            assert slot.model is not None  # noqa: S101 -- what _acquire promises
+            yield slot.model
+        finally:
+            with self._lock:
+                slot.users -= 1
+
+    def _acquire(self, ref: Ref) -> _Slot:
+        with self._lock:
+            slot = self._slots.setdefault(ref, _Slot())
+            slot.users += 1
+        try:
+            with slot.lock:
+                cold = slot.model is None
+                if slot.model is None:
+                    slot.model = self._load(ref)
+        except BaseException:
+            with self._lock:
+                slot.users -= 1
+            raise
+        with self._lock:
+            self.counters.loads += cold
+            self.counters.hits += not cold
+            self._slots[ref] = self._slots.pop(ref, slot)  # now the most recently used
+            self._evict()
+        current().facts["cold"] = cold
+        return slot
+
+    def _load(self, ref: Ref) -> Model:
+        deadline = time.monotonic() + self._fetch_seconds
+        with step("manifest"):
+            manifest = self.registry.manifest(ref)
+        fetching = time.perf_counter()
+        with self.disk.artifact(self.registry.store, ref, manifest, deadline) as folder:
+            current().steps["fetch"] = (time.perf_counter() - fetching) * 1000
+            with step("load"):
+                return Model(manifest, folder, self._threads)
+
+    def _evict(self) -> None:
+        size = sum(slot.model.manifest.size for slot in self._slots.values() if slot.model)
+        for ref, slot in list(self._slots.items()):
+            if size <= self.limit:
+                return
+            if slot.users == 0 and slot.model:
+                del self._slots[ref]
+                size -= slot.model.manifest.size
+                self.counters.evictions += 1
+
+
+@functools.cache
+def warm() -> Cache:
+    """The cache of this process, made from its settings."""
+    chosen = settings.get()
+    registry = Registry(open_store(chosen.store), chosen.models, chosen.alias_seconds)
+    disk = DiskCache(chosen.cache_dir, chosen.cache_disk)
+    return Cache(registry, disk, chosen.cache_memory, chosen.threads, chosen.fetch_seconds)

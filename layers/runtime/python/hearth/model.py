@@ -1,0 +1,66 @@
+"""A loaded artifact: its ONNX sessions, its tokenizer, and `run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hearth.errors import IntegrityError
+from hearth.manifest import Manifest, TextPreprocessing
+
+if TYPE_CHECKING:
+    import numpy as np
+    from tokenizers import Tokenizer
+
+
+class Model:
+    """Built from a folder whose files were verified. Safe to run from several threads at once."""
+
+    def __init__(self, manifest: Manifest, folder: Path, threads: int) -> None:
+        self.manifest = manifest
+        self.tokenizer = _tokenizer(manifest, folder)
+        self._sessions = {
+            role: _session(folder / graph.path, threads, fixed_shapes=self.tokenizer is None)
+            for role, graph in manifest.graphs.items()
+        }
+
+    def run(self, feeds: dict[str, np.ndarray[Any, Any]], graph: str = "main") -> list[np.ndarray[Any, Any]]:
+        """The outputs of a graph, in the order of its manifest entry."""
+        names = [tensor.name for tensor in self.manifest.graphs[graph].outputs]
+        return self._sessions[graph].run(names, feeds)  # type: ignore[no-any-return]
+
+
+def _session(path: Path, threads: int, *, fixed_shapes: bool) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    # The graph was optimised when it was exported, and its weights lie in a file that is mapped into memory.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = threads  # unset, ONNX Runtime pins threads to processors that a Lambda lacks
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Each new text length makes another plan and grows an arena that never shrinks (aws.md, fault 10).
+    options.enable_cpu_mem_arena = fixed_shapes
+    options.enable_mem_pattern = fixed_shapes
+    if threads > 1:
+        options.add_session_config_entry("session.prepack.enable_parallel", "1")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own classes share no narrower base
+        raise IntegrityError(f"{path.name} cannot be loaded: {type(error).__name__}") from error
+
+
+def _tokenizer(manifest: Manifest, folder: Path) -> Tokenizer | None:
+    if not isinstance(manifest.preprocessing, TextPreprocessing):
+        return None
+    from tokenizers import Tokenizer
+
+    path = folder / manifest.preprocessing.tokenizer
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises bare Exception
+        raise IntegrityError(f"{path.name} cannot be loaded: {type(error).__name__}") from error
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(manifest.preprocessing.max_tokens)
+    return tokenizer
+
