@@ -65,7 +65,8 @@ def install(requirements: Path, target: Path) -> None:
     platforms = [argument for platform in PLATFORMS for argument in ("--platform", platform)]
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *platforms]
     command += ["--implementation", "cp", "--python-version", PYTHON, "--only-binary", ":all:", "--no-deps"]
-    command += ["--require-hashes", "--no-compile", "--target", str(target), "-r", str(requirements)]
+    # `pip install` holds Requires-Python against its own interpreter, whatever --python-version says.
+    command += ["--ignore-requires-python", "--require-hashes", "--no-compile", "--target", str(target), "-r", str(requirements)]
     subprocess.run(command, check=True)
 
 
