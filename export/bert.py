@@ -1,0 +1,183 @@
+"""A compact BERT encoder in torch. Parameter names equal Hugging Face's, so its checkpoints load by name.
+
+With `embedding` set, word embeddings are factorised: vocabulary x embedding, then one projection to `hidden`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Shape:
+    vocabulary: int
+    hidden: int
+    layers: int
+    heads: int
+    intermediate: int
+    positions: int
+    labels: int
+    embedding: int | None = None
+    dropout: float = 0.1
+    epsilon: float = 1e-12
+
+
+class Embeddings(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.word_embeddings = nn.Embedding(shape.vocabulary, shape.embedding or shape.hidden)
+        self.projection = nn.Linear(shape.embedding, shape.hidden, bias=False) if shape.embedding else nn.Identity()
+        self.position_embeddings = nn.Embedding(shape.positions, shape.hidden)
+        self.token_type_embeddings = nn.Embedding(2, shape.hidden)
+        self.LayerNorm = nn.LayerNorm(shape.hidden, shape.epsilon)
+        self.dropout = nn.Dropout(shape.dropout)
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        words = self.projection(self.word_embeddings(input_ids))  # (batch, sequence, hidden)
+        positions = self.position_embeddings(torch.arange(input_ids.shape[1], device=input_ids.device))
+        embedded: Tensor = self.LayerNorm(words + positions + self.token_type_embeddings.weight[0])
+        return self.dropout(embedded)  # type: ignore[no-any-return]
+
+
+class SelfAttention(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.heads = shape.heads
+        self.query = nn.Linear(shape.hidden, shape.hidden)
+        self.key = nn.Linear(shape.hidden, shape.hidden)
+        self.value = nn.Linear(shape.hidden, shape.hidden)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        batch, sequence, hidden = x.shape
+
+        def split(projected: Tensor) -> Tensor:  # (batch, heads, sequence, head)
+            return projected.view(batch, sequence, self.heads, hidden // self.heads).transpose(1, 2)
+
+        query, key, value = split(self.query(x)), split(self.key(x)), split(self.value(x))
+        scores = query @ key.transpose(2, 3) * (hidden // self.heads) ** -0.5 + mask
+        mixed = scores.softmax(3) @ value
+        return mixed.transpose(1, 2).reshape(batch, sequence, hidden)
+
+
+class Residual(nn.Module):
+    """A projection that is added to what came before, then normalised."""
+
+    def __init__(self, before: int, shape: Shape) -> None:
+        super().__init__()
+        self.dense = nn.Linear(before, shape.hidden)
+        self.LayerNorm = nn.LayerNorm(shape.hidden, shape.epsilon)
+        self.dropout = nn.Dropout(shape.dropout)
+
+    def forward(self, x: Tensor, skipped: Tensor) -> Tensor:
+        added: Tensor = self.LayerNorm(self.dropout(self.dense(x)) + skipped)
+        return added
+
+
+class Layer(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.attention = nn.ModuleDict({"self": SelfAttention(shape), "output": Residual(shape.hidden, shape)})
+        self.intermediate = nn.ModuleDict({"dense": nn.Linear(shape.hidden, shape.intermediate)})
+        self.output = Residual(shape.intermediate, shape)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        x = self.attention["output"](self.attention["self"](x, mask), x)
+        expanded = functional.gelu(self.intermediate["dense"](x))
+        result: Tensor = self.output(expanded, x)
+        return result
+
+
+class Encoder(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.embeddings = Embeddings(shape)
+        self.encoder = nn.ModuleDict({"layer": nn.ModuleList(Layer(shape) for _ in range(shape.layers))})
+        self.pooler = nn.ModuleDict({"dense": nn.Linear(shape.hidden, shape.hidden)})
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """(batch, sequence, hidden)"""
+        mask = (1.0 - attention_mask[:, None, None, :].to(torch.float32)) * -10000.0
+        x: Tensor = self.embeddings(input_ids)
+        for layer in self.encoder["layer"]:
+            x = layer(x, mask)
+        return x
+
+
+class Classifier(nn.Module):
+    """Logits (batch, labels) from int64 input_ids and attention_mask (batch, sequence)."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.bert = Encoder(shape)
+        self.dropout = nn.Dropout(shape.dropout)
+        self.classifier = nn.Linear(shape.hidden, shape.labels)
+        self.apply(initialise)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        first = self.bert(input_ids, attention_mask)[:, 0]
+        pooled = torch.tanh(self.bert.pooler["dense"](first))
+        logits: Tensor = self.classifier(self.dropout(pooled))
+        return logits
+
+
+class MaskedLanguageModel(nn.Module):
+    """Predicts masked tokens; the output matrix is the word embedding's transpose."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        size = shape.embedding or shape.hidden
+        self.bert = Encoder(shape)
+        self.transform = nn.Linear(shape.hidden, size)
+        self.norm = nn.LayerNorm(size, shape.epsilon)
+        self.bias = nn.Parameter(torch.zeros(shape.vocabulary))
+        self.apply(initialise)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, masked: Tensor) -> Tensor:
+        """Logits (masked positions, vocabulary)."""
+        chosen = self.bert(input_ids, attention_mask)[masked]
+        features = self.norm(functional.gelu(self.transform(chosen)))
+        return functional.linear(features, self.bert.embeddings.word_embeddings.weight, self.bias)
+
+
+def initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)
+
+
+def read_shape(folder: Path, labels: int) -> Shape:
+    """The shape that a Hugging Face config.json describes. Raises ValueError for anything but a plain BERT."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if config.get("model_type") != "bert":
+        raise ValueError(f"{folder}/config.json has model_type {config.get('model_type')!r}; only `bert` is imported")
+    if config.get("hidden_act", "gelu") != "gelu" or config.get("position_embedding_type", "absolute") != "absolute":
+        raise ValueError(f"{folder}/config.json: only hidden_act `gelu` and absolute positions are imported")
+    return Shape(
+        vocabulary=config["vocab_size"],
+        hidden=config["hidden_size"],
+        layers=config["num_hidden_layers"],
+        heads=config["num_attention_heads"],
+        intermediate=config["intermediate_size"],
+        positions=config["max_position_embeddings"],
+        labels=labels,
+        dropout=config.get("hidden_dropout_prob", 0.1),
+        epsilon=config.get("layer_norm_eps", 1e-12),
+    )
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Weights by Hugging Face's names; an encoder saved alone gets its `bert.` prefix."""
+    from safetensors.torch import load_file
+
+    weights = load_file(folder / "model.safetensors")
+    prefixed = any(name.startswith("bert.") for name in weights)
+    named = weights if prefixed else {f"bert.{name}": value for name, value in weights.items()}
+    return {name: value for name, value in named.items() if not name.endswith("position_ids")}

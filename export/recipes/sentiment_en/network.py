@@ -1,0 +1,54 @@
+"""A teacher (MiniLM, six layers) and its student: three layers, factorised word embeddings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from export.bert import Classifier, read_shape, read_weights
+from export.recipes.sentiment_en.data import minilm
+
+MAX_TOKENS = 128
+EMBEDDING = 96
+LAYERS = (0, 2, 5)
+"""Of the teacher, which the student begins with."""
+
+
+def teacher(work: Path) -> nn.Module:
+    folder = minilm()
+    network = Classifier(read_shape(folder, labels=2))
+    network.load_state_dict(read_weights(folder), strict=False)
+    return network
+
+
+def student(work: Path) -> nn.Module:
+    taught = Classifier(read_shape(minilm(), labels=2))
+    taught.load_state_dict(torch.load(work / "teacher" / "weights.pt", weights_only=True))
+    shape = replace(taught.shape, layers=len(LAYERS), embedding=EMBEDDING, positions=MAX_TOKENS)
+    network = Classifier(shape)
+    network.load_state_dict(shrunk(taught.state_dict()))
+    return network
+
+
+def shrunk(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The teacher's weights as the student's: chosen layers, first positions, embeddings by singular values."""
+    small = {}
+    for name, value in weights.items():
+        if name.startswith("bert.encoder.layer."):
+            number, rest = name.removeprefix("bert.encoder.layer.").split(".", 1)
+            if int(number) in LAYERS:
+                small[f"bert.encoder.layer.{LAYERS.index(int(number))}.{rest}"] = value
+        else:
+            small[name] = value
+    name = "bert.embeddings.word_embeddings.weight"
+    left, values, right = torch.linalg.svd(small[name], full_matrices=False)
+    root = values[:EMBEDDING].sqrt()
+    small[name] = (left[:, :EMBEDDING] * root).contiguous()
+    small["bert.embeddings.projection.weight"] = (right[:EMBEDDING] * root[:, None]).T.contiguous()
+    small["bert.embeddings.position_embeddings.weight"] = weights["bert.embeddings.position_embeddings.weight"][
+        :MAX_TOKENS
+    ].clone()
+    return small

