@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.tools import tool
+
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".tools"
 FUNCTIONS = {
@@ -25,7 +27,6 @@ FUNCTIONS = {
 """The layers of each function, as template.yaml gives them."""
 RUNTIME_CLIENT = ("awslambdaric==4.2.2", "boto3==1.44.5")
 """What AWS puts into /var/runtime."""
-SAM = "aws-sam-cli==1.170.0"
 
 
 def python313() -> Path:
@@ -39,19 +40,9 @@ def python313() -> Path:
     raise FileNotFoundError("python3.13 is neither on PATH nor under pyenv: pyenv install 3.13")
 
 
-def sam() -> Path:
-    """A virtual environment with SAM CLI, whose pins no other environment shares."""
-    folder = TOOLS / "sam"
-    with _locked(TOOLS / "sam.lock"):
-        if not (folder / "bin/sam").exists():
-            subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-            subprocess.run([folder / "bin/pip", "install", "--quiet", SAM], check=True)
-    return folder
-
-
 def emulator_binary() -> Path:
     """The Runtime Interface Emulator that SAM CLI carries."""
-    return next(sam().glob("lib/python3*/site-packages/samcli/local/rapid/aws-lambda-rie-x86_64"))
+    return next(tool("sam").glob("lib/python3*/site-packages/samcli/local/rapid/aws-lambda-rie-x86_64"))
 
 
 def runtime_client() -> Path:

@@ -26,10 +26,7 @@ s3 = boto3.client("s3")
 for name in FILES:
     s3.download_file(os.environ["BUCKET"], f"plain/{name}", f"{folder}/{name}")
 session = onnxruntime.InferenceSession(f"{folder}/model.onnx")
-if TRANSFORMERS:
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-else:
-    tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")
+tokenizer = AutoTokenizer.from_pretrained(folder) if TRANSFORMERS else Tokenizer.from_file(f"{folder}/tokenizer.json")
 labels = json.loads(os.environ["LABELS"])
 app = FastAPI()
 
