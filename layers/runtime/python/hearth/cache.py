@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import functools
+import hashlib
 import os
 import shutil
 import tempfile
@@ -41,7 +42,8 @@ class DiskCache:
     @contextmanager
     def artifact(self, store: Store, ref: Ref, manifest: Manifest, deadline: float) -> Iterator[Path]:
         """The artifact's folder, verified by this process, and safe from eviction until the block ends."""
-        folder = self.folder / f"{ref}-{manifest.files[0].sha256[:16]}"
+        content = hashlib.sha256("".join(file.sha256 for file in manifest.files).encode()).hexdigest()
+        folder = self.folder / f"{ref}-{content[:16]}"
         self.folder.mkdir(parents=True, exist_ok=True)
         while True:
             with _lock(folder, fcntl.LOCK_SH) as held:
@@ -202,6 +204,8 @@ class Cache:
         except BaseException:
             with self._lock:
                 slot.users -= 1
+                if slot.users == 0 and slot.model is None:  # names that lead nowhere must not pile up
+                    self._slots.pop(ref, None)
             raise
         with self._lock:
             self.counters.loads += cold

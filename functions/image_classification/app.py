@@ -1,0 +1,70 @@
+"""image-classification: labels and their scores for a picture."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from msgspec import Meta, Struct
+
+from hearth.cache import warm
+from hearth.errors import BadRequest, PayloadTooLarge
+from hearth.manifest import ImagePreprocessing
+from hearth.model import Model
+from hearth.ops.pictures import open_picture, to_tensor
+from hearth.ops.scores import activate, best
+from hearth.trace import step
+
+MAX_PIXELS = 16_000_000
+"""Of one picture, where the manifest says nothing."""
+
+
+class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
+    top_k: Annotated[int, Meta(ge=1)] = 5
+    function_to_apply: Literal["softmax", "sigmoid", "none"] | None = None
+
+
+class Request(Struct, frozen=True, forbid_unknown_fields=True):
+    inputs: bytes | list[bytes]
+    """Encoded pictures; base64 in JSON."""
+    parameters: Parameters = Parameters()
+
+
+class Score(Struct, frozen=True):
+    label: str
+    score: float
+
+
+Response = list[list[Score]]
+"""The scores of each picture, best first."""
+
+
+def encode(model: Model, request: Request) -> dict[str, np.ndarray[Any, Any]]:
+    """Pixels, (batch, 3, height, width) float32. Raises BadRequest, PayloadTooLarge, UnsupportedMedia."""
+    pictures = [request.inputs] if isinstance(request.inputs, bytes) else request.inputs
+    limits, how = model.manifest.limits, model.manifest.preprocessing
+    assert isinstance(how, ImagePreprocessing)  # noqa: S101 -- what the manifest's schema promises of the task
+    if not pictures:
+        raise BadRequest("`inputs` is an empty list; send at least one picture")
+    if len(pictures) > limits.batch:
+        raise PayloadTooLarge(f"`inputs` has {len(pictures)} pictures; {limits.batch} are allowed in one request")
+    name = model.manifest.graphs["main"].inputs[0].name
+    pixels = limits.pixels or MAX_PIXELS
+    return {name: np.stack([to_tensor(open_picture(data, pixels), how) for data in pictures])}
+
+
+def decode(model: Model, request: Request, outputs: list[np.ndarray[Any, Any]]) -> Response:
+    wanted = request.parameters
+    scores = activate(outputs[0], wanted.function_to_apply or model.manifest.activation)  # (batch, labels)
+    labels = model.manifest.labels
+    return [[Score(labels[index], float(row[index])) for index in best(row, wanted.top_k)] for row in scores]
+
+
+def predict(name: str, request: Request) -> Response:
+    with warm().get(name) as model:
+        with step("encode"):
+            feeds = encode(model, request)
+        with step("run"):
+            outputs = model.run(feeds)
+        with step("decode"):
+            return decode(model, request, outputs)

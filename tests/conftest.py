@@ -1,0 +1,36 @@
+"""A store with tiny artifacts of both kinds, and a process that is set to serve it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hearth import settings
+from hearth.cache import warm
+from tests.artifacts import make_image_artifact, make_text_artifact
+
+
+def set_alias(store: Path, model: str, version: str, alias: str = "prod") -> None:
+    (store / model / "aliases.json").write_text(json.dumps({alias: {"version": version}}))
+
+
+@pytest.fixture
+def store_folder(tmp_path: Path) -> Path:
+    """Models `sentiment-en` and `resnet20-cifar10`, version 1, alias prod."""
+    folder = tmp_path / "store"
+    for make in (make_text_artifact, make_image_artifact):
+        set_alias(folder, make(folder).parent.name, "1")
+    return folder
+
+
+@pytest.fixture
+def serving(store_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """This process serves the store whose folder this is, from a cache of its own."""
+    monkeypatch.setenv("HEARTH_STORE", f"file://{store_folder}")
+    monkeypatch.setenv("HEARTH_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("HEARTH_ALIAS_SECONDS", "0")
+    settings.get.cache_clear()
+    warm.cache_clear()
+    return store_folder

@@ -1,0 +1,139 @@
+"""The warm cache: one load, bounded, and it survives what others leave behind."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from hearth import store as stores
+from hearth.cache import Cache, DiskCache, warm
+from hearth.errors import BadRequest, HearthError, IntegrityError, NotFound
+from hearth.registry import Registry
+from hearth.store import open_store
+from tests.artifacts import make_text_artifact
+from tests.conftest import set_alias
+
+
+def cache_of(store: Path, folder: Path, *, memory: int = 2**30, disk: int = 2**30) -> Cache:
+    registry = Registry(open_store(f"file://{store}"), alias_seconds=0)
+    return Cache(registry, DiskCache(folder, disk), memory, threads=1, fetch_seconds=20)
+
+
+def folders(cache: Path) -> list[str]:
+    return sorted(path.name.rpartition("-")[0] for path in cache.iterdir())
+
+
+def test_many_ask_and_one_loads(serving: Path) -> None:
+    barrier = threading.Barrier(8)
+
+    def ask() -> None:
+        barrier.wait()
+        with warm().get("sentiment-en"):
+            pass
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (warm().counters.loads, warm().counters.hits) == (1, 7)
+
+
+@pytest.mark.parametrize("name", ["sentiment-en", "sentiment-en@1", "sentiment-en@prod"])
+def test_a_name_a_version_and_an_alias_lead_to_the_same(serving: Path, name: str) -> None:
+    with warm().get(name) as model:
+        assert (model.manifest.model, model.manifest.version) == ("sentiment-en", "1")
+
+
+@pytest.mark.parametrize("name", ["none", "sentiment-en@9", "sentiment-en@none"])
+def test_an_unknown_name_is_not_found_and_leaves_nothing(serving: Path, name: str) -> None:
+    with pytest.raises(NotFound), warm().get(name):
+        pass
+    assert not warm()._slots
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", "UP", "a@b@c", "a" * 200])
+def test_a_malformed_name_is_a_bad_request(serving: Path, name: str) -> None:
+    with pytest.raises(BadRequest), warm().get(name):
+        pass
+
+
+def test_memory_is_bounded_but_what_is_in_use_stays(store_folder: Path, tmp_path: Path) -> None:
+    cache = cache_of(store_folder, tmp_path / "cache", memory=1)
+    with cache.get("sentiment-en") as held:
+        with cache.get("resnet20-cifar10"):
+            pass
+        with cache.get("sentiment-en") as again:
+            assert again is held
+    with cache.get("resnet20-cifar10"):
+        pass
+    assert cache.counters.evictions > 0
+    with cache.get("sentiment-en") as reloaded:
+        assert reloaded is not held
+
+
+def test_the_disk_is_bounded_and_the_least_recently_used_goes(store_folder: Path, tmp_path: Path) -> None:
+    cache = cache_of(store_folder, tmp_path / "cache", memory=1, disk=1)
+    for name in ("sentiment-en", "resnet20-cifar10"):
+        with cache.get(name):
+            pass
+    assert folders(tmp_path / "cache") == ["resnet20-cifar10@1"]
+    assert cache.disk.evictions == 1
+
+
+def test_partial_folders_of_the_dead_are_cleaned(store_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache" / ".partial-dead").mkdir(parents=True)
+    with cache_of(store_folder, tmp_path / "cache").get("sentiment-en"):
+        pass
+    assert folders(tmp_path / "cache") == ["sentiment-en@1"]
+
+
+def test_a_poisoned_leftover_is_fetched_again(store_folder: Path, tmp_path: Path) -> None:
+    with cache_of(store_folder, tmp_path / "cache").get("sentiment-en"):
+        pass
+    (weights,) = (tmp_path / "cache").glob("*/model.bin")
+    good = weights.read_bytes()
+    weights.write_bytes(bytes(len(good)))
+    with cache_of(store_folder, tmp_path / "cache").get("sentiment-en"):
+        pass
+    (weights,) = (tmp_path / "cache").glob("*/model.bin")
+    assert weights.read_bytes() == good
+
+
+def test_a_damaged_artifact_is_never_parsed(
+    store_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "ATTEMPTS", 1)
+    graph = store_folder / "sentiment-en/1/model.onnx"
+    graph.write_bytes(graph.read_bytes()[:-1] + b"!")
+    with (
+        pytest.raises(IntegrityError, match=r"model\.onnx is not what the manifest says"),
+        cache_of(store_folder, tmp_path / "cache").get("sentiment-en"),
+    ):
+        pass
+    assert folders(tmp_path / "cache") == []
+
+
+def test_a_failed_reload_keeps_the_old_version_serving(
+    store_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "ATTEMPTS", 1)
+    cache = cache_of(store_folder, tmp_path / "cache")
+    with cache.get("sentiment-en"):
+        pass
+    second = make_text_artifact(store_folder, version="2")
+    (second / "model.bin").write_bytes(b"")
+    set_alias(store_folder, "sentiment-en", "2")
+    with cache.get("sentiment-en") as model:
+        assert model.manifest.version == "1"
+    assert cache.counters.stale == 1
+    with pytest.raises(HearthError), cache.get("sentiment-en@2"):
+        pass
+
+
+def test_an_artifact_under_another_name_is_refused(store_folder: Path, tmp_path: Path) -> None:
+    (store_folder / "sentiment-en/1").rename(store_folder / "sentiment-en/7")
+    with pytest.raises(HearthError, match="says it is"), cache_of(store_folder, tmp_path).get("sentiment-en@7"):
+        pass
