@@ -1,0 +1,91 @@
+"""template.yaml as data: raw, and as the CloudFormation that SAM makes of it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.tools import tool
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TEMPLATE = ROOT / "template.yaml"
+Template = dict[str, Any]
+Resource = dict[str, Any]
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads `!Ref`, `!GetAtt a.b` and the other short forms as their long ones."""
+
+
+def _intrinsic(loader: _Loader, suffix: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.ScalarNode):
+        value: Any = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        value = loader.construct_mapping(node, deep=True)
+    if suffix == "GetAtt":
+        value = value.split(".", 1)
+    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
+
+
+_Loader.add_multi_constructor("!", _intrinsic)
+
+
+def read(path: Path = TEMPLATE) -> Template:
+    """The raw template; no two places share an object, so that one can be edited alone."""
+    raw = yaml.load(path.read_text(), _Loader)  # noqa: S506 -- a SafeLoader with tags of its own
+    return json.loads(json.dumps(raw))
+
+
+def translate(raw: Template, bucket: str = "code") -> Template:
+    """CloudFormation for `raw`, with code and layers at `s3://<bucket>/<logical id>.zip`."""
+    raw = copy.deepcopy(raw)
+    for name, resource in raw["Resources"].items():
+        for field in ("CodeUri", "ContentUri"):
+            if field in resource.get("Properties", {}):
+                resource["Properties"][field] = {"Bucket": bucket, "Key": f"{name}.zip"}
+    done = subprocess.run(
+        [tool("lint") / "bin/python", Path(__file__).with_name("translate.py")],
+        input=json.dumps(raw),
+        capture_output=True,
+        text=True,
+        env=os.environ | {"AWS_DEFAULT_REGION": "us-east-1"},
+    )
+    if done.returncode:
+        raise ValueError(f"SAM cannot translate the template: {done.stderr[-2000:]}")
+    return json.loads(done.stdout)
+
+
+def of_type(template: Template, kind: str) -> Iterator[tuple[str, Resource]]:
+    """Logical id and properties of every resource of a type, e.g. `SQS::Queue`."""
+    for name, resource in template["Resources"].items():
+        if resource["Type"] == f"AWS::{kind}":
+            yield name, resource.get("Properties", {})
+
+
+def target(value: Any) -> str:
+    """The logical id that `Ref`, `GetAtt` or `Sub` speaks of; what stands there where it is plain text."""
+    if isinstance(value, dict):
+        if "Ref" in value:
+            return str(value["Ref"])
+        if "Fn::GetAtt" in value:
+            return str(value["Fn::GetAtt"][0])
+        return str(value.get("Fn::Sub", value))
+    return str(value)
+
+
+def number(template: Template, value: Any) -> int:
+    """A literal, or the default of the parameter that stands there."""
+    return int(template["Parameters"][value["Ref"]]["Default"] if isinstance(value, dict) else value)
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
