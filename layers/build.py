@@ -66,7 +66,15 @@ def install(requirements: Path, target: Path) -> None:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *platforms]
     command += ["--implementation", "cp", "--python-version", PYTHON, "--only-binary", ":all:", "--no-deps"]
     # `pip install` holds Requires-Python against its own interpreter, whatever --python-version says.
-    command += ["--ignore-requires-python", "--require-hashes", "--no-compile", "--target", str(target), "-r", str(requirements)]
+    command += [
+        "--ignore-requires-python",
+        "--require-hashes",
+        "--no-compile",
+        "--target",
+        str(target),
+        "-r",
+        str(requirements),
+    ]
     subprocess.run(command, check=True)
 
 

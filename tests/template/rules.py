@@ -197,7 +197,7 @@ def mappings_report_single_failures(template: Template) -> Findings:
     for name, mapping in of_type(template, "Lambda::EventSourceMapping"):
         function = template["Resources"][target(mapping["FunctionName"])]["Properties"]
         most = mapping.get("ScalingConfig", {}).get("MaximumConcurrency")
-        reserved = function["ReservedConcurrentExecutions"]["Fn::If"][1]
+        reserved = function.get("ReservedConcurrentExecutions", {"Fn::If": [None, 0]})["Fn::If"][1]
         if mapping.get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
             yield f"{name}: one bad message would fail its whole batch"
         if most is None or not 2 <= most < number(template, reserved):
@@ -211,7 +211,11 @@ def uploads_reach_the_function_of_their_model(template: Template) -> Findings:
     bucket = template["Resources"]["UploadBucket"]["Properties"]
     if "EventBridgeEnabled" not in json.dumps(bucket.get("NotificationConfiguration", {})):
         yield "UploadBucket tells EventBridge nothing"
-    rules = {target(t["Arn"]): properties for _, properties in of_type(template, "Events::Rule") for t in properties["Targets"]}
+    rules = {
+        target(rule_target["Arn"]): properties
+        for _, properties in of_type(template, "Events::Rule")
+        for rule_target in properties["Targets"]
+    }
     for name, mapping in of_type(template, "Lambda::EventSourceMapping"):
         function = template["Resources"][target(mapping["FunctionName"])]["Properties"]
         found = rules.get(target(mapping["EventSourceArn"]), {})

@@ -1,0 +1,132 @@
+"""The gate passes the template, and fails each of these single bad edits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.template.gate import ACCEPTED, gate
+from tests.template.rules import RULES, findings
+from tests.template.stack import Template, of_type, read, translate
+
+Edit = Callable[[dict[str, Any]], None]
+FUNCTION = "TextClassification"
+
+
+def properties(raw: Template, name: str) -> dict[str, Any]:
+    return raw["Resources"][name]["Properties"]
+
+
+def statements(raw: Template, role: str = "TextClassificationRole") -> list[dict[str, Any]]:
+    return properties(raw, role)["Policies"][0]["PolicyDocument"]["Statement"]
+
+
+def without(name: str, key: str) -> Edit:
+    return lambda raw: properties(raw, name).pop(key)
+
+
+def put(name: str, key: str, value: Any) -> Edit:
+    return lambda raw: properties(raw, name).update({key: value})
+
+
+def uploads(raw: Template) -> dict[str, Any]:
+    return properties(raw, FUNCTION)["Events"]["Uploads"]["Properties"]
+
+
+def setting(raw: Template) -> dict[str, Any]:
+    return properties(raw, "Api")["MethodSettings"][0]
+
+
+EDITS: dict[str, Edit] = {
+    "every S3 action": lambda raw: statements(raw)[0].update(Action="s3:*"),
+    "every artifact": lambda raw: statements(raw)[0].update(Resource={"Fn::Sub": "${ArtifactBucket.Arn}/*"}),
+    "everything": lambda raw: statements(raw)[0].update(Resource="*"),
+    "every key": lambda raw: statements(raw)[4].update(Resource="*"),
+    "list without prefix": lambda raw: statements(raw)[1].pop("Condition"),
+    "writes into uploads": lambda raw: statements(raw)[2].update(Action=["s3:GetObject", "s3:PutObject"]),
+    "managed full access": put("CatalogRole", "ManagedPolicyArns", ["arn:aws:iam::aws:policy/AmazonS3FullAccess"]),
+    "shared role": put("Catalog", "Role", {"Fn::GetAtt": ["TextClassificationRole", "Arn"]}),
+    "secret in the environment": lambda raw: properties(raw, FUNCTION)["Environment"]["Variables"].update(PASSWORD="x"),
+    "telemetry": lambda raw: raw["Globals"]["Function"]["Environment"]["Variables"].pop("ORT_DISABLE_TELEMETRY"),
+    "old Python": lambda raw: raw["Globals"]["Function"].update(Runtime="python3.11"),
+    "too slow for the API": lambda raw: raw["Globals"]["Function"].update(Timeout=60),
+    "no reserve": without(FUNCTION, "ReservedConcurrentExecutions"),
+    "untraced": lambda raw: raw["Globals"]["Function"].pop("Tracing"),
+    "loops": lambda raw: raw["Globals"]["Function"].update(RecursiveLoop="Allow"),
+    "no dead letters": without("TextClassificationQueue", "RedrivePolicy"),
+    "short visibility": put("TextClassificationQueue", "VisibilityTimeout", 10),
+    "plain queue": without("TextClassificationDeadLetters", "KmsMasterKeyId"),
+    "anyone may send": lambda raw: properties(raw, "ImageClassificationQueuePolicy")["PolicyDocument"]["Statement"][
+        0
+    ].pop("Condition"),
+    "whole batch fails": lambda raw: uploads(raw).pop("FunctionResponseTypes"),
+    "uploads take all": lambda raw: uploads(raw).update(ScalingConfig={"MaximumConcurrency": 20}),
+    "rule for another model": lambda raw: properties(raw, "ImageClassificationRule")["EventPattern"]["detail"][
+        "object"
+    ].update(key=[{"prefix": "uploads/"}]),
+    "no events": without("UploadBucket", "NotificationConfiguration"),
+    "public bucket": lambda raw: properties(raw, "UploadBucket")["PublicAccessBlockConfiguration"].update(
+        BlockPublicPolicy=False
+    ),
+    "no versions": without("ArtifactBucket", "VersioningConfiguration"),
+    "uploads for ever": lambda raw: properties(raw, "UploadBucket")["LifecycleConfiguration"]["Rules"][0].pop(
+        "ExpirationInDays"
+    ),
+    "artifacts die with the stack": lambda raw: raw["Resources"]["ArtifactBucket"].update(DeletionPolicy="Delete"),
+    "plain HTTP": lambda raw: properties(raw, "ResultBucketPolicy")["PolicyDocument"]["Statement"].pop(0),
+    "open bucket": lambda raw: properties(raw, "ResultBucketPolicy")["PolicyDocument"]["Statement"][0].update(
+        Effect="Allow"
+    ),
+    "no API keys": lambda raw: properties(raw, "Api").pop("Auth"),
+    "one route without a key": lambda raw: properties(raw, FUNCTION)["Events"]["SentimentEn"]["Properties"].update(
+        Auth={"ApiKeyRequired": False}
+    ),
+    "missing route": lambda raw: properties(raw, FUNCTION)["Events"].pop("SentimentZh"),
+    "mangled pictures": without("Api", "BinaryMediaTypes"),
+    "data trace": lambda raw: setting(raw).update(DataTraceEnabled=True),
+    "no throttle": lambda raw: setting(raw).pop("ThrottlingRateLimit"),
+    "no access log": without("Api", "AccessLogSetting"),
+    "payload in the access log": put(
+        "Api", "AccessLogSetting", {"DestinationArn": {"Fn::GetAtt": ["ApiLog", "Arn"]}, "Format": "$input.body"}
+    ),
+    "logs for ever": without("CatalogLog", "RetentionInDays"),
+    "plain logs": without("ApiLog", "KmsKeyId"),
+    "key without rotation": lambda raw: properties(raw, "Key").update(EnableKeyRotation=False),
+    "key for every account": lambda raw: properties(raw, "Key")["KeyPolicy"]["Statement"][2].pop("Condition"),
+}
+
+
+def test_the_template_passes() -> None:
+    assert gate(read()) == []
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_a_bad_edit_is_caught(name: str) -> None:
+    raw = read()
+    EDITS[name](raw)
+    try:
+        translated = translate(raw)
+    except ValueError:
+        return
+    assert findings(translated), f"no rule objects to: {name}"
+
+
+def test_a_circle_is_caught_by_the_linter() -> None:
+    raw = read()
+    properties(raw, "TextClassificationDeadLetters")["RedriveAllowPolicy"]["sourceQueueArns"] = [
+        {"Fn::GetAtt": ["TextClassificationQueue", "Arn"]}
+    ]
+    assert any("E3004" in finding for finding in gate(raw))
+
+
+def test_every_rule_has_something_to_look_at() -> None:
+    translated = translate(read())
+    assert len(RULES) >= 15
+    assert len(list(of_type(translated, "Lambda::Function"))) == 3
+    assert len(list(of_type(translated, "Lambda::EventSourceMapping"))) == 2
+
+
+def test_accepted_findings_have_reasons() -> None:
+    assert all(len(reason) > 20 for reason in ACCEPTED.values())
