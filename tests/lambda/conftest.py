@@ -17,7 +17,8 @@ TEXT_MODEL, IMAGE_MODEL = "sentiment-en", "resnet20-cifar10"
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file:// store with one small model of each function."""
     folder = tmp_path_factory.mktemp("zoo")
-    make_text_artifact(folder, TEXT_MODEL)
+    for model in ("sentiment-en", "sentiment-zh"):
+        make_text_artifact(folder, model)
     make_image_artifact(folder, IMAGE_MODEL)
     return folder
 
@@ -26,14 +27,10 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def s3_url(zoo: Path) -> Iterator[str]:
     """A local S3 with the zoo in `artifacts` and empty buckets `uploads` and `results`."""
     with moto_s3() as url:
-        fill(url, zoo)
+        upload_folder(client(url), zoo, "artifacts", "models/")
+        for bucket in ("uploads", "results"):
+            client(url).create_bucket(Bucket=bucket)
         yield url
-
-
-def fill(url: str, zoo: Path) -> None:
-    upload_folder(client(url), zoo, "artifacts", "models/")
-    for bucket in ("uploads", "results"):
-        client(url).create_bucket(Bucket=bucket)
 
 
 @pytest.fixture(scope="session")
