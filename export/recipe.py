@@ -127,6 +127,8 @@ class Gate:
     """Largest accepted fall in accuracy from the fp32 graph to the served one."""
     bytes: int
     """Largest artifact folder."""
+    score_difference: float = 0.2
+    """Largest accepted difference of a score from the torch model's, on the golden inputs: int8 rounds each layer."""
 
 
 @dataclass(frozen=True)
@@ -160,9 +162,11 @@ class Recipe:
     preprocessing: TextPreprocessing | ImagePreprocessing
     quantization: DynamicInt8 | StaticInt8
     gate: Gate
+    network: Callable[[Path], nn.Module] | None = None
+    """A network that is trained already, instead of stages."""
     seed: int = 1
     version: str = "1"
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     parents: tuple[str, ...] = ()
     reference: str = ""
     """Published figures to compare with."""

@@ -1,0 +1,85 @@
+"""The steps from a recipe to an artifact; `hearth build RECIPE` runs those that are not done yet."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+
+import torch
+
+from export import graph, train, verify
+from export.quantize import quantize
+from export.recipe import Recipe, RecipeError
+
+
+class Step(StrEnum):
+    PREPARE = "prepare"
+    TRAIN = "train"
+    EXPORT = "export"
+    QUANTIZE = "quantize"
+    VERIFY = "verify"
+
+
+def build(recipe: Recipe, work: Path, command: str, step: Step | None = None) -> Path:
+    """Run one step, or all that are not done; returns the artifact folder. Raises RecipeError, DataError, Gated."""
+    work.mkdir(parents=True, exist_ok=True)
+    steps: dict[Step, Callable[[], None]] = {
+        Step.PREPARE: lambda: prepare(recipe, work),
+        Step.TRAIN: lambda: run_stages(recipe, work),
+        Step.EXPORT: lambda: export(recipe, work),
+        Step.QUANTIZE: lambda: compress(recipe, work),
+        Step.VERIFY: lambda: judge(recipe, work, command),
+    }
+    for name, run in steps.items():
+        if step in (None, name):
+            train.console.rule(f"{recipe.name}: {name}")
+            run()
+    return work / "artifact"
+
+
+def prepare(recipe: Recipe, work: Path) -> None:
+    done = work / "prepared"
+    if not done.exists():
+        recipe.prepare(work)
+        done.touch()
+
+
+def run_stages(recipe: Recipe, work: Path) -> None:
+    need(work / "prepared", recipe, Step.PREPARE)
+    for stage in recipe.stages:
+        train.train(stage, work, recipe.seed)
+
+
+def export(recipe: Recipe, work: Path) -> None:
+    torch.manual_seed(recipe.seed)
+    graph.export(recipe, graph.network_of(recipe, work), work / "raw.onnx")
+    graph.optimise(work / "raw.onnx", work / "fp32")
+
+
+def compress(recipe: Recipe, work: Path) -> None:
+    need(work / "raw.onnx", recipe, Step.EXPORT)
+    shutil.rmtree(work / "artifact", ignore_errors=True)
+    method = quantize(recipe, work, work / "raw.onnx", work / "int8.onnx")
+    graph.optimise(work / "int8.onnx", work / "artifact")
+    (work / "method.txt").write_text(method, encoding="utf-8")
+
+
+def judge(recipe: Recipe, work: Path, command: str) -> None:
+    need(work / "artifact" / graph.GRAPH, recipe, Step.QUANTIZE)
+    method = (work / "method.txt").read_text(encoding="utf-8")
+    manifest = verify.verify(recipe, work, method=method, command=command, seconds=training_seconds(recipe, work))
+    shown = {name: round(value, 4) for name, value in manifest.metrics.served.items()}
+    train.console.print(f"{recipe.name}@{recipe.version} is an artifact: {work / 'artifact'}\n{shown}")
+
+
+def training_seconds(recipe: Recipe, work: Path) -> float:
+    ends = [json.loads((work / stage.name / "history.json").read_text())[-1]["seconds"] for stage in recipe.stages]
+    return float(sum(ends))
+
+
+def need(path: Path, recipe: Recipe, step: Step) -> None:
+    if not path.exists():
+        raise RecipeError(f"{path} is missing. Run `hearth build {recipe.name} --step {step}` first.")

@@ -1,0 +1,135 @@
+"""The `hearth` command. What needs torch is imported by `build` alone, so that the rest works without it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hearth.errors import HearthError
+from hearth.store import open_store
+
+ZOO = Path(__file__).parent / "zoo"
+
+app = typer.Typer(help="Hearth: AI models from serverless functions.", no_args_is_help=True, add_completion=False)
+console = Console()
+StoreOption = Annotated[str, typer.Option(envvar="HEARTH_STORE", help="s3://bucket/prefix or file:///path")]
+
+
+@app.command()
+def build(
+    recipe: Annotated[str | None, typer.Argument(help="A recipe's name; without one, they are listed.")] = None,
+    from_checkpoint: Annotated[
+        Path | None, typer.Option(help="A Hugging Face BERT classifier folder, to import instead of a recipe.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The imported model's name.")] = None,
+    step: Annotated[str | None, typer.Option(help="prepare, train, export, quantize or verify alone.")] = None,
+    work: Annotated[Path | None, typer.Option(help="Where steps leave their work. Default: build/NAME.")] = None,
+) -> None:
+    """Make an artifact: prepare, train, export, quantize, verify. Run again, it goes on where it stopped."""
+    from export import recipe as recipes
+    from export.build import Step
+    from export.build import build as run
+
+    if from_checkpoint:
+        from export.checkpoint import recipe_of
+
+        made = recipe_of(from_checkpoint, name)
+    elif recipe:
+        made = recipes.load(recipe)
+    else:
+        raise typer.BadParameter(f"Name a recipe: {', '.join(recipes.names())}; or --from-checkpoint DIR.")
+    if step is not None and step not in list(Step):
+        raise typer.BadParameter(f"--step is one of {', '.join(Step)}.")
+    command = shlex.join(["hearth", *sys.argv[1:]])
+    run(made, work or Path("build") / made.name, command, Step(step) if step else None)
+
+
+@app.command()
+def publish(
+    artifact: Annotated[Path, typer.Argument(help="The folder with manifest.json.")],
+    store: StoreOption,
+    alias: Annotated[str | None, typer.Option(help="Point this alias at the new version, e.g. prod.")] = None,
+) -> None:
+    """Copy an artifact into a store; its manifest arrives last."""
+    from export.publish import publish as run
+
+    manifest = run(open_store(store), artifact, alias)
+    console.print(f"Published {manifest.model}@{manifest.version}" + (f" as {alias}" if alias else ""))
+
+
+@app.command()
+def models(store: StoreOption = ZOO.as_uri()) -> None:
+    """What a store holds."""
+    from export.publish import listing
+
+    table = Table("model", "version", "task", "aliases", "MB")
+    for model, version, task, aliases, size in listing(open_store(store)):
+        table.add_row(model, version, task, ", ".join(aliases), f"{size / 1e6:.1f}")
+    console.print(table)
+
+
+@app.command()
+def alias(name: str, alias: str, version: str, store: StoreOption) -> None:
+    """Point an alias of a model at one of its versions."""
+    from export.publish import set_alias
+
+    set_alias(open_store(store), name, alias, version)
+    console.print(f"{name}@{alias} is now version {version}")
+
+
+@app.command()
+def predict(
+    name: Annotated[str, typer.Argument(help="A model: name, name@version or name@alias.")],
+    value: Annotated[str, typer.Argument(metavar="INPUT", help="A text, or a picture's path.")],
+    store: StoreOption = ZOO.as_uri(),
+) -> None:
+    """One answer, from the function that serves the model."""
+    from hearth.registry import Registry
+
+    registry = Registry(open_store(store))
+    task = registry.manifest(registry.resolve(name)).task
+    os.environ["HEARTH_STORE"] = store
+    function: Any = importlib.import_module(f"functions.{task.replace('-', '_')}.app")
+    inputs = Path(value).read_bytes() if task == "image-classification" else value
+    for score in function.predict(name, function.Request(inputs=inputs))[0]:
+        console.print(f"{score.score:.4f}  {score.label}")
+
+
+@app.command()
+def serve(
+    store: StoreOption = ZOO.as_uri(),
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+) -> None:
+    """Every function behind one local server."""
+    from functions.local import serve as run
+
+    run(store, host, port)
+
+
+def main() -> None:
+    """Errors that say what to do go to standard error as one sentence; the exit status is 1."""
+    from export.data import DataError
+    from export.recipe import Gated, RecipeError
+
+    try:
+        app()
+    except (HearthError, DataError, RecipeError, Gated, OSError) as error:
+        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        advice = "Install the export extra: pip install 'hearth-serverless[export]'"
+        Console(stderr=True).print(f"error: {error.name} is not installed. {advice}", markup=False)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

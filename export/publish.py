@@ -1,0 +1,78 @@
+"""Artifacts into a store, aliases onto versions; `hearth publish ARTIFACT --store URI` runs it.
+
+A version's files go first and its manifest last, which must not exist yet: versions never change.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from hearth.errors import BadRequest, NotFound
+from hearth.manifest import Manifest, parse
+from hearth.registry import Registry
+from hearth.store import Conflict, Store, upload, verify
+
+ATTEMPTS = 5
+"""Of changing aliases.json while others change it too."""
+
+
+def publish(store: Store, folder: Path, alias: str | None = None) -> Manifest:
+    """Copy an artifact folder into the store. Raises BadRequest for a folder that is none, Conflict when it is there."""
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise BadRequest(
+            f"{folder} has no manifest.json, so it is no artifact. `hearth build` writes one when it ends."
+        )
+    raw = path.read_bytes()
+    manifest = parse(raw)
+    broken = [file.path for file in manifest.files if not verify(file, folder / file.path)]
+    if broken:
+        raise BadRequest(f"{folder}: {', '.join(broken)} differ from manifest.json. Build the artifact anew.")
+    prefix = f"{manifest.model}/{manifest.version}"
+    if f"{prefix}/manifest.json" in store.list(f"{prefix}/"):
+        raise Conflict(f"{manifest.model}@{manifest.version} is published already; versions never change. Raise it.")
+    for file in manifest.files:
+        upload(store, f"{prefix}/{file.path}", folder / file.path)
+    store.put(f"{prefix}/manifest.json", raw, if_absent=True)
+    if alias:
+        set_alias(store, manifest.model, alias, manifest.version)
+    return manifest
+
+
+def set_alias(store: Store, model: str, alias: str, version: str) -> None:
+    """Point an alias at a published version; other aliases stay, whoever changes them meanwhile. Raises NotFound."""
+    if f"{model}/{version}/manifest.json" not in store.list(f"{model}/{version}/"):
+        raise NotFound(f"{model} has no version {version} in this store. `hearth publish` puts it there.")
+    path = f"{model}/aliases.json"
+    for attempt in range(ATTEMPTS):
+        try:
+            raw, etag = store.get_with_etag(path)
+        except NotFound:
+            raw, etag = b"{}", None
+        aliases = json.loads(raw) | {alias: {"version": version}}
+        changed = json.dumps(aliases, indent=2, sort_keys=True).encode() + b"\n"
+        try:
+            store.put(path, changed, if_absent=etag is None, if_match=etag)
+        except Conflict:
+            if attempt == ATTEMPTS - 1:
+                raise
+        else:
+            return
+
+
+def listing(store: Store) -> list[tuple[str, str, str, list[str], int]]:
+    """(model, version, task, aliases, bytes) of every version in the store, in order."""
+    registry = Registry(store, alias_seconds=0)
+    rows = []
+    for path in store.list():
+        parts = path.split("/")
+        if len(parts) == 3 and parts[2] == "manifest.json":
+            manifest = parse(store.get(path))
+            try:
+                aliases = registry.aliases(parts[0])
+            except NotFound:
+                aliases = {}
+            pointing = sorted(name for name, target in aliases.items() if target.version == parts[1])
+            rows.append((parts[0], parts[1], str(manifest.task), pointing, manifest.size))
+    return sorted(rows, key=lambda row: (row[0], int(row[1])))
