@@ -1,0 +1,118 @@
+"""What the layers weigh, need and bring."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.layers import FUNCTIONS, ROOT, layer, python313
+
+BUDGET = 180 * 10**6
+"""Bytes of a function with its layers; Lambda takes 262,144,000."""
+NEWEST_GLIBC = (2, 34)
+"""Amazon Linux 2023's."""
+WHEELS = ("core", "vision")
+
+USE = """
+import os, sys
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+sys.path[:0] = sys.argv[1:]
+import fastapi, mangum, msgspec, numpy, onnxruntime, tokenizers
+from aws_lambda_powertools import Logger, Metrics
+import PIL.Image
+Logger(service="layers").info("written")
+Metrics(namespace="layers")
+assert numpy.ones((2, 2)).sum() == 4 and "CPUExecutionProvider" in onnxruntime.get_available_providers()
+for format in ("JPEG", "PNG", "WEBP"):
+    import io
+    PIL.Image.new("RGB", (8, 8)).save(picture := io.BytesIO(), format)
+    PIL.Image.open(picture).load()
+outside = [m.__file__ for m in sys.modules.values() if "site-packages" in (getattr(m, "__file__", "") or "")]
+assert not outside, outside
+"""
+
+
+def size(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_with_its_layers_is_within_the_budget(function: str) -> None:
+    assert sum(size(layer(name)) for name in FUNCTIONS[function]) + size(ROOT / "functions" / function) < BUDGET
+
+
+@pytest.mark.parametrize("name", WHEELS)
+def test_no_symbol_is_newer_than_lambdas_libc(name: str) -> None:
+    libraries = [path for path in layer(name).rglob("*") if ".so" in path.suffixes]
+    assert libraries
+    for library in libraries:
+        needs = subprocess.run(["readelf", "-V", library], capture_output=True, text=True, check=True).stdout
+        versions = [tuple(map(int, found.split("."))) for found in re.findall(r"GLIBC_(\d+\.\d+)", needs)]
+        assert max(versions, default=(0,)) <= NEWEST_GLIBC, library
+
+
+@pytest.mark.parametrize("name", (*WHEELS, "runtime"))
+def test_every_module_has_its_bytecode(name: str) -> None:
+    sources = list(layer(name).rglob("*.py"))
+    assert sources
+    missing = [source for source in sources if not _bytecode(source).exists()]
+    assert not missing
+    flags = {int.from_bytes(_bytecode(source).read_bytes()[4:8], "little") for source in sources}
+    assert flags == {0b01}, "Python would check the source of each .pyc"
+
+
+def _bytecode(source: Path) -> Path:
+    return source.parent / "__pycache__" / f"{source.stem}.cpython-313.pyc"
+
+
+def test_the_layers_alone_are_enough() -> None:
+    folders = [str(layer(name) / "python") for name in ("core", "vision", "runtime")]
+    done = subprocess.run([python313(), "-I", "-S", "-c", USE, *folders], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_dependency_is_locked_or_left_out_by_name() -> None:
+    folders = [str(layer(name) / "python") for name in WHEELS]
+    found = {canonicalize_name(distribution.name): distribution for distribution in distributions(path=folders)}
+    left_out = {
+        canonicalize_name(line.split()[0])
+        for line in (ROOT / "layers/wheels/left-out.txt").read_text().splitlines()
+        if not line.startswith("#")
+    }
+    environment = {"python_version": "3.13", "python_full_version": "3.13.0", "extra": ""}
+    for distribution in found.values():
+        for requirement in map(Requirement, distribution.requires or []):
+            if requirement.marker is None or requirement.marker.evaluate(environment):
+                name = canonicalize_name(requirement.name)
+                assert name in left_out or requirement.specifier.contains(found[name].version), requirement
+    assert not left_out & set(found)
+
+
+def test_two_builds_are_the_same_byte_for_byte(tmp_path: Path) -> None:
+    builds = []
+    for attempt in ("one", "two"):
+        folder = tmp_path / attempt / "opt"
+        path = f"{python313().parent}{os.pathsep}{os.environ['PATH']}"
+        command = [sys.executable, ROOT / "layers/build.py", "vision", folder]
+        subprocess.run(command, check=True, env=os.environ | {"PATH": path})
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        builds.append([(f.relative_to(folder), f.stat().st_mode, f.stat().st_mtime, f.read_bytes()) for f in files])
+    assert builds[0] == builds[1]
+
+
+def test_licences_travel_with_the_wheels() -> None:
+    for name in WHEELS:
+        for info in (layer(name) / "python").glob("*.dist-info"):
+            declares = re.search(
+                r"(?m)^(License|License-Expression|License-File|Classifier: License)",
+                info.joinpath("METADATA").read_text(),
+            )
+            assert declares, info.name
