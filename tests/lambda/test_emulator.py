@@ -33,11 +33,11 @@ def picture(colour: str) -> bytes:
 
 
 def best(body: Any) -> str:
-    """The first label of an answer to one input."""
-    return str(body[0]["label"])
+    """The first label that an answer gives its one input."""
+    return str(body[0][0]["label"])
 
 
-def upload_event(key: str, version: str = "v1") -> dict[str, Any]:
+def upload_event(key: str, etag: str) -> dict[str, Any]:
     """An S3 notification; the key must be URL-encoded already, as S3 does it."""
     return {
         "Records": [
@@ -50,7 +50,7 @@ def upload_event(key: str, version: str = "v1") -> dict[str, Any]:
                 "s3": {
                     "s3SchemaVersion": "1.0",
                     "bucket": {"name": "uploads", "arn": "arn:aws:s3:::uploads"},
-                    "object": {"key": key, "size": 1, "eTag": version, "sequencer": "0A"},
+                    "object": {"key": key, "size": 1, "eTag": etag, "sequencer": "0A"},
                 },
             }
         ]
@@ -159,8 +159,8 @@ def test_an_upload_becomes_one_result(image: Emulator, s3: Any) -> None:
 
 def test_a_poisoned_message_fails_alone(image: Emulator, s3: Any) -> None:
     key = f"uploads/{IMAGE_MODEL}/good.png"
-    s3.put_object(Bucket="uploads", Key=key, Body=picture("green"))
-    answer = image.invoke(queue_event("not json", upload_event(key)))
+    stored = s3.put_object(Bucket="uploads", Key=key, Body=picture("green"))
+    answer = image.invoke(queue_event("not json", upload_event(key, stored["ETag"].strip('"'))))
     assert answer.payload == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
     assert "green" in s3.get_object(Bucket="results", Key=f"answers/{key}.json")["Body"].read().decode()
 

@@ -105,11 +105,11 @@ def sam(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sam]:
 def test_each_function_answers_its_event(sam: Sam) -> None:
     text = sam.invoke("TextClassification", rest_event("POST", "/models/sentiment-en", PRAISE))
     assert text["statusCode"] == 200, text
-    assert json.loads(text["body"])[0]["label"] == "positive"
+    assert json.loads(text["body"])[0][0]["label"] == "positive"
     event = rest_event("POST", "/models/resnet20-cifar10", _picture("green"), {"content-type": "image/png"})
     image = sam.invoke("ImageClassification", event)
     assert image["statusCode"] == 200, image
-    assert json.loads(image["body"])[0]["label"] == "green"
+    assert json.loads(image["body"])[0][0]["label"] == "green"
     catalog = sam.invoke("Catalog", rest_event("GET", "/models"))
     assert catalog["statusCode"] == 200, catalog
     names = {model["name"] for model in json.loads(catalog["body"])["models"]}
@@ -121,15 +121,15 @@ def test_the_api_answers_text_and_pictures(sam: Sam) -> None:
         for _ in range(2):
             status, answer = _post(port, "/models/sentiment-en", PRAISE, "application/json")
             assert status == 200, answer
-            assert answer[0]["label"] == "positive"
+            assert answer[0][0]["label"] == "positive"
         status, answer = _post(
             port, "/models/sentiment-zh", '{"inputs": "这个电影真的很糟糕"}'.encode(), "application/json"
         )
-        assert (status, answer[0]["label"]) == (200, "negative")
+        assert (status, answer[0][0]["label"]) == (200, "negative")
         for colour in ("red", "blue"):
             status, answer = _post(port, "/models/resnet20-cifar10", _picture(colour), "image/png")
             assert status == 200, answer
-            assert answer[0]["label"] == colour
+            assert answer[0][0]["label"] == colour
 
 
 def _picture(colour: str) -> bytes:
