@@ -8,11 +8,13 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from hearth.cache import warm
+from hearth.entry import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.manifest import ImagePreprocessing
 from hearth.model import Model
 from hearth.ops.pictures import open_picture, to_tensor
 from hearth.ops.scores import activate, best
+from hearth.task import Task
 from hearth.trace import step
 
 MAX_PIXELS = 16_000_000
@@ -68,3 +70,15 @@ def predict(name: str, request: Request) -> Response:
             outputs = model.run(feeds)
         with step("decode"):
             return decode(model, request, outputs)
+
+
+# The example is a red pixel as PNG.
+TASK = Task(
+    "image-classification",
+    Request,
+    Response,
+    predict,
+    {"inputs": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"},
+    binary=True,
+)
+handler = create_handler([TASK])

@@ -8,10 +8,12 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from hearth.cache import warm
+from hearth.entry import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.manifest import TextPreprocessing
 from hearth.model import Model
 from hearth.ops.scores import activate, best
+from hearth.task import Task
 from hearth.trace import step
 
 
@@ -73,3 +75,7 @@ def predict(name: str, request: Request) -> Response:
             outputs = model.run(feeds)
         with step("decode"):
             return decode(model, request, outputs)
+
+
+TASK = Task("text-classification", Request, Response, predict, {"inputs": "I like this film very much."})
+handler = create_handler([TASK])

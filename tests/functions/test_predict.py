@@ -43,9 +43,7 @@ def test_top_k_and_function_to_apply(serving: Path) -> None:
     ("inputs", "error"),
     [([], BadRequest), (["a"] * 33, PayloadTooLarge), ("a" * 10_001, PayloadTooLarge)],
 )
-def test_texts_beyond_the_limits_are_refused(
-    serving: Path, inputs: str | list[str], error: type[HearthError]
-) -> None:
+def test_texts_beyond_the_limits_are_refused(serving: Path, inputs: str | list[str], error: type[HearthError]) -> None:
     with pytest.raises(error):
         text.predict("sentiment-en", text.Request(inputs))
 

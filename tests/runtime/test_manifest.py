@@ -63,9 +63,7 @@ def _set(*path: str | int, value: Any) -> Callable[[dict[str, Any]], None]:
         (_set("limits", "batch", value=0), r"`limits\.batch`"),
     ],
 )
-def test_a_wrong_field_is_named(
-    good: dict[str, Any], change: Callable[[dict[str, Any]], None], words: str
-) -> None:
+def test_a_wrong_field_is_named(good: dict[str, Any], change: Callable[[dict[str, Any]], None], words: str) -> None:
     good.setdefault("limits", {})
     change(good)
     with pytest.raises(ManifestError, match=words):

@@ -63,4 +63,3 @@ def _tokenizer(manifest: Manifest, folder: Path) -> Tokenizer | None:
     tokenizer.no_padding()
     tokenizer.enable_truncation(manifest.preprocessing.max_tokens)
     return tokenizer
-

@@ -121,9 +121,7 @@ class Bucket:
             connection.close()
             self._local.connection = None
 
-    def _sign(
-        self, method: str, path: str, search: str, headers: dict[str, str], body: Body
-    ) -> dict[str, str]:
+    def _sign(self, method: str, path: str, search: str, headers: dict[str, str], body: Body) -> dict[str, str]:
         who = credentials(self._environ)
         now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         day = now[:8]

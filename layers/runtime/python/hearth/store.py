@@ -131,9 +131,7 @@ class S3Store(Store):
 
     @contextmanager
     def open(self, path: str, start: int, length: int) -> Iterator[Readable]:
-        response = self.bucket.request(
-            "GET", self._key(path), headers={"range": f"bytes={start}-{start + length - 1}"}
-        )
+        response = self.bucket.request("GET", self._key(path), headers={"range": f"bytes={start}-{start + length - 1}"})
         try:
             if response.status != 206:
                 self._check(response, path, response.read(), expected=206)
@@ -268,9 +266,7 @@ def fetch(store: Store, prefix: str, files: Sequence[File], folder: Path, deadli
         raise failures[0]
 
 
-def _fetch_piece(
-    store: Store, prefix: str, file: File, start: int, folder: Path, buffer: memoryview
-) -> None:
+def _fetch_piece(store: Store, prefix: str, file: File, start: int, folder: Path, buffer: memoryview) -> None:
     length = min(CHUNK, file.size - start)
     expected = file.chunks[start // CHUNK] if file.chunks else file.sha256
     digest = hashlib.sha256()

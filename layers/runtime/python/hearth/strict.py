@@ -17,9 +17,7 @@ def loads(raw: bytes) -> Any:
     """The document. Raises BadRequest for anything but plain UTF-8 JSON with finite numbers and unique keys."""
     try:
         text = raw.decode("utf-8")
-        document = json.loads(
-            text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
-        )
+        document = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)
         if "\\u" in text:
             _refuse_surrogates(document)
         return document

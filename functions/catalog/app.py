@@ -1,0 +1,7 @@
+"""What is served, and whether the service is up. Loads no model."""
+
+from __future__ import annotations
+
+from hearth.entry import create_handler
+
+handler = create_handler(())

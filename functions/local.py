@@ -1,0 +1,32 @@
+"""Every function behind one local server: the development server, the demonstration, the self-hosted form."""
+
+from __future__ import annotations
+
+import os
+
+import uvicorn
+from fastapi import FastAPI
+
+from functions.image_classification.app import TASK as IMAGE_CLASSIFICATION
+from functions.text_classification.app import TASK as TEXT_CLASSIFICATION
+from hearth import settings
+from hearth.cache import warm
+from hearth.http import create_app
+
+TASKS = (TEXT_CLASSIFICATION, IMAGE_CLASSIFICATION)
+
+
+def app() -> FastAPI:
+    return create_app(TASKS, offload=True)
+
+
+def serve(store: str, host: str, port: int) -> None:
+    """Serve `store` until the process is told to end; says in two lines what and where."""
+    os.environ["HEARTH_STORE"] = store
+    # Requests share the processors here, so each run takes one and four requests take them all (performance.md 6).
+    os.environ.setdefault("HEARTH_THREADS", "1")
+    settings.get.cache_clear()
+    warm.cache_clear()
+    print(f"Serving {', '.join(warm().registry.models()) or 'no model'} from {store}")
+    print(f"POST http://{host}:{port}/models/NAME; documentation at http://{host}:{port}/docs", flush=True)
+    uvicorn.run(app(), host=host, port=port, log_level="warning")

@@ -1,0 +1,88 @@
+"""The Lambda handler: HTTP events to Mangum, storage events to `events`, and a clean answer to all else."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hearth.errors import BadRequest, HearthError, Internal
+from hearth.task import Task
+
+Handler = Callable[[Any, Any], Any]
+
+
+def create_handler(tasks: Sequence[Task]) -> Handler:
+    """The handler of a function that serves `tasks`.
+
+    It raises for one thing only: a storage event that came without a queue and failed, since Lambda keeps such an
+    event, for a retry and then for the failure destination, only if the handler raises.
+    """
+
+    @functools.cache
+    def web() -> Handler:
+        # Only HTTP pays for the web framework.
+        from mangum import Mangum
+
+        from hearth.http import create_app
+
+        return Mangum(create_app(tasks), lifespan="off", text_mime_types=["application/json"])
+
+    def handler(event: Any, context: Any) -> Any:
+        if not isinstance(event, dict):
+            return _refusal(BadRequest("An event is a JSON object"))
+        if "httpMethod" in event or "http" in event.get("requestContext", {}):
+            return _http(web, event, context)
+        if event.get("ping") is True:
+            return _ping()
+        if "Records" in event or event.get("source") == "aws.s3":
+            from hearth import events
+
+            return events.handle(tasks, event, context)
+        if event.get("Event") == "s3:TestEvent":
+            return {}
+        return _refusal(BadRequest('This function answers HTTP events, storage events and {"ping": true}'))
+
+    return handler
+
+
+def _http(web: Callable[[], Handler], event: dict[str, Any], context: Any) -> Any:
+    try:
+        if event.get("isBase64Encoded"):
+            base64.b64decode(event.get("body") or "", validate=True)
+        return web()(event, context)
+    except binascii.Error:
+        failure: HearthError = BadRequest("The body says it is base64, and is not")
+    except Exception:
+        from hearth import log
+
+        log.logger().exception("unexpected")
+        failure = Internal("An unexpected error; its cause is in the log")
+    return {
+        "statusCode": failure.status,
+        "headers": {"content-type": "application/json"},
+        "body": json.dumps(_refusal(failure)),
+        "isBase64Encoded": False,
+    }
+
+
+def _refusal(failure: HearthError) -> dict[str, str]:
+    return {"error": failure.message, "error_type": failure.code}
+
+
+def _ping() -> dict[str, Any]:
+    """Load the models that this function pins, and say which."""
+    from hearth import settings
+    from hearth.cache import warm
+
+    loaded: dict[str, str] = {}
+    for name in settings.get().models:
+        try:
+            with warm().get(name) as model:
+                loaded[name] = model.manifest.version
+        except HearthError as failure:
+            loaded[name] = f"{failure.code}: {failure.message}"
+    return {"pong": True, "models": loaded}

@@ -1,0 +1,36 @@
+"""One JSON line a request, and its figures as CloudWatch metrics (Embedded Metric Format). Never a payload."""
+
+from __future__ import annotations
+
+import functools
+import os
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+from hearth.trace import Trace
+
+
+@functools.cache
+def logger() -> Logger:
+    return Logger(service="hearth", level=os.environ.get("HEARTH_LOG_LEVEL", "INFO"))
+
+
+def request(trace: Trace, *, request_id: str, status: int, trigger: str, error: str = "") -> None:
+    """Write the line of one request; on Lambda its metrics too."""
+    facts = {key: value for key, value in trace.facts.items() if key != "labels"}
+    steps = {name: round(value, 3) for name, value in trace.steps.items()}
+    total = round(trace.total, 3)
+    extra = {"request_id": request_id, "status": status, "trigger": trigger, **facts, "ms": steps | {"total": total}}
+    if error:
+        extra["error"] = error
+    logger().info("request", extra=extra)
+    if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
+        return
+    metrics = EphemeralMetrics(namespace="Hearth", service="hearth")
+    metrics.add_dimension("model", str(facts.get("model", "none")))
+    metrics.add_metric("Requests", MetricUnit.Count, 1)
+    metrics.add_metric("Duration", MetricUnit.Milliseconds, total)
+    metrics.add_metric("ColdStart", MetricUnit.Count, int(bool(facts.get("cold"))))
+    metrics.add_metric("Errors", MetricUnit.Count, int(status >= 500))
+    metrics.flush_metrics()
