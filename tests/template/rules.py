@@ -86,7 +86,8 @@ def roles_grant_named_actions_on_named_resources(template: Template) -> Findings
                 yield f"{name} is granted {actions} on everything"
             if any(action.startswith("kms:") for action in actions) and resources != ["Key"]:
                 yield f"{name} may use other keys than ours"
-            if "s3:ListBucket" in actions and "s3:prefix" not in json.dumps(statement.get("Condition", {})):
+            whole = resources != ["ResultBucket"] and "s3:ListBucket" in actions
+            if whole and "s3:prefix" not in json.dumps(statement.get("Condition", {})):
                 yield f"{name} may list a whole bucket"
 
 

@@ -43,7 +43,7 @@ EDITS: dict[str, Edit] = {
     "every S3 action": lambda raw: statements(raw)[0].update(Action="s3:*"),
     "every artifact": lambda raw: statements(raw)[0].update(Resource={"Fn::Sub": "${ArtifactBucket.Arn}/*"}),
     "everything": lambda raw: statements(raw)[0].update(Resource="*"),
-    "every key": lambda raw: statements(raw)[4].update(Resource="*"),
+    "every key": lambda raw: statements(raw)[5].update(Resource="*"),
     "list without prefix": lambda raw: statements(raw)[1].pop("Condition"),
     "writes into uploads": lambda raw: statements(raw)[2].update(Action=["s3:GetObject", "s3:PutObject"]),
     "managed full access": put("CatalogRole", "ManagedPolicyArns", ["arn:aws:iam::aws:policy/AmazonS3FullAccess"]),

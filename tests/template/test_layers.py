@@ -59,7 +59,7 @@ def test_no_symbol_is_newer_than_lambdas_libc(name: str) -> None:
         assert max(versions, default=(0,)) <= NEWEST_GLIBC, library
 
 
-@pytest.mark.parametrize("name", (*WHEELS, "runtime"))
+@pytest.mark.parametrize("name", [*WHEELS, "runtime"])
 def test_every_module_has_its_bytecode(name: str) -> None:
     sources = list(layer(name).rglob("*.py"))
     assert sources

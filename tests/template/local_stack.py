@@ -1,0 +1,162 @@
+"""An AWS on loopback (ministack): TLS, signatures and roles enforced, functions as processes of Python 3.13."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+import ssl
+import subprocess
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.layers import layer
+from tests.template.stack import ROOT, read, translate
+from tests.tools import tool
+
+STACK = "hearth"
+KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+CODE = {
+    "Catalog": ROOT / "functions/catalog",
+    "TextClassification": ROOT / "functions/text_classification",
+    "ImageClassification": ROOT / "functions/image_classification",
+    "CoreLayer": "core",
+    "VisionLayer": "vision",
+    "RuntimeLayer": "runtime",
+}
+"""What lies behind each CodeUri and ContentUri: a folder, or the name of a layer."""
+
+
+@dataclass(frozen=True)
+class Aws:
+    url: str
+    certificate: Path
+
+    def client(self, service: str, **session: str) -> Any:
+        import boto3
+
+        return boto3.client(service, endpoint_url=self.url, verify=str(self.certificate), **(session or KEYS))
+
+
+@dataclass(frozen=True)
+class Stack:
+    aws: Aws
+    outputs: dict[str, str]
+    resources: dict[str, str]
+    """Physical ids by logical id."""
+    api_key: str
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        key: str | None = None,
+        kind: str = "application/json",
+    ) -> tuple[int, bytes]:
+        """Status and body of a request through API Gateway; `key` takes the place of the stack's own."""
+        api = self.resources["Api"]
+        address = f"{self.aws.url}/restapis/{api}/prod/_user_request_{path}"
+        headers = {"content-type": kind, "x-api-key": self.api_key if key is None else key}
+        request = urllib.request.Request(address, body, headers, method=method)
+        context = ssl.create_default_context(cafile=str(self.aws.certificate))
+        try:
+            with urllib.request.urlopen(request, timeout=60, context=context) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+
+@contextmanager
+def local_aws(scratch: Path) -> Iterator[Aws]:
+    """A fresh ministack on a free port; its log is `scratch/ministack.log`."""
+    certificate, private = _certificate(scratch)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
+        "AUTH": "true",
+        "BIND_HOST": "127.0.0.1",  # the default is every interface
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_HOST": "127.0.0.1",
+        "DOCKER_HOST": "unix:///nonexistent",
+        "USE_SSL": "1",
+        "MINISTACK_SSL_CERT": str(certificate),
+        "MINISTACK_SSL_KEY": str(private),
+        "SSL_CERT_FILE": str(certificate),
+        "AWS_CA_BUNDLE": str(certificate),
+        "TMPDIR": str(scratch),
+    }
+    aws = Aws(f"https://127.0.0.1:{port}", certificate)
+    with (scratch / "ministack.log").open("w") as log:
+        process = subprocess.Popen([tool("ministack") / "bin/ministack"], env=environment, stdout=log, stderr=log)
+        try:
+            _wait_until_it_answers(aws, process)
+            yield aws
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def deploy(aws: Aws) -> Stack:
+    """template.yaml as CloudFormation, with the code of this working tree."""
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket="code")
+    for name, source in CODE.items():
+        s3.put_object(
+            Bucket="code", Key=f"{name}.zip", Body=_zipped(layer(source) if isinstance(source, str) else source)
+        )
+    s3.put_object(Bucket="code", Key="template.json", Body=json.dumps(translate(read(), "code")).encode())
+    cloudformation = aws.client("cloudformation")
+    cloudformation.create_stack(
+        StackName=STACK,
+        TemplateURL=f"{aws.url}/code/template.json",
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+    )
+    cloudformation.get_waiter("stack_create_complete").wait(StackName=STACK, WaiterConfig={"Delay": 1})
+    described = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+    resources = cloudformation.describe_stack_resources(StackName=STACK)["StackResources"]
+    ids = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
+    key = aws.client("apigateway").get_api_key(apiKey=outputs["ApiKeyId"], includeValue=True)["value"]
+    return Stack(aws, outputs, ids, key)
+
+
+def _zipped(folder: Path) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and (path.suffix != ".pyc" or folder.parts[-2] != "functions"):
+                archive.write(path, path.relative_to(folder))
+    return packed.getvalue()
+
+
+def _certificate(scratch: Path) -> tuple[Path, Path]:
+    """Of this run's own, for 127.0.0.1."""
+    certificate, private = scratch / "certificate.pem", scratch / "private.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(private), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, private
+
+
+def _wait_until_it_answers(aws: Aws, process: subprocess.Popen[bytes]) -> None:
+    context = ssl.create_default_context(cafile=str(aws.certificate))
+    for _ in range(300):
+        if process.poll() is not None:
+            raise RuntimeError(f"ministack ended with {process.returncode}; see its log")
+        try:
+            urllib.request.urlopen(f"{aws.url}/_ministack/health", timeout=2, context=context).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise TimeoutError("ministack did not answer in 30 s; see its log")
