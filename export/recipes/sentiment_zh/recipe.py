@@ -1,0 +1,131 @@
+"""sentiment-zh: a small BERT, pre-trained on the Chinese texts at hand, then taught on reviews."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+from hearth.manifest import Limits, TextPreprocessing
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.nn import functional
+
+from export.bert import Classifier, MaskedLanguageModel, Shape
+from export.recipe import AdamW, Batch, DynamicInt8, Gate, Linear, Recipe, Stage
+from export.recipes.sentiment_zh import data
+from export.text import MASK, Masked, Texts, accuracy, logits_of, tokenize
+
+MAX_TOKENS = 160
+SHAPE = Shape(
+    vocabulary=21128,
+    hidden=256,
+    layers=3,
+    heads=8,
+    intermediate=768,
+    positions=MAX_TOKENS,
+    labels=2,
+    embedding=128,
+    dropout=0.1,
+)
+SMOOTHING = 0.05
+
+
+def rows(work: Path, texts: Sequence[str]) -> list[list[int]]:
+    return tokenize(Tokenizer.from_file(str(work / "tokenizer.json")), texts, MAX_TOKENS)
+
+
+def language_batches(work: Path) -> Masked:
+    texts = [text for text, _ in data.read(work, "train")]
+    texts += json.loads((work / "unlabelled.json").read_text(encoding="utf-8"))
+    mask = Tokenizer.from_file(str(work / "tokenizer.json")).token_to_id(MASK)
+    return Masked(rows(work, texts), {}, mask_id=mask, vocabulary=SHAPE.vocabulary)
+
+
+def language_loss(network: nn.Module, batch: Batch) -> Tensor:
+    logits = network(batch["input_ids"], batch["attention_mask"], batch["masked"])
+    return functional.cross_entropy(logits, batch["targets"])
+
+
+def classifier(work: Path) -> nn.Module:
+    network = Classifier(SHAPE)
+    network.load_state_dict(torch.load(work / "language" / "weights.pt", weights_only=True), strict=False)
+    return network
+
+
+def review_batches(work: Path) -> Texts:
+    texts, labels = zip(*data.read(work, "train"), strict=True)
+    return Texts(rows(work, texts), {"labels": torch.tensor(labels)})
+
+
+def review_loss(network: nn.Module, batch: Batch) -> Tensor:
+    logits = network(batch["input_ids"], batch["attention_mask"])
+    return functional.cross_entropy(logits, batch["labels"], label_smoothing=SMOOTHING)
+
+
+def score(network: nn.Module, work: Path) -> dict[str, float]:
+    texts, labels = zip(*(data.read(work, "hotels") + data.read(work, "takeaway")), strict=True)
+    return {"accuracy": accuracy(logits_of(network, rows(work, texts)), torch.tensor(labels))}
+
+
+RECIPE = Recipe(
+    name="sentiment-zh",
+    task="text-classification",
+    description="Whether a Chinese review is positive or negative.",
+    licence="Apache-2.0",
+    labels=("negative", "positive"),
+    sources=(data.HOTELS, data.TAKEAWAY, data.STSB, data.TATOEBA, data.MSRA, data.VOCABULARY),
+    prepare=data.prepare,
+    stages=(
+        Stage(
+            name="language",
+            network=lambda work: MaskedLanguageModel(SHAPE),
+            batches=language_batches,
+            loss=language_loss,
+            score=None,
+            optimiser=AdamW(rate=1.5e-3),
+            schedule=Linear(warmup=0.1),
+            epochs=3,
+            batch=32,
+            clip=1.0,
+        ),
+        Stage(
+            name="reviews",
+            network=classifier,
+            batches=review_batches,
+            loss=review_loss,
+            score=score,
+            optimiser=AdamW(rate=4e-4),
+            schedule=Linear(warmup=0.1),
+            epochs=4,
+            batch=32,
+            clip=1.0,
+        ),
+    ),
+    example=lambda: {"input_ids": torch.ones(2, 8, dtype=torch.int64), "attention_mask": torch.ones(2, 8).long()},
+    axes={name: {0: "batch", 1: "sequence"} for name in ("input_ids", "attention_mask")},
+    dev={
+        "hotel and takeaway reviews, held-out tenth": data.dev,
+        "hotels": partial(data.examples, name="hotels"),
+        "takeaway": partial(data.examples, name="takeaway"),
+    },
+    golden=lambda: (
+        "我非常喜欢这个电影",
+        "这个电影真的很糟糕",
+        "房间干净，服务员很热情，下次还会再来。",
+        "送餐太慢了，菜都凉了，味道也很差。",
+    ),
+    expected={"我非常喜欢这个电影": "positive", "这个电影真的很糟糕": "negative"},
+    preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=MAX_TOKENS),
+    quantization=DynamicInt8(),
+    gate=Gate(accuracy=0.88, quantization_loss=0.01, bytes=10_000_000),
+    limits=Limits(batch=64, characters=20_000),
+    limitations=(
+        "It learnt from hotel and takeaway reviews: other kinds of text are a guess.",
+        "It knows positive and negative only; texts are cut after 160 characters.",
+        "Both review corpora and the MSRA sentences state no licence: check before commercial use.",
+        "The epoch that is kept was chosen by the accuracy on the same held-out reviews, which flatters a little.",
+    ),
+)
