@@ -1,0 +1,55 @@
+"""Imports run one way, and a process imports only what its event needs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RUNTIME = ROOT / "layers/runtime/python/hearth"
+FORBIDDEN = {"torch", "transformers", "onnx", "export", "pickle", "joblib", "functions"}
+# Who may import what of hearth, lowest first: a module imports only from rows above its own, or its own row's left.
+ORDER = ["errors", "trace", "settings", "manifest", "s3", "store", "registry", "model", "cache", "task"]
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "hearth":
+            names |= {f"hearth.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return names
+
+
+@pytest.mark.parametrize("path", sorted(RUNTIME.rglob("*.py")), ids=lambda path: path.name)
+def test_the_runtime_imports_nothing_it_must_not(path: Path) -> None:
+    names = imported(path)
+    assert not {name.partition(".")[0] for name in names} & FORBIDDEN
+    if path.stem in ORDER:
+        above = ORDER[: ORDER.index(path.stem)]
+        within = {name.split(".")[1] for name in names if name.startswith("hearth.")}
+        assert within <= set(above), f"{path.stem} imports {within - set(above)}"
+    if path.parent.name == "ops":
+        assert {name for name in names if name.startswith("hearth")} <= {"hearth.errors", "hearth.manifest"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "functions").glob("*/app.py")), ids=lambda path: path.parent.name)
+def test_a_function_imports_hearth_and_no_sibling(path: Path) -> None:
+    assert {name.partition(".")[0] for name in imported(path)} <= {"__future__", "typing", "msgspec", "numpy", "hearth"}
+
+
+@pytest.mark.parametrize("function", ["text_classification", "image_classification", "catalog"])
+def test_a_fresh_interpreter_imports_no_web_framework(function: str) -> None:
+    code = "import sys, app; app.handler({'what': 1}, None); print(*sorted(sys.modules))"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT / "functions" / function, capture_output=True, text=True, check=True
+    )
+    top = {name.partition(".")[0] for name in run.stdout.split()}
+    assert not top & {"fastapi", "starlette", "pydantic", "mangum", "boto3", "botocore", *FORBIDDEN - {"pickle"}}

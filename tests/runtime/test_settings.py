@@ -1,0 +1,44 @@
+"""Settings fail early, with a sentence, and stand in the README."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hearth import settings
+from hearth.errors import SettingsError
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_threads_follow_a_lambdas_memory() -> None:
+    def threads(memory: int) -> int:
+        return settings.read({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory)}).threads
+
+    assert [threads(memory) for memory in (128, 1769, 3538, 10240)] == [1, 1, 2, 6]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("HEARTH_STORE", "http://x"),
+        ("HEARTH_THREADS", "many"),
+        ("HEARTH_THREADS", "0"),
+        ("HEARTH_MODELS", "../up"),
+        ("HEARTH_MAX_BODY_MB", "-1"),
+        ("HEARTH_CACHE_DISK_MB", "nan"),
+        ("HEARTH_OUTPUT", "results"),
+    ],
+)
+def test_a_wrong_value_is_named(key: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=key):
+        settings.read({key: value})
+
+
+def test_every_setting_stands_in_the_readme_and_the_reverse() -> None:
+    sources = (ROOT / "layers/runtime/python/hearth").rglob("*.py")
+    used = {name for source in sources for name in re.findall(r'"(HEARTH_[A-Z_]+)"', source.read_text())}
+    table = set(re.findall(r"^\| `(HEARTH_[A-Z_]+)`", (ROOT / "README.md").read_text(), re.MULTILINE))
+    assert table == used
