@@ -70,7 +70,7 @@ def labels_of(folder: Path, config: dict[str, object]) -> tuple[str, ...]:
     architectures = config.get("architectures")
     if architectures != ["BertForSequenceClassification"]:
         raise RecipeError(
-            f"{folder}/config.json names the architecture {architectures}; only BertForSequenceClassification is imported."
+            f"{folder}/config.json is of {architectures}; only BertForSequenceClassification is imported."
         )
     named = config.get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})  # transformers leaves out its default
     if not isinstance(named, dict) or sorted(map(int, named)) != list(range(len(named))):

@@ -18,7 +18,7 @@ ATTEMPTS = 5
 
 
 def publish(store: Store, folder: Path, alias: str | None = None) -> Manifest:
-    """Copy an artifact folder into the store. Raises BadRequest for a folder that is none, Conflict when it is there."""
+    """Copy an artifact folder into the store. Raises BadRequest for a folder that is none, Conflict if it is there."""
     path = folder / "manifest.json"
     if not path.is_file():
         raise BadRequest(

@@ -124,7 +124,7 @@ RECIPE = Recipe(
     limitations=(
         "It knows positive and negative only: a neutral sentence still gets one of the two.",
         "Texts are cut after 128 tokens.",
-        "SST-2 and Multi30k state no licence (Flickr30k captions: treat as non-commercial): check before commercial use.",
-        "The epoch that is kept was chosen by SST-2 dev accuracy, which therefore flatters a little; UCI's did not choose.",
+        "SST-2 and Multi30k state no licence (Flickr30k captions: treat as non-commercial): check before you sell.",
+        "The epoch that is kept was chosen by SST-2 dev accuracy, which thus flatters a little; UCI's did not.",
     ),
 )
