@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from hearth import cold
+
+cold.start()  # before the imports that take long
+
 from typing import Annotated, Any, Literal
 
 import numpy as np

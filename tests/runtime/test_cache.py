@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hearth import cold, settings
 from hearth import store as stores
 from hearth.cache import Cache, DiskCache, warm
 from hearth.errors import BadRequest, HearthError, IntegrityError, NotFound
@@ -137,3 +138,16 @@ def test_an_artifact_under_another_name_is_refused(store_folder: Path, tmp_path:
     (store_folder / "sentiment-en/1").rename(store_folder / "sentiment-en/7")
     with pytest.raises(HearthError, match="says it is"), cache_of(store_folder, tmp_path).get("sentiment-en@7"):
         pass
+
+
+def test_a_prefetch_and_a_request_fetch_once(serving: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEARTH_MODELS", "sentiment-en")
+    settings.get.cache_clear()
+    warm.cache_clear()
+    assert cold.start({"HEARTH_MODELS": "sentiment-en"}) is None
+    thread = cold.start({"HEARTH_MODELS": "sentiment-en", "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1"})
+    assert thread is not None
+    with warm().get("sentiment-en") as model:
+        assert warm().disk.bytes_fetched == model.manifest.size
+    thread.join()
+    assert warm().disk.bytes_fetched == model.manifest.size

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ class DiskCache:
         self.evictions = 0
         self.bytes_fetched = 0
         self._verified: set[str] = set()
+        self._filling: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     @contextmanager
     def artifact(self, store: Store, ref: Ref, manifest: Manifest, deadline: float) -> Iterator[Path]:
@@ -51,7 +53,9 @@ class DiskCache:
                     os.utime(folder)
                     yield folder
                     return
-            self._fill(store, ref, manifest, folder, deadline)
+            with self._filling[folder.name]:  # one thread fetches, the others wait for its bytes
+                if not folder.exists():
+                    self._fill(store, ref, manifest, folder, deadline)
 
     def _whole(self, folder: Path, manifest: Manifest) -> bool:
         # Files that another process left are not trusted: each process hashes them once.
@@ -191,6 +195,13 @@ class Cache:
         finally:
             with self._lock:
                 slot.users -= 1
+
+    def prefetch(self, name: str) -> None:
+        """Bring the artifact of `name` to the disk and load nothing. Raises what `get` does."""
+        ref = self.registry.resolve(name)
+        deadline = time.monotonic() + self._fetch_seconds
+        with self.disk.artifact(self.registry.store, ref, self.registry.manifest(ref), deadline):
+            pass
 
     def _acquire(self, ref: Ref) -> _Slot:
         with self._lock:
