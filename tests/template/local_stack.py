@@ -90,6 +90,7 @@ def local_aws(scratch: Path) -> Iterator[Aws]:
         "MINISTACK_HOST": "127.0.0.1",
         "DOCKER_HOST": "unix:///nonexistent",
         "USE_SSL": "1",
+        "IOT_MTLS_ENABLED": "0",
         "MINISTACK_SSL_CERT": str(certificate),
         "MINISTACK_SSL_KEY": str(private),
         "SSL_CERT_FILE": str(certificate),

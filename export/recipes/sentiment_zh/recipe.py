@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from hearth.manifest import Limits, TextPreprocessing
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,6 +16,7 @@ from export.bert import Classifier, MaskedLanguageModel, Shape
 from export.recipe import AdamW, Batch, DynamicInt8, Gate, Linear, Recipe, Stage
 from export.recipes.sentiment_zh import data
 from export.text import MASK, Masked, Texts, accuracy, logits_of, tokenize
+from hearth.manifest import Limits, TextPreprocessing
 
 MAX_TOKENS = 160
 SHAPE = Shape(

@@ -1,0 +1,68 @@
+"""From recipe to artifact: graphs agree, gates refuse, the manifest tells all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hearth.manifest import parse
+from hearth.model import Model
+
+from export import graph
+from export.build import Step, build
+from export.recipe import Gated, RecipeError
+from tests.export import toy
+
+
+def test_artifact_has_its_manifest_card_and_golden_answers(toy_work: Path) -> None:
+    folder = toy_work / "artifact"
+    manifest = parse((folder / "manifest.json").read_bytes())
+    assert manifest.metrics.served["accuracy"] >= 0.9
+    assert set(manifest.metrics.torch) == set(manifest.metrics.fp32) == set(manifest.metrics.served)
+    assert {file.path for file in manifest.files} == {
+        path.name for path in folder.iterdir() if path.name != "manifest.json"
+    }
+    golden = json.loads((folder / "golden.json").read_text(encoding="utf-8"))
+    assert [case["inputs"] for case in golden["cases"]] == list(toy.recipe().golden())
+    assert "| accuracy |" in (folder / "report.md").read_text(encoding="utf-8")
+
+
+def test_weights_lie_in_one_external_file_beside_the_graph(toy_work: Path) -> None:
+    assert graph.external_files(toy_work / "artifact" / "model.onnx") == {"model.bin"}
+    inputs = graph.describe(toy_work / "artifact").inputs
+    assert [(tensor.name, tensor.dtype, tensor.shape) for tensor in inputs] == [
+        ("input_ids", "int64", ("batch", "sequence")),
+        ("attention_mask", "int64", ("batch", "sequence")),
+    ]
+
+
+def test_served_graph_is_int8_and_close_to_fp32_whatever_the_padding(toy_work: Path) -> None:
+    manifest = parse((toy_work / "artifact" / "manifest.json").read_bytes())
+    served, fp32 = (Model(manifest, toy_work / name, threads=1) for name in ("artifact", "fp32"))
+    ids = np.array([[2, 5, 6, 15, 3], [2, 9, 3, 0, 0]])
+    feeds = {"input_ids": ids, "attention_mask": (ids > 0).astype(np.int64)}
+    assert np.allclose(served.run(feeds)[0], fp32.run(feeds)[0], atol=0.3)
+    alone = {"input_ids": ids[1:, :3], "attention_mask": np.ones((1, 3), np.int64)}
+    assert np.allclose(fp32.run(feeds)[0][1], fp32.run(alone)[0][0], atol=1e-4)
+    kinds = {node.op_type for node in onnx.load(toy_work / "artifact" / "model.onnx", load_external_data=False).graph.node}
+    assert kinds & {"DynamicQuantizeMatMul", "MatMulIntegerToFloat"}
+    weights = onnx.load(toy_work / "int8.onnx").graph.initializer
+    assert any(weight.data_type == onnx.TensorProto.INT8 and weight.dims[0] == 1040 for weight in weights)
+
+
+def test_a_missed_gate_leaves_no_manifest(toy_work: Path) -> None:
+    with pytest.raises(Gated, match="accuracy"):
+        build(toy.recipe(accuracy=1.01), toy_work, "hearth build toy", Step.VERIFY)
+    assert not (toy_work / "artifact" / "manifest.json").exists()
+    assert (toy_work / "artifact" / "report.md").exists()
+    build(toy.recipe(), toy_work, "hearth build toy", Step.VERIFY)
+    assert (toy_work / "artifact" / "manifest.json").exists()
+
+
+def test_a_step_before_its_turn_says_what_to_run(tmp_path: Path) -> None:
+    for step, needed in ((Step.TRAIN, "prepare"), (Step.EXPORT, "train"), (Step.QUANTIZE, "export")):
+        with pytest.raises(RecipeError, match=f"--step {needed}"):
+            build(toy.recipe(), tmp_path, "hearth build toy", step)
