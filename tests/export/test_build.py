@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from hearth.manifest import parse
-from hearth.model import Model
 
 from export import graph
 from export.build import Step, build
 from export.recipe import Gated, RecipeError
+from hearth.manifest import parse
+from hearth.model import Model
 from tests.export import toy
 
 
@@ -47,7 +47,8 @@ def test_served_graph_is_int8_and_close_to_fp32_whatever_the_padding(toy_work: P
     assert np.allclose(served.run(feeds)[0], fp32.run(feeds)[0], atol=0.3)
     alone = {"input_ids": ids[1:, :3], "attention_mask": np.ones((1, 3), np.int64)}
     assert np.allclose(fp32.run(feeds)[0][1], fp32.run(alone)[0][0], atol=1e-4)
-    kinds = {node.op_type for node in onnx.load(toy_work / "artifact" / "model.onnx", load_external_data=False).graph.node}
+    served = onnx.load(toy_work / "artifact" / "model.onnx", load_external_data=False)
+    kinds = {node.op_type for node in served.graph.node}
     assert kinds & {"DynamicQuantizeMatMul", "MatMulIntegerToFloat"}
     weights = onnx.load(toy_work / "int8.onnx").graph.initializer
     assert any(weight.data_type == onnx.TensorProto.INT8 and weight.dims[0] == 1040 for weight in weights)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from hearth.manifest import parse
 from hearth.model import Model
 

@@ -43,7 +43,8 @@ def test_errors_are_one_sentence_and_a_status(tmp_path: Path) -> None:
 
 
 def test_the_command_starts_without_torch_and_onnx() -> None:
-    code = "import sys, export.cli; print([n for n in ('torch', 'onnx', 'transformers', 'fastapi') if n in sys.modules])"
+    heavy = ("torch", "onnx", "transformers", "fastapi")
+    code = f"import sys, export.cli; print([name for name in {heavy} if name in sys.modules])"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stderr

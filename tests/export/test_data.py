@@ -45,7 +45,9 @@ def test_texts_that_differ_in_case_and_punctuation_are_one() -> None:
 
 
 @pytest.mark.skipif("HEARTH_DATA" not in os.environ, reason="HEARTH_DATA is not set")
-@pytest.mark.parametrize(("name", "held"), [("sentiment-en", ("sst2", "uci")), ("sentiment-zh", ("hotels", "takeaway"))])
+@pytest.mark.parametrize(
+    ("name", "held"), [("sentiment-en", ("sst2", "uci")), ("sentiment-zh", ("hotels", "takeaway"))]
+)
 def test_no_held_out_text_is_trained_on(name: str, held: tuple[str, ...], tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="the export extra (torch) is not installed")
     recipes.load(name).prepare(tmp_path)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hearth.errors import BadRequest, NotFound
-from hearth.store import Conflict, FileStore, open_store
 
 from export.publish import listing, publish, set_alias
+from hearth.errors import BadRequest, NotFound
+from hearth.store import Conflict, FileStore, open_store
 
 
 class Watched(FileStore):

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import torch
-from hearth.manifest import Limits, TextPreprocessing
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
@@ -15,6 +14,7 @@ from torch.nn import functional
 from export.bert import Classifier, Shape
 from export.recipe import AdamW, Batch, DynamicInt8, Example, Gate, Linear, Recipe, Stage
 from export.text import Texts, accuracy, logits_of, tokenize, wordpiece
+from hearth.manifest import Limits, TextPreprocessing
 
 GOOD, BAD = ("good", "fine", "great", "lovely"), ("bad", "poor", "awful", "ugly")
 FILLER = tuple(f"word{letter}" for letter in "abcdefghijklmnopqrst")
