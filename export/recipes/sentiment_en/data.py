@@ -74,8 +74,9 @@ def minilm() -> Path:
 
 
 def read_tabbed(path: Path) -> list[Labelled]:
-    lines = (line.rstrip("\n").rpartition("\t") for line in path.open(encoding="utf-8"))
-    return [(text.strip(), int(label)) for text, _, label in lines]
+    with path.open(encoding="utf-8") as opened:
+        parts = [line.rstrip("\n").rpartition("\t") for line in opened]
+    return [(text.strip(), int(label)) for text, _, label in parts]
 
 
 def prepare(work: Path) -> None:
