@@ -151,6 +151,9 @@ def initialise(module: nn.Module) -> None:
         nn.init.normal_(module.weight, std=0.02)
     if isinstance(module, nn.Linear) and module.bias is not None:
         nn.init.zeros_(module.bias)
+    if isinstance(module, Embeddings) and isinstance(module.projection, nn.Linear):
+        # A projected word must be as large as a position, or the first layer norm drowns it and nothing is learnt.
+        nn.init.normal_(module.projection.weight, std=module.projection.in_features**-0.5)
 
 
 def read_shape(folder: Path, labels: int) -> Shape:

@@ -41,8 +41,8 @@ class Score(Struct, frozen=True):
     score: float
 
 
-Response = list[list[Score]]
-"""The scores of each picture, best first."""
+Response = list[Score | list[Score]]
+"""The scores of the picture, best first; a list of them for each picture where a list came."""
 
 
 def encode(model: Model, request: Request) -> dict[str, np.ndarray[Any, Any]]:
@@ -63,7 +63,8 @@ def decode(model: Model, request: Request, outputs: list[np.ndarray[Any, Any]]) 
     wanted = request.parameters
     scores = activate(outputs[0], wanted.function_to_apply or model.manifest.activation)  # (batch, labels)
     labels = model.manifest.labels
-    return [[Score(labels[index], float(row[index])) for index in best(row, wanted.top_k)] for row in scores]
+    found = [[Score(labels[index], float(row[index])) for index in best(row, wanted.top_k)] for row in scores]
+    return [*found[0]] if isinstance(request.inputs, bytes) else [*found]
 
 
 def predict(name: str, request: Request) -> Response:

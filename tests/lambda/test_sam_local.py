@@ -109,7 +109,7 @@ def test_each_function_answers_its_event(sam: Sam) -> None:
     event = rest_event("POST", "/models/resnet20-cifar10", _picture("green"), {"content-type": "image/png"})
     image = sam.invoke("ImageClassification", event)
     assert image["statusCode"] == 200, image
-    assert json.loads(image["body"])[0][0]["label"] == "green"
+    assert json.loads(image["body"])[0]["label"] == "green"
     catalog = sam.invoke("Catalog", rest_event("GET", "/models"))
     assert catalog["statusCode"] == 200, catalog
     names = {model["name"] for model in json.loads(catalog["body"])["models"]}
@@ -129,7 +129,7 @@ def test_the_api_answers_text_and_pictures(sam: Sam) -> None:
         for colour in ("red", "blue"):
             status, answer = _post(port, "/models/resnet20-cifar10", _picture(colour), "image/png")
             assert status == 200, answer
-            assert answer[0][0]["label"] == colour
+            assert answer[0]["label"] == colour
 
 
 def _picture(colour: str) -> bytes:

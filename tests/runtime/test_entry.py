@@ -71,7 +71,7 @@ def test_http_events_of_every_shape(serving: Path, shape: Any) -> None:
     assert answer["statusCode"] == 200
     assert json.loads(answer["body"])[0][0]["label"] == "positive"
     answer = image.handler(shape("/models/resnet20-cifar10", picture()), CONTEXT)
-    assert json.loads(answer["body"])[0][0]["label"] == "red"
+    assert json.loads(answer["body"])[0]["label"] == "red"
     answer = text.handler(shape("/models/resnet20-cifar10", b'{"inputs": "good"}'), CONTEXT)
     assert answer["statusCode"] == 404
 

@@ -36,12 +36,15 @@ def test_text_by_name_version_and_task(client: TestClient) -> None:
 def test_raw_pictures_with_any_content_type(client: TestClient, content_type: str | None) -> None:
     headers = {"content-type": content_type} if content_type else {}
     answer = client.post("/models/resnet20-cifar10?top_k=1", content=picture(), headers=headers)
-    assert [score["label"] for score in answer.json()[0]] == ["red"]
+    assert [score["label"] for score in answer.json()] == ["red"]
 
 
 def test_pictures_in_json(client: TestClient) -> None:
     body = {"inputs": base64.b64encode(picture()).decode(), "parameters": {"top_k": 2}}
-    assert len(client.post("/models/resnet20-cifar10", json=body).json()[0]) == 2
+    assert len(client.post("/models/resnet20-cifar10", json=body).json()) == 2
+    batch = {"inputs": [base64.b64encode(picture()).decode()] * 3, "parameters": {"top_k": 1}}
+    answer = client.post("/models/resnet20-cifar10", json=batch).json()
+    assert [[score["label"] for score in scores] for scores in answer] == [["red"]] * 3
 
 
 def test_the_catalogue(client: TestClient) -> None:

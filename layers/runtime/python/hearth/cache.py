@@ -13,7 +13,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,7 +69,9 @@ class DiskCache:
     def _fill(self, store: Store, ref: Ref, manifest: Manifest, folder: Path, deadline: float) -> None:
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=self.folder))
         try:
-            with _lock(partial, fcntl.LOCK_EX):
+            with _lock(partial, fcntl.LOCK_EX) as held:
+                if not held or not partial.exists():
+                    return  # another process swept it before it was locked; the caller tries again
                 self._evict(manifest.size)
                 try:
                     fetch(store, f"{ref.model}/{ref.version}", manifest.files, partial, deadline)
@@ -94,22 +96,21 @@ class DiskCache:
 
     def _evict(self, wanted: int) -> None:
         """Make room for `wanted` bytes: partial folders first, then the least recently used."""
-        found = sorted(
-            (path for path in self.folder.iterdir() if path.is_dir()),
-            key=lambda path: (not path.name.startswith(".partial-"), path.stat().st_mtime),
-        )
-        sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in found}
-        used = sum(sizes.values())
-        for path in found:
-            partial = path.name.startswith(".partial-")
-            if not partial and used + wanted <= self.limit:
+        found = []
+        for path in self.folder.iterdir():
+            with suppress(FileNotFoundError, NotADirectoryError):  # other processes evict too
+                size = sum(file.stat().st_size for file in path.iterdir())
+                found.append((not path.name.startswith(".partial-"), path.stat().st_mtime, path, size))
+        used = sum(size for *_, size in found)
+        for whole, _, path, size in sorted(found):
+            if whole and used + wanted <= self.limit:
                 return
             with _lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
                 if held:
                     shutil.rmtree(path, ignore_errors=True)
                     self._verified.discard(path.name)
-                    used -= sizes[path]
-                    self.evictions += not partial
+                    used -= size
+                    self.evictions += whole
 
 
 @contextmanager

@@ -9,10 +9,12 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hearth.errors import BadRequest, HearthError, Internal
+from hearth.errors import BadRequest, HearthError, Internal, PayloadTooLarge
 from hearth.task import Task
 
 Handler = Callable[[Any, Any], Any]
+MAX_ANSWER = 6_291_556
+"""Bytes of a synchronous answer, envelope included."""
 
 
 def create_handler(tasks: Sequence[Task]) -> Handler:
@@ -53,13 +55,18 @@ def _http(web: Callable[[], Handler], event: dict[str, Any], context: Any) -> An
     try:
         if event.get("isBase64Encoded"):
             base64.b64decode(event.get("body") or "", validate=True)
-        return web()(event, context)
+        answer = web()(event, context)
+        if _fits(answer):
+            return answer
+        failure: HearthError = PayloadTooLarge(
+            f"The answer is larger than the {MAX_ANSWER} bytes that a Lambda may return; ask for less at once"
+        )
     except binascii.Error:
-        failure: HearthError = BadRequest("The body says it is base64, and is not")
-    except Exception:
+        failure = BadRequest("The body says it is base64, and is not")
+    except Exception as error:
         from hearth import log
 
-        log.logger().exception("unexpected")
+        log.unexpected(error)
         failure = Internal("An unexpected error; its cause is in the log")
     return {
         "statusCode": failure.status,
@@ -67,6 +74,12 @@ def _http(web: Callable[[], Handler], event: dict[str, Any], context: Any) -> An
         "body": json.dumps(_refusal(failure)),
         "isBase64Encoded": False,
     }
+
+
+def _fits(answer: dict[str, Any]) -> bool:
+    """Whether Lambda takes it; only a body that may grow past the limit as a JSON string is measured."""
+    body = answer["body"]
+    return 6 * len(body) < MAX_ANSWER or len(json.dumps(answer, ensure_ascii=False).encode()) < MAX_ANSWER
 
 
 def _refusal(failure: HearthError) -> dict[str, str]:

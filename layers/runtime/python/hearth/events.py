@@ -13,7 +13,7 @@ import msgspec
 from hearth import log, settings, strict, trace
 from hearth.cache import warm
 from hearth.dialects import native
-from hearth.errors import BadRequest, HearthError, NotFound, PayloadTooLarge, SettingsError
+from hearth.errors import BadRequest, HearthError, Internal, NotFound, PayloadTooLarge, SettingsError
 from hearth.store import Conflict, Store, open_store
 from hearth.task import Task
 
@@ -92,17 +92,18 @@ def _uploads(event: Mapping[str, Any]) -> Iterator[Upload]:
 def _answered(tasks: Sequence[Task], upload: Upload, context: Any) -> bool:
     """Whether nothing more is to be done for this object."""
     timing = trace.begin()
-    status, error = 200, ""
+    failure: HearthError | None = None
     try:
         timing.facts["outcome"] = _answer(tasks, upload)
-    except HearthError as failure:
-        status, error = failure.status, failure.code
-    except Exception:
-        log.logger().exception("unexpected")
-        status, error = 500, "internal"
+    except HearthError as error:
+        failure = error
+    except Exception as error:
+        log.unexpected(error)
+        failure = Internal("An unexpected error; its cause is in the log")
+    status = failure.status if failure else 200
     request_id = getattr(context, "aws_request_id", "")
-    log.request(timing, request_id=request_id, status=status, trigger="storage", error=error)
-    return status < 400
+    log.request(timing, request_id=request_id, status=status, trigger="storage", failure=failure)
+    return failure is None
 
 
 def _answer(tasks: Sequence[Task], upload: Upload) -> str:

@@ -114,8 +114,8 @@ async def _respond(request: Request, work: Callable[[], Any]) -> Response:
         return _failed(request, failure, timing)
     except ClientDisconnect:
         return _failed(request, BadRequest("The client went away"), timing)
-    except Exception:
-        log.logger().exception("unexpected")
+    except Exception as error:
+        log.unexpected(error)
         return _failed(request, Internal("An unexpected error; its cause is in the log"), timing)
     return _finish(request, timing, Response(body, 200, media_type="application/json"))
 
@@ -124,13 +124,15 @@ def _failed(request: Request, failure: HearthError, timing: trace.Trace) -> Resp
     response = Response(native.error(failure, _request_id(request)), failure.status, media_type="application/json")
     if failure.retry_after is not None:
         response.headers["Retry-After"] = str(failure.retry_after)
-    return _finish(request, timing, response, failure.code)
+    return _finish(request, timing, response, failure)
 
 
-def _finish(request: Request, timing: trace.Trace, response: Response, error: str = "") -> Response:
+def _finish(
+    request: Request, timing: trace.Trace, response: Response, failure: HearthError | None = None
+) -> Response:
     response.headers["X-Request-Id"] = _request_id(request)
     response.headers["Server-Timing"] = timing.server_timing()
-    log.request(timing, request_id=_request_id(request), status=response.status_code, trigger="http", error=error)
+    log.request(timing, request_id=_request_id(request), status=response.status_code, trigger="http", failure=failure)
     return response
 
 

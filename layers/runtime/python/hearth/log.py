@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import os
+import traceback
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+from hearth.errors import HearthError
 from hearth.trace import Trace
 
 
@@ -16,14 +18,22 @@ def logger() -> Logger:
     return Logger(service="hearth", level=os.environ.get("HEARTH_LOG_LEVEL", "INFO"))
 
 
-def request(trace: Trace, *, request_id: str, status: int, trigger: str, error: str = "") -> None:
-    """Write the line of one request; on Lambda its metrics too."""
+def unexpected(error: Exception) -> None:
+    """Where and what an exception that is not ours was. Not its message: that may quote what the caller sent."""
+    places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    logger().error("unexpected", extra={"exception_name": type(error).__qualname__, "places": places})
+
+
+def request(trace: Trace, *, request_id: str, status: int, trigger: str, failure: HearthError | None = None) -> None:
+    """Write the line of one request, with the reason of a failure that is ours; on Lambda its metrics too."""
     facts = {key: value for key, value in trace.facts.items() if key != "labels"}
     steps = {name: round(value, 3) for name, value in trace.steps.items()}
     total = round(trace.total, 3)
     extra = {"request_id": request_id, "status": status, "trigger": trigger, **facts, "ms": steps | {"total": total}}
-    if error:
-        extra["error"] = error
+    if failure:
+        extra["error"] = failure.code
+        if status >= 500:
+            extra["reason"] = failure.message  # an operator's clue; what callers do wrong stays with them
     logger().info("request", extra=extra)
     if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
         return
