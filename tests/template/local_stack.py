@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -99,13 +100,16 @@ def local_aws(scratch: Path) -> Iterator[Aws]:
     }
     aws = Aws(f"https://127.0.0.1:{port}", certificate)
     with (scratch / "ministack.log").open("w") as log:
-        process = subprocess.Popen([tool("ministack") / "bin/ministack"], env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [tool("ministack") / "bin/ministack"], env=environment, stdout=log, stderr=log, start_new_session=True
+        )
         try:
             _wait_until_it_answers(aws, process)
             yield aws
         finally:
-            process.terminate()
-            process.wait(20)
+            # With its functions' processes; asked politely it waits for open connections.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def deploy(aws: Aws) -> Stack:
@@ -116,7 +120,9 @@ def deploy(aws: Aws) -> Stack:
         s3.put_object(
             Bucket="code", Key=f"{name}.zip", Body=_zipped(layer(source) if isinstance(source, str) else source)
         )
-    s3.put_object(Bucket="code", Key="template.json", Body=json.dumps(translate(read(), "code")).encode())
+    # ministack takes media types as they stand, where CloudFormation reads ~1 as a slash.
+    template = json.dumps(translate(read(), "code")).replace("*~1*", "*/*")
+    s3.put_object(Bucket="code", Key="template.json", Body=template.encode())
     cloudformation = aws.client("cloudformation")
     cloudformation.create_stack(
         StackName=STACK,

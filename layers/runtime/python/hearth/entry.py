@@ -31,7 +31,7 @@ def create_handler(tasks: Sequence[Task]) -> Handler:
 
         from hearth.http import create_app
 
-        return Mangum(create_app(tasks), lifespan="off", text_mime_types=["application/json"])
+        return Mangum(create_app(tasks), lifespan="off")
 
     def handler(event: Any, context: Any) -> Any:
         if not isinstance(event, dict):
