@@ -235,9 +235,9 @@ def routes_lead_to_the_function_of_their_model(template: Template) -> Findings:
     paths = template["Resources"]["Api"]["Properties"]["Body"]["paths"]
     for name, function in of_type(template, "Lambda::Function"):
         for model in _models(function):
-            methods = paths.get(f"/models/{model}", {})
-            if f"${{{name}.Arn}}" not in json.dumps(methods):
-                yield f"/models/{model} does not lead to {name}"
+            for method in ("get", "post"):
+                if f"${{{name}.Arn}}" not in json.dumps(paths.get(f"/models/{model}", {}).get(method)):
+                    yield f"{method.upper()} /models/{model} does not lead to {name}"
 
 
 @rule
