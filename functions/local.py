@@ -6,6 +6,7 @@ import os
 
 import uvicorn
 from fastapi import FastAPI
+from fastapi_swagger import patch_fastapi
 
 from functions.image_classification.app import TASK as IMAGE_CLASSIFICATION
 from functions.text_classification.app import TASK as TEXT_CLASSIFICATION
@@ -17,7 +18,9 @@ TASKS = (TEXT_CLASSIFICATION, IMAGE_CLASSIFICATION)
 
 
 def app() -> FastAPI:
-    return create_app(TASKS, offload=True)
+    made = create_app(TASKS, local=True)
+    patch_fastapi(made)  # /docs, with its scripts from this machine
+    return made
 
 
 def serve(store: str, host: str, port: int) -> None:

@@ -25,9 +25,7 @@ DOCKERFILE = Path(__file__).parent / "lambda" / "Dockerfile"
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 SUITE = "bookworm"
 # What Python's own modules link against.
-PACKAGES = (
-    "ca-certificates,libbz2-1.0,libexpat1,libffi8,liblzma5,libsqlite3-0,libssl3,libstdc++6,libuuid1,zlib1g"
-)
+PACKAGES = "ca-certificates,libbz2-1.0,libexpat1,libffi8,liblzma5,libsqlite3-0,libssl3,libstdc++6,libuuid1,zlib1g"
 
 
 def missing() -> str | None:
@@ -94,13 +92,9 @@ def _restore_network(forwarding: str, policy: str) -> None:
 
 def remove_containers(environment: dict[str, str]) -> None:
     """Stop and remove every container of this engine."""
-    listed = subprocess.run(
-        ["docker", "ps", "--all", "--quiet"], env=environment, capture_output=True, text=True
-    )
+    listed = subprocess.run(["docker", "ps", "--all", "--quiet"], env=environment, capture_output=True, text=True)
     if listed.stdout.split():
-        subprocess.run(
-            ["docker", "rm", "--force", *listed.stdout.split()], env=environment, capture_output=True
-        )
+        subprocess.run(["docker", "rm", "--force", *listed.stdout.split()], env=environment, capture_output=True)
 
 
 def build_image(environment: dict[str, str]) -> None:

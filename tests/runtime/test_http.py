@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,7 +64,17 @@ def test_the_documentation_has_examples_that_work(client: TestClient) -> None:
     for name in ("sentiment-en", "resnet20-cifar10"):
         content = document["paths"][f"/models/{name}"]["post"]["requestBody"]["content"]
         assert client.post(f"/models/{name}", json=content["application/json"]["example"]).status_code == 200
-    assert client.get("/docs").status_code == 200
+
+
+@pytest.mark.filterwarnings("ignore:open_binary is deprecated")  # fastapi-swagger's, on Python 3.11
+def test_the_documentation_page_needs_no_network(client: TestClient) -> None:
+    page = client.get("/docs").text
+    wanted = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert wanted
+    for address in wanted:
+        assert address.startswith("http://testserver/")
+        assert client.get(address).status_code == 200
+    assert client.get("/", follow_redirects=False).headers["location"].endswith("/docs")
 
 
 BAD = [

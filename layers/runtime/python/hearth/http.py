@@ -41,13 +41,21 @@ ERROR = {
 }
 
 
-def create_app(tasks: Sequence[Task], *, offload: bool = False) -> FastAPI:
+def create_app(tasks: Sequence[Task], *, local: bool = False) -> FastAPI:
     """The app of the functions whose `tasks` these are; with none, the catalogue alone.
 
-    `offload` runs predictions on threads, for servers that answer several requests at once; a Lambda answers one.
+    A `local` server answers several requests at once, so it predicts on threads, and brings a documentation page
+    of its own that needs no network; a Lambda answers one request, and has the page load its scripts from a CDN.
     """
     by_id = {task.id: task for task in tasks}
-    app = FastAPI(title="Hearth", version=__version__, description="AI models as a service")
+    app = FastAPI(
+        title="Hearth",
+        version=__version__,
+        description="AI models as a service",
+        docs_url=None if local else "/docs",
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+    )
 
     async def predict(request: Request, task_id: str, name: str) -> Response:
         def answer(body: bytes) -> bytes:
@@ -62,7 +70,7 @@ def create_app(tasks: Sequence[Task], *, offload: bool = False) -> FastAPI:
 
         async def work() -> bytes:
             body = await _body(request)
-            return await run_in_threadpool(answer, body) if offload else answer(body)
+            return await run_in_threadpool(answer, body) if local else answer(body)
 
         return await _respond(request, work)
 
@@ -127,9 +135,7 @@ def _failed(request: Request, failure: HearthError, timing: trace.Trace) -> Resp
     return _finish(request, timing, response, failure)
 
 
-def _finish(
-    request: Request, timing: trace.Trace, response: Response, failure: HearthError | None = None
-) -> Response:
+def _finish(request: Request, timing: trace.Trace, response: Response, failure: HearthError | None = None) -> Response:
     response.headers["X-Request-Id"] = _request_id(request)
     response.headers["Server-Timing"] = timing.server_timing()
     log.request(timing, request_id=_request_id(request), status=response.status_code, trigger="http", failure=failure)
