@@ -74,30 +74,30 @@ def create_app(tasks: Sequence[Task], *, local: bool = False) -> FastAPI:
 
         return await _respond(request, work)
 
-    @app.post("/models/{name}", responses=ERRORS, summary="Ask a model")
+    @app.post("/models/{name}", responses=ERRORS, tags=["any model"], summary="Ask a model")
     async def ask(request: Request, name: str) -> Response:
         return await predict(request, "", name)
 
-    @app.post("/pipeline/{task}/{name}", responses=ERRORS, summary="Ask a model for a task")
+    @app.post("/pipeline/{task}/{name}", responses=ERRORS, tags=["any model"], summary="Ask a model for a task")
     async def ask_for_task(request: Request, task: str, name: str) -> Response:
         return await predict(request, task, name)
 
-    @app.get("/models", responses=ERRORS, summary="What is served")
+    @app.get("/models", responses=ERRORS, tags=["any model"], summary="What is served")
     async def models(request: Request) -> Response:
         async def work() -> bytes:
             return msgspec.json.encode({"models": [_summary(name) for name in warm().registry.models()]})
 
         return await _respond(request, work)
 
-    @app.get("/models/{name}", responses=ERRORS, summary="A model's manifest")
+    @app.get("/models/{name}", responses=ERRORS, tags=["any model"], summary="A model's manifest")
     async def model(request: Request, name: str) -> Response:
         async def work() -> bytes:
             return msgspec.json.encode(_manifest(name))
 
         return await _respond(request, work)
 
-    @app.get("/v2/health/live", summary="Whether the process answers")
-    @app.get("/v2/health/ready", summary="Whether it would take a request")
+    @app.get("/v2/health/live", tags=["health"], summary="Whether the process answers")
+    @app.get("/v2/health/ready", tags=["health"], summary="Whether it would take a request")
     async def health(request: Request) -> Response:
         async def work() -> bytes:
             return b'{"live":true,"ready":true}'
@@ -183,8 +183,13 @@ def _summary(name: str) -> dict[str, Any]:
 def _openapi(app: FastAPI, tasks: Sequence[Task]) -> dict[str, Any]:
     """FastAPI's document, with the tasks' own schemas: one path a model, since its task decides what it takes."""
     document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    schemas["Error"] = ERROR
+    # FastAPI's own form of a validation error is one that we never send.
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            operation["responses"].pop("422", None)
+    schemas = {"Error": ERROR}
+    document["components"] = {"schemas": schemas}
+    models: dict[str, Any] = {}
     by_id = {task.id: task for task in tasks}
     for name in warm().registry.models():
         task = by_id.get(_manifest(name).task)
@@ -198,8 +203,9 @@ def _openapi(app: FastAPI, tasks: Sequence[Task]) -> dict[str, Any]:
         content = {"application/json": {"schema": kinds[0], "example": task.example}}
         if task.binary:
             content["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
-        document["paths"][f"/models/{name}"] = {
+        models[f"/models/{name}"] = {
             "post": {
+                "tags": ["models"],
                 "summary": f"{name}: {task.id}",
                 "operationId": f"ask-{name}",
                 "requestBody": {"required": True, "content": content},
@@ -209,4 +215,5 @@ def _openapi(app: FastAPI, tasks: Sequence[Task]) -> dict[str, Any]:
                 },
             }
         }
+    document["paths"] = models | document["paths"]
     return document
