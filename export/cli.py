@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from hearth.errors import HearthError
@@ -99,7 +100,7 @@ def predict(
     os.environ["HEARTH_STORE"] = store
     function: Any = importlib.import_module(f"functions.{task.replace('-', '_')}.app")
     inputs = Path(value).read_bytes() if task == "image-classification" else value
-    for score in function.predict(name, function.Request(inputs=inputs))[0]:
+    for score in function.predict(name, function.Request(inputs=[inputs]))[0]:
         console.print(f"{score.score:.4f}  {score.label}")
 
 
@@ -123,7 +124,7 @@ def main() -> None:
     try:
         app()
     except (HearthError, DataError, RecipeError, Gated, OSError) as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False)
+        Console(stderr=True).print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
         sys.exit(1)
     except ModuleNotFoundError as error:
         advice = "Install the export extra: pip install 'hearth-serverless[export]'"

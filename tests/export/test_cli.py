@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 
@@ -40,6 +45,34 @@ def test_errors_are_one_sentence_and_a_status(tmp_path: Path) -> None:
         assert done.returncode == 1, arguments
         assert words in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_serve_says_what_it_serves_answers_and_ends(store_folder: Path, tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "export.cli", "serve", "--store", store_folder.as_uri(), "--port", str(port)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "HEARTH_CACHE_DIR": str(tmp_path / "cache")}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline().startswith("Serving resnet20-cifar10, sentiment-en from file://")
+        assert f"http://127.0.0.1:{port}/docs" in server.stdout.readline()
+        address = f"http://127.0.0.1:{port}/models/sentiment-en"
+        answer = b""
+        for _ in range(200):
+            try:
+                with urllib.request.urlopen(address, b'{"inputs": "good"}') as response:
+                    answer = response.read()
+                break
+            except urllib.error.URLError:
+                time.sleep(0.05)
+        server.send_signal(signal.SIGINT)
+        _, complaints = server.communicate(timeout=30)
+    assert b"positive" in answer
+    assert "Traceback" not in complaints
+    assert server.returncode in (0, -signal.SIGINT)
 
 
 def test_the_command_starts_without_torch_and_onnx() -> None:
