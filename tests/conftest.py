@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ import pytest
 from hearth import settings
 from hearth.cache import warm
 from tests.artifacts import make_image_artifact, make_text_artifact
+from tests.layers import python313
+from tests.template.local_stack import Aws, local_aws
 
 
 def set_alias(store: Path, model: str, version: str, alias: str = "prod") -> None:
@@ -34,3 +38,16 @@ def serving(store_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     settings.get.cache_clear()
     warm.cache_clear()
     return store_folder
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    """A local AWS for all tests that want one."""
+    try:
+        python313()
+    except FileNotFoundError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    with local_aws(tmp_path_factory.mktemp("aws")) as running:
+        yield running

@@ -1,4 +1,4 @@
-"""The same tests against a folder and against two S3 servers."""
+"""The same tests against a folder, moto's S3 and that of a local AWS with TLS and signatures checked."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hearth.errors import IntegrityError, NotFound, SettingsError, StoreError
 from hearth.manifest import CHUNK, File
 from hearth.store import Conflict, Store, describe, fetch, open_store, upload, verify
 from tests.s3 import CREDENTIALS, client, folder_s3, moto_s3
+from tests.template.local_stack import KEYS, Aws
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +25,27 @@ def s3_url() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["file", "s3"])
+@pytest.fixture(scope="session")
+def bucket_of_aws(aws: Aws) -> Aws:
+    aws.client("s3").create_bucket(Bucket="artifacts")
+    return aws
+
+
+@pytest.fixture(params=["file", "moto", "ministack"])
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     if request.param == "file":
         return open_store(f"file://{tmp_path}/store")
     for key, value in CREDENTIALS.items():
         monkeypatch.setenv(key, value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", request.getfixturevalue("s3_url"))
+    if request.param == "moto":
+        url = request.getfixturevalue("s3_url")
+    else:
+        aws = request.getfixturevalue("bucket_of_aws")
+        url = aws.url
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEYS["aws_access_key_id"])
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEYS["aws_secret_access_key"])
+        monkeypatch.setenv("SSL_CERT_FILE", str(aws.certificate))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
     return open_store(f"s3://artifacts/{tmp_path.name}")
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,8 +14,7 @@ from botocore.exceptions import ClientError
 from PIL import Image
 
 from tests.artifacts import make_image_artifact, make_text_artifact
-from tests.layers import python313
-from tests.template.local_stack import Stack, deploy, local_aws
+from tests.template.local_stack import Aws, Stack, deploy
 
 T = TypeVar("T")
 MODELS = {
@@ -27,18 +25,10 @@ MODELS = {
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    try:
-        python313()
-    except FileNotFoundError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
-    scratch = tmp_path_factory.mktemp("aws")
-    with local_aws(scratch) as aws:
-        deployed = deploy(aws)
-        publish(deployed, scratch / "store")
-        yield deployed
+def stack(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    deployed = deploy(aws)
+    publish(deployed, tmp_path_factory.mktemp("store"))
+    return deployed
 
 
 def publish(stack: Stack, store: Path) -> None:

@@ -12,6 +12,7 @@ import hmac
 import http.client
 import mmap
 import os
+import ssl
 import threading
 import time
 from collections.abc import Mapping
@@ -104,8 +105,13 @@ class Bucket:
                 return _send(kept, method, target, body, signed)
             except (OSError, http.client.HTTPException):
                 self.drop()
-        kind = http.client.HTTPSConnection if self._tls else http.client.HTTPConnection
-        self._local.connection = connection = kind(self._host, timeout=CONNECT_SECONDS)
+        if self._tls:
+            connection: http.client.HTTPConnection = _TlsConnection(
+                self._host, timeout=CONNECT_SECONDS, context=self._context
+            )
+        else:
+            connection = _Connection(self._host, timeout=CONNECT_SECONDS)
+        self._local.connection = connection
         try:
             connection.connect()
             connection.sock.settimeout(READ_SECONDS)
@@ -113,6 +119,10 @@ class Bucket:
         except (OSError, http.client.HTTPException):
             self.drop()
             raise
+
+    @functools.cached_property
+    def _context(self) -> ssl.SSLContext:
+        return ssl.create_default_context()  # reading the authorities takes longer than a connection: once a bucket
 
     def drop(self) -> None:
         """Close this thread's connection, after a body that was not read to its end."""
@@ -144,6 +154,17 @@ class Bucket:
             f"AWS4-HMAC-SHA256 Credential={who.access_key}/{scope}, SignedHeaders={listed}, Signature={signature}"
         )
         return headers
+
+
+class _Connection(http.client.HTTPConnection):
+    """Closed when its thread ends."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class _TlsConnection(_Connection, http.client.HTTPSConnection):
+    pass
 
 
 def _send(
