@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,12 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 from torch import Tensor, nn
+from torch.nn import functional
 
 from export.recipe import Batch
 
 MASK = "[MASK]"
+TEMPERATURE = 2.0
 
 
 def wordpiece(vocabulary: Path) -> Tokenizer:
@@ -103,6 +105,24 @@ def logits_of(network: nn.Module, rows: Sequence[Sequence[int]], size: int = 64)
     back = torch.empty(len(order), dtype=torch.int64)
     back[torch.tensor(order)] = torch.arange(len(order))
     return torch.cat(found)[back]
+
+
+def taught(rows: list[list[int]], labels: Sequence[int], teacher: Callable[[], nn.Module], kept: Path) -> Texts:
+    """`rows` with their labels (-1: unknown) and a teacher's logits, which are computed once and kept in a file."""
+    if not kept.exists():
+        partial = kept.with_suffix(".partial")
+        torch.save(logits_of(teacher(), rows), partial)
+        partial.replace(kept)
+    return Texts(rows, {"labels": torch.tensor(labels), "teacher": torch.load(kept, weights_only=True)})
+
+
+def distillation(logits: Tensor, batch: Batch) -> Tensor:
+    """The teacher's softened answer, and half as much the true label where there is one (Hinton et al. 2015)."""
+    wanted = functional.softmax(batch["teacher"] / TEMPERATURE, 1)
+    soft = functional.cross_entropy(logits / TEMPERATURE, wanted) * TEMPERATURE**2
+    known = batch["labels"] >= 0
+    hard = functional.cross_entropy(logits[known], batch["labels"][known], reduction="sum") / len(known)
+    return soft + 0.5 * hard
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:

@@ -14,10 +14,8 @@ from torch.nn import functional
 from export.recipe import AdamW, Batch, DynamicInt8, Gate, Linear, Recipe, Stage
 from export.recipes.sentiment_en import data
 from export.recipes.sentiment_en.network import MAX_TOKENS, student, teacher
-from export.text import Texts, accuracy, logits_of, tokenize
+from export.text import Texts, accuracy, distillation, logits_of, taught, tokenize
 from hearth.manifest import Limits, TextPreprocessing
-
-TEMPERATURE = 2.0
 
 
 def teacher_batches(work: Path) -> Texts:
@@ -26,19 +24,15 @@ def teacher_batches(work: Path) -> Texts:
 
 
 def student_batches(work: Path) -> Texts:
-    """All texts with the teacher's logits, which are computed once and kept in the work folder."""
-    labelled = data.read(work, "train")
-    texts = [text for text, _ in labelled] + json.loads((work / "unlabelled.json").read_text(encoding="utf-8"))
-    labels = torch.tensor([label for _, label in labelled] + [-1] * (len(texts) - len(labelled)))
-    tokens = rows(work, texts)
-    path = work / "teacher" / "logits.pt"
-    if not path.exists():
+    def trained() -> nn.Module:
         network = teacher(work)
         network.load_state_dict(torch.load(work / "teacher" / "weights.pt", weights_only=True))
-        partial_path = path.with_suffix(".partial")
-        torch.save(logits_of(network, tokens), partial_path)
-        partial_path.replace(path)
-    return Texts(tokens, {"labels": labels, "teacher": torch.load(path, weights_only=True)})
+        return network
+
+    labelled = data.read(work, "train")
+    texts = [text for text, _ in labelled] + json.loads((work / "unlabelled.json").read_text(encoding="utf-8"))
+    labels = [label for _, label in labelled] + [-1] * (len(texts) - len(labelled))
+    return taught(rows(work, texts), labels, trained, work / "teacher" / "logits.pt")
 
 
 def rows(work: Path, texts: tuple[str, ...] | list[str]) -> list[list[int]]:
@@ -50,13 +44,7 @@ def teacher_loss(network: nn.Module, batch: Batch) -> Tensor:
 
 
 def student_loss(network: nn.Module, batch: Batch) -> Tensor:
-    """The teacher's softened answer, and the true label where there is one."""
-    logits = network(batch["input_ids"], batch["attention_mask"])
-    wanted = functional.softmax(batch["teacher"] / TEMPERATURE, 1)
-    soft = functional.cross_entropy(logits / TEMPERATURE, wanted) * TEMPERATURE**2
-    known = batch["labels"] >= 0
-    hard = functional.cross_entropy(logits[known], batch["labels"][known], reduction="sum") / len(known)
-    return soft + 0.5 * hard
+    return distillation(network(batch["input_ids"], batch["attention_mask"]), batch)
 
 
 def score(network: nn.Module, work: Path) -> dict[str, float]:

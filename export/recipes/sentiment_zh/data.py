@@ -64,7 +64,7 @@ VOCABULARY = Source(
 
 
 def prepare(work: Path) -> None:
-    """Write tokenizer.json; train.json, hotels.json and takeaway.json ([text, label]); unlabelled.json (texts)."""
+    """Write tokenizer.json; of [text, label]: train, hotels, takeaway.json; of texts: unlabelled, pieces.json."""
     wordpiece(VOCABULARY.file()).save(str(work / "tokenizer.json"), pretty=False)
     seen: set[str] = set()
     parts: dict[str, list[Labelled]] = {"train": []}
@@ -78,6 +78,19 @@ def prepare(work: Path) -> None:
         (work / f"{name}.json").write_text(json.dumps(part, ensure_ascii=False), encoding="utf-8")
     texts = unique(unlabelled(), text_key, seen)
     (work / "unlabelled.json").write_text(json.dumps(texts, ensure_ascii=False), encoding="utf-8")
+    made = unique(pieces([text for text, _ in parts["train"]], random.Random(SPLIT_SEED)), text_key, seen)
+    (work / "pieces.json").write_text(json.dumps(made, ensure_ascii=False), encoding="utf-8")
+
+
+def pieces(reviews: list[str], dice: random.Random) -> list[str]:
+    """What the teacher labels beside the reviews: a part of each, and halves of two together."""
+    made = []
+    for text in reviews:
+        start = dice.randrange(max(1, len(text) - 6))
+        made.append(text[start : start + dice.randint(6, max(6, len(text)))])
+        other = dice.choice(reviews)
+        made.append(text[: len(text) // 2][-70:] + other[len(other) // 2 :][:70])
+    return made
 
 
 def read_reviews(path: Path) -> list[Labelled]:

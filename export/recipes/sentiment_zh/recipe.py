@@ -1,4 +1,4 @@
-"""sentiment-zh: a small BERT, pre-trained on the Chinese texts at hand, then taught on reviews."""
+"""sentiment-zh: a small BERT, pre-trained on the Chinese texts at hand, then taught on reviews by a bag of pieces."""
 
 from __future__ import annotations
 
@@ -12,24 +12,13 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.bert import Classifier, MaskedLanguageModel, Shape
+from export.bert import MaskedLanguageModel
 from export.recipe import AdamW, Batch, DynamicInt8, Gate, Linear, Recipe, Stage
 from export.recipes.sentiment_zh import data
-from export.text import MASK, Masked, Texts, accuracy, logits_of, tokenize
+from export.recipes.sentiment_zh.network import MAX_TOKENS, SHAPE, student, teacher
+from export.text import MASK, Masked, Texts, accuracy, distillation, logits_of, taught, tokenize
 from hearth.manifest import Limits, TextPreprocessing
 
-MAX_TOKENS = 160
-SHAPE = Shape(
-    vocabulary=21128,
-    hidden=256,
-    layers=3,
-    heads=8,
-    intermediate=768,
-    positions=MAX_TOKENS,
-    labels=2,
-    embedding=128,
-    dropout=0.1,
-)
 SMOOTHING = 0.05
 
 
@@ -49,20 +38,30 @@ def language_loss(network: nn.Module, batch: Batch) -> Tensor:
     return functional.cross_entropy(logits, batch["targets"])
 
 
-def classifier(work: Path) -> nn.Module:
-    network = Classifier(SHAPE)
-    network.load_state_dict(torch.load(work / "language" / "weights.pt", weights_only=True), strict=False)
-    return network
-
-
-def review_batches(work: Path) -> Texts:
+def teacher_batches(work: Path) -> Texts:
     texts, labels = zip(*data.read(work, "train"), strict=True)
     return Texts(rows(work, texts), {"labels": torch.tensor(labels)})
 
 
-def review_loss(network: nn.Module, batch: Batch) -> Tensor:
+def teacher_loss(network: nn.Module, batch: Batch) -> Tensor:
     logits = network(batch["input_ids"], batch["attention_mask"])
     return functional.cross_entropy(logits, batch["labels"], label_smoothing=SMOOTHING)
+
+
+def student_batches(work: Path) -> Texts:
+    def trained() -> nn.Module:
+        network = teacher(work)
+        network.load_state_dict(torch.load(work / "teacher" / "weights.pt", weights_only=True))
+        return network
+
+    labelled = data.read(work, "train")
+    texts = [text for text, _ in labelled] + json.loads((work / "pieces.json").read_text(encoding="utf-8"))
+    labels = [label for _, label in labelled] + [-1] * (len(texts) - len(labelled))
+    return taught(rows(work, texts), labels, trained, work / "teacher" / "logits.pt")
+
+
+def student_loss(network: nn.Module, batch: Batch) -> Tensor:
+    return distillation(network(batch["input_ids"], batch["attention_mask"]), batch)
 
 
 def score(network: nn.Module, work: Path) -> dict[str, float]:
@@ -92,16 +91,28 @@ RECIPE = Recipe(
             clip=1.0,
         ),
         Stage(
-            name="reviews",
-            network=classifier,
-            batches=review_batches,
-            loss=review_loss,
+            name="teacher",
+            network=teacher,
+            batches=teacher_batches,
+            loss=teacher_loss,
+            score=score,
+            optimiser=AdamW(rate=0.01, weight_decay=0.0),
+            schedule=Linear(warmup=0.1),
+            epochs=3,
+            batch=32,
+        ),
+        Stage(
+            name="student",
+            network=student,
+            batches=student_batches,
+            loss=student_loss,
             score=score,
             optimiser=AdamW(rate=3e-4),
             schedule=Linear(warmup=0.1),
-            epochs=4,
+            epochs=3,
             batch=32,
             clip=1.0,
+            average=0.998,
         ),
     ),
     example=lambda: {"input_ids": torch.ones(2, 8, dtype=torch.int64), "attention_mask": torch.ones(2, 8).long()},
