@@ -13,6 +13,11 @@ from tests.s3 import client, moto_s3, upload_folder
 TEXT_MODEL, IMAGE_MODEL = "sentiment-en", "resnet20-cifar10"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _python(python_of_lambda: Path) -> None:
+    """All of this folder runs on Lambda's Python."""
+
+
 @pytest.fixture(scope="session")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file:// store with one small model of each function."""

@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 
 from tests.layers import FUNCTIONS, ROOT, layer, python313
 
+pytestmark = pytest.mark.usefixtures("python_of_lambda")
 BUDGET = 180 * 10**6
 """Bytes of a function with its layers; Lambda takes 262,144,000."""
 NEWEST_GLIBC = (2, 34)
