@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hearth import cold, settings
 from hearth import store as stores
 from hearth.cache import Cache, DiskCache, warm
-from hearth.errors import BadRequest, HearthError, IntegrityError, NotFound
+from hearth.errors import BadRequest, HearthError, IntegrityError, NotFound, Unavailable
 from hearth.registry import Registry
-from hearth.store import open_store
+from hearth.store import fetch, open_store
 from tests.artifacts import make_text_artifact
 from tests.conftest import set_alias
 
@@ -151,3 +156,53 @@ def test_a_prefetch_and_a_request_fetch_once(serving: Path, monkeypatch: pytest.
         assert warm().disk.bytes_fetched == model.manifest.size
     thread.join()
     assert warm().disk.bytes_fetched == model.manifest.size
+
+
+def test_a_full_disk_evicts_and_tries_once_more(
+    store_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = cache_of(store_folder, tmp_path / "cache")
+    with cache.get("sentiment-en"):
+        pass
+    failures = [OSError(errno.ENOSPC, "No space left on device")]
+
+    def full_once(*arguments: Any) -> None:
+        if failures:
+            raise failures.pop()
+        fetch(*arguments)
+
+    monkeypatch.setattr("hearth.cache.fetch", full_once)
+    with cache.get("resnet20-cifar10"):
+        pass
+    assert [name.partition("@")[0] for name in folders(tmp_path / "cache")] == ["resnet20-cifar10"]
+    failures += [OSError(errno.ENOSPC, "No space left on device")] * 2
+    make_text_artifact(store_folder, "other")
+    with pytest.raises(Unavailable, match="more room"), cache.get("other"):
+        pass
+    assert not [name for name in folders(tmp_path / "cache") if name.startswith(".partial")]
+
+
+PROCESS = """
+import sys
+from pathlib import Path
+from hearth.cache import Cache, DiskCache
+from hearth.registry import Registry
+from hearth.store import fetch, open_store
+store, folder, limit = sys.argv[1:]
+for turn in range(25):
+    for model in ("sentiment-en", "resnet20-cifar10", "third"):
+        cache = Cache(Registry(open_store(store)), DiskCache(Path(folder), int(limit)), 2**30, 1, 20)
+        with cache.get(model) as loaded:
+            assert loaded.manifest.model == model
+"""
+
+
+def test_processes_share_a_disk_that_is_too_small_for_all(store_folder: Path, tmp_path: Path) -> None:
+    make_text_artifact(store_folder, "third", filler=20_000)
+    limit = sum(path.stat().st_size for path in (store_folder / "third/1").iterdir()) + 1000
+    command = [sys.executable, "-c", PROCESS, store_folder.as_uri(), str(tmp_path / "cache"), str(limit)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    processes = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    complaints = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], complaints
+    assert not [name for name in folders(tmp_path / "cache") if name.startswith(".partial")]

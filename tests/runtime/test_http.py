@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from functions import local
 from hearth import log
+from hearth.model import Model
 from tests.functions.test_predict import picture
 
 TEXT = {"inputs": "i love this movie"}
@@ -131,3 +132,19 @@ def test_one_log_line_with_milliseconds_and_no_payload(client: TestClient, caplo
     assert lines[0]["model"] == "sentiment-en"
     assert {"resolve", "encode", "run", "decode", "total"} <= set(lines[0]["ms"])
     assert "canary" not in json.dumps(lines)
+
+
+def test_what_was_not_foreseen_is_a_500_that_tells_nothing(
+    client: TestClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("canary-7f3a")
+
+    monkeypatch.setattr(Model, "run", fail)
+    answer = client.post("/models/sentiment-en", json={"inputs": "good"})
+    assert (answer.status_code, answer.json()["error_type"]) == (500, "internal")
+    formatter = log.logger().registered_formatter
+    lines = [json.loads(formatter.format(record)) for record in caplog.records if record.name == "hearth"]
+    assert lines[0]["exception_name"] == "ValueError"
+    assert "fail" in lines[0]["places"][-1]
+    assert "canary" not in json.dumps(lines) + answer.text
