@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hearth import cold, settings
+from hearth import cold, settings, trace
 from hearth import store as stores
 from hearth.cache import Cache, DiskCache, warm
 from hearth.errors import BadRequest, HearthError, IntegrityError, NotFound, Unavailable
@@ -206,3 +206,15 @@ def test_processes_share_a_disk_that_is_too_small_for_all(store_folder: Path, tm
     complaints = [process.communicate(timeout=120)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], complaints
     assert not [name for name in folders(tmp_path / "cache") if name.startswith(".partial")]
+
+
+def test_a_load_ahead_of_the_request_is_told_by_the_first_request(serving: Path) -> None:
+    warm().preload("sentiment-en")
+    for cold_start in (True, False):
+        timing = trace.begin()
+        with warm().get("sentiment-en"):
+            pass
+        assert timing.facts["cold"] is cold_start
+        assert ({"manifest", "fetch", "load", "wait"} <= set(timing.steps)) is cold_start
+    assert (warm().counters.loads, warm().counters.hits) == (1, 2)
+    assert all(slot.users == 0 for slot in warm()._slots.values())

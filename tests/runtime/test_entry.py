@@ -89,7 +89,13 @@ def test_a_malformed_base64_body_is_a_bad_request(serving: Path) -> None:
     assert "base64" in json.loads(answer["body"])["error"]
 
 
-@pytest.mark.parametrize("event", [None, [], "x", {}, {"what": 1}, {"requestContext": {}}, {"ping": "no"}])
+@pytest.mark.parametrize(
+    "event",
+    [
+        *(None, [], "x", {}, {"what": 1}, {"requestContext": {}}, {"requestContext": 5}, {"ping": "no"}),
+        *({"Records": 5}, {"Records": [1]}, {"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put"}]}),
+    ],
+)
 def test_unknown_events_get_a_clean_error(serving: Path, event: Any) -> None:
     assert text.handler(event, CONTEXT)["error_type"] == "bad_request"
 

@@ -1,10 +1,15 @@
-"""Start the bytes first: on a cold Lambda the pinned models travel while the interpreter imports the rest."""
+"""Start the bytes first: on a cold Lambda the pinned models travel while the interpreter imports the rest.
+
+And once the first event says which model it wants, that one is loaded while the web framework is imported: ONNX
+Runtime needs no interpreter for it.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from hearth import settings
 from hearth.cache import warm
@@ -20,9 +25,19 @@ def start(environ: Mapping[str, str] = os.environ) -> threading.Thread | None:
     return thread
 
 
+def load(name: str) -> threading.Thread:
+    """Begin to load `name` on a thread; the request for it waits for that load instead of beginning its own."""
+    thread = threading.Thread(target=_try, args=(warm().preload, name), name="hearth-load", daemon=True)
+    thread.start()
+    return thread
+
+
 def _prefetch() -> None:
     for name in settings.get().models:
-        try:
-            warm().prefetch(name)
-        except HearthError:
-            return  # the request that needs the model will meet the same fault, and can tell its caller
+        _try(warm().prefetch, name)
+
+
+def _try(work: Callable[[str], None], name: str) -> None:
+    # The request that needs the model will meet the same fault, and can tell its caller.
+    with suppress(HearthError):
+        work(name)

@@ -8,6 +8,7 @@ import functools
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 from hearth.errors import BadRequest, HearthError, Internal, PayloadTooLarge
 from hearth.task import Task
@@ -36,19 +37,34 @@ def create_handler(tasks: Sequence[Task]) -> Handler:
     def handler(event: Any, context: Any) -> Any:
         if not isinstance(event, dict):
             return _refusal(BadRequest("An event is a JSON object"))
-        if "httpMethod" in event or "http" in event.get("requestContext", {}):
+        context_of_request = event.get("requestContext")
+        if "httpMethod" in event or (isinstance(context_of_request, dict) and "http" in context_of_request):
+            if tasks and not web.cache_info().currsize:
+                _load_ahead(event)
             return _http(web, event, context)
         if event.get("ping") is True:
             return _ping()
         if "Records" in event or event.get("source") == "aws.s3":
             from hearth import events
 
-            return events.handle(tasks, event, context)
+            try:
+                return events.handle(tasks, event, context)
+            except (AttributeError, KeyError, TypeError, ValueError):  # what is wrong with an object is caught before
+                return _refusal(BadRequest("This looks like a storage event, and has not the form of one"))
         if event.get("Event") == "s3:TestEvent":
             return {}
         return _refusal(BadRequest('This function answers HTTP events, storage events and {"ping": true}'))
 
     return handler
+
+
+def _load_ahead(event: dict[str, Any]) -> None:
+    """Load the model that the path names while the web framework is imported."""
+    from hearth import cold
+
+    parts = str(event.get("path") or event.get("rawPath") or "").split("/")
+    if parts[-2:-1] == ["models"] or parts[-3:-2] == ["pipeline"]:
+        cold.load(unquote(parts[-1]))
 
 
 def _http(web: Callable[[], Handler], event: dict[str, Any], context: Any) -> Any:
