@@ -43,6 +43,11 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str], longest: int) -> list[l
     return [ids if len(ids) <= longest else [*ids[: longest - 1], ids[-1]] for ids in encoded]
 
 
+def tokens_of(work: Path, texts: Sequence[str], longest: int) -> list[list[int]]:
+    """`tokenize` with the tokenizer that a recipe's preparation left in its work folder."""
+    return tokenize(Tokenizer.from_file(str(work / "tokenizer.json")), texts, longest)
+
+
 def pad(rows: Sequence[Sequence[int]]) -> Batch:
     """`input_ids` and `attention_mask`, int64 (batch, longest)."""
     lengths = torch.tensor([len(row) for row in rows])
@@ -107,12 +112,23 @@ def logits_of(network: nn.Module, rows: Sequence[Sequence[int]], size: int = 64)
     return torch.cat(found)[back]
 
 
-def taught(rows: list[list[int]], labels: Sequence[int], teacher: Callable[[], nn.Module], kept: Path) -> Texts:
-    """`rows` with their labels (-1: unknown) and a teacher's logits, which are computed once and kept in a file."""
+def taught(
+    work: Path,
+    teacher: Callable[[Path], nn.Module],
+    labelled: Sequence[tuple[str, int]],
+    unlabelled: Sequence[str],
+    longest: int,
+) -> Texts:
+    """Texts with their labels (-1: unknown) and the logits of what stage `teacher` trained, computed once and kept."""
+    rows = tokens_of(work, [*(text for text, _ in labelled), *unlabelled], longest)
+    kept = work / "teacher" / "logits.pt"
     if not kept.exists():
+        network = teacher(work)
+        network.load_state_dict(torch.load(work / "teacher" / "weights.pt", weights_only=True))
         partial = kept.with_suffix(".partial")
-        torch.save(logits_of(teacher(), rows), partial)
+        torch.save(logits_of(network, rows), partial)
         partial.replace(kept)
+    labels = [label for _, label in labelled] + [-1] * len(unlabelled)
     return Texts(rows, {"labels": torch.tensor(labels), "teacher": torch.load(kept, weights_only=True)})
 
 

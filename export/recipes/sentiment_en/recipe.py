@@ -7,36 +7,24 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
 from export.recipe import AdamW, Batch, DynamicInt8, Gate, Linear, Recipe, Stage
 from export.recipes.sentiment_en import data
 from export.recipes.sentiment_en.network import MAX_TOKENS, student, teacher
-from export.text import Texts, accuracy, distillation, logits_of, taught, tokenize
+from export.text import Texts, accuracy, distillation, logits_of, taught, tokens_of
 from hearth.manifest import Limits, TextPreprocessing
 
 
 def teacher_batches(work: Path) -> Texts:
     texts, labels = zip(*data.read(work, "train"), strict=True)
-    return Texts(rows(work, texts), {"labels": torch.tensor(labels)})
+    return Texts(tokens_of(work, texts, MAX_TOKENS), {"labels": torch.tensor(labels)})
 
 
 def student_batches(work: Path) -> Texts:
-    def trained() -> nn.Module:
-        network = teacher(work)
-        network.load_state_dict(torch.load(work / "teacher" / "weights.pt", weights_only=True))
-        return network
-
-    labelled = data.read(work, "train")
-    texts = [text for text, _ in labelled] + json.loads((work / "unlabelled.json").read_text(encoding="utf-8"))
-    labels = [label for _, label in labelled] + [-1] * (len(texts) - len(labelled))
-    return taught(rows(work, texts), labels, trained, work / "teacher" / "logits.pt")
-
-
-def rows(work: Path, texts: tuple[str, ...] | list[str]) -> list[list[int]]:
-    return tokenize(Tokenizer.from_file(str(work / "tokenizer.json")), texts, MAX_TOKENS)
+    more = json.loads((work / "unlabelled.json").read_text(encoding="utf-8"))
+    return taught(work, teacher, data.read(work, "train"), more, MAX_TOKENS)
 
 
 def teacher_loss(network: nn.Module, batch: Batch) -> Tensor:
@@ -51,7 +39,7 @@ def score(network: nn.Module, work: Path) -> dict[str, float]:
     found = {}
     for name in ("sst2", "uci"):
         texts, labels = zip(*data.read(work, name), strict=True)
-        found[name] = accuracy(logits_of(network, rows(work, texts)), torch.tensor(labels))
+        found[name] = accuracy(logits_of(network, tokens_of(work, texts, MAX_TOKENS)), torch.tensor(labels))
     return found
 
 

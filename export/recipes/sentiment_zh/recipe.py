@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,21 +15,17 @@ from export.bert import MaskedLanguageModel
 from export.recipe import AdamW, Batch, DynamicInt8, Gate, Linear, Recipe, Stage
 from export.recipes.sentiment_zh import data
 from export.recipes.sentiment_zh.network import MAX_TOKENS, SHAPE, student, teacher
-from export.text import MASK, Masked, Texts, accuracy, distillation, logits_of, taught, tokenize
+from export.text import MASK, Masked, Texts, accuracy, distillation, logits_of, taught, tokens_of
 from hearth.manifest import Limits, TextPreprocessing
 
 SMOOTHING = 0.05
-
-
-def rows(work: Path, texts: Sequence[str]) -> list[list[int]]:
-    return tokenize(Tokenizer.from_file(str(work / "tokenizer.json")), texts, MAX_TOKENS)
 
 
 def language_batches(work: Path) -> Masked:
     texts = [text for text, _ in data.read(work, "train")]
     texts += json.loads((work / "unlabelled.json").read_text(encoding="utf-8"))
     mask = Tokenizer.from_file(str(work / "tokenizer.json")).token_to_id(MASK)
-    return Masked(rows(work, texts), {}, mask_id=mask, vocabulary=SHAPE.vocabulary)
+    return Masked(tokens_of(work, texts, MAX_TOKENS), {}, mask_id=mask, vocabulary=SHAPE.vocabulary)
 
 
 def language_loss(network: nn.Module, batch: Batch) -> Tensor:
@@ -40,7 +35,7 @@ def language_loss(network: nn.Module, batch: Batch) -> Tensor:
 
 def teacher_batches(work: Path) -> Texts:
     texts, labels = zip(*data.read(work, "train"), strict=True)
-    return Texts(rows(work, texts), {"labels": torch.tensor(labels)})
+    return Texts(tokens_of(work, texts, MAX_TOKENS), {"labels": torch.tensor(labels)})
 
 
 def teacher_loss(network: nn.Module, batch: Batch) -> Tensor:
@@ -49,15 +44,8 @@ def teacher_loss(network: nn.Module, batch: Batch) -> Tensor:
 
 
 def student_batches(work: Path) -> Texts:
-    def trained() -> nn.Module:
-        network = teacher(work)
-        network.load_state_dict(torch.load(work / "teacher" / "weights.pt", weights_only=True))
-        return network
-
-    labelled = data.read(work, "train")
-    texts = [text for text, _ in labelled] + json.loads((work / "pieces.json").read_text(encoding="utf-8"))
-    labels = [label for _, label in labelled] + [-1] * (len(texts) - len(labelled))
-    return taught(rows(work, texts), labels, trained, work / "teacher" / "logits.pt")
+    more = json.loads((work / "pieces.json").read_text(encoding="utf-8"))
+    return taught(work, teacher, data.read(work, "train"), more, MAX_TOKENS)
 
 
 def student_loss(network: nn.Module, batch: Batch) -> Tensor:
@@ -66,7 +54,7 @@ def student_loss(network: nn.Module, batch: Batch) -> Tensor:
 
 def score(network: nn.Module, work: Path) -> dict[str, float]:
     texts, labels = zip(*(data.read(work, "hotels") + data.read(work, "takeaway")), strict=True)
-    return {"accuracy": accuracy(logits_of(network, rows(work, texts)), torch.tensor(labels))}
+    return {"accuracy": accuracy(logits_of(network, tokens_of(work, texts, MAX_TOKENS)), torch.tensor(labels))}
 
 
 RECIPE = Recipe(
