@@ -17,6 +17,8 @@ from functions.catalog import app as catalog
 from functions.image_classification import app as image
 from functions.text_classification import app as text
 from hearth import settings
+from hearth.cache import warm
+from hearth.entry import create_handler
 from hearth.events import EventFailedError
 from tests.functions.test_predict import picture
 from tests.s3 import CREDENTIALS, client, moto_s3
@@ -212,3 +214,12 @@ def test_what_is_no_input_triggers_nothing(s3: Any) -> None:
     assert text.handler({"Event": "s3:TestEvent", "Bucket": "inbox"}, CONTEXT) == {}
     assert text.handler(sqs({"Event": "s3:TestEvent"}), CONTEXT) == {"batchItemFailures": []}
     assert results(s3) == []
+
+
+def test_without_a_store_a_request_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HEARTH_STORE", raising=False)
+    settings.get.cache_clear()
+    warm.cache_clear()
+    answer = create_handler([text.TASK])(rest("/models/sentiment-en", b'{"inputs": "good"}'), CONTEXT)
+    assert answer["statusCode"] == 500
+    assert "HEARTH_STORE" in json.loads(answer["body"])["error"]

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hearth import settings
-from hearth.errors import HearthError, Unavailable
+from hearth.errors import HearthError, SettingsError, Unavailable
 from hearth.manifest import Manifest
 from hearth.model import Model
 from hearth.registry import Ref, Registry
@@ -269,6 +269,8 @@ class Cache:
 def warm() -> Cache:
     """The cache of this process, made from its settings."""
     chosen = settings.get()
+    if not chosen.store:
+        raise SettingsError("HEARTH_STORE is not set: it says where artifacts lie, s3://bucket/prefix or file:///path")
     registry = Registry(open_store(chosen.store), chosen.models, chosen.alias_seconds)
     disk = DiskCache(chosen.cache_dir, chosen.cache_disk)
     return Cache(registry, disk, chosen.cache_memory, chosen.threads, chosen.fetch_seconds)

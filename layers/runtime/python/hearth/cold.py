@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 
 from hearth import settings
@@ -27,17 +27,20 @@ def start(environ: Mapping[str, str] = os.environ) -> threading.Thread | None:
 
 def load(name: str) -> threading.Thread:
     """Begin to load `name` on a thread; the request for it waits for that load instead of beginning its own."""
-    thread = threading.Thread(target=_try, args=(warm().preload, name), name="hearth-load", daemon=True)
+    thread = threading.Thread(target=_preload, args=(name,), name="hearth-load", daemon=True)
     thread.start()
     return thread
 
 
+# The request that needs the model will meet the same fault as these, and can tell its caller.
+
+
 def _prefetch() -> None:
-    for name in settings.get().models:
-        _try(warm().prefetch, name)
-
-
-def _try(work: Callable[[str], None], name: str) -> None:
-    # The request that needs the model will meet the same fault, and can tell its caller.
     with suppress(HearthError):
-        work(name)
+        for name in settings.get().models:
+            warm().prefetch(name)
+
+
+def _preload(name: str) -> None:
+    with suppress(HearthError):
+        warm().preload(name)

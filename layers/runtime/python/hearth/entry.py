@@ -39,9 +39,7 @@ def create_handler(tasks: Sequence[Task]) -> Handler:
             return _refusal(BadRequest("An event is a JSON object"))
         context_of_request = event.get("requestContext")
         if "httpMethod" in event or (isinstance(context_of_request, dict) and "http" in context_of_request):
-            if tasks and not web.cache_info().currsize:
-                _load_ahead(event)
-            return _http(web, event, context)
+            return _http(web, event, context, load_ahead=bool(tasks) and not web.cache_info().currsize)
         if event.get("ping") is True:
             return _ping()
         if "Records" in event or event.get("source") == "aws.s3":
@@ -59,16 +57,20 @@ def create_handler(tasks: Sequence[Task]) -> Handler:
 
 
 def _load_ahead(event: dict[str, Any]) -> None:
-    """Load the model that the path names while the web framework is imported."""
+    """Load the model that the path asks while the web framework is imported."""
     from hearth import cold
 
+    if (event.get("httpMethod") or event["requestContext"]["http"]["method"]) != "POST":
+        return
     parts = str(event.get("path") or event.get("rawPath") or "").split("/")
     if parts[-2:-1] == ["models"] or parts[-3:-2] == ["pipeline"]:
         cold.load(unquote(parts[-1]))
 
 
-def _http(web: Callable[[], Handler], event: dict[str, Any], context: Any) -> Any:
+def _http(web: Callable[[], Handler], event: dict[str, Any], context: Any, *, load_ahead: bool) -> Any:
     try:
+        if load_ahead:
+            _load_ahead(event)
         if event.get("isBase64Encoded"):
             base64.b64decode(event.get("body") or "", validate=True)
         answer = web()(event, context)
