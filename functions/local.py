@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 from fastapi_swagger import patch_fastapi
 
-from functions.image_classification.app import TASK as IMAGE_CLASSIFICATION
-from functions.text_classification.app import TASK as TEXT_CLASSIFICATION
 from hearth import settings
 from hearth.cache import warm
 from hearth.http import create_app
+from hearth.task import Task
 
-TASKS = (TEXT_CLASSIFICATION, IMAGE_CLASSIFICATION)
+
+def tasks() -> tuple[Task, ...]:
+    """Every task of every function."""
+    folders = sorted(path.parent.name for path in Path(__file__).parent.glob("*/app.py"))
+    apps = (importlib.import_module(f"functions.{folder}.app") for folder in folders)
+    return tuple(task for app in apps for task in app.TASKS)
 
 
 def app() -> FastAPI:
-    made = create_app(TASKS, local=True)
+    made = create_app(tasks(), local=True)
     patch_fastapi(made)  # /docs, with its scripts from this machine
     return made
 

@@ -4,4 +4,5 @@ from __future__ import annotations
 
 from hearth.entry import create_handler
 
-handler = create_handler(())
+TASKS = ()
+handler = create_handler(TASKS)

@@ -67,23 +67,29 @@ def decode(model: Model, request: Request, outputs: list[np.ndarray[Any, Any]]) 
     return [*found[0]] if isinstance(request.inputs, bytes) else [*found]
 
 
+def answer(model: Model, request: Request) -> Response:
+    with step("encode"):
+        feeds = encode(model, request)
+    with step("run"):
+        outputs = model.run(feeds)
+    with step("decode"):
+        return decode(model, request, outputs)
+
+
 def predict(name: str, request: Request) -> Response:
     with warm().get(name) as model:
-        with step("encode"):
-            feeds = encode(model, request)
-        with step("run"):
-            outputs = model.run(feeds)
-        with step("decode"):
-            return decode(model, request, outputs)
+        return answer(model, request)
 
 
 # The example is a red pixel as PNG.
-TASK = Task(
-    "image-classification",
-    Request,
-    Response,
-    predict,
-    {"inputs": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"},
-    binary=True,
+TASKS = (
+    Task(
+        "image-classification",
+        Request,
+        Response,
+        predict,
+        {"inputs": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"},
+        binary=True,
+    ),
 )
-handler = create_handler([TASK])
+handler = create_handler(TASKS)

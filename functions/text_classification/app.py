@@ -71,15 +71,19 @@ def decode(model: Model, request: Request, outputs: list[np.ndarray[Any, Any]]) 
     return [[Score(labels[index], float(row[index])) for index in best(row, count)] for row in scores]
 
 
+def answer(model: Model, request: Request) -> Response:
+    with step("encode"):
+        feeds = encode(model, request)
+    with step("run"):
+        outputs = model.run(feeds)
+    with step("decode"):
+        return decode(model, request, outputs)
+
+
 def predict(name: str, request: Request) -> Response:
     with warm().get(name) as model:
-        with step("encode"):
-            feeds = encode(model, request)
-        with step("run"):
-            outputs = model.run(feeds)
-        with step("decode"):
-            return decode(model, request, outputs)
+        return answer(model, request)
 
 
-TASK = Task("text-classification", Request, Response, predict, {"inputs": "I like this film very much."})
-handler = create_handler([TASK])
+TASKS = (Task("text-classification", Request, Response, predict, {"inputs": "I like this film very much."}),)
+handler = create_handler(TASKS)

@@ -220,6 +220,6 @@ def test_without_a_store_a_request_is_told_so(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("HEARTH_STORE", raising=False)
     settings.get.cache_clear()
     warm.cache_clear()
-    answer = create_handler([text.TASK])(rest("/models/sentiment-en", b'{"inputs": "good"}'), CONTEXT)
+    answer = create_handler(text.TASKS)(rest("/models/sentiment-en", b'{"inputs": "good"}'), CONTEXT)
     assert answer["statusCode"] == 500
     assert "HEARTH_STORE" in json.loads(answer["body"])["error"]

@@ -15,7 +15,7 @@ from hearth.cache import warm
 from hearth.dialects import native
 from hearth.errors import BadRequest, HearthError, Internal, NotFound, PayloadTooLarge, SettingsError
 from hearth.store import Conflict, Store, open_store
-from hearth.task import Task
+from hearth.task import Task, choose
 
 MAX_OBJECT = 64 * 1024 * 1024
 """Bytes of an uploaded object."""
@@ -151,9 +151,7 @@ def _former(output: Store, key: str) -> tuple[dict[str, str], str] | None:
 def _result(tasks: Sequence[Task], name: str, body: bytes, upload: Upload) -> Result:
     registry = warm().registry
     manifest = registry.manifest(registry.resolve(name))
-    task = next((task for task in tasks if task.id == manifest.task), None)
-    if task is None:
-        raise NotFound(f"Model {name} is not served by this function")
+    task = choose(tasks, name, manifest.task)
     if task.binary or body.lstrip()[:1] == b"{":
         request = native.read(task, body, {})
     else:

@@ -19,7 +19,7 @@ from hearth.cache import warm
 from hearth.dialects import native
 from hearth.errors import BadRequest, HearthError, Internal, MethodNotAllowed, NotFound, PayloadTooLarge
 from hearth.manifest import Manifest
-from hearth.task import Task
+from hearth.task import Task, choose
 
 STATUSES = {404: NotFound, 405: MethodNotAllowed}
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -47,7 +47,6 @@ def create_app(tasks: Sequence[Task], *, local: bool = False) -> FastAPI:
     A `local` server answers several requests at once, so it predicts on threads, and brings a documentation page
     of its own that needs no network; a Lambda answers one request, and has the page load its scripts from a CDN.
     """
-    by_id = {task.id: task for task in tasks}
     app = FastAPI(
         title="Hearth",
         version=__version__,
@@ -59,9 +58,7 @@ def create_app(tasks: Sequence[Task], *, local: bool = False) -> FastAPI:
 
     async def predict(request: Request, task_id: str, name: str) -> Response:
         def answer(body: bytes) -> bytes:
-            found = by_id.get(_manifest(name).task)
-            if found is None or task_id not in ("", found.id):
-                raise NotFound(f"Model {name} is not served by this function; GET /models lists what there is")
+            found = choose(tasks, name, _manifest(name).task, task_id)
             with trace.step("read"):
                 asked = native.read(found, body, request.query_params)
             response = found.predict(name, asked)
@@ -190,10 +187,10 @@ def _openapi(app: FastAPI, tasks: Sequence[Task]) -> dict[str, Any]:
     schemas = {"Error": ERROR}
     document["components"] = {"schemas": schemas}
     models: dict[str, Any] = {}
-    by_id = {task.id: task for task in tasks}
     for name in warm().registry.models():
-        task = by_id.get(_manifest(name).task)
-        if task is None:
+        try:
+            task = choose(tasks, name, _manifest(name).task)
+        except NotFound:
             continue
         prefix = "".join(part.title() for part in task.id.split("-"))
         kinds, parts = msgspec.json.schema_components(

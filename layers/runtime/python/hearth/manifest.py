@@ -16,18 +16,45 @@ from hearth.errors import ManifestError
 CHUNK = 8 * 1024 * 1024
 """Bytes of a file that one SHA-256 of `File.chunks` covers, and that one ranged read fetches."""
 
-TASKS = (
-    "text-classification",
-    "image-classification",
-)
+TASKS = {
+    "text-classification": "text_classification",
+    "zero-shot-classification": "text_classification",
+    "token-classification": "token_classification",
+    "fill-mask": "fill_mask",
+    "question-answering": "question_answering",
+    "feature-extraction": "embeddings",
+    "sentence-similarity": "embeddings",
+    "text-generation": "text_generation",
+    "translation": "translation",
+    "image-classification": "image_classification",
+    "object-detection": "object_detection",
+    "object-tracking": "object_tracking",
+    "automatic-speech-recognition": "speech_recognition",
+}
+"""Each task and the folder below `functions/` that answers it."""
 
-Task = Literal["text-classification", "image-classification"]
+Task = Literal[
+    "text-classification",
+    "zero-shot-classification",
+    "token-classification",
+    "fill-mask",
+    "question-answering",
+    "feature-extraction",
+    "sentence-similarity",
+    "text-generation",
+    "translation",
+    "image-classification",
+    "object-detection",
+    "object-tracking",
+    "automatic-speech-recognition",
+]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Version = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,8}$")]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 # One folder deep at most, no leading dot: nothing here can climb out of the artifact's folder.
 FilePath = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$")]
 Positive = Annotated[int, Meta(ge=1)]
+Index = Annotated[int, Meta(ge=0)]
 DataType = Literal["float32", "float16", "int64", "int32", "int8", "uint8", "bool", "string"]
 
 
@@ -68,13 +95,125 @@ class TextPreprocessing(Strict, frozen=True, tag="text", tag_field="kind"):
 class ImagePreprocessing(Strict, frozen=True, tag="image", tag_field="kind"):
     width: Positive
     height: Positive
-    resize: Literal["stretch", "shortest-edge-center-crop"]
+    resize: Literal["stretch", "shortest-edge-center-crop", "letterbox"]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    """(x / 255 - mean) / std, for each channel in `channels` order."""
+    """(x / scale - mean) / std, for each channel in `channels` order."""
+    scale: Annotated[float, Meta(gt=0)] = 255.0
+    fill: Annotated[int, Meta(ge=0, le=255)] = 114
+    """Grey of what a letterbox leaves empty."""
+    centred: bool = False
+    """Whether a letterbox holds the picture in its middle, or in its upper left corner."""
     channels: Literal["RGB", "BGR"] = "RGB"
     layout: Literal["NCHW"] = "NCHW"
     resample: Literal["bilinear", "bicubic"] = "bilinear"
+
+
+class AudioPreprocessing(Strict, frozen=True, tag="audio", tag_field="kind"):
+    """Log-mel features: frames of `window` samples every `hop`, `fft` points, `mels` bands from `low` to `high` Hz."""
+
+    rate: Positive
+    """Samples a second; other rates are resampled."""
+    window: Positive
+    hop: Positive
+    fft: Positive
+    mels: Positive
+    low: float
+    high: float
+    normalise: Literal["utterance", "none"] = "utterance"
+    """Each band to zero mean and unit variance over the utterance."""
+
+
+class Entailment(Strict, frozen=True, tag="entailment", tag_field="kind"):
+    """Zero-shot classification: which labels of a natural-language-inference model mean what."""
+
+    entailment: Index
+    contradiction: Index
+
+
+class Tagging(Strict, frozen=True, tag="tagging", tag_field="kind"):
+    """A label a token; longer texts in windows that share `stride` tokens."""
+
+    stride: Index = 0
+
+
+class Mask(Strict, frozen=True, tag="mask", tag_field="kind"):
+    """Masked tokens are guessed."""
+
+    token_id: Index
+
+
+class Spans(Strict, frozen=True, tag="spans", tag_field="kind"):
+    """Start and end logits a token; longer contexts in windows that share `stride` tokens."""
+
+    stride: Index = 128
+    max_answer: Positive = 15
+    """Tokens of an answer."""
+
+
+class Pooling(Strict, frozen=True, tag="pooling", tag_field="kind"):
+    """From a vector a token to one a text."""
+
+    method: Literal["mean", "cls"]
+    normalise: bool
+    dimensions: Positive
+    words: bool = False
+    """The vectors are of words, whatever stands around them: they have neighbours and analogies."""
+
+
+class Decoder(Strict, frozen=True, tag="decoder", tag_field="kind"):
+    """A causal language model with one key-value buffer a layer."""
+
+    layers: Positive
+    kv_heads: Positive
+    head_size: Positive
+    context: Positive
+    """Tokens of prompt and answer together."""
+    eos: tuple[int, ...] = ()
+    bos: int | None = None
+    chat_template: FilePath | None = None
+    """A Jinja template among `resources`."""
+
+
+class Seq2Seq(Strict, frozen=True, tag="seq2seq", tag_field="kind"):
+    """An encoder (`main`) and a decoder with self- and cross-attention caches."""
+
+    layers: Positive
+    heads: Positive
+    head_size: Positive
+    start: Index
+    """The token that every answer begins after."""
+    eos: Index
+    max_new: Positive
+    beams: Positive = 1
+    length_penalty: float = 1.0
+    source: tuple[str, ...] = ()
+    """Language codes that may be translated from; `target`: to."""
+    target: tuple[str, ...] = ()
+
+
+class Detector(Strict, frozen=True, tag="detector", tag_field="kind"):
+    """Boxes, as `grid` cells that still want decoding or as `boxes` (centre, size) in pixels of the input."""
+
+    form: Literal["grid", "boxes"]
+    strides: tuple[Positive, ...] = ()
+    threshold: Annotated[float, Meta(ge=0, le=1)] = 0.25
+    iou: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    """Of two boxes of a class that overlap more, the weaker one goes."""
+
+
+class Ctc(Strict, frozen=True, tag="ctc", tag_field="kind"):
+    """Log-probabilities of `labels` (characters) a frame."""
+
+    blank: Index
+    chunk_seconds: Annotated[float, Meta(gt=0)] = 20.0
+    beams: Positive = 1
+    language_model: FilePath | None = None
+    """Character n-grams among `resources`."""
+
+
+Head = Entailment | Tagging | Mask | Spans | Pooling | Decoder | Seq2Seq | Detector | Ctc
+"""How the outputs of the graphs are to be read, beyond labels and activation."""
 
 
 class Limits(Strict, frozen=True):
@@ -101,7 +240,7 @@ class Provenance(Strict, frozen=True):
 
 
 class Quantization(Strict, frozen=True):
-    method: Literal["none", "dynamic-int8", "static-int8"]
+    method: Literal["none", "dynamic-int8", "static-int8", "int4-blocks"]
     details: str = ""
 
 
@@ -110,8 +249,13 @@ class Metrics(Strict, frozen=True):
 
     dataset: str
     torch: dict[str, float]
+    """Empty where the model was never a torch model here."""
     fp32: dict[str, float]
     served: dict[str, float]
+    metric: str = ""
+    """The one that the gate looked at."""
+    reference: str = ""
+    """Published figures to compare with."""
 
 
 class Manifest(Strict, frozen=True, kw_only=True):
@@ -121,8 +265,12 @@ class Manifest(Strict, frozen=True, kw_only=True):
     task: Task
     files: tuple[File, ...]
     graphs: dict[str, Graph]
-    """By role; every task has `main`."""
-    preprocessing: TextPreprocessing | ImagePreprocessing
+    """By role; every task has `main`, an encoder-decoder its `decoder` too."""
+    preprocessing: TextPreprocessing | ImagePreprocessing | AudioPreprocessing
+    head: Head | None = None
+    """None: a classifier's logits."""
+    resources: tuple[FilePath, ...] = ()
+    """Small files that are read when the model is loaded, such as a chat template."""
     labels: tuple[str, ...] = ()
     activation: Literal["softmax", "sigmoid", "none"] = "softmax"
     """What turns a classifier's logits into scores when the caller does not say."""
@@ -149,6 +297,9 @@ class Manifest(Strict, frozen=True, kw_only=True):
             tokenizer = self.preprocessing.tokenizer
             if tokenizer not in listed:
                 raise ValueError(f"`preprocessing.tokenizer` names {tokenizer}, which `files` does not list")
+        for path in self.resources:
+            if path not in listed:
+                raise ValueError(f"`resources` names {path}, which `files` does not list")
         for file in self.files:
             expected = -(-file.size // CHUNK) if file.size > CHUNK else 0
             count = len(file.chunks)

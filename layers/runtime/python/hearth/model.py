@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import IntegrityError
-from hearth.manifest import Manifest, TextPreprocessing
+from hearth.manifest import ImagePreprocessing, Manifest, TextPreprocessing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,8 +19,10 @@ class Model:
     def __init__(self, manifest: Manifest, folder: Path, threads: int) -> None:
         self.manifest = manifest
         self.tokenizer = _tokenizer(manifest, folder)
+        self.resources = {path: (folder / path).read_bytes() for path in manifest.resources}
+        fixed_shapes = isinstance(manifest.preprocessing, ImagePreprocessing)
         self._sessions = {
-            role: _session(folder / graph.path, threads, fixed_shapes=self.tokenizer is None)
+            role: _session(folder / graph.path, threads, fixed_shapes=fixed_shapes)
             for role, graph in manifest.graphs.items()
         }
 
@@ -28,6 +30,10 @@ class Model:
         """The outputs of a graph, in the order of its manifest entry."""
         names = [tensor.name for tensor in self.manifest.graphs[graph].outputs]
         return self._sessions[graph].run(names, feeds)  # type: ignore[no-any-return]
+
+    def session(self, graph: str = "main") -> Any:
+        """The graph's onnxruntime.InferenceSession, for outputs that are bound once and filled many times."""
+        return self._sessions[graph]
 
 
 def _session(path: Path, threads: int, *, fixed_shapes: bool) -> Any:

@@ -1,10 +1,12 @@
-"""What a function tells the runtime of its task; every dialect and every event ends in `predict`."""
+"""What a function tells the runtime of its tasks; every dialect and every event ends in a task's `predict`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from hearth.errors import NotFound
 
 
 @dataclass(frozen=True)
@@ -20,3 +22,18 @@ class Task:
     """A request for the documentation."""
     binary: bool = False
     """Whether a body that is not JSON is itself the input."""
+    serves: tuple[str, ...] = ()
+    """Tasks of manifests whose models can answer this one beside its own, as a detector can be asked for tracks."""
+
+    def takes(self, task: str) -> bool:
+        return task == self.id or task in self.serves
+
+
+def choose(tasks: Sequence[Task], name: str, made_for: str, asked: str = "") -> Task:
+    """Who answers for model `name`, whose manifest says `made_for`: the task that was `asked`, else its own, else one
+    that serves it. Raises NotFound."""
+    able = [task for task in tasks if task.takes(made_for) and asked in ("", task.id)]
+    if not able:
+        wanted = f" for {asked}" if asked else ""
+        raise NotFound(f"Model {name} is not served{wanted} by this function; GET /models lists what there is")
+    return next((task for task in able if task.id == made_for), able[0])
