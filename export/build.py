@@ -55,20 +55,30 @@ def run_stages(recipe: Recipe, work: Path) -> None:
 
 def export(recipe: Recipe, work: Path) -> None:
     torch.manual_seed(recipe.seed)
-    graph.export(recipe, graph.network_of(recipe, work), work / "raw.onnx")
-    graph.optimise(work / "raw.onnx", work / "fp32")
+    network = graph.network_of(recipe, work)
+    for folder in ("raw", "fp32"):
+        shutil.rmtree(work / folder, ignore_errors=True)
+    (work / "raw").mkdir()
+    for role, write in recipe.graphs.items():
+        raw = work / "raw" / graph.files(role)[0]
+        write(network, raw)
+        graph.optimise(raw, work / "fp32", role)
 
 
 def compress(recipe: Recipe, work: Path) -> None:
-    need(work / "raw.onnx", recipe, Step.EXPORT)
+    need(work / "fp32", recipe, Step.EXPORT)
     shutil.rmtree(work / "artifact", ignore_errors=True)
-    method = quantize(recipe, work, work / "raw.onnx", work / "int8.onnx")
-    graph.optimise(work / "int8.onnx", work / "artifact")
-    (work / "method.txt").write_text(method, encoding="utf-8")
+    methods = []
+    for role in recipe.graphs:
+        how = recipe.quantization[role] if isinstance(recipe.quantization, dict) else recipe.quantization
+        small = work / f"small-{role}.onnx"
+        methods.append(quantize(how, work, work / "raw" / graph.files(role)[0], small))
+        graph.optimise(small, work / "artifact", role)
+    (work / "method.txt").write_text("; ".join(dict.fromkeys(methods)), encoding="utf-8")
 
 
 def judge(recipe: Recipe, work: Path, command: str) -> None:
-    need(work / "artifact" / graph.GRAPH, recipe, Step.QUANTIZE)
+    need(work / "method.txt", recipe, Step.QUANTIZE)
     method = (work / "method.txt").read_text(encoding="utf-8")
     manifest = verify.verify(recipe, work, method=method, command=command, seconds=training_seconds(recipe, work))
     shown = {name: round(value, 4) for name, value in manifest.metrics.served.items()}

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from export.bert import Classifier, read_shape, read_weights
+from export.graph import traced
 from export.recipe import DynamicInt8, Gate, Recipe, RecipeError
 from hearth.manifest import Limits, TextPreprocessing
 
@@ -51,15 +52,19 @@ def recipe_of(folder: Path, name: str | None = None) -> Recipe:
         prepare=partial(prepare, folder),
         stages=(),
         network=lambda work: load(folder),
-        example=lambda: {"input_ids": torch.ones(2, 8).long(), "attention_mask": torch.ones(2, 8).long()},
-        axes={key: {0: "batch", 1: "sequence"} for key in ("input_ids", "attention_mask")},
+        graphs={
+            "main": traced(
+                lambda: {"input_ids": torch.ones(2, 8).long(), "attention_mask": torch.ones(2, 8).long()},
+                {key: {0: "batch", 1: "sequence"} for key in ("input_ids", "attention_mask")},
+            )
+        },
         dev={},
         golden=lambda: TEXTS,
         preprocessing=TextPreprocessing(
             tokenizer="tokenizer.json", max_tokens=shape.positions, pad_id=config.get("pad_token_id", 0)
         ),
         quantization=DynamicInt8(),
-        gate=Gate(accuracy=0.0, quantization_loss=1.0, bytes=2_000_000_000),
+        gate=Gate(metric=0.0, quantization_loss=1.0, bytes=2_000_000_000),
         limits=Limits(batch=64, characters=20_000),
         parents=(f"{config.get('_name_or_path') or folder.resolve().name}",),
         limitations=("Imported: only the agreement of torch model and served graph was measured.",),

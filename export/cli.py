@@ -28,7 +28,7 @@ StoreOption = Annotated[str, typer.Option(envvar="HEARTH_STORE", help="s3://buck
 def build(
     recipe: Annotated[str | None, typer.Argument(help="A recipe's name; without one, they are listed.")] = None,
     from_checkpoint: Annotated[
-        Path | None, typer.Option(help="A Hugging Face BERT classifier folder, to import instead of a recipe.")
+        Path | None, typer.Option(help="A Hugging Face folder, to import instead of a recipe.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="The imported model's name.")] = None,
     step: Annotated[str | None, typer.Option(help="prepare, train, export, quantize or verify alone.")] = None,
@@ -67,13 +67,23 @@ def publish(
 
 
 @app.command()
-def models(store: StoreOption = ZOO.as_uri()) -> None:
+def models(
+    store: StoreOption = ZOO.as_uri(),
+    markdown: Annotated[bool, typer.Option(help="A Markdown table with quality, size and time of each model.")] = False,
+) -> None:
     """What a store holds."""
     from export.publish import listing
 
+    held = listing(open_store(store))
+    if markdown:
+        from export.report import overview
+
+        print(overview([row.manifest for row in held]))
+        return
     table = Table("model", "version", "task", "aliases", "MB")
-    for model, version, task, aliases, size in listing(open_store(store)):
-        table.add_row(model, version, task, ", ".join(aliases), f"{size / 1e6:.1f}")
+    for row in held:
+        made = row.manifest
+        table.add_row(made.model, made.version, made.task, ", ".join(row.aliases), f"{made.size / 1e6:.1f}")
     console.print(table)
 
 
@@ -89,19 +99,56 @@ def alias(name: str, alias: str, version: str, store: StoreOption) -> None:
 @app.command()
 def predict(
     name: Annotated[str, typer.Argument(help="A model: name, name@version or name@alias.")],
-    value: Annotated[str, typer.Argument(metavar="INPUT", help="A text, or a picture's path.")],
+    value: Annotated[str, typer.Argument(metavar="INPUT", help="A text, a JSON request, or a file's path.")],
     store: StoreOption = ZOO.as_uri(),
+    task: Annotated[str, typer.Option(help="Where the model answers several, e.g. object-tracking.")] = "",
+    parameters: Annotated[str, typer.Option(help="As JSON, e.g. '{\"top_k\": 3}'.")] = "{}",
 ) -> None:
-    """One answer, from the function that serves the model."""
+    """One answer as JSON, from the function that serves the model."""
+    import msgspec
+
+    from hearth import strict
+    from hearth.dialects import native
+    from hearth.manifest import TASKS
     from hearth.registry import Registry
+    from hearth.task import choose
 
     registry = Registry(open_store(store))
-    task = registry.manifest(registry.resolve(name)).task
+    made_for = registry.manifest(registry.resolve(name)).task
+    if task and task not in TASKS:
+        raise typer.BadParameter(f"--task is one of {', '.join(TASKS)}.")
     os.environ["HEARTH_STORE"] = store
-    function: Any = importlib.import_module(f"functions.{task.replace('-', '_')}.app")
-    inputs = Path(value).read_bytes() if task == "image-classification" else value
-    for score in function.predict(name, function.Request(inputs=[inputs]))[0]:
-        console.print(f"{score.score:.4f}  {score.label}")
+    function: Any = importlib.import_module(f"functions.{TASKS[task or made_for]}.app")
+    chosen = choose(function.TASKS, name, made_for, task)
+    document = strict.loads(parameters.encode())
+    if value.startswith("{"):
+        request = native.read(chosen, value.encode(), {})
+    elif chosen.binary:
+        request = strict.convert({"inputs": Path(value).read_bytes(), "parameters": document}, chosen.request)
+    else:
+        request = strict.convert({"inputs": value, "parameters": document}, chosen.request)
+    print(msgspec.json.format(native.write(chosen.predict(name, request)), indent=2).decode())
+
+
+@app.command()
+def evaluate(
+    name: Annotated[str, typer.Argument(help="A model: name, name@version or name@alias.")],
+    data: Annotated[Path, typer.Option(help="A file or folder in the form that the model's task reads.")],
+    store: StoreOption = ZOO.as_uri(),
+    limit: Annotated[int | None, typer.Option(help="The first so many examples only.", min=1)] = None,
+) -> None:
+    """Measure a model on data of your own."""
+    from export.evaluation import evaluation_of, examples_from
+    from hearth.cache import warm
+
+    os.environ["HEARTH_STORE"] = store
+    with warm().get(name) as model:
+        task = model.manifest.task
+        examples = examples_from(data, task)[:limit]
+        found = evaluation_of(task).measure(model, examples)
+    console.print(f"{model.manifest.model}@{model.manifest.version} on {len(examples)} examples of {data}")
+    for metric, measured in found.items():
+        console.print(f"{metric:>24}  {measured:.4f}", highlight=False)
 
 
 @app.command()

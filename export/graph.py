@@ -7,6 +7,7 @@ Weights go to one external file beside the graph, which the runtime maps into me
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import onnx
@@ -17,16 +18,23 @@ from torch import nn
 from export.recipe import Recipe, RecipeError
 from hearth.manifest import Graph, Tensor
 
-GRAPH, WEIGHTS = "model.onnx", "model.bin"
 EXTERNAL_FROM = 1024
-"""Bytes of a tensor from which on it goes to WEIGHTS."""
+"""Bytes of a tensor from which on it goes to the file of weights."""
 OPSET = 17
 
 
-def network_of(recipe: Recipe, work: Path) -> nn.Module:
-    """The trained network, ready to answer. Raises RecipeError when it is not trained yet."""
+def files(role: str) -> tuple[str, str]:
+    """The names of a graph and of its weights in an artifact."""
+    stem = "model" if role == "main" else role
+    return f"{stem}.onnx", f"{stem}.bin"
+
+
+def network_of(recipe: Recipe, work: Path) -> nn.Module | None:
+    """The trained network, ready to answer; None where there never was one. Raises RecipeError: not trained yet."""
     if recipe.network is not None:
         return recipe.network(work).eval()
+    if not recipe.stages:
+        return None
     last = recipe.stages[-1]
     weights = work / last.name / "weights.pt"
     if not weights.exists():
@@ -36,41 +44,55 @@ def network_of(recipe: Recipe, work: Path) -> nn.Module:
     return network.eval()
 
 
-def export(recipe: Recipe, network: nn.Module, path: Path) -> None:
-    """Write the network as a plain fp32 graph in one file."""
-    example = recipe.example()
-    # The tracing exporter: its graphs are the ones that the quantizer and the optimiser know best.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network,
-            tuple(example.values()),
-            str(path),
-            input_names=list(example),
-            output_names=["logits"],
-            dynamic_axes={**recipe.axes, "logits": {0: "batch"}},
-            opset_version=OPSET,
-            dynamo=False,
-        )
+def traced(
+    example: Callable[[], dict[str, torch.Tensor]],
+    axes: dict[str, dict[int, str]],
+    outputs: Sequence[str] = ("logits",),
+    part: Callable[[nn.Module], nn.Module] = lambda network: network,
+) -> Callable[[nn.Module | None, Path], None]:
+    """A writer of the graph of `part` of the network, traced with `example`.
+
+    `axes` names the dimensions that vary of inputs and outputs; an output that is not in it varies in its first.
+    """
+
+    def write(network: nn.Module | None, path: Path) -> None:
+        assert network is not None
+        inputs = example()
+        # The tracing exporter: its graphs are the ones that the quantizer and the optimiser know best.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                part(network).eval(),
+                tuple(inputs.values()),
+                str(path),
+                input_names=list(inputs),
+                output_names=list(outputs),
+                dynamic_axes={**{name: {0: "batch"} for name in outputs}, **axes},
+                opset_version=OPSET,
+                dynamo=False,
+            )
+
+    return write
 
 
-def optimise(source: Path, folder: Path) -> None:
-    """Write `source`, optimised, as GRAPH and WEIGHTS into `folder`. Raises RuntimeError if they do not read back."""
+def optimise(source: Path, folder: Path, role: str = "main") -> None:
+    """Write `source`, optimised, as the graph of `role` into `folder`. Raises RuntimeError if it does not read back."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (GRAPH, WEIGHTS):
-        (folder / name).unlink(missing_ok=True)
+    name, weights = files(role)
+    for file in (name, weights):
+        (folder / file).unlink(missing_ok=True)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    options.optimized_model_filepath = str(folder / GRAPH)
+    options.optimized_model_filepath = str(folder / name)
     options.log_severity_level = 3
-    options.add_session_config_entry("session.optimized_model_external_initializers_file_name", WEIGHTS)
+    options.add_session_config_entry("session.optimized_model_external_initializers_file_name", weights)
     options.add_session_config_entry(
         "session.optimized_model_external_initializers_min_size_in_bytes", str(EXTERNAL_FROM)
     )
     onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
-    places = external_files(folder / GRAPH)
-    if places - {WEIGHTS}:
-        raise RuntimeError(f"{folder / GRAPH} keeps weights in {sorted(places)}; only {WEIGHTS} beside it is allowed")
+    places = external_files(folder / name)
+    if places - {weights}:
+        raise RuntimeError(f"{folder / name} keeps weights in {sorted(places)}; only {weights} beside it is allowed")
 
 
 def external_files(path: Path) -> set[str]:
@@ -81,11 +103,12 @@ def external_files(path: Path) -> set[str]:
     }
 
 
-def describe(folder: Path) -> Graph:
-    """The manifest's entry of GRAPH in `folder`: names, types and shapes."""
-    model = onnx.load(str(folder / GRAPH), load_external_data=False)
+def describe(folder: Path, role: str = "main") -> Graph:
+    """The manifest's entry of the graph of `role` in `folder`: names, types and shapes."""
+    name, _ = files(role)
+    model = onnx.load(str(folder / name), load_external_data=False)
     return Graph(
-        path=GRAPH,
+        path=name,
         inputs=tuple(tensor(value) for value in model.graph.input),
         outputs=tuple(tensor(value) for value in model.graph.output),
     )

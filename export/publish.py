@@ -6,6 +6,7 @@ A version's files go first and its manifest last, which must not exist yet: vers
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from hearth.errors import BadRequest, NotFound
@@ -61,18 +62,25 @@ def set_alias(store: Store, model: str, alias: str, version: str) -> None:
             return
 
 
-def listing(store: Store) -> list[tuple[str, str, str, list[str], int]]:
-    """(model, version, task, aliases, bytes) of every version in the store, in order."""
+@dataclass(frozen=True)
+class Held:
+    """A version that a store holds."""
+
+    manifest: Manifest
+    aliases: list[str]
+
+
+def listing(store: Store) -> list[Held]:
+    """Every version in the store, in order."""
     registry = Registry(store, alias_seconds=0)
     rows = []
     for path in store.list():
         parts = path.split("/")
         if len(parts) == 3 and parts[2] == "manifest.json":
-            manifest = parse(store.get(path))
             try:
                 aliases = registry.aliases(parts[0])
             except NotFound:
                 aliases = {}
             pointing = sorted(name for name, target in aliases.items() if target.version == parts[1])
-            rows.append((parts[0], parts[1], str(manifest.task), pointing, manifest.size))
-    return sorted(rows, key=lambda row: (row[0], int(row[1])))
+            rows.append(Held(parse(store.get(path)), pointing))
+    return sorted(rows, key=lambda row: (row.manifest.model, int(row.manifest.version)))

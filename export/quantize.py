@@ -7,6 +7,8 @@ full-range int8 and uint8 overflow their 16 bits and answers go wrong.
 from __future__ import annotations
 
 import logging
+import re
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,46 +23,85 @@ from onnxruntime.quantization import (
     quantize_dynamic,
     quantize_static,
 )
+from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from torch import Tensor
 
-from export.recipe import Recipe, StaticInt8
-
-EMBEDDING_ROWS = 1000
-"""A Gather of a matrix with so many rows is an embedding that is worth quantizing."""
+from export.recipe import Block4, DynamicInt8, NoQuantization, Quantizer, StaticInt8
 
 
-def quantize(recipe: Recipe, work: Path, source: Path, target: Path) -> str:
+def quantize(how: Quantizer, work: Path, source: Path, target: Path) -> str:
     """Write the quantized graph and return its method in words."""
     logging.getLogger().setLevel(logging.ERROR)  # the quantizer advises a step that was taken already
-    if isinstance(recipe.quantization, StaticInt8):
-        cleaned = target.with_suffix(".cleaned.onnx")
-        quant_pre_process(str(source), str(cleaned), skip_symbolic_shape=True)
-        quantize_static(
-            str(cleaned),
-            str(target),
-            Feeds(recipe.quantization.calibration(work)),
-            quant_format=QuantFormat.QDQ,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-            reduce_range=True,
-        )
-        cleaned.unlink()
-        return "QDQ, uint8 activations, 7-bit weights per channel, ranges from training examples"
-    embedded = target.with_suffix(".embedded.onnx")
-    model = onnx.load(str(source))
-    quantize_embeddings(model)
-    onnx.save(model, str(embedded))
-    quantize_dynamic(
-        str(embedded),
+    match how:
+        case NoQuantization():
+            shutil.copyfile(source, target)
+            return "fp32"
+        case StaticInt8():
+            return static_int8(how, work, source, target)
+        case DynamicInt8():
+            return dynamic_int8(how, source, target)
+        case Block4():
+            return block4(how, source, target)
+
+
+def static_int8(how: StaticInt8, work: Path, source: Path, target: Path) -> str:
+    cleaned = target.with_suffix(".cleaned.onnx")
+    quant_pre_process(str(source), str(cleaned), skip_symbolic_shape=True)
+    quantize_static(
+        str(cleaned),
         str(target),
-        op_types_to_quantize=["MatMul"],
+        Feeds(how.calibration(work)),
+        quant_format=QuantFormat.QDQ,
+        activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         per_channel=True,
         reduce_range=True,
+        nodes_to_exclude=kept(cleaned, how.keep),
+    )
+    cleaned.unlink()
+    return "QDQ, uint8 activations, 7-bit weights per channel, ranges from training examples"
+
+
+def dynamic_int8(how: DynamicInt8, source: Path, target: Path) -> str:
+    embedded = with_small_embeddings(source, target, how.embedding_rows)
+    quantize_dynamic(
+        str(embedded),
+        str(target),
+        op_types_to_quantize=list(how.operators),
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+        reduce_range=True,
+        nodes_to_exclude=kept(embedded, how.keep),
     )
     embedded.unlink()
-    return "MatMul: 7-bit weights per channel, uint8 activations while running; embeddings: 8 bits per row"
+    operators = ", ".join(how.operators)
+    return f"{operators}: 7-bit weights per channel, uint8 activations while running; embeddings: 8 bits per row"
+
+
+def block4(how: Block4, source: Path, target: Path) -> str:
+    embedded = with_small_embeddings(source, target, how.embedding_rows)
+    # Without an accuracy level, ONNX Runtime unpacks the weights to fp32 at each step (performance.md 4b).
+    quantizer = MatMulNBitsQuantizer(
+        onnx.load(str(embedded)), block_size=how.block, is_symmetric=True, accuracy_level=4
+    )
+    quantizer.process()
+    quantizer.model.save_model_to_file(str(target), False)
+    embedded.unlink()
+    return f"MatMul: 4-bit weights in blocks of {how.block}, int8 activations while running; embeddings: 8 bits per row"
+
+
+def with_small_embeddings(source: Path, target: Path, rows: int) -> Path:
+    embedded = target.with_suffix(".embedded.onnx")
+    model = onnx.load(str(source))
+    quantize_embeddings(model, rows)
+    onnx.save(model, str(embedded))
+    return embedded
+
+
+def kept(path: Path, patterns: Sequence[str]) -> list[str]:
+    """Names of the nodes that one of the regular expressions finds."""
+    graph = onnx.load(str(path), load_external_data=False).graph
+    return [node.name for node in graph.node if any(re.search(pattern, node.name) for pattern in patterns)]
 
 
 class Feeds(CalibrationDataReader):  # type: ignore[misc]
@@ -72,14 +113,14 @@ class Feeds(CalibrationDataReader):  # type: ignore[misc]
         return None if feed is None else {name: value.numpy() for name, value in feed.items()}
 
 
-def quantize_embeddings(model: onnx.ModelProto) -> None:
+def quantize_embeddings(model: onnx.ModelProto, rows: int) -> None:
     """Each Gather of a large matrix becomes a Gather of int8 rows times a Gather of one scale per row."""
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
     nodes = []
     for node in graph.node:
         matrix = weights.get(node.input[0]) if node.op_type == "Gather" else None
-        if matrix is None or len(matrix.dims) != 2 or matrix.dims[0] < EMBEDDING_ROWS:
+        if matrix is None or len(matrix.dims) != 2 or matrix.dims[0] < rows:
             nodes.append(node)
             continue
         values = numpy_helper.to_array(matrix)  # (rows, columns)

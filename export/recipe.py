@@ -11,13 +11,15 @@ import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from export.data import Source
-from hearth.manifest import ImagePreprocessing, Limits, Task, TextPreprocessing
+from hearth.manifest import AudioPreprocessing, Head, ImagePreprocessing, Limits, Task, TextPreprocessing
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from hearth.model import Model
 
 
 Batch: TypeAlias = "dict[str, Tensor]"
@@ -107,8 +109,19 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class NoQuantization:
+    """The graph is served as it was exported, in fp32."""
+
+
+@dataclass(frozen=True)
 class DynamicInt8:
-    """Weights of MatMul and Gather in int8; activations quantized while running."""
+    """Weights of `operators` and of embeddings in int8; activations quantized while running."""
+
+    operators: tuple[str, ...] = ("MatMul",)
+    embedding_rows: int = 1000
+    """A Gather of a matrix with so many rows is an embedding that is worth quantizing."""
+    keep: tuple[str, ...] = ()
+    """Regular expressions: nodes of these names stay in fp32."""
 
 
 @dataclass(frozen=True)
@@ -116,26 +129,42 @@ class StaticInt8:
     """Weights and activations in int8 (QDQ); ranges measured on calibration feeds."""
 
     calibration: Callable[[Path], Sequence[dict[str, Tensor]]]
+    keep: tuple[str, ...] = ()
+    """Regular expressions: nodes of these names stay in fp32."""
+
+
+@dataclass(frozen=True)
+class Block4:
+    """Weights of MatMul in 4 bits, a scale for each `block` of them; activations in int8 while running."""
+
+    block: int = 32
+    embedding_rows: int = 1000
+    """As of DynamicInt8."""
+
+
+Quantizer: TypeAlias = NoQuantization | DynamicInt8 | StaticInt8 | Block4
 
 
 @dataclass(frozen=True)
 class Gate:
     """What the served graph must reach on the dev set, or there is no artifact."""
 
-    accuracy: float
+    metric: float
+    """Of the task's own metric (export/evaluations): a least value, or a largest one where less is better."""
     quantization_loss: float
-    """Largest accepted fall in accuracy from the fp32 graph to the served one."""
+    """Largest accepted loss in that metric from the fp32 graph to the served one."""
     bytes: int
     """Largest artifact folder."""
-    score_difference: float = 0.2
-    """Largest accepted difference of a score from the torch model's, on the golden inputs: int8 rounds each layer."""
+    difference: float = 0.2
+    """Largest accepted difference from the torch model's answers to the golden inputs: int8 rounds each layer."""
 
 
 @dataclass(frozen=True)
 class Example:
-    inputs: str | bytes
-    """As a caller sends it: a text, or a picture's file."""
-    label: int
+    inputs: Any
+    """As a caller sends it: a text, a picture's file."""
+    expected: Any
+    """What the task's evaluation compares the answer with: a class's number, a text, boxes."""
 
 
 @dataclass(frozen=True)
@@ -151,19 +180,24 @@ class Recipe:
     """Fills the work folder from HEARTH_DATA: splits, caches, tokenizer.json."""
     stages: tuple[Stage, ...]
     """The last one trains the network that is exported."""
-    example: Callable[[], dict[str, Tensor]]
-    """Inputs of the exported graph by name, for tracing."""
-    axes: dict[str, dict[int, str]]
-    """Dimensions that vary, by input name."""
+    graphs: dict[str, Callable[[nn.Module | None, Path], None]]
+    """By role: each writes one plain fp32 graph in one file. `export.graph.traced` makes such a writer."""
     dev: dict[str, Callable[[Path], Sequence[Example]]]
     """Held-out sets by name, never trained on; the gate looks at the first."""
-    golden: Callable[[], Sequence[str | bytes]]
+    golden: Callable[[], Sequence[Any]]
     """Inputs of our own making, whose answers are kept for replay."""
-    preprocessing: TextPreprocessing | ImagePreprocessing
-    quantization: DynamicInt8 | StaticInt8
+    preprocessing: TextPreprocessing | ImagePreprocessing | AudioPreprocessing
+    quantization: Quantizer | dict[str, Quantizer]
+    """Of every graph, or of each by role."""
     gate: Gate
+    head: Head | None = None
+    resources: dict[str, Callable[[Path], bytes]] = field(default_factory=dict)
+    """Small files beside the graphs that the runtime reads, by name; each is made from the work folder."""
+    activation: Literal["softmax", "sigmoid", "none"] = "softmax"
     network: Callable[[Path], nn.Module] | None = None
-    """A network that is trained already, instead of stages."""
+    """A network that is trained already, instead of stages; with neither, the graphs were never a torch model here."""
+    twin: Callable[[nn.Module, Model], Any] | None = None
+    """Dresses the torch network as a loaded model, where its graphs are not simply the network's own forward pass."""
     seed: int = 1
     version: str = "1"
     limits: Limits = field(default_factory=Limits)
@@ -172,7 +206,7 @@ class Recipe:
     """Published figures to compare with."""
     limitations: tuple[str, ...] = ()
     expected: dict[str, str] = field(default_factory=dict)
-    """Texts and the label that they must get."""
+    """Inputs and what their answer must be in brief: a label, a text."""
 
 
 def names() -> list[str]:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from export.evaluation import Evaluation
 from export.recipe import Recipe, Stage
 from hearth.manifest import Manifest
 
+SHOWN_LABELS = 20
 TITLES = {"torch": "torch", "fp32": "fp32 graph", "served": "served graph"}
 
 
-def draw(recipe: Recipe, metrics: dict[str, dict[str, float]], path: Path) -> None:
-    """Accuracies and latency of the three, side by side."""
+def draw(recipe: Recipe, evaluation: Evaluation, metrics: dict[str, dict[str, float]], path: Path) -> None:
+    """The gated metric on each data set, and latency, of the models side by side."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    names = [name for name in metrics["served"] if name.startswith("accuracy")] + ["milliseconds"]
+    titles = {kind: title for kind, title in TITLES.items() if kind in metrics}
+    names = [name for name in metrics["served"] if name.startswith(evaluation.metric)] + ["milliseconds"]
     figure, axes = pyplot.subplots(1, len(names), figsize=(3.2 * len(names), 2.6), squeeze=False)
     for axis, name in zip(axes[0], names, strict=True):
-        values = [metrics[kind][name] for kind in TITLES]
-        bars = axis.bar(list(TITLES.values()), values, color=["#8a8f98", "#4c78a8", "#e4572e"])
+        values = [metrics[kind][name] for kind in titles]
+        bars = axis.bar(list(titles.values()), values, color=["#8a8f98", "#4c78a8", "#e4572e"][-len(titles) :])
         axis.bar_label(bars, [f"{value:.3g}" for value in values], fontsize=8)
         axis.set_title(name, fontsize=9)
         axis.tick_params(labelsize=7)
@@ -32,20 +36,22 @@ def draw(recipe: Recipe, metrics: dict[str, dict[str, float]], path: Path) -> No
     pyplot.close(figure)
 
 
-def card(recipe: Recipe, manifest: Manifest, difference: float) -> str:
+def card(recipe: Recipe, manifest: Manifest) -> str:
     how = manifest.provenance
     minutes = how.seconds / 60
     trained = f"Training took {minutes:.0f} minutes on {how.machine}." if minutes else f"Machine: {how.machine}."
+    shown = ", ".join(recipe.labels[:SHOWN_LABELS]) + ", …" * (len(recipe.labels) > SHOWN_LABELS)
+    labels = f"; labels: {shown}" if recipe.labels else ""
     parts = [
         f"# {recipe.name}, version {recipe.version}",
         recipe.description,
-        f"Task `{recipe.task}`; labels: {', '.join(recipe.labels)}. Licence of the weights: {recipe.licence}.",
-        "![accuracy and latency](report.png)",
+        f"Task `{recipe.task}`{labels}. Licence of the weights: {recipe.licence}.",
+        "![quality and latency](report.png)",
         "## Measured",
         table(manifest),
         f"Held-out data, never trained on: {manifest.metrics.dataset}. Milliseconds are the median of one input, "
-        "encode to decode, on one thread, the three taking turns. The scores of the golden inputs differ from the "
-        f"torch model's by at most {difference:.3f}.",
+        "encode to decode, on one thread, the models taking turns. The golden difference is that from the answers of "
+        "the first column's model.",
         f"Published reference: {recipe.reference}" if recipe.reference else "",
         "## Made by",
         f"```\n{how.command}\n```",
@@ -66,10 +72,28 @@ def stage_line(stage: Stage) -> str:
 
 
 def table(manifest: Manifest) -> str:
-    metrics = {kind: getattr(manifest.metrics, kind) for kind in TITLES}
-    rows = ["| | " + " | ".join(TITLES.values()) + " |", "|---|" + "---:|" * len(TITLES)]
+    metrics = {kind: found for kind in TITLES if (found := getattr(manifest.metrics, kind))}
+    rows = ["| | " + " | ".join(TITLES[kind] for kind in metrics) + " |", "|---|" + "---:|" * len(metrics)]
     for name in metrics["served"]:
-        values = [metrics[kind].get(name) for kind in TITLES]
+        values = [found.get(name) for found in metrics.values()]
         shown = ["" if value is None else f"{value:,.0f}" if name == "bytes" else f"{value:.4g}" for value in values]
         rows.append(f"| {name} | " + " | ".join(shown) + " |")
+    return "\n".join(rows)
+
+
+def overview(manifests: Sequence[Manifest]) -> str:
+    """README's table of models."""
+    rows = [
+        "| model | task | metric | fp32 | served | MB fp32 | MB served | ms fp32 | ms served | minutes | reference |",
+        "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---|",
+    ]
+    for made in manifests:
+        fp32, served = made.metrics.fp32, made.metrics.served
+        metric = made.metrics.metric
+        cells = [f"`{made.model}`", made.task, f"{metric}, {made.metrics.dataset.partition(', ')[0]}"]
+        cells += [f"{fp32[metric]:.4g}", f"{served[metric]:.4g}"]
+        cells += [f"{found['bytes'] / 1e6:.2f}" for found in (fp32, served)]
+        cells += [f"{found['milliseconds']:.1f}" for found in (fp32, served)]
+        cells += [f"{made.provenance.seconds / 60:.0f}" if made.provenance.seconds else "–", made.metrics.reference]
+        rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)

@@ -1,4 +1,4 @@
-"""Measures torch model, fp32 graph and served graph through the function's own encode and decode, and judges.
+"""Measures torch model, fp32 graphs and served graphs through the function's own `answer`, and judges.
 
 `hearth build RECIPE --step verify` runs it. The manifest is written last: a folder without one is not an artifact.
 """
@@ -6,17 +6,14 @@
 from __future__ import annotations
 
 import base64
-import importlib
 import json
 import platform
 import shutil
 import statistics
 import subprocess
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,39 +21,38 @@ import torch
 from torch import nn
 
 from export import graph, report
-from export.recipe import Example, Gate, Gated, Recipe, StaticInt8
-from hearth.manifest import Graph, Manifest, Metrics, Provenance, Quantization, dump
+from export.evaluation import Evaluation, evaluation_of
+from export.recipe import Block4, DynamicInt8, Gate, Gated, Quantizer, Recipe, StaticInt8
+from hearth.manifest import Manifest, Metrics, Provenance, Quantization, dump
 from hearth.model import Model
 from hearth.store import describe as describe_file
 
-BATCH = 32
 LATENCY_ROUNDS = 60
-Scores = dict[str, float]
-"""By label."""
+LATENCY_SECONDS = 20.0
+"""The rounds end then, if answers take long."""
+DIFFERENCE = "largest golden difference"
+METHODS = {StaticInt8: "static-int8", DynamicInt8: "dynamic-int8", Block4: "int4-blocks"}
 
 
 class TorchModel:
     """The torch network in the place of a loaded artifact."""
 
     def __init__(self, network: nn.Module, served: Model) -> None:
-        self.network, self.manifest, self.tokenizer = network, served.manifest, served.tokenizer
+        self.network, self.manifest = network, served.manifest
+        self.tokenizer, self.resources = served.tokenizer, served.resources
 
-    def run(self, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+    def run(self, feeds: dict[str, np.ndarray], graph: str = "main") -> list[np.ndarray]:
         with torch.no_grad():
-            logits = self.network(**{name: torch.from_numpy(value) for name, value in feeds.items()})
-        return [logits.numpy()]
+            found = self.network(**{name: torch.from_numpy(value) for name, value in feeds.items()})
+        return [value.numpy() for value in ([found] if isinstance(found, torch.Tensor) else found)]
 
 
 @dataclass
 class Measured:
-    """Each metric of the three: torch, fp32, served."""
+    """Each metric of the models by kind: torch where there is one, fp32, served."""
 
-    metrics: dict[str, dict[str, float]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
-    golden_difference: float = 0.0
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
-
-
-KINDS = ("torch", "fp32", "served")
 
 
 def verify(recipe: Recipe, work: Path, *, method: str, command: str, seconds: float) -> Manifest:
@@ -66,23 +62,36 @@ def verify(recipe: Recipe, work: Path, *, method: str, command: str, seconds: fl
     for place in (folder, work / "fp32"):
         if (work / "tokenizer.json").exists():
             shutil.copyfile(work / "tokenizer.json", place / "tokenizer.json")
+        for name, make in recipe.resources.items():
+            (place / name).write_bytes(make(work))
     draft = manifest_of(recipe, folder, method, command, seconds)
     served = Model(draft, folder, threads=1)
-    models = {
-        "torch": TorchModel(graph.network_of(recipe, work), served),
-        "fp32": Model(draft, work / "fp32", threads=1),
-        "served": served,
-    }
-    function = importlib.import_module(f"functions.{recipe.task.replace('-', '_')}.app")
-    measured = measure(recipe, work, function, models)
-    write_golden(recipe, function, models["torch"], folder / "golden.json")
-    report.draw(recipe, measured.metrics, folder / "report.png")
-    for kind, place in (("torch", work / "raw.onnx"), ("fp32", work / "fp32"), ("served", folder)):
-        measured.metrics[kind]["bytes"] = float(weight_of(place))
-    metrics = Metrics(dataset=", ".join(recipe.dev) or "golden inputs", **measured.metrics)
+    models: dict[str, Any] = {}
+    network = graph.network_of(recipe, work)
+    if network is not None and recipe.twin is not None:
+        models["torch"] = recipe.twin(network, served)
+    elif network is not None and len(recipe.graphs) == 1:
+        models["torch"] = TorchModel(network, served)
+    fp32 = manifest_of(recipe, work / "fp32", method, command, seconds)
+    models |= {"fp32": Model(fp32, work / "fp32", threads=1), "served": served}
+    evaluation = evaluation_of(recipe.task)
+    measured = measure(recipe, work, evaluation, models)
+    write_golden(recipe, evaluation, next(iter(models.values())), folder / "golden.json")
+    report.draw(recipe, evaluation, measured.metrics, folder / "report.png")
+    places = {"torch": work / "raw", "fp32": work / "fp32", "served": folder}
+    for kind in models:
+        measured.metrics[kind]["bytes"] = float(weight_of(recipe, places[kind]))
+    metrics = Metrics(
+        dataset=", ".join(recipe.dev) or "golden inputs",
+        torch=measured.metrics.get("torch", {}),
+        fp32=measured.metrics["fp32"],
+        served=measured.metrics["served"],
+        metric=evaluation.metric if recipe.dev else DIFFERENCE,
+        reference=recipe.reference,
+    )
     draft = manifest_of(recipe, folder, method, command, seconds, metrics)
-    (folder / "report.md").write_text(report.card(recipe, draft, measured.golden_difference), encoding="utf-8")
-    judge(recipe.gate, measured, sum(path.stat().st_size for path in folder.iterdir()))
+    (folder / "report.md").write_text(report.card(recipe, draft), encoding="utf-8")
+    judge(recipe.gate, evaluation, measured, sum(path.stat().st_size for path in folder.iterdir()))
     manifest = manifest_of(recipe, folder, method, command, seconds, metrics)
     partial = folder / "manifest.partial"
     partial.write_bytes(dump(manifest))
@@ -95,16 +104,18 @@ def manifest_of(
 ) -> Manifest:
     """The manifest of what lies in `folder`."""
     files = sorted(path for path in folder.iterdir() if path.name not in ("manifest.json", "manifest.partial"))
-    main: Graph = graph.describe(folder)
-    quantization = "static-int8" if isinstance(recipe.quantization, StaticInt8) else "dynamic-int8"
+    main: Quantizer = recipe.quantization["main"] if isinstance(recipe.quantization, dict) else recipe.quantization
     return Manifest(
         model=recipe.name,
         version=recipe.version,
         task=recipe.task,
         files=tuple(describe_file(path) for path in files),
-        graphs={"main": main},
+        graphs={role: graph.describe(folder, role) for role in recipe.graphs},
         preprocessing=recipe.preprocessing,
+        head=recipe.head,
+        resources=tuple(recipe.resources),
         labels=recipe.labels,
+        activation=recipe.activation,
         limits=recipe.limits,
         licence=recipe.licence,
         description=recipe.description,
@@ -118,118 +129,91 @@ def manifest_of(
             machine=machine(),
             parents=recipe.parents,
         ),
-        quantization=Quantization(method=quantization, details=method),
+        quantization=Quantization(method=METHODS.get(type(main), "none"), details=method),  # type: ignore[arg-type]
         metrics=metrics or Metrics(dataset="", torch={}, fp32={}, served={}),
     )
 
 
-def measure(recipe: Recipe, work: Path, function: ModuleType, models: dict[str, Any]) -> Measured:
-    measured = Measured()
+def measure(recipe: Recipe, work: Path, evaluation: Evaluation, models: dict[str, Any]) -> Measured:
+    measured = Measured({kind: {} for kind in models})
     for number, (name, read) in enumerate(recipe.dev.items()):
         examples = read(work)
         for kind, model in models.items():
             suffix = "" if number == 0 else f" ({name})"
-            found = ask(function, model, [example.inputs for example in examples])
-            measured.metrics[kind] |= {
-                f"{key}{suffix}": value for key, value in quality(recipe, examples, found).items()
-            }
+            found = evaluation.measure(model, examples)
+            measured.metrics[kind] |= {f"{key}{suffix}": value for key, value in found.items()}
     inputs = list(recipe.golden())
-    answers = {kind: ask(function, model, inputs) for kind, model in models.items()}
-    for kind in KINDS:
-        pairs = zip(answers["torch"], answers[kind], strict=True)
-        difference = max(abs(a[label] - b[label]) for a, b in pairs for label in recipe.labels)
-        measured.metrics[kind]["largest score difference"] = difference
-    measured.golden_difference = measured.metrics["served"]["largest score difference"]
-    for text, label in recipe.expected.items():
-        found_label = top(ask(function, models["served"], [text])[0])
-        if found_label != label:
-            measured.wrong.append(f"{text!r} is {found_label}, not {label}")
-    for kind, value in latency(function, models, inputs[0]).items():
-        measured.metrics[kind]["milliseconds"] = value
+    answers = {kind: [evaluation.answer(model, value) for value in inputs] for kind, model in models.items()}
+    first = next(iter(answers.values()))
+    for kind, found in answers.items():
+        differences = [evaluation.difference(*pair) for pair in zip(first, found, strict=True)]
+        measured.metrics[kind][DIFFERENCE] = max(differences)
+    for text, wanted in recipe.expected.items():
+        brief = evaluation.brief(evaluation.answer(models["served"], text))
+        if brief != wanted:
+            measured.wrong.append(f"{text!r} is {brief}, not {wanted}")
+    for kind, milliseconds in latency(evaluation, models, inputs[0]).items():
+        measured.metrics[kind]["milliseconds"] = milliseconds
     return measured
 
 
-def ask(function: ModuleType, model: Any, inputs: Sequence[str | bytes]) -> list[Scores]:
-    """Every label's score of every input, in batches."""
-    found: list[Scores] = []
-    parameters = function.Parameters(top_k=len(model.manifest.labels))
-    size = min(BATCH, model.manifest.limits.batch)
-    for start in range(0, len(inputs), size):
-        request = function.Request(inputs=list(inputs[start : start + size]), parameters=parameters)
-        outputs = model.run(function.encode(model, request))
-        found += [{score.label: score.score for score in row} for row in function.decode(model, request, outputs)]
-    return found
-
-
-def top(scores: Scores) -> str:
-    return max(scores, key=lambda label: scores[label])
-
-
-def quality(recipe: Recipe, examples: Sequence[Example], found: Sequence[Scores]) -> dict[str, float]:
-    """Accuracy and the mean of the labels' F1."""
-    wanted = np.array([example.label for example in examples])
-    given = np.array([recipe.labels.index(top(scores)) for scores in found])
-    ones = []
-    for label in range(len(recipe.labels)):
-        both = np.sum((wanted == label) & (given == label))
-        either = np.sum(wanted == label) + np.sum(given == label)
-        ones.append(2 * both / either if either else 0.0)
-    return {"accuracy": float(np.mean(wanted == given)), "F1": float(np.mean(ones))}
-
-
-def latency(function: ModuleType, models: dict[str, Any], value: str | bytes) -> dict[str, float]:
-    """Median milliseconds of one input, encode to decode, on one thread; the models take turns."""
+def latency(evaluation: Evaluation, models: dict[str, Any], value: Any) -> dict[str, float]:
+    """Median milliseconds of one golden input on one thread; the models take turns."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     taken: dict[str, list[float]] = {kind: [] for kind in models}
-    for number in range(LATENCY_ROUNDS + 5):
+    for model in models.values():  # the first one warms up
+        evaluation.answer(model, value)
+    end = time.perf_counter() + LATENCY_SECONDS
+    for _ in range(LATENCY_ROUNDS):
         for kind, model in models.items():
             started = time.perf_counter()
-            ask(function, model, [value])
-            if number >= 5:  # the first ones warm up
-                taken[kind].append((time.perf_counter() - started) * 1000)
+            evaluation.answer(model, value)
+            taken[kind].append((time.perf_counter() - started) * 1000)
+        if time.perf_counter() > end:
+            break
     torch.set_num_threads(threads)
     return {kind: statistics.median(values) for kind, values in taken.items()}
 
 
-def judge(gate: Gate, measured: Measured, size: int) -> None:
+def judge(gate: Gate, evaluation: Evaluation, measured: Measured, size: int) -> None:
     """Raises Gated with every reason."""
-    reasons = [f"expected sentence: {wrong}" for wrong in measured.wrong]
+    reasons = [f"expected: {wrong}" for wrong in measured.wrong]
     served, fp32 = measured.metrics["served"], measured.metrics["fp32"]
-    if "accuracy" in served:
-        if served["accuracy"] < gate.accuracy:
-            reasons.append(f"accuracy {served['accuracy']:.4f} is under {gate.accuracy}")
-        if fp32["accuracy"] - served["accuracy"] > gate.quantization_loss:
-            loss = fp32["accuracy"] - served["accuracy"]
-            reasons.append(f"quantization costs {loss:.4f} of accuracy, allowed are {gate.quantization_loss}")
-    if measured.golden_difference > gate.score_difference:
-        difference = f"{measured.golden_difference:.3f}"
-        reasons.append(f"scores differ from the torch model's by {difference}, allowed are {gate.score_difference}")
+    metric = evaluation.metric
+    if metric in served:
+        if evaluation.loss(gate.metric, served[metric]) > 0:
+            least = "under" if evaluation.higher else "over"
+            reasons.append(f"{metric} {served[metric]:.4f} is {least} {gate.metric}")
+        loss = evaluation.loss(fp32[metric], served[metric])
+        if loss > gate.quantization_loss:
+            reasons.append(f"quantization costs {loss:.4f} of {metric}, allowed are {gate.quantization_loss}")
+    if served[DIFFERENCE] > gate.difference:
+        difference = f"{served[DIFFERENCE]:.3f}"
+        reasons.append(f"golden answers differ from the first model's by {difference}, allowed are {gate.difference}")
     if size > gate.bytes:
         reasons.append(f"the folder has {size:,} bytes, allowed are {gate.bytes:,}")
     if reasons:
         raise Gated("No artifact: " + "; ".join(reasons) + ".")
 
 
-def write_golden(recipe: Recipe, function: ModuleType, model: Any, path: Path) -> None:
-    """Inputs (pictures in base64) with the torch model's scores, for replay."""
-    inputs = list(recipe.golden())
+def write_golden(recipe: Recipe, evaluation: Evaluation, model: Any, path: Path) -> None:
+    """Inputs (bytes in base64) with the answers of the torch model, or of the fp32 graphs without one, for replay."""
     cases = [
         {
-            "inputs": value if isinstance(value, str) else {"base64": base64.b64encode(value).decode()},
-            "scores": scores,
+            "inputs": {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value,
+            "answer": evaluation.answer(model, value),
         }
-        for value, scores in zip(inputs, ask(function, model, inputs), strict=True)
+        for value in recipe.golden()
     ]
-    golden = {"tolerance": recipe.gate.score_difference, "expected": recipe.expected, "cases": cases}
+    golden = {"tolerance": recipe.gate.difference, "expected": recipe.expected, "cases": cases}
     path.write_text(json.dumps(golden, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def weight_of(place: Path) -> int:
-    """Bytes of a graph with its weights."""
-    if place.is_file():
-        return place.stat().st_size
-    return sum((place / name).stat().st_size for name in (graph.GRAPH, graph.WEIGHTS) if (place / name).exists())
+def weight_of(recipe: Recipe, place: Path) -> int:
+    """Bytes of the graphs with their weights."""
+    paths = [place / name for role in recipe.graphs for name in graph.files(role)]
+    return sum(path.stat().st_size for path in paths if path.exists())
 
 
 def commit() -> str:

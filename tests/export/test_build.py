@@ -50,7 +50,7 @@ def test_served_graph_is_int8_and_close_to_fp32_whatever_the_padding(toy_work: P
     served = onnx.load(toy_work / "artifact" / "model.onnx", load_external_data=False)
     kinds = {node.op_type for node in served.graph.node}
     assert kinds & {"DynamicQuantizeMatMul", "MatMulIntegerToFloat"}
-    weights = onnx.load(toy_work / "int8.onnx").graph.initializer
+    weights = onnx.load(toy_work / "small-main.onnx").graph.initializer
     assert any(weight.data_type == onnx.TensorProto.INT8 and weight.dims[0] == 1040 for weight in weights)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -29,7 +30,26 @@ def test_publish_list_alias_and_predict(toy_work: Path, tmp_path: Path) -> None:
     assert "toy" in listed
     assert "canary, prod" in listed
     answered = hearth("predict", "toy@canary", "good great worda", *store, cwd=tmp_path)
-    assert answered.stdout.splitlines()[0].endswith("positive"), answered.stderr
+    assert json.loads(answered.stdout)[0][0]["label"] == "positive", answered.stderr
+    best = hearth("predict", "toy", "bad", *store, "--parameters", '{"top_k": 1}', cwd=tmp_path)
+    assert [score["label"] for score in json.loads(best.stdout)[0]] == ["negative"], best.stderr
+    table = hearth("models", *store, "--markdown", cwd=tmp_path).stdout
+    assert "| `toy` | text-classification | accuracy, made-up sentences |" in table
+
+
+def test_evaluate_measures_on_the_users_own_file(toy_work: Path, tmp_path: Path) -> None:
+    store = ("--store", (tmp_path / "store").as_uri())
+    hearth("publish", str(toy_work / "artifact"), *store, "--alias", "prod", cwd=tmp_path)
+    data = tmp_path / "mine.tsv"
+    data.write_text("good great worda\t1\nbad awful wordb\t0\ngood great wordc\t0\n", encoding="utf-8")
+    done = hearth("evaluate", "toy", "--data", str(data), *store, cwd=tmp_path)
+    assert "toy@1 on 3 examples" in done.stdout, done.stderr
+    assert "accuracy  0.6667" in done.stdout
+    data.write_text("no label here\n", encoding="utf-8")
+    assert "it must be a .tsv file" in hearth("evaluate", "toy", "--data", str(data), *store, cwd=tmp_path).stderr
+    missing = hearth("evaluate", "toy", "--data", "nowhere", *store, cwd=tmp_path)
+    assert "nowhere does not exist" in missing.stderr
+    assert missing.returncode == 1
 
 
 def test_errors_are_one_sentence_and_a_status(tmp_path: Path) -> None:

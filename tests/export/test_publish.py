@@ -33,7 +33,9 @@ def test_manifest_is_written_after_all_files_and_then_the_alias(toy_work: Path, 
     publish(store, toy_work / "artifact", "prod")
     assert store.written[-2:] == ["toy/1/manifest.json", "toy/aliases.json"]
     assert len(store.written) == len(list((toy_work / "artifact").iterdir())) + 1
-    assert listing(store)[0][:4] == ("toy", "1", "text-classification", ["prod"])
+    held = listing(store)[0]
+    assert (held.manifest.model, held.manifest.version, held.manifest.task) == ("toy", "1", "text-classification")
+    assert held.aliases == ["prod"]
 
 
 def test_a_published_version_cannot_be_published_again(toy_work: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from export.bert import Classifier, Shape
+from export.graph import traced
 from export.recipe import AdamW, Batch, DynamicInt8, Example, Gate, Linear, Recipe, Stage
 from export.text import Texts, accuracy, logits_of, tokenize, wordpiece
 from hearth.manifest import Limits, TextPreprocessing
@@ -94,13 +95,17 @@ def recipe(accuracy: float = 0.9, epochs: int = 4, kind: type[Texts] = Texts) ->
         sources=(),
         prepare=prepare,
         stages=(stage(epochs, kind),),
-        example=lambda: {"input_ids": torch.ones(2, 8).long(), "attention_mask": torch.ones(2, 8).long()},
-        axes={name: {0: "batch", 1: "sequence"} for name in ("input_ids", "attention_mask")},
+        graphs={
+            "main": traced(
+                lambda: {"input_ids": torch.ones(2, 8).long(), "attention_mask": torch.ones(2, 8).long()},
+                {name: {0: "batch", 1: "sequence"} for name in ("input_ids", "attention_mask")},
+            )
+        },
         dev={"made-up sentences": lambda work: [Example(*item) for item in sentences(2, 100)]},
         golden=lambda: ("good great worda", "bad awful wordb"),
         expected={"good great worda": "positive"},
         preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=SHAPE.positions),
         quantization=DynamicInt8(),
-        gate=Gate(accuracy=accuracy, quantization_loss=0.05, bytes=5_000_000),
+        gate=Gate(metric=accuracy, quantization_loss=0.05, bytes=5_000_000),
         limits=Limits(batch=64, characters=1000),
     )

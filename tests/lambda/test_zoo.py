@@ -39,11 +39,11 @@ def test_a_published_model_answers_like_the_torch_model(model: str, s3_url: str)
     with Emulator.of(FUNCTIONS[model], settings) as emulator:
         for case in golden:
             inputs = case["inputs"] if isinstance(case["inputs"], str) else case["inputs"]["base64"]
-            body = json.dumps({"inputs": [inputs], "parameters": {"top_k": len(case["scores"])}}, ensure_ascii=False)
+            body = json.dumps({"inputs": [inputs], "parameters": {"top_k": len(case["answer"])}}, ensure_ascii=False)
             answer = emulator.invoke(rest_event("POST", f"/models/{model}", body))
             assert answer.payload["statusCode"] == 200, answer.raw
             found = {score["label"]: score["score"] for score in answer.body[0]}  # type: ignore[index]
-            assert found == pytest.approx(case["scores"], abs=0.05)
+            assert found == pytest.approx(case["answer"], abs=0.05)
         records = emulator.records("request")
     assert [record["cold"] for record in records] == [True] + [False] * (len(golden) - 1)
     for record in records[:2]:

