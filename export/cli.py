@@ -40,9 +40,9 @@ def build(
     from export.build import build as run
 
     if from_checkpoint:
-        from export.checkpoint import recipe_of
+        from export.checkpoints import load
 
-        made = recipe_of(from_checkpoint, name)
+        made = load(from_checkpoint, name)
     elif recipe:
         made = recipes.load(recipe)
     else:

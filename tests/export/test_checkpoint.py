@@ -1,4 +1,4 @@
-"""Import of Hugging Face BERT classifiers, against transformers."""
+"""Import of Hugging Face folders, against transformers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ transformers = pytest.importorskip("transformers", reason="the export extra (tra
 import torch  # noqa: E402
 
 from export.build import build  # noqa: E402
-from export.checkpoint import recipe_of  # noqa: E402
+from export.checkpoints import load  # noqa: E402
 from export.recipe import RecipeError  # noqa: E402
 from tests.export import toy  # noqa: E402
 
@@ -44,7 +44,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_imported_checkpoint_answers_as_transformers_does(checkpoint: Path, tmp_path: Path) -> None:
-    recipe = recipe_of(checkpoint)
+    recipe = load(checkpoint)
     folder = build(recipe, tmp_path, "hearth build --from-checkpoint Tiny_BERT")
     manifest = parse((folder / "manifest.json").read_bytes())
     assert (manifest.model, manifest.labels) == ("tiny_bert", ("no", "perhaps", "yes"))
@@ -59,7 +59,7 @@ def test_imported_checkpoint_answers_as_transformers_does(checkpoint: Path, tmp_
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "roberta"}, "only `bert`"),
+        ({"model_type": "roberta"}, "model_type 'roberta'"),
         ({"architectures": ["BertForMaskedLM"]}, "BertForSequenceClassification"),
         ({"hidden_act": "relu"}, "hidden_act"),
         ({"id2label": {"0": "a", "2": "b"}}, "id2label"),
@@ -71,9 +71,9 @@ def test_other_checkpoints_are_refused(checkpoint: Path, tmp_path: Path, change:
     config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     (tmp_path / "config.json").write_text(json.dumps(config | change), encoding="utf-8")
     with pytest.raises(RecipeError, match=message):
-        recipe_of(tmp_path)
+        load(tmp_path)
 
 
 def test_an_incomplete_folder_names_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"config\.json, model\.safetensors, tokenizer\.json"):
-        recipe_of(tmp_path)
+        load(tmp_path)
