@@ -26,6 +26,7 @@ class Shape:
     embedding: int | None = None
     dropout: float = 0.1
     epsilon: float = 1e-12
+    types: int = 2
 
 
 class Embeddings(nn.Module):
@@ -34,14 +35,16 @@ class Embeddings(nn.Module):
         self.word_embeddings = nn.Embedding(shape.vocabulary, shape.embedding or shape.hidden)
         self.projection = nn.Linear(shape.embedding, shape.hidden, bias=False) if shape.embedding else nn.Identity()
         self.position_embeddings = nn.Embedding(shape.positions, shape.hidden)
-        self.token_type_embeddings = nn.Embedding(2, shape.hidden)
+        self.token_type_embeddings = nn.Embedding(shape.types, shape.hidden)
         self.LayerNorm = nn.LayerNorm(shape.hidden, shape.epsilon)
         self.dropout = nn.Dropout(shape.dropout)
 
-    def forward(self, input_ids: Tensor) -> Tensor:
+    def forward(self, input_ids: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         words = self.projection(self.word_embeddings(input_ids))  # (batch, sequence, hidden)
         positions = self.position_embeddings(torch.arange(input_ids.shape[1], device=input_ids.device))
-        embedded: Tensor = self.LayerNorm(words + positions + self.token_type_embeddings.weight[0])
+        weights = self.token_type_embeddings.weight
+        types = weights[0] if token_type_ids is None else functional.embedding(token_type_ids, weights)
+        embedded: Tensor = self.LayerNorm(words + positions + types)
         return self.dropout(embedded)  # type: ignore[no-any-return]
 
 
@@ -94,16 +97,17 @@ class Layer(nn.Module):
 
 
 class Encoder(nn.Module):
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, pooler: bool = True) -> None:
         super().__init__()
         self.embeddings = Embeddings(shape)
         self.encoder = nn.ModuleDict({"layer": nn.ModuleList(Layer(shape) for _ in range(shape.layers))})
-        self.pooler = nn.ModuleDict({"dense": nn.Linear(shape.hidden, shape.hidden)})
+        if pooler:
+            self.pooler = nn.ModuleDict({"dense": nn.Linear(shape.hidden, shape.hidden)})
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """(batch, sequence, hidden)"""
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        """(batch, sequence, hidden); without `token_type_ids` all is one text."""
         mask = (1.0 - attention_mask[:, None, None, :].to(torch.float32)) * -10000.0
-        x: Tensor = self.embeddings(input_ids)
+        x: Tensor = self.embeddings(input_ids, token_type_ids)
         for layer in self.encoder["layer"]:
             x = layer(x, mask)
         return x
@@ -120,8 +124,8 @@ class Classifier(nn.Module):
         self.classifier = nn.Linear(shape.hidden, shape.labels)
         self.apply(initialise)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        first = self.bert(input_ids, attention_mask)[:, 0]
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        first = self.bert(input_ids, attention_mask, token_type_ids)[:, 0]
         pooled = torch.tanh(self.bert.pooler["dense"](first))
         logits: Tensor = self.classifier(self.dropout(pooled))
         return logits
@@ -173,14 +177,16 @@ def read_shape(folder: Path, labels: int) -> Shape:
         labels=labels,
         dropout=config.get("hidden_dropout_prob", 0.1),
         epsilon=config.get("layer_norm_eps", 1e-12),
+        types=config.get("type_vocab_size", 2),
     )
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Weights by Hugging Face's names; an encoder saved alone gets its `bert.` prefix."""
+    """Weights by Hugging Face's names, old ones made new; an encoder saved alone gets its `bert.` prefix."""
     from safetensors.torch import load_file
 
     weights = load_file(folder / "model.safetensors")
     prefixed = any(name.startswith("bert.") for name in weights)
     named = weights if prefixed else {f"bert.{name}": value for name, value in weights.items()}
-    return {name: value for name, value in named.items() if not name.endswith("position_ids")}
+    renamed = {name.replace(".gamma", ".weight").replace(".beta", ".bias"): value for name, value in named.items()}
+    return {name: value for name, value in renamed.items() if not name.endswith("position_ids")}

@@ -13,10 +13,10 @@ from msgspec import Meta, Struct
 
 from hearth.cache import warm
 from hearth.entry import create_handler
-from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.manifest import TextPreprocessing
 from hearth.model import Model
 from hearth.ops.scores import activate, best
+from hearth.ops.tokens import pad, texts_of
 from hearth.task import Task
 from hearth.trace import step
 
@@ -42,25 +42,12 @@ Response = list[list[Score]]
 
 def encode(model: Model, request: Request) -> dict[str, np.ndarray[Any, Any]]:
     """Token ids and mask, (batch, longest text) int64. Raises BadRequest, PayloadTooLarge."""
-    texts = [request.inputs] if isinstance(request.inputs, str) else request.inputs
-    limits, how = model.manifest.limits, model.manifest.preprocessing
+    how = model.manifest.preprocessing
     assert isinstance(how, TextPreprocessing)  # noqa: S101 -- what the manifest's schema promises of the task
     assert model.tokenizer is not None  # noqa: S101
-    if not texts:
-        raise BadRequest("`inputs` is an empty list; send at least one text")
-    if len(texts) > limits.batch:
-        raise PayloadTooLarge(f"`inputs` has {len(texts)} texts; {limits.batch} are allowed in one request")
-    for text in texts:
-        # Before the tokenizer sees it: cutting a text to its first tokens does not shorten the work.
-        if limits.characters and len(text) > limits.characters:
-            raise PayloadTooLarge(f"A text has {len(text)} characters; {limits.characters} are allowed")
-    rows = [encoding.ids for encoding in model.tokenizer.encode_batch(texts)]
-    ids = np.full((len(rows), max(map(len, rows))), how.pad_id, np.int64)
-    mask = np.zeros_like(ids)
-    for index, row in enumerate(rows):
-        ids[index, : len(row)] = row
-        mask[index, : len(row)] = 1
-    return {"input_ids": ids, "attention_mask": mask}
+    texts = texts_of(request.inputs, model.manifest.limits)
+    inputs = [tensor.name for tensor in model.manifest.graphs["main"].inputs]
+    return pad(model.tokenizer.encode_batch(texts), how.pad_id, inputs)
 
 
 def decode(model: Model, request: Request, outputs: list[np.ndarray[Any, Any]]) -> Response:

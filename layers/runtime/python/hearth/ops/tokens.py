@@ -1,0 +1,73 @@
+"""Rows of token ids as arrays, and texts that are longer than a network cut into windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from hearth.errors import BadRequest, PayloadTooLarge
+from hearth.manifest import Limits
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding, Tokenizer
+
+Row: TypeAlias = "Encoding"
+"""Tokens of a text: ids, types, characters they stand for, which of them are special."""
+Feeds = dict[str, np.ndarray[Any, Any]]
+
+
+def texts_of(inputs: str | list[str], limits: Limits) -> list[str]:
+    """The texts that came, one or several. Raises BadRequest for none, PayloadTooLarge beyond `limits`."""
+    texts = [inputs] if isinstance(inputs, str) else inputs
+    if not texts:
+        raise BadRequest("`inputs` is an empty list; send at least one text")
+    if len(texts) > limits.batch:
+        raise PayloadTooLarge(f"`inputs` has {len(texts)} texts; {limits.batch} are allowed in one request")
+    for text in texts:
+        # Before the tokenizer sees it: cutting a text to its first tokens does not shorten the work.
+        if limits.characters and len(text) > limits.characters:
+            raise PayloadTooLarge(f"A text has {len(text)} characters; {limits.characters} are allowed")
+    return texts
+
+
+def pad(rows: Sequence[Row], pad_id: int, names: Iterable[str] = ("input_ids", "attention_mask")) -> Feeds:
+    """int64 arrays (rows, longest row) of ids, mask and, if among `names`, types; padding has mask and type 0."""
+    shape = (len(rows), max(1, *(len(row.ids) for row in rows)))
+    feeds = {name: np.zeros(shape, np.int64) for name in names}
+    feeds["input_ids"] += pad_id
+    for index, row in enumerate(rows):
+        length = len(row.ids)
+        feeds["input_ids"][index, :length] = row.ids
+        feeds["attention_mask"][index, :length] = 1
+        if "token_type_ids" in feeds:
+            feeds["token_type_ids"][index, :length] = row.type_ids
+    return feeds
+
+
+def whole(tokenizer: Tokenizer, text: str) -> Row:
+    """All tokens of a text without special ones, though the tokenizer itself cuts."""
+    from tokenizers import Encoding
+
+    first = tokenizer.encode(text, add_special_tokens=False)
+    return Encoding.merge([first, *first.overflowing], growing_offsets=False)
+
+
+def windows(tokenizer: Tokenizer, text: Row, size: int, stride: int, before: Row | None = None) -> list[Row]:
+    """`text` (which is cut up) in windows of up to `size` tokens, special ones included, that share `stride`.
+
+    Each window is completed as the tokenizer's template says, after `before` if that is given, and so a pair.
+    `stride` must be less than `room` of the same window.
+    """
+    text.truncate(room(tokenizer, size, before), stride=stride)
+    parts = [text, *text.overflowing]
+    if before is None:
+        return [tokenizer.post_process(part) for part in parts]
+    return [tokenizer.post_process(before, part) for part in parts]
+
+
+def room(tokenizer: Tokenizer, size: int, before: Row | None = None) -> int:
+    """How many tokens of a text fit into a window of `size`; may be negative."""
+    taken = tokenizer.num_special_tokens_to_add(before is not None)
+    return int(size - taken - (len(before.ids) if before is not None else 0))

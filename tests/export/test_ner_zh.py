@@ -1,0 +1,34 @@
+"""The recipe ner-zh: its data, its batches and its network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from export.recipes.ner_zh import data
+from export.recipes.ner_zh.network import Tagger
+from export.text import pad
+
+LINES = ["中\tB-LOC", "国\tI-LOC", "Ａ\tO", "㎏\tB-ORG", "", "王\tB-PER", "明\tI-PER", "到\tO"]
+
+
+def test_labels_follow_characters_through_the_tokenizer(tmp_path: Path) -> None:
+    sentences = data.tagged(LINES)
+    assert sentences[1] == ("王明到", ["B-PER", "I-PER", "O"])
+    assert data.spans(sentences[0][1]) == [[0, 2, "LOC"], [3, 4, "ORG"]]
+    data.characters([text for text, _ in sentences] * 2).save(str(tmp_path / "tokenizer.json"))
+    ids, numbers = data.rows_of(tmp_path, sentences)[0]
+    # One character that folds into two tokens begins its entity once.
+    assert [data.LABELS[number] for number in numbers] == ["B-LOC", "I-LOC", "O", "B-ORG", "I-ORG"]
+    assert len(ids) == 5
+
+
+def test_padding_changes_no_answer() -> None:
+    torch.manual_seed(0)
+    network = Tagger(len(data.LABELS)).eval()
+    rows = [[5, 9, 4, 17, 3], [8, 2]]
+    with torch.no_grad():
+        together = network(**pad(rows))
+        alone = network(**pad(rows[1:]))
+    assert torch.allclose(together[1, :2], alone[0], atol=1e-5)

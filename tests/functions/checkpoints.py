@@ -1,0 +1,103 @@
+"""Small random BERT checkpoints with a tokenizer of words and pieces, and the same ones as loaded artifacts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from starlette.testclient import TestClient
+from tokenizers import decoders
+
+from export.build import export, prepare
+from export.checkpoints import load
+from export.text import wordpiece
+from export.verify import manifest_of
+from hearth import settings
+from hearth.cache import warm
+from hearth.http import create_app
+from hearth.model import Model
+from hearth.task import Task
+from tests.artifacts import publish
+
+TEXT = """the a of in on to and is was anna berg oslo berlin works for mill river hotel ten rooms who where when
+bought film good bad it her uncle by new york ! ? . , - ' 1 8 7 3"""
+WORDS = TEXT.split()
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+VOCABULARY += [letter for letter in LETTERS if letter not in VOCABULARY]
+VOCABULARY += [f"##{piece}" for piece in (*LETTERS, "ing", "er", "ed", "s1")] + list("我非常喜欢这个电影北京")
+LENGTH = 40
+"""Tokens that the checkpoints take."""
+
+
+def save(folder: Path, kind: str, seed: int = 0, **config: Any) -> Any:
+    """Save a checkpoint of transformers' class `kind` and its tokenizer into `folder`; return the torch model."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    shape = transformers.BertConfig(
+        vocab_size=len(VOCABULARY),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=LENGTH,
+        initializer_range=0.3,
+        **config,
+    )
+    network = getattr(transformers, kind)(shape).eval()
+    network.save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(VOCABULARY), encoding="utf-8")
+    tokenizer = wordpiece(folder / "vocab.txt")
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return network
+
+
+def tokenizer_of(folder: Path) -> Any:
+    """transformers' own tokenizer of the folder."""
+    names = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_file=str(folder / "tokenizer.json"),
+        model_max_length=LENGTH,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        clean_up_tokenization_spaces=False,
+        **names,
+    )
+
+
+def served(folder: Path, work: Path) -> Model:
+    """The checkpoint's fp32 graph as a loaded artifact, made as `hearth build --from-checkpoint` makes it."""
+    recipe = load(folder)
+    work.mkdir(parents=True, exist_ok=True)
+    prepare(recipe, work)
+    export(recipe, work)
+    (work / "fp32" / "tokenizer.json").write_bytes((work / "tokenizer.json").read_bytes())
+    return Model(manifest_of(recipe, work / "fp32", "fp32", "tests", 0.0), work / "fp32", threads=1)
+
+
+@contextmanager
+def asking(model: Model, work: Path, tasks: Sequence[Task]) -> Iterator[Callable[..., Any]]:
+    """Asks a function over HTTP for what `served` left in `work`: (body, task) -> response."""
+    store = work / "store" / model.manifest.model
+    shutil.copytree(work / "fp32", store / "1")
+    publish(store / "1", model.manifest)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEARTH_STORE", (work / "store").as_uri())
+        patch.setenv("HEARTH_CACHE_DIR", str(work / "cache"))
+        settings.get.cache_clear()
+        warm.cache_clear()
+        with TestClient(create_app(tasks), raise_server_exceptions=False) as client:
+
+            def ask(body: Any, task: str = "") -> Any:
+                path = f"/pipeline/{task}" if task else "/models"
+                return client.post(f"{path}/{model.manifest.model}", json=body)
+
+            yield ask
+    settings.get.cache_clear()
+    warm.cache_clear()

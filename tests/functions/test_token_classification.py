@@ -1,0 +1,132 @@
+"""token-classification against transformers' own pipeline on the same checkpoint."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from tokenizers import Regex, Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Split
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+transformers = pytest.importorskip("transformers", reason="the export extra (transformers) is not installed")
+
+from functions.token_classification import app  # noqa: E402
+from hearth.model import Model  # noqa: E402
+from hearth.ops.entities import pieces_of  # noqa: E402
+from tests.functions import checkpoints  # noqa: E402
+
+LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
+TEXTS = (
+    "Anna Berg works in Oslo, and her uncle in New York!",
+    "Unbelievableing quizzed fixer",
+    "我非常喜欢这个电影 in Berlin — déjà ☃ vu",
+    "Anna's hotel-film 1873 is bad.",
+)
+LONG = " ".join(TEXTS[:2] * 6)
+STRATEGIES = ("none", "simple", "first", "average", "max")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tokens")
+
+
+@pytest.fixture(scope="module")
+def both(folder: Path) -> tuple[Model, Any]:
+    """Our model and transformers' pipeline."""
+    numbers = dict(enumerate(LABELS))
+    network = checkpoints.save(
+        folder / "hf",
+        "BertForTokenClassification",
+        id2label=numbers,
+        label2id={label: number for number, label in numbers.items()},
+    )
+    pipeline = transformers.pipeline(
+        "token-classification", model=network, tokenizer=checkpoints.tokenizer_of(folder / "hf"), device="cpu"
+    )
+    return checkpoints.served(folder / "hf", folder / "work"), pipeline
+
+
+@pytest.fixture(scope="module")
+def ask(both: tuple[Model, Any], folder: Path) -> Iterator[Any]:
+    with checkpoints.asking(both[0], folder / "work", app.TASKS) as ask:
+        yield ask
+
+
+def agree(ours: list[app.Entity], theirs: list[dict[str, Any]]) -> None:
+    assert theirs
+    found = msgspec.to_builtins(ours)
+    assert [{key: one[key] for key in one if key != "score"} for one in found] == [
+        {key: one[key] for key in one if key != "score"} for one in theirs
+    ]
+    assert [one["score"] for one in found] == pytest.approx([one["score"] for one in theirs], abs=1e-4)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("text", TEXTS)
+def test_entities_are_those_of_transformers(both: tuple[Model, Any], text: str, strategy: Any) -> None:
+    model, pipeline = both
+    ours = app.answer(model, app.Request(text, app.Parameters(aggregation_strategy=strategy)))
+    agree(ours, pipeline(text, aggregation_strategy=strategy))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES[1:])
+@pytest.mark.parametrize("stride", [0, 7])
+def test_long_texts_are_read_in_windows_as_transformers_does(
+    both: tuple[Model, Any], strategy: Any, stride: int
+) -> None:
+    model, pipeline = both
+    ours = app.answer(model, app.Request(LONG, app.Parameters(aggregation_strategy=strategy, stride=stride)))
+    assert ours[-1].end > len(LONG) // 2
+    agree(ours, pipeline(LONG, aggregation_strategy=strategy, stride=stride))
+
+
+def test_a_tokenizer_without_marked_pieces_falls_back_to_spaces() -> None:
+    tokenizer = Tokenizer(WordLevel({letter: number for number, letter in enumerate("abc ")}))
+    tokenizer.pre_tokenizer = Split(Regex("."), "isolated")
+    row = tokenizer.encode("ab c")
+    found = pieces_of(tokenizer, row, "ab c", np.zeros((4, 2), np.float32))
+    assert [(piece.word, piece.continues) for piece in found] == [("a", False), ("b", True), (" ", False), ("c", False)]
+
+
+def test_lists_answer_like_single_texts_and_long_ones_fit(both: tuple[Model, Any]) -> None:
+    model, _ = both
+    together = app.answer(model, app.Request([*TEXTS, LONG, ""]))
+    alone = [app.answer(model, app.Request(text)) for text in TEXTS]
+    for one, other in zip(together, alone, strict=False):
+        assert [(e.start, e.end, e.entity_group) for e in one] == [(e.start, e.end, e.entity_group) for e in other]
+    assert together[-2][-1].end > len(LONG) // 2
+    assert together[-1] == []
+
+
+def test_labels_can_be_ignored(both: tuple[Model, Any]) -> None:
+    model, pipeline = both
+    parameters = app.Parameters(aggregation_strategy="simple", ignore_labels=("O", "PER"))
+    agree(
+        app.answer(model, app.Request(TEXTS[0], parameters)),
+        pipeline(TEXTS[0], aggregation_strategy="simple", ignore_labels=["O", "PER"]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({"inputs": []}, 400, "empty list"),
+        ({"inputs": ["a"] * 65}, 413, "65 texts"),
+        ({"inputs": "a" * 20_001}, 413, "20001 characters"),
+        ({"inputs": "a", "parameters": {"stride": 38}}, 400, "stride"),
+        ({"inputs": "a", "parameters": {"aggregation_strategy": "best"}}, 400, "aggregation_strategy"),
+        ({"inputs": 5}, 400, "inputs"),
+    ],
+)
+def test_bad_requests_say_what_to_do(ask: Any, body: dict[str, Any], status: int, words: str) -> None:
+    answer = ask(body)
+    assert answer.status_code == status
+    assert words in answer.json()["error"]
