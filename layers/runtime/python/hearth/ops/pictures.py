@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -17,7 +17,7 @@ _RESAMPLE = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.
 
 
 def open_picture(data: bytes, pixels: int) -> Image.Image:
-    """The first frame as upright RGB, transparency laid on white.
+    """The first frame as upright RGB of 8 bits, transparency laid on white.
 
     The header's width times height is compared with `pixels` before anything is decoded: twenty kilobytes can
     decode to a gigabyte (security.md 2.3). Raises UnsupportedMedia, PayloadTooLarge, BadRequest.
@@ -32,7 +32,7 @@ def open_picture(data: bytes, pixels: int) -> Image.Image:
             raise PayloadTooLarge(f"The picture has {picture.width} x {picture.height} pixels; {pixels} are allowed")
         try:
             picture.load()
-            upright = ImageOps.exif_transpose(picture)
+            upright = _eight_bits(ImageOps.exif_transpose(picture))
             if upright.has_transparency_data:
                 layer = upright.convert("RGBA")
                 ground = Image.new("RGBA", layer.size, "white")
@@ -42,14 +42,54 @@ def open_picture(data: bytes, pixels: int) -> Image.Image:
             raise BadRequest("The picture is damaged: it could not be decoded to its end") from None
 
 
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """16-bit grey as 8-bit grey: Pillow itself would cut it off at 255."""
+    if not picture.mode.startswith("I"):
+        return picture
+    values = np.clip(np.asarray(picture, np.int64) >> 8, 0, 255)
+    return Image.fromarray(values.astype(np.uint8))
+
+
+class Placement(NamedTuple):
+    """Where a picture lies on a model's canvas: canvas = picture * scale + offset, for each axis."""
+
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+    size: tuple[int, int]
+    """Of the picture on the canvas, in whole pixels."""
+
+
+def place(picture: tuple[int, int], how: ImagePreprocessing) -> Placement:
+    """For a picture of (width, height).
+
+    A letterbox's scales are those of the rounded size, so that the way back is exact for any proportions.
+    """
+    canvas = (how.width, how.height)
+    ratios = (canvas[0] / picture[0], canvas[1] / picture[1])
+    if how.resize == "stretch":
+        return Placement(ratios, (0.0, 0.0), canvas)
+    if how.resize == "shortest-edge-center-crop":
+        factor = max(ratios)
+        left, top = ((edge - side * factor) / 2 for edge, side in zip(canvas, picture, strict=True))
+        return Placement((factor, factor), (left, top), canvas)
+    width, height = (min(max(round(side * min(ratios)), 1), edge) for edge, side in zip(canvas, picture, strict=True))
+    offset = ((canvas[0] - width) // 2, (canvas[1] - height) // 2) if how.centred else (0, 0)
+    return Placement((width / picture[0], height / picture[1]), offset, (width, height))
+
+
 def to_tensor(picture: Image.Image, how: ImagePreprocessing) -> np.ndarray[Any, np.dtype[np.float32]]:
     """An RGB picture resized and normalised: (3, height, width) float32."""
-    size, resample = (how.width, how.height), _RESAMPLE[how.resample]
+    resample = _RESAMPLE[how.resample]
     if how.resize == "shortest-edge-center-crop":
-        resized = ImageOps.fit(picture, size, resample)
+        canvas = ImageOps.fit(picture, (how.width, how.height), resample)
     else:
-        resized = picture.resize(size, resample)
-    pixels = np.asarray(resized, np.float32) / 255  # (height, width, 3)
+        placement = place(picture.size, how)
+        canvas = picture.resize(placement.size, resample)
+        if canvas.size != (how.width, how.height):
+            ground = Image.new("RGB", (how.width, how.height), (how.fill,) * 3)
+            ground.paste(canvas, (int(placement.offset[0]), int(placement.offset[1])))
+            canvas = ground
+    pixels = np.asarray(canvas, np.float32) / how.scale  # (height, width, 3)
     if how.channels == "BGR":
         pixels = pixels[..., ::-1]
     normalised = (pixels - np.asarray(how.mean, np.float32)) / np.asarray(how.std, np.float32)
