@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +30,11 @@ def read(task: Task, body: bytes, query: Mapping[str, str]) -> Any:
 
 
 def _value(text: str) -> Any:
-    return int(text) if text.isdecimal() and len(text) < 10 else text
+    if re.fullmatch(r"\d{1,9}", text, re.ASCII):
+        return int(text)
+    if re.fullmatch(r"-?\d{1,9}(\.\d{1,17})?", text, re.ASCII):
+        return float(text)
+    return {"true": True, "false": False}.get(text, text)
 
 
 def write(response: Any) -> bytes:
