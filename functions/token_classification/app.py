@@ -52,7 +52,7 @@ class Entity(Struct, frozen=True, omit_defaults=True):
     """The kind without B- or I-, with the other strategies."""
 
 
-Response = list[Entity] | list[list[Entity]]
+Response = list[Entity | list[Entity]]
 """The entities of the text in order; a list of them for each text where a list came."""
 
 
@@ -104,7 +104,7 @@ def decode(model: Model, request: Request, texts: list[list[Row]], scores: Seque
             answers.append([Entity(e.score, e.word, e.start, e.end, e.label, e.index) for e in found])
         else:
             answers.append([Entity(e.score, e.word, e.start, e.end, entity_group=e.label) for e in found])
-    return answers[0] if isinstance(request.inputs, str) else answers
+    return [*answers[0]] if isinstance(request.inputs, str) else [*answers]
 
 
 def answer(model: Model, request: Request) -> Response:

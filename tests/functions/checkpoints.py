@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +82,20 @@ def served(folder: Path, work: Path) -> Model:
     return Model(manifest_of(recipe, work / "fp32", "fp32", "tests", 0.0), work / "fp32", threads=1)
 
 
+@dataclass
+class Asked:
+    """A function over HTTP, asked for one model."""
+
+    client: TestClient
+    model: str
+
+    def __call__(self, body: Any, task: str = "") -> Any:
+        return self.client.post(f"/pipeline/{task}/{self.model}" if task else f"/models/{self.model}", json=body)
+
+
 @contextmanager
-def asking(model: Model, work: Path, tasks: Sequence[Task]) -> Iterator[Callable[..., Any]]:
-    """Asks a function over HTTP for what `served` left in `work`: (body, task) -> response."""
+def asking(model: Model, work: Path, tasks: Sequence[Task]) -> Iterator[Asked]:
+    """Serves what `served` left in `work`."""
     store = work / "store" / model.manifest.model
     shutil.copytree(work / "fp32", store / "1")
     publish(store / "1", model.manifest)
@@ -93,11 +105,6 @@ def asking(model: Model, work: Path, tasks: Sequence[Task]) -> Iterator[Callable
         settings.get.cache_clear()
         warm.cache_clear()
         with TestClient(create_app(tasks), raise_server_exceptions=False) as client:
-
-            def ask(body: Any, task: str = "") -> Any:
-                path = f"/pipeline/{task}" if task else "/models"
-                return client.post(f"{path}/{model.manifest.model}", json=body)
-
-            yield ask
+            yield Asked(client, model.manifest.model)
     settings.get.cache_clear()
     warm.cache_clear()

@@ -130,3 +130,8 @@ def test_bad_requests_say_what_to_do(ask: Any, body: dict[str, Any], status: int
     answer = ask(body)
     assert answer.status_code == status
     assert words in answer.json()["error"]
+
+
+def test_the_documentation_shows_its_answers(ask: Any) -> None:
+    assert "entity_group" in ask.client.get("/openapi.json").text
+    assert ask({"inputs": TEXTS[0]}, "token-classification").json()
