@@ -1,0 +1,73 @@
+"""Tiny Shakespeare: its last tenth is held out, and byte-level BPE is learnt from the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
+
+from export.data import Source
+from export.recipe import Batch, Example
+
+VOCABULARY = 1024
+TRAIN_PART, WATCH_PART = 0.9, 0.036
+"""Of all characters; what decides which epoch is kept is the end of the training part, never the held-out tenth."""
+TEXT = Source(
+    path="gpt_corpus/tinyshakespeare.txt",
+    title="Tiny Shakespeare",
+    published="https://github.com/karpathy/char-rnn/tree/master/data/tinyshakespeare",
+    licence="public domain text",
+    sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+)
+
+
+def prepare(work: Path) -> None:
+    """Write train.txt, watch.txt, held.txt and tokenizer.json."""
+    text = TEXT.file().read_text(encoding="utf-8")
+    end = int(len(text) * TRAIN_PART)
+    start = end - int(len(text) * WATCH_PART)
+    for name, part in (("train", text[:start]), ("watch", text[start:end]), ("held", text[end:])):
+        (work / f"{name}.txt").write_text(part, encoding="utf-8")
+    byte_level(text[:start]).save(str(work / "tokenizer.json"), pretty=False)
+
+
+def byte_level(text: str) -> Tokenizer:
+    """Byte-level BPE like GPT-2's, of VOCABULARY tokens."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator([text], trainer)
+    return tokenizer
+
+
+def ids_of(work: Path, name: str) -> Tensor:
+    tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
+    return torch.tensor(tokenizer.encode((work / f"{name}.txt").read_text(encoding="utf-8")).ids)
+
+
+@dataclass
+class Windows:
+    """Stretches of `length` tokens and the one after, which begin elsewhere in every epoch."""
+
+    ids: Tensor
+    length: int
+
+    def plan(self, epoch: int, size: int, seed: int) -> Sequence[Sequence[int]]:
+        random = np.random.default_rng((seed, epoch))
+        starts = np.arange(random.integers(self.length), len(self.ids) - self.length, self.length)
+        count = (len(self.ids) // self.length - 2) // size
+        return random.permutation(starts)[: count * size].reshape(count, size).tolist()  # type: ignore[no-any-return]
+
+    def collate(self, indices: Sequence[int], progress: float) -> Batch:
+        return {"ids": torch.stack([self.ids[start : start + self.length + 1] for start in indices])}
+
+
+def held(work: Path) -> list[Example]:
+    return [Example((work / "held.txt").read_text(encoding="utf-8"), None)]
