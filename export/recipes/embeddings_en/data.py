@@ -1,0 +1,154 @@
+"""Sentences without labels, the STS benchmark's held-out pairs, and what the teacher says of both.
+
+The teacher's vectors are the long part: they are kept in pieces, and a killed preparation goes on after the last.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from torch.nn import functional
+
+from export.bert import Encoder, read_shape, read_weights
+from export.data import Source, hold_out, text_key, unique
+from export.recipe import Example
+from export.recipes.sentiment_en.data import (
+    MULTI30K,
+    SST2_TRAIN,
+    STSB,
+    UCI_FILES,
+    VOCABULARY,
+    minilm,
+    natural,
+    read_tabbed,
+)
+from export.text import pad, tokenize, wordpiece
+
+Pair = tuple[str, str, float]
+
+SEED = 30
+MAX_TOKENS = 128
+WORDS = 12_000
+"""Pieces of BERT's vocabulary, which runs from the frequent to the rare, that the student knows."""
+DIMENSIONS = 256
+HELD_PART = 0.08
+CAPTIONS, REVIEWS, TALK = 8000, 5000, 5000
+"""Sentences of Multi30k, of SST-2 with UCI, and of Tatoeba."""
+PIECE = 1024
+"""Texts in one file of the teacher's vectors."""
+STSB_DEV = Source(
+    path="sentence_similarity/stsb-en-dev.csv",
+    title="STS benchmark, English, dev (never trained on)",
+    published="https://ixa2.si.ehu.eus/stswiki",
+    licence="CC BY-SA 4.0 and others",
+    sha256="d29586e96558c4eb52cf5ea5d14e9c24d3bf0e44f111b017caba43a5adc33226",
+)
+TATOEBA = Source(
+    path="translation/tatoeba_en_zh_train.tsv",
+    title="Tatoeba sentences, the English side",
+    published="https://tatoeba.org",
+    licence="CC BY 2.0 FR",
+    sha256="0367228883e37b6bcce9525dff1539e311d7410a6048365ccc881a00b399a869",
+)
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    with path.open(encoding="utf-8", newline="") as opened:
+        return [(row[0], row[1], float(row[2])) for row in csv.reader(opened)]
+
+
+def prepare(work: Path) -> None:
+    """Write tokenizer.json, texts.json, held.json and dev.json (pairs), and the teacher on texts and words."""
+    full = wordpiece(VOCABULARY.file())
+    vocabulary = small_vocabulary(full)
+    (work / "vocabulary.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    wordpiece(work / "vocabulary.txt").save(str(work / "tokenizer.json"), pretty=False)
+    dev = read_pairs(STSB_DEV.file())
+    taught, held = hold_out(read_pairs(STSB.file()), HELD_PART, lambda pair: text_key(pair[0]), SEED)
+    seen = {text_key(text) for pair in dev + held for text in pair[:2]}
+    texts = unique((text for text in [*sentences(taught), *others()] if text.strip()), text_key, seen)
+    random.Random(SEED).shuffle(texts)
+    for name, part in {"texts": texts, "held": held, "dev": dev}.items():
+        (work / f"{name}.json").write_text(json.dumps(part, ensure_ascii=False), encoding="utf-8")
+    ask_teacher(work / "teacher-texts", tokenize(full, texts, MAX_TOKENS))
+    numbers = full.get_vocab()
+    words = [[numbers["[CLS]"], numbers[word], numbers["[SEP]"]] for word in vocabulary]
+    ask_teacher(work / "teacher-words", words)
+
+
+def small_vocabulary(full: Tokenizer) -> list[str]:
+    """The special tokens and the most frequent pieces, without the pieces that BERT left unused."""
+    pieces = sorted(full.get_vocab().items(), key=lambda item: item[1])
+    return [piece for piece, _ in pieces if not piece.startswith("[unused")][:WORDS]
+
+
+def sentences(pairs: Sequence[Pair]) -> list[str]:
+    return [text for pair in pairs for text in pair[:2]]
+
+
+def others() -> list[str]:
+    dice = random.Random(SEED)
+    with gzip.open(MULTI30K.file(), "rt", encoding="utf-8") as opened:
+        captions = opened.read().splitlines()
+    reviews = [natural(text) for source in (SST2_TRAIN, *UCI_FILES) for text, _ in read_tabbed(source.file())]
+    talk = [line.split("\t")[0] for line in TATOEBA.file().read_text(encoding="utf-8").splitlines()]
+    return dice.sample(captions, CAPTIONS) + dice.sample(reviews, REVIEWS) + dice.sample(sorted(set(talk)), TALK)
+
+
+def ask_teacher(folder: Path, rows: Sequence[Sequence[int]]) -> None:
+    """The teacher's sentence vectors of token ids, in files of PIECE; those that exist are kept."""
+    folder.mkdir(exist_ok=True)
+    teacher = Encoder(read_shape(minilm(), labels=1)).eval()
+    weights = {name.removeprefix("bert."): value for name, value in read_weights(minilm()).items()}
+    teacher.load_state_dict(weights, strict=False)
+    for start in range(0, len(rows), PIECE):
+        path = folder / f"{start // PIECE:04d}.pt"
+        if path.exists():
+            continue
+        partial = path.with_suffix(".partial")
+        torch.save(vectors_of(teacher, rows[start : start + PIECE]), partial)
+        partial.replace(path)
+
+
+def teacher_vectors(folder: Path) -> Tensor:
+    """float32 (texts, 384), each of length one."""
+    return torch.cat([torch.load(path, weights_only=True) for path in sorted(folder.glob("*.pt"))])
+
+
+def vectors_of(network: torch.nn.Module, rows: Sequence[Sequence[int]], size: int = 64) -> Tensor:
+    """Mean token vectors (rows, hidden) of length one, in the order of `rows`."""
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+    found = torch.empty(0)
+    with torch.no_grad():
+        for start in range(0, len(order), size):
+            chosen = order[start : start + size]
+            batch = pad([rows[index] for index in chosen])
+            pooled = mean_of(network(**batch), batch["attention_mask"])
+            if not len(found):
+                found = torch.empty(len(rows), pooled.shape[1])
+            found[chosen] = pooled
+    return found
+
+
+def mean_of(tokens: Tensor, mask: Tensor) -> Tensor:
+    """(batch, sequence, hidden) -> (batch, hidden), of length one."""
+    weights = mask[:, :, None].to(tokens.dtype)
+    return functional.normalize((tokens * weights).sum(1) / weights.sum(1).clamp(min=1), dim=1)
+
+
+def read(work: Path, name: str) -> list[Pair]:
+    return [
+        (one, other, score) for one, other, score in json.loads((work / f"{name}.json").read_text(encoding="utf-8"))
+    ]
+
+
+def examples(work: Path) -> list[Example]:
+    return [Example([one, other], score) for one, other, score in read(work, "dev")]
