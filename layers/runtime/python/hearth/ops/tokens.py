@@ -54,6 +54,15 @@ def whole(tokenizer: Tokenizer, text: str) -> Row:
     return Encoding.merge([first, *first.overflowing], growing_offsets=False)
 
 
+def first(text: Row, count: int) -> Row:
+    """The first `count` tokens of a text, as a row of its own."""
+    from tokenizers import Encoding
+
+    part = Encoding.merge([text], growing_offsets=False)
+    part.truncate(count)
+    return part
+
+
 def windows(tokenizer: Tokenizer, text: Row, size: int, stride: int, before: Row | None = None) -> list[Row]:
     """`text` (which is cut up) in windows of up to `size` tokens, special ones included, that share `stride`.
 

@@ -1,0 +1,134 @@
+"""zero-shot and multi-label classification against transformers' own pipelines on the same checkpoint."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+transformers = pytest.importorskip("transformers", reason="the export extra (transformers) is not installed")
+
+from export.data import DataError  # noqa: E402
+from export.evaluations import text_classification as evaluation  # noqa: E402
+from functions.text_classification import app  # noqa: E402
+from hearth.model import Model  # noqa: E402
+from tests.functions import checkpoints  # noqa: E402
+
+TEXT = "Anna Berg bought a hotel in New York, and her uncle was unbelievable!"
+TEXTS = [TEXT, "bad film", TEXT * 3]
+LABELS = ["film", "hotel rooms", "york"]
+
+
+def config(*labels: str, **more: Any) -> dict[str, Any]:
+    return {"id2label": dict(enumerate(labels)), "label2id": {name: at for at, name in enumerate(labels)}, **more}
+
+
+def both_of(folder: Path, task: str, **config: Any) -> tuple[Model, Any]:
+    """Our model and transformers' pipeline."""
+    network = checkpoints.save(folder / "hf", "BertForSequenceClassification", **config)
+    pipeline = transformers.pipeline(
+        task, model=network, tokenizer=checkpoints.tokenizer_of(folder / "hf"), device="cpu"
+    )
+    return checkpoints.served(folder / "hf", folder / "work"), pipeline
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("entailment")
+
+
+@pytest.fixture(scope="module")
+def both(folder: Path) -> tuple[Model, Any]:
+    return both_of(folder, "zero-shot-classification", **config("contradiction", "neutral", "ENTAILMENT"))
+
+
+@pytest.fixture(scope="module")
+def ask(both: tuple[Model, Any], folder: Path) -> Iterator[Any]:
+    with checkpoints.asking(both[0], folder / "work", app.TASKS) as ask:
+        yield ask
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("labels", [LABELS, "good, bad", ["hotel"]])
+@pytest.mark.parametrize("more", [{}, {"multi_label": True}, {"hypothesis_template": "her uncle was in {}"}])
+def test_labels_and_scores_are_those_of_transformers(
+    both: tuple[Model, Any], text: str, labels: Any, more: dict[str, Any]
+) -> None:
+    model, pipeline = both
+    request = app.ZeroShotRequest(text, app.ZeroShotParameters(labels, **more))
+    ours: Any = app.answer_zero_shot(model, request)
+    theirs = pipeline(text, candidate_labels=labels, **more)
+    assert [score.label for score in ours] == theirs["labels"]
+    assert [score.score for score in ours] == pytest.approx(theirs["scores"], abs=1e-4)
+
+
+def test_contradiction_is_found_by_name(tmp_path: Path) -> None:
+    checkpoints.save(tmp_path, "BertForSequenceClassification", **config("entailment", "neutral", "contradiction"))
+    head = checkpoints.load(tmp_path).head
+    assert (head.entailment, head.contradiction) == (0, 2)  # type: ignore[union-attr]
+
+
+def test_over_http_in_both_of_its_tasks(ask: Any) -> None:
+    body = {"inputs": TEXT, "parameters": {"candidate_labels": LABELS, "multi_label": False}}
+    answer = ask(body).json()
+    assert [*answer[0]] == ["label", "score"]
+    assert sum(score["score"] for score in answer) == pytest.approx(1, abs=1e-5)
+    assert len(ask(body | {"inputs": TEXTS}, "zero-shot-classification").json()) == 3
+    plain = ask({"inputs": TEXT}, "text-classification").json()
+    assert {score["label"] for score in plain[0]} == {"contradiction", "neutral", "ENTAILMENT"}
+    assert "candidate_labels" in ask.client.get("/openapi.json").text
+
+
+@pytest.mark.parametrize(
+    ("inputs", "parameters", "status", "words"),
+    [
+        (TEXT, None, 400, "parameters"),
+        (TEXT, {"candidate_labels": []}, 400, "candidate_labels"),
+        (TEXT, {"candidate_labels": " , "}, 400, "candidate_labels"),
+        (TEXT, {"candidate_labels": ["a"], "hypothesis_template": "{0.x}"}, 400, "{}"),
+        (TEXT, {"candidate_labels": ["hotel " * 50]}, 400, "no room"),
+        ([TEXT] * 10, {"candidate_labels": ["a"] * 60}, 413, "512"),
+        ([], {"candidate_labels": ["a"]}, 400, "empty list"),
+    ],
+)
+def test_bad_requests_say_what_to_do(ask: Any, inputs: Any, parameters: Any, status: int, words: str) -> None:
+    answer = ask({"inputs": inputs} | ({} if parameters is None else {"parameters": parameters}))
+    assert answer.status_code == status
+    assert words in answer.json()["error"]
+
+
+def test_a_classifier_with_labels_of_its_own_says_so(serving: Path) -> None:
+    request = app.ZeroShotRequest("good", app.ZeroShotParameters(["a"]))
+    with pytest.raises(app.BadRequest, match="labels of its own"):
+        app.predict_zero_shot("sentiment-en", request)
+
+
+@pytest.mark.parametrize("function", [None, "sigmoid", "softmax", "none"])
+def test_several_labels_at_once_are_those_of_transformers(
+    function: Any, tmp_path_factory: pytest.TempPathFactory, multi: tuple[Model, Any]
+) -> None:
+    model, pipeline = multi
+    more = {} if function is None else {"function_to_apply": function}
+    ours = app.answer(model, app.Request(TEXTS[:2], app.Parameters(**more)))
+    for one, other in zip(ours, pipeline(TEXTS[:2], top_k=None, **more), strict=True):
+        assert [score.label for score in one] == [score["label"] for score in other]
+        assert [score.score for score in one] == pytest.approx([score["score"] for score in other], abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def multi(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Any]:
+    labels = config("rude", "kind", "long", problem_type="multi_label_classification")
+    return both_of(tmp_path_factory.mktemp("multi"), "text-classification", **labels)
+
+
+def test_evaluation_takes_labels_by_name(both: tuple[Model, Any], multi: tuple[Model, Any], tmp_path: Path) -> None:
+    best = evaluation.top(evaluation.answer(both[0], {"inputs": TEXT, "candidate_labels": ["film", "hotel"]}))
+    (tmp_path / "named.tsv").write_text(f"{TEXT}\t{best}\n", encoding="utf-8")
+    (tmp_path / "two.tsv").write_text(f"{TEXT}\tfilm\n{TEXT}\thotel\n", encoding="utf-8")
+    assert evaluation.measure(both[0], evaluation.read(tmp_path / "two.tsv"))["accuracy"] == 0.5
+    with pytest.raises(DataError, match="rude, kind, long"):
+        evaluation.measure(multi[0], evaluation.read(tmp_path / "named.tsv"))
