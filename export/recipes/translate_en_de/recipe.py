@@ -1,0 +1,74 @@
+"""translate-en-de: captions from English into German, by a small encoder-decoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from export.recipe import AdamW, DynamicInt8, Gate, Linear, Recipe, Stage
+from export.recipes.translate_en_de import data
+from export.seq2seq import Marian, Shape
+from export.seq2seq_graphs import Twin, graphs, head
+from export.translation import EOS_ID, PAD_ID, Pairs, loss, score
+from hearth.manifest import Limits, TextPreprocessing
+
+MAX_TOKENS = 100
+SHAPE = Shape(
+    vocabulary=data.VOCABULARY,
+    hidden=192,
+    encoder_layers=3,
+    decoder_layers=3,
+    heads=4,
+    intermediate=512,
+    positions=256,
+    pad=PAD_ID,
+    dropout=0.15,
+)
+
+
+def network(work: Path) -> nn.Module:
+    return Marian(SHAPE)
+
+
+RECIPE = Recipe(
+    name="translate-en-de",
+    task="translation",
+    description="German from English, for short descriptions of what is to be seen.",
+    licence="Apache-2.0",
+    labels=(),
+    sources=tuple(data.FILES.values()),
+    prepare=data.prepare,
+    stages=(
+        Stage(
+            name="translator",
+            network=network,
+            batches=lambda work: Pairs.of(work, "train", MAX_TOKENS),
+            loss=loss,
+            score=lambda network, work: score(network, Pairs.of(work, "held", MAX_TOKENS)),
+            optimiser=AdamW(rate=2e-3, betas=(0.9, 0.98)),
+            schedule=Linear(warmup=0.08),
+            epochs=11,
+            batch=1500,
+            clip=1.0,
+            average=0.998,
+        ),
+    ),
+    graphs=graphs(SHAPE),
+    twin=Twin,
+    dev={"Multi30k val": data.examples},
+    golden=lambda: ("A man is riding a bicycle.", "Two children play in the snow with a dog."),
+    preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=MAX_TOKENS),
+    head=head(
+        SHAPE,
+        start=PAD_ID,
+        eos=EOS_ID,
+        max_new=MAX_TOKENS,
+        beams=5,
+        source=("en",),
+        target=("de",),
+    ),
+    quantization=DynamicInt8(),
+    gate=Gate(metric=37.0, quantization_loss=0.5, bytes=8_000_000),
+    limits=Limits(batch=16, characters=2_000),
+)

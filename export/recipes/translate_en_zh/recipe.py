@@ -1,0 +1,85 @@
+"""translate-en-zh: a small Marian-shaped network for short English sentences, to simplified or traditional Chinese."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from export.recipe import AdamW, DynamicInt8, Gate, Linear, Recipe, Stage
+from export.recipes.translate_en_zh import data
+from export.seq2seq import Marian, Shape
+from export.seq2seq_graphs import Twin, graphs, head
+from export.translation import EOS_ID, PAD_ID, SCRIPTS, Pairs, loss, score
+from hearth.manifest import Limits, TextPreprocessing
+
+MAX_TOKENS = 64
+SHAPE = Shape(
+    vocabulary=data.VOCABULARY,
+    hidden=160,
+    encoder_layers=3,
+    decoder_layers=2,
+    heads=4,
+    intermediate=512,
+    positions=MAX_TOKENS,
+    pad=PAD_ID,
+    dropout=0.15,
+)
+
+
+def network(work: Path) -> nn.Module:
+    return Marian(SHAPE)
+
+
+RECIPE = Recipe(
+    name="translate-en-zh",
+    task="translation",
+    description="Short English sentences into Chinese, in simplified or traditional characters.",
+    licence="CC-BY-2.0-FR",
+    labels=(),
+    sources=(data.TATOEBA,),
+    prepare=data.prepare,
+    stages=(
+        Stage(
+            name="marian",
+            network=network,
+            batches=lambda work: Pairs.of(work, "train", MAX_TOKENS),
+            loss=loss,
+            score=lambda network, work: score(network, Pairs.of(work, "held", MAX_TOKENS)),
+            optimiser=AdamW(rate=1.5e-3, betas=(0.9, 0.98)),
+            schedule=Linear(warmup=0.1),
+            epochs=9,
+            batch=1200,
+            clip=1.0,
+            average=0.995,
+        ),
+    ),
+    graphs=graphs(SHAPE),
+    twin=Twin,
+    dev={"a twentieth of Tatoeba": data.examples},
+    golden=lambda: (
+        "I like reading books.",
+        "Where is the station?",
+        ">>zh-Hant<< My sister is a teacher.",
+        "He didn't come to school yesterday.",
+        "It is very cold today.",
+    ),
+    preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=MAX_TOKENS),
+    quantization=DynamicInt8(),
+    gate=Gate(metric=15.0, quantization_loss=0.5, bytes=8_000_000, difference=1.0),
+    head=head(
+        SHAPE,
+        start=PAD_ID,
+        eos=EOS_ID,
+        max_new=MAX_TOKENS - 1,
+        beams=5,
+        source=("en",),
+        target=tuple(SCRIPTS),
+    ),
+    limits=Limits(batch=16, characters=2000),
+    reference="",
+    limitations=(
+        "Short everyday sentences; longer ones and rare words go wrong.",
+        "Latin letters come out in lower case.",
+    ),
+)
