@@ -206,10 +206,17 @@ class Ctc(Strict, frozen=True, tag="ctc", tag_field="kind"):
     """Log-probabilities of `labels` (characters) a frame."""
 
     blank: Index
-    chunk_seconds: Annotated[float, Meta(gt=0)] = 20.0
+    stride: Positive = 1
+    """Frames of features for each frame of the output."""
+    chunk_seconds: Annotated[float, Meta(ge=1)] = 20.0
+    """Longer sound is heard in overlapping pieces of this length."""
     beams: Positive = 1
+    """Of the search when the caller does not say; 1: the likeliest symbol of each frame."""
     language_model: FilePath | None = None
-    """Character n-grams among `resources`."""
+    """Character n-grams among `resources`, an ARPA file."""
+    language_weight: float = 0.5
+    letter_bonus: float = 0.0
+    """Added to each letter's score where there is a language model, which alone would prefer short texts."""
 
 
 Head = Entailment | Tagging | Mask | Spans | Pooling | Decoder | Seq2Seq | Detector | Ctc
