@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from export import decoder_graph
+from export.decoder_twin import Twin
 from export.gpt import Decoder, Shape
 from export.recipe import AdamW, Batch, DynamicInt8, Gate, OneCycle, Recipe, Stage
 from export.recipes.gpt_shakespeare import data
@@ -72,18 +73,19 @@ RECIPE = Recipe(
             average=0.99,
         ),
     ),
+    twin=Twin,
     graphs={"main": decoder_graph.write},
     dev={"the last tenth of Tiny Shakespeare": data.held},
     golden=lambda: (
-        "First Citizen:\n",
+        "First Citizen:\nWe are hungry, and the corn is dear; who will speak for us to the senate?\n\n",
         "ROMEO:\nBut soft, what light",
-        "My lord, the king is",
+        "My lord, the king is at the gate, and with him ride\nA thousand men",
         "KING RICHARD III:\n",
     ),
     head=decoder_graph.head(SHAPE),
     preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=SHAPE.context),
     quantization=DynamicInt8(),
-    gate=Gate(metric=1.6, quantization_loss=0.01, bytes=4_000_000),
+    gate=Gate(metric=1.6, quantization_loss=0.01, bytes=4_000_000, difference=0.5),
     limits=Limits(batch=1, characters=20_000),
     reference="nanoGPT, nats a character on the same tenth: 1.4697 on a GPU, 1.88 in its CPU setting.",
     limitations=(

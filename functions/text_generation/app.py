@@ -1,0 +1,190 @@
+"""text-generation: a text goes on, or an answer to messages, token by token."""
+
+from __future__ import annotations
+
+from hearth import cold
+
+cold.start()  # before the imports that take long
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, to_builtins
+from msgspec.structs import replace
+
+from hearth.cache import warm
+from hearth.chat import render
+from hearth.entry import create_handler
+from hearth.errors import BadRequest, PayloadTooLarge
+from hearth.generation import Piece, Sampling, decoder_of, generate, log_likelihoods, new_seed
+from hearth.model import Model
+from hearth.task import Task
+from hearth.trace import step
+
+MOST = 100
+"""New tokens when the caller does not say."""
+UNUSED = ("adapter_id", "grammar", "top_n_tokens", "truncate", "typical_p")
+"""Options of other servers; Hugging Face's client drops those that an error names, and asks again."""
+
+
+class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
+    max_new_tokens: Annotated[int, Meta(ge=1)] | None = None
+    do_sample: bool | None = None
+    """Unset: when one of temperature, top_k and top_p is set."""
+    temperature: Annotated[float, Meta(ge=0, le=100)] | None = None
+    top_k: Annotated[int, Meta(ge=1)] | None = None
+    top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
+    repetition_penalty: Annotated[float, Meta(gt=0, le=10)] = 1.0
+    presence_penalty: Annotated[float, Meta(ge=-2, le=2)] = 0.0
+    frequency_penalty: Annotated[float, Meta(ge=-2, le=2)] = 0.0
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
+    stop: Annotated[list[Annotated[str, Meta(min_length=1, max_length=200)]], Meta(max_length=16)] = []
+    return_full_text: bool = False
+    details: bool = False
+    decoder_input_details: bool = False
+    best_of: Literal[1] = 1
+    watermark: Literal[False] = False
+    adapter_id: Any = None
+    grammar: Any = None
+    top_n_tokens: Any = None
+    truncate: Any = None
+    typical_p: Any = None
+
+
+class Message(Struct, frozen=True, forbid_unknown_fields=True):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Request(Struct, frozen=True, forbid_unknown_fields=True):
+    """Either `inputs` or, for models with a chat template, `messages`."""
+
+    inputs: str | None = None
+    parameters: Parameters = Parameters()
+    messages: Annotated[list[Message], Meta(min_length=1, max_length=1000)] | None = None
+    stream: Literal[False] = False
+    """Sent by Hugging Face's client; the answer comes whole."""
+
+
+class Token(Struct, frozen=True):
+    id: int
+    text: str
+    logprob: float | None
+    special: bool = False
+
+
+class Details(Struct, frozen=True):
+    finish_reason: str
+    generated_tokens: int
+    seed: int | None
+    prefill: list[Token]
+    tokens: list[Token]
+
+
+class Generated(Struct, frozen=True, omit_defaults=True):
+    generated_text: str
+    details: Details | None = None
+
+
+Response = list[Generated]
+"""One answer."""
+
+
+def encode(model: Model, request: Request) -> list[int]:
+    """The prompt's tokens. Raises BadRequest, PayloadTooLarge."""
+    assert model.tokenizer is not None  # noqa: S101 -- what the manifest's schema promises of the task
+    wanted = request.parameters
+    unused = [name for name in UNUSED if getattr(wanted, name) is not None]
+    if unused:
+        raise BadRequest(f"The following `model_kwargs` are not used by the model: {unused}")
+    text = prompt_of(model, request)
+    most = model.manifest.limits.characters
+    if most and len(text) > most:
+        raise PayloadTooLarge(f"The prompt has {len(text)} characters; {most} are allowed")
+    # A template writes the special tokens itself.
+    encoding = model.tokenizer.encode(text, add_special_tokens=request.messages is None)
+    tokens, new, context = list(encoding.ids), wanted.max_new_tokens or 1, decoder_of(model).context
+    length = len(tokens) + sum(len(part.ids) for part in encoding.overflowing)
+    if not tokens:
+        raise BadRequest("The prompt is empty; send at least one character to go on from")
+    if length + new > context:
+        raise PayloadTooLarge(
+            f"The prompt has {length} tokens and `max_new_tokens` is {new}; the model takes {context} of both together"
+        )
+    return tokens
+
+
+def prompt_of(model: Model, request: Request) -> str:
+    if (request.inputs is None) == (request.messages is None):
+        raise BadRequest("Send either `inputs`, a text to go on from, or `messages`, a conversation to answer")
+    if request.inputs is not None:
+        return request.inputs
+    head, tokenizer = decoder_of(model), model.tokenizer
+    assert request.messages is not None  # noqa: S101
+    assert tokenizer is not None  # noqa: S101
+    if head.chat_template is None:
+        raise BadRequest("This model has no chat template; send `inputs`, a text to go on from")
+    bos, eos = (
+        "" if number is None else tokenizer.id_to_token(number) or ""
+        for number in (head.bos, next(iter(head.eos), None))
+    )
+    return render(model.resources[head.chat_template].decode(), to_builtins(request.messages), bos, eos)
+
+
+def stream(model: Model, request: Request) -> Iterator[Piece]:
+    """The answer's pieces as they come; their texts add up to it. Raises as `encode`, before the first one."""
+    wanted = request.parameters
+    with step("encode"):
+        prompt = encode(model, request)
+    chosen = wanted.temperature not in (None, 1.0) or wanted.top_k is not None or wanted.top_p is not None
+    sampled = chosen if wanted.do_sample is None else wanted.do_sample
+    sampling = Sampling(
+        temperature=(1.0 if wanted.temperature is None else wanted.temperature) if sampled else 0.0,
+        top_k=wanted.top_k,
+        top_p=wanted.top_p,
+        repetition=wanted.repetition_penalty,
+        presence=wanted.presence_penalty,
+        frequency=wanted.frequency_penalty,
+        seed=new_seed() if wanted.seed is None else wanted.seed,
+    )
+    most = wanted.max_new_tokens or min(MOST, decoder_of(model).context - len(prompt))
+    return generate(model, prompt, most, sampling, wanted.stop)
+
+
+def decode(model: Model, request: Request, pieces: Sequence[Piece]) -> Response:
+    wanted, tokenizer = request.parameters, model.tokenizer
+    assert tokenizer is not None  # noqa: S101
+    text = "".join(piece.text for piece in pieces)
+    whole = prompt_of(model, request) + text if wanted.return_full_text else text
+    if not (wanted.details or wanted.decoder_input_details):
+        return [Generated(whole)]
+    prefill = []
+    if wanted.decoder_input_details:
+        prompt = encode(model, request)
+        known = [None, *log_likelihoods(model, prompt).tolist()]
+        prefill = [Token(one, tokenizer.decode([one]), logprob) for one, logprob in zip(prompt, known, strict=True)]
+    ends = decoder_of(model).eos
+    tokens = [Token(piece.token, piece.text, piece.logprob, piece.token in ends) for piece in pieces]
+    return [Generated(whole, Details(pieces[-1].finish or "", len(tokens), wanted.seed, prefill, tokens))]
+
+
+def answer(model: Model, request: Request) -> Response:
+    if request.parameters.seed is None:  # the answer says which one would repeat it
+        request = replace(request, parameters=replace(request.parameters, seed=new_seed()))
+    with step("run"):
+        pieces = list(stream(model, request))
+    with step("decode"):
+        return decode(model, request, pieces)
+
+
+def predict(name: str, request: Request) -> Response:
+    with warm().get(name) as model:
+        return answer(model, request)
+
+
+EXAMPLE = {
+    "inputs": "ROMEO:\nBut soft, what light",
+    "parameters": {"max_new_tokens": 40, "temperature": 0.8, "seed": 1},
+}
+TASKS = (Task("text-generation", Request, Response, predict, EXAMPLE),)
+handler = create_handler(TASKS)

@@ -1,0 +1,34 @@
+"""Text from tokens that come one by one, never cut inside a character.
+
+A token's text depends on its neighbours: bytes of one character lie in several tokens, and some decoders drop a
+leading space. So a short window is decoded with and without the new tokens, and the difference is what is new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+BROKEN = "\N{REPLACEMENT CHARACTER}"
+LONGEST = 8
+"""Tokens after which broken bytes are given as they are: the longest character has four bytes."""
+
+
+class Detokeniser:
+    """`decode` gives the text of token ids; those of `before` are its context, and not given again."""
+
+    def __init__(self, decode: Callable[[Sequence[int]], str], before: Sequence[int] = ()) -> None:
+        self._decode = decode
+        self._window = list(before[-LONGEST:])
+        self._given = len(self._window)
+        """How many tokens of the window are text that was given."""
+
+    def push(self, token: int) -> str:
+        """The text that is certain with this token; empty while a character is not whole."""
+        self._window.append(token)
+        known = self._decode(self._window[: self._given])
+        text = self._decode(self._window)
+        if text.endswith(BROKEN) and len(self._window) - self._given < LONGEST:
+            return ""
+        self._window = self._window[self._given :]
+        self._given = len(self._window)
+        return text[len(known) :]
