@@ -48,8 +48,7 @@ def save(folder: Path, kind: str, seed: int = 0, **config: Any) -> Any:
         num_attention_heads=4,
         intermediate_size=64,
         max_position_embeddings=LENGTH,
-        initializer_range=0.3,
-        **config,
+        **{"initializer_range": 0.3} | config,
     )
     network = getattr(transformers, kind)(shape).eval()
     network.save_pretrained(folder)
