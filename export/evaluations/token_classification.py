@@ -18,6 +18,8 @@ FORM = "a CoNLL-style file: a token (a word or a character) and its label B-X, I
 sentences"
 BEGINS, GOES_ON = ("B-", "S-"), ("I-", "M-", "E-")
 """Of the BIO, BMES and BIOES schemes."""
+DOCUMENT = "-DOCSTART-"
+"""CoNLL 2003 begins documents with it."""
 Span = list[Any]
 """[start, end, kind], characters of the text."""
 
@@ -29,7 +31,8 @@ def read(path: Path) -> list[Example]:
             fields = line.split("\t") if "\t" in line else line.split()
             if line.strip() and (len(fields) < 2 or not fields[-1].strip().startswith(("O", *BEGINS, *GOES_ON))):
                 raise DataError(f"{path}, line {number} is {line[:60]!r}; the file must be {FORM}.")
-            rows.append([fields[0], fields[-1].strip()] if line.strip() else [])
+            empty = not line.strip() or fields[0] == DOCUMENT
+            rows.append([] if empty else [fields[0], fields[-1].strip()])
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read ({error}); it must be {FORM}.") from None
     # A file of characters is told by its having nothing longer; elsewhere there is a space between words.

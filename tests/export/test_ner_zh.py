@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
+from tokenizers import Tokenizer
 
 from export.recipes.ner_zh import data
 from export.recipes.ner_zh.network import Tagger
 from export.text import pad
+from hearth.ops.entities import pieces_of
 
 LINES = ["中\tB-LOC", "国\tI-LOC", "Ａ\tO", "㎏\tB-ORG", "", "王\tB-PER", "明\tI-PER", "到\tO"]
 
@@ -22,6 +25,11 @@ def test_labels_follow_characters_through_the_tokenizer(tmp_path: Path) -> None:
     # One character that folds into two tokens begins its entity once.
     assert [data.LABELS[number] for number in numbers] == ["B-LOC", "I-LOC", "O", "B-ORG", "I-ORG"]
     assert len(ids) == 5
+    tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    row = tokenizer.encode("王☃ 国")
+    assert row.tokens == ["王", data.UNKNOWN, " ", "国"]
+    pieces = pieces_of(tokenizer, row, "王☃ 国", np.zeros((4, 7), np.float32))
+    assert [(piece.word, piece.continues) for piece in pieces] == [(letter, False) for letter in "王☃ 国"]
 
 
 def test_padding_changes_no_answer() -> None:

@@ -17,6 +17,9 @@ from tokenizers.pre_tokenizers import Split
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers", reason="the export extra (transformers) is not installed")
 
+from export.data import DataError  # noqa: E402
+from export.evaluations import token_classification as evaluation  # noqa: E402
+from export.recipe import Example  # noqa: E402
 from functions.token_classification import app  # noqa: E402
 from hearth.model import Model  # noqa: E402
 from hearth.ops.entities import pieces_of  # noqa: E402
@@ -135,3 +138,38 @@ def test_bad_requests_say_what_to_do(ask: Any, body: dict[str, Any], status: int
 def test_the_documentation_shows_its_answers(ask: Any) -> None:
     assert "entity_group" in ask.client.get("/openapi.json").text
     assert ask({"inputs": TEXTS[0]}, "token-classification").json()
+
+
+CONLL = "-DOCSTART- -X- O\n\nAnna NNP B-PER\nBerg NNP I-PER\nin IN O\nOslo NNP B-LOC\n. . O\n"
+CHARACTERS = "王\tB-PER\n明\tE-PER\n到\tO\n北\tB-LOC\n京\tM-LOC\n\n3\tO\n3\tO\n"
+
+
+def test_evaluation_reads_words_and_characters(tmp_path: Path) -> None:
+    for name, text in (("words.txt", CONLL), ("characters.txt", CHARACTERS)):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    words = evaluation.read(tmp_path / "words.txt")
+    assert words == [Example("Anna Berg in Oslo .", [[0, 9, "PER"], [13, 17, "LOC"]])]
+    characters = evaluation.read(tmp_path / "characters.txt")
+    assert characters == [Example("王明到北京", [[0, 2, "PER"], [3, 5, "LOC"]]), Example("33", [])]
+    (tmp_path / "bad.txt").write_text("no label here\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"line 1 .*CoNLL"):
+        evaluation.read(tmp_path / "bad.txt")
+
+
+def test_evaluation_counts_whole_entities(both: tuple[Model, Any]) -> None:
+    model, _ = both
+    right = [[e.start, e.end, e.entity_group] for e in app.answer(model, app.Request(TEXTS[0]))]
+    examples = [Example(TEXTS[0], right), Example(TEXTS[0], [*right[1:], [right[0][0], right[0][1] + 1, right[0][2]]])]
+    assert evaluation.measure(model, examples[:1])["F1"] == 1
+    assert evaluation.measure(model, examples)["F1"] == pytest.approx(1 - 0.5 / len(right), abs=1e-6)
+    with pytest.raises(DataError, match="MISC"):
+        evaluation.measure(model, [Example("a", [[0, 1, "MISC"]])])
+
+
+def test_answers_are_as_far_apart_as_their_scores() -> None:
+    def token(entity: str, score: float) -> list[dict[str, Any]]:
+        return [{"word": "anna", "entity": entity, "score": score}]
+
+    assert evaluation.difference(token("O", 0.9), token("O", 0.7)) == pytest.approx(0.2)
+    assert evaluation.difference(token("O", 0.9), token("B-PER", 0.8)) == pytest.approx(0.7)
+    assert evaluation.difference(token("O", 0.34), token("B-PER", 0.35)) == pytest.approx(0, abs=0.02)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, normalizers
-from tokenizers.models import WordLevel
+from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import Split
 
 from export.data import Source, hold_out, text_key, unique
@@ -72,7 +72,8 @@ def characters(texts: Sequence[str]) -> Tokenizer:
     counted = Counter(letter for text in texts for letter in folding.normalize_str(text))
     seen = [letter for letter, count in sorted(counted.items(), key=lambda item: (-item[1], item[0])) if count >= RARE]
     known = dict.fromkeys([PAD, UNKNOWN, " ", *seen])
-    tokenizer = Tokenizer(WordLevel({token: number for number, token in enumerate(known)}, unk_token=UNKNOWN))
+    # Pieces would be marked with ##: as there are none, every character is a word, also to those who group by words.
+    tokenizer = Tokenizer(WordPiece({token: number for number, token in enumerate(known)}, unk_token=UNKNOWN))
     tokenizer.normalizer = folding
     tokenizer.pre_tokenizer = Split(Regex("."), "isolated")
     tokenizer.decoder = decoders.Fuse()
