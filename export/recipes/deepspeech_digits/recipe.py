@@ -1,0 +1,89 @@
+"""deepspeech-digits: spoken English digits, one or several, written out letter by letter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from export.deepspeech import STRIDE, DeepSpeech, ctc_loss
+from export.graph import traced
+from export.recipe import AdamW, Batch, Gate, NoQuantization, OneCycle, Recipe, Stage
+from export.recipes.deepspeech_digits import data
+from hearth.manifest import Ctc, Limits
+from hearth.ops.ctc import greedy
+from hearth.ops.mel import log_mel
+
+SYMBOLS = (*data.ALPHABET, "")
+
+
+def network(work: Path) -> nn.Module:
+    return DeepSpeech(data.FEATURES.mels, len(SYMBOLS))
+
+
+def loss(network: nn.Module, batch: Batch) -> Tensor:
+    return ctc_loss(network(batch["features"]), batch["targets"], batch["lengths"], data.BLANK)
+
+
+def score(network: nn.Module, work: Path) -> dict[str, float]:
+    """The part of digits and of strings that are written without any fault."""
+    takes = data.takes_of(work, data.CHOICE_TAKES)
+    sets = {
+        "digits": [(take.sound, data.WORDS[take.digit]) for take in takes],
+        "strings": data.joined(takes, 60, seed=5),
+    }
+    right = {}
+    for name, examples in sets.items():
+        right[name] = float(np.mean([written(network, sound) == text for sound, text in examples]))
+    return {"right": sum(right.values()) / len(right), **right}
+
+
+def written(network: nn.Module, sound: np.ndarray) -> str:
+    logs = network(torch.from_numpy(log_mel(sound, data.FEATURES))[None])[0].numpy()
+    return "".join(data.ALPHABET[heard.symbol] for heard in greedy(logs, data.BLANK))
+
+
+RECIPE = Recipe(
+    name="deepspeech-digits",
+    task="automatic-speech-recognition",
+    description="Spoken English digits, alone or in strings, written out: Deep Speech 2 in small (0.27 M parameters).",
+    licence="CC-BY-SA-4.0",
+    labels=SYMBOLS,
+    sources=(data.SOURCE,),
+    prepare=data.prepare,
+    stages=(
+        Stage(
+            name="train",
+            network=network,
+            batches=data.training,
+            loss=loss,
+            score=score,
+            optimiser=AdamW(rate=3e-3),
+            schedule=OneCycle(warmup=0.15),
+            epochs=42,
+            batch=32,
+            clip=5.0,
+            average=0.995,
+        ),
+    ),
+    graphs={
+        "main": traced(
+            lambda: {"features": torch.randn(2, 100, data.FEATURES.mels)},
+            {"features": {0: "batch", 1: "frames"}, "logits": {0: "batch", 1: "steps"}},
+        )
+    },
+    dev={"FSDD takes 5 to 9": data.dev_digits, "strings of 2 to 7 of them": data.dev_strings},
+    golden=data.synthetic,
+    preprocessing=data.FEATURES,
+    head=Ctc(blank=data.BLANK, stride=STRIDE, chunk_seconds=10.0, beams=8),
+    quantization=NoQuantization(),
+    gate=Gate(metric=0.03, quantization_loss=0.005, bytes=2_000_000),
+    limits=Limits(batch=1, seconds=600),
+    limitations=(
+        "It knows ten words; whatever else is said comes out as the digits or letters that are nearest.",
+        "It learnt from six speakers, none a child; other voices and accents are understood less well.",
+        "Strings were made by joining recordings of single digits: fluent speech runs together more.",
+    ),
+)
