@@ -20,7 +20,7 @@ BUDGET = 180 * 10**6
 """Bytes of a function with its layers; Lambda takes 262,144,000."""
 NEWEST_GLIBC = (2, 34)
 """Amazon Linux 2023's."""
-WHEELS = ("core", "vision")
+WHEELS = ("core", "vision", "audio")
 
 USE = """
 import os, sys
@@ -36,6 +36,11 @@ for format in ("JPEG", "PNG", "WEBP"):
     import io
     PIL.Image.new("RGB", (8, 8)).save(picture := io.BytesIO(), format)
     PIL.Image.open(picture).load()
+import soundfile
+from hearth.sound import open_sound
+for format in ("WAV", "FLAC", "OGG", "MP3"):
+    soundfile.write(sound := io.BytesIO(), numpy.zeros(44100, "float32"), 44100, format=format)
+    assert len(open_sound(sound.getvalue(), 8000, 2)) >= 8000
 outside = [m.__file__ for m in sys.modules.values() if "site-packages" in (getattr(m, "__file__", "") or "")]
 assert not outside, outside
 """
@@ -75,7 +80,7 @@ def _bytecode(source: Path) -> Path:
 
 
 def test_the_layers_alone_are_enough() -> None:
-    folders = [str(layer(name) / "python") for name in ("core", "vision", "runtime")]
+    folders = [str(layer(name) / "python") for name in (*WHEELS, "runtime")]
     done = subprocess.run([python313(), "-I", "-S", "-c", USE, *folders], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
