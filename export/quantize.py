@@ -74,6 +74,9 @@ def dynamic_int8(how: DynamicInt8, source: Path, target: Path) -> str:
         nodes_to_exclude=kept(embedded, how.keep),
     )
     embedded.unlink()
+    model = onnx.load(str(target))
+    share_embeddings(model)
+    onnx.save(model, str(target))
     operators = ", ".join(how.operators)
     return f"{operators}: 7-bit weights per channel, uint8 activations while running; embeddings: 8 bits per row"
 
@@ -133,6 +136,30 @@ def quantize_embeddings(model: onnx.ModelProto, rows: int) -> None:
         nodes += [
             helper.make_node("Gather", [f"{name}.int8", node.input[1]], [f"{output}.int8"], axis=0),
             helper.make_node("Gather", [f"{name}.scale", node.input[1]], [f"{output}.scale"], axis=0),
+            helper.make_node("Cast", [f"{output}.int8"], [f"{output}.float"], to=onnx.TensorProto.FLOAT),
+            helper.make_node("Mul", [f"{output}.float", f"{output}.scale"], [output]),
+        ]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def share_embeddings(model: onnx.ModelProto) -> None:
+    """A Gather of the columns of a matrix that a quantized MatMul has too reads the quantized one: an output matrix
+    that is also the embedding is stored once."""
+    graph = model.graph
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    nodes = []
+    for node in graph.node:
+        name, axis = node.input[0] if node.input else "", next((a.i for a in node.attribute if a.name == "axis"), 0)
+        if node.op_type != "Gather" or axis != 1 or f"{name}_quantized" not in weights:
+            nodes.append(node)
+            continue
+        output = node.output[0]
+        if name in weights:
+            graph.initializer.remove(weights.pop(name))
+        nodes += [
+            helper.make_node("Gather", [f"{name}_quantized", node.input[1]], [f"{output}.int8"], axis=1),
+            helper.make_node("Gather", [f"{name}_scale", node.input[1]], [f"{output}.scale"], axis=0),
             helper.make_node("Cast", [f"{output}.int8"], [f"{output}.float"], to=onnx.TensorProto.FLOAT),
             helper.make_node("Mul", [f"{output}.float", f"{output}.scale"], [output]),
         ]

@@ -66,7 +66,7 @@ class Step(nn.Module):
         mask = additive(attention_mask)
         cross, past = cache[: 2 * len(layers)], cache[2 * len(layers) :]
         written = past[0].shape[2]
-        x = self.table.index_select(1, input_ids.flatten()).t()  # (rows, hidden)
+        x = self.table.index_select(1, input_ids.reshape(-1)).t().unsqueeze(1)  # (rows, 1, hidden)
         if shape.scale_embedding:
             x = x * shape.hidden**0.5
         x = x + self.network.positions[written : written + 1]
@@ -78,7 +78,8 @@ class Step(nn.Module):
             x = layer.encoder_attn_layer_norm(x + cross_attention(layer, x, *cross[pair], mask))
             x = layer.feed(x)
             present += grown
-        return [x @ self.table + self.network.final_logits_bias, *present]
+        logits = x @ self.table + self.network.final_logits_bias
+        return [logits.reshape(-1, shape.vocabulary), *present]
 
 
 def fused(layer: Layer) -> nn.Linear:
@@ -92,21 +93,26 @@ def fused(layer: Layer) -> nn.Linear:
 
 
 def self_attention(layer: Layer, mixed: Tensor, past_key: Tensor, past_value: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """(rows, hidden) and the grown key and value; `mixed` (rows, 3 × hidden)."""
+    """(rows, 1, hidden) and the grown key and value; `mixed` (rows, 1, 3 × hidden)."""
     attention = layer.self_attn
-    query, key, value = (attention.split(part.unsqueeze(1)) for part in mixed.chunk(3, 1))  # (rows, heads, 1, head)
+    hidden = attention.out_proj.in_features
+    size = hidden // attention.heads
+    query, key, value = (part.reshape(-1, attention.heads, 1, size) for part in mixed.split([hidden] * 3, 2))
     key, value = torch.cat([past_key, key], 2), torch.cat([past_value, value], 2)
-    scores = query @ key.transpose(2, 3) * query.shape[3] ** -0.5
-    return attention.out_proj((scores.softmax(3) @ value).flatten(1)), [key, value]
+    scores = query @ key.transpose(2, 3) * size**-0.5
+    return attention.out_proj((scores.softmax(3) @ value).reshape(-1, 1, hidden)), [key, value]
 
 
 def cross_attention(layer: Layer, x: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-    """(rows, hidden); the beams of a source are the queries of one attention."""
+    """(rows, 1, hidden); the beams of a source are the queries of one attention."""
     attention = layer.encoder_attn
-    query = attention.split(attention.q_proj(x).reshape(key.shape[0], -1, x.shape[1]))  # (batch, heads, beams, head)
-    scores = query @ key * query.shape[3] ** -0.5 + mask
-    attended = (scores.softmax(3) @ value).transpose(1, 2).reshape(-1, x.shape[1])
-    mixed: Tensor = attention.out_proj(attended)
+    hidden = attention.out_proj.in_features
+    size = hidden // attention.heads
+    query = (
+        attention.q_proj(x).reshape(key.shape[0], -1, attention.heads, size).transpose(1, 2)
+    )  # (batch, heads, beams, head)
+    scores = query @ key * size**-0.5 + mask
+    mixed: Tensor = attention.out_proj((scores.softmax(3) @ value).transpose(1, 2).reshape(-1, 1, hidden))
     return mixed
 
 

@@ -31,14 +31,20 @@ FILES = {
 
 def prepare(work: Path) -> None:
     """Write train.json, held.json (which chooses the epoch) and val.json, of pairs, and tokenizer.json."""
+    found = parts()
+    for name, part in found.items():
+        write_pairs(work, name, part)
+    texts = (text for pair in found["train"] for text in pair)
+    joint_bpe(texts, VOCABULARY, lowercase=True).save(str(work / "tokenizer.json"), pretty=False)
+
+
+def parts() -> dict[str, list[Pair]]:
+    """No text of val stands in train or held, and no English one of held in train."""
     val = pairs("val")
     seen = {text_key(text) for pair in val for text in pair}
     known = [pair for pair in pairs("train") if not seen & {text_key(text) for text in pair}]
     train, held = hold_out(known, HELD_PART, lambda pair: text_key(pair[0]), SPLIT_SEED)
-    for name, part in {"train": train, "held": held, "val": val}.items():
-        write_pairs(work, name, part)
-    texts = (text for pair in train for text in pair)
-    joint_bpe(texts, VOCABULARY, lowercase=True).save(str(work / "tokenizer.json"), pretty=False)
+    return {"train": train, "held": held, "val": val}
 
 
 def pairs(part: str) -> list[Pair]:

@@ -21,20 +21,23 @@ TATOEBA = Source(
 
 
 def prepare(work: Path) -> None:
-    """Write train.json, held.json (which chooses the epoch) and val.json, of pairs, and tokenizer.json.
-
-    Each source begins with the token of its script; a translation that is right in both counts in both.
-    No English sentence of one part stands in another.
-    """
-    known, val = hold_out(pairs(), VAL_PART, lambda pair: text_key(pair[0]), SPLIT_SEED)
-    train, held = hold_out(known, HELD_PART, lambda pair: text_key(pair[0]), SPLIT_SEED + 1)
-    parts = {"train": tagged(train), "held": tagged(held), "val": [tagged([pair])[0] for pair in val if tagged([pair])]}
-    for name, part in parts.items():
+    """Write train.json, held.json (which chooses the epoch) and val.json, of pairs, and tokenizer.json."""
+    found = parts()
+    for name, part in found.items():
         write_pairs(work, name, part)
     tokens = [language_token(script) for script in SCRIPTS]
-    texts = (text for pair in train for text in pair)
+    texts = (text for pair in found["train"] for text in pair)
     tokenizer = joint_bpe(texts, VOCABULARY, lowercase=True, special=tokens, characters=True)
     tokenizer.save(str(work / "tokenizer.json"), pretty=False)
+
+
+def parts() -> dict[str, list[Pair]]:
+    """No English sentence of one part stands in another. Each source begins with the token of its script; a translation
+    that is right in both counts in both, but in val once."""
+    known, val = hold_out(pairs(), VAL_PART, lambda pair: text_key(pair[0]), SPLIT_SEED)
+    train, held = hold_out(known, HELD_PART, lambda pair: text_key(pair[0]), SPLIT_SEED + 1)
+    once = [found[0] for pair in val if (found := tagged([pair]))]
+    return {"train": tagged(train), "held": tagged(held), "val": once}
 
 
 def pairs() -> list[Pair]:

@@ -79,9 +79,9 @@ def beam_search(step: Step, sentences: int, how: Search) -> list[list[int]]:
         candidates = np.concatenate([gather(running, parents), written[:, :, None]], 2)
         ends = (written == how.eos) | (length + 1 == how.max_new)
 
-        going = largest(candidate_scores + ends * NOTHING, beams)
-        running = gather(candidates, going)
-        running_scores = np.take_along_axis(candidate_scores + ends * NOTHING, going, 1)
+        unended = candidate_scores + ends * NOTHING
+        going = largest(unended, min(beams, chosen.shape[1]))
+        running, running_scores = gather(candidates, going), np.take_along_axis(unended, going, 1)
 
         may_end = ends & (np.arange(chosen.shape[1]) < beams)
         ranked = candidate_scores / np.float32((length + 1) ** how.length_penalty) + ~may_end * NOTHING
