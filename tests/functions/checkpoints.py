@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from huggingface_hub import InferenceClient
 from starlette.testclient import TestClient
 from tokenizers import decoders
 
@@ -78,6 +79,8 @@ def served(folder: Path, work: Path) -> Model:
     prepare(recipe, work)
     export(recipe, work)
     (work / "fp32" / "tokenizer.json").write_bytes((work / "tokenizer.json").read_bytes())
+    for name, make in recipe.resources.items():
+        (work / "fp32" / name).write_bytes(make(work))
     return Model(manifest_of(recipe, work / "fp32", "fp32", "tests", 0.0), work / "fp32", threads=1)
 
 
@@ -90,6 +93,18 @@ class Asked:
 
     def __call__(self, body: Any, task: str = "") -> Any:
         return self.client.post(f"/pipeline/{task}/{self.model}" if task else f"/models/{self.model}", json=body)
+
+    def hub(self) -> InferenceClient:
+        """Hugging Face's own client, whose requests come here."""
+
+        def post(request: Any, stream: bool = False) -> bytes:
+            answer = self.client.post(request.url, json=request.json)
+            assert answer.status_code == 200, answer.text
+            return answer.content
+
+        client = InferenceClient(f"http://testserver/models/{self.model}", token="none")
+        client._inner_post = post
+        return client
 
 
 @contextmanager

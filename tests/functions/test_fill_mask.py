@@ -88,6 +88,12 @@ def test_bad_requests_say_what_to_do(ask: Any, body: dict[str, Any], status: int
     assert words in answer.json()["error"]
 
 
+def test_the_hubs_own_client_reads_the_answers(ask: Any) -> None:
+    found = ask.hub().fill_mask(ONE, top_k=3, targets=["hotel", "mill", "film"])
+    assert {one.token_str for one in found} == {"hotel", "mill", "film"}
+    assert all(one.token_str in one.sequence for one in found)
+
+
 def test_over_http_and_in_the_documentation(ask: Any) -> None:
     assert len(ask({"inputs": ONE, "parameters": {"top_k": 1000}}).json()) == len(checkpoints.VOCABULARY)
     assert "Guess" in ask.client.get("/openapi.json").text

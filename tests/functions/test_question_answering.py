@@ -174,6 +174,13 @@ def test_bad_requests_say_what_to_do(
     assert words in answer.json()["error"]
 
 
+def test_the_hubs_own_client_reads_the_answers(ask: Any) -> None:
+    found = ask.hub().question_answering(
+        question="Who?", context=SHORT, align_to_words=True, doc_stride=8, max_seq_len=32, max_question_len=6, top_k=1
+    )
+    assert SHORT[found.start : found.end] == found.answer
+
+
 def test_over_http_and_in_the_documentation(ask: Any) -> None:
     body = {"inputs": {"question": "who " * 40, "context": SHORT}, "parameters": {"max_question_len": 5}}
     assert set(ask(body, "question-answering").json()) == {"answer", "score", "start", "end"}

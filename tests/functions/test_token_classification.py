@@ -135,6 +135,13 @@ def test_bad_requests_say_what_to_do(ask: Any, body: dict[str, Any], status: int
     assert words in answer.json()["error"]
 
 
+def test_the_hubs_own_client_reads_the_answers(ask: Any) -> None:
+    found = ask.hub().token_classification(TEXTS[0], aggregation_strategy="first", ignore_labels=["PER"], stride=3)
+    assert found
+    assert all(TEXTS[0][one.start : one.end].lower() == one.word and one.entity_group for one in found)
+    assert all(one.entity for one in ask.hub().token_classification(TEXTS[0], aggregation_strategy="none"))
+
+
 def test_the_documentation_shows_its_answers(ask: Any) -> None:
     assert "entity_group" in ask.client.get("/openapi.json").text
     assert ask({"inputs": TEXTS[0]}, "token-classification").json()

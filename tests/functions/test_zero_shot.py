@@ -83,6 +83,12 @@ def test_over_http_in_both_of_its_tasks(ask: Any) -> None:
     assert "candidate_labels" in ask.client.get("/openapi.json").text
 
 
+def test_the_hubs_own_client_reads_the_answers(ask: Any) -> None:
+    found = ask.hub().zero_shot_classification(TEXT, LABELS, multi_label=True, hypothesis_template="a {} film")
+    assert {one.label for one in found} == set(LABELS)
+    assert all(0 < one.score < 1 for one in found)
+
+
 @pytest.mark.parametrize(
     ("inputs", "parameters", "status", "words"),
     [
