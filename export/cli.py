@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from export.import_command import import_onnx
 from hearth.errors import HearthError
 from hearth.store import open_store
 
@@ -51,6 +52,9 @@ def build(
         raise typer.BadParameter(f"--step is one of {', '.join(Step)}.")
     command = shlex.join(["hearth", *sys.argv[1:]])
     run(made, work or Path("build") / made.name, command, Step(step) if step else None)
+
+
+app.command(name="import")(import_onnx)
 
 
 @app.command()

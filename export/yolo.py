@@ -87,7 +87,7 @@ class Yolo(nn.Module):
     Cells are row by row, finest level first; a cell's centre is (offset + cell) * stride, its size exp(size) * stride.
     """
 
-    def __init__(self, classes: int, widths: tuple[int, int, int, int] = (32, 64, 128, 160), neck: int = 32) -> None:
+    def __init__(self, classes: int, widths: tuple[int, int, int, int] = (16, 48, 96, 128), neck: int = 32) -> None:
         super().__init__()
         first, fine, middle, coarse = widths
         # One step of four pixels: two of two cost more than all the levels that follow.
@@ -101,7 +101,7 @@ class Yolo(nn.Module):
 
     def raw(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Undecoded boxes (batch, cells, 4) and class logits (batch, cells, classes)."""
-        fine = self.stem(pixels)  # (batch, 64, height / 8, width / 8)
+        fine = self.stem(pixels)  # (batch, 48, height / 8, width / 8)
         middle = self.middle(fine)
         coarse = self.lateral[2](self.coarse(middle))
         middle = self.smooth[1](self.lateral[1](middle) + functional.interpolate(coarse, scale_factor=2.0))

@@ -107,17 +107,3 @@ def calibration(work: Path) -> list[Batch]:
     stored = np.load(work / "train.npz", allow_pickle=True)
     chosen = np.random.default_rng(0).choice(len(stored["labels"]), 512, replace=False)
     return [{"pixels": normalised(stored["pixels"][part])} for part in np.array_split(np.sort(chosen), 8)]
-
-
-def synthetic() -> list[bytes]:
-    """PNG files of our own making: gradients and shapes, nothing of the data set."""
-    y, x = np.mgrid[0:48, 0:64] / 64.0
-    ramps = np.stack([x, y, 1 - x], 2)
-    disc = np.where(((x - 0.5) ** 2 + (y - 0.35) ** 2 < 0.06)[..., None], [0.9, 0.5, 0.1], [0.2, 0.4, 0.8])
-    stripes = np.stack([np.sin(20 * x) / 2 + 0.5, np.sin(14 * y) / 2 + 0.5, np.sin(9 * (x + y)) / 2 + 0.5], 2)
-    files = []
-    for picture in (ramps, disc, stripes):
-        opened = io.BytesIO()
-        Image.fromarray((picture * 255).astype(np.uint8)).save(opened, "PNG")
-        files.append(opened.getvalue())
-    return files

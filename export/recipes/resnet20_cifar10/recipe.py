@@ -9,14 +9,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from export.graph import traced
+from export.pictures import synthetic
 from export.recipe import SGD, Batch, Gate, OneCycle, Recipe, Stage, StaticInt8
 from export.recipes.resnet20_cifar10 import data
-from export.recipes.resnet20_cifar10.network import FlipAveraged, ResNet20
+from export.recipes.resnet20_cifar10.network import FlipAveraged
+from export.resnet import ResNet
 from hearth.manifest import ImagePreprocessing, Limits
 
 
 def network(work: Path) -> nn.Module:
-    return FlipAveraged(ResNet20(len(data.LABELS)))
+    return FlipAveraged(ResNet(3, len(data.LABELS)))
 
 
 def loss(network: nn.Module, batch: Batch) -> Tensor:
@@ -60,7 +62,7 @@ RECIPE = Recipe(
         )
     },
     dev={"CIFAR-10 held-out tenth": data.dev},
-    golden=data.synthetic,
+    golden=synthetic,
     preprocessing=ImagePreprocessing(width=32, height=32, resize="stretch", mean=data.MEAN, std=data.STD),
     quantization=StaticInt8(data.calibration),
     gate=Gate(metric=0.88, quantization_loss=0.01, bytes=2_000_000),

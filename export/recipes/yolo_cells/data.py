@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 from torch.nn import functional
 
 from export.data import Source
+from export.evaluations.object_detection import voc_boxes
 from export.recipe import Batch, Example
 
 LABELS = ("RBC", "WBC", "Platelets")
@@ -32,40 +33,39 @@ SOURCE = Source(
 )
 
 
-def read(part: str) -> list[tuple[bytes, list[tuple[str, list[float]]]]]:
-    """The files of `train` or `val` with their (label, corners); boxes without an area are left out."""
+def read(part: str) -> list[Example]:
+    """The pictures of `train` or `val` with their boxes."""
     with tarfile.open(SOURCE.file()) as archive:
         files = {
             member.name: archive.extractfile(member).read()  # type: ignore[union-attr]
             for member in archive
             if member.isfile()
         }
-    found = []
-    for name in files[f"BCCD/ImageSets/Main/{part}.txt"].decode().split():
-        objects = []
-        for node in ElementTree.fromstring(files[f"BCCD/Annotations/{name}.xml"]).iter("object"):  # noqa: S314
-            corners = [float(node.findtext(f"bndbox/{edge}", "0")) for edge in ("xmin", "ymin", "xmax", "ymax")]
-            if corners[2] > corners[0] and corners[3] > corners[1]:
-                objects.append((node.findtext("name", ""), corners))
-        found.append((files[f"BCCD/JPEGImages/{name}.jpg"], objects))
-    return found
+    names = files[f"BCCD/ImageSets/Main/{part}.txt"].decode().split()
+    return [
+        Example(
+            files[f"BCCD/JPEGImages/{name}.jpg"],
+            voc_boxes(ElementTree.fromstring(files[f"BCCD/Annotations/{name}.xml"])),  # noqa: S314
+        )
+        for name in names
+    ]
 
 
 def prepare(work: Path) -> None:
     """Write train.npz: `pixels` uint8 (n, 240, 320, 3), `boxes` float32 (n, most, 4), `classes` (n, most), -1: none."""
     pictures = read("train")
-    most = max(len(objects) for _, objects in pictures)
+    most = max(len(picture.expected) for picture in pictures)
     boxes = np.zeros((len(pictures), most, 4), np.float32)
     classes = np.full((len(pictures), most), -1, np.int64)
     pixels = []
-    for row, (file, objects) in enumerate(pictures):
-        picture = Image.open(io.BytesIO(file)).convert("RGB")
+    for row, example in enumerate(pictures):
+        picture = Image.open(io.BytesIO(example.inputs)).convert("RGB")
         factor = WIDTH / picture.width
         small = picture.resize((WIDTH, round(picture.height * factor)), Image.Resampling.BILINEAR)
         pixels.append(np.asarray(small))
-        for column, (label, corners) in enumerate(objects):
-            boxes[row, column] = np.asarray(corners) * factor
-            classes[row, column] = LABELS.index(label)
+        for column, box in enumerate(example.expected):
+            boxes[row, column] = np.asarray(box["box"]) * factor
+            classes[row, column] = LABELS.index(box["label"])
     np.savez(work / "train.npz", pixels=np.stack(pixels), boxes=boxes, classes=classes)
 
 
@@ -174,9 +174,7 @@ def training(work: Path) -> Pictures:
 
 
 def dev(work: Path) -> list[Example]:
-    return [
-        Example(file, [{"label": label, "box": corners} for label, corners in objects]) for file, objects in read("val")
-    ]
+    return read("val")
 
 
 def calibration(work: Path) -> list[Batch]:
