@@ -29,6 +29,7 @@ from export.recipe import RecipeError  # noqa: E402
 from export.recipes.glove_50d.recipe import UNKNOWN, WORDS, WordVectors  # noqa: E402
 from functions.embeddings import app  # noqa: E402
 from hearth import manifest  # noqa: E402
+from hearth.errors import BadRequest, PayloadTooLarge  # noqa: E402
 from hearth.model import Model  # noqa: E402
 from tests.artifacts import describe_artifact  # noqa: E402
 from tests.functions import checkpoints  # noqa: E402
@@ -100,7 +101,7 @@ def test_a_long_text_is_cut_on_either_side_or_refused(both: tuple[SentenceTransf
     np.testing.assert_allclose(ask(model, long), ask(model, start), atol=1e-6)
     np.testing.assert_allclose(ask(model, long, truncation_direction="left"), ask(model, end), atol=1e-6)
     assert ask(model, start, truncate=False).shape == (1, 32)
-    with pytest.raises(app.PayloadTooLarge, match="more than 24 tokens"):
+    with pytest.raises(PayloadTooLarge, match="more than 24 tokens"):
         ask(model, long, truncate=False)
 
 
@@ -222,7 +223,7 @@ def test_neighbours_and_analogies_are_gensims(
     words: tuple[KeyedVectors, Model], positive: list[str], negative: list[str], count: int
 ) -> None:
     reference, model = words
-    found = app.answer(model, app.Request(inputs=app.Words(positive, negative), top_k=count))
+    found = app.neighbours(model, app.Words(positive, negative), count)
     wanted = reference.most_similar(positive=positive, negative=negative, topn=count)
     assert [one.word for one in found] == [word for word, _ in wanted]
     np.testing.assert_allclose([one.score for one in found], [score for _, score in wanted], atol=1e-5)
@@ -258,7 +259,7 @@ def test_likeness_of_words_is_gensims(words: tuple[KeyedVectors, Model]) -> None
     ],
 )
 def test_unknown_words_have_no_neighbours(words: tuple[KeyedVectors, Model], inputs: app.Words, message: str) -> None:
-    with pytest.raises(app.BadRequest, match=message):
+    with pytest.raises(BadRequest, match=message):
         app.answer(words[1], app.Request(inputs=inputs))
 
 
