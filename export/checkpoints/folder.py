@@ -67,7 +67,9 @@ class Checkpoint:
 def read(folder: Path, name: str | None = None) -> Checkpoint:
     """Raises RecipeError when a file is missing that every family needs."""
     weights = INDEX if (folder / INDEX).is_file() else "model.safetensors"
-    needed = ("config.json", weights, "tokenizer.json")
+    # Marian's tokenizer is saved in files of its own.
+    tokenizer = ("source.spm", "vocab.json") if (folder / "source.spm").is_file() else ("tokenizer.json",)
+    needed = ("config.json", weights, *tokenizer)
     missing = [file for file in needed if not (folder / file).is_file()]
     if missing:
         raise RecipeError(

@@ -1,4 +1,7 @@
-"""Hugging Face Marian folders, such as Helsinki-NLP's opus-mt models."""
+"""Hugging Face Marian folders, such as Helsinki-NLP's opus-mt models.
+
+Their tokenizer is tokenizer.json where there is one, else what source.spm and vocab.json make.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ import json
 import re
 from typing import Any
 
+from tokenizers import Tokenizer
 from torch import nn
 
-from export import seq2seq_graphs
+from export import sentencepiece, seq2seq_graphs
 from export.checkpoints.folder import Checkpoint, imported
 from export.recipe import DynamicInt8, Recipe, RecipeError
 from export.seq2seq import ACTIVATIONS, Marian, Shape
@@ -38,11 +42,13 @@ def recipe_of(checkpoint: Checkpoint) -> Recipe:
     eos = config.get("eos_token_id", 0)
     pad = shape.pad
     longest = min(shape.positions, LONGEST)
-    source, target = languages(checkpoint)
+    tokenizer = tokenizer_of(checkpoint)
+    source, target = languages(checkpoint, tokenizer)
     return imported(
         checkpoint,
         task="translation",
         description=f"A Marian translator, imported: {checkpoint.title}.",
+        prepare=lambda work: tokenizer.save(str(work / "tokenizer.json"), pretty=False),
         network=lambda work: loaded(shape, checkpoint),
         twin=seq2seq_graphs.Twin,
         graphs=seq2seq_graphs.graphs(shape),
@@ -111,7 +117,20 @@ def generation_of(checkpoint: Checkpoint) -> dict[str, Any]:
     return found
 
 
-def languages(checkpoint: Checkpoint) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def tokenizer_of(checkpoint: Checkpoint) -> Tokenizer:
+    folder = checkpoint.folder
+    if (folder / "tokenizer.json").is_file():
+        return Tokenizer.from_file(str(folder / "tokenizer.json"))
+    missing = [file for file in ("source.spm", "vocab.json") if not (folder / file).is_file()]
+    if missing:
+        raise RecipeError(f"{folder} has no {' and no '.join(missing)}: MarianTokenizer.save_pretrained() writes them.")
+    try:
+        return sentencepiece.tokenizer(folder)
+    except ValueError as error:
+        raise RecipeError(f"The tokenizer cannot be imported: {error}.") from None
+
+
+def languages(checkpoint: Checkpoint, tokenizer: Tokenizer) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Source and target, as the tokenizer's configuration or the model's name says; of several targets (`>>xx<<` in
     the vocabulary), all."""
     path = checkpoint.folder / "tokenizer_config.json"
@@ -119,7 +138,7 @@ def languages(checkpoint: Checkpoint) -> tuple[tuple[str, ...], tuple[str, ...]]
     found = re.search(r"opus-mt-([a-z_]+)-([a-z_]+)$", checkpoint.title)
     source = named.get("source_lang") or (found[1] if found else "")
     target = named.get("target_lang") or (found[2] if found else "")
-    vocabulary = json.loads((checkpoint.folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
-    tokens = [entry if isinstance(entry, str) else entry[0] for entry in vocabulary]
+    numbers = tokenizer.get_vocab()
+    tokens = sorted(numbers, key=lambda token: numbers[token])
     several = tuple(token[2:-2] for token in tokens if re.fullmatch(r">>[\w-]+<<", token))
     return (source,) * bool(source), several or (target,) * bool(target)

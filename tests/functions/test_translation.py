@@ -16,6 +16,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers", reason="the export extra (transformers) is not installed")
 
 from huggingface_hub import TranslationOutput  # noqa: E402
+from transformers.utils import sentencepiece_model_pb2_new as spm  # noqa: E402
 
 from export.checkpoints import load  # noqa: E402
 from export.recipe import RecipeError  # noqa: E402
@@ -239,4 +240,36 @@ def test_other_shapes_are_refused_by_name(
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | change))
     with pytest.raises(RecipeError, match=words):
+        load(tmp_path)
+
+
+def test_sentencepiece_files_make_the_tokenizer(both: tuple[Model, Any], folder: Path, tmp_path: Path) -> None:
+    """A folder as Helsinki-NLP publishes them: source.spm and vocab.json in the place of tokenizer.json."""
+    for file in (folder / "hf").iterdir():
+        if file.name != "tokenizer.json":
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    source = spm.ModelProto()
+    source.trainer_spec.model_type = 1
+    # ▁ab + c costs less than ▁a + bc; the target's own pieces are last resorts.
+    scores = {"▁": -3.0, "a": -4.0, "b": -4.0, "c": -4.0, "▁a": -2.0, "▁ab": -2.5, "bc": -5.0, "c.": -9.0, ".": -1.0}
+    for piece, score, kind in [("<unk>", 0.0, 2), ("</s>", 0.0, 3), *((text, one, 1) for text, one in scores.items())]:
+        source.pieces.add(piece=piece, score=score, type=kind)
+    (tmp_path / "source.spm").write_bytes(source.SerializeToString())
+    words = ["<pad>", "</s>", "<unk>", ">>de<<", ">>nl<<", *scores, "▁ö", "ö"]
+    words += [f"▁word{number}" for number in range(both[1].config.vocab_size - len(words))]
+    (tmp_path / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}))
+    model = checkpoints.served(tmp_path, tmp_path / "work")
+    assert isinstance(model.manifest.head, Seq2Seq)
+    assert model.manifest.head.target == LANGUAGES
+    assert model.tokenizer is not None
+    assert model.tokenizer.encode(">>nl<<  abc.  a ").tokens == [">>nl<<", "▁ab", "c", ".", "▁a", "</s>"]
+    assert model.tokenizer.encode("ö☃").tokens[-3:] == ["▁ö", "☃", "</s>"]
+    assert model.tokenizer.encode("ö☃").ids[-2] == 2
+    assert model.tokenizer.decode(model.tokenizer.encode("abc. a").ids) == "abc. a"
+    assert app.answer(model, app.Request("abc"))[0].translation_text
+    (tmp_path / "source.spm").write_bytes(b"no model")
+    with pytest.raises(RecipeError, match="not a SentencePiece model"):
+        load(tmp_path)
+    (tmp_path / "vocab.json").unlink()
+    with pytest.raises(RecipeError, match=r"vocab\.json"):
         load(tmp_path)
