@@ -10,11 +10,13 @@ of the n want logits; `past.<layer>.key` and `.value` (1, kv_heads, capacity, he
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
@@ -28,12 +30,42 @@ GELU = {"gelu": "Gelu", "gelu-tanh": "FastGelu"}
 
 def head(shape: Shape, eos: tuple[int, ...] = (), bos: int | None = None, template: str | None = None) -> Head:
     """The manifest's description of what `write` writes."""
-    return Head(shape.layers, shape.kv_heads, shape.head_size, shape.context, eos, bos, template)
+    return Head(shape.layers, shape.kv_heads, whole(shape.head_size), shape.context, eos, bos, template)
 
 
 def write(network: nn.Module | None, path: Path) -> None:
     assert isinstance(network, Decoder)
-    Writer(network).write(path)
+    Writer(network if network.shape.head_size == whole(network.shape.head_size) else widened(network)).write(path)
+
+
+def whole(head_size: int) -> int:
+    """GroupQueryAttention takes heads of multiples of 16."""
+    return -(-head_size // 16) * 16
+
+
+def widened(network: Decoder) -> Decoder:
+    """The same function with heads that are filled up with zeros."""
+    shape = network.shape
+    size, half, more = shape.head_size, shape.head_size // 2, whole(shape.head_size)
+    wide = Decoder(replace(shape, head_size=more)).eval()
+    # Each half apart: rotary positions pair number i of one half with number i of the other.
+    places = torch.tensor([*range(half), *range(more // 2, more // 2 + size - half)])
+    heads = shape.heads + 2 * shape.kv_heads
+    weights = network.state_dict()
+    for name, value in weights.items():
+        if ".attention.qkv." in name:
+            filled = torch.zeros(heads, more, *value.shape[1:])
+            filled[:, places] = value.unflatten(0, (heads, size))
+            filled[: shape.heads] *= (more / size) ** 0.5  # attention divides by the root of a head's size
+            weights[name] = filled.flatten(0, 1)
+        elif name.endswith(".attention.out.weight"):
+            filled = torch.zeros(shape.width, shape.heads, more)
+            filled[:, :, places] = value.unflatten(1, (shape.heads, size))
+            weights[name] = filled.flatten(1)
+    wide.load_state_dict(weights)
+    wide.cosine.fill_(1)[:, :half] = network.cosine
+    wide.sine.fill_(0)[:, :half] = network.sine
+    return wide
 
 
 class Writer:

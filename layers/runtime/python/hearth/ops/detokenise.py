@@ -19,6 +19,8 @@ class Detokeniser:
     def __init__(self, decode: Callable[[Sequence[int]], str], before: Sequence[int] = ()) -> None:
         self._decode = decode
         self._window = list(before[-LONGEST:])
+        while BROKEN in decode(self._window):  # it must not begin inside a character
+            del self._window[0]
         self._given = len(self._window)
         """How many tokens of the window are text that was given."""
 

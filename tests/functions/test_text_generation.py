@@ -1,0 +1,303 @@
+"""text-generation: greedy answers are transformers', for GPT-2 and Llama; what parameters do, what is refused."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+from functions.text_generation import app
+from hearth.errors import BadRequest, PayloadTooLarge
+from hearth.generation import CHUNK, Cache, log_likelihoods
+from hearth.model import Model
+from tests.functions.checkpoints import Asked, asking, served
+
+CONTEXT = 200
+TEMPLATE = """{{ bos_token }}{% for message in messages %}
+{% if message.role == 'system' and not loop.first %}{{ raise_exception('The system speaks first') }}{% endif %}
+<{{ message.role }}> {{ message.content }}{% endfor %}
+{% if add_generation_prompt %}<assistant>{% endif %}"""
+PROMPT = "The quick brown fox"
+LONG = PROMPT * 27
+"""More than a chunk of tokens."""
+PROMPTS = ("The quick brown fox", "我非常喜欢", "a", "def add(a, b):\n    return")
+SHAPE = {"vocab_size": 400, "bos_token_id": 1, "eos_token_id": 2, "initializer_range": 0.3}
+
+
+def tokenizer() -> Tokenizer:
+    """Byte-level BPE that begins every text with <s>."""
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["<pad>", "<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    made.train_from_iterator([PROMPT + " jumps over the lazy dog; the dog did not mind the fox"] * 3, trainer)
+    made.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return made
+
+
+def save(folder: Path, kind: str) -> Any:
+    torch.manual_seed(5)
+    if kind == "gpt2":
+        gpt = transformers.GPT2Config(n_positions=CONTEXT, n_embd=32, n_layer=3, n_head=4, **SHAPE)
+        network: Any = transformers.GPT2LMHeadModel(gpt)
+    else:
+        llama = transformers.LlamaConfig(
+            hidden_size=64,
+            intermediate_size=80,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=CONTEXT,
+            tie_word_embeddings=kind == "tied-llama",
+            **SHAPE,
+        )
+        network = transformers.LlamaForCausalLM(llama)
+    network.eval().save_pretrained(folder)
+    tokenizer().save(str(folder / "tokenizer.json"))
+    if kind == "llama":
+        (folder / "chat_template.jinja").write_text(TEMPLATE)
+    return network
+
+
+@pytest.fixture(scope="module", params=["gpt2", "llama", "tied-llama"])
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Model]:
+    """A checkpoint in transformers, and the same one served in fp32."""
+    folder = tmp_path_factory.mktemp(request.param)
+    return save(folder, request.param), served(folder, folder / "work")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("decoder")
+
+
+@pytest.fixture(scope="module")
+def llama(folder: Path) -> Model:
+    save(folder, "llama")
+    return served(folder, folder / "work")
+
+
+@pytest.fixture(scope="module")
+def ask(llama: Model, folder: Path) -> Iterator[Asked]:
+    with asking(llama, folder / "work", app.TASKS) as asked:
+        yield asked
+
+
+def answer(model: Model, inputs: str, **parameters: Any) -> app.Generated:
+    return app.answer(model, app.Request(inputs, app.Parameters(**parameters)))[0]
+
+
+def tokens(model: Model, inputs: str, **parameters: Any) -> list[int]:
+    details = answer(model, inputs, details=True, **parameters).details
+    assert details is not None
+    return [token.id for token in details.tokens]
+
+
+def test_greedy_tokens_are_transformers(pair: tuple[Any, Model]) -> None:
+    network, model = pair
+    assert model.tokenizer is not None
+    for prompt in (*PROMPTS, LONG):
+        ids = model.tokenizer.encode(prompt).ids
+        most = CONTEXT - len(ids) if prompt == LONG else 20
+        with torch.no_grad():
+            wanted = network.generate(torch.tensor([ids]), do_sample=False, max_new_tokens=most, pad_token_id=0)
+        assert tokens(model, prompt, max_new_tokens=most) == wanted[0, len(ids) :].tolist()
+
+
+def test_penalised_greedy_tokens_are_transformers(pair: tuple[Any, Model]) -> None:
+    network, model = pair
+    assert model.tokenizer is not None
+    ids = torch.tensor([model.tokenizer.encode(PROMPT).ids])
+    with torch.no_grad():
+        wanted = network.generate(ids, do_sample=False, max_new_tokens=60, pad_token_id=0, repetition_penalty=1.4)
+    assert tokens(model, PROMPT, max_new_tokens=60, repetition_penalty=1.4) == wanted[0, ids.shape[1] :].tolist()
+
+
+def test_log_likelihoods_are_transformers(pair: tuple[Any, Model]) -> None:
+    network, model = pair
+    ids = np.random.default_rng(0).integers(3, 300, CHUNK + 40).tolist()
+    with torch.no_grad():
+        logits = network(torch.tensor([ids])).logits[0, :-1].log_softmax(1)
+    wanted = logits[range(len(ids) - 1), ids[1:]].numpy()
+    np.testing.assert_allclose(log_likelihoods(model, ids), wanted, atol=1e-4)
+
+
+def test_the_cache_is_one_buffer_that_the_graph_writes(llama: Model) -> None:
+    cache = Cache(llama, 40)
+    cache._buffer.fill(np.nan)
+    cache.read_prompt([1, 7, 8])
+    cache.read([9])
+    assert np.isfinite(cache._buffer[..., :4, :]).all()
+    assert np.isnan(cache._buffer[..., 4:, :]).all()
+
+
+def test_details_say_what_came_and_how_likely_it_was(llama: Model) -> None:
+    found = answer(llama, PROMPT, max_new_tokens=12, details=True, decoder_input_details=True)
+    details = found.details
+    assert details is not None
+    assert llama.tokenizer is not None
+    assert "".join(token.text for token in details.tokens) == found.generated_text
+    prompt = llama.tokenizer.encode(PROMPT).ids
+    known = log_likelihoods(llama, [*prompt, *(token.id for token in details.tokens)])
+    given = [token.logprob for token in (*details.prefill, *details.tokens)]
+    assert given[0] is None
+    np.testing.assert_allclose(np.array(given[1:], np.float32), known, atol=1e-4)
+    assert details.generated_tokens == 12
+    assert details.finish_reason == "length"
+
+
+def test_a_seed_repeats_an_answer_and_the_answer_tells_its_seed(llama: Model) -> None:
+    first = answer(llama, PROMPT, do_sample=True, details=True, max_new_tokens=20)
+    assert first.details is not None
+    assert first.details.seed is not None
+    again = answer(llama, PROMPT, do_sample=True, seed=first.details.seed, max_new_tokens=20)
+    assert again.generated_text == first.generated_text
+    others = {answer(llama, PROMPT, do_sample=True, seed=seed, max_new_tokens=20).generated_text for seed in range(5)}
+    assert len(others) > 1
+
+
+def test_sampling_is_greedy_where_nothing_is_left_to_chance(llama: Model) -> None:
+    greedy = tokens(llama, PROMPT, max_new_tokens=20)
+    for how in ({"top_k": 1}, {"top_p": 1e-9}, {"temperature": 0.0, "do_sample": True}, {"temperature": 1e-4}):
+        assert tokens(llama, PROMPT, max_new_tokens=20, seed=1, **how) == greedy
+    assert tokens(llama, PROMPT, max_new_tokens=20, temperature=3.0, do_sample=False) == greedy
+
+
+def test_penalties_against_what_was_said(llama: Model) -> None:
+    plain = tokens(llama, PROMPT, max_new_tokens=60)
+    for penalty in ({"presence_penalty": 2.0}, {"frequency_penalty": 2.0}, {"repetition_penalty": 2.0}):
+        assert len(set(tokens(llama, PROMPT, max_new_tokens=60, **penalty))) > len(set(plain))
+
+
+def test_a_stop_string_ends_the_answer_wherever_its_tokens_lie(llama: Model) -> None:
+    whole = answer(llama, PROMPT, max_new_tokens=40).generated_text
+    for start in range(3, 12):
+        stop = whole[start : start + 4]
+        found = answer(llama, PROMPT, max_new_tokens=40, stop=["never said", stop], details=True)
+        assert found.generated_text == whole[: whole.index(stop)]
+        assert found.details is not None
+        assert found.details.finish_reason == "stop_sequence"
+
+
+def test_pieces_come_one_by_one_and_are_never_half_a_character(llama: Model) -> None:
+    request = app.Request("我非常", app.Parameters(max_new_tokens=80, do_sample=True, seed=3))
+    pieces = app.stream(llama, request)
+    first = next(pieces)
+    assert first.finish is None
+    texts = [first.text, *(piece.text for piece in pieces)]
+    assert "" in texts  # a token that is less than a character
+    assert "".join(texts) == app.answer(llama, request)[0].generated_text
+
+
+def test_the_end_token_ends_and_is_not_text(llama: Model) -> None:
+    for seed in range(40):
+        found = answer(llama, PROMPT, max_new_tokens=150, temperature=5.0, seed=seed, details=True)
+        assert found.details is not None
+        if found.details.finish_reason == "eos_token":
+            break
+    assert found.details.tokens[-1].id == 2
+    assert found.details.tokens[-1].special
+    assert "</s>" not in found.generated_text
+
+
+def test_two_requests_at_once_do_not_disturb_each_other(llama: Model) -> None:
+    wanted = [tokens(llama, prompt, max_new_tokens=60) for prompt in PROMPTS]
+    found: list[list[int]] = [[] for _ in PROMPTS]
+
+    def run(number: int) -> None:
+        found[number] = tokens(llama, PROMPTS[number], max_new_tokens=60)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(PROMPTS))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == wanted
+
+
+def test_messages_go_through_the_models_template(llama: Model, folder: Path) -> None:
+    messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Who are you?"}]
+    theirs = transformers.PreTrainedTokenizerFast(
+        tokenizer_file=str(folder / "tokenizer.json"), bos_token="<s>", eos_token="</s>", chat_template=TEMPLATE
+    )
+    request = app.Request(messages=[app.Message(**message) for message in messages])  # type: ignore[arg-type]
+    wanted = theirs.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
+    assert app.encode(llama, request) == wanted
+    assert wanted.count(1) == 1
+
+
+def test_messages_that_a_template_or_a_model_refuses(ask: Asked, pair: tuple[Any, Model]) -> None:
+    messages = [{"role": "user", "content": "a"}, {"role": "system", "content": "b"}]
+    found = ask({"messages": messages})
+    assert found.status_code == 400
+    assert "The system speaks first" in found.json()["error"]
+    if pair[1].resources:
+        return
+    with pytest.raises(BadRequest, match="no chat template"):
+        app.answer(pair[1], app.Request(messages=[app.Message("user", "a")]))
+
+
+def test_limits(llama: Model) -> None:
+    with pytest.raises(PayloadTooLarge, match=r"has \d+ tokens and `max_new_tokens` is 199"):
+        answer(llama, PROMPT, max_new_tokens=199)
+    with pytest.raises(PayloadTooLarge, match=r"has (\d{3}) tokens and `max_new_tokens` is 1;"):
+        answer(llama, "x" * 300)
+    with pytest.raises(PayloadTooLarge, match="characters"):
+        answer(llama, "x" * 5000)
+    assert len(tokens(llama, PROMPT * 8)) == 100
+    longest = len(app.encode(llama, app.Request(PROMPT)))
+    assert len(tokens(llama, PROMPT, max_new_tokens=CONTEXT - longest)) == CONTEXT - longest
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"inputs": "a", "parameters": {"max_new_tokens": 0}}, "max_new_tokens"),
+        ({"inputs": "a", "parameters": {"temperature": -1}}, "temperature"),
+        ({"inputs": "a", "parameters": {"top_p": 0}}, "top_p"),
+        ({"inputs": "a", "parameters": {"stop": [""]}}, "stop"),
+        ({"inputs": "a", "parameters": {"typical_p": 0.5}}, "`model_kwargs` are not used by the model: ['typical_p']"),
+        ({"inputs": "a", "stream": True}, "stream"),
+        ({"inputs": "a", "messages": [{"role": "user", "content": "a"}]}, "either `inputs`"),
+        ({"messages": [{"role": "robot", "content": "a"}]}, "role"),
+        ({"messages": []}, "messages"),
+        ({}, "either `inputs`"),
+        ({"inputs": 5}, "inputs"),
+    ],
+)
+def test_what_is_refused_says_why(ask: Asked, body: dict[str, Any], words: str) -> None:
+    found = ask(body)
+    assert found.status_code == 400
+    assert words in found.json()["error"]
+
+
+def test_hugging_faces_payload(ask: Asked) -> None:
+    body = {"inputs": PROMPT, "parameters": {"max_new_tokens": 5, "return_full_text": True}, "stream": False}
+    found = ask(body).json()
+    assert list(found[0]) == ["generated_text"]
+    assert found[0]["generated_text"].startswith(PROMPT)
+    body["parameters"] = {"max_new_tokens": 5, "details": True, "decoder_input_details": True}
+    found = ask(body).json()
+    parsed = parsed_by_client(found)
+    assert parsed.details.finish_reason == "length"
+    assert parsed.details.generated_tokens == 5
+    assert parsed.details.prefill[1].logprob < 0
+
+
+def parsed_by_client(found: Any) -> Any:
+    """As InferenceClient.text_generation reads an answer."""
+    from huggingface_hub import TextGenerationOutput
+
+    return TextGenerationOutput.parse_obj_as_list(found)[0]
