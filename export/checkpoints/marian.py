@@ -14,7 +14,7 @@ from torch import nn
 
 from export import sentencepiece, seq2seq_graphs
 from export.checkpoints.folder import Checkpoint, imported
-from export.recipe import DynamicInt8, Recipe, RecipeError
+from export.recipe import DynamicInt8, Gate, Recipe, RecipeError
 from export.seq2seq import ACTIVATIONS, Marian, Shape
 from hearth.manifest import Limits, TextPreprocessing
 
@@ -32,6 +32,8 @@ TIED = (
     "model.decoder.embed_positions.weight",
 )
 """Weights that are other ones' or sinusoids."""
+DIFFERENCE = 0.6
+"""Accepted of a golden answer: rounding changes a word for another, or nothing."""
 LONGEST = 512
 """Tokens of a source and of a translation, at most: positions are sinusoids, and have no end of their own."""
 
@@ -66,6 +68,7 @@ def recipe_of(checkpoint: Checkpoint) -> Recipe:
             target=target,
         ),
         limits=Limits(batch=16, characters=4000),
+        gate=Gate(metric=0.0, quantization_loss=1.0, bytes=20_000_000_000, difference=DIFFERENCE),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,21 @@ from onnx import numpy_helper
 from tokenizers import Tokenizer
 
 from export import graph, translation
+from export.build import build
 from export.data import DataError, text_key
 from export.evaluation import evaluation_of
+from export.evaluations.translation import asked
 from export.quantize import quantize
-from export.recipe import DynamicInt8, Example
+from export.recipe import DynamicInt8, Example, Gate
 from export.recipes.translate_en_de import data as en_de
+from export.recipes.translate_en_de.recipe import RECIPE
 from export.recipes.translate_en_zh import data as en_zh
 from export.seq2seq import Marian, Shape
-from export.seq2seq_graphs import Encoder, Step, graphs
+from export.seq2seq_graphs import Encoder, Step, graphs, head
 from export.translation import EOS_ID, PAD_ID, Pairs, joint_bpe, language_token, scripts, write_pairs
+from export.verify import DIFFERENCE
+from hearth.manifest import parse
+from hearth.model import Model
 
 PAIRS = [
     ("A man is walking.", "Ein Mann geht."),
@@ -124,6 +131,38 @@ def test_the_output_matrix_and_the_embedding_are_stored_once(tmp_path: Path) -> 
     model = onnx.load(str(tmp_path / "served" / "decoder.onnx"))
     large = [tensor for tensor in model.graph.initializer if sorted(tensor.dims) == [32, 120]]
     assert [numpy_helper.to_array(tensor).dtype for tensor in large] == [np.dtype(np.int8)]
+
+
+def test_a_translator_is_built_measured_and_asked_in_the_references_script(work: Path, tmp_path: Path) -> None:
+    """From a random network to an artifact: torch, fp32 and served graphs answer through the function."""
+
+    def network(work: Path) -> Marian:
+        torch.manual_seed(4)
+        return Marian(SHAPE)
+
+    recipe = replace(
+        RECIPE,
+        prepare=lambda folder: (folder / "tokenizer.json").write_bytes((work / "tokenizer.json").read_bytes()),
+        stages=(),
+        sources=(),
+        network=network,
+        graphs=graphs(SHAPE),
+        head=head(SHAPE, start=PAD_ID, eos=EOS_ID, max_new=12, beams=2, source=("en",), target=("zh-Hans", "zh-Hant")),
+        dev={"pairs": lambda folder: [Example(*pair) for pair in PAIRS]},
+        gate=Gate(metric=0.0, quantization_loss=100.0, bytes=2_000_000, difference=1.0),
+    )
+    folder = build(recipe, tmp_path, "tests")
+    manifest = parse((folder / "manifest.json").read_bytes())
+    assert set(manifest.graphs) == {"main", "decoder"}
+    found = manifest.metrics
+    assert found.torch["BLEU"] == pytest.approx(found.fp32["BLEU"], abs=1e-6)
+    assert found.fp32[DIFFERENCE] == 0
+    assert found.served["bytes"] < found.fp32["bytes"]
+    model = Model(manifest, folder, threads=1)
+    assert asked(model, Example("I read.", "我讀書")) == ">>zh-Hant<< I read."
+    assert asked(model, Example("I read.", "我读书")) == ">>zh-Hans<< I read."
+    assert asked(model, Example(">>zh-Hant<< I read.", "我读书")) == ">>zh-Hant<< I read."
+    assert asked(model, Example("I read.", "Ich lese.")) == "I read."
 
 
 def test_evaluation_reads_pairs_and_says_what_it_wants(tmp_path: Path) -> None:
