@@ -117,22 +117,25 @@ class Feeds(CalibrationDataReader):  # type: ignore[misc]
 
 
 def quantize_embeddings(model: onnx.ModelProto, rows: int) -> None:
-    """Each Gather of a large matrix becomes a Gather of int8 rows times a Gather of one scale per row."""
+    """Each Gather of a large matrix becomes a Gather of int8 rows times a Gather of one scale per row. A matrix that
+    other nodes read as well stays beside its rows."""
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
+    made: set[str] = set()
     nodes = []
     for node in graph.node:
         matrix = weights.get(node.input[0]) if node.op_type == "Gather" else None
         if matrix is None or len(matrix.dims) != 2 or matrix.dims[0] < rows:
             nodes.append(node)
             continue
-        values = numpy_helper.to_array(matrix)  # (rows, columns)
-        scales = np.maximum(np.abs(values).max(1, keepdims=True), 1e-12).astype(np.float32) / 127
-        rounded = np.round(values / scales).astype(np.int8)
         name, output = matrix.name, node.output[0]
-        graph.initializer.remove(matrix)
-        graph.initializer.append(numpy_helper.from_array(rounded, f"{name}.int8"))
-        graph.initializer.append(numpy_helper.from_array(scales, f"{name}.scale"))
+        if name not in made:
+            values = numpy_helper.to_array(matrix)  # (rows, columns)
+            scales = np.maximum(np.abs(values).max(1, keepdims=True), 1e-12).astype(np.float32) / 127
+            rounded = np.round(values / scales).astype(np.int8)
+            graph.initializer.append(numpy_helper.from_array(rounded, f"{name}.int8"))
+            graph.initializer.append(numpy_helper.from_array(scales, f"{name}.scale"))
+            made.add(name)
         nodes += [
             helper.make_node("Gather", [f"{name}.int8", node.input[1]], [f"{output}.int8"], axis=0),
             helper.make_node("Gather", [f"{name}.scale", node.input[1]], [f"{output}.scale"], axis=0),
@@ -141,6 +144,9 @@ def quantize_embeddings(model: onnx.ModelProto, rows: int) -> None:
         ]
     del graph.node[:]
     graph.node.extend(nodes)
+    read = {name for node in nodes for name in node.input}
+    for name in made - read:
+        graph.initializer.remove(weights[name])
 
 
 def share_embeddings(model: onnx.ModelProto) -> None:
