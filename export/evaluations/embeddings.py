@@ -145,7 +145,8 @@ def answer(model: Any, inputs: Any) -> Answer:
         found = app.answer(model, app.Request(inputs=app.Words(**inputs)))
         return [(one.word, one.score) for one in found if isinstance(one, app.Neighbour)]
     vectors = app.answer(model, app.Request(inputs=inputs))
-    return [float(value) for value in vectors[0]]  # type: ignore[union-attr]
+    assert isinstance(vectors[0], list)
+    return vectors[0]
 
 
 def difference(one: Answer, other: Answer) -> float:

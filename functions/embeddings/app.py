@@ -65,7 +65,7 @@ class Neighbour(Struct, frozen=True):
     """Cosine."""
 
 
-Response = list[list[float]] | list[Neighbour]
+Response = list[list[float] | Neighbour]
 """A vector for each text; or of words the neighbours, nearest first."""
 
 
@@ -132,8 +132,8 @@ def embed(model: Model, texts: str | list[str], wanted: Parameters) -> Array:
 def answer(model: Model, request: Request) -> Response:
     wanted = request.parameters or request
     if isinstance(request.inputs, Words):
-        return neighbours(model, request.inputs, wanted.top_k)
-    numbers: list[list[float]] = np.round(embed(model, request.inputs, wanted).astype(np.float64), DIGITS).tolist()
+        return [*neighbours(model, request.inputs, wanted.top_k)]
+    numbers: Response = np.round(embed(model, request.inputs, wanted).astype(np.float64), DIGITS).tolist()
     return numbers
 
 

@@ -114,6 +114,11 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[checkpoints.Aske
         yield asking
 
 
+def test_the_documentation_says_what_is_taken_and_given(asked: checkpoints.Asked) -> None:
+    schemas = asked.client.get("/openapi.json").json()["components"]["schemas"]
+    assert {"FeatureExtractionRequest", "FeatureExtractionWords", "FeatureExtractionNeighbour"} <= set(schemas)
+
+
 def test_hugging_faces_client_is_answered(asked: checkpoints.Asked) -> None:
     """The client's own words, sent through the app, and its own reading of the answer."""
     from huggingface_hub.inference._providers import get_provider_helper
