@@ -1,0 +1,40 @@
+"""stories260k: a Llama-shaped model of 260,000 weights that tells children's stories, imported from llama2.c."""
+
+from __future__ import annotations
+
+from export import decoder_graph
+from export.decoder_twin import Twin
+from export.recipe import DynamicInt8, Gate, Recipe
+from export.recipes.stories260k import data
+from hearth.manifest import Limits, TextPreprocessing
+
+RECIPE = Recipe(
+    name="stories260k",
+    task="text-generation",
+    description="Tells stories as small children know them.",
+    licence="MIT",
+    labels=(),
+    sources=(data.WEIGHTS, data.TOKENS),
+    prepare=data.prepare,
+    stages=(),
+    network=data.network,
+    twin=Twin,
+    graphs={"main": decoder_graph.write},
+    dev={},
+    golden=lambda: (
+        "Once upon a time, there was a little girl named Lily. She loved to play outside in the park.",
+        "Tom had a big red ball. One day",
+        "The dog",
+    ),
+    head=decoder_graph.head(data.SHAPE, eos=(1, 2), bos=1),
+    preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=data.SHAPE.context),
+    quantization=DynamicInt8(),
+    gate=Gate(metric=0.0, quantization_loss=1.0, bytes=1_000_000, difference=0.3),
+    limits=Limits(batch=1, characters=10_000),
+    parents=("stories260K of karpathy/tinyllamas (MIT), trained on TinyStories by llama2.c",),
+    reference="Its fp32 continuations are those of llama2.c's arithmetic, token by token.",
+    limitations=(
+        "It knows the words of four-year-olds, and its stories soon lose their thread.",
+        "It was imported as it is: there is no held-out text of TinyStories here to measure it on.",
+    ),
+)
