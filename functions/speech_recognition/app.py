@@ -58,6 +58,7 @@ def encode(model: Model, request: Request) -> list[tuple[int, dict[str, np.ndarr
     PayloadTooLarge, UnsupportedMedia."""
     how, head = settings(model)
     sound = open_sound(request.inputs, how.rate, model.manifest.limits.seconds or MAX_SECONDS)
+    sound = np.pad(sound, int(head.margin_seconds * how.rate))
     unit = how.hop * head.stride  # samples of a frame of the output
     size = int(head.chunk_seconds * how.rate) // unit
     name = model.manifest.graphs["main"].inputs[0].name
@@ -81,10 +82,11 @@ def decode(model: Model, request: Request, starts: list[int], outputs: list[np.n
     text = " ".join(word.text for word in found)
     if not request.parameters.return_timestamps:
         return Response(text)
-    seconds = how.hop * head.stride / how.rate
-    return Response(
-        text, [Chunk(word.text, (round(word.first * seconds, 3), round(word.end * seconds, 3))) for word in found]
-    )
+
+    def moment(frame: int) -> float:
+        return round(max(frame * how.hop * head.stride / how.rate - head.margin_seconds, 0.0), 3)
+
+    return Response(text, [Chunk(word.text, (moment(word.first), moment(word.end))) for word in found])
 
 
 def settings(model: Model) -> tuple[AudioPreprocessing, Ctc]:

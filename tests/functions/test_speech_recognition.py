@@ -85,6 +85,15 @@ def test_long_sound_is_heard_in_pieces_as_it_is_in_one(serving: Path, chunk_seco
         assert one.timestamp == pytest.approx(other.timestamp, abs=0.021)
 
 
+def test_times_know_nothing_of_the_margin(serving: Path) -> None:
+    make_sound_artifact(serving, "tight")
+    make_sound_artifact(serving, "margin", margin_seconds=0.25)
+    tight, wide = (hear(name, file_of(spoken(TEXT)), return_timestamps="word") for name in ("tight", "margin"))
+    assert wide.text == TEXT
+    for one, other in zip(tight.chunks, wide.chunks, strict=True):
+        assert one.timestamp == pytest.approx(other.timestamp, abs=0.021)
+
+
 def test_the_language_model_of_the_artifact_is_asked(serving: Path) -> None:
     make_sound_artifact(serving, "plain", beams=4)
     make_sound_artifact(serving, "letters", beams=4, arpa=ARPA)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from export.data import Source, unique
 from export.recipe import Batch, Example
 from hearth.manifest import AudioPreprocessing
-from hearth.ops.mel import Floats, logarithm, mel_power, normalised
+from hearth.ops.mel import Floats, log_mel, logarithm, mel_power, normalised
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 ALPHABET = " abcdefghijklmnopqrstuvwxyz'"
@@ -151,6 +151,12 @@ def dev_digits(work: Path) -> list[Example]:
 
 def dev_strings(work: Path) -> list[Example]:
     return [Example(wav(sound), text) for sound, text in joined(takes_of(work, DEV_TAKES), 200, seed=7)]
+
+
+def calibration(work: Path) -> list[Batch]:
+    """Features of strings of training recordings, for measuring activation ranges."""
+    made = joined(training_takes(work), 100, seed=3)
+    return [{"features": torch.from_numpy(log_mel(sound, FEATURES))[None]} for sound, _ in made]
 
 
 def synthetic() -> list[bytes]:
