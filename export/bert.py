@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,8 @@ class Shape:
     dropout: float = 0.1
     epsilon: float = 1e-12
     types: int = 2
+    pooled: Literal["tanh", "relu"] = "tanh"
+    """What a classifier applies to the first token's pooled vector."""
 
 
 class Embeddings(nn.Module):
@@ -126,7 +129,8 @@ class Classifier(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         first = self.bert(input_ids, attention_mask, token_type_ids)[:, 0]
-        pooled = torch.tanh(self.bert.pooler["dense"](first))
+        activation = torch.relu if self.shape.pooled == "relu" else torch.tanh
+        pooled = activation(self.bert.pooler["dense"](first))
         logits: Tensor = self.classifier(self.dropout(pooled))
         return logits
 
@@ -162,11 +166,14 @@ def initialise(module: nn.Module) -> None:
 
 def read_shape(folder: Path, labels: int) -> Shape:
     """The shape that a Hugging Face config.json describes. Raises ValueError for anything but a plain BERT."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return shape_from(json.loads((folder / "config.json").read_text(encoding="utf-8")), labels)
+
+
+def shape_from(config: dict[str, Any], labels: int) -> Shape:
     if config.get("model_type") != "bert":
-        raise ValueError(f"{folder}/config.json has model_type {config.get('model_type')!r}; only `bert` is imported")
+        raise ValueError(f"config.json has model_type {config.get('model_type')!r}; only `bert` is imported")
     if config.get("hidden_act", "gelu") != "gelu" or config.get("position_embedding_type", "absolute") != "absolute":
-        raise ValueError(f"{folder}/config.json: only hidden_act `gelu` and absolute positions are imported")
+        raise ValueError("config.json: only hidden_act `gelu` and absolute positions are imported")
     return Shape(
         vocabulary=config["vocab_size"],
         hidden=config["hidden_size"],
@@ -178,15 +185,20 @@ def read_shape(folder: Path, labels: int) -> Shape:
         dropout=config.get("hidden_dropout_prob", 0.1),
         epsilon=config.get("layer_norm_eps", 1e-12),
         types=config.get("type_vocab_size", 2),
+        pooled=config.get("pooled", "tanh"),
     )
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Weights by Hugging Face's names, old ones made new; an encoder saved alone gets its `bert.` prefix."""
+    """`named` weights of a folder."""
     from safetensors.torch import load_file
 
-    weights = load_file(folder / "model.safetensors")
+    return named(load_file(folder / "model.safetensors"))
+
+
+def named(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights by Hugging Face's names, old ones made new; an encoder saved alone gets its `bert.` prefix."""
     prefixed = any(name.startswith("bert.") for name in weights)
-    named = weights if prefixed else {f"bert.{name}": value for name, value in weights.items()}
-    renamed = {name.replace(".gamma", ".weight").replace(".beta", ".bias"): value for name, value in named.items()}
+    full = weights if prefixed else {f"bert.{name}": value for name, value in weights.items()}
+    renamed = {name.replace(".gamma", ".weight").replace(".beta", ".bias"): value for name, value in full.items()}
     return {name: value for name, value in renamed.items() if not name.endswith("position_ids")}

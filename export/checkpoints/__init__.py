@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from export.checkpoints import bert, gpt2, llama, marian, sentences
+from export.checkpoints import bert, distilbert, gpt2, llama, marian, sentences
 from export.checkpoints.folder import Checkpoint, read
 from export.recipe import Recipe, RecipeError
 
 FAMILIES: dict[str, Callable[[Checkpoint], Recipe]] = {
     "bert": bert.recipe_of,
+    "distilbert": distilbert.recipe_of,
     "gpt2": gpt2.recipe_of,
     "llama": llama.recipe_of,
     "marian": marian.recipe_of,

@@ -11,7 +11,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-from export.bert import Classifier, Shape, read_shape, read_weights
+from export.bert import Classifier, Shape, named, shape_from
 from export.checkpoints.folder import Checkpoint, imported
 from export.graph import traced
 from export.heads import Guesser, Reader, TokenClassifier
@@ -181,7 +181,7 @@ def recipe(
 
 def shape_of(checkpoint: Checkpoint, labels: int = 0) -> Shape:
     try:
-        return read_shape(checkpoint.folder, labels)
+        return shape_from(checkpoint.config, labels)
     except (ValueError, KeyError) as error:
         raise RecipeError(f"This checkpoint cannot be imported: {error}") from None
 
@@ -191,7 +191,7 @@ def loaded(network: nn.Module, checkpoint: Checkpoint) -> nn.Module:
     known = network.state_dict()
     weights = {
         name: value
-        for name, value in read_weights(checkpoint.folder).items()
+        for name, value in named(checkpoint.weights()).items()
         if name in known or not name.startswith(LEFT_OUT)
     }
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ class Checkpoint:
     """config.json."""
     name: str
     """Of the model that will be made."""
+    translate: Callable[[dict[str, Tensor]], dict[str, Tensor]] = lambda weights: weights
+    """Names of weights, where a family is read as another."""
 
     @property
     def kind(self) -> str:
@@ -59,9 +62,10 @@ class Checkpoint:
 
         index = self.folder / INDEX
         if not index.is_file():
-            return load_file(self.folder / "model.safetensors")
+            return self.translate(load_file(self.folder / "model.safetensors"))
         parts = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        return {name: value for part in sorted(set(parts)) for name, value in load_file(self.folder / part).items()}
+        loaded = [load_file(self.folder / part) for part in sorted(set(parts))]
+        return self.translate({name: value for part in loaded for name, value in part.items()})
 
 
 def read(folder: Path, name: str | None = None) -> Checkpoint:

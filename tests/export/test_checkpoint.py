@@ -18,6 +18,7 @@ from hearth.manifest import Entailment, Mask, Spans, Tagging, parse
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers", reason="the export extra (transformers) is not installed")
 
+import torch  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from export.build import build  # noqa: E402
@@ -136,3 +137,35 @@ def test_an_incomplete_folder_names_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}", encoding="utf-8")
     with pytest.raises(RecipeError, match="model_type"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("head", "outputs"),
+    [
+        ("SequenceClassification", ["logits"]),
+        ("TokenClassification", ["logits"]),
+        ("MaskedLM", ["logits"]),
+        ("QuestionAnswering", ["start_logits", "end_logits"]),
+    ],
+)
+def test_distilbert_is_read_as_a_bert(tmp_path: Path, head: str, outputs: list[str]) -> None:
+    checkpoints.save(tmp_path, f"BertFor{head}")  # for its tokenizer
+    torch.manual_seed(1)
+    size = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64, "max_position_embeddings": 40}
+    config = transformers.DistilBertConfig(vocab_size=len(checkpoints.VOCABULARY), initializer_range=0.3, **size)
+    reference = getattr(transformers, f"DistilBertFor{head}")(config).eval()
+    reference.save_pretrained(tmp_path)
+    recipe = load(tmp_path, "small")
+    assert recipe.network is not None
+    network = recipe.network(tmp_path).eval()
+    feeds = {"input_ids": torch.tensor([[2, 9, 4, 8, 3], [2, 4, 3, 0, 0]])}
+    feeds["attention_mask"] = (feeds["input_ids"] > 0).long()
+    with torch.no_grad():
+        wanted = reference(**feeds)
+        given = network(**feeds, **{"token_type_ids": torch.ones(2, 5).long()} if "Question" in head else {})
+    for name, found in zip(outputs, given if isinstance(given, tuple) else (given,), strict=True):
+        expected = wanted[name]
+        if head == "MaskedLM":
+            expected = expected[feeds["input_ids"] == 4]
+        inside = feeds["attention_mask"].bool() if expected.shape[:2] == (2, 5) else ...
+        assert torch.allclose(found[inside], expected[inside], atol=1e-4)

@@ -1,0 +1,63 @@
+"""Hugging Face DistilBERT folders, read as the BERT without token types that they are."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from export.checkpoints import bert
+from export.checkpoints.folder import Checkpoint
+from export.recipe import Recipe, RecipeError
+
+CONFIG = {
+    "dim": "hidden_size",
+    "n_layers": "num_hidden_layers",
+    "n_heads": "num_attention_heads",
+    "hidden_dim": "intermediate_size",
+    "activation": "hidden_act",
+    "dropout": "hidden_dropout_prob",
+}
+NAMES = {
+    r"^distilbert\.": "bert.",
+    r"\.transformer\.layer\.": ".encoder.layer.",
+    r"\.attention\.q_lin\.": ".attention.self.query.",
+    r"\.attention\.k_lin\.": ".attention.self.key.",
+    r"\.attention\.v_lin\.": ".attention.self.value.",
+    r"\.attention\.out_lin\.": ".attention.output.dense.",
+    r"\.sa_layer_norm\.": ".attention.output.LayerNorm.",
+    r"\.ffn\.lin1\.": ".intermediate.dense.",
+    r"\.ffn\.lin2\.": ".output.dense.",
+    r"\.output_layer_norm\.": ".output.LayerNorm.",
+    r"^pre_classifier\.": "bert.pooler.dense.",
+    r"^vocab_transform\.": "cls.predictions.transform.dense.",
+    r"^vocab_layer_norm\.": "cls.predictions.transform.LayerNorm.",
+    r"^vocab_projector\.bias$": "cls.predictions.bias",
+    r"^vocab_projector\.": "cls.predictions.decoder.",
+}
+
+
+def recipe_of(checkpoint: Checkpoint) -> Recipe:
+    if checkpoint.config.get("sinusoidal_pos_embds"):
+        raise RecipeError(f"{checkpoint.folder}/config.json: only sinusoidal_pos_embds false is imported.")
+    config = {CONFIG.get(name, name): value for name, value in checkpoint.config.items()}
+    config |= {
+        "model_type": "bert",
+        "architectures": [checkpoint.architecture.removeprefix("Distil")],
+        "type_vocab_size": 2,
+        "pooled": "relu",
+    }
+    return bert.recipe_of(replace(checkpoint, config=config, translate=as_bert))
+
+
+def as_bert(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """By BERT's names, with token types that add nothing."""
+    found = {}
+    for name, value in weights.items():
+        for old, new in NAMES.items():
+            name = re.sub(old, new, name)
+        found[name] = value
+    hidden = found["bert.embeddings.word_embeddings.weight"].shape[1]
+    return found | {"bert.embeddings.token_type_embeddings.weight": torch.zeros(2, hidden)}
