@@ -11,8 +11,10 @@ import torch
 
 from export import graph
 from export.deepspeech import STRIDE, DeepSpeech, ctc_loss
+from export.ngrams import arpa
 from export.recipe import load
 from export.recipes.deepspeech_digits import data
+from hearth.ops import ngrams
 from hearth.ops.ctc import greedy
 from hearth.ops.mel import logarithm, mel_power
 
@@ -95,3 +97,12 @@ def test_a_network_learns_its_letters(strings: data.Strings) -> None:
     found = ["".join(data.ALPHABET[heard.symbol] for heard in greedy(row, data.BLANK)) for row in logs]
     assert loss.item() < 0.5
     assert found == texts
+
+
+def test_chances_of_letters_sum_to_one_after_any_context() -> None:
+    texts = ["two one", "one", "one two two", "ten"]
+    language = ngrams.read(arpa(texts, order=3), (*" abcdefghijklmnopqrstuvwxyz", ""), 1.0, 0.0)
+    tokens = [gram[0] for gram in language.grams if len(gram) == 1 and gram[0] != ngrams.START]
+    for context in [(), ("o",), ("t",), ("|",), ("o", "n"), (ngrams.START, "t"), ("n", "o"), ("w", "e")]:
+        assert sum(10 ** language.probability(context, token) for token in tokens) == pytest.approx(1, abs=2e-3)
+    assert 10 ** language.probability(("t",), "w") == pytest.approx((3 - 0.5) / 4, abs=1e-3)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 Logs: TypeAlias = NDArray[np.floating[Any]]
 """(frames, symbols), natural logarithms of probabilities."""
 NEVER = float("-inf")
-UNLIKELY = 12.0
+UNLIKELY = 9.0
 """Symbols so far below a frame's likeliest, in nats, begin no new prefix there."""
 
 
