@@ -16,13 +16,15 @@ from hearth.entry import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.manifest import Seq2Seq, TextPreprocessing
 from hearth.model import Model
-from hearth.ops.beam import Search, search
+from hearth.ops.beam import Search, Step, search
 from hearth.task import Task
 from hearth.trace import step
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+ROWS = 64
+"""Beams of all texts that are written at once: more only takes more memory."""
 CUT = "longest_first", "only_first"
 """Truncations that cut a text; without one, a text that is too long is refused: half a translation is none."""
 
@@ -88,8 +90,30 @@ def encode(model: Model, request: Request) -> dict[str, np.ndarray[Any, Any]]:
 
 def write(model: Model, request: Request, feeds: dict[str, np.ndarray[Any, Any]]) -> list[list[int]]:
     """The tokens of each text's translation."""
-    if not len(feeds["input_ids"]):
-        return []
+    how = search_of(model, request.parameters)
+    size = max(1, ROWS // how.beams)
+    found: list[list[int]] = []
+    for start in range(0, len(feeds["input_ids"]), size):
+        longest = feeds["attention_mask"][start : start + size].sum(1).max()
+        part = {name: values[start : start + size, :longest] for name, values in feeds.items()}
+        found += search(stepper(model, part), len(part["input_ids"]), how)
+    return found
+
+
+def search_of(model: Model, wanted: Parameters) -> Search:
+    head, nested = head_of(model), wanted.generate_parameters
+    penalties = wanted.length_penalty, nested.length_penalty, head.length_penalty
+    return Search(
+        start=head.start,
+        eos=head.eos,
+        max_new=min(wanted.max_new_tokens or nested.max_new_tokens or head.max_new, head.max_new),
+        beams=wanted.num_beams or nested.num_beams or head.beams,
+        length_penalty=next(penalty for penalty in penalties if penalty is not None),
+    )
+
+
+def stepper(model: Model, feeds: dict[str, np.ndarray[Any, Any]]) -> Step:
+    """Reads the sources; the function that it returns keeps the caches and writes one more token a call."""
     head = head_of(model)
     inputs = [tensor.name for tensor in model.manifest.graphs["decoder"].inputs]
     cross_names, past_names = inputs[2 : 2 + 2 * head.layers], inputs[2 + 2 * head.layers :]
@@ -107,17 +131,7 @@ def write(model: Model, request: Request, feeds: dict[str, np.ndarray[Any, Any]]
         logits, *past = model.run({"input_ids": tokens[:, None], "attention_mask": mask, **caches}, "decoder")
         return logits
 
-    wanted, nested = request.parameters, request.parameters.generate_parameters
-    beams = wanted.num_beams or nested.num_beams or head.beams
-    penalties = wanted.length_penalty, nested.length_penalty, head.length_penalty
-    how = Search(
-        start=head.start,
-        eos=head.eos,
-        max_new=min(wanted.max_new_tokens or nested.max_new_tokens or head.max_new, head.max_new),
-        beams=beams,
-        length_penalty=next(penalty for penalty in penalties if penalty is not None),
-    )
-    return search(next_token, len(mask), how)
+    return next_token
 
 
 def decode(model: Model, request: Request, outputs: list[list[int]]) -> Response:

@@ -166,6 +166,13 @@ def test_a_batch_keeps_its_order_and_empty_texts(ask: Any) -> None:
     assert ask({"inputs": "  "}).json() == [{"translation_text": ""}]
 
 
+def test_many_beams_are_written_in_groups(both: tuple[Model, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    request = app.Request(list(TEXTS), app.Parameters(num_beams=2))
+    together = app.answer(both[0], request)
+    monkeypatch.setattr(app, "ROWS", 4)
+    assert app.answer(both[0], request) == together
+
+
 def test_languages(ask: Any) -> None:
     answers = [
         ask({"inputs": TEXTS[0], "parameters": {"src_lang": "en", "tgt_lang": language}}).json()
