@@ -59,6 +59,7 @@ class Run:
         self.running: list[float] = []
         """Losses of the steps of this epoch."""
         self.seconds = 0.0
+        """Of processor time: others' work on the same machine, and pauses, do not count."""
 
     def resume(self) -> None:
         path = self.folder / "checkpoint.pt"
@@ -103,8 +104,8 @@ class Run:
         plan = self.batches.plan(self.epoch, stage.batch, self.seed)
         total = stage.epochs * len(plan)
         self.network.train()
-        started = saved = time.monotonic()
-        before = self.seconds
+        saved = time.monotonic()
+        before = self.seconds - time.process_time()
         report = reporter(f"{stage.name} epoch {self.epoch + 1}/{stage.epochs}", len(plan))
         with report as tick:
             while self.step < len(plan):
@@ -113,12 +114,11 @@ class Run:
                 loss = self.one_step(plan[self.step], progress)
                 self.running.append(loss)
                 self.step += 1
-                now = time.monotonic()
-                self.seconds = before + now - started
+                self.seconds = before + time.process_time()
                 tick(self.step, sum(self.running) / len(self.running))
-                if now - saved > CHECKPOINT_SECONDS:
+                if time.monotonic() - saved > CHECKPOINT_SECONDS:
                     self.checkpoint()
-                    saved = now
+                    saved = time.monotonic()
 
     def one_step(self, indices: Iterable[int], progress: float) -> float:
         stage = self.stage

@@ -1,4 +1,4 @@
-"""Build one layer: `python build.py core|vision|runtime DESTINATION` fills DESTINATION/python.
+"""Build one layer: `python build.py core|vision|audio|video|runtime DESTINATION` fills DESTINATION/python.
 
 Needs the standard library, pip and this folder alone: SAM copies the folder elsewhere before it builds. Wheels
 are Lambda's (CPython 3.13, x86_64, glibc 2.34) whatever machine this runs on. Two builds are byte-identical.
@@ -113,5 +113,5 @@ def find_python() -> str | None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
-        sys.exit("usage: python build.py core|vision|runtime DESTINATION")
+        sys.exit("usage: python build.py core|vision|audio|video|runtime DESTINATION")
     main(sys.argv[1], Path(sys.argv[2]).resolve())

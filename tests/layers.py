@@ -22,7 +22,16 @@ TOOLS = ROOT / ".tools"
 FUNCTIONS = {
     "catalog": ("core", "runtime"),
     "text_classification": ("core", "runtime"),
+    "token_classification": ("core", "runtime"),
+    "fill_mask": ("core", "runtime"),
+    "question_answering": ("core", "runtime"),
+    "embeddings": ("core", "runtime"),
+    "text_generation": ("core", "runtime"),
+    "translation": ("core", "runtime"),
     "image_classification": ("core", "vision", "runtime"),
+    "object_detection": ("core", "vision", "runtime"),
+    "object_tracking": ("core", "vision", "video", "runtime"),
+    "speech_recognition": ("core", "audio", "runtime"),
 }
 """The layers of each function, as template.yaml gives them."""
 RUNTIME_CLIENT = ("awslambdaric==4.2.2", "boto3==1.44.5")

@@ -19,19 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.layers import layer
+from tests.layers import FUNCTIONS, layer
 from tests.template.stack import ROOT, read, translate
 from tests.tools import tool
 
 STACK = "hearth"
 KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-CODE = {
-    "Catalog": ROOT / "functions/catalog",
-    "TextClassification": ROOT / "functions/text_classification",
-    "ImageClassification": ROOT / "functions/image_classification",
-    "CoreLayer": "core",
-    "VisionLayer": "vision",
-    "RuntimeLayer": "runtime",
+CODE: dict[str, Path | str] = {
+    **{folder.title().replace("_", ""): ROOT / "functions" / folder for folder in FUNCTIONS},
+    **{f"{name.title()}Layer": name for name in sorted({name for names in FUNCTIONS.values() for name in names})},
 }
 """What lies behind each CodeUri and ContentUri: a folder, or the name of a layer."""
 

@@ -38,6 +38,11 @@ def _models(function: Resource) -> list[str]:
     return [name for name in function["Environment"]["Variables"].get("HEARTH_MODELS", "").split(",") if name]
 
 
+def _prefix(function: Resource) -> str:
+    """Of the uploads that are this function's."""
+    return str(function["Environment"]["Variables"].get("HEARTH_UPLOAD_PREFIX", "uploads/"))
+
+
 @rule
 def functions_are_bounded_and_watched(template: Template) -> Findings:
     for name, function in of_type(template, "Lambda::Function"):
@@ -96,7 +101,7 @@ def roles_read_their_models_alone(template: Template) -> Findings:
     for name, function in of_type(template, "Lambda::Function"):
         models = _models(function)
         expected = {f"${{ArtifactBucket.Arn}}/models/{model}/*" for model in models}
-        expected |= {f"${{UploadBucket.Arn}}/uploads/{model}/*" for model in models}
+        expected |= {f"${{UploadBucket.Arn}}/{_prefix(function)}{model}/*" for model in models}
         expected |= {"${ResultBucket.Arn}/results/*"} if models else set()
         if not models:
             expected = {f"${{ArtifactBucket.Arn}}/models/*/{file}.json" for file in ("manifest", "aliases")}
@@ -222,7 +227,7 @@ def uploads_reach_the_function_of_their_model(template: Template) -> Findings:
         found = rules.get(target(mapping["EventSourceArn"]), {})
         detail = found.get("EventPattern", {}).get("detail", {})
         prefixes = [key.get("prefix") for key in detail.get("object", {}).get("key", [])]
-        if prefixes != [f"uploads/{model}/" for model in _models(function)]:
+        if prefixes != [f"{_prefix(function)}{model}/" for model in _models(function)]:
             yield f"{name}: the rule's prefixes {prefixes} are not the function's models"
         if [target(bucket) for bucket in detail.get("bucket", {}).get("name", [])] != ["UploadBucket"]:
             yield f"{name}: the rule must listen to UploadBucket alone"
@@ -231,13 +236,20 @@ def uploads_reach_the_function_of_their_model(template: Template) -> Findings:
 
 
 @rule
-def routes_lead_to_the_function_of_their_model(template: Template) -> Findings:
+def routes_lead_to_a_function_of_their_model(template: Template) -> Findings:
     paths = template["Resources"]["Api"]["Properties"]["Body"]["paths"]
+    served: dict[str, set[str]] = {}
     for name, function in of_type(template, "Lambda::Function"):
         for model in _models(function):
-            for method in ("get", "post"):
-                if f"${{{name}.Arn}}" not in json.dumps(paths.get(f"/models/{model}", {}).get(method)):
-                    yield f"{method.upper()} /models/{model} does not lead to {name}"
+            served.setdefault(model, set()).add(f"${{{name}.Arn}}")
+        pipelines = [path for path, methods in paths.items() if f"${{{name}.Arn}}" in json.dumps(methods.get("post"))]
+        if _models(function) and not any(path.startswith("/pipeline/") for path in pipelines):
+            yield f"no POST /pipeline/TASK/{{name}} leads to {name}"
+    for model, functions in served.items():
+        for method in ("get", "post"):
+            led = json.dumps(paths.get(f"/models/{model}", {}).get(method))
+            if not any(function in led for function in functions):
+                yield f"{method.upper()} /models/{model} does not lead to a function that has it"
 
 
 @rule

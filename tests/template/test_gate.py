@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
+from hearth.manifest import TASKS
+from tests.layers import FUNCTIONS
 from tests.template.gate import ACCEPTED, gate
 from tests.template.rules import RULES, findings
 from tests.template.stack import Template, of_type, read, translate
 
 Edit = Callable[[dict[str, Any]], None]
 FUNCTION = "TextClassification"
+TASK_FUNCTIONS = set(TASKS.values())
 
 
 def properties(raw: Template, name: str) -> dict[str, Any]:
@@ -83,6 +86,10 @@ EDITS: dict[str, Edit] = {
     "one route without a key": lambda raw: properties(raw, FUNCTION)["Events"]["SentimentEn"]["Properties"].update(
         Auth={"ApiKeyRequired": False}
     ),
+    "missing pipeline": lambda raw: properties(raw, "ObjectTracking")["Events"].pop("Pipeline"),
+    "tracking takes other uploads": lambda raw: properties(raw, "ObjectTracking")["Environment"]["Variables"].pop(
+        "HEARTH_UPLOAD_PREFIX"
+    ),
     "missing route": lambda raw: properties(raw, FUNCTION)["Events"].pop("SentimentZh"),
     "mangled pictures": without("Api", "BinaryMediaTypes"),
     "data trace": lambda raw: setting(raw).update(DataTraceEnabled=True),
@@ -124,8 +131,18 @@ def test_a_circle_is_caught_by_the_linter() -> None:
 def test_every_rule_has_something_to_look_at() -> None:
     translated = translate(read())
     assert len(RULES) >= 15
-    assert len(list(of_type(translated, "Lambda::Function"))) == 3
-    assert len(list(of_type(translated, "Lambda::EventSourceMapping"))) == 2
+    assert len(list(of_type(translated, "Lambda::Function"))) == 1 + len(TASK_FUNCTIONS)
+    assert len(list(of_type(translated, "Lambda::EventSourceMapping"))) == len(TASK_FUNCTIONS)
+
+
+def test_each_function_has_a_stanza_with_its_layers_and_a_route_for_each_task() -> None:
+    raw = read()
+    for folder, layers in FUNCTIONS.items():
+        stanza = properties(raw, folder.title().replace("_", ""))
+        assert stanza["CodeUri"] == f"functions/{folder}/"
+        assert [layer["Ref"] for layer in stanza["Layers"]] == [f"{layer.title()}Layer" for layer in layers]
+        routes = {event["Properties"].get("Path") for event in stanza["Events"].values()}
+        assert {f"/pipeline/{task}/{{name}}" for task, home in TASKS.items() if home == folder} <= routes
 
 
 def test_accepted_findings_have_reasons() -> None:

@@ -242,7 +242,7 @@ class Provenance(Strict, frozen=True):
     """Name, licence and SHA-256 of what the model learnt from, a sentence each."""
     commit: str = ""
     seconds: float = 0.0
-    """Wall-clock time of training on `machine`."""
+    """Processor time of training on `machine`."""
     machine: str = ""
     parents: tuple[str, ...] = ()
     """Checkpoints that the model was distilled or imported from."""
