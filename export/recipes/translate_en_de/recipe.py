@@ -57,7 +57,11 @@ RECIPE = Recipe(
     graphs=graphs(SHAPE),
     twin=Twin,
     dev={"Multi30k val": data.examples},
-    golden=lambda: ("A man is riding a bicycle.", "Two children play in the snow with a dog."),
+    golden=lambda: (
+        "A man is riding a bicycle.",
+        "Two children play in the snow with a dog.",
+        "A woman in a red coat is waiting for the bus.",
+    ),
     preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=MAX_TOKENS),
     head=head(
         SHAPE,
@@ -69,6 +73,13 @@ RECIPE = Recipe(
         target=("de",),
     ),
     quantization=DynamicInt8(),
-    gate=Gate(metric=37.0, quantization_loss=0.5, bytes=8_000_000),
+    # A rounded number may change one word of a translation for another: the golden answers only must stay close.
+    gate=Gate(metric=37.0, quantization_loss=0.5, bytes=8_000_000, difference=0.6),
     limits=Limits(batch=16, characters=2_000),
+    reference="test2016, lower-cased: small Transformers reach about 38 to 41 BLEU; 7.6 M parameters, greedy: 35.7.",
+    limitations=(
+        "It learnt from captions of pictures: short descriptions of people, animals and places, nothing else.",
+        "German comes out in lower case.",
+        "Flickr30k's captions state no licence; treat them as non-commercial, and check before you sell.",
+    ),
 )

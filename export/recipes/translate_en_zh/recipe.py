@@ -66,7 +66,8 @@ RECIPE = Recipe(
     ),
     preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=MAX_TOKENS),
     quantization=DynamicInt8(),
-    gate=Gate(metric=15.0, quantization_loss=0.5, bytes=8_000_000, difference=1.0),
+    # No published figure is known for this split: the gate only keeps out what does not translate at all.
+    gate=Gate(metric=5.0, quantization_loss=1.0, bytes=8_000_000, difference=0.8),
     head=head(
         SHAPE,
         start=PAD_ID,
@@ -77,8 +78,8 @@ RECIPE = Recipe(
         target=tuple(SCRIPTS),
     ),
     limits=Limits(batch=16, characters=2000),
-    reference="",
     limitations=(
+        "The script of each reference was asked for when BLEU and chrF were measured.",
         "Short everyday sentences; longer ones and rare words go wrong.",
         "Latin letters come out in lower case.",
     ),
