@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import tarfile
 import wave
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,8 @@ CHOICE_TAKES = range(10, 12)
 LONGEST = 7
 SPEEDS = (0.84, 0.9, 0.96, 1.0, 1.05, 1.12, 1.19)
 NOISE_FRAMES = 3000
+MARGIN = 0.25
+"""Seconds of silence put around a sound before it is heard: else a third of tightly cut digits are misheard."""
 SOURCE = Source(
     path="speech/fsdd_train.tar.gz",
     title="Free Spoken Digit Dataset, takes 5 to 49",
@@ -117,9 +119,11 @@ def takes_of(work: Path, numbers: range) -> list[Take]:
     return [take for take in read(work) if take.number in numbers]
 
 
-def joined(takes: Sequence[Take], count: int, seed: int) -> list[tuple[Floats, str]]:
-    """Strings of two to LONGEST digits of one speaker each, with pauses of 0.05 to 0.4 s of faint hiss, and their
-    texts."""
+def joined(
+    takes: Sequence[Take], count: int, seed: int, pauses: tuple[float, float] = (0.05, 0.4)
+) -> list[tuple[Floats, str]]:
+    """Strings of two to LONGEST digits of one speaker each, with faint hiss of so many seconds after each digit, and
+    their texts."""
     random = np.random.default_rng(seed)
     speakers = sorted({take.speaker for take in takes})
     strings = []
@@ -129,7 +133,7 @@ def joined(takes: Sequence[Take], count: int, seed: int) -> list[tuple[Floats, s
         chosen = [own[random.integers(len(own))] for _ in range(random.integers(2, LONGEST + 1))]
         parts: list[Floats] = []
         for take in chosen:
-            parts += [take.sound, hiss(random, int(random.uniform(0.05, 0.4) * FEATURES.rate), 3e-4)]
+            parts += [take.sound, hiss(random, int(random.uniform(*pauses) * FEATURES.rate), 3e-4)]
         strings.append((np.concatenate(parts), " ".join(WORDS[take.digit] for take in chosen)))
     return strings
 
@@ -149,8 +153,12 @@ def dev_digits(work: Path) -> list[Example]:
     return [Example(wav(take.sound), WORDS[take.digit]) for take in takes_of(work, DEV_TAKES)]
 
 
-def dev_strings(work: Path) -> list[Example]:
-    return [Example(wav(sound), text) for sound, text in joined(takes_of(work, DEV_TAKES), 200, seed=7)]
+def dev_strings(pauses: tuple[float, float]) -> Callable[[Path], list[Example]]:
+    def read_strings(work: Path) -> list[Example]:
+        made = joined(takes_of(work, DEV_TAKES), 200, 7, pauses)
+        return [Example(wav(sound), text) for sound, text in made]
+
+    return read_strings
 
 
 def calibration(work: Path) -> list[Batch]:
@@ -181,6 +189,9 @@ class Strings:
     """Of each recording at each speed, as prepare wrote them."""
     noises: tuple[Floats, Floats]
     """Power."""
+    seasoned: bool = False
+    """Whether the network knows its letters: then strings are of any length from the start, pauses are long or there
+    are none at all, and around everything is the margin of silence that serving puts there."""
 
     def plan(self, epoch: int, size: int, seed: int) -> Sequence[Sequence[int]]:
         order = np.random.default_rng((seed, epoch)).permutation(len(self.digits))
@@ -189,11 +200,12 @@ class Strings:
 
     def collate(self, indices: Sequence[int], progress: float) -> Batch:
         random = np.random.default_rng(int(torch.randint(2**62, ())))
-        most = 1 + min(int(progress * 16), LONGEST - 1)
+        most = LONGEST if self.seasoned else 1 + min(int(progress * 16), LONGEST - 1)
         weights = 1 / np.sqrt(np.arange(1, most + 1))
         digits = 1 + int(random.choice(most, p=weights / weights.sum()))
         made = [self.string(random, index, digits) for index in indices]
-        longest = max(len(power) for power, _ in made) + int(random.uniform(0, 0.6) * FEATURES.rate / FEATURES.hop)
+        around = 2.0 if self.seasoned and random.random() < 0.3 else 0.6
+        longest = max(len(power) for power, _ in made) + int(random.uniform(0, around) * FEATURES.rate / FEATURES.hop)
         features = [masked(random, normalised(logarithm(self.placed(random, power, longest)))) for power, _ in made]
         texts = [[ALPHABET.index(letter) for letter in text] for _, text in made]
         targets = torch.full((len(texts), max(1, *map(len, texts))), BLANK)
@@ -216,8 +228,9 @@ class Strings:
         pace = random.uniform(0.88, 1.12)
         parts: list[Floats] = []
         for index in chosen:
-            if parts and random.random() < 0.85:
-                pause = random.exponential(12) if random.random() < 0.9 else random.uniform(0, 80)
+            if parts and random.random() < (0.65 if self.seasoned else 0.85):
+                longest = 160 if self.seasoned else 80
+                pause = random.exponential(12) if random.random() < 0.9 else random.uniform(0, longest)
                 parts.append(np.zeros((int(pause), FEATURES.mels), np.float32))
             power = np.exp(self.powers[index * len(SPEEDS) + speed].astype(np.float32))
             frames = np.arange(0, len(power) - 0.5, pace).astype(int)
@@ -235,7 +248,9 @@ class Strings:
         if random.random() < 0.4:
             noise = frames_of(random, white if random.random() < 0.5 else low, length)
             whole += noise * np.float32(power.mean() / noise.mean() * 10 ** -random.uniform(0.8, 4))
-        return whole * np.float32(10 ** random.uniform(-1.6, 1.2))
+        whole *= np.float32(10 ** random.uniform(-1.6, 1.2))
+        margin = int(MARGIN * FEATURES.rate / FEATURES.hop) if self.seasoned else 0
+        return np.pad(whole, ((margin, margin), (0, 0)))
 
 
 def frames_of(random: np.random.Generator, noise: Floats, length: int) -> Floats:
@@ -253,7 +268,7 @@ def masked(random: np.random.Generator, features: Floats) -> Floats:
     return features
 
 
-def training(work: Path) -> Strings:
+def training(work: Path, *, seasoned: bool = False) -> Strings:
     takes = training_takes(work)
     stored = np.load(work / "powers.npz")
     return Strings(
@@ -261,4 +276,5 @@ def training(work: Path) -> Strings:
         np.array([take.speaker for take in takes]),
         np.split(stored["frames"], np.cumsum(stored["lengths"])[:-1]),
         (np.exp(stored["white"]), np.exp(stored["low"])),
+        seasoned,
     )
