@@ -139,15 +139,21 @@ def evaluate(
     name: Annotated[str, typer.Argument(help="A model: name, name@version or name@alias.")],
     data: Annotated[Path, typer.Option(help="A file or folder in the form that the model's task reads.")],
     store: StoreOption = ZOO.as_uri(),
+    task: Annotated[str, typer.Option(help="Where the model answers several, e.g. object-tracking.")] = "",
     limit: Annotated[int | None, typer.Option(help="The first so many examples only.", min=1)] = None,
 ) -> None:
     """Measure a model on data of your own."""
     from export.evaluation import evaluation_of, examples_from
     from hearth.cache import warm
+    from hearth.manifest import TASKS
+    from hearth.task import choose
 
+    if task and task not in TASKS:
+        raise typer.BadParameter(f"--task is one of {', '.join(TASKS)}.")
     os.environ["HEARTH_STORE"] = store
     with warm().get(name) as model:
-        task = model.manifest.task
+        function: Any = importlib.import_module(f"functions.{TASKS[task or model.manifest.task]}.app")
+        task = choose(function.TASKS, name, model.manifest.task, task).id
         examples = examples_from(data, task)[:limit]
         found = evaluation_of(task).measure(model, examples)
     console.print(f"{model.manifest.model}@{model.manifest.version} on {len(examples)} examples of {data}")
