@@ -16,9 +16,14 @@ from hearth import settings
 from hearth.cache import warm
 from hearth.manifest import Manifest
 
-MODELS = ("sentiment-en", "sentiment-zh", "resnet20-cifar10")
+MODELS = ("sentiment-en", "sentiment-zh", "resnet20-cifar10", "ner-zh")
 MAX_BYTES = 25_000_000
-PROMISED = {"sentiment-en": (0.85, 0.01), "sentiment-zh": (0.88, 0.01), "resnet20-cifar10": (0.88, 0.01)}
+PROMISED = {
+    "sentiment-en": (0.85, 0.01),
+    "sentiment-zh": (0.88, 0.01),
+    "resnet20-cifar10": (0.88, 0.01),
+    "ner-zh": (0.88, 0.01),
+}
 """The task's metric that the served graph reaches on data never trained on, and what quantization may cost of it."""
 
 
@@ -59,6 +64,7 @@ def test_answers_are_the_torch_models(name: str) -> None:
     [
         ("sentiment-zh", "我非常喜欢这个电影", "positive"),
         ("sentiment-zh", "这个电影真的很糟糕", "negative"),
+        ("ner-zh", "王小明昨天从北京大学出发，去了上海。", "王小明 PER, 北京大学 ORG, 上海 LOC"),
         ("sentiment-en", "I like this film very much.", "positive"),
         ("sentiment-en", "What a waste of two hours.", "negative"),
     ],
