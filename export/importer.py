@@ -16,7 +16,7 @@ from torch import nn
 
 from export import onnx_file, pictures
 from export.evaluation import examples_from
-from export.onnx_changes import Changes, adapted
+from export.onnx_changes import Changes, adapted, settled
 from export.onnx_file import Contents
 from export.onnx_reading import (
     Flags,
@@ -33,7 +33,7 @@ from export.onnx_reading import (
     preprocessing_of,
 )
 from export.recipe import Example, Gate, NoQuantization, Quantizer, Recipe, RecipeError, StaticInt8
-from hearth.manifest import ImagePreprocessing, Limits
+from hearth.manifest import ImagePreprocessing, Limits, Tensor
 
 CALIBRATION = 128
 """Pictures that ranges are measured on, at most."""
@@ -53,6 +53,11 @@ def recipe_of(path: Path, flags: Flags) -> Import:
     notes = Notes()
     given = input_of(contents)
     channels_last, canvas = layout_of(given, flags, notes)
+    if all(canvas):
+        height_width = (canvas[1], canvas[0])
+        shapes = settled(model, given, (1, *height_width, 3) if channels_last else (1, 3, *height_width))
+        outputs = tuple(Tensor(one.name, one.dtype, shapes[one.name]) for one in contents.outputs)
+        contents = replace(contents, outputs=outputs)
     labels = labels_of(contents, flags)
     output = output_of(contents, flags, labels)
     how = preprocessing_of(canvas, flags, notes)
@@ -133,4 +138,5 @@ def writer(model: onnx.ModelProto) -> Callable[[nn.Module | None, Path], None]:
 
 
 def examples_in(path: Path, task: Task) -> Callable[[Path], Sequence[Example]]:
-    return lambda work: examples_from(path, task)
+    examples = examples_from(path, task)
+    return lambda work: examples

@@ -17,6 +17,7 @@ from onnx import TensorProto, helper, version_converter
 from export.graph import OPSET
 from export.onnx_file import contents
 from export.recipe import RecipeError
+from hearth.manifest import Tensor
 
 PER_CHANNEL = 13
 """The first opset in which a quantized tensor may have a scale a channel."""
@@ -74,6 +75,25 @@ def adapted(model: onnx.ModelProto, changes: Changes) -> onnx.ModelProto:
     return made
 
 
+def settled(model: onnx.ModelProto, given: Tensor, shape: Sequence[int]) -> dict[str, tuple[int | str, ...]]:
+    """Each output's shape, where the graph leaves sizes open, as it is for an input of this shape; the batch stays.
+
+    Raises RecipeError where the graph does not run."""
+    named = [one.name for one in model.graph.output]
+    try:
+        found = session(model).run(named, {given.name: np.zeros(shape, given.dtype)})
+    except Exception as error:  # ONNX Runtime's own classes share no narrower base
+        raise RecipeError(f"The graph does not run on an input of {list(shape)}: {str(error)[:300]}") from None
+    shapes = {one.name: one.shape for one in contents(model).outputs}
+    return {name: (*shapes[name][:1], *np.asarray(value).shape[1:]) for name, value in zip(named, found, strict=True)}
+
+
+def session(model: onnx.ModelProto) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
 def rename(names: Any, table: dict[str, str]) -> None:
     for place, name in enumerate(names):
         names[place] = table.get(name, name)
@@ -88,7 +108,9 @@ class Chain:
 
     def add(self, operator: str, *more: str, **attributes: Any) -> None:
         result = f"{self.start}.{len(self.nodes)}"
-        node = helper.make_node(operator, [self.name, *more], [result], f"{self.start}/{operator}", **attributes)
+        node = helper.make_node(
+            operator, [self.name, *more], [result], f"{self.start}/{operator}_{len(self.nodes)}", **attributes
+        )
         self.nodes.append(node)
         self.name = result
 
@@ -148,8 +170,5 @@ def describe(model: onnx.ModelProto, pixels: Sequence[int | str], found: Sequenc
 
 
 def run(model: onnx.ModelProto, pixels: np.ndarray) -> np.ndarray:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    found: np.ndarray = session.run(["found"], {"pixels": pixels})[0]
+    found: np.ndarray = session(model).run(["found"], {"pixels": pixels})[0]
     return found

@@ -62,8 +62,12 @@ RECIPE = Recipe(
     preprocessing=ImagePreprocessing(
         width=data.WIDTH, height=data.HEIGHT, resize="letterbox", mean=data.MEAN, std=data.STD, fill=data.FILL
     ),
-    # The last convolutions answer in cells and logits, whose ranges differ too much for one int8 scale.
-    quantization=StaticInt8(data.calibration, keep=(r"box\.1|score\.1",)),
+    # The last convolutions answer in cells and logits, whose ranges differ too much for one int8 scale,
+    # and so does what joins them.
+    quantization=StaticInt8(
+        data.calibration,
+        keep=(r"^/heads\.\d/(box/box|score/score)\.1/", r"^/heads\.\d/Reshape", r"^/(Concat|Transpose|Sigmoid)"),
+    ),
     gate=Gate(metric=0.85, quantization_loss=0.01, bytes=4_000_000),
     head=Detector(form="grid", strides=yolo.STRIDES),
     limits=Limits(batch=32, pixels=50_000_000),
