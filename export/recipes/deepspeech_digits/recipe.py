@@ -92,7 +92,7 @@ RECIPE = Recipe(
             score=score,
             optimiser=AdamW(rate=2e-3),
             schedule=OneCycle(warmup=0.1),
-            epochs=18,
+            epochs=10,
             batch=32,
             clip=5.0,
             average=0.99,
