@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from hearth.errors import BadRequest, HearthError, PayloadTooLarge, UnsupportedMedia
+from hearth.ops.mp4 import believable
 from hearth.video import Bounds, Stills, Video, write_video
 from tests.functions.films import HEIGHT, WIDTH, cut_off, film, frame, frames, index_first, png
 
@@ -95,6 +96,29 @@ def test_a_header_that_lies_about_the_size_of_frames() -> None:
     lying = data[:entry] + WIDTH.to_bytes(2, "big") + HEIGHT.to_bytes(2, "big") + data[entry + 4 :]
     with pytest.raises((PayloadTooLarge, BadRequest)):
         list(Video(lying, BOUNDS).frames())
+
+
+def test_an_index_that_promises_too_much_is_not_believed() -> None:
+    """Unchecked, this file of two kilobytes takes 1.2 GB and four seconds."""
+    data = bytearray(film(frames(10)))
+    for name, place in ((b"stsz", 8), (b"stsz", 12), (b"stsc", 16)):
+        at = data.index(name) + place
+        data[at : at + 4] = (1 if place == 8 else 20_000_000).to_bytes(4, "big")
+    with pytest.raises(BadRequest, match="promises more"):
+        Video(bytes(data), BOUNDS)
+
+
+def test_indices_of_other_kinds() -> None:
+    good = film(frames(10))
+    assert believable(good)
+    assert believable(index_first(good))
+    assert not believable(good.replace(b"udta", b"cmov"))
+    assert not believable(good + b"\0\0\0\x08trak" * 17)
+    assert believable(b"\0\0\0\0mdat" + b"trak" * 17), "the frames may hold any bytes"
+    assert believable(b"\0\0\0\1mdat" + (16 + 68).to_bytes(8, "big") + b"trak" * 17)
+    assert not believable(b"\0\0\0\x08mdat\0\0\0\4" + b"trak" * 17)
+    fragment = b"\0\0\0\x14trun" + bytes(4) + (2_000_000).to_bytes(4, "big") + bytes(4)
+    assert not believable(good + fragment)
 
 
 def test_any_damage_is_a_sentence_never_a_fault() -> None:

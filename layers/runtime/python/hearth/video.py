@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from hearth.errors import BadRequest, PayloadTooLarge, UnsupportedMedia
+from hearth.ops.mp4 import believable
 from hearth.ops.pictures import open_picture
 
 CODECS = ("h264", "hevc", "vp9", "av1", "mpeg4")
@@ -66,6 +67,8 @@ class Video:
     def __init__(self, data: bytes, bounds: Bounds, every: int = 1) -> None:
         if data[4:8] not in BOXES:
             raise UnsupportedMedia("The video must be an mp4 file")
+        if not believable(data):
+            raise BadRequest("The video is damaged: its index promises more than such a file can hold")
         self._data, self._bounds, self.every = data, bounds, every
         self.damage = ""
         """What could not be read, in a sentence; known when `frames` has ended."""
@@ -111,8 +114,10 @@ class Video:
 
     def _open(self) -> Any:
         try:
-            # Naming the format keeps FFmpeg from trying its other readers, some of which open further files.
-            return av.open(io.BytesIO(self._data), format="mp4", metadata_errors="replace")
+            # Naming the format keeps FFmpeg from trying its other readers, some of which open further files. An edit
+            # list can play a sample thousands of times; all that is stored is played once here.
+            options = {"advanced_editlist": "0"}
+            return av.open(io.BytesIO(self._data), format="mp4", container_options=options, metadata_errors="replace")
         except av.FFmpegError:
             raise BadRequest(
                 "The video is damaged: its index cannot be read. Most recorders write it last, so the file was "
