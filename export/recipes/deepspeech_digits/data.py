@@ -191,7 +191,8 @@ class Strings:
     """Power."""
     seasoned: bool = False
     """Whether the network knows its letters: then strings are of any length from the start, pauses are long or there
-    are none at all, and around everything is the margin of silence that serving puts there."""
+    are none at all, voices and microphones are varied more, and around everything is the margin of silence that
+    serving puts there."""
 
     def plan(self, epoch: int, size: int, seed: int) -> Sequence[Sequence[int]]:
         order = np.random.default_rng((seed, epoch)).permutation(len(self.digits))
@@ -235,7 +236,8 @@ class Strings:
             power = np.exp(self.powers[index * len(SPEEDS) + speed].astype(np.float32))
             frames = np.arange(0, len(power) - 0.5, pace).astype(int)
             parts.append(power[frames] * np.float32(random.uniform(0.4, 2.0)))
-        return np.concatenate(parts), " ".join(WORDS[self.digits[index]] for index in chosen)
+        power = np.concatenate(parts)
+        return otherwise(random, power) if self.seasoned else power, " ".join(WORDS[self.digits[i]] for i in chosen)
 
     def placed(self, random: np.random.Generator, power: Floats, length: int) -> Floats:
         """The power somewhere in `length` frames, over noise, at another gain."""
@@ -251,6 +253,18 @@ class Strings:
         whole *= np.float32(10 ** random.uniform(-1.6, 1.2))
         margin = int(MARGIN * FEATURES.rate / FEATURES.hop) if self.seasoned else 0
         return np.pad(whole, ((margin, margin), (0, 0)))
+
+
+def otherwise(random: np.random.Generator, power: Floats) -> Floats:
+    """The same as from a longer or shorter throat (Jaitly and Hinton 2013) through another microphone."""
+    bands = np.arange(FEATURES.mels)
+    places = np.clip(bands * random.uniform(0.9, 1.1) + random.uniform(-1, 1), 0, FEATURES.mels - 1)
+    low = np.minimum(places.astype(int), FEATURES.mels - 2)
+    part = (places - low).astype(np.float32)
+    warped = power[:, low] * (1 - part) + power[:, low + 1] * part
+    tilt, bow = random.normal(0, 0.7, 2)
+    slope = np.linspace(-1, 1, FEATURES.mels)
+    return np.asarray(warped * np.exp(tilt * slope + bow * slope**2), np.float32)
 
 
 def frames_of(random: np.random.Generator, noise: Floats, length: int) -> Floats:
