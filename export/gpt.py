@@ -14,6 +14,23 @@ from torch.nn import functional
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """Llama 3.1's longer context: waves that fit less than `low` times into the old one become `factor` times longer,
+    those that fit more than `high` times stay, and what lies between goes over smoothly."""
+
+    factor: float
+    low: float
+    high: float
+    original: int
+    """Tokens of the old context."""
+
+    def __call__(self, speeds: Tensor) -> Tensor:
+        fitting = self.original * speeds / (2 * torch.pi)
+        kept = ((fitting - self.low) / (self.high - self.low)).clamp(0, 1)
+        return speeds * (kept + (1 - kept) / self.factor)
+
+
+@dataclass(frozen=True)
 class Shape:
     vocabulary: int
     width: int
@@ -35,6 +52,7 @@ class Shape:
     epsilon: float = 1e-5
     theta: float = 10_000.0
     """Of the rotary positions' wave lengths."""
+    stretch: Stretch | None = None
     dropout: float = 0.0
 
 
@@ -48,6 +66,8 @@ def waves(shape: Shape) -> tuple[Tensor, Tensor]:
     """Cosine and sine of each position's angles, (context, head_size / 2)."""
     half = shape.head_size // 2
     speeds = shape.theta ** (-torch.arange(half, dtype=torch.float64) / half)
+    if shape.stretch is not None:
+        speeds = shape.stretch(speeds)
     angles = torch.arange(shape.context, dtype=torch.float64)[:, None] * speeds
     return angles.cos().float(), angles.sin().float()
 

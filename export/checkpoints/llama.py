@@ -10,7 +10,7 @@ from torch import Tensor
 
 from export.checkpoints.decoders import decoder_recipe
 from export.checkpoints.folder import Checkpoint
-from export.gpt import Shape
+from export.gpt import Shape, Stretch
 from export.recipe import Recipe, RecipeError
 
 PARTS = {
@@ -39,6 +39,7 @@ def shape_of(checkpoint: Checkpoint) -> Shape:
     bias = config.get("attention_bias", False)
     if bias != config.get("mlp_bias", False):
         raise RecipeError(f"{where}: attention_bias and mlp_bias must be the same.")
+    theta, stretch = rotary_of(config, where)
     width, heads = config["hidden_size"], config["num_attention_heads"]
     return Shape(
         vocabulary=config["vocab_size"],
@@ -52,17 +53,22 @@ def shape_of(checkpoint: Checkpoint) -> Shape:
         bias=bias,
         tied=config.get("tie_word_embeddings", False),
         epsilon=config.get("rms_norm_eps", 1e-6),
-        theta=theta_of(config, where),
+        theta=theta,
+        stretch=stretch,
     )
 
 
-def theta_of(config: dict[str, Any], where: str) -> float:
+def rotary_of(config: dict[str, Any], where: str) -> tuple[float, Stretch | None]:
     """transformers writes it in one of two forms."""
-    scaling = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    kind = scaling.get("rope_type", scaling.get("type", "default"))
-    if kind != "default":
-        raise RecipeError(f"{where}: rotary positions of rope_type {kind!r} are not imported; `default` ones are.")
-    return float(scaling.get("rope_theta", config.get("rope_theta", 10_000.0)))
+    how = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    theta = float(how.get("rope_theta", config.get("rope_theta", 10_000.0)))
+    kind = how.get("rope_type", how.get("type", "default"))
+    if kind == "default":
+        return theta, None
+    if kind != "llama3":
+        raise RecipeError(f"{where}: rope_type {kind!r} is not imported; `default` and `llama3` are.")
+    names = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+    return theta, Stretch(*(how[name] for name in names))
 
 
 def renamed(weights: dict[str, Tensor], tied: bool) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct, to_builtins
 from msgspec.structs import replace
 
 from hearth.cache import warm
-from hearth.chat import render
+from hearth.chat import prompt_of
 from hearth.entry import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.generation import Piece, Sampling, decoder_of, generate, log_likelihoods, new_seed
@@ -97,7 +97,7 @@ def encode(model: Model, request: Request) -> list[int]:
     unused = [name for name in UNUSED if getattr(wanted, name) is not None]
     if unused:
         raise BadRequest(f"The following `model_kwargs` are not used by the model: {unused}")
-    text = prompt_of(model, request)
+    text = text_of(model, request)
     most = model.manifest.limits.characters
     if most and len(text) > most:
         raise PayloadTooLarge(f"The prompt has {len(text)} characters; {most} are allowed")
@@ -114,21 +114,10 @@ def encode(model: Model, request: Request) -> list[int]:
     return tokens
 
 
-def prompt_of(model: Model, request: Request) -> str:
+def text_of(model: Model, request: Request) -> str:
     if (request.inputs is None) == (request.messages is None):
         raise BadRequest("Send either `inputs`, a text to go on from, or `messages`, a conversation to answer")
-    if request.inputs is not None:
-        return request.inputs
-    head, tokenizer = decoder_of(model), model.tokenizer
-    assert request.messages is not None  # noqa: S101
-    assert tokenizer is not None  # noqa: S101
-    if head.chat_template is None:
-        raise BadRequest("This model has no chat template; send `inputs`, a text to go on from")
-    bos, eos = (
-        "" if number is None else tokenizer.id_to_token(number) or ""
-        for number in (head.bos, next(iter(head.eos), None))
-    )
-    return render(model.resources[head.chat_template].decode(), to_builtins(request.messages), bos, eos)
+    return prompt_of(model, to_builtins(request.messages)) if request.inputs is None else request.inputs
 
 
 def stream(model: Model, request: Request) -> Iterator[Piece]:
@@ -155,7 +144,7 @@ def decode(model: Model, request: Request, pieces: Sequence[Piece]) -> Response:
     wanted, tokenizer = request.parameters, model.tokenizer
     assert tokenizer is not None  # noqa: S101
     text = "".join(piece.text for piece in pieces)
-    whole = prompt_of(model, request) + text if wanted.return_full_text else text
+    whole = text_of(model, request) + text if wanted.return_full_text else text
     if not (wanted.details or wanted.decoder_input_details):
         return [Generated(whole)]
     prefill = []

@@ -6,10 +6,23 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from hearth.errors import BadRequest
+from hearth.generation import decoder_of
+from hearth.model import Model
+
+
+def prompt_of(model: Model, messages: Sequence[Mapping[str, str]]) -> str:
+    """The text, special tokens and all, that the model's answer follows. Raises BadRequest."""
+    head, tokenizer = decoder_of(model), model.tokenizer
+    assert tokenizer is not None  # noqa: S101 -- what the manifest's schema promises of the task
+    if head.chat_template is None:
+        raise BadRequest("This model has no chat template; send `inputs`, a text to go on from")
+    ends = (head.bos, next(iter(head.eos), None))
+    bos, eos = ("" if number is None else tokenizer.id_to_token(number) or "" for number in ends)
+    return render(model.resources[head.chat_template].decode(), messages, bos, eos)
 
 
 def render(template: str, messages: Sequence[Mapping[str, str]], bos: str = "", eos: str = "") -> str:
-    """The prompt that the model's answer follows. Raises BadRequest when the template refuses the messages."""
+    """The template's text. Raises BadRequest when it refuses the messages."""
     import jinja2
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
