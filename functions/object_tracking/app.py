@@ -32,8 +32,8 @@ MAX_FRAMES = 2_000
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     threshold: Annotated[float, Meta(ge=0, le=1)] = Rules.sure
     """Detections of at least this score, and a little more, begin tracks; weaker ones only continue them."""
-    max_age: Annotated[int, Meta(ge=0, le=300)] = Rules.max_age
-    """Frames looked at that a track outlives without being seen."""
+    max_age: Annotated[int, Meta(ge=0, le=300)] | None = None
+    """Frames of the film that a track outlives unseen; where none is sent, a second of it, or 30 pictures."""
     every: Annotated[int, Meta(ge=1, le=30)] = 1
     """Look at every so many frames."""
     format: Literal["json", "mot"] = "json"
@@ -121,6 +121,14 @@ def decode(model: Model, request: Request, film: Film, outputs: list[Tracked]) -
     )
 
 
+def rules(film: Film, wanted: Parameters) -> Rules:
+    """Those of the tracker, whose frames are the ones that are looked at."""
+    age = wanted.max_age
+    if age is None:  # ByteTrack's 30 frames are of films with 30 a second
+        age = Rules.max_age if isinstance(film, Stills) else max(round(film.rate), 1)
+    return Rules(sure=wanted.threshold, max_age=-(-age // film.every))
+
+
 def _track(track: Tracked, label: str, film: Film) -> Track:
     edges = (film.width, film.height) * 2
     sightings = [
@@ -139,8 +147,7 @@ def answer(model: Model, request: Request) -> Response:
     assert isinstance(head, Detector)  # noqa: S101 -- what the manifest's schema promises of the task
     with step("encode"):
         film = encode(model, request)
-    rules = Rules(sure=wanted.threshold, max_age=wanted.max_age)
-    outputs = follow(look(model, film, wanted.threshold, head.iou), rules)
+    outputs = follow(look(model, film, wanted.threshold, head.iou), rules(film, wanted))
     with step("decode"):
         return decode(model, request, film, outputs)
 

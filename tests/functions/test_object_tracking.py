@@ -83,6 +83,14 @@ def test_a_hidden_square_keeps_its_number_for_max_age(squares: Path) -> None:
     assert len(ask(film(pictures), max_age=5).tracks or []) == 2
 
 
+def test_the_age_is_in_frames_of_the_film_and_a_second_where_none_is_sent(squares: Path) -> None:
+    """Hidden for eight frames: less than a second at ten a second, more at six; four of them are looked at."""
+    pictures = [frame() if 10 <= n < 18 else frame((2 + n, 20)) for n in range(30)]
+    assert [len(ask(film(pictures, rate=rate)).tracks or []) for rate in (10, 6)] == [1, 2]
+    assert [len(ask(film(pictures), every=2, max_age=age).tracks or []) for age in (8, 6)] == [1, 2]
+    assert len(ask([png(one) for one in pictures]).tracks or []) == 1
+
+
 @pytest.mark.filterwarnings("ignore:Operation with tuple")  # motmetrics with pandas 3
 def test_mot_text_is_what_motmetrics_reads(squares: Path, tmp_path: Path) -> None:
     answer = ask(film(frames(20)), format="mot")

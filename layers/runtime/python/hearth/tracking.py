@@ -15,7 +15,7 @@ from hearth.log import logger
 from hearth.model import Model
 from hearth.ops.drawing import draw_boxes, to_jpeg
 from hearth.ops.sheet import contact_sheet, moments, small
-from hearth.ops.track import Rules, Sighting, Track, Tracker
+from hearth.ops.track import Box, Rules, Sighting, Track, Tracker
 from hearth.trace import step
 from hearth.video import Stills, Video, write_video
 
@@ -73,6 +73,11 @@ def mot(tracks: Sequence[Track], every: int = 1) -> str:
     return "".join(lines)
 
 
+def _inside(box: Box, film: Film) -> Box:
+    left, top, right, bottom = box
+    return max(left, 0), max(top, 0), min(right, film.width - 1), min(bottom, film.height - 1)
+
+
 def show(
     film: Film, tracks: Sequence[Track], labels: Sequence[str], *, video: bool, sheet: bool
 ) -> tuple[bytes | None, bytes | None]:
@@ -90,7 +95,7 @@ def show(
             if video or place in shown:
                 seen = by_frame[place]
                 captions = [f"{track.number} {labels[track.kind]}" for track, _ in seen]
-                boxes = [sighting.box for _, sighting in seen]
+                boxes = [_inside(sighting.box, film) for _, sighting in seen]
                 draw_boxes(frame.picture, boxes, captions, [track.number for track, _ in seen])
             if place in shown:
                 tiles.append(small(frame.picture))
