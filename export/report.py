@@ -39,7 +39,11 @@ def draw(recipe: Recipe, evaluation: Evaluation, metrics: dict[str, dict[str, fl
 def card(recipe: Recipe, manifest: Manifest) -> str:
     how = manifest.provenance
     minutes = how.seconds / 60
-    trained = f"Training took {minutes:.0f} minutes of processor time on {how.machine}." if minutes else f"Machine: {how.machine}."
+    trained = (
+        f"Training took at most {minutes:.0f} minutes of processor time on {how.machine}."
+        if minutes
+        else f"Machine: {how.machine}."
+    )
     shown = ", ".join(recipe.labels[:SHOWN_LABELS]) + ", …" * (len(recipe.labels) > SHOWN_LABELS)
     labels = f"; labels: {shown}" if recipe.labels else ""
     parts = [
