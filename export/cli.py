@@ -6,6 +6,8 @@ import importlib
 import os
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -131,7 +133,9 @@ def predict(
         request = strict.convert({"inputs": Path(value).read_bytes(), "parameters": document}, chosen.request)
     else:
         request = strict.convert({"inputs": value, "parameters": document}, chosen.request)
-    print(msgspec.json.format(native.write(chosen.predict(name, request)), indent=2).decode())
+    with _logging_to_stderr():
+        response = chosen.predict(name, request)
+    print(msgspec.json.format(native.write(response), indent=2).decode())
 
 
 @app.command()
@@ -171,6 +175,19 @@ def serve(
     from functions.local import serve as run
 
     run(store, host, port)
+
+
+@contextmanager
+def _logging_to_stderr() -> Iterator[None]:
+    """The answer alone goes to standard output."""
+    from hearth.log import logger
+
+    handler = logger().registered_handler
+    before, handler.stream = handler.stream, sys.stderr
+    try:
+        yield
+    finally:
+        handler.stream = before
 
 
 def main() -> None:

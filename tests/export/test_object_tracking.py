@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -98,3 +99,16 @@ def test_tud_campus_is_tracked_better_than_by_sort() -> None:
     assert measured["MOTA"] > 0.75
     assert measured["MOTP"] > 0.73
     assert measured["identity switches"] <= 2
+
+
+def test_predict_writes_the_answer_alone_to_standard_output(
+    serving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hearth.tracking.PROGRESS", 0)
+    make_squares(serving)
+    path = tmp_path / "squares.mp4"
+    path.write_bytes(film(frames(9)))
+    command = ["predict", MODEL, str(path), "--task", "object-tracking", "--store", serving.as_uri()]
+    done = CliRunner().invoke(cli, command)
+    assert json.loads(done.stdout)["frames"] == 9
+    assert '"message":"progress"' in done.stderr

@@ -172,16 +172,12 @@ def test_a_film_without_anything_in_it(squares: Path) -> None:
 
 
 def test_long_films_tell_how_far_they_are(
-    squares: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    squares: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("hearth.tracking.PROGRESS", 0)
     ask(film(frames(20)))
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(line["frames"], line["of"]) for line in lines if line["message"] == "progress"] == [
-        (8, 20),
-        (16, 20),
-        (20, 20),
-    ]
+    told = [(record.frames, record.of) for record in caplog.records if record.message == "progress"]
+    assert told == [(8, 20), (16, 20), (20, 20)]
 
 
 def test_raw_and_base64_bodies_through_the_handler(squares: Path) -> None:
