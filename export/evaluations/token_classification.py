@@ -70,10 +70,11 @@ def wide(letter: str) -> bool:
 
 
 def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
-    known = {tag(label)[1] for label in model.manifest.labels}
+    known = {tag(label)[1] for label in model.manifest.labels} - {"O"}
     wanted = {span[2] for example in examples for span in example.expected}
     if wanted and not wanted & known:
-        raise DataError(f"The kinds {sorted(wanted)} are none that {model.manifest.model} knows: {sorted(known)}.")
+        kinds, names = ", ".join(sorted(wanted)), ", ".join(sorted(known))
+        raise DataError(f"The file marks {kinds}; {model.manifest.model} knows {names} only.")
     truth, given = [], []
     size = min(32, model.manifest.limits.batch)
     for start in range(0, len(examples), size):
