@@ -34,9 +34,10 @@ def decoder_recipe(
     eos, bos, template = config.get("eos_token_id"), config.get("bos_token_id"), template_of(checkpoint)
     ends = tuple(eos) if isinstance(eos, list) else () if eos is None else (eos,)
     tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
-    if tokenizer.get_vocab_size() > shape.vocabulary:
+    most = max(tokenizer.get_vocab().values())
+    if most >= shape.vocabulary:
         raise RecipeError(
-            f"{checkpoint.folder}/tokenizer.json has {tokenizer.get_vocab_size()} tokens, config.json's vocab_size is "
+            f"{checkpoint.folder}/tokenizer.json numbers its tokens up to {most}, but config.json's vocab_size is "
             f"{shape.vocabulary}; they are not of the same model."
         )
     return imported(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,10 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
+from export.checkpoints import load
+from export.evaluations import text_generation
+from export.graph import network_of
+from export.recipe import RecipeError
 from functions.text_generation import app
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.generation import CHUNK, Cache, log_likelihoods
@@ -141,6 +146,24 @@ def test_log_likelihoods_are_transformers(pair: tuple[Any, Model]) -> None:
         logits = network(torch.tensor([ids])).logits[0, :-1].log_softmax(1)
     wanted = logits[range(len(ids) - 1), ids[1:]].numpy()
     np.testing.assert_allclose(log_likelihoods(model, ids), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_nats_a_character_of_a_text_longer_than_the_context(llama: Model, tmp_path: Path) -> None:
+    text = (PROMPT + " 我. ") * 60
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+    ids = text_generation.tokens_of(llama, text)
+    stretches = list(text_generation.windows(ids, CONTEXT))
+    ends = np.cumsum([1, *(counted for _, counted in stretches)])
+    assert ends[-1] == len(ids) > 2 * CONTEXT
+    for (window, counted), end in zip(stretches, ends[1:], strict=True):
+        assert list(window) == ids[end - len(window) : end]
+        assert end == len(window) or len(window) - counted >= CONTEXT // 2
+    found = text_generation.EVALUATION.measure(llama, text_generation.read(tmp_path / "text.txt"))
+    nats = -sum(log_likelihoods(llama, window)[-counted:].sum() for window, counted in stretches)
+    assert found["nats a token"] == pytest.approx(nats / (len(ids) - 1), rel=1e-5)
+    assert llama.tokenizer is not None
+    told = len(text) - len(llama.tokenizer.decode(ids[:1]))  # nothing foretells the first token
+    assert found["nats a character"] == pytest.approx(nats / told, rel=1e-5)
 
 
 def test_the_cache_is_one_buffer_that_the_graph_writes(llama: Model) -> None:
@@ -276,6 +299,8 @@ def test_limits(llama: Model) -> None:
         ({"inputs": "a", "parameters": {"max_new_tokens": 0}}, "max_new_tokens"),
         ({"inputs": "a", "parameters": {"temperature": -1}}, "temperature"),
         ({"inputs": "a", "parameters": {"top_p": 0}}, "top_p"),
+        ({"inputs": "a", "parameters": {"repetition_penalty": 1e-300}}, "repetition_penalty"),
+        ({"inputs": "a", "parameters": {"seed": 10**30}}, "seed"),
         ({"inputs": "a", "parameters": {"stop": [""]}}, "stop"),
         ({"inputs": "a", "parameters": {"typical_p": 0.5}}, "`model_kwargs` are not used by the model: ['typical_p']"),
         ({"inputs": "a", "stream": True}, "stream"),
@@ -290,6 +315,23 @@ def test_what_is_refused_says_why(ask: Asked, body: dict[str, Any], words: str) 
     found = ask(body)
     assert found.status_code == 400
     assert words in found.json()["error"]
+
+
+def test_checkpoints_that_cannot_be_imported_say_why(tmp_path: Path) -> None:
+    save(tmp_path, "llama")
+    config = json.loads((tmp_path / "config.json").read_text())
+    for change, words in (
+        ({"hidden_act": "relu"}, "hidden_act must be silu"),
+        ({"mlp_bias": True}, "must be the same"),
+        ({"rope_parameters": {"rope_type": "yarn"}}, "'yarn' is not imported"),
+        ({"vocab_size": 30}, "not of the same model"),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps(config | change))
+        with pytest.raises(RecipeError, match=words):
+            load(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 4}))
+    with pytest.raises(RecipeError, match="does not fit config"):
+        network_of(load(tmp_path), tmp_path)
 
 
 def test_hugging_faces_payload(ask: Asked) -> None:

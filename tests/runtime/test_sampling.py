@@ -58,6 +58,11 @@ def test_equally_likely_tokens_stay_together() -> None:
     np.testing.assert_allclose(probabilities, 1 / 3)
 
 
+def test_a_temperature_of_next_to_nothing_is_greedy(logits: np.ndarray) -> None:
+    _, probabilities = candidates(logits, 5e-324)
+    assert probabilities.tolist() == (np.arange(200) == logits.argmax()).tolist()
+
+
 def test_draws_are_as_frequent_as_likely(logits: np.ndarray) -> None:
     tokens, probabilities = candidates(logits, 1.0, 6)
     random = np.random.default_rng(0)

@@ -47,7 +47,8 @@ def candidates(
         least = np.partition(logits, -top_k)[-top_k]
         tokens = np.flatnonzero(logits >= least)
     logits = logits[tokens].astype(np.float64)
-    powers = np.exp((logits - logits.max()) / temperature)
+    with np.errstate(over="ignore"):  # a temperature of next to nothing leaves the likeliest alone
+        powers = np.exp((logits - logits.max()) / temperature)
     probabilities = powers / powers.sum()
     if top_p is not None and top_p < 1:
         order = np.argsort(-probabilities, kind="stable")
