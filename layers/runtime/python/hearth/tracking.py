@@ -11,7 +11,6 @@ from itertools import islice
 from PIL.Image import Image
 
 from hearth.detection import TOGETHER, Detections, detect
-from hearth.log import logger
 from hearth.model import Model
 from hearth.ops.drawing import draw_boxes, to_jpeg
 from hearth.ops.sheet import contact_sheet, moments, small
@@ -45,7 +44,13 @@ def look(model: Model, film: Film, threshold: float, iou: float) -> Iterator[Det
         done += len(found)
         if time.monotonic() - spoke > PROGRESS:
             spoke = time.monotonic()
-            logger().info("progress", extra={"frames": done, "of": -(-film.total // film.every) or None})
+            _tell(done, -(-film.total // film.every))
+
+
+def _tell(frames: int, of: int) -> None:
+    from hearth.log import logger  # brings botocore, which a cold start does without
+
+    logger().info("progress", extra={"frames": frames, "of": of or None})
 
 
 def follow(found: Iterable[Detections], rules: Rules) -> list[Track]:
