@@ -26,7 +26,8 @@ from export.checkpoints import load  # noqa: E402
 from export.checkpoints.sentences import graph  # noqa: E402
 from export.graph import describe, optimise  # noqa: E402
 from export.recipe import RecipeError  # noqa: E402
-from export.recipes.glove_50d.recipe import UNKNOWN, WORDS, WordVectors  # noqa: E402
+from export.recipes.glove_50d.recipe import UNKNOWN, WORDS  # noqa: E402
+from export.word_vectors import WordVectors  # noqa: E402
 from functions.embeddings import app  # noqa: E402
 from hearth import manifest  # noqa: E402
 from hearth.errors import BadRequest, PayloadTooLarge  # noqa: E402
@@ -193,7 +194,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> tuple[KeyedVectors, Model
     vectors = np.random.default_rng(0).normal(size=(len(VOCABULARY), 16)).astype(np.float32)
     reference = KeyedVectors(16)
     reference.add_vectors(VOCABULARY, vectors)
-    graph()(WordVectors(torch.from_numpy(vectors)), work / "raw.onnx")
+    graph()(WordVectors(torch.cat([torch.zeros(1, 16), torch.from_numpy(vectors)])), work / "raw.onnx")
     optimise(work / "raw.onnx", work / "fp32")
     tokenizer = Tokenizer(WordLevel({word: n for n, word in enumerate([UNKNOWN, *VOCABULARY])}, unk_token=UNKNOWN))
     tokenizer.normalizer = Lowercase()

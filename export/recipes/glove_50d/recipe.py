@@ -10,12 +10,13 @@ from tokenizers import Regex, Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import Split
-from torch import Tensor, nn
+from torch import nn
 
+from export.checkpoints import sentences
 from export.data import Source
 from export.evaluations.embeddings import read
-from export.graph import traced
 from export.recipe import Example, Gate, NoQuantization, Recipe
+from export.word_vectors import WordVectors
 from hearth.manifest import Limits, Pooling, TextPreprocessing
 
 UNKNOWN = "[UNK]"
@@ -46,18 +47,6 @@ ANALOGIES = Source(
 )
 
 
-class WordVectors(nn.Module):
-    """A vector a word, (batch, sequence, dimensions), whatever stands beside it. Row 0, for unknown words, is zero."""
-
-    def __init__(self, vectors: Tensor) -> None:
-        super().__init__()
-        self.words = nn.Embedding.from_pretrained(torch.cat([torch.zeros(1, vectors.shape[1]), vectors]))
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        vectors: Tensor = self.words(input_ids) * attention_mask[:, :, None]
-        return vectors
-
-
 def vectors() -> dict[str, list[float]]:
     found: dict[str, list[float]] = json.loads(VECTORS.file().read_text(encoding="utf-8"))
     return found
@@ -72,11 +61,8 @@ def prepare(work: Path) -> None:
 
 
 def network(work: Path) -> nn.Module:
-    return WordVectors(torch.tensor(list(vectors().values())))
-
-
-def example() -> dict[str, Tensor]:
-    return {"input_ids": torch.ones(2, 8, dtype=torch.int64), "attention_mask": torch.ones(2, 8).long()}
+    """Row 0, for unknown words, is zero."""
+    return WordVectors(torch.tensor([[0.0] * DIMENSIONS, *vectors().values()]))
 
 
 def similarities(work: Path) -> list[Example]:
@@ -97,13 +83,7 @@ RECIPE = Recipe(
     prepare=prepare,
     stages=(),
     network=network,
-    graphs={
-        "main": traced(
-            example,
-            {name: {0: "batch", 1: "sequence"} for name in ("input_ids", "attention_mask", "tokens")},
-            outputs=("tokens",),
-        )
-    },
+    graphs={"main": sentences.graph()},
     dev={"WordSim353": similarities, "Google analogies": analogies},
     golden=lambda: (
         "king",
