@@ -20,6 +20,19 @@ def network(work: Path) -> nn.Module:
     return yolo.Yolo(len(data.LABELS))
 
 
+def second(work: Path) -> nn.Module:
+    """The first stage's network, but for the scores of its finest level.
+
+    Those die there: their loss is large while hardly any cell has a box, so every ReLU before them comes to rest, and
+    small platelets all score alike. On features that are trained already they learn without that.
+    """
+    made = yolo.Yolo(len(data.LABELS))
+    fresh = made.heads[0].score.state_dict(prefix="heads.0.score.")
+    trained = torch.load(work / "train" / "weights.pt", weights_only=True)
+    made.load_state_dict({**trained, **fresh})
+    return made
+
+
 def loss(network: nn.Module, batch: Batch) -> Tensor:
     assert isinstance(network, yolo.Yolo)
     boxes, logits = network.raw(batch["pixels"])
@@ -49,6 +62,19 @@ RECIPE = Recipe(
             clip=10.0,
             average=0.996,
         ),
+        Stage(
+            name="second",
+            network=second,
+            batches=data.training,
+            loss=loss,
+            score=None,
+            optimiser=AdamW(rate=1.5e-3, weight_decay=0.05),
+            schedule=OneCycle(warmup=0.1),
+            epochs=30,
+            batch=8,
+            clip=10.0,
+            average=0.99,
+        ),
     ),
     graphs={
         "main": traced(
@@ -75,7 +101,8 @@ RECIPE = Recipe(
     limitations=(
         "Pictures as BCCD's: one stain, one magnification, cells of 40 to 340 pixels in 640 x 480.",
         "BCCD leaves some cells unlabelled; what is counted as a false find is at times a cell.",
-        "The last weights are kept: the val pictures chose nothing.",
+        "The last weights are kept, whatever they score. The val pictures were measured after the first stage alone "
+        "(AP50 0.735, platelets 0.37); the second one was added for that, its cause found on training pictures.",
         "No medical device: for trying out only.",
     ),
 )
