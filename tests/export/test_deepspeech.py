@@ -57,9 +57,7 @@ def strings() -> data.Strings:
     return data.Strings(np.array(digits), np.array(["someone"] * 20), powers, (noise, noise))
 
 
-@pytest.mark.parametrize("seasoned", [False, True])
-def test_batches_are_whole_and_repeatable(strings: data.Strings, seasoned: bool) -> None:
-    strings.seasoned = seasoned
+def test_batches_are_whole_and_repeatable(strings: data.Strings) -> None:
     plan = strings.plan(0, 4, seed=1)
     assert sorted(index for batch in plan for index in batch) == list(range(20))
     for progress in (0.0, 0.5, 1.0):
@@ -74,7 +72,7 @@ def test_batches_are_whole_and_repeatable(strings: data.Strings, seasoned: bool)
             for row, length in zip(one["targets"], one["lengths"].tolist(), strict=True)
         ]
         assert all(word in data.WORDS for text in texts for word in text.split())
-        if progress == 0 and not seasoned:
+        if progress == 0:
             assert all(len(text.split()) <= 1 for text in texts)
 
 

@@ -189,10 +189,6 @@ class Strings:
     """Of each recording at each speed, as prepare wrote them."""
     noises: tuple[Floats, Floats]
     """Power."""
-    seasoned: bool = False
-    """Whether the network knows its letters: then strings are of any length from the start, pauses are long or there
-    are none at all, voices and microphones are varied more, and around everything is the margin of silence that
-    serving puts there."""
 
     def plan(self, epoch: int, size: int, seed: int) -> Sequence[Sequence[int]]:
         order = np.random.default_rng((seed, epoch)).permutation(len(self.digits))
@@ -201,12 +197,11 @@ class Strings:
 
     def collate(self, indices: Sequence[int], progress: float) -> Batch:
         random = np.random.default_rng(int(torch.randint(2**62, ())))
-        most = LONGEST if self.seasoned else 1 + min(int(progress * 16), LONGEST - 1)
+        most = 1 + min(int(progress * 16), LONGEST - 1)
         weights = 1 / np.sqrt(np.arange(1, most + 1))
         digits = 1 + int(random.choice(most, p=weights / weights.sum()))
         made = [self.string(random, index, digits) for index in indices]
-        around = 2.0 if self.seasoned and random.random() < 0.3 else 0.6
-        longest = max(len(power) for power, _ in made) + int(random.uniform(0, around) * FEATURES.rate / FEATURES.hop)
+        longest = max(len(power) for power, _ in made) + int(random.uniform(0, 0.6) * FEATURES.rate / FEATURES.hop)
         features = [masked(random, normalised(logarithm(self.placed(random, power, longest)))) for power, _ in made]
         texts = [[ALPHABET.index(letter) for letter in text] for _, text in made]
         targets = torch.full((len(texts), max(1, *map(len, texts))), BLANK)
@@ -229,15 +224,13 @@ class Strings:
         pace = random.uniform(0.88, 1.12)
         parts: list[Floats] = []
         for index in chosen:
-            if parts and random.random() < (0.65 if self.seasoned else 0.85):
-                longest = 160 if self.seasoned else 80
-                pause = random.exponential(12) if random.random() < 0.9 else random.uniform(0, longest)
+            if parts and random.random() < 0.85:
+                pause = random.exponential(12) if random.random() < 0.9 else random.uniform(0, 80)
                 parts.append(np.zeros((int(pause), FEATURES.mels), np.float32))
             power = np.exp(self.powers[index * len(SPEEDS) + speed].astype(np.float32))
             frames = np.arange(0, len(power) - 0.5, pace).astype(int)
             parts.append(power[frames] * np.float32(random.uniform(0.4, 2.0)))
-        power = np.concatenate(parts)
-        return otherwise(random, power) if self.seasoned else power, " ".join(WORDS[self.digits[i]] for i in chosen)
+        return np.concatenate(parts), " ".join(WORDS[self.digits[index]] for index in chosen)
 
     def placed(self, random: np.random.Generator, power: Floats, length: int) -> Floats:
         """The power somewhere in `length` frames, over noise, at another gain."""
@@ -250,21 +243,7 @@ class Strings:
         if random.random() < 0.4:
             noise = frames_of(random, white if random.random() < 0.5 else low, length)
             whole += noise * np.float32(power.mean() / noise.mean() * 10 ** -random.uniform(0.8, 4))
-        whole *= np.float32(10 ** random.uniform(-1.6, 1.2))
-        margin = int(MARGIN * FEATURES.rate / FEATURES.hop) if self.seasoned else 0
-        return np.pad(whole, ((margin, margin), (0, 0)))
-
-
-def otherwise(random: np.random.Generator, power: Floats) -> Floats:
-    """The same as from a longer or shorter throat (Jaitly and Hinton 2013) through another microphone."""
-    bands = np.arange(FEATURES.mels)
-    places = np.clip(bands * random.uniform(0.9, 1.1) + random.uniform(-1, 1), 0, FEATURES.mels - 1)
-    low = np.minimum(places.astype(int), FEATURES.mels - 2)
-    part = (places - low).astype(np.float32)
-    warped = power[:, low] * (1 - part) + power[:, low + 1] * part
-    tilt, bow = random.normal(0, 0.7, 2)
-    slope = np.linspace(-1, 1, FEATURES.mels)
-    return np.asarray(warped * np.exp(tilt * slope + bow * slope**2), np.float32)
+        return whole * np.float32(10 ** random.uniform(-1.6, 1.2))
 
 
 def frames_of(random: np.random.Generator, noise: Floats, length: int) -> Floats:
@@ -282,7 +261,7 @@ def masked(random: np.random.Generator, features: Floats) -> Floats:
     return features
 
 
-def training(work: Path, *, seasoned: bool = False) -> Strings:
+def training(work: Path) -> Strings:
     takes = training_takes(work)
     stored = np.load(work / "powers.npz")
     return Strings(
@@ -290,5 +269,4 @@ def training(work: Path, *, seasoned: bool = False) -> Strings:
         np.array([take.speaker for take in takes]),
         np.split(stored["frames"], np.cumsum(stored["lengths"])[:-1]),
         (np.exp(stored["white"]), np.exp(stored["low"])),
-        seasoned,
     )
