@@ -84,7 +84,7 @@ RECIPE = Recipe(
     gate=Gate(metric=0.8, quantization_loss=0.01, bytes=4_000_000),
     limits=Limits(batch=64, pixels=50_000_000),
     parents=("pytorch_resnet_cifar10 resnet56-4bfd9763",),
-    reference="93.62 % on the original test pixels, as the weights' file says; about 84 % on JPEGs like these.",
+    reference="93.62 % on the original test pixels, as the weights' file says.",
     limitations=(
         "The accuracy is of training pictures, strongly compressed: the weights have seen their originals.",
         "Any picture gets one of the ten classes; photos are squeezed to 32 x 32 pixels first.",
