@@ -24,6 +24,7 @@ MODELS = (
     "embeddings-en",
     "deepspeech-digits",
     "yolo-cells",
+    "gpt-shakespeare",
 )
 MAX_BYTES = 40_000_000
 PROMISED = {
@@ -34,6 +35,7 @@ PROMISED = {
     "embeddings-en": (0.82, 0.003),
     "deepspeech-digits": (0.03, 0.005),
     "yolo-cells": (0.85, 0.02),
+    "gpt-shakespeare": (1.65, 0.01),
 }
 """The task's metric that the served graph reaches on data never trained on, and what quantization may cost of it."""
 

@@ -1,0 +1,35 @@
+"""What must agree for every task: its folder, its functions' tasks, its evaluation, README."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from export.evaluation import evaluation_of
+from functions.local import tasks
+from hearth.manifest import TASKS
+from hearth.task import Task
+from tests.layers import FUNCTIONS
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = {path.parent.name for path in (ROOT / "functions").glob("*/app.py")}
+
+
+def test_folders_layers_and_manifests_know_the_same_functions() -> None:
+    assert set(TASKS.values()) | {"catalog"} == FOLDERS == set(FUNCTIONS)
+    assert sorted(task.id for task in tasks()) == sorted(TASKS)
+
+
+@pytest.mark.parametrize("task", tasks(), ids=lambda task: task.id)
+def test_a_task_has_an_example_that_it_accepts_and_an_evaluation(task: Task) -> None:
+    msgspec.json.decode(msgspec.json.encode(task.example), type=task.request)
+    assert set(task.serves) <= set(TASKS)
+    assert evaluation_of(task.id).metric
+
+
+def test_readme_speaks_of_every_task_and_function() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{task}`" in readme for task in TASKS)
+    assert all(folder in readme for folder in FOLDERS)
