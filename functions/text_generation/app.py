@@ -160,8 +160,9 @@ def decode(model: Model, request: Request, pieces: Sequence[Piece]) -> Response:
 def answer(model: Model, request: Request) -> Response:
     if request.parameters.seed is None:  # the answer says which one would repeat it
         request = replace(request, parameters=replace(request.parameters, seed=new_seed()))
+    coming = stream(model, request)
     with step("run"):
-        pieces = list(stream(model, request))
+        pieces = list(coming)
     with step("decode"):
         return decode(model, request, pieces)
 

@@ -84,6 +84,7 @@ RECIPE = Recipe(
     ),
     head=decoder_graph.head(SHAPE),
     preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=SHAPE.context),
+    # Blocks of 4 bits cost as little (0.001 nats) and are a third smaller, but move the golden answers twice as far.
     quantization=DynamicInt8(),
     gate=Gate(metric=1.65, quantization_loss=0.01, bytes=4_000_000, difference=0.5),
     limits=Limits(batch=1, characters=20_000),
