@@ -16,7 +16,7 @@ from torch import nn
 
 from export import onnx_file, pictures
 from export.evaluation import examples_from
-from export.onnx_changes import Changes, adapted, settled
+from export.onnx_changes import Changes, adapted, ends, settled
 from export.onnx_file import Contents
 from export.onnx_reading import (
     Flags,
@@ -82,6 +82,9 @@ def recipe_of(path: Path, flags: Flags) -> Import:
         if logits:
             notes.guessed.append("scores are logits: they get a sigmoid")
             made = adapted(model, replace(changes, logits=logits))
+    kept = tuple(f"^{re.escape(name)}$" for name in ends(made)) if detector else ()
+    if detector and flags.calibrate:
+        notes.guessed.append("the last convolutions and what joins them stay fp32 (--keep for more)")
     activation = activation_of(contents, output, flags, notes)
     recipe = Recipe(
         name=name_of(path, flags),
@@ -96,7 +99,7 @@ def recipe_of(path: Path, flags: Flags) -> Import:
         dev={} if flags.data is None else {flags.data.name: examples_in(flags.data, flags.task)},
         golden=pictures.synthetic,
         preprocessing=how,
-        quantization=quantizer(flags, how),
+        quantization=quantizer(flags, how, kept),
         gate=Gate(metric=0.0, quantization_loss=0.05, bytes=2**32, difference=0.5),
         head=head,
         activation=activation,
@@ -123,11 +126,13 @@ def name_of(path: Path, flags: Flags) -> str:
     return name
 
 
-def quantizer(flags: Flags, how: ImagePreprocessing) -> Quantizer:
+def quantizer(flags: Flags, how: ImagePreprocessing, kept: tuple[str, ...]) -> Quantizer:
     if flags.calibrate is None:
         return NoQuantization()
     chosen = pictures.pictures_in(flags.calibrate, CALIBRATION)
-    return StaticInt8(lambda work: pictures.feeds([path.read_bytes() for path in chosen], how, "pixels", 1), flags.keep)
+    return StaticInt8(
+        lambda work: pictures.feeds([path.read_bytes() for path in chosen], how, "pixels", 1), (*kept, *flags.keep)
+    )
 
 
 def writer(model: onnx.ModelProto) -> Callable[[nn.Module | None, Path], None]:

@@ -94,6 +94,20 @@ def session(model: onnx.ModelProto) -> Any:
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
+def ends(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Names of the last convolutions and of all that joins their answers, which differ too much in range for int8."""
+    makers = {name: node for node in model.graph.node for name in node.output}
+    found: dict[str, None] = {}
+    waiting = [one.name for one in model.graph.output]
+    while waiting:
+        node = makers.get(waiting.pop())
+        if node is not None and node.name not in found:
+            found[node.name] = None
+            if node.op_type != "Conv":
+                waiting += node.input
+    return tuple(found)
+
+
 def rename(names: Any, table: dict[str, str]) -> None:
     for place, name in enumerate(names):
         names[place] = table.get(name, name)

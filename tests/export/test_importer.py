@@ -149,6 +149,18 @@ def test_int8_from_a_folder_of_pictures(folder: Path) -> None:
     assert model.manifest.metrics.served["largest golden difference"] < 0.05
 
 
+def test_a_detector_s_last_convolutions_stay_fp32(folder: Path) -> None:
+    network = Grid()
+    path = exported(network, folder / "net.onnx", (3, 64, 64))
+    made = recipe_of(path, flags(folder, "object-detection", calibrate=folder / "pictures"))
+    assert any("stay fp32" in line for line in made.lines)
+    model = served(made, folder / "work")
+    # This network has no others, so nothing is lost.
+    pixels = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        np.testing.assert_allclose(model.run({"pixels": pixels.numpy()})[0], network(pixels).numpy(), atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("network", "form"),
     [(Grid(), "grid"), (Grid(first=True, logits=True), "grid"), (Grid(first=True, decoded=True), "boxes")],
