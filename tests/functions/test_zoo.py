@@ -25,6 +25,7 @@ MODELS = (
     "deepspeech-digits",
     "yolo-cells",
     "gpt-shakespeare",
+    "translate-en-zh",
 )
 MAX_BYTES = 40_000_000
 PROMISED = {
@@ -36,6 +37,7 @@ PROMISED = {
     "deepspeech-digits": (0.03, 0.005),
     "yolo-cells": (0.85, 0.02),
     "gpt-shakespeare": (1.65, 0.01),
+    "translate-en-zh": (16.0, 0.5),
 }
 """The task's metric that the served graph reaches on data never trained on, and what quantization may cost of it."""
 

@@ -16,9 +16,16 @@ FORBIDDEN = {"torch", "transformers", "onnx", "export", "pickle", "joblib", "fun
 ORDER = ["errors", "trace", "settings", "manifest", "s3", "store", "registry", "model", "cache", "task"]
 
 
+class _Running(ast.NodeTransformer):
+    """Drops what only a type checker reads."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:  # noqa: N802 - ast's own name
+        return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
+
+
 def imported(path: Path) -> set[str]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(_Running().visit(ast.parse(path.read_text()))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module == "hearth":
