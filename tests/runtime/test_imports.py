@@ -19,7 +19,7 @@ ORDER = ["errors", "trace", "settings", "manifest", "s3", "store", "registry", "
 class _Running(ast.NodeTransformer):
     """Drops what only a type checker reads."""
 
-    def visit_If(self, node: ast.If) -> ast.AST | None:  # noqa: N802 - ast's own name
+    def visit_If(self, node: ast.If) -> ast.AST | None:
         return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
 
 
