@@ -70,7 +70,7 @@ class DiskCache:
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=self.folder))
         try:
             with _lock(partial, fcntl.LOCK_EX) as held:
-                if not held or not partial.exists():
+                if not held:
                     return  # another process swept it before it was locked; the caller tries again
                 self._evict(manifest.size)
                 try:
@@ -127,9 +127,16 @@ def _lock(folder: Path, how: int) -> Iterator[bool]:
         except BlockingIOError:
             yield False
         else:
-            yield True
+            yield _is_still(folder, descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_still(folder: Path, descriptor: int) -> bool:
+    """Whether the folder is the one that was opened: who had the lock before may have removed or replaced it."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(folder.stat(), os.fstat(descriptor))
+    return False
 
 
 def _empty(folder: Path) -> None:
