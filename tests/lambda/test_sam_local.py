@@ -55,10 +55,10 @@ class Sam:
 
     @contextmanager
     def api(self) -> Iterator[int]:
-        """`sam local start-api` with warm containers; yields its port."""
+        """`sam local start-api`, whose containers stay warm after their first call; yields its port."""
         port = free_port()
         command = [tool("sam") / "bin/sam", "local", "start-api", "--port", str(port), *self.arguments]
-        command += ["--host", "127.0.0.1", "--warm-containers", "EAGER"]
+        command += ["--host", "127.0.0.1", "--warm-containers", "LAZY"]
         log = self.folder / "api.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -139,7 +139,7 @@ def _picture(colour: str) -> bytes:
 
 
 def _post(port: int, path: str, body: bytes, content_type: str) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     try:
         connection.request("POST", path, body, {"content-type": content_type})
         response = connection.getresponse()
