@@ -17,6 +17,7 @@ from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.manifest import Seq2Seq, TextPreprocessing
 from hearth.model import Model
 from hearth.ops.beam import Search, Step, search
+from hearth.ops.tokens import pad, texts_of
 from hearth.task import Task
 from hearth.trace import step
 
@@ -61,17 +62,9 @@ Response = list[Translation]
 
 def encode(model: Model, request: Request) -> dict[str, np.ndarray[Any, Any]]:
     """Token ids and mask, (texts that are not empty, longest) int64. Raises BadRequest, PayloadTooLarge."""
-    limits, how, tokenizer = model.manifest.limits, model.manifest.preprocessing, tokenizer_of(model)
+    how, tokenizer = model.manifest.preprocessing, tokenizer_of(model)
     assert isinstance(how, TextPreprocessing)  # noqa: S101 -- what the manifest's schema promises of the task
-    texts = texts_of(request)
-    if not texts:
-        raise BadRequest("`inputs` is an empty list; send at least one text")
-    if len(texts) > limits.batch:
-        raise PayloadTooLarge(f"`inputs` has {len(texts)} texts; {limits.batch} are allowed in one request")
-    for text in texts:
-        # Before the tokenizer sees it: cutting a text to its first tokens does not shorten the work.
-        if limits.characters and len(text) > limits.characters:
-            raise PayloadTooLarge(f"A text has {len(text)} characters; {limits.characters} are allowed")
+    texts = texts_of(request.inputs, model.manifest.limits)
     before = prefix(model, request.parameters)
     encodings = tokenizer.encode_batch([led(text, before) for text in texts if text.strip()])
     if request.parameters.truncation not in CUT and any(encoding.overflowing for encoding in encodings):
@@ -79,13 +72,7 @@ def encode(model: Model, request: Request) -> dict[str, np.ndarray[Any, Any]]:
             f"A text has more than the {how.max_tokens} tokens that the model reads; send it sentence by sentence, "
             'or set `parameters.truncation` to "longest_first" to translate its beginning'
         )
-    rows = [encoding.ids for encoding in encodings]
-    ids = np.full((len(rows), max(map(len, rows), default=0)), how.pad_id, np.int64)
-    mask = np.zeros_like(ids)
-    for index, row in enumerate(rows):
-        ids[index, : len(row)] = row
-        mask[index, : len(row)] = 1
-    return {"input_ids": ids, "attention_mask": mask}
+    return pad(encodings, how.pad_id)
 
 
 def write(model: Model, request: Request, feeds: dict[str, np.ndarray[Any, Any]]) -> list[list[int]]:
@@ -135,8 +122,9 @@ def stepper(model: Model, feeds: dict[str, np.ndarray[Any, Any]]) -> Step:
 
 
 def decode(model: Model, request: Request, outputs: list[list[int]]) -> Response:
+    sources = [request.inputs] if isinstance(request.inputs, str) else request.inputs
     texts = iter(tokenizer_of(model).decode_batch(outputs))
-    translated = [next(texts) if text.strip() else "" for text in texts_of(request)]
+    translated = [next(texts) if source.strip() else "" for source in sources]
     if request.parameters.clean_up_tokenization_spaces:
         translated = [tidied(text) for text in translated]
     return [Translation(text) for text in translated]
@@ -149,10 +137,6 @@ def answer(model: Model, request: Request) -> Response:
         outputs = write(model, request, feeds)
     with step("decode"):
         return decode(model, request, outputs)
-
-
-def texts_of(request: Request) -> list[str]:
-    return [request.inputs] if isinstance(request.inputs, str) else request.inputs
 
 
 def tokenizer_of(model: Model) -> Tokenizer:

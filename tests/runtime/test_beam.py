@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hearth.ops.beam import Search, Step, log_softmax, search
+from hearth.ops.beam import Search, Step, search
+from hearth.ops.sampling import log_probabilities
 
 START, EOS, VOCABULARY = 0, 1, 12
 
@@ -39,7 +40,7 @@ class Language:
         """Log-probability, as beam search adds it up: an end that is forced costs nothing."""
         before, last, total = START, START, 0.0
         for token in tokens:
-            total += log_softmax(self.logits[sentence, before, last][None])[0, token]
+            total += log_probabilities(self.logits[sentence, before, last][None])[0, token]
             before, last = last, token
         return float(total)
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from hearth.ops.sampling import log_probabilities
+
 NOTHING = np.float32(-1e9)
 """The score of what must not be chosen."""
 Array = np.ndarray[Any, Any]
@@ -68,7 +70,7 @@ def beam_search(step: Step, sentences: int, how: Search) -> list[list[int]]:
     ended = np.zeros((sentences, beams), bool)
     tokens, rows, kept = np.full(sentences, how.start, np.int64), np.arange(sentences), np.arange(sentences)
     for length in range(how.max_new):
-        logits = allowed(log_softmax(step(tokens, rows, kept)), length, how)
+        logits = allowed(log_probabilities(step(tokens, rows, kept)), length, how)
         vocabulary, count = logits.shape[1], len(places)
         width = running.shape[1]
         scores = (logits.reshape(count, width, vocabulary) + running_scores[:, :, None]).reshape(count, -1)
@@ -117,12 +119,6 @@ def allowed(scores: Array, length: int, how: Search) -> Array:
     else:
         scores[:, how.start] = -np.inf
     return scores
-
-
-def log_softmax(logits: Array) -> Array:
-    shifted = logits - logits.max(1, keepdims=True)
-    found: Array = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
-    return found
 
 
 def largest(scores: Array, count: int) -> Array:

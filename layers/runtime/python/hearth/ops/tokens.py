@@ -34,7 +34,7 @@ def texts_of(inputs: str | list[str], limits: Limits) -> list[str]:
 
 def pad(rows: Sequence[Row], pad_id: int, names: Iterable[str] = ("input_ids", "attention_mask")) -> Feeds:
     """int64 arrays (rows, longest row) of ids, mask and, if among `names`, types; padding has mask and type 0."""
-    shape = (len(rows), max(1, *(len(row.ids) for row in rows)))
+    shape = (len(rows), max((len(row.ids) for row in rows), default=0) or 1)
     feeds = {name: np.zeros(shape, np.int64) for name in names}
     feeds["input_ids"] += pad_id
     for index, row in enumerate(rows):
