@@ -25,7 +25,7 @@ from hearth.ops.neighbours import nearest
 from hearth.ops.pooling import Array, Mask, cosine, normalise, pool
 from hearth.ops.tokens import pad, room, texts_of, whole
 from hearth.task import Task
-from hearth.trace import step
+from hearth.trace import current, step
 
 DIGITS = 8
 """Decimals of a vector's numbers: what float32 can tell apart, at half the length of all of them."""
@@ -123,6 +123,7 @@ def embed(model: Model, texts: str | list[str], wanted: Parameters) -> Array:
     """(texts, dimensions)"""
     with step("encode"):
         feeds = encode(model, texts, wanted)
+    current().count("input_tokens", int(feeds["attention_mask"].sum()))
     with step("run"):
         outputs = model.run(feeds)
     with step("decode"):

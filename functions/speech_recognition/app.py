@@ -21,7 +21,7 @@ from hearth.ops.ctc import beam_search, greedy, words
 from hearth.ops.mel import log_mel
 from hearth.sound import open_sound
 from hearth.task import Task
-from hearth.trace import step
+from hearth.trace import current, step
 
 MAX_SECONDS = 600
 """Of one recording, where the manifest says nothing."""
@@ -46,6 +46,8 @@ class Chunk(Struct, frozen=True):
     """A word."""
     timestamp: tuple[float, float]
     """Begin and end in seconds."""
+    logprob: float
+    """Of the likeliest symbol, in the mean over the word's frames."""
 
 
 class Response(Struct, frozen=True, omit_defaults=True):
@@ -58,6 +60,7 @@ def encode(model: Model, request: Request) -> list[tuple[int, dict[str, np.ndarr
     PayloadTooLarge, UnsupportedMedia."""
     how, head = settings(model)
     sound = open_sound(request.inputs, how.rate, model.manifest.limits.seconds or MAX_SECONDS)
+    current().facts["seconds"] = round(len(sound) / how.rate, 3)
     sound = np.pad(sound, int(head.margin_seconds * how.rate))
     unit = how.hop * head.stride  # samples of a frame of the output
     size = int(head.chunk_seconds * how.rate) // unit
@@ -86,7 +89,16 @@ def decode(model: Model, request: Request, starts: list[int], outputs: list[np.n
     def moment(frame: int) -> float:
         return round(max(frame * how.hop * head.stride / how.rate - head.margin_seconds, 0.0), 3)
 
-    return Response(text, [Chunk(word.text, (moment(word.first), moment(word.end))) for word in found])
+    sure = logs.max(1)
+    return Response(
+        text,
+        [
+            Chunk(
+                word.text, (moment(word.first), moment(word.end)), round(float(sure[word.first : word.end].mean()), 4)
+            )
+            for word in found
+        ],
+    )
 
 
 def settings(model: Model) -> tuple[AudioPreprocessing, Ctc]:

@@ -9,21 +9,20 @@ cold.start()  # before the imports that take long
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct, to_builtins
-from msgspec.structs import replace
+from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 
 from hearth.cache import warm
 from hearth.chat import prompt_of
 from hearth.entry import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
-from hearth.generation import Piece, Sampling, decoder_of, generate, log_likelihoods, new_seed
+from hearth.generation import Piece, Sampling, decoder_of, generate, log_likelihoods, new_seed, vocabulary_of
 from hearth.model import Model
 from hearth.task import Task
-from hearth.trace import step
+from hearth.trace import current, paced, step
 
 MOST = 100
 """New tokens when the caller does not say."""
-UNUSED = ("adapter_id", "grammar", "top_n_tokens", "truncate", "typical_p")
+UNUSED = ("adapter_id", "grammar", "truncate", "typical_p")
 """Options of other servers; Hugging Face's client drops those that an error names, and asks again."""
 
 
@@ -42,11 +41,14 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     return_full_text: bool = False
     details: bool = False
     decoder_input_details: bool = False
+    top_n_tokens: Annotated[int, Meta(ge=0, le=20)] = 0
+    """The likeliest tokens at each place, told in the details."""
+    logit_bias: Annotated[dict[str, Annotated[float, Meta(ge=-100, le=100)]], Meta(max_length=1024)] = {}
+    """Added to the logits of tokens, by their numbers."""
     best_of: Literal[1] = 1
     watermark: Literal[False] = False
     adapter_id: Any = None
     grammar: Any = None
-    top_n_tokens: Any = None
     truncate: Any = None
     typical_p: Any = None
 
@@ -59,11 +61,12 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True):
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
     """Either `inputs` or, for models with a chat template, `messages`."""
 
-    inputs: str | None = None
+    inputs: str | Annotated[list[Annotated[int, Meta(ge=0)]], Meta(min_length=1)] | None = None
+    """A text to go on from, or its tokens' numbers."""
     parameters: Parameters = Parameters()
     messages: Annotated[list[Message], Meta(min_length=1, max_length=1000)] | None = None
-    stream: Literal[False] = False
-    """Sent by Hugging Face's client; the answer comes whole."""
+    stream: bool = False
+    """Whether the answer comes token by token, as Server-Sent Events."""
 
 
 class Token(Struct, frozen=True):
@@ -76,9 +79,11 @@ class Token(Struct, frozen=True):
 class Details(Struct, frozen=True):
     finish_reason: str
     generated_tokens: int
-    seed: int | None
+    seed: int
     prefill: list[Token]
     tokens: list[Token]
+    input_length: int
+    top_tokens: list[list[Token]] | UnsetType = UNSET
 
 
 class Generated(Struct, frozen=True, omit_defaults=True):
@@ -92,39 +97,55 @@ Response = list[Generated]
 
 def encode(model: Model, request: Request) -> list[int]:
     """The prompt's tokens. Raises BadRequest, PayloadTooLarge."""
-    assert model.tokenizer is not None  # noqa: S101 -- what the manifest's schema promises of the task
     wanted = request.parameters
     unused = [name for name in UNUSED if getattr(wanted, name) is not None]
     if unused:
         raise BadRequest(f"The following `model_kwargs` are not used by the model: {unused}")
-    text = text_of(model, request)
-    most = model.manifest.limits.characters
-    if most and len(text) > most:
-        raise PayloadTooLarge(f"The prompt has {len(text)} characters; {most} are allowed")
-    # A template writes the special tokens itself.
-    encoding = model.tokenizer.encode(text, add_special_tokens=request.messages is None)
-    tokens, new, context = list(encoding.ids), wanted.max_new_tokens or 1, decoder_of(model).context
-    length = len(tokens) + sum(len(part.ids) for part in encoding.overflowing)
+    tokens, length = tokens_of(model, request)
+    new, context = wanted.max_new_tokens or 1, decoder_of(model).context
     if not tokens:
-        raise BadRequest("The prompt is empty; send at least one character to go on from")
+        raise BadRequest("The prompt is empty; send at least one character to go on from", param="inputs")
     if length + new > context:
         raise PayloadTooLarge(
             f"The prompt has {length} tokens and `max_new_tokens` is {new}; the model takes {context} of both together"
         )
+    current().count("input_tokens", length)
     return tokens
+
+
+def tokens_of(model: Model, request: Request) -> tuple[list[int], int]:
+    """The tokens that the model may read, and how many there were."""
+    assert model.tokenizer is not None  # noqa: S101 -- what the manifest's schema promises of the task
+    if isinstance(request.inputs, list) and request.messages is None:
+        if max(request.inputs) >= vocabulary_of(model):
+            raise BadRequest(f"The model's tokens have numbers below {vocabulary_of(model)}", param="inputs")
+        return request.inputs, len(request.inputs)
+    text, most = text_of(model, request), model.manifest.limits.characters
+    if most and len(text) > most:
+        raise PayloadTooLarge(f"The prompt has {len(text)} characters; {most} are allowed")
+    # A template writes the special tokens itself.
+    encoding = model.tokenizer.encode(text, add_special_tokens=request.messages is None)
+    return list(encoding.ids), len(encoding.ids) + sum(len(part.ids) for part in encoding.overflowing)
 
 
 def text_of(model: Model, request: Request) -> str:
     if (request.inputs is None) == (request.messages is None):
         raise BadRequest("Send either `inputs`, a text to go on from, or `messages`, a conversation to answer")
+    if isinstance(request.inputs, list):
+        assert model.tokenizer is not None  # noqa: S101
+        return model.tokenizer.decode(request.inputs)
     return prompt_of(model, to_builtins(request.messages)) if request.inputs is None else request.inputs
 
 
-def stream(model: Model, request: Request) -> Iterator[Piece]:
+def pieces_of(model: Model, request: Request) -> Iterator[Piece]:
     """The answer's pieces as they come; their texts add up to it. Raises as `encode`, before the first one."""
     wanted = request.parameters
     with step("encode"):
         prompt = encode(model, request)
+        bias = {int(token): value for token, value in wanted.logit_bias.items() if token.isascii() and token.isdigit()}
+        if len(bias) < len(wanted.logit_bias) or max(bias, default=0) >= vocabulary_of(model):
+            most = vocabulary_of(model)
+            raise BadRequest(f"`logit_bias` names tokens by their numbers, below {most}", param="parameters.logit_bias")
     chosen = wanted.temperature not in (None, 1.0) or wanted.top_k is not None or wanted.top_p is not None
     sampled = chosen if wanted.do_sample is None else wanted.do_sample
     sampling = Sampling(
@@ -134,14 +155,18 @@ def stream(model: Model, request: Request) -> Iterator[Piece]:
         repetition=wanted.repetition_penalty,
         presence=wanted.presence_penalty,
         frequency=wanted.frequency_penalty,
+        bias=bias,
         seed=new_seed() if wanted.seed is None else wanted.seed,
     )
+    current().facts["seed"] = sampling.seed  # the answer says which one would repeat it
     most = wanted.max_new_tokens or min(MOST, decoder_of(model).context - len(prompt))
-    return generate(model, prompt, most, sampling, wanted.stop)
+    for piece in paced(generate(model, prompt, most, sampling, wanted.stop, wanted.top_n_tokens)):
+        current().count("output_tokens", 1)
+        yield piece
 
 
 def decode(model: Model, request: Request, pieces: Sequence[Piece]) -> Response:
-    wanted, tokenizer = request.parameters, model.tokenizer
+    wanted, tokenizer, facts = request.parameters, model.tokenizer, current().facts
     assert tokenizer is not None  # noqa: S101
     text = "".join(piece.text for piece in pieces)
     whole = text_of(model, request) + text if wanted.return_full_text else text
@@ -149,18 +174,24 @@ def decode(model: Model, request: Request, pieces: Sequence[Piece]) -> Response:
         return [Generated(whole)]
     prefill = []
     if wanted.decoder_input_details:
-        prompt = encode(model, request)
+        prompt, _ = tokens_of(model, request)
         known = [None, *log_likelihoods(model, prompt).tolist()]
         prefill = [Token(one, tokenizer.decode([one]), logprob) for one, logprob in zip(prompt, known, strict=True)]
-    ends = decoder_of(model).eos
-    tokens = [Token(piece.token, piece.text, piece.logprob, piece.token in ends) for piece in pieces]
-    return [Generated(whole, Details(pieces[-1].finish or "", len(tokens), wanted.seed, prefill, tokens))]
+    tokens = [Token(piece.token, piece.text, piece.logprob, piece.special) for piece in pieces]
+    details = Details(
+        finish_reason=pieces[-1].finish or "",
+        generated_tokens=len(tokens),
+        seed=int(facts["seed"]),
+        prefill=prefill,
+        tokens=tokens,
+        top_tokens=[[Token(*one) for one in piece.top] for piece in pieces] if wanted.top_n_tokens else UNSET,
+        input_length=int(facts["input_tokens"]),
+    )
+    return [Generated(whole, details)]
 
 
 def answer(model: Model, request: Request) -> Response:
-    if request.parameters.seed is None:  # the answer says which one would repeat it
-        request = replace(request, parameters=replace(request.parameters, seed=new_seed()))
-    coming = stream(model, request)
+    coming = pieces_of(model, request)
     with step("run"):
         pieces = list(coming)
     with step("decode"):
@@ -172,9 +203,14 @@ def predict(name: str, request: Request) -> Response:
         return answer(model, request)
 
 
+def stream(name: str, request: Request) -> Iterator[Piece]:
+    with warm().get(name) as model:
+        yield from pieces_of(model, request)
+
+
 EXAMPLE = {
     "inputs": "ROMEO:\nBut soft, what light",
     "parameters": {"max_new_tokens": 40, "temperature": 0.8, "seed": 1},
 }
-TASKS = (Task("text-generation", Request, Response, predict, EXAMPLE),)
+TASKS = (Task("text-generation", Request, Response, predict, EXAMPLE, stream=stream),)
 handler = create_handler(TASKS)

@@ -106,7 +106,7 @@ BAD = [
     ("/models/resnet20-cifar10", b'{"inputs": "%%%"}', 400, "inputs"),
     ("/models/resnet20-cifar10?top_k=many", picture(), 400, "top_k"),
     ("/nowhere", b"", 404, "nowhere"),
-    ("/v2/health/live", b"", 405, "Method Not Allowed"),
+    ("/models", b"", 405, "Method Not Allowed"),
 ]
 
 

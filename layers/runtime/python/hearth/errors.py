@@ -22,10 +22,12 @@ class HearthError(Exception):
     status = 500
     code = "internal"
 
-    def __init__(self, message: str, *, retry_after: int | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: int | None = None, param: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.retry_after = retry_after
+        self.param = param
+        """The field that is wrong, as a path of names with dots between."""
 
 
 class BadRequest(HearthError):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from hearth.manifest import Decoder
 from hearth.model import Model
 from hearth.ops.detokenise import Detokeniser
 from hearth.ops.sampling import candidates, draw, log_probabilities, penalise
+from hearth.ops.scores import best
 from hearth.ops.stops import Stops
 
 CHUNK = 128
@@ -29,6 +30,8 @@ class Sampling:
     repetition: float = 1.0
     presence: float = 0.0
     frequency: float = 0.0
+    bias: Mapping[int, float] = field(default_factory=dict)
+    """Added to the logits of tokens."""
     seed: int = 0
 
 
@@ -40,8 +43,12 @@ class Piece:
     logprob: float
     """Natural logarithm of the probability that the model itself gave it, before temperature and penalties."""
     text: str
+    special: bool = False
+    """Whether it ends the text rather than being a part of it."""
     finish: Literal["length", "eos_token", "stop_sequence"] | None = None
     """Set in the last one."""
+    top: tuple[tuple[int, str, float], ...] = ()
+    """The likeliest tokens, their texts and log-probabilities, as many as were asked for, likeliest first."""
 
 
 class Cache:
@@ -59,7 +66,7 @@ class Cache:
         self._session = model.session()
         self._binding = self._session.io_binding()
         self._value = OrtValue.ortvalue_from_numpy  # shares the array's memory
-        self._vocabulary = int(model.manifest.graphs["main"].outputs[0].shape[-1])
+        self._vocabulary = vocabulary_of(model)
         # Pages that are never written take no memory.
         self._buffer = np.empty((head.layers, 2, 1, head.kv_heads, capacity, head.head_size), np.float32)
         for layer in range(head.layers):
@@ -101,18 +108,24 @@ def decoder_of(model: Model) -> Decoder:
     return head
 
 
+def vocabulary_of(model: Model) -> int:
+    return int(model.manifest.graphs["main"].outputs[0].shape[-1])
+
+
 def new_seed() -> int:
     return secrets.randbits(31)
 
 
 def generate(
-    model: Model, prompt: Sequence[int], most: int, sampling: Sampling, stops: Sequence[str] = ()
+    model: Model, prompt: Sequence[int], most: int, sampling: Sampling, stops: Sequence[str] = (), top: int = 0
 ) -> Iterator[Piece]:
-    """Up to `most` tokens after `prompt` (one token at least), which together fit into the model's context."""
-    assert model.tokenizer is not None  # noqa: S101
+    """Up to `most` tokens after `prompt` (one token at least), which together fit into the model's context; with each
+    the `top` likeliest ones."""
+    tokenizer = model.tokenizer
+    assert tokenizer is not None  # noqa: S101
     cache = Cache(model, len(prompt) + most)
     random = np.random.default_rng(sampling.seed)
-    text = Detokeniser(model.tokenizer.decode, prompt)
+    text = Detokeniser(tokenizer.decode, prompt)
     watch = Stops(stops)
     ends = decoder_of(model).eos
     logits = cache.read_prompt(prompt)
@@ -120,25 +133,30 @@ def generate(
     seen[list(prompt)] = True
     for number in range(1, most + 1):
         token = _next(logits, seen, counts, sampling, random)
-        logprob = float(log_probabilities(logits)[token])
+        logs = log_probabilities(logits)
+        logprob = float(logs[token])
+        likely = tuple((one, tokenizer.decode([one]), float(logs[one])) for one in best(logs, top)) if top else ()
         if token in ends:
-            yield Piece(token, logprob, watch.rest(), "eos_token")
+            yield Piece(token, logprob, watch.rest(), True, "eos_token", likely)
             return
         seen[token] = True
         counts[token] += 1
         certain = watch.push(text.push(token))
         if watch.met:
-            yield Piece(token, logprob, certain, "stop_sequence")
+            yield Piece(token, logprob, certain, False, "stop_sequence", likely)
             return
         if number == most:
-            yield Piece(token, logprob, certain + watch.rest(), "length")
+            yield Piece(token, logprob, certain + watch.rest(), False, "length", likely)
             return
-        yield Piece(token, logprob, certain)
+        yield Piece(token, logprob, certain, top=likely)
         logits = cache.read([token])[0]
 
 
 def _next(logits: Array, seen: Array, counts: Array, how: Sampling, random: np.random.Generator) -> int:
     logits = penalise(logits, seen, counts, how.repetition, how.presence, how.frequency)
+    if how.bias:
+        logits = logits.copy()
+        logits[list(how.bias)] += list(how.bias.values())
     if how.temperature == 0:
         return int(logits.argmax())
     return draw(*candidates(logits, how.temperature, how.top_k, how.top_p), random)

@@ -1,44 +1,30 @@
-"""FastAPI around tasks: routes, limits, one error form, the log line."""
+"""FastAPI around the dialects: routes, limits, inflating, streams, the log line."""
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import uuid
-from collections.abc import Callable, Sequence
-from typing import Any
+import zlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
-import msgspec
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
-from hearth import __version__, log, settings, trace
-from hearth.cache import warm
-from hearth.dialects import native
+from hearth import __version__, log, openapi, settings, trace
+from hearth.call import JSON, Answer, Call, Dialect, Route, event
+from hearth.dialects import native, oip, openai, sagemaker
 from hearth.errors import BadRequest, HearthError, Internal, MethodNotAllowed, NotFound, PayloadTooLarge
-from hearth.manifest import Manifest
-from hearth.task import Task, choose
+from hearth.task import Task
 
+DIALECTS = (openai.DIALECT, oip.DIALECT, sagemaker.DIALECT, native.DIALECT)
+"""The last one words the failures of every path that is no other's."""
 STATUSES = {404: NotFound, 405: MethodNotAllowed}
-ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"description": words, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
-    for status, words in {
-        400: "The request is wrong; `error` says how",
-        403: "This version may not be asked for here",
-        404: "No such model, version or alias",
-        413: "Too large; `error` names the limit",
-        415: "Not a kind of file that the task reads",
-        500: "Our fault; the log has the cause under `request_id`",
-        503: "The model cannot be loaded now; Retry-After says when to ask again",
-    }.items()
-}
-ERROR = {
-    "type": "object",
-    "required": ["error", "error_type", "request_id"],
-    "properties": {name: {"type": "string"} for name in ("error", "error_type", "request_id")},
-}
+INFLATE = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+"""Window bits of zlib for each Content-Encoding; deflate has zlib's wrapper (RFC 9110)."""
 
 
 def create_app(tasks: Sequence[Task], *, local: bool = False) -> FastAPI:
@@ -56,86 +42,113 @@ def create_app(tasks: Sequence[Task], *, local: bool = False) -> FastAPI:
         swagger_ui_oauth2_redirect_url=None,
     )
 
-    async def predict(request: Request, task_id: str, name: str) -> Response:
-        def answer(body: bytes) -> bytes:
-            found = choose(tasks, name, _manifest(name).task, task_id)
-            with trace.step("read"):
-                asked = native.read(found, body, request.query_params)
-            response = found.predict(name, asked)
-            with trace.step("write"):
-                return native.write(response)
+    def endpoint(dialect: Dialect, route: Route) -> Callable[[Request], Awaitable[Response]]:
+        def work(request: Request, body: bytes) -> Answer:
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            answer = route.work(
+                Call(tasks, body, request.path_params, request.query_params, headers, _request_id(request))
+            )
+            return answer if isinstance(answer.body, bytes) else _begun(answer)
 
-        async def work() -> bytes:
-            body = await _body(request)
-            return await run_in_threadpool(answer, body) if local else answer(body)
+        async def respond(request: Request) -> Response:
+            """The outermost boundary: whatever happens becomes an answer and one log line."""
+            timing = trace.begin()
+            try:
+                body = await _body(request)
+                answer = await run_in_threadpool(work, request, body) if local else work(request, body)
+            except Exception as error:
+                return _failed(request, dialect, _ours(error), timing)
+            if isinstance(answer.body, bytes):
+                return _finish(request, timing, Response(answer.body, 200, answer.headers, answer.media))
+            return _stream(request, dialect, answer, timing)
 
-        return await _respond(request, work)
+        return respond
 
-    @app.post("/models/{name}", responses=ERRORS, tags=["any model"], summary="Ask a model")
-    async def ask(request: Request, name: str) -> Response:
-        return await predict(request, "", name)
-
-    @app.post("/pipeline/{task}/{name}", responses=ERRORS, tags=["any model"], summary="Ask a model for a task")
-    async def ask_for_task(request: Request, task: str, name: str) -> Response:
-        return await predict(request, task, name)
-
-    @app.get("/models", responses=ERRORS, tags=["any model"], summary="What is served")
-    async def models(request: Request) -> Response:
-        async def work() -> bytes:
-            return msgspec.json.encode({"models": [_summary(name) for name in warm().registry.models()]})
-
-        return await _respond(request, work)
-
-    @app.get("/models/{name}", responses=ERRORS, tags=["any model"], summary="A model's manifest")
-    async def model(request: Request, name: str) -> Response:
-        async def work() -> bytes:
-            return msgspec.json.encode(_manifest(name))
-
-        return await _respond(request, work)
-
-    @app.get("/v2/health/live", tags=["health"], summary="Whether the process answers")
-    @app.get("/v2/health/ready", tags=["health"], summary="Whether it would take a request")
-    async def health(request: Request) -> Response:
-        async def work() -> bytes:
-            return b'{"live":true,"ready":true}'
-
-        return await _respond(request, work)
+    for dialect in DIALECTS:
+        for route in dialect.routes:
+            app.add_route(route.path, endpoint(dialect, route), [route.method])
 
     @app.exception_handler(HTTPException)
     async def no_route(request: Request, failure: HTTPException) -> Response:
+        path = request.url.path
+        dialect = next(dialect for dialect in DIALECTS if dialect.speaks(path))
         kind = STATUSES.get(failure.status_code, BadRequest)
-        return _failed(request, kind(f"{request.method} {request.url.path[:200]}: {failure.detail}"), trace.begin())
+        words = f"{request.method} {path[:200]}: {failure.detail}"
+        return _failed(request, dialect, kind(words), trace.begin(), failure.headers or {})
 
-    app.openapi = lambda: _openapi(app, tasks)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi.document(app.title, app.description, DIALECTS, tasks)  # type: ignore[method-assign]
     return app
 
 
-async def _respond(request: Request, work: Callable[[], Any]) -> Response:
-    """The outermost boundary: whatever happens becomes an answer and one log line."""
-    timing = trace.begin()
-    try:
-        body = await work()
-    except HearthError as failure:
-        return _failed(request, failure, timing)
-    except ClientDisconnect:
-        return _failed(request, BadRequest("The client went away"), timing)
-    except Exception as error:
-        log.unexpected(error)
-        return _failed(request, Internal("An unexpected error; its cause is in the log"), timing)
-    return _finish(request, timing, Response(body, 200, media_type="application/json"))
+def _ours(error: Exception) -> HearthError:
+    if isinstance(error, HearthError):
+        return error
+    if isinstance(error, ClientDisconnect):
+        return BadRequest("The client went away")
+    log.unexpected(error)
+    return Internal("An unexpected error; its cause is in the log")
 
 
-def _failed(request: Request, failure: HearthError, timing: trace.Trace) -> Response:
-    response = Response(native.error(failure, _request_id(request)), failure.status, media_type="application/json")
+def _failed(
+    request: Request,
+    dialect: Dialect,
+    failure: HearthError,
+    timing: trace.Trace,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    body = dialect.error(failure, _request_id(request))
+    response = Response(body, failure.status, headers, JSON)
+    response.headers.update(dialect.headers(failure))
     if failure.retry_after is not None:
         response.headers["Retry-After"] = str(failure.retry_after)
     return _finish(request, timing, response, failure)
 
 
 def _finish(request: Request, timing: trace.Trace, response: Response, failure: HearthError | None = None) -> Response:
+    _label(request, timing, response)
+    log.request(timing, request_id=_request_id(request), status=response.status_code, trigger="http", failure=failure)
+    return response
+
+
+def _label(request: Request, timing: trace.Trace, response: Response) -> None:
     response.headers["X-Request-Id"] = _request_id(request)
     response.headers["Server-Timing"] = timing.server_timing()
-    log.request(timing, request_id=_request_id(request), status=response.status_code, trigger="http", failure=failure)
+
+
+def _begun(answer: Answer) -> Answer:
+    """With its first piece made: what fails before it has a status of its own."""
+    pieces = answer.body
+    assert not isinstance(pieces, bytes)  # noqa: S101
+    first = next(pieces, b"")
+    return dataclasses.replace(answer, body=itertools.chain((first,), pieces))
+
+
+def _stream(request: Request, dialect: Dialect, answer: Answer, timing: trace.Trace) -> Response:
+    """Each piece as it is made; all at once where nothing can stream, which is said in a header.
+
+    What fails on the way is told in the dialect's words, as the last event. A comment at the end, which clients
+    overlook, has the times that the headers could not know.
+    """
+
+    def pieces() -> Iterator[bytes]:
+        failure: HearthError | None = None
+        try:
+            yield from answer.body  # type: ignore[misc]
+        except Exception as error:
+            failure = _ours(error)
+            yield event(dialect.error(failure, _request_id(request)))
+        finally:  # also when the client has gone
+            status = failure.status if failure else 200
+            log.request(timing, request_id=_request_id(request), status=status, trigger="http", failure=failure)
+        yield f": server-timing {timing.server_timing()}\n\n".encode()
+
+    streams = "aws.event" not in request.scope or bool(request.scope.get("hearth.streams"))
+    headers = {**answer.headers, "X-Hearth-Stream": "streamed" if streams else "buffered", "Cache-Control": "no-store"}
+    if streams:
+        response: Response = StreamingResponse(pieces(), 200, headers, answer.media)
+    else:
+        response = Response(b"".join(pieces()), 200, headers, answer.media)
+    _label(request, timing, response)
     return response
 
 
@@ -148,69 +161,23 @@ def _request_id(request: Request) -> str:
 
 
 async def _body(request: Request) -> bytes:
-    """The body, refused as soon as it is too long, whatever Content-Length says."""
+    """The body, inflated, refused as soon as it is too long, whatever Content-Length says."""
     limit = settings.get().max_body
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", "", *INFLATE):
+        raise BadRequest(f"Content-Encoding {encoding[:40]!r} is not understood; send gzip, deflate or the plain body")
+    inflate = zlib.decompressobj(INFLATE[encoding]) if encoding in INFLATE else None
     parts, length = [], 0
     async for part in request.stream():
+        if inflate:
+            try:
+                part = inflate.decompress(part, limit + 1 - length)
+            except zlib.error:
+                raise BadRequest(f"The body says it is {encoding}, and is not") from None
         length += len(part)
         if length > limit:
             raise PayloadTooLarge(f"The body is longer than {limit} bytes; upload the file and let its event run")
         parts.append(part)
+    if inflate and length and not inflate.eof:
+        raise BadRequest(f"The {encoding} body ends too early")
     return b"".join(parts)
-
-
-def _manifest(name: str) -> Manifest:
-    registry = warm().registry
-    return registry.manifest(registry.resolve(name))
-
-
-def _summary(name: str) -> dict[str, Any]:
-    manifest = _manifest(name)
-    return {
-        "name": name,
-        "task": manifest.task,
-        "version": manifest.version,
-        "description": manifest.description,
-        "licence": manifest.licence,
-        "size": manifest.size,
-        "metrics": manifest.metrics.served,
-    }
-
-
-def _openapi(app: FastAPI, tasks: Sequence[Task]) -> dict[str, Any]:
-    """FastAPI's document, with the tasks' own schemas: one path a model, since its task decides what it takes."""
-    document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-    # FastAPI's own form of a validation error is one that we never send.
-    for methods in document["paths"].values():
-        for operation in methods.values():
-            operation["responses"].pop("422", None)
-    schemas = {"Error": ERROR}
-    document["components"] = {"schemas": schemas}
-    models: dict[str, Any] = {}
-    for name in warm().registry.models():
-        try:
-            task = choose(tasks, name, _manifest(name).task)
-        except NotFound:
-            continue
-        prefix = "".join(part.title() for part in task.id.split("-"))
-        kinds, parts = msgspec.json.schema_components(
-            [task.request, task.response], ref_template=f"#/components/schemas/{prefix}{{name}}"
-        )
-        schemas |= {f"{prefix}{part}": schema for part, schema in parts.items()}
-        content = {"application/json": {"schema": kinds[0], "example": task.example}}
-        if task.binary:
-            content["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
-        models[f"/models/{name}"] = {
-            "post": {
-                "tags": ["models"],
-                "summary": f"{name}: {task.id}",
-                "operationId": f"ask-{name}",
-                "requestBody": {"required": True, "content": content},
-                "responses": {
-                    "200": {"description": "The answer", "content": {"application/json": {"schema": kinds[1]}}},
-                    **{str(status): words for status, words in ERRORS.items()},
-                },
-            }
-        }
-    document["paths"] = models | document["paths"]
-    return document

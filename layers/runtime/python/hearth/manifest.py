@@ -210,6 +210,8 @@ class Ctc(Strict, frozen=True, tag="ctc", tag_field="kind"):
     """Frames of features for each frame of the output."""
     chunk_seconds: Annotated[float, Meta(ge=1)] = 20.0
     """Longer sound is heard in overlapping pieces of this length."""
+    language: str = ""
+    """That is spoken, as its code: `en`. Empty: not known."""
     margin_seconds: Annotated[float, Meta(ge=0, le=10)] = 0.0
     """Silence that is put before and after: a word that is cut out tightly is heard badly without surroundings."""
     beams: Positive = 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -34,7 +35,9 @@ def convert(document: Any, kind: type[T]) -> T:
     try:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
-        raise BadRequest(str(error).replace("`$.", "`").replace("`$`", "the body")) from None
+        field = re.search(r"`\$\.([^`]+)`$|unknown field `([^`]+)`$|required field `([^`]+)`$", str(error))
+        param = next((part for part in field.groups() if part), None) if field else None
+        raise BadRequest(str(error).replace("`$.", "`").replace("`$`", "the body"), param=param) from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

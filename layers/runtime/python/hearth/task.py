@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hearth.errors import NotFound
+
+if TYPE_CHECKING:
+    from hearth.generation import Piece
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class Task:
     """A request for the documentation."""
     binary: bool = False
     """Whether a body that is not JSON is itself the input."""
+    stream: Callable[[str, Any], Iterator[Piece]] | None = None
+    """As `predict`, token by token, for tasks whose requests have `stream`."""
     serves: tuple[str, ...] = ()
     """Tasks of manifests whose models can answer this one beside its own, as a detector can be asked for tracks."""
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections.abc import Iterator
 from contextvars import ContextVar
 from types import TracebackType
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class Trace:
@@ -21,9 +26,13 @@ class Trace:
         return (time.perf_counter() - self.started) * 1000
 
     def server_timing(self) -> str:
-        """The Server-Timing header: the steps and their sum, in milliseconds."""
+        """The Server-Timing header: the steps and what passed in all, in milliseconds; `cold` if a model was loaded."""
         steps = [f"{name};dur={value:.2f}" for name, value in self.steps.items()]
-        return ", ".join([*steps, f"total;dur={self.total:.2f}"])
+        return ", ".join(["cold"] * bool(self.facts.get("cold")) + [*steps, f"total;dur={self.total:.2f}"])
+
+    def count(self, name: str, number: int) -> None:
+        """Add to a fact that is a number."""
+        self.facts[name] = int(self.facts.get(name, 0)) + number
 
 
 _current: ContextVar[Trace | None] = ContextVar("hearth-trace", default=None)
@@ -57,3 +66,21 @@ class step:  # noqa: N801 -- reads as a statement: `with step("encode"):`
     ) -> None:
         steps = current().steps
         steps[self.name] = steps.get(self.name, 0.0) + (time.perf_counter() - self.started) * 1000
+
+
+def paced(items: Iterator[T]) -> Iterator[T]:
+    """The items as they come; the request's trace learns when the `first` one did, and the median and longest `gap`
+    between two, the time that the reader took included."""
+    timing, gaps, last = current(), [], None
+    try:
+        for item in items:
+            now = time.perf_counter()
+            if last is None:
+                timing.steps["first"] = (now - timing.started) * 1000
+            else:
+                gaps.append((now - last) * 1000)
+            last = now
+            yield item
+    finally:
+        if gaps:
+            timing.steps |= {"gap": statistics.median(gaps), "gap_max": max(gaps)}

@@ -1,0 +1,87 @@
+"""What a dialect is: calls come in as bytes and words, answers go out as bytes, and no web framework is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hearth.cache import warm
+from hearth.errors import HearthError
+from hearth.manifest import Manifest
+from hearth.task import Task, choose
+
+JSON = "application/json"
+EVENTS = "text/event-stream"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, its body read to the end and inflated."""
+
+    tasks: Sequence[Task]
+    body: bytes = b""
+    path: Mapping[str, str] = field(default_factory=dict)
+    """What stands in the path for each {word} of the route."""
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """By names in small letters."""
+    request_id: str = ""
+
+    def task(self, name: str, asked: str = "") -> Task:
+        """Who answers for the model `name`. Raises BadRequest, Forbidden, NotFound, StoreError."""
+        return choose(self.tasks, name, manifest_of(name).task, asked)
+
+
+def manifest_of(name: str) -> Manifest:
+    """Of the version that `name` means now. Raises as Registry.resolve and Registry.manifest."""
+    registry = warm().registry
+    return registry.manifest(registry.resolve(name))
+
+
+@dataclass(frozen=True)
+class Answer:
+    body: bytes | Iterator[bytes]
+    """Pieces of an iterator leave one by one, as they are made."""
+    media: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Route:
+    method: str
+    path: str
+    """With {words} for what differs."""
+    work: Callable[[Call], Answer]
+    """Raises HearthError; what an answer streams may raise it too."""
+    summary: str
+    takes: Any = None
+    """The type of a JSON body, for the documentation."""
+    gives: Any = None
+    """The type of a JSON answer, for the documentation."""
+    takes_also: tuple[str, ...] = ()
+    """Media types of other bodies."""
+    gives_also: tuple[str, ...] = ()
+    """Media types of other answers."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    name: str
+    prefixes: tuple[str, ...]
+    """Of the paths whose failures it words, unknown routes included."""
+    routes: tuple[Route, ...]
+    error: Callable[[HearthError, str], bytes]
+    """(failure, request id) -> the body that says so; also what `broken` sends."""
+    failure: type[Any]
+    """What `error` writes, for the documentation."""
+    headers: Callable[[HearthError], Mapping[str, str]] = lambda failure: {}
+    """Of a failure, beside Retry-After."""
+
+    def speaks(self, path: str) -> bool:
+        return any(path == prefix or path.startswith(prefix.rstrip("/") + "/") for prefix in self.prefixes)
+
+
+def event(data: bytes) -> bytes:
+    """A Server-Sent Event."""
+    return b"data: " + data + b"\n\n"

@@ -1,0 +1,102 @@
+"""The OpenAPI document: every dialect's routes, and a path a model, since its task decides what it takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from hearth import __version__
+from hearth.cache import warm
+from hearth.call import EVENTS, JSON, Dialect, Route, manifest_of
+from hearth.errors import NotFound
+from hearth.task import Task, choose
+
+STATUSES = {
+    400: "The request is wrong; the error says how",
+    403: "This may not be asked for here",
+    404: "No such model, version, alias or route",
+    405: "Not with this method",
+    413: "Too large; the error names the limit",
+    415: "Not a kind of file that the task reads",
+    500: "Our fault; the log has the cause under the request's id",
+    503: "The model cannot be loaded now; Retry-After says when to ask again",
+}
+
+
+def document(title: str, description: str, dialects: Sequence[Dialect], tasks: Sequence[Task]) -> dict[str, Any]:
+    schemas: dict[str, Any] = {}
+    paths: dict[str, Any] = _models(schemas, dialects[-1], tasks)
+    for dialect in dialects:
+        for route in dialect.routes:
+            paths.setdefault(route.path, {})[route.method.lower()] = _operation(schemas, dialect, route)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": __version__, "description": description},
+        "paths": paths,
+        "components": {"schemas": schemas},
+    }
+
+
+def _operation(schemas: dict[str, Any], dialect: Dialect, route: Route) -> dict[str, Any]:
+    prefix = dialect.name.title()
+    words = re.findall(r"{(\w+)(?::\w+)?}", route.path)
+    operation: dict[str, Any] = {
+        "tags": [dialect.name],
+        "summary": route.summary,
+        "operationId": f"{dialect.name}-{route.method.lower()}{re.sub(r'[^a-z0-9]+', '-', route.path)}".rstrip("-"),
+        "parameters": [
+            {"name": word, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+            for word in words
+        ],
+        "responses": _responses(schemas, dialect, _content(schemas, prefix, route.gives, route.gives_also)),
+    }
+    if route.takes is not None or route.takes_also:
+        content = _content(schemas, prefix, route.takes, route.takes_also)
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation
+
+
+def _content(schemas: dict[str, Any], prefix: str, kind: Any, others: Sequence[str] = ()) -> dict[str, Any]:
+    content = {} if kind is None else {JSON: {"schema": _schema(schemas, prefix, kind)}}
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    return content | {media: {"schema": {"type": "string"}} if media == EVENTS else binary for media in others}
+
+
+def _schema(schemas: dict[str, Any], prefix: str, kind: Any) -> dict[str, Any]:
+    (schema,), parts = msgspec.json.schema_components([kind], ref_template=f"#/components/schemas/{prefix}{{name}}")
+    schemas.update({f"{prefix}{name}": part for name, part in parts.items()})
+    return schema
+
+
+def _responses(schemas: dict[str, Any], dialect: Dialect, content: dict[str, Any]) -> dict[str, Any]:
+    failure = _content(schemas, dialect.name.title(), dialect.failure)
+    answer = {"description": "The answer"} | ({"content": content} if content else {})
+    return {"200": answer} | {
+        str(status): {"description": words, "content": failure} for status, words in STATUSES.items()
+    }
+
+
+def _models(schemas: dict[str, Any], native: Dialect, tasks: Sequence[Task]) -> dict[str, Any]:
+    paths: dict[str, Any] = {}
+    for name in warm().registry.models():
+        try:
+            task = choose(tasks, name, manifest_of(name).task)
+        except NotFound:
+            continue
+        prefix = "".join(part.title() for part in task.id.split("-"))
+        content = _content(schemas, prefix, task.request, ("application/octet-stream",) * task.binary)
+        content[JSON]["example"] = task.example
+        answer = _content(schemas, prefix, task.response, (EVENTS,) * bool(task.stream))
+        paths[f"/models/{name}"] = {
+            "post": {
+                "tags": ["models"],
+                "summary": f"{name}: {task.id}",
+                "operationId": f"ask-{name}",
+                "requestBody": {"required": True, "content": content},
+                "responses": _responses(schemas, native, answer),
+            }
+        }
+    return paths
