@@ -23,6 +23,7 @@ from export.verify import manifest_of
 from hearth import settings
 from hearth.cache import warm
 from hearth.http import create_app
+from hearth.manifest import Manifest
 from hearth.model import Model
 from hearth.task import Task
 from tests.artifacts import publish
@@ -84,6 +85,12 @@ def served(folder: Path, work: Path) -> Model:
     return Model(manifest_of(recipe, work / "fp32", "fp32", "tests", 0.0), work / "fp32", threads=1)
 
 
+def put(manifest: Manifest, work: Path, store: Path) -> None:
+    """Into a store, what `served` left in `work`, under the name that `manifest` says."""
+    shutil.copytree(work / "fp32", store / manifest.model / "1")
+    publish(store / manifest.model / "1", manifest)
+
+
 @dataclass
 class Asked:
     """A function over HTTP, asked for one model."""
@@ -110,9 +117,7 @@ class Asked:
 @contextmanager
 def asking(model: Model, work: Path, tasks: Sequence[Task]) -> Iterator[Asked]:
     """Serves what `served` left in `work`."""
-    store = work / "store" / model.manifest.model
-    shutil.copytree(work / "fp32", store / "1")
-    publish(store / "1", model.manifest)
+    put(model.manifest, work, work / "store")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEARTH_STORE", (work / "store").as_uri())
         patch.setenv("HEARTH_CACHE_DIR", str(work / "cache"))

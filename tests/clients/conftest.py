@@ -1,0 +1,80 @@
+"""One store for all clients, served by the local server and, as events of each front door, by the Lambda handler."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from msgspec.structs import replace
+
+from functions import local
+from hearth import settings
+from hearth.cache import warm
+from hearth.entry import create_handler
+from tests.clients.bridge import FORMS, bridged
+from tests.functions import checkpoints
+from tests.functions.test_text_generation import save as save_llama
+
+ZOO = Path(__file__).resolve().parents[2] / "export" / "zoo"
+
+LABELS = {"id2label": {0: "contradiction", 1: "neutral", 2: "entailment"}}
+RANDOM: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("masks", "BertForMaskedLM", {}),
+    ("answers", "BertForQuestionAnswering", {}),
+    ("entails", "BertForSequenceClassification", {**LABELS, "label2id": {v: k for k, v in LABELS["id2label"].items()}}),
+)
+
+
+@contextmanager
+def listening(app: object) -> Iterator[str]:
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))  # type: ignore[arg-type]
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join(20)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The zoo, and models of random weights for what it has none of: `masks`, `answers`, `entails`, and `talks`, which
+    has a chat template and letters of several bytes."""
+    work = tmp_path_factory.mktemp("clients")
+    shutil.copytree(ZOO, work / "store")
+    for name, kind, config in RANDOM:
+        checkpoints.save(work / name, kind, **config)
+        model = checkpoints.served(work / name, work / name / "made")
+        checkpoints.put(replace(model.manifest, model=name), work / name / "made", work / "store")
+    save_llama(work / "talks", "llama")
+    model = checkpoints.served(work / "talks", work / "talks" / "made")
+    checkpoints.put(replace(model.manifest, model="talks"), work / "talks" / "made", work / "store")
+    return work / "store"
+
+
+@pytest.fixture(scope="session", params=["local", *FORMS])
+def server(request: pytest.FixtureRequest, store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server: uvicorn's, or a bridge to the handler of all functions."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEARTH_STORE", store.as_uri())
+        patch.setenv("HEARTH_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("HEARTH_THREADS", "1")
+        settings.get.cache_clear()
+        warm.cache_clear()
+        if request.param == "local":
+            with listening(local.app()) as address:
+                yield address
+        else:
+            with bridged(request.param, create_handler(local.tasks())) as address:
+                yield address
+    settings.get.cache_clear()
+    warm.cache_clear()
