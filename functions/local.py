@@ -24,8 +24,8 @@ def tasks() -> tuple[Task, ...]:
 
 
 def app() -> FastAPI:
-    made = create_app(tasks(), local=True)
-    patch_fastapi(made)  # /docs, with its scripts from this machine
+    made = create_app(tasks(), local=True, folder=Path(__file__).parent / "catalog/page")
+    patch_fastapi(made, redirect_from_root_to_docs=False)  # /docs, with its scripts from this machine
     return made
 
 
@@ -37,5 +37,5 @@ def serve(store: str, host: str, port: int) -> None:
     settings.get.cache_clear()
     warm.cache_clear()
     print(f"Serving {', '.join(warm().registry.models()) or 'no model'} from {store}")
-    print(f"POST http://{host}:{port}/models/NAME; documentation at http://{host}:{port}/docs", flush=True)
+    print(f"Try them at http://{host}:{port}/, POST to /models/NAME there, read of it at /docs", flush=True)
     uvicorn.run(app(), host=host, port=port, log_level="warning")

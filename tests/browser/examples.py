@@ -102,12 +102,12 @@ def ship() -> Image.Image:
 
 
 def digits() -> bytes:
-    """"four, zero, seven, two, nine" as mp3, which every browser plays."""
+    """Five spoken digits as mp3, which every browser plays."""
     words = "four, zero, seven, two, nine"
-    voice = ["espeak-ng", "-v", "en-us+klatt", "-s", "120", "-g", "20", "--stdout", words]
+    voice = ["espeak-ng", "-v", "en-us+klatt", "-s", "140", "-g", "1", "--stdout", words]
     samples, rate = soundfile.read(io.BytesIO(subprocess.run(voice, check=True, capture_output=True).stdout))
     file = io.BytesIO()
-    soundfile.write(file, samples, rate, format="MP3", subtype="MPEG_LAYER_III", compression_level=0.8)
+    soundfile.write(file, samples, rate, format="MP3", subtype="MPEG_LAYER_III", compression_level=0.99)
     return file.getvalue()
 
 

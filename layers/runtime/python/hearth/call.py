@@ -45,6 +45,8 @@ class Answer:
     """Pieces of an iterator leave one by one, as they are made."""
     media: str = JSON
     headers: Mapping[str, str] = field(default_factory=dict)
+    status: int = 200
+    """Of an answer that is whole; one in pieces has 200."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import itertools
 import uuid
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -14,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
-from hearth import __version__, log, openapi, settings, trace
+from hearth import __version__, log, openapi, page, settings, trace
 from hearth.call import JSON, Answer, Call, Dialect, Route, event
 from hearth.dialects import native, oip, openai, sagemaker
 from hearth.errors import BadRequest, HearthError, Internal, MethodNotAllowed, NotFound, PayloadTooLarge
@@ -27,8 +28,8 @@ INFLATE = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 """Window bits of zlib for each Content-Encoding; deflate has zlib's wrapper (RFC 9110)."""
 
 
-def create_app(tasks: Sequence[Task], *, local: bool = False) -> FastAPI:
-    """The app of the functions whose `tasks` these are; with none, the catalogue alone.
+def create_app(tasks: Sequence[Task], *, local: bool = False, folder: Path | None = None) -> FastAPI:
+    """The app of the functions whose `tasks` these are; with none, the catalogue alone. `folder` has the page.
 
     A `local` server answers several requests at once, so it predicts on threads, and brings a documentation page
     of its own that needs no network; a Lambda answers one request, and has the page load its scripts from a CDN.
@@ -59,7 +60,7 @@ def create_app(tasks: Sequence[Task], *, local: bool = False) -> FastAPI:
             except Exception as error:
                 return _failed(request, dialect, _ours(error), timing)
             if isinstance(answer.body, bytes):
-                return _finish(request, timing, Response(answer.body, 200, answer.headers, answer.media))
+                return _finish(request, timing, Response(answer.body, answer.status, answer.headers, answer.media))
             return _stream(request, dialect, answer, timing)
 
         return respond
@@ -67,6 +68,8 @@ def create_app(tasks: Sequence[Task], *, local: bool = False) -> FastAPI:
     for dialect in DIALECTS:
         for route in dialect.routes:
             app.add_route(route.path, endpoint(dialect, route), [route.method])
+    for route in page.routes(folder) if folder else ():
+        app.add_route(route.path, endpoint(native.DIALECT, route), [route.method])
 
     @app.exception_handler(HTTPException)
     async def no_route(request: Request, failure: HTTPException) -> Response:

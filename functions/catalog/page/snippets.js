@@ -1,0 +1,117 @@
+import { base, key } from "./api.js";
+
+const WIDE = 88;
+
+/** A value as Python writes it. */
+function py(value) {
+  if (value === null) return "None";
+  if (value === true) return "True";
+  if (value === false) return "False";
+  if (Array.isArray(value)) return `[${value.map(py).join(", ")}]`;
+  if (typeof value === "object") return `{${Object.entries(value).map(([name, each]) => `${py(name)}: ${py(each)}`).join(", ")}}`;
+  return JSON.stringify(value);
+}
+
+/** A call of a function; one argument a line where it would be too long. */
+function called(name, parts, before = "", after = "") {
+  const line = `${before}${name}(${parts.join(", ")})${after}`;
+  return line.length <= WIDE ? line : `${before}${name}(\n${parts.map((part) => `    ${part},`).join("\n")}\n)${after}`;
+}
+
+/** Keyword arguments for the parameters that the client has names for, and a comment about the others. */
+function keywords(parameters, names) {
+  const known = Object.entries(parameters ?? {}).filter(([name]) => name in names);
+  const unknown = Object.keys(parameters ?? {}).filter((name) => !(name in names));
+  return {
+    parts: known.map(([name, value]) => `${names[name]}=${py(value)}`),
+    note: unknown.length ? `# This client has no name for ${unknown.join(", ")}.\n` : "",
+  };
+}
+
+const same = (...names) => Object.fromEntries(names.map((name) => [name, name]));
+const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+const address = (call) => {
+  const url = new URL(call.path, base);
+  for (const [name, value] of Object.entries(call.query ?? {})) url.searchParams.set(name, value);
+  return url.href;
+};
+
+export function curl(call) {
+  const parts = [`curl ${call.json?.stream ? "-N " : ""}${quoted(address(call))}`];
+  if (key.get()) parts.push(`-H "x-api-key: $HEARTH_KEY"`);
+  if (call.json) parts.push("-H 'Content-Type: application/json'", `-d ${quoted(JSON.stringify(call.json))}`);
+  else parts.push(`--data-binary ${quoted(`@${call.name}`)}`);
+  return parts.join(" \\\n  ");
+}
+
+const HUB = {
+  "text-classification": ({ json }) => ({ name: "text_classification", parts: [py(json.inputs)] }),
+  "zero-shot-classification": ({ json: { inputs, parameters: { candidate_labels, ...others } } }) => {
+    const { parts, note } = keywords(others, same("multi_label", "hypothesis_template"));
+    return { name: "zero_shot_classification", parts: [py(inputs), `candidate_labels=${py(candidate_labels)}`, ...parts], note };
+  },
+  "token-classification": ({ json }) => named("token_classification", [py(json.inputs)], json.parameters, same("aggregation_strategy")),
+  "fill-mask": ({ json }) => named("fill_mask", [py(json.inputs)], json.parameters, same("top_k")),
+  "question-answering": ({ json }) => named("question_answering", [`question=${py(json.inputs.question)}`, `context=${py(json.inputs.context)}`], json.parameters, same("top_k", "handle_impossible_answer")),
+  "feature-extraction": ({ json: { inputs, ...others } }) => named("feature_extraction", [py(inputs)], others, same("dimensions")),
+  "sentence-similarity": ({ json: { inputs } }) => ({ name: "sentence_similarity", parts: [py(inputs.source_sentence), `other_sentences=${py(inputs.sentences)}`] }),
+  "image-classification": ({ name, query }) => named("image_classification", [py(name)], query, same("top_k")),
+  "object-detection": ({ name, query }) => named("object_detection", [py(name)], query, same("threshold")),
+  "automatic-speech-recognition": ({ name, query }) => ({ name: "automatic_speech_recognition", parts: [py(name), ...(Object.keys(query).length ? [`extra_body=${py(query)}`] : [])] }),
+};
+
+function named(name, first, parameters, names) {
+  const { parts, note } = keywords(parameters, names);
+  return { name, parts: [...first, ...parts], note };
+}
+
+export function hub(call) {
+  const url = new URL(call.path, base).href;
+  const secret = key.get() ? `, headers={"x-api-key": os.environ["HEARTH_KEY"]}` : "";
+  const head = `${secret ? "import os\n\n" : ""}from huggingface_hub import InferenceClient\n\nclient = InferenceClient(model=${py(url)}${secret})\n`;
+  if (call.task === "text-generation") {
+    const { parts, note } = keywords(call.json.parameters, same("max_new_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "seed"));
+    return `${head}${note}${called("client.text_generation", [py(call.json.inputs), ...parts, "stream=True"], "for token in ", ":")}\n    print(token, end="", flush=True)`;
+  }
+  if (call.task === "translation") {
+    const { src_lang, tgt_lang, ...others } = call.json.parameters ?? {};
+    const { parts } = keywords(tgt_lang ? { src_lang, tgt_lang } : {}, same("src_lang", "tgt_lang"));
+    if (Object.keys(others).length) parts.push(`generate_parameters=${py(others)}`);
+    const written = (text) => called("client.translation", [text, ...parts], "", "");
+    return Array.isArray(call.json.inputs)
+      ? `${head}for text in ${py(call.json.inputs)}:\n    print(${[`client.translation(${["text", ...parts].join(", ")})`]}.translation_text)`
+      : `${head}answer = ${written(py(call.json.inputs))}\nprint(answer.translation_text)`;
+  }
+  if (call.task in HUB) {
+    const { name, parts, note = "" } = HUB[call.task](call);
+    return `${head}${note}${called(`client.${name}`, parts, "answer = ")}\nprint(answer)`;
+  }
+  return plain(call);
+}
+
+/** Where the client has no name for the task: the standard library. */
+function plain(call) {
+  const secret = key.get() ? `request.add_header("x-api-key", os.environ["HEARTH_KEY"])\n` : "";
+  return `# huggingface_hub has no ${call.task}; the standard library will do.\nimport json\n${secret && "import os\n"}from pathlib import Path\nfrom urllib.request import Request, urlopen\n\nrequest = Request(\n    ${py(address(call))},\n    data=Path(${py(call.name)}).read_bytes(),\n)\n${secret}with urlopen(request) as answer:\n    print(json.load(answer))`;
+}
+
+export function openai(call) {
+  const secret = key.get() ? `, default_headers={"x-api-key": os.environ["HEARTH_KEY"]}` : "";
+  const head = `${secret ? "import os\n\n" : ""}from openai import OpenAI\n\nclient = OpenAI(base_url=${py(new URL("v1", base).href)}, api_key="none"${secret})\n`;
+  const model = `model=${py(call.model)}`;
+  if (call.task === "text-generation") {
+    const { parts, note } = keywords(call.json.parameters, { max_new_tokens: "max_tokens", ...same("temperature", "top_p", "seed") });
+    return `${head}${note}${called("client.completions.create", [model, `prompt=${py(call.json.inputs)}`, ...parts, "stream=True"], "events = ")}\nfor event in events:\n    print(event.choices[0].text, end="", flush=True)`;
+  }
+  if (call.task === "feature-extraction") {
+    const { inputs, ...others } = call.json;
+    const { parts, note } = keywords(others, same("dimensions"));
+    return `${head}${note}${called("client.embeddings.create", [model, `input=${py(inputs)}`, ...parts], "answer = ")}\nprint([len(vector.embedding) for vector in answer.data])`;
+  }
+  if (call.task === "automatic-speech-recognition") {
+    const times = call.query.return_timestamps ? [`response_format="verbose_json"`, `timestamp_granularities=["word"]`] : [];
+    const { note } = keywords(call.query, same("return_timestamps"));
+    return `${head}${note}with open(${py(call.name)}, "rb") as sound:\n    ${called("client.audio.transcriptions.create", [model, "file=sound", ...times], "answer = ").replaceAll("\n", "\n    ")}\nprint(answer.text${times.length ? ", answer.words" : ""})`;
+  }
+  return null;
+}
