@@ -22,9 +22,10 @@ export function bench(model, task, name) {
   const run = h("button.primary", { type: "submit" }, view.verb ?? "Run");
   const stop = h("button", { type: "button", hidden: true, onclick: () => running?.abort() }, "Stop");
   const status = h("p.status", { role: "status" });
+  const announced = h("p.visually-hidden", { role: "status" });
   const heading = fresh("answer");
   const output = h("div.output", null, h("p.placeholder", null, view.hint ?? "The answer appears here."));
-  const panel = h("section.panel.answer", { "aria-labelledby": heading, "aria-busy": "false" }, h("h2", { id: heading }, "Answer"), output);
+  const panel = h("section.panel.answer", { "aria-labelledby": heading, "aria-busy": "false" }, h("h2", { id: heading }, "Answer"), output, announced);
   const snippets = code();
   let running = null;
 
@@ -44,7 +45,8 @@ export function bench(model, task, name) {
       if (running !== mine) return;
       const shown = view.run ? [] : [await view.show(done.answer, value, model)];
       output.replaceChildren(...(view.run ? output.childNodes : shown), times(done), json(done.answer));
-      status.textContent = view.say ? view.say(done.answer, value) : "Done.";
+      status.textContent = "";
+      announced.textContent = `Answer: ${view.say(done.answer, value)}`;
     } catch (error) {
       if (running !== mine) return;
       if (error.name === "AbortError") {
@@ -64,7 +66,7 @@ export function bench(model, task, name) {
     panel.setAttribute("aria-busy", String(is));
     run.disabled = is;
     stop.hidden = !is;
-    if (is) status.textContent = "Running…";
+    if (is) [status.textContent, announced.textContent] = ["Running…", ""];
     else if (document.activeElement === stop) run.focus();
   }
 

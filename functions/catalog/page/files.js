@@ -1,4 +1,3 @@
-import { base } from "./api.js";
 import { h } from "./dom.js";
 
 const MOST = 4_000_000;
@@ -60,7 +59,8 @@ export function filePicker({ accept, words, preview, prepare = (file) => file, m
 }
 
 async function fetched(name, type) {
-  const response = await fetch(new URL(`page/${name}`, base));
+  const response = await fetch(new URL(name, import.meta.url));
+  if (!response.ok) throw new Error("The example is not there; load the page anew.");
   return new File([await response.blob()], name, { type });
 }
 

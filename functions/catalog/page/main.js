@@ -1,4 +1,4 @@
-import { about } from "./about.js";
+import { about, facts } from "./about.js";
 import { ask, key } from "./api.js";
 import { bench } from "./bench.js";
 import { catalogue, sidebar } from "./catalogue.js";
@@ -51,6 +51,7 @@ async function model(name, asked) {
     h("p.above", null, h("a.back", { href: "#" }, "All models"), h("span.kind", null, TASKS[task].title)),
     h("h1", { tabIndex: -1 }, manifest.model),
     h("p.lead", null, manifest.description),
+    facts(manifest),
     more,
     made.node,
     about(manifest),

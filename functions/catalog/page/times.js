@@ -11,10 +11,13 @@ const NOT_STEPS = new Set(["first", "gap", "gap_max"]);
 export function times({ timing, trip, id }) {
   const { cold, total } = timing;
   const steps = timing.steps.filter((step) => !NOT_STEPS.has(step.name));
-  const sum = steps.reduce((all, step) => all + step.ms, 0);
-  const parts = [...steps, { name: "other", ms: Math.max(0, (total ?? sum) - sum) }].filter((part) => part.ms >= 0.05);
-  const whole = parts.reduce((all, part) => all + part.ms, 0) || 1;
-  const strip = h("div.strip", { "aria-hidden": "true" }, parts.map((part) => h(`span.step-${part.name}`)));
+  const sum = (parts) => parts.reduce((all, part) => all + part.ms, 0);
+  const first = timing.steps.find((step) => step.name === "first")?.ms;
+  if (first !== undefined) steps.push({ name: "first token", ms: first - sum(steps) }, { name: "other tokens", ms: total - first });
+  const parts = [...steps, { name: "other", ms: (total ?? 0) - sum(steps) }].filter((part) => part.ms >= 0.05);
+  const whole = sum(parts) || 1;
+  const colour = ({ name }) => `step-${name.replace(" ", "-")}`;
+  const strip = h("div.strip", { "aria-hidden": "true" }, parts.map((part) => h(`span.${colour(part)}`)));
   parts.forEach((part, number) => (strip.children[number].style.flexGrow = String(part.ms / whole)));
   return h("div.times", null,
     h("p", null,
@@ -22,7 +25,7 @@ export function times({ timing, trip, id }) {
       total !== null && h("strong", null, ms(total)), total !== null && " in the service",
       h("span.muted", null, `${total !== null ? ", " : ""}${ms(trip)} with the way there and back`)),
     parts.length > 1 && strip,
-    parts.length > 1 && h("ul.legend", null, parts.map((part) => h(`li.step-${part.name}`, { title: WORDS[part.name] ?? part.name }, part.name, " ", h("b", null, ms(part.ms))))),
+    parts.length > 1 && h("ul.legend", null, parts.map((part) => h(`li.${colour(part)}`, { title: WORDS[part.name] ?? part.name }, part.name, " ", h("b", null, ms(part.ms))))),
     id && h("p.id", null, "request ", h("code", null, id)),
   );
 }
