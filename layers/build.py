@@ -1,4 +1,4 @@
-"""Build one layer: `python build.py core|vision|audio|video|runtime DESTINATION` fills DESTINATION/python.
+"""Build one layer: `python build.py core|vision|audio|video|runtime DESTINATION`; what it fills is /opt on Lambda.
 
 Needs the standard library, pip and this folder alone: SAM copies the folder elsewhere before it builds. Wheels
 are Lambda's (CPython 3.13, x86_64, glibc 2.34) whatever machine this runs on. Two builds are byte-identical.
@@ -51,12 +51,14 @@ def main(layer: str, destination: Path) -> None:
     target = destination / "python"
     if layer == "runtime":
         shutil.copytree(HERE / "runtime/python", target, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(HERE / "runtime/bootstrap-stream", destination)
     else:
         install(HERE / "wheels" / layer / "requirements.txt", target)
         remove_unused(target)
     compile_bytecode(target)
     for path in [destination, *destination.rglob("*")]:
-        path.chmod(0o755 if path.is_dir() or ".so" in path.suffixes else 0o644)
+        runs = path.is_dir() or ".so" in path.suffixes or path.name.startswith("bootstrap")
+        path.chmod(0o755 if runs else 0o644)
         os.utime(path, (EPOCH, EPOCH))
 
 

@@ -30,6 +30,7 @@ def test_threads_follow_a_lambdas_memory() -> None:
         ("HEARTH_MAX_BODY_MB", "-1"),
         ("HEARTH_CACHE_DISK_MB", "nan"),
         ("HEARTH_OUTPUT", "results"),
+        ("HEARTH_STREAM", "rest,alb"),
     ],
 )
 def test_a_wrong_value_is_named(key: str, value: str) -> None:

@@ -6,54 +6,94 @@ import base64
 import binascii
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
 
 from hearth.errors import BadRequest, HearthError, Internal, PayloadTooLarge
 from hearth.task import Task
 
-Handler = Callable[[Any, Any], Any]
 MAX_ANSWER = 6_291_556
 """Bytes of a synchronous answer, envelope included."""
 
 
-def create_handler(tasks: Sequence[Task]) -> Handler:
-    """The handler of a function that serves `tasks`.
+class Handler:
+    """What Lambda calls with (event, context).
 
     It raises for one thing only: a storage event that came without a queue and failed, since Lambda keeps such an
     event, for a retry and then for the failure destination, only if the handler raises.
     """
 
-    @functools.cache
-    def web() -> Handler:
-        # Only HTTP pays for the web framework.
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self.tasks = tasks
+
+    @functools.cached_property
+    def web(self) -> Any:
+        """Mangum around the app. Only HTTP pays for the web framework."""
         from mangum import Mangum
 
         from hearth.http import create_app
 
-        return Mangum(create_app(tasks), lifespan="off")
+        return Mangum(create_app(self.tasks), lifespan="off")
 
-    def handler(event: Any, context: Any) -> Any:
+    def prepare(self, event: dict[str, Any]) -> None:
+        """Look at an HTTP event before `web` does. Raises binascii.Error."""
+        if self.tasks and "web" not in self.__dict__:
+            _load_ahead(event)
+        if event.get("isBase64Encoded"):
+            base64.b64decode(event.get("body") or "", validate=True)
+
+    def __call__(self, event: Any, context: Any) -> Any:
         if not isinstance(event, dict):
-            return _refusal(BadRequest("An event is a JSON object"))
+            return refusal(BadRequest("An event is a JSON object"))
         context_of_request = event.get("requestContext")
         if "httpMethod" in event or (isinstance(context_of_request, dict) and "http" in context_of_request):
-            return _http(web, event, context, load_ahead=bool(tasks) and not web.cache_info().currsize)
+            return self._http(event, context)
         if event.get("ping") is True:
             return _ping()
         if "Records" in event or event.get("source") == "aws.s3":
             from hearth import events
 
             try:
-                return events.handle(tasks, event, context)
+                return events.handle(self.tasks, event, context)
             except (AttributeError, KeyError, TypeError, ValueError):  # what is wrong with an object is caught before
-                return _refusal(BadRequest("This looks like a storage event, and has not the form of one"))
+                return refusal(BadRequest("This looks like a storage event, and has not the form of one"))
         if event.get("Event") == "s3:TestEvent":
             return {}
-        return _refusal(BadRequest('This function answers HTTP events, storage events and {"ping": true}'))
+        return refusal(BadRequest('This function answers HTTP events, storage events and {"ping": true}'))
 
-    return handler
+    def _http(self, event: dict[str, Any], context: Any) -> Any:
+        try:
+            self.prepare(event)
+            answer = self.web(event, context)
+            if _fits(answer):
+                return answer
+            failure: HearthError = PayloadTooLarge(
+                f"The answer is larger than the {MAX_ANSWER} bytes that a Lambda may return; ask for less at once"
+            )
+        except Exception as error:
+            failure = failed(error)
+        return {
+            "statusCode": failure.status,
+            "headers": {"content-type": "application/json"},
+            "body": json.dumps(refusal(failure)),
+            "isBase64Encoded": False,
+        }
+
+
+def create_handler(tasks: Sequence[Task]) -> Handler:
+    """The handler of a function that serves `tasks`."""
+    return Handler(tasks)
+
+
+def failed(error: Exception) -> HearthError:
+    """What an HTTP event's caller is told of an exception that came before an answer."""
+    if isinstance(error, binascii.Error):
+        return BadRequest("The body says it is base64, and is not")
+    from hearth import log
+
+    log.unexpected(error)
+    return Internal("An unexpected error; its cause is in the log")
 
 
 def _load_ahead(event: dict[str, Any]) -> None:
@@ -67,40 +107,13 @@ def _load_ahead(event: dict[str, Any]) -> None:
         cold.load(unquote(parts[-1]))
 
 
-def _http(web: Callable[[], Handler], event: dict[str, Any], context: Any, *, load_ahead: bool) -> Any:
-    try:
-        if load_ahead:
-            _load_ahead(event)
-        if event.get("isBase64Encoded"):
-            base64.b64decode(event.get("body") or "", validate=True)
-        answer = web()(event, context)
-        if _fits(answer):
-            return answer
-        failure: HearthError = PayloadTooLarge(
-            f"The answer is larger than the {MAX_ANSWER} bytes that a Lambda may return; ask for less at once"
-        )
-    except binascii.Error:
-        failure = BadRequest("The body says it is base64, and is not")
-    except Exception as error:
-        from hearth import log
-
-        log.unexpected(error)
-        failure = Internal("An unexpected error; its cause is in the log")
-    return {
-        "statusCode": failure.status,
-        "headers": {"content-type": "application/json"},
-        "body": json.dumps(_refusal(failure)),
-        "isBase64Encoded": False,
-    }
-
-
 def _fits(answer: dict[str, Any]) -> bool:
     """Whether Lambda takes it; only a body that may grow past the limit as a JSON string is measured."""
     body = answer["body"]
     return 6 * len(body) < MAX_ANSWER or len(json.dumps(answer, ensure_ascii=False).encode()) < MAX_ANSWER
 
 
-def _refusal(failure: HearthError) -> dict[str, str]:
+def refusal(failure: HearthError) -> dict[str, str]:
     return {"error": failure.message, "error_type": failure.code}
 
 

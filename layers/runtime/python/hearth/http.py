@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import uuid
 import zlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from hearth import __version__, log, openapi, page, settings, trace
 from hearth.call import JSON, Answer, Call, Dialect, Route, event
@@ -133,10 +134,13 @@ def _stream(request: Request, dialect: Dialect, answer: Answer, timing: trace.Tr
     overlook, has the times that the headers could not know.
     """
 
-    def pieces() -> Iterator[bytes]:
+    def pieces() -> Generator[bytes]:
         failure: HearthError | None = None
         try:
             yield from answer.body  # type: ignore[misc]
+        except GeneratorExit:
+            timing.facts["client_gone"] = True
+            raise
         except Exception as error:
             failure = _ours(error)
             yield event(dialect.error(failure, _request_id(request)))
@@ -148,11 +152,31 @@ def _stream(request: Request, dialect: Dialect, answer: Answer, timing: trace.Tr
     streams = "aws.event" not in request.scope or bool(request.scope.get("hearth.streams"))
     headers = {**answer.headers, "X-Hearth-Stream": "streamed" if streams else "buffered", "Cache-Control": "no-store"}
     if streams:
-        response: Response = StreamingResponse(pieces(), 200, headers, answer.media)
+        alone = "hearth.streams" in request.scope
+        response: Response = _Streaming(pieces(), headers, answer.media, alone=alone)
     else:
         response = Response(b"".join(pieces()), 200, headers, answer.media)
     _label(request, timing, response)
     return response
+
+
+class _Streaming(StreamingResponse):
+    """Ends the work when nobody takes the pieces any more; `alone` in its process, the work needs no thread."""
+
+    def __init__(self, pieces: Generator[bytes], headers: Mapping[str, str], media: str, *, alone: bool) -> None:
+        super().__init__(_here(pieces) if alone else pieces, 200, headers, media)
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._pieces.close()
+
+
+async def _here(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
 
 
 def _request_id(request: Request) -> str:

@@ -17,6 +17,10 @@ MEGABYTE = 1024 * 1024
 MEMORY_PER_CPU_MB = 1769
 
 
+FRONT_DOORS = frozenset({"rest", "url"})
+"""What can stream: REST APIs with ResponseTransferMode STREAM, function URLs with InvokeMode RESPONSE_STREAM."""
+
+
 @dataclass(frozen=True)
 class Settings:
     store: str
@@ -40,6 +44,8 @@ class Settings:
     """How long an alias may be remembered before the store is asked again."""
     fetch_seconds: float
     """How long the fetch of one artifact may take, retries included."""
+    streams: frozenset[str]
+    """Front doors whose answers `hearth.stream` sends piece by piece, of FRONT_DOORS."""
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -62,6 +68,8 @@ def read(environ: Mapping[str, str]) -> Settings:
         max_body=_megabytes(environ, "HEARTH_MAX_BODY_MB", 4.5),
         alias_seconds=_number(environ, "HEARTH_ALIAS_SECONDS", 60),
         fetch_seconds=_number(environ, "HEARTH_FETCH_SECONDS", 60, least=1),
+        # SAM's local API takes whole answers alone.
+        streams=frozenset() if environ.get("AWS_SAM_LOCAL") else _front_doors(environ),
     )
 
 
@@ -103,3 +111,10 @@ def _models(environ: Mapping[str, str]) -> tuple[str, ...]:
         if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*(@[1-9][0-9]*)?", name):
             raise SettingsError(f"HEARTH_MODELS must list name or name@version, not {name!r}")
     return names
+
+
+def _front_doors(environ: Mapping[str, str]) -> frozenset[str]:
+    named = frozenset(name.strip() for name in environ.get("HEARTH_STREAM", "").split(",") if name.strip())
+    if not named <= FRONT_DOORS:
+        raise SettingsError(f"HEARTH_STREAM must list {' or '.join(sorted(FRONT_DOORS))}, not {sorted(named)}")
+    return named
