@@ -222,6 +222,17 @@ class Cache:
         with self._lock:
             slot.users -= 1
 
+    def loaded(self) -> set[Ref]:
+        """What is in memory."""
+        with self._lock:
+            return {ref for ref, slot in self._slots.items() if slot.model}
+
+    def drop(self, ref: Ref) -> None:
+        """Forget a model, if it is in memory; its memory is free when nobody uses it any more."""
+        with self._lock:
+            if (slot := self._slots.get(ref)) and slot.model:
+                del self._slots[ref]
+
     def _acquire(self, ref: Ref, *, ahead: bool = False) -> _Slot:
         with self._lock:
             slot = self._slots.setdefault(ref, _Slot())

@@ -65,6 +65,8 @@ class Route:
     """Media types of other bodies."""
     gives_also: tuple[str, ...] = ()
     """Media types of other answers."""
+    optional: bool = False
+    """Whether the body may be left out."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import traceback
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+from hearth import statistics
 from hearth.errors import HearthError
 from hearth.trace import Trace
 
@@ -35,6 +36,7 @@ def request(trace: Trace, *, request_id: str, status: int, trigger: str, failure
         if status >= 500:
             extra["reason"] = failure.message  # an operator's clue; what callers do wrong stays with them
     logger().info("request", extra=extra)
+    statistics.count(trace, failed=failure is not None)
     if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
         return
     metrics = EphemeralMetrics(namespace="Hearth", service="hearth")

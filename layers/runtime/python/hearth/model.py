@@ -44,7 +44,7 @@ def _session(path: Path, threads: int, *, fixed_shapes: bool) -> Any:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = threads  # unset, ONNX Runtime pins threads to processors that a Lambda lacks
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # its errors are raised; a line of its own might quote what a caller sent
     # Each new text length makes another plan and grows an arena that never shrinks (aws.md, fault 10).
     options.enable_cpu_mem_arena = fixed_shapes
     options.enable_mem_pattern = fixed_shapes

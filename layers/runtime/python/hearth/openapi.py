@@ -46,7 +46,7 @@ def _operation(schemas: dict[str, Any], dialect: Dialect, route: Route) -> dict[
     operation: dict[str, Any] = {
         "tags": [dialect.name],
         "summary": route.summary,
-        "operationId": f"{dialect.name}-{route.method.lower()}{re.sub(r'[^a-z0-9]+', '-', route.path)}".rstrip("-"),
+        "operationId": f"{dialect.name}-{route.method.lower()}{re.sub(r'[^a-z0-9]+', '-', route.path.rstrip('}'))}",
         "parameters": [
             {"name": word, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
             for word in words
@@ -55,7 +55,7 @@ def _operation(schemas: dict[str, Any], dialect: Dialect, route: Route) -> dict[
     }
     if route.takes is not None or route.takes_also:
         content = _content(schemas, prefix, route.takes, route.takes_also)
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = {"required": not route.optional, "content": content}
     return operation
 
 

@@ -103,3 +103,10 @@ class Registry:
             return sorted(self._pins)
         paths = (path.split("/") for path in self.store.list())
         return [parts[0] for parts in paths if parts[1:] == ["aliases.json"]]
+
+    def versions(self, model: str) -> list[str]:
+        """The versions of a model that may be asked for, oldest first."""
+        if self._pins.get(model):
+            return [self._pins[model]]
+        paths = (path.split("/") for path in self.store.list(f"{model}/"))
+        return sorted((parts[1] for parts in paths if parts[2:] == ["manifest.json"]), key=int)

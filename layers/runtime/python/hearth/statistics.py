@@ -1,0 +1,66 @@
+"""What this execution environment has answered since it started, model by model. Other environments count for
+themselves; the fleet's figures are the metrics in the log."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from hearth.trace import Trace
+
+
+@dataclass
+class Sum:
+    count: int = 0
+    ms: float = 0.0
+
+    def add(self, ms: float) -> None:
+        self.count += 1
+        self.ms += ms
+
+
+@dataclass
+class Record:
+    """Of one version. A request counts once; its items are known where it came as tensors, else it is one."""
+
+    success: Sum = field(default_factory=Sum)
+    fail: Sum = field(default_factory=Sum)
+    input: Sum = field(default_factory=Sum)
+    infer: Sum = field(default_factory=Sum)
+    output: Sum = field(default_factory=Sum)
+    items: int = 0
+    last: int = 0
+    """Milliseconds since 1970."""
+
+
+_records: defaultdict[tuple[str, str], Record] = defaultdict(Record)
+_lock = threading.Lock()
+
+
+def count(trace: Trace, *, failed: bool) -> None:
+    """Count a request that ended, if it reached a model."""
+    facts = trace.facts
+    if "model" not in facts:
+        return
+    with _lock:
+        record = _records[str(facts["model"]), str(facts["version"])]
+        if failed:
+            record.fail.add(trace.total)
+            return
+        record.success.add(trace.total)
+        for part, step in ((record.input, "encode"), (record.infer, "run"), (record.output, "decode")):
+            part.add(trace.steps.get(step, 0.0))
+        record.items += int(facts.get("items", 1))
+        record.last = time.time_ns() // 1_000_000
+
+
+def of(model: str, version: str) -> Record:
+    with _lock:
+        return _records.get((model, version), Record())
+
+
+def clear() -> None:
+    with _lock:
+        _records.clear()
