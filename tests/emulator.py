@@ -54,8 +54,10 @@ class Emulator:
         *,
         memory_mb: int = 1769,
         timeout_s: int = 30,
+        runtime: Sequence[str | Path] = (),
     ) -> None:
         self.code = code
+        self.runtime = [str(part) for part in runtime] or [str(python313()), "-m", "awslambdaric", "app.handler"]
         self.environment = {
             "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb),
@@ -67,6 +69,7 @@ class Emulator:
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             # Layers cannot be written to on AWS, and are not here.
             "PYTHONDONTWRITEBYTECODE": "1",
+            "_HANDLER": "app.handler",
             "PYTHONPATH": os.pathsep.join(map(str, [code, *packages, runtime_client()])),
             **CREDENTIALS,
             **environment,
@@ -75,12 +78,20 @@ class Emulator:
 
     @classmethod
     def of(
-        cls, function: str, environment: Mapping[str, str], *, memory_mb: int = 1769, timeout_s: int = 30
+        cls,
+        function: str,
+        environment: Mapping[str, str],
+        *,
+        memory_mb: int = 1769,
+        timeout_s: int = 30,
+        streams: bool = False,
     ) -> Emulator:
-        """The environment of one of our functions, with its layers."""
+        """The environment of one of our functions, with its layers; under our own runtime if it `streams`."""
         packages = [layer(name) / "python" for name in FUNCTIONS[function]]
         code = ROOT / "functions" / function
-        return cls(code, packages, environment, memory_mb=memory_mb, timeout_s=timeout_s)
+        # AWS's bootstrap calls a wrapper with its interpreter and its own runtime.
+        runtime = [layer("runtime") / "bootstrap-stream", python313(), "/var/runtime/bootstrap.py"] if streams else []
+        return cls(code, packages, environment, memory_mb=memory_mb, timeout_s=timeout_s, runtime=runtime)
 
     def __enter__(self) -> Emulator:
         self.scratch = Path(tempfile.mkdtemp(prefix="hearth-emulator-"))
@@ -92,7 +103,7 @@ class Emulator:
                 *(emulator_binary(), "--log-level", "info"),
                 *("--runtime-interface-emulator-address", f"127.0.0.1:{self.port}"),
                 *("--runtime-api-address", f"127.0.0.1:{runtime_port}"),
-                *(str(python313()), "-m", "awslambdaric", "app.handler"),
+                *self.runtime,
             ],
             cwd=self.code,
             env={"HOME": str(self.scratch), "TMPDIR": str(self.scratch)} | self.environment,

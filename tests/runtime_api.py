@@ -184,10 +184,9 @@ class RuntimeApi:
         code: Path,
         environment: Mapping[str, str] | None = None,
         command: Sequence[str | Path] = (WRAPPER, python313(), "/var/runtime/bootstrap.py"),
-        packages: Sequence[Path] = (),
     ) -> Iterator[subprocess.Popen[bytes]]:
         """Our runtime as AWS's bootstrap would start it, with the function in `code`."""
-        paths = [layer("core") / "python", ROOT / "layers/runtime/python", *packages]
+        paths = [layer("core") / "python", ROOT / "layers/runtime/python"]
         variables = {
             "AWS_LAMBDA_RUNTIME_API": self.address,
             "AWS_LAMBDA_FUNCTION_NAME": "streaming",

@@ -1,0 +1,194 @@
+"""Our functions under the runtime that streams: tokens one by one, and all else as AWS's own runtime answers it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.emulator import Emulator
+from tests.events import HERE as EVENTS
+from tests.events import event
+from tests.layers import ROOT, layer, python313, runtime_client
+from tests.runtime_api import RuntimeApi
+
+GENERATION = ROOT / "functions/text_generation"
+MODEL = "gpt-shakespeare"
+ZOO = {"HEARTH_STORE": (ROOT / "export/zoo").as_uri(), "HEARTH_MODELS": MODEL, "ORT_DISABLE_TELEMETRY": "1"}
+STREAMED = {"HEARTH_STREAM": "rest,url", **ZOO}
+TOKENS = 12
+
+
+def ask(door: str = "function-url", path: str = f"/models/{MODEL}", **body: Any) -> dict[str, Any]:
+    body = body or {"inputs": "ROMEO:", "parameters": {"max_new_tokens": TOKENS, "seed": 1}, "stream": True}
+    return event(door, path=path, body=json.dumps(body))
+
+
+def documents(body: bytes) -> list[Any]:
+    """The JSON of each event."""
+    events = [part.removeprefix("data:").strip() for part in body.decode().split("\n\n") if part.startswith("data:")]
+    return [json.loads(text) for text in events if text != "[DONE]"]
+
+
+class Lines:
+    """What a process prints, read as it comes."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.found: list[dict[str, Any]] = []
+        self.thread = threading.Thread(target=self._read, args=(process.stdout,), daemon=True)
+        self.thread.start()
+
+    def _read(self, stream: Any) -> None:
+        for line in stream:
+            if line.startswith(b"{"):
+                self.found.append(json.loads(line))
+
+    def requests(self) -> list[dict[str, Any]]:
+        return [line for line in self.found if line.get("message") == "request"]
+
+
+@pytest.fixture
+def generation(python_of_lambda: Path) -> Iterator[tuple[RuntimeApi, Lines]]:
+    with RuntimeApi() as api, api.runtime(GENERATION, STREAMED) as process:
+        yield api, Lines(process)
+
+
+@pytest.mark.parametrize("door", ["rest-v1", "function-url"])
+def test_each_token_has_a_chunk_of_its_own(generation: tuple[RuntimeApi, Lines], door: str) -> None:
+    api, lines = generation
+    api.offer(ask(door))
+    api.streaming_head()
+    form, _, first = api.chunk().partition(bytes(8))
+    chunks = [first, *iter(api.chunk, b"")]
+    assert api.trailers() == []
+    api.accept()
+    headers = json.loads(form)["headers"]
+    assert headers["content-type"].startswith("text/event-stream")
+    assert headers["x-hearth-stream"] == "streamed"
+    *pieces, timing = chunks
+    assert [document["index"] for piece in pieces for document in documents(piece)] == list(range(1, TOKENS + 1))
+    assert all(len(documents(piece)) <= 1 for piece in pieces)
+    assert timing.startswith(b": server-timing ")
+    assert b"first;dur=" in timing
+    assert b"gap;dur=" in timing
+    api.request()  # the next event is asked for only when the line has been written
+    (line,) = lines.requests()
+    assert line["status"] == 200
+    assert line["output_tokens"] == TOKENS
+    assert 0 < line["ms"]["first"] < line["ms"]["total"]
+
+
+def test_openais_stream_ends_with_its_last_word(generation: tuple[RuntimeApi, Lines]) -> None:
+    api, _ = generation
+    asked = ask(path="/v1/completions", model=MODEL, prompt="ROMEO:", max_tokens=TOKENS, stream=True)
+    form, body = api.streamed(asked)
+    assert form["statusCode"] == 200
+    assert {document["object"] for document in documents(body)} == {"text_completion"}
+    assert b"data: [DONE]\n\n" in body
+
+
+def test_when_the_client_goes_generation_ends(generation: tuple[RuntimeApi, Lines]) -> None:
+    api, lines = generation
+    api.offer(ask(inputs="ROMEO:", parameters={"max_new_tokens": 100}, stream=True))
+    api.drop(reset=True)  # while the model is loaded
+    assert api.streamed(ask())[0]["statusCode"] == 200
+    api.request()
+    gone, after = lines.requests()
+    assert gone["client_gone"] is True
+    assert gone["output_tokens"] <= 2
+    assert after["output_tokens"] == TOKENS
+    assert "client_gone" not in after
+
+
+def test_what_fails_before_the_first_token_has_a_status(generation: tuple[RuntimeApi, Lines]) -> None:
+    api, _ = generation
+    form, body = api.streamed(ask(path="/models/nobody", inputs="a", stream=True))
+    assert form["statusCode"] == 404, body
+    form, body = api.streamed(ask(inputs="", stream=True))
+    assert form["statusCode"] == 400, body
+    form, _ = api.streamed(ask(path="/nowhere", inputs=""))
+    assert form["statusCode"] == 404
+
+
+def test_an_answer_that_is_not_streamed_is_the_same_one(generation: tuple[RuntimeApi, Lines]) -> None:
+    api, _ = generation
+    question = {"inputs": "ROMEO:", "parameters": {"max_new_tokens": TOKENS, "seed": 1}}
+    form, body = api.streamed(ask(**question))
+    whole = json.loads(api.whole(ask("http-v2", **question)))
+    assert whole["statusCode"] == form["statusCode"] == 200
+    assert json.loads(whole["body"]) == json.loads(body)
+
+
+def test_under_mangum_a_stream_comes_whole_and_says_so(generation: tuple[RuntimeApi, Lines]) -> None:
+    api, _ = generation
+    whole = json.loads(api.whole(ask("alb")))
+    assert whole["headers"]["x-hearth-stream"] == "buffered"
+    assert len(documents(whole["body"].encode())) == TOKENS
+
+
+def without_times(answer: bytes) -> Any:
+    found = json.loads(answer)
+    for headers in (found.get("headers", {}), found.get("multiValueHeaders", {})) if isinstance(found, dict) else ():
+        headers.pop("server-timing", None)
+    return found
+
+
+@pytest.mark.usefixtures("python_of_lambda")
+def test_every_trigger_is_answered_as_awss_runtime_does(s3: Any, environment: dict[str, str]) -> None:
+    s3.put_object(Bucket="uploads", Key="uploads/sentiment-en/a film.txt", Body=b"a wonderful film")
+    names = sorted(path.stem for path in EVENTS.glob("*.json"))
+    answers: dict[str, list[Any]] = {name: [] for name in names}
+    variables = {**environment, "HEARTH_MODELS": "sentiment-en", "HEARTH_STREAM": "", "AWS_ACCESS_KEY_ID": "test"}
+    variables |= {"AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
+    awss = (python313(), "-c", AWSS_RUNTIME, runtime_client())
+    for command in (None, awss):
+        with RuntimeApi() as api:
+            code = ROOT / "functions/text_classification"
+            with api.runtime(code, variables, command) if command else api.runtime(code, variables):
+                for name in names:
+                    answers[name].append(without_times(api.whole(event(name))))
+    assert all(ours == theirs for ours, theirs in answers.values()), answers
+    assert answers["rest-v1"][0]["statusCode"] == 200
+    assert answers["sqs-eventbridge"][0] == {"batchItemFailures": []}
+
+
+AWSS_RUNTIME = """
+import sys
+sys.path.append(sys.argv[1])
+from awslambdaric.__main__ import main
+main(["bootstrap", "app.handler"])
+"""
+
+
+@pytest.mark.usefixtures("python_of_lambda")
+def test_under_the_emulator() -> None:
+    with Emulator.of("text_generation", STREAMED, streams=True) as emulator:
+        for door in ("rest-v1", "function-url"):
+            answer = emulator.invoke(ask(door))
+            assert answer.status == 200
+            form, _, body = answer.raw.partition(bytes(8))
+            assert json.loads(form)["headers"]["x-hearth-stream"] == "streamed"
+            assert len(documents(body)) == TOKENS
+        assert emulator.invoke(ask("alb")).payload["statusCode"] == 200
+        assert "error" in emulator.invoke({"hello": 1}).payload
+        assert [record["cold"] for record in emulator.records("request")] == [True, False, False]
+
+
+@pytest.mark.usefixtures("python_of_lambda")
+def test_a_fault_on_the_way_under_the_emulator(tmp_path: Path) -> None:
+    code = Path(__file__).with_name("streaming")
+    packages = [layer("core") / "python", layer("runtime") / "python"]
+    runtime = [layer("runtime") / "bootstrap-stream", python313(), "/var/runtime/bootstrap.py"]
+    variables = {"SCRATCH": str(tmp_path), "HEARTH_STREAM": "url"}
+    with Emulator(code, packages, variables, runtime=runtime) as emulator:
+        # The emulator reads the trailers, and tells its client nothing of them.
+        assert emulator.invoke(event("function-url", path="/after")).raw == b'{"statusCode": 200}' + bytes(8) + b"half"
+        assert emulator.invoke(event("function-url", path="/no-content")).raw == b'{"statusCode": 204}' + bytes(8)
+        (fault,) = emulator.records("unexpected")
+        assert fault["exception_name"] == "LookupError"
+        assert "secret" not in emulator.log
