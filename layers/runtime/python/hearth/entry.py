@@ -6,6 +6,7 @@ import base64
 import binascii
 import functools
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
@@ -13,6 +14,11 @@ from urllib.parse import unquote
 from hearth.errors import BadRequest, HearthError, Internal, PayloadTooLarge
 from hearth.task import Task
 
+ASKED = re.compile(
+    r"/(?:models|endpoints|pipeline/[^/]+)/([^/]+)(?:/versions/([^/]+))?"
+    r"(?:/(?:infer|generate|generate_stream|invocations|v1/chat/completions))?$"
+)
+"""Paths that say which model will answer, and perhaps its version."""
 MAX_ANSWER = 6_291_556
 """Bytes of a synchronous answer, envelope included."""
 
@@ -102,9 +108,9 @@ def _load_ahead(event: dict[str, Any]) -> None:
 
     if (event.get("httpMethod") or event["requestContext"]["http"]["method"]) != "POST":
         return
-    parts = str(event.get("path") or event.get("rawPath") or "").split("/")
-    if parts[-2:-1] == ["models"] or parts[-3:-2] == ["pipeline"]:
-        cold.load(unquote(parts[-1]))
+    asked = ASKED.search(unquote(str(event.get("path") or event.get("rawPath") or "")))
+    if asked:
+        cold.load(re.sub(r"-raw(-\w+)?(?=@|$)", "", "@".join(filter(None, asked.groups()))))
 
 
 def _fits(answer: dict[str, Any]) -> bool:
