@@ -61,8 +61,9 @@ def _operation(schemas: dict[str, Any], dialect: Dialect, route: Route) -> dict[
 
 def _content(schemas: dict[str, Any], prefix: str, kind: Any, others: Sequence[str] = ()) -> dict[str, Any]:
     content = {} if kind is None else {JSON: {"schema": _schema(schemas, prefix, kind)}}
+    # What an event of a stream holds, no schema of a whole body can say.
     binary = {"schema": {"type": "string", "format": "binary"}}
-    return content | {media: {"schema": {"type": "string"}} if media == EVENTS else binary for media in others}
+    return content | {media: {} if media == EVENTS else binary for media in others}
 
 
 def _schema(schemas: dict[str, Any], prefix: str, kind: Any) -> dict[str, Any]:
