@@ -1,8 +1,10 @@
-"""What is served, and whether the service is up. Loads no model."""
+"""What is served, whether the service is up, and the page. Loads no model."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from hearth.entry import create_handler
 
 TASKS = ()
-handler = create_handler(TASKS)
+handler = create_handler(TASKS, Path(__file__).parent / "page")

@@ -8,6 +8,7 @@ import functools
 import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -30,8 +31,9 @@ class Handler:
     event, for a retry and then for the failure destination, only if the handler raises.
     """
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
+    def __init__(self, tasks: Sequence[Task], folder: Path | None = None) -> None:
         self.tasks = tasks
+        self.folder = folder
 
     @functools.cached_property
     def web(self) -> Any:
@@ -40,7 +42,7 @@ class Handler:
 
         from hearth.http import create_app
 
-        return Mangum(create_app(self.tasks), lifespan="off")
+        return Mangum(create_app(self.tasks, folder=self.folder), lifespan="off")
 
     def prepare(self, event: dict[str, Any]) -> None:
         """Look at an HTTP event before `web` does. Raises binascii.Error."""
@@ -87,9 +89,9 @@ class Handler:
         }
 
 
-def create_handler(tasks: Sequence[Task]) -> Handler:
-    """The handler of a function that serves `tasks`."""
-    return Handler(tasks)
+def create_handler(tasks: Sequence[Task], folder: Path | None = None) -> Handler:
+    """The handler of a function that serves `tasks`, and the page that lies in `folder`."""
+    return Handler(tasks, folder)
 
 
 def failed(error: Exception) -> HearthError:
