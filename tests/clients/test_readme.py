@@ -1,0 +1,32 @@
+"""README's snippets for the vendors' clients, run as they stand but for the address."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SNIPPETS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+HERE = [snippet for snippet in SNIPPETS if "kserve" not in snippet]
+
+
+def test_there_is_one_for_each_client() -> None:
+    for client in ("openai", "huggingface_hub", "tritonclient", "kserve", "boto3"):
+        assert sum(f"from {client}" in snippet or f"import {client}" in snippet for snippet in SNIPPETS) == 1
+
+
+@pytest.mark.parametrize("snippet", HERE, ids=lambda snippet: re.findall(r"(?:from|import) (\w+)", snippet)[-1])
+@pytest.mark.parametrize("server", ["local"], indirect=True)
+def test_a_snippet_runs(
+    server: str, snippet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "none")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    shutil.copy(ROOT / "functions/catalog/page/digits.mp3", tmp_path / "digits.wav")
+    exec(compile(snippet.replace("127.0.0.1:8000", server.removeprefix("http://")), "README.md", "exec"), {})
+    assert capsys.readouterr().out.strip()
