@@ -1,6 +1,6 @@
 """Draws the page's examples, so that nobody's data is in them: a blood smear, a film of it, a ship, spoken digits.
 
-    python -m tests.browser.examples functions/catalog/page
+    python -m tests.browser.examples
 
 The digits are spoken by espeak-ng's formant synthesiser, the one voice here that the model understands throughout.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import subprocess
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import av
@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from tests.functions.films import index_first
 
+PAGE = Path(__file__).resolve().parents[2] / "functions/catalog/page"
 Floats = NDArray[np.float64]
 WIDTH, HEIGHT = 480, 360
 PLASMA, RED, PURPLE, VIOLET = (204, 214, 209), (196, 148, 134), (196, 178, 206), (86, 66, 190)
@@ -61,14 +62,14 @@ def smear(time: float) -> Image.Image:
     return Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(0.8))
 
 
-def film() -> bytes:
-    """The smear, drifting, as mp4 with its index first, so that browsers show it before it is all there."""
+def mp4(pictures: Sequence[Image.Image]) -> bytes:
+    """A film with its index first, so that browsers show it before it is all there."""
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=RATE, options={"crf": "30", "preset": "veryslow"})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for number in range(FRAMES):
-            container.mux(stream.encode(av.VideoFrame.from_image(smear(number))))
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
         container.mux(stream.encode())
     return index_first(file.getvalue())
 
@@ -117,12 +118,13 @@ def jpeg(picture: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def main(folder: Path) -> None:
-    files = {"cells.jpg": jpeg(smear(0)), "ship.jpg": jpeg(ship()), "cells.mp4": film(), "digits.mp3": digits()}
+def main() -> None:
+    film = mp4([smear(number) for number in range(FRAMES)])
+    files = {"cells.jpg": jpeg(smear(0)), "ship.jpg": jpeg(ship()), "cells.mp4": film, "digits.mp3": digits()}
     for name, data in files.items():
-        (folder / name).write_bytes(data)
+        (PAGE / name).write_bytes(data)
         print(f"{name}: {len(data)} bytes")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()
