@@ -93,6 +93,7 @@ RECIPE = Recipe(
     preprocessing=data.FEATURES,
     head=Ctc(
         blank=data.BLANK,
+        language="en",
         stride=STRIDE,
         chunk_seconds=10.0,
         margin_seconds=data.MARGIN,

@@ -100,6 +100,7 @@ RECIPE = Recipe(
     limitations=(
         "Measured on 13 training pictures, which it has seen, and calibrated on the same: a check of the import and "
         "of int8, no measure of its worth.",
+        "Which layers stay in fp32 was chosen on the same pictures.",
         "One picture a run: its batch is fixed.",
     ),
 )
