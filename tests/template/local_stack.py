@@ -116,8 +116,12 @@ def deploy(aws: Aws) -> Stack:
         s3.put_object(
             Bucket="code", Key=f"{name}.zip", Body=_zipped(layer(source) if isinstance(source, str) else source)
         )
-    # ministack takes media types as they stand, where CloudFormation reads ~1 as a slash.
+    # ministack takes media types as they stand, where CloudFormation reads ~1 as a slash; it cannot stream, and runs
+    # every function under a runtime of its own, which answers whole.
     template = json.dumps(translate(read(), "code")).replace("*~1*", "*/*")
+    template = template.replace("/2021-11-15/", "/2015-03-31/").replace(
+        "/response-streaming-invocations", "/invocations"
+    )
     s3.put_object(Bucket="code", Key="template.json", Body=template.encode())
     cloudformation = aws.client("cloudformation")
     cloudformation.create_stack(

@@ -253,6 +253,32 @@ def routes_lead_to_a_function_of_their_model(template: Template) -> Findings:
 
 
 @rule
+def streams_end_where_they_are_understood(template: Template) -> Findings:
+    """What is sent a stream and wants a whole answer, or the reverse, cannot read it."""
+    paths = template["Resources"]["Api"]["Properties"]["Body"]["paths"]
+    urls = {target(url["TargetFunctionArn"]): url for _, url in of_type(template, "Lambda::Url")}
+    for name, function in of_type(template, "Lambda::Function"):
+        variables = function["Environment"]["Variables"]
+        streams = [door for door in variables.get("HEARTH_STREAM", "").split(",") if door]
+        if bool(streams) != (variables.get("AWS_LAMBDA_EXEC_WRAPPER") == "/opt/bootstrap-stream"):
+            yield f"{name} must have both AWS_LAMBDA_EXEC_WRAPPER and HEARTH_STREAM, or neither"
+        for path, methods in paths.items():
+            for method, operation in methods.items():
+                integration = operation["x-amazon-apigateway-integration"]
+                if f"${{{name}.Arn}}" not in json.dumps(integration):
+                    continue
+                called = "/response-streaming-invocations" in json.dumps(integration["uri"])
+                told = integration.get("responseTransferMode") == "STREAM"
+                if not called == told == ("rest" in streams):
+                    yield f"{method.upper()} {path} and HEARTH_STREAM of {name} do not agree on streaming"
+        url = urls.get(name, {})
+        if url and url["AuthType"] != "AWS_IAM":
+            yield f"{name} has a URL that anyone may call"
+        if (url.get("InvokeMode") == "RESPONSE_STREAM") != ("url" in streams):
+            yield f"the URL and HEARTH_STREAM of {name} do not agree on streaming"
+
+
+@rule
 def routes_ask_for_a_key(template: Template) -> Findings:
     body = template["Resources"]["Api"]["Properties"]["Body"]
     without = set()

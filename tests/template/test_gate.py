@@ -90,6 +90,23 @@ EDITS: dict[str, Edit] = {
     "tracking takes other uploads": lambda raw: properties(raw, "ObjectTracking")["Environment"]["Variables"].pop(
         "HEARTH_UPLOAD_PREFIX"
     ),
+    "a route that cannot stream": lambda raw: properties(raw, "TextGeneration")["Events"]["Chat"]["Properties"].pop(
+        "ResponseTransferMode"
+    ),
+    "a route that streams without SAM's knowledge": lambda raw: properties(raw, "TextGeneration")["Events"]["Chat"][
+        "Properties"
+    ].update(ResponseTransferMode="STREAM"),
+    "a stream from AWS's runtime": lambda raw: properties(raw, FUNCTION)["Events"]["SentimentEn"]["Properties"].update(
+        ResponseTransferMode="RESPONSE_STREAM"
+    ),
+    "no runtime of our own": lambda raw: properties(raw, "TextGeneration")["Environment"]["Variables"].pop(
+        "AWS_LAMBDA_EXEC_WRAPPER"
+    ),
+    "a URL for everyone": lambda raw: properties(raw, "TextGeneration")["FunctionUrlConfig"].update(AuthType="NONE"),
+    "a URL that waits": lambda raw: properties(raw, "TextGeneration")["FunctionUrlConfig"].update(
+        InvokeMode="BUFFERED"
+    ),
+    "no URL": without("TextGeneration", "FunctionUrlConfig"),
     "missing route": lambda raw: properties(raw, FUNCTION)["Events"].pop("SentimentZh"),
     "mangled pictures": without("Api", "BinaryMediaTypes"),
     "data trace": lambda raw: setting(raw).update(DataTraceEnabled=True),
