@@ -77,7 +77,13 @@ def test_an_answer_is_prelude_zero_bytes_and_body(running: RuntimeApi) -> None:
     assert running.trailers() == []
     running.accept()
     assert running.request()[0].line == NEXT
-    assert running.connections == 1, "the connection is kept"
+    assert running.connections == 2, "AWS asks that the connection be closed after a stream"
+
+
+def test_a_connection_lasts_from_whole_answer_to_whole_answer(running: RuntimeApi) -> None:
+    for _ in range(3):
+        running.whole({"context": []})
+    assert running.connections == 1
 
 
 @pytest.mark.parametrize("door", DOORS)

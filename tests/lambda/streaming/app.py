@@ -69,7 +69,9 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
             await body(bytes(range(256)) * 2, more=False)
         case "/headers":
             cookies = [(b"set-cookie", b"a=1; Path=/"), (b"Set-Cookie", b"b=2")]
-            await start(418, (b"X-One", b"caf\xe9"), (b"x-two", b"1"), (b"X-Two", b"2"), *cookies)
+            await start(
+                418, (b"Content-Length", b"12"), (b"X-One", b"caf\xe9"), (b"x-two", b"1"), (b"X-Two", b"2"), *cookies
+            )
             await body("große Kanne".encode(), more=False)
         case "/no-content":
             await start(204)

@@ -1,6 +1,7 @@
 """Lambda's Runtime API: the next invocation, and its answer in one piece or in many.
 
-Over one kept connection to a server in the same sandbox. `http.client` is there already, for the store needs it.
+Over one kept connection to a server in the same sandbox; an answer in pieces is the last thing on its connection.
+`http.client` is there already, for the store needs it.
 """
 
 from __future__ import annotations
@@ -178,6 +179,7 @@ class Stream:
         self._send(last)
         self.ended = True
         status = self._or_gone(self._answer)
+        self._connection.close()  # which AWS asks of runtimes that stream
         if status != 202:
             self.gone = True
             raise Gone(f"the Runtime API answered {status}")

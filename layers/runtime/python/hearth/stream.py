@@ -42,6 +42,7 @@ def prelude(status: int, headers: Iterable[tuple[bytes, bytes]], door: str) -> b
     values: dict[str, list[str]] = {}
     for name, value in headers:
         values.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+    values.pop("content-length", None)  # the front door frames the body itself, and would rename this header
     form: dict[str, Any] = {"statusCode": status}
     if door == "url":
         cookies = values.pop("set-cookie", [])
