@@ -1,5 +1,5 @@
-"""The cases of KServe's client, run in its own environment: `python kserve_cases.py ADDRESS` prints a JSON object that
-has for each case `null`, or what went wrong."""
+"""The cases of KServe's client, run in its own environment: for each line of its input, the address of a server, it
+prints a JSON object that has for each case `null`, or what went wrong."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
 from kserve.protocol.infer_type import RequestedOutput
+from kserve.protocol.rest import v2_datamodels as models
 
 Case = Callable[[InferenceRESTClient, str], Awaitable[None]]
 IDS, MASK = np.array([[101, 2293, 102]]), np.ones((1, 3), np.int64)
@@ -127,7 +128,26 @@ async def half_floats_in_json(client: InferenceRESTClient, address: str) -> None
     await refused(client, address, {"inputs": [one]}, "resnet20-cifar10-raw", 400, "binary data")
 
 
+async def answers_follow_its_data_models(client: InferenceRESTClient, address: str) -> None:
+    async with httpx.AsyncClient(base_url=address, timeout=120) as plain:
+        for path, kind in (
+            ("/v2/health/live", models.ServerLiveResponse),
+            ("/v2/health/ready", models.ServerReadyResponse),
+            ("/v2", models.ServerMetadataResponse),
+            ("/v2/models", models.ListModelsResponse),
+            ("/v2/models/sentiment-en", models.ModelMetadataResponse),
+            ("/v2/models/gpt-shakespeare-raw", models.ModelMetadataResponse),
+            ("/v2/models/sentiment-en/versions/1/ready", models.ModelReadyResponse),
+        ):
+            kind.model_validate_json((await plain.get(path)).content, strict=True)
+        one = {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["i love it"]}
+        asked = models.InferenceRequest.model_validate({"inputs": [one], "id": "x"}).model_dump(exclude_none=True)
+        answer = await plain.post("/v2/models/sentiment-en/infer", json=asked)
+        models.InferenceResponse.model_validate_json(answer.content, strict=True)
+
+
 CASES: tuple[Case, ...] = (
+    answers_follow_its_data_models,
     server_is_live_and_ready,
     model_is_ready,
     infer_json,
@@ -158,4 +178,5 @@ async def run(address: str) -> dict[str, str | None]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(run(sys.argv[1]))))
+    for line in sys.stdin:
+        print(json.dumps(asyncio.run(run(line.strip()))), flush=True)

@@ -533,6 +533,7 @@ def test_generate(client: TestClient) -> None:
     assert len(chunks) > 3
     assert "".join(chunk["text_output"] for chunk in chunks) == answer["text_output"]
     assert {chunk["id"] for chunk in chunks} == {"g"}
+    assert [chunk["done"] for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
     for wrong in (
         {"text_input": "a", "stream": True},
         {"text_input": "a", "seed": 1, "parameters": {"seed": 1}},

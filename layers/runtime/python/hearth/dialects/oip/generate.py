@@ -63,4 +63,5 @@ def _events(wanted: Target, task: Task, asked: GenerateRequest, request: Any) ->
     assert task.stream is not None  # noqa: S101
     for piece in task.stream(wanted.name, request):
         if piece.text or piece.finish:
-            yield event(msgspec.json.encode(_answer(wanted, asked, piece.text)))
+            answer = _answer(wanted, asked, piece.text)
+            yield event(msgspec.json.encode(msgspec.structs.replace(answer, done=piece.finish is not None)))

@@ -142,6 +142,8 @@ class Generated(Struct, frozen=True):
     model_name: str
     model_version: str
     text_output: str
+    done: bool | UnsetType = UNSET
+    """In a stream, whether this is its end."""
 
 
 def error(failure: HearthError, request_id: str) -> bytes:
