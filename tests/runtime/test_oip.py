@@ -270,6 +270,7 @@ BAD: list[tuple[str, Any, int, str]] = [
     (EN, {"inputs": [TEXT], "outputs": [{"name": "response", "parameters": {"classification": 1}}]}, 400, "classify"),
     (EN, {"inputs": [TEXT], "parameters": {"top_k": 0}}, 400, "top_k"),
     (EN, {"inputs": [TEXT], "parameters": {"colour": 1}}, 400, "colour"),
+    (EN, {"inputs": [TEXT], "parameters": {"top_k": "[1"}}, 400, "top_k"),
     (EN, {"inputs": [TEXT], "parameters": {"top_k": [1]}}, 400, "parameters"),
     (EN, {"inputs": [TEXT], "parameters": {"sequence_id": 5}}, 400, "sequence_id"),
     (EN, {"inputs": [TEXT], "parameters": {"triton_final": True}}, 400, "triton_final"),
@@ -431,6 +432,9 @@ def test_another_task_of_the_same_model(client: TestClient) -> None:
     outputs = infer(client, "yolo-cells", frames, parameters={"task": "object-tracking"})
     assert json.loads(outputs["response"]["data"][0])["frames"] == 3
     assert outputs["tracks"]["shape"][1] == 8
+    nothing = [{"name": "tracks", "parameters": {"classification": 1}}]
+    outputs = infer(client, "yolo-cells", frames, parameters={"task": "object-tracking"}, outputs=nothing)
+    assert outputs["tracks"]["shape"] == [0, 1]
 
 
 def test_parameters_that_are_lists_are_told_as_json(client: TestClient) -> None:

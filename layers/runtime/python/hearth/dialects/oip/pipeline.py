@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -63,11 +64,11 @@ def convert(document: dict[str, Any], task: Task) -> Any:
     try:
         return strict.convert(document, task.request)
     except BadRequest:
-        texts = {
-            name: strict.loads(value.encode())
-            for name, value in document["parameters"].items()
-            if isinstance(value, str) and value[:1] in ("[", "{")
-        }
+        texts = {}
+        for name, value in document["parameters"].items():
+            if isinstance(value, str) and value[:1] in ("[", "{"):
+                with suppress(BadRequest):
+                    texts[name] = strict.loads(value.encode())
         if not texts:
             raise
         return strict.convert({**document, "parameters": document["parameters"] | texts}, task.request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import uuid
 import zlib
@@ -66,7 +67,7 @@ def _classes(wanted: Wanted, output: Made, array: Array) -> Array:
     """The likeliest classes of each row, as `value:index:label`. Raises BadRequest."""
     if array.dtype.kind not in "fiu" or array.ndim == 0:
         raise BadRequest(f"Output {wanted.name!r} has no numbers to classify by")
-    rows = array.reshape(len(array), -1) if array.ndim > 1 else array[None]
+    rows = array.reshape(len(array), math.prod(array.shape[1:])) if array.ndim > 1 else array[None]
     rows = rows.astype(float)
     labels = output.labels if len(output.labels) == rows.shape[1] else ()
     found = []
