@@ -83,6 +83,7 @@ def sam(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sam]:
     with engine() as docker_environment, moto_s3(BRIDGE) as url:
         build_image(docker_environment)
         upload_folder(client(url), zoo, "artifacts", "models/")
+        upload_folder(client(url), ROOT / "export/zoo/gpt-shakespeare", "artifacts", "models/gpt-shakespeare/")
         environment = docker_environment | CREDENTIALS
         environment |= {"HOME": str(folder), "SAM_CLI_TELEMETRY": "0"}
         # SAM builds with the interpreter of the function's version, and looks for it on PATH alone.
@@ -114,6 +115,14 @@ def test_each_function_answers_its_event(sam: Sam) -> None:
     assert catalog["statusCode"] == 200, catalog
     names = {model["name"] for model in json.loads(catalog["body"])["models"]}
     assert {"sentiment-en", "sentiment-zh", "resnet20-cifar10"} <= names
+
+
+def test_our_own_runtime_answers_whole_where_nothing_streams(sam: Sam) -> None:
+    asked = {"inputs": "ROMEO:", "parameters": {"max_new_tokens": 3}, "stream": True}
+    answer = sam.invoke("TextGeneration", rest_event("POST", "/models/gpt-shakespeare", json.dumps(asked)))
+    assert answer["statusCode"] == 200, answer
+    assert answer["headers"]["x-hearth-stream"] == "buffered"
+    assert answer["body"].count("data:") == 3
 
 
 def test_the_api_answers_text_and_pictures(sam: Sam) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image
 
 from tests.artifacts import make_image_artifact, make_text_artifact
 from tests.template.local_stack import Aws, Stack, deploy
+from tests.template.stack import ROOT
 
 T = TypeVar("T")
 MODELS = {
@@ -32,10 +34,11 @@ def stack(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Stack:
 
 
 def publish(stack: Stack, store: Path) -> None:
-    """Tiny models into the artifact bucket, each with version 1 as `prod`."""
+    """Small models into the artifact bucket, each with version 1 as `prod`."""
     s3, bucket = stack.aws.client("s3"), stack.outputs["ArtifactBucketName"]
     for model, make in MODELS.items():
         make(store, model, "1")
+    shutil.copytree(ROOT / "export/zoo/gpt-shakespeare", store / "gpt-shakespeare")
     for path in sorted(path for path in store.rglob("*") if path.is_file()):
         s3.put_object(Bucket=bucket, Key=f"models/{path.relative_to(store)}", Body=path.read_bytes())
     for model in MODELS:
@@ -72,12 +75,20 @@ def test_a_request_with_the_key_is_answered(stack: Stack) -> None:
     assert json.loads(body)[0][0]["label"] == "positive"
 
 
+def test_a_stream_is_answered_whole_where_nothing_streams(stack: Stack) -> None:
+    asked = {"model": "gpt-shakespeare", "prompt": "ROMEO:", "max_tokens": 3, "stream": True}
+    status, body = stack.call("POST", "/v1/completions", json.dumps(asked).encode())
+    assert status == 200, body
+    assert body.rstrip().splitlines()[-1].startswith(b": server-timing")
+    assert b"data: [DONE]" in body
+
+
 @pytest.mark.parametrize("path", ["/models", "/models/sentiment-en", "/v2/health/ready"])
 def test_a_request_without_the_key_is_refused(stack: Stack, path: str) -> None:
     assert stack.call("GET", path, key="")[0] == 403
 
 
-@pytest.mark.parametrize("path", ["/v2/health/live", "/openapi.json", "/docs"])
+@pytest.mark.parametrize("path", ["/v2/health/live", "/openapi.json", "/docs", "/", "/page/any/main.js"])
 def test_open_paths_need_no_key(stack: Stack, path: str) -> None:
     assert stack.call("GET", path, key="")[0] == 200
 
@@ -85,7 +96,7 @@ def test_open_paths_need_no_key(stack: Stack, path: str) -> None:
 def test_the_catalog_lists_the_models(stack: Stack) -> None:
     status, body = stack.call("GET", "/models")
     assert status == 200, body
-    assert {model["name"] for model in json.loads(body)["models"]} == set(MODELS)
+    assert {model["name"] for model in json.loads(body)["models"]} == {*MODELS, "gpt-shakespeare"}
 
 
 def test_a_picture_arrives_unharmed(stack: Stack) -> None:
