@@ -12,7 +12,7 @@ from tests.template.stack import Resource, Template, listed, number, of_type, ta
 Findings = Iterator[str]
 Rule = Callable[[Template], Findings]
 RULES: list[Rule] = []
-OPEN_PATHS = {"/v2/health/live", "/openapi.json", "/docs"}
+OPEN_PATHS = {"/v2/health/live", "/openapi.json", "/docs", "/", "/page/{digest}/{file}"}
 ANY_RESOURCE = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 
 
