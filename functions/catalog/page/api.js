@@ -82,11 +82,12 @@ export const about = (response) => ({
 
 /** The events of a stream: {data} for each, {timing} for the comment at its end. Raises Refusal for an event that is one. */
 export async function* events(response) {
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  const reader = response.body.getReader();
+  const decoder = new TextDecoder();
   let rest = "";
   for (;;) {
     const { value, done } = await reader.read();
-    rest += value ?? "";
+    rest += decoder.decode(value, { stream: !done });
     const parts = rest.split(/\r?\n\r?\n/);
     rest = done ? "" : parts.pop();
     for (const part of parts) {

@@ -64,7 +64,9 @@ document.getElementById("skip").addEventListener("click", (event) => {
 });
 
 const keyhole = document.getElementById("keyhole");
-document.getElementById("key").addEventListener("click", () => {
+const keyButton = document.getElementById("key");
+keyButton.hidden = !key.get(); // a service that wants none needs no button
+keyButton.addEventListener("click", () => {
   keyhole.returnValue = "cancel";
   keyhole.showModal();
 });
@@ -72,6 +74,7 @@ keyhole.addEventListener("close", () => {
   const field = document.getElementById("keyhole-value");
   if (keyhole.returnValue === "keep") {
     key.set(field.value.trim());
+    keyButton.hidden = !key.get();
     models = null;
     draw();
   }

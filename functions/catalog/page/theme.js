@@ -1,7 +1,6 @@
 // Runs before the first paint, so that no wrong colours flash. Without a choice, the system's is followed.
 (() => {
   const choices = ["system", "light", "dark"];
-  const words = { system: "Theme: system", light: "Theme: light", dark: "Theme: dark" };
   let choice = "system";
   try {
     choice = localStorage.getItem("hearth-theme") ?? choice;
@@ -12,8 +11,8 @@
 
   const apply = () => {
     document.documentElement.dataset.theme = choice;
-    const button = document.getElementById("theme");
-    if (button) button.textContent = words[choice];
+    const word = document.getElementById("theme-word");
+    if (word) word.textContent = choice;
   };
 
   apply();

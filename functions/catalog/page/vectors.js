@@ -27,7 +27,7 @@ export const vectors = {
         h("tbody", null, answer.map((vector, row) => h("tr", null,
           h("th", { scope: "row", title: sentences[row] }, h("span.index", null, String(row + 1)), h("span", null, sentences[row])),
           answer.map((other, column) => cell(cosine(vector, other), row === column))))))),
-      h("p.muted", null, `${answer.length} vectors of ${answer[0].length} numbers`));
+      h("p.hint", null, `${answer.length} vectors of ${answer[0].length} numbers`));
   },
   say: (answer) => `${answer.length} vectors of ${answer[0].length} numbers`,
 };
