@@ -56,6 +56,7 @@ def language(work: Path) -> bytes:
 
 RECIPE = Recipe(
     name="deepspeech-digits",
+    version="2",
     task="automatic-speech-recognition",
     description="Spoken English digits, alone or in strings, written out: Deep Speech 2 in small (0.27 M parameters).",
     licence="CC-BY-SA-4.0",

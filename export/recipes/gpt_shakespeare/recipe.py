@@ -14,6 +14,8 @@ from export.recipe import AdamW, Batch, DynamicInt8, Gate, OneCycle, Recipe, Sta
 from export.recipes.gpt_shakespeare import data
 from hearth.manifest import Limits, TextPreprocessing
 
+TEMPLATE = "chat_template.jinja"
+"""A conversation as a scene: who asks is the first citizen, and the second one answers."""
 SHAPE = Shape(
     vocabulary=data.VOCABULARY,
     width=192,
@@ -23,7 +25,7 @@ SHAPE = Shape(
     head_size=32,
     inner=384,
     context=192,
-    dropout=0.1,
+    dropout=0.15,
 )
 
 
@@ -52,6 +54,7 @@ def score(network: nn.Module, work: Path) -> dict[str, float]:
 
 RECIPE = Recipe(
     name="gpt-shakespeare",
+    version="2",
     task="text-generation",
     description="Goes on with a text in the manner of Shakespeare's plays.",
     licence="Apache-2.0",
@@ -65,12 +68,14 @@ RECIPE = Recipe(
             batches=batches,
             loss=loss,
             score=score,
-            optimiser=AdamW(rate=3e-3, weight_decay=0.1, betas=(0.9, 0.98)),
+            # A text of a million characters, read twelve times, wants ten times the usual decay: with 0.1 the last five
+            # epochs only learnt it by heart (1.639).
+            optimiser=AdamW(rate=3e-3, weight_decay=1.0, betas=(0.9, 0.98)),
             schedule=OneCycle(warmup=0.06),
             epochs=12,
             batch=8,
             clip=1.0,
-            average=0.99,
+            average=0.995,
         ),
     ),
     twin=Twin,
@@ -82,18 +87,17 @@ RECIPE = Recipe(
         "My lord, the king is at the gate, and with him ride\nA thousand men",
         "KING RICHARD III:\n",
     ),
-    head=decoder_graph.head(SHAPE),
+    head=decoder_graph.head(SHAPE, template=TEMPLATE),
+    resources={TEMPLATE: lambda work: Path(__file__).with_name(TEMPLATE).read_bytes()},
     preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=SHAPE.context),
     # Blocks of 4 bits cost as little (0.001 nats) and are a third smaller, but move the golden answers twice as far.
     quantization=DynamicInt8(),
-    gate=Gate(metric=1.65, quantization_loss=0.01, bytes=4_000_000, difference=0.5),
+    gate=Gate(metric=1.60, quantization_loss=0.01, bytes=4_000_000, difference=0.5),
     limits=Limits(batch=1, characters=20_000),
     reference="nanoGPT, nats a character on the same tenth: 1.4697 on a GPU, 1.88 in its CPU setting.",
     limitations=(
         "It knows one author's plays and nothing of the world; what it writes is pastiche.",
         "Prompt and answer together have at most 192 tokens, about 430 characters.",
-        "It was to reach 1.60 nats a character, and does not: from the seventh of twelve epochs on it only learns the "
-        "training part by heart.",
         "The epoch that is kept was chosen by the end of the training part, not by the held-out tenth.",
     ),
 )

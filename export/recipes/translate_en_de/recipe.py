@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from export.recipe import AdamW, DynamicInt8, Gate, Linear, Recipe, Stage
@@ -31,6 +32,12 @@ def network(work: Path) -> nn.Module:
     return Marian(SHAPE)
 
 
+def trained(work: Path) -> nn.Module:
+    network = Marian(SHAPE)
+    network.load_state_dict(torch.load(work / "translator" / "weights.pt", weights_only=True))
+    return network
+
+
 RECIPE = Recipe(
     name="translate-en-de",
     task="translation",
@@ -49,6 +56,19 @@ RECIPE = Recipe(
             optimiser=AdamW(rate=2e-3, betas=(0.9, 0.98)),
             schedule=Linear(warmup=0.08),
             epochs=11,
+            batch=1500,
+            clip=1.0,
+            average=0.998,
+        ),
+        Stage(  # what the first left to learn: its rate had come to its end before its score had
+            name="refined",
+            network=trained,
+            batches=lambda work: Pairs.of(work, "train", MAX_TOKENS),
+            loss=loss,
+            score=lambda network, work: score(network, Pairs.of(work, "held", MAX_TOKENS)),
+            optimiser=AdamW(rate=1.2e-3, betas=(0.9, 0.98)),
+            schedule=Linear(warmup=0.05),
+            epochs=6,
             batch=1500,
             clip=1.0,
             average=0.998,
