@@ -239,11 +239,10 @@ def test_every_graph_of_a_model(client: triton.InferenceServerClient) -> None:
     mask = tensor("attention_mask", np.ones((1, 2), np.int64), "INT64")
     read = client.infer("translate-en-zh-raw", [tensor("input_ids", np.array([[5, 1]]), "INT64"), mask])
     inputs = [tensor("input_ids", np.array([[0]]), "INT64"), mask]
-    for layer in range(2):
-        for part in ("key", "value"):
-            name = f"cross_{part}_{layer}"
-            inputs.append(tensor(name, read.as_numpy(name), "FP32"))
-            inputs.append(tensor(f"past_{part}_{layer}", np.zeros((1, 4, 0, 40), np.float32), "FP32"))
+    for spec in client.get_model_metadata("translate-en-zh-raw-decoder")["inputs"][2:]:
+        name, (_, heads, _, size) = spec["name"], spec["shape"]
+        array = read.as_numpy(name) if name.startswith("cross") else np.zeros((1, heads, 0, size), np.float32)
+        inputs.append(tensor(name, array, "FP32"))
     answer = client.infer("translate-en-zh-raw-decoder", inputs)
-    assert answer.as_numpy("logits").shape == (1, 4500)
-    assert answer.as_numpy("present_key_0").shape == (1, 4, 1, 40)
+    assert answer.as_numpy("logits").shape[0] == 1
+    assert answer.as_numpy("present_key_0").shape[2] == 1
