@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.tools import tool
+
 ROOT = Path(__file__).resolve().parents[2]
 SNIPPETS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+KSERVE = next(snippet for snippet in SNIPPETS if "kserve" in snippet)
 HERE = [snippet for snippet in SNIPPETS if "kserve" not in snippet]
 
 
@@ -30,3 +34,11 @@ def test_a_snippet_runs(
     shutil.copy(ROOT / "functions/catalog/page/digits.mp3", tmp_path / "digits.wav")
     exec(compile(snippet.replace("127.0.0.1:8000", server.removeprefix("http://")), "README.md", "exec"), {})
     assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize("server", ["local"], indirect=True)
+def test_the_snippet_of_a_client_that_has_an_environment_of_its_own(server: str) -> None:
+    code = KSERVE.replace("127.0.0.1:8000", server.removeprefix("http://"))
+    run = subprocess.run([tool("kserve") / "bin/python", "-c", code], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert "scores" in run.stdout
