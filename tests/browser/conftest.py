@@ -11,22 +11,14 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 ZOO = Path(__file__).resolve().parents[2] / "export" / "zoo"
-LABELS = {"id2label": {0: "contradiction", 1: "neutral", 2: "entailment"}}
-RANDOM: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("masks", "BertForMaskedLM", {}),
-    ("answers", "BertForQuestionAnswering", {}),
-    ("entails", "BertForSequenceClassification", {**LABELS, "label2id": {v: k for k, v in LABELS["id2label"].items()}}),
-)
-"""Models of random weights for the tasks of which the zoo has none."""
 
 
 def missing(reason: str) -> None:
@@ -45,10 +37,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         from tests.functions import checkpoints
     except ImportError:
         return work / "store"
-    for name, kind, config in RANDOM:
-        checkpoints.save(work / name, kind, **config)
-        model = checkpoints.served(work / name, work / name / "made")
-        checkpoints.put(replace(model.manifest, model=name), work / name / "made", work / "store")
+    checkpoints.put_random(work, work / "store")
     return work / "store"
 
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import uvicorn
@@ -23,13 +22,6 @@ from tests.functions import checkpoints
 from tests.functions.test_text_generation import save as save_llama
 
 ZOO = Path(__file__).resolve().parents[2] / "export" / "zoo"
-
-LABELS = {"id2label": {0: "contradiction", 1: "neutral", 2: "entailment"}}
-RANDOM: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("masks", "BertForMaskedLM", {}),
-    ("answers", "BertForQuestionAnswering", {}),
-    ("entails", "BertForSequenceClassification", {**LABELS, "label2id": {v: k for k, v in LABELS["id2label"].items()}}),
-)
 
 
 @contextmanager
@@ -51,10 +43,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     has a chat template and letters of several bytes."""
     work = tmp_path_factory.mktemp("clients")
     shutil.copytree(ZOO, work / "store")
-    for name, kind, config in RANDOM:
-        checkpoints.save(work / name, kind, **config)
-        model = checkpoints.served(work / name, work / name / "made")
-        checkpoints.put(replace(model.manifest, model=name), work / name / "made", work / "store")
+    checkpoints.put_random(work, work / "store")
     save_llama(work / "talks", "llama")
     model = checkpoints.served(work / "talks", work / "talks" / "made")
     checkpoints.put(replace(model.manifest, model="talks"), work / "talks" / "made", work / "store")

@@ -13,6 +13,7 @@ import pytest
 import torch
 import transformers
 from huggingface_hub import InferenceClient
+from msgspec.structs import replace
 from starlette.testclient import TestClient
 from tokenizers import decoders
 
@@ -37,6 +38,13 @@ VOCABULARY += [letter for letter in LETTERS if letter not in VOCABULARY]
 VOCABULARY += [f"##{piece}" for piece in (*LETTERS, "ing", "er", "ed", "s1")] + list("我非常喜欢这个电影北京")
 LENGTH = 40
 """Tokens that the checkpoints take."""
+LABELS = {"id2label": {0: "contradiction", 1: "neutral", 2: "entailment"}}
+RANDOM: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("masks", "BertForMaskedLM", {}),
+    ("answers", "BertForQuestionAnswering", {}),
+    ("entails", "BertForSequenceClassification", {**LABELS, "label2id": {v: k for k, v in LABELS["id2label"].items()}}),
+)
+"""Models of random weights for the tasks of which the zoo has none."""
 
 
 def save(folder: Path, kind: str, seed: int = 0, **config: Any) -> Any:
@@ -89,6 +97,14 @@ def put(manifest: Manifest, work: Path, store: Path) -> None:
     """Into a store, what `served` left in `work`, under the name that `manifest` says."""
     shutil.copytree(work / "fp32", store / manifest.model / "1")
     publish(store / manifest.model / "1", manifest)
+
+
+def put_random(work: Path, store: Path) -> None:
+    """Into a store, the models of RANDOM, made in `work`."""
+    for name, kind, config in RANDOM:
+        save(work / name, kind, **config)
+        model = served(work / name, work / name / "made")
+        put(replace(model.manifest, model=name), work / name / "made", store)
 
 
 @dataclass
