@@ -135,7 +135,7 @@ def predict(
         request = strict.convert({"inputs": value, "parameters": document}, chosen.request)
     with _logging_to_stderr():
         response = chosen.predict(name, request)
-    print(msgspec.json.format(native.write(response), indent=2).decode())
+    print(msgspec.json.format(msgspec.json.encode(response), indent=2).decode())
 
 
 @app.command()

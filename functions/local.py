@@ -37,5 +37,6 @@ def serve(store: str, host: str, port: int) -> None:
     settings.get.cache_clear()
     warm.cache_clear()
     print(f"Serving {', '.join(warm().registry.models()) or 'no model'} from {store}")
-    print(f"Try them at http://{host}:{port}/, POST to /models/NAME there, read of it at /docs", flush=True)
+    address = f"http://{host}:{port}"
+    print(f"Try them at {address}/, POST to {address}/models/NAME, read at {address}/docs", flush=True)
     uvicorn.run(app(), host=host, port=port, log_level="warning")
