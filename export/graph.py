@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from export.recipe import Recipe, RecipeError
+from export.train import weights_of
 from hearth.manifest import Graph, Tensor
 
 EXTERNAL_FROM = 1024
@@ -40,7 +41,7 @@ def network_of(recipe: Recipe, work: Path) -> nn.Module | None:
     if not weights.exists():
         raise RecipeError(f"{weights} is missing. Run `hearth build {recipe.name} --step train` first.")
     network = last.network(work)
-    network.load_state_dict(torch.load(weights, weights_only=True))
+    network.load_state_dict(weights_of(work, last.name))
     return network.eval()
 
 

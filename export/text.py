@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from export.recipe import Batch
+from export.train import weights_of
 
 MASK = "[MASK]"
 TEMPERATURE = 2.0
@@ -121,15 +122,15 @@ def taught(
 ) -> Texts:
     """Texts with their labels (-1: unknown) and the logits of what stage `teacher` trained, computed once and kept."""
     rows = tokens_of(work, [*(text for text, _ in labelled), *unlabelled], longest)
-    kept = work / "teacher" / "logits.pt"
-    if not kept.exists():
+    logits = work / "teacher" / "logits.pt"
+    if not logits.exists():
         network = teacher(work)
-        network.load_state_dict(torch.load(work / "teacher" / "weights.pt", weights_only=True))
-        partial = kept.with_suffix(".partial")
+        network.load_state_dict(weights_of(work, "teacher"))
+        partial = logits.with_suffix(".partial")
         torch.save(logits_of(network, rows), partial)
-        partial.replace(kept)
+        partial.replace(logits)
     labels = [label for _, label in labelled] + [-1] * len(unlabelled)
-    return Texts(rows, {"labels": torch.tensor(labels), "teacher": torch.load(kept, weights_only=True)})
+    return Texts(rows, {"labels": torch.tensor(labels), "teacher": torch.load(logits, weights_only=True)})
 
 
 def distillation(logits: Tensor, batch: Batch) -> Tensor:

@@ -41,6 +41,12 @@ def train(stage: Stage, work: Path, seed: int) -> Path:
     return weights
 
 
+def weights_of(work: Path, stage: str) -> dict[str, torch.Tensor]:
+    """The weights that a stage of this name kept."""
+    weights: dict[str, torch.Tensor] = torch.load(work / stage / "weights.pt", weights_only=True)
+    return weights
+
+
 class Run:
     """The state of a training run: all of it goes into the checkpoint."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tokenizers.trainers import BpeTrainer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.recipe import Batch
+from export.recipe import AdamW, Batch, Linear, Stage
 from export.seq2seq import Marian
 from export.text import pad, tokens_of
 
@@ -112,6 +112,33 @@ def logits_of(network: nn.Module, batch: Batch) -> Tensor:
 
 def loss(network: nn.Module, batch: Batch) -> Tensor:
     return functional.cross_entropy(logits_of(network, batch), batch["wanted"], label_smoothing=SMOOTHING)
+
+
+def stage(
+    name: str,
+    network: Callable[[Path], nn.Module],
+    longest: int,
+    *,
+    rate: float,
+    warmup: float,
+    epochs: int,
+    batch: int,
+    average: float,
+) -> Stage:
+    """Learns the pairs `train` of up to `longest` tokens, in batches of `batch` tokens; the pairs `held` judge it."""
+    return Stage(
+        name=name,
+        network=network,
+        batches=lambda work: Pairs.of(work, "train", longest),
+        loss=loss,
+        score=lambda network, work: score(network, Pairs.of(work, "held", longest)),
+        optimiser=AdamW(rate=rate, betas=(0.9, 0.98)),
+        schedule=Linear(warmup=warmup),
+        epochs=epochs,
+        batch=batch,
+        clip=1.0,
+        average=average,
+    )
 
 
 def score(network: nn.Module, pairs: Pairs) -> dict[str, float]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from export.bert import Classifier, read_shape, read_weights
 from export.recipes.sentiment_en.data import minilm
+from export.train import weights_of
 
 MAX_TOKENS = 128
 EMBEDDING = 96
@@ -26,7 +27,7 @@ def teacher(work: Path) -> nn.Module:
 
 def student(work: Path) -> nn.Module:
     taught = Classifier(read_shape(minilm(), labels=2))
-    taught.load_state_dict(torch.load(work / "teacher" / "weights.pt", weights_only=True))
+    taught.load_state_dict(weights_of(work, "teacher"))
     shape = replace(taught.shape, layers=len(LAYERS), embedding=EMBEDDING, positions=MAX_TOKENS)
     network = Classifier(shape)
     network.load_state_dict(shrunk(taught.state_dict()))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from export.bert import Classifier, Shape
+from export.train import weights_of
 
 MAX_TOKENS = 160
 SHAPE = Shape(
@@ -56,5 +57,5 @@ def teacher(work: Path) -> nn.Module:
 
 def student(work: Path) -> nn.Module:
     network = Classifier(SHAPE)
-    network.load_state_dict(torch.load(work / "language" / "weights.pt", weights_only=True), strict=False)
+    network.load_state_dict(weights_of(work, "language"), strict=False)
     return network

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import nn
 
-from export.recipe import AdamW, DynamicInt8, Gate, Linear, Recipe, Stage
+from export.recipe import DynamicInt8, Gate, Recipe
 from export.recipes.translate_en_de import data
 from export.seq2seq import Marian, Shape
 from export.seq2seq_graphs import Twin, graphs, head
-from export.translation import EOS_ID, PAD_ID, Pairs, loss, score
+from export.train import weights_of
+from export.translation import EOS_ID, PAD_ID, stage
 from hearth.manifest import Limits, TextPreprocessing
 
 MAX_TOKENS = 100
@@ -34,7 +34,7 @@ def network(work: Path) -> nn.Module:
 
 def trained(work: Path) -> nn.Module:
     network = Marian(SHAPE)
-    network.load_state_dict(torch.load(work / "translator" / "weights.pt", weights_only=True))
+    network.load_state_dict(weights_of(work, "translator"))
     return network
 
 
@@ -47,32 +47,9 @@ RECIPE = Recipe(
     sources=tuple(data.FILES.values()),
     prepare=data.prepare,
     stages=(
-        Stage(
-            name="translator",
-            network=network,
-            batches=lambda work: Pairs.of(work, "train", MAX_TOKENS),
-            loss=loss,
-            score=lambda network, work: score(network, Pairs.of(work, "held", MAX_TOKENS)),
-            optimiser=AdamW(rate=2e-3, betas=(0.9, 0.98)),
-            schedule=Linear(warmup=0.08),
-            epochs=11,
-            batch=1500,
-            clip=1.0,
-            average=0.998,
-        ),
-        Stage(  # what the first left to learn: its rate had come to its end before its score had
-            name="refined",
-            network=trained,
-            batches=lambda work: Pairs.of(work, "train", MAX_TOKENS),
-            loss=loss,
-            score=lambda network, work: score(network, Pairs.of(work, "held", MAX_TOKENS)),
-            optimiser=AdamW(rate=1.2e-3, betas=(0.9, 0.98)),
-            schedule=Linear(warmup=0.05),
-            epochs=6,
-            batch=1500,
-            clip=1.0,
-            average=0.998,
-        ),
+        stage("translator", network, MAX_TOKENS, rate=2e-3, warmup=0.08, epochs=11, batch=1500, average=0.998),
+        # What the first left to learn: its rate had come to its end before its score had.
+        stage("refined", trained, MAX_TOKENS, rate=1.2e-3, warmup=0.05, epochs=6, batch=1500, average=0.998),
     ),
     graphs=graphs(SHAPE),
     twin=Twin,

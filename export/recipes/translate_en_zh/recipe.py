@@ -6,11 +6,11 @@ from pathlib import Path
 
 from torch import nn
 
-from export.recipe import AdamW, DynamicInt8, Gate, Linear, Recipe, Stage
+from export.recipe import DynamicInt8, Gate, Recipe
 from export.recipes.translate_en_zh import data
 from export.seq2seq import Marian, Shape
 from export.seq2seq_graphs import Twin, graphs, head
-from export.translation import EOS_ID, PAD_ID, SCRIPTS, Pairs, loss, score
+from export.translation import EOS_ID, PAD_ID, SCRIPTS, stage
 from hearth.manifest import Limits, TextPreprocessing
 
 MAX_TOKENS = 64
@@ -39,21 +39,7 @@ RECIPE = Recipe(
     labels=(),
     sources=(data.TATOEBA,),
     prepare=data.prepare,
-    stages=(
-        Stage(
-            name="marian",
-            network=network,
-            batches=lambda work: Pairs.of(work, "train", MAX_TOKENS),
-            loss=loss,
-            score=lambda network, work: score(network, Pairs.of(work, "held", MAX_TOKENS)),
-            optimiser=AdamW(rate=1.5e-3, betas=(0.9, 0.98)),
-            schedule=Linear(warmup=0.1),
-            epochs=9,
-            batch=1200,
-            clip=1.0,
-            average=0.995,
-        ),
-    ),
+    stages=(stage("marian", network, MAX_TOKENS, rate=1.5e-3, warmup=0.1, epochs=9, batch=1200, average=0.995),),
     graphs=graphs(SHAPE),
     twin=Twin,
     dev={"a twentieth of Tatoeba": data.examples},

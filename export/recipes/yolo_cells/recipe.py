@@ -11,6 +11,7 @@ from export import yolo, yolo_loss
 from export.graph import traced
 from export.recipe import AdamW, Batch, Gate, OneCycle, Recipe, Stage, StaticInt8
 from export.recipes.yolo_cells import data
+from export.train import weights_of
 from hearth.manifest import Detector, ImagePreprocessing, Limits
 
 CELLS, STEPS = yolo.grid(data.WIDTH, data.HEIGHT)
@@ -28,8 +29,7 @@ def second(work: Path) -> nn.Module:
     """
     made = yolo.Yolo(len(data.LABELS))
     fresh = made.heads[0].score.state_dict(prefix="heads.0.score.")
-    trained = torch.load(work / "train" / "weights.pt", weights_only=True)
-    made.load_state_dict({**trained, **fresh})
+    made.load_state_dict({**weights_of(work, "train"), **fresh})
     return made
 
 
