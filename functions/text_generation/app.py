@@ -172,9 +172,9 @@ def decode(model: Model, request: Request, pieces: Sequence[Piece]) -> Response:
     whole = text_of(model, request) + text if wanted.return_full_text else text
     if not (wanted.details or wanted.decoder_input_details):
         return [Generated(whole)]
+    prompt, length = tokens_of(model, request)
     prefill = []
     if wanted.decoder_input_details:
-        prompt, _ = tokens_of(model, request)
         known = [None, *log_likelihoods(model, prompt).tolist()]
         prefill = [Token(one, tokenizer.decode([one]), logprob) for one, logprob in zip(prompt, known, strict=True)]
     tokens = [Token(piece.token, piece.text, piece.logprob, piece.special) for piece in pieces]
@@ -185,7 +185,7 @@ def decode(model: Model, request: Request, pieces: Sequence[Piece]) -> Response:
         prefill=prefill,
         tokens=tokens,
         top_tokens=[[Token(*one) for one in piece.top] for piece in pieces] if wanted.top_n_tokens else UNSET,
-        input_length=int(facts["input_tokens"]),
+        input_length=length,
     )
     return [Generated(whole, details)]
 

@@ -122,6 +122,9 @@ def test_echo_and_logprobs_score_a_text(client: openai.OpenAI) -> None:
     assert all(value < 0 for value in choice.logprobs.token_logprobs[1:])
     assert found.usage is not None
     assert found.usage.completion_tokens == 0
+    plain = client.completions.create(model=PLAY, prompt="ROMEO:\n", max_tokens=1)
+    assert plain.usage is not None
+    assert found.usage.prompt_tokens == plain.usage.prompt_tokens == len(choice.logprobs.tokens or [])
 
 
 def test_logprobs_have_the_likeliest_tokens(client: openai.OpenAI) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -105,7 +106,7 @@ def _echo(writer: Writer, prompt: int, scored: bool) -> tuple[str, list[Any]]:
 
 def _logprobs(pieces: Sequence[Piece], top: int, before: Sequence[Any] = (), start: int = 0) -> Logprobs:
     texts = [*(token.text for token in before), *(piece.text for piece in pieces)]
-    offsets = [start + sum(len(text) for text in texts[:number]) for number in range(len(texts))]
+    offsets = list(accumulate(map(len, texts[:-1]), initial=start))
     likely: list[dict[str, float] | None] = [None] * len(before)
     likely += [{text: logprob for _, text, logprob in piece.top} for piece in pieces]
     values = [*(token.logprob for token in before), *(piece.logprob for piece in pieces)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -17,7 +16,6 @@ T = TypeVar("T")
 NAMES = {
     "inputs": "prompt",
     "max_new_tokens": "max_tokens",
-    "repetition_penalty": "frequency_penalty",
     "top_n_tokens": "logprobs",
 }
 """What the tasks call otherwise."""
@@ -83,7 +81,3 @@ def reworded(failure: HearthError) -> HearthError:
     for theirs, ours in NAMES.items():
         failure.message = failure.message.replace(f"`{theirs}`", f"`{ours}`")
     return failure
-
-
-def now() -> int:
-    return int(time.time())

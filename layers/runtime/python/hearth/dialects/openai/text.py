@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 CHOICES = 128
 """Texts that one request may ask for, over all of its prompts."""
 FINISH = {"length": "length", "eos_token": "stop", "stop_sequence": "stop"}
-NEUTRAL: dict[str, Sequence[Any]] = {"user": (), "service_tier": ("auto", "default")}
 
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Text = Annotated[str, Meta(min_length=1)]
@@ -198,15 +198,24 @@ class Writer:
     """Of each what the task's request has: `inputs` or `messages`."""
     parameters: dict[str, Any]
     n: int
-    created: int = field(default_factory=form.now)
+    created: int = field(default_factory=lambda: int(time.time()))
+    read: int = 0
+    """Tokens of the prompts, each counted once."""
+    written: int = 0
+    """Tokens of the answers."""
 
     def pieces(self, prompt: int, choice: int) -> Iterator[Piece]:
-        seed = self.parameters.get("seed")
+        facts, seed = trace.current().facts, self.parameters.get("seed")
         parameters = self.parameters if seed is None else self.parameters | {"seed": (seed + choice) % 2**63}
         assert self.task.stream is not None  # noqa: S101
         try:
             request = strict.convert({**self.prompts[prompt], "parameters": parameters}, self.task.request)
-            yield from self.task.stream(self.name, request)
+            before = int(facts.get("input_tokens", 0))
+            for number, piece in enumerate(self.task.stream(self.name, request)):
+                if choice == number == 0:
+                    self.read += int(facts["input_tokens"]) - before
+                self.written += 1
+                yield piece
         except HearthError as failure:
             raise form.reworded(failure) from failure.__cause__
 
@@ -216,10 +225,7 @@ class Writer:
                 yield prompt * self.n + choice, self.pieces(prompt, choice)
 
     def usage(self) -> Usage:
-        """Each prompt counts once."""
-        facts = trace.current().facts
-        read, written = int(facts["input_tokens"]) // self.n, int(facts["output_tokens"])
-        return Usage(read, written, read + written)
+        return Usage(self.read, self.written, self.read + self.written)
 
 
 def parameters_of(asked: Common, most: int | None, top: int | None) -> dict[str, Any]:
