@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.emulator import free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page, Request
@@ -44,9 +45,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="package")
 def server(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of `hearth serve`, with a slash at its end."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     log = tmp_path_factory.mktemp("serve") / "log"
     command = [str(Path(sys.executable).with_name("hearth")), "serve", "--store", store.as_uri(), "--port", str(port)]
     environ = {**os.environ, "HEARTH_CACHE_DIR": str(tmp_path_factory.mktemp("cache"))}

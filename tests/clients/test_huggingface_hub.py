@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ import pytest
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError, ValidationError
 from huggingface_hub.inference import _common
-from PIL import Image
+
+from tests.functions.test_predict import picture
 
 PAGE = Path(__file__).resolve().parents[2] / "functions/catalog/page"
 Ask = Callable[[str], InferenceClient]
@@ -24,12 +24,6 @@ def ask(server: str) -> Ask:
         return InferenceClient(f"{server}/models/{model}", token="none", **more)
 
     return client
-
-
-def picture() -> bytes:
-    stream = io.BytesIO()
-    Image.new("RGB", (40, 30), (200, 30, 30)).save(stream, "PNG")
-    return stream.getvalue()
 
 
 def test_text_classification(ask: Ask) -> None:

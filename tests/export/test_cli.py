@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+
+from tests.emulator import free_port
 
 
 def hearth(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -68,9 +69,7 @@ def test_errors_are_one_sentence_and_a_status(tmp_path: Path) -> None:
 
 
 def test_serve_says_what_it_serves_answers_and_ends(store_folder: Path, tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "export.cli", "serve", "--store", store_folder.as_uri(), "--port", str(port)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "HEARTH_CACHE_DIR": str(tmp_path / "cache")}
     with subprocess.Popen(

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.emulator import free_port
 from tests.layers import FUNCTIONS, layer
 from tests.template.stack import ROOT, read, translate
 from tests.tools import tool
@@ -77,9 +77,7 @@ class Stack:
 def local_aws(scratch: Path) -> Iterator[Aws]:
     """A fresh ministack on a free port; its log is `scratch/ministack.log`."""
     certificate, private = _certificate(scratch)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
         "AUTH": "true",
         "BIND_HOST": "127.0.0.1",  # the default is every interface
