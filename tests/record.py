@@ -1,4 +1,4 @@
-"""Sections of RESULTS.md: what a long run found, with the commit, the versions, the seed and the command that made it."""
+"""Sections of RESULTS.md: what a long run found, with the commit, versions, seed and command that made it."""
 
 from __future__ import annotations
 
