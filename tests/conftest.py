@@ -16,6 +16,23 @@ from tests.layers import python313
 from tests.template.local_stack import Aws, local_aws
 
 
+SHARED = ("sam", "aws")
+"""Fixtures that this machine can have once; their tests, which take longest, begin first and share a worker each."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each file's tests to one worker (pytest-xdist), so that its fixtures are made once."""
+
+    def group(item: pytest.Item) -> str:
+        fixtures = getattr(item, "fixturenames", ())
+        return next((name for name in SHARED if name in fixtures), str(item.path))
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: group(item) not in SHARED)
+
+
 def set_alias(store: Path, model: str, version: str, alias: str = "prod") -> None:
     (store / model / "aliases.json").write_text(json.dumps({alias: {"version": version}}))
 
