@@ -15,7 +15,6 @@ from tests.artifacts import make_image_artifact, make_text_artifact
 from tests.layers import python313
 from tests.template.local_stack import Aws, local_aws
 
-
 SHARED = ("sam", "aws")
 """Fixtures that this machine can have once; their tests, which take longest, begin first and share a worker each."""
 
