@@ -8,12 +8,14 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
 
 from hearth.errors import IntegrityError, NotFound, SettingsError, StoreError
 from hearth.manifest import CHUNK, File
-from hearth.store import Conflict, Store, describe, fetch, open_store, upload, verify
+from hearth.store import Conflict, S3Store, Store, describe, fetch, open_store, upload, verify
 from tests.s3 import CREDENTIALS, client, folder_s3, moto_s3
 from tests.template.local_stack import KEYS, Aws
 
@@ -159,3 +161,59 @@ def test_a_server_that_is_gone_is_a_store_error(monkeypatch: pytest.MonkeyPatch,
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
     with pytest.raises(StoreError, match="did not answer"):
         open_store("s3://artifacts/x").get("m/1/manifest.json", deadline=time.monotonic() + 1)
+
+
+def test_a_listing_by_prefix_is_told_path_by_path(store: Store) -> None:
+    for path in ("a/1", "a/deep/er/2", "ab/3", "b/4"):
+        store.put(path, b"x")
+    assert sorted(store.each("a")) == ["a/1", "a/deep/er/2", "ab/3"]
+    assert sorted(store.each("a/de")) == ["a/deep/er/2"]
+    assert list(store.each("none/such")) == []
+    assert next(iter(store.each("b"))) == "b/4"
+
+
+def test_a_listing_goes_on_over_pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [f"many/{number:02}" for number in range(12)]
+    for path in paths:
+        store.put(path, b"")
+    if isinstance(store, S3Store):
+        asked = store.bucket.request
+        pages = []
+
+        def smaller(method: str, key: str, **more: Any) -> Any:
+            pages.append(key)
+            return asked(method, key, **more | {"query": more["query"] | {"max-keys": "5"}})
+
+        monkeypatch.setattr(store.bucket, "request", smaller)
+        assert store.list("many/") == paths
+        assert len(pages) == 3
+    assert store.list("many/") == paths
+
+
+def test_what_was_deleted_is_gone_in_all_versions(store: Store) -> None:
+    if isinstance(store, S3Store):
+        s3 = versioned(store)
+    store.put("d/x", b"1")
+    store.put("d/x", b"2")
+    store.put("d/xy", b"neighbour")
+    store.delete("d/x")
+    store.delete("d/x")  # nothing is there any more, which is what was asked
+    assert store.list("d/") == ["d/xy"]
+    with pytest.raises(NotFound):
+        store.get("d/x")
+    if isinstance(store, S3Store):
+        kept = s3.list_object_versions(Bucket="artifacts", Prefix=store.prefix)
+        assert [version["Key"] for version in kept["Versions"]] == [f"{store.prefix}/d/xy"]
+        assert not kept.get("DeleteMarkers")
+
+
+def versioned(store: S3Store) -> Any:
+    """A client of the store's bucket, which keeps versions from now on."""
+    s3 = boto3.Session().client(
+        "s3",
+        endpoint_url=os.environ["AWS_ENDPOINT_URL_S3"],
+        verify=os.environ.get("SSL_CERT_FILE"),
+        region_name="us-east-1",
+    )
+    s3.put_bucket_versioning(Bucket="artifacts", VersioningConfiguration={"Status": "Enabled"})
+    return s3

@@ -45,6 +45,14 @@ def credentials(environ: Mapping[str, str] = os.environ) -> Credentials:
     return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
 
 
+def signing_key(who: Credentials, day: str, region: str, service: str) -> bytes:
+    """What Signature Version 4 signs with on `day` (yyyymmdd)."""
+    key = f"AWS4{who.secret_key}".encode()
+    for part in (day, region, service, "aws4_request"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
+
+
 @functools.cache
 def _session_credentials() -> Any:
     # Only on a developer's machine or under SnapStart, never on the usual cold path.
@@ -75,6 +83,8 @@ class Bucket:
             self._tls = True
             domain = f"s3.{self.region}.amazonaws.com" + (".cn" if self.region.startswith("cn-") else "")
             self._host, self._base = (domain, f"/{name}") if "." in name else (f"{name}.{domain}", "")
+        self.url = f"{'https' if self._tls else 'http'}://{self._host}{self._base}/"
+        """Where forms are posted to."""
         self._environ = environ
         self._local = threading.local()
 
@@ -146,9 +156,7 @@ class Bucket:
         )
         scope = f"{day}/{self.region}/s3/aws4_request"
         to_sign = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-        key = f"AWS4{who.secret_key}".encode()
-        for part in (day, self.region, "s3", "aws4_request"):
-            key = hmac.digest(key, part.encode(), "sha256")
+        key = signing_key(who, day, self.region, "s3")
         signature = hmac.new(key, to_sign.encode(), "sha256").hexdigest()
         headers["authorization"] = (
             f"AWS4-HMAC-SHA256 Credential={who.access_key}/{scope}, SignedHeaders={listed}, Signature={signature}"

@@ -11,15 +11,18 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from hearth.errors import IntegrityError, NotFound, SettingsError, StoreError
 from hearth.manifest import CHUNK, File
 from hearth.s3 import Body, Bucket
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 CONNECTIONS = 4
 """Ranged reads at once: S3's rate is one a connection, and two saturate a loopback."""
@@ -55,6 +58,13 @@ class Store(Protocol):
 
     def list(self, prefix: str = "") -> list[str]:
         """All paths below the root that begin with `prefix`, sorted."""
+        return sorted(self.each(prefix))
+
+    def each(self, prefix: str = "") -> Iterator[str]:
+        """As `list`, page by page and in the store's own order: a million paths need no memory. Raises StoreError."""
+
+    def delete(self, path: str) -> None:
+        """Remove the object in all its versions, if it is there. Raises StoreError."""
 
     def get(self, path: str, *, deadline: float | None = None) -> bytes:
         return self.get_with_etag(path, deadline=deadline)[0]
@@ -105,9 +115,30 @@ class FileStore(Store):
             partial.unlink(missing_ok=True)
         return hashlib.sha256(data).hexdigest()
 
-    def list(self, prefix: str = "") -> list[str]:
-        found = (file.relative_to(self.root).as_posix() for file in self.root.rglob("*") if file.is_file())
-        return sorted(path for path in found if path.startswith(prefix) and "/." not in f"/{path}")
+    def each(self, prefix: str = "") -> Iterator[str]:
+        folders = [self._file(prefix.rpartition("/")[0])]
+        while folders:
+            try:
+                entries = os.scandir(folders.pop())
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            with entries:
+                for entry in entries:
+                    path = Path(entry.path).relative_to(self.root).as_posix()
+                    if entry.name.startswith(".") or not (path.startswith(prefix) or prefix.startswith(f"{path}/")):
+                        continue  # a dot begins what is being written
+                    if entry.is_dir():
+                        folders.append(Path(entry.path))
+                    else:
+                        yield path
+
+    def delete(self, path: str) -> None:
+        try:
+            self._file(path).unlink(missing_ok=True)
+        except NotADirectoryError:
+            return
+        except OSError as error:
+            raise StoreError(f"{path} could not be removed: {error.strerror}") from error
 
 
 class S3Store(Store):
@@ -152,27 +183,52 @@ class S3Store(Store):
 
         return retrying(once, None)
 
-    def list(self, prefix: str = "") -> list[str]:
-        from xml.etree import ElementTree  # listing is an operator's errand, not a request's
-
-        paths: list[str] = []
+    def each(self, prefix: str = "") -> Iterator[str]:
         query = {"list-type": "2", "prefix": self._key(prefix)}
         while True:
-
-            def once() -> bytes:
-                response = self.bucket.request("GET", "", query=query)
-                body = response.read()
-                self._check(response, "the listing", body, expected=200)
-                return body
-
-            tree = ElementTree.fromstring(retrying(once, None))  # noqa: S314 -- our own store's answer
-            space = tree.tag.partition("}")[0] + "}"
-            keys = (element.text or "" for element in tree.iter(f"{space}Key"))
-            paths += [key.removeprefix(f"{self.prefix}/") if self.prefix else key for key in keys]
-            token = tree.findtext(f"{space}NextContinuationToken")
+            tree = self._listing(query)
+            for key in tree.iter("Key"):
+                path = key.text or ""
+                yield path.removeprefix(f"{self.prefix}/") if self.prefix else path
+            token = tree.findtext("NextContinuationToken")
             if not token:
-                return sorted(paths)
+                return
             query["continuation-token"] = token
+
+    def delete(self, path: str) -> None:
+        key = self._key(path)
+        query = {"versions": "", "prefix": key}
+        while True:
+            tree = self._listing(query)
+            kept = [element for kind in ("Version", "DeleteMarker") for element in tree.iter(kind)]
+            for version in (element.findtext("VersionId") or "" for element in kept if element.findtext("Key") == key):
+                self._delete(key, version)
+            markers = {name: tree.findtext(f"Next{name}") for name in ("KeyMarker", "VersionIdMarker")}
+            if markers["KeyMarker"] != key:  # what follows has other keys
+                return
+            query |= {"key-marker": key, "version-id-marker": markers["VersionIdMarker"] or ""}
+
+    def _delete(self, key: str, version: str) -> None:
+        def once() -> None:
+            response = self.bucket.request("DELETE", key, query={"versionId": version})
+            self._check(response, key, response.read(), expected=204)
+
+        retrying(once, None)
+
+    def _listing(self, query: Mapping[str, str]) -> Element:
+        """A page of a listing, its elements' names without their namespace."""
+        from xml.etree import ElementTree  # few requests list
+
+        def once() -> bytes:
+            response = self.bucket.request("GET", "", query=query)
+            body = response.read()
+            self._check(response, "the listing", body, expected=200)
+            return body
+
+        tree = ElementTree.fromstring(retrying(once, None))  # noqa: S314 -- our own store's answer
+        for element in tree.iter():
+            element.tag = element.tag.rpartition("}")[2]
+        return tree
 
     def _check(self, response: http.client.HTTPResponse, path: str, body: bytes, *, expected: int) -> None:
         status = response.status
