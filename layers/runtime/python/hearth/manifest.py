@@ -16,6 +16,9 @@ from hearth.errors import ManifestError
 CHUNK = 8 * 1024 * 1024
 """Bytes of a file that one SHA-256 of `File.chunks` covers, and that one ranged read fetches."""
 
+SIGNATURE = "model.sig"
+"""Beside a manifest: its signature. The reference tool calls it so too, and leaves it out of what it signs."""
+
 TASKS = {
     "text-classification": "text_classification",
     "zero-shot-classification": "text_classification",
@@ -297,8 +300,9 @@ class Manifest(Strict, frozen=True, kw_only=True):
         listed = [file.path for file in self.files]
         if len(set(listed)) != len(listed):
             raise ValueError("`files` lists a path twice")
-        if "manifest.json" in listed:
-            raise ValueError("`files` must not list manifest.json itself")
+        for name in ("manifest.json", SIGNATURE):
+            if name in listed:
+                raise ValueError(f"`files` must not list {name} itself")
         for role, graph in self.graphs.items():
             if graph.path not in listed:
                 raise ValueError(f"`graphs.{role}.path` names {graph.path}, which `files` does not list")

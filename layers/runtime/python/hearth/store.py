@@ -9,6 +9,7 @@ import itertools
 import mmap
 import os
 import random
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,8 +48,8 @@ class Store(Protocol):
 
     uri: str
 
-    def get_with_etag(self, path: str, *, deadline: float | None = None) -> tuple[bytes, str]:
-        """The object and its entity tag. Raises NotFound, StoreError."""
+    def get_with_etag(self, path: str, *, deadline: float | None = None, limit: int | None = None) -> tuple[bytes, str]:
+        """The object and its entity tag. Raises NotFound, StoreError; so too where it has more than `limit` bytes."""
 
     def open(self, path: str, start: int, length: int) -> AbstractContextManager[Readable]:
         """`length` bytes from `start`, once, without retries. Raises OSError, HTTPException, NotFound, StoreError."""
@@ -66,8 +67,8 @@ class Store(Protocol):
     def delete(self, path: str) -> None:
         """Remove the object in all its versions, if it is there. Raises StoreError."""
 
-    def get(self, path: str, *, deadline: float | None = None) -> bytes:
-        return self.get_with_etag(path, deadline=deadline)[0]
+    def get(self, path: str, *, deadline: float | None = None, limit: int | None = None) -> bytes:
+        return self.get_with_etag(path, deadline=deadline, limit=limit)[0]
 
 
 class FileStore(Store):
@@ -81,9 +82,12 @@ class FileStore(Store):
             raise NotFound(f"{path} is not below the store's root")
         return file
 
-    def get_with_etag(self, path: str, *, deadline: float | None = None) -> tuple[bytes, str]:
+    def get_with_etag(self, path: str, *, deadline: float | None = None, limit: int | None = None) -> tuple[bytes, str]:
         try:
-            data = self._file(path).read_bytes()
+            with self._file(path).open("rb") as file:
+                if limit is not None and os.fstat(file.fileno()).st_size > limit:
+                    raise StoreError(_too_long(path, limit))
+                data = file.read()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise NotFound(f"{path} is not in the store") from None
         except OSError as error:
@@ -151,9 +155,12 @@ class S3Store(Store):
     def _key(self, path: str) -> str:
         return f"{self.prefix}/{path}" if self.prefix else path
 
-    def get_with_etag(self, path: str, *, deadline: float | None = None) -> tuple[bytes, str]:
+    def get_with_etag(self, path: str, *, deadline: float | None = None, limit: int | None = None) -> tuple[bytes, str]:
         def once() -> tuple[bytes, str]:
             response = self.bucket.request("GET", self._key(path))
+            if limit is not None and (response.length is None or response.length > limit) and response.status == 200:
+                self.bucket.drop()
+                raise StoreError(_too_long(path, limit))
             data = response.read()  # raises IncompleteRead where the body was cut
             self._check(response, path, data, expected=200)
             return data, response.headers["ETag"]
@@ -244,6 +251,10 @@ class S3Store(Store):
             raise StoreError(f"the store refused {path}: check the role's permissions, and that the object exists")
         code = body.partition(b"<Code>")[2].partition(b"</Code>")[0].decode("ascii", "replace")
         raise StoreError(f"the store answered {status} {code} for {path}")
+
+
+def _too_long(path: str, limit: int) -> str:
+    return f"{path} has more than {limit} bytes, which it may not"
 
 
 class _TransientError(StoreError):
@@ -356,10 +367,13 @@ def _reserve(path: Path, size: int) -> None:
 
 
 def verify(file: File, path: Path) -> bool:
-    """Whether the file on disk is what the manifest says."""
+    """Whether the file on disk is what the manifest says, and no name for one elsewhere."""
     try:
-        with path.open("rb") as opened:
-            if os.fstat(opened.fileno()).st_size != file.size:
+        # O_NONBLOCK: the opening of a pipe waits for nobody.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as opened:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_size != file.size:
                 return False
             return hashlib.file_digest(opened, "sha256").hexdigest() == file.sha256
     except OSError:

@@ -1,0 +1,125 @@
+"""ECDSA over P-256 with SHA-256, verification alone (FIPS 186-5, 6.4.2).
+
+In Python, because it costs a cold start least: `python -m tests.benchmarks.signature` measured BENCH
+What is verified is public, so the time that it takes tells nobody anything. Nothing here signs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+
+P = 2**256 - 2**224 + 2**192 + 2**96 - 1
+"""The field's prime."""
+N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""The order of the group."""
+A = P - 3
+B = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
+G = (
+    0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296,
+    0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5,
+)
+PUBLIC_KEY = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
+"""What a SubjectPublicKeyInfo of this curve begins with, in DER; the point's two numbers follow, 32 bytes each."""
+
+Point = tuple[int, int]
+_Jacobian = tuple[int, int, int]
+"""(x, y, z) stands for (x / z², y / z³); z = 0 for the point at infinity."""
+_INFINITY: _Jacobian = (1, 1, 0)
+
+
+def public_key(der: bytes) -> Point:
+    """The point of a SubjectPublicKeyInfo. Raises ValueError: another kind of key, or a point off the curve."""
+    if not der.startswith(PUBLIC_KEY) or len(der) != len(PUBLIC_KEY) + 64:
+        raise ValueError("not an uncompressed P-256 public key")
+    x, y = int.from_bytes(der[-64:-32]), int.from_bytes(der[-32:])
+    if x >= P or y >= P or (y * y - (x * x + A) * x - B) % P:
+        raise ValueError("not a point of P-256")
+    return x, y
+
+
+def verify(key: Point, message: bytes, signature: bytes) -> bool:
+    """Whether `signature`, in DER, is of `message` by the owner of `key`, which is a point of the curve."""
+    numbers = _numbers(signature)
+    if numbers is None:
+        return False
+    r, s = numbers
+    if not (0 < r < N and 0 < s < N):
+        return False
+    inverse = pow(s, -1, N)
+    digest = int.from_bytes(hashlib.sha256(message).digest())
+    x, _, z = _sum_of_products(digest * inverse % N, r * inverse % N, key)
+    return z != 0 and x * pow(z, -2, P) % P % N == r
+
+
+def _numbers(signature: bytes) -> tuple[int, int] | None:
+    """r and s of SEQUENCE { INTEGER, INTEGER }. None for any other bytes: DER writes a number in one way only."""
+    if len(signature) > 72 or signature[:1] != b"\x30" or signature[1:2] != bytes([len(signature) - 2]):
+        return None
+    numbers = []
+    rest = signature[2:]
+    for _ in range(2):
+        if len(rest) < 3 or rest[0] != 0x02 or not 0 < rest[1] <= len(rest) - 2:
+            return None
+        content, rest = rest[2 : 2 + rest[1]], rest[2 + rest[1] :]
+        negative = content[0] >= 0x80
+        padded = content[0] == 0 and len(content) > 1 and content[1] < 0x80
+        if negative or padded:
+            return None
+        numbers.append(int.from_bytes(content))
+    return None if rest else (numbers[0], numbers[1])
+
+
+def _sum_of_products(u: int, v: int, key: Point) -> _Jacobian:
+    """u · G + v · key, two bits of both numbers at a time."""
+    table = [_INFINITY] * 16  # 4 i + j: i · G + j · key
+    for i, multiple in enumerate(_multiples_of_g()):
+        table[4 * i] = multiple
+        for j in range(1, 4):
+            table[4 * i + j] = _add(table[4 * i + j - 1], (*key, 1))
+    total = _INFINITY
+    for shift in range(254, -1, -2):
+        total = _double(_double(total))
+        index = 4 * (u >> shift & 3) + (v >> shift & 3)
+        if index:
+            total = _add(total, table[index])
+    return total
+
+
+@cache
+def _multiples_of_g() -> tuple[_Jacobian, ...]:
+    one = (*G, 1)
+    two = _double(one)
+    return _INFINITY, one, two, _add(two, one)
+
+
+def _double(point: _Jacobian) -> _Jacobian:
+    x, y, z = point
+    if z == 0 or y == 0:
+        return _INFINITY
+    square = z * z % P
+    yy = y * y % P
+    s = 4 * x * yy % P
+    slope = 3 * (x - square) * (x + square) % P  # 3 x² + A z⁴, as A is -3
+    new_x = (slope * slope - 2 * s) % P
+    return new_x, (slope * (s - new_x) - 8 * yy * yy) % P, 2 * y * z % P
+
+
+def _add(one: _Jacobian, other: _Jacobian) -> _Jacobian:
+    x1, y1, z1 = one
+    x2, y2, z2 = other
+    if z1 == 0:
+        return other
+    if z2 == 0:
+        return one
+    square1, square2 = z1 * z1 % P, z2 * z2 % P
+    u1, u2 = x1 * square2 % P, x2 * square1 % P
+    s1, s2 = y1 * square2 * z2 % P, y2 * square1 * z1 % P
+    if u1 == u2:
+        return _double(one) if s1 == s2 else _INFINITY
+    h, r = (u2 - u1) % P, (s2 - s1) % P
+    hh = h * h % P
+    hhh = h * hh % P
+    v = u1 * hh % P
+    x = (r * r - hhh - 2 * v) % P
+    return x, (r * (v - x) - s1 * hhh) % P, h * z1 * z2 % P
