@@ -48,8 +48,13 @@ class Store(Protocol):
 
     uri: str
 
-    def get_with_etag(self, path: str, *, deadline: float | None = None, limit: int | None = None) -> tuple[bytes, str]:
-        """The object and its entity tag. Raises NotFound, StoreError; so too where it has more than `limit` bytes."""
+    def get_with_etag(
+        self, path: str, *, deadline: float | None = None, limit: int | None = None, version: str = ""
+    ) -> tuple[bytes, str]:
+        """The object, of this `version` where the store keeps several, and its entity tag.
+
+        Raises NotFound, StoreError; so too where it has more than `limit` bytes.
+        """
 
     def open(self, path: str, start: int, length: int) -> AbstractContextManager[Readable]:
         """`length` bytes from `start`, once, without retries. Raises OSError, HTTPException, NotFound, StoreError."""
@@ -82,7 +87,9 @@ class FileStore(Store):
             raise NotFound(f"{path} is not below the store's root")
         return file
 
-    def get_with_etag(self, path: str, *, deadline: float | None = None, limit: int | None = None) -> tuple[bytes, str]:
+    def get_with_etag(
+        self, path: str, *, deadline: float | None = None, limit: int | None = None, version: str = ""
+    ) -> tuple[bytes, str]:
         try:
             with self._file(path).open("rb") as file:
                 if limit is not None and os.fstat(file.fileno()).st_size > limit:
@@ -155,9 +162,11 @@ class S3Store(Store):
     def _key(self, path: str) -> str:
         return f"{self.prefix}/{path}" if self.prefix else path
 
-    def get_with_etag(self, path: str, *, deadline: float | None = None, limit: int | None = None) -> tuple[bytes, str]:
+    def get_with_etag(
+        self, path: str, *, deadline: float | None = None, limit: int | None = None, version: str = ""
+    ) -> tuple[bytes, str]:
         def once() -> tuple[bytes, str]:
-            response = self.bucket.request("GET", self._key(path))
+            response = self.bucket.request("GET", self._key(path), query={"versionId": version} if version else None)
             if limit is not None and (response.length is None or response.length > limit) and response.status == 200:
                 self.bucket.drop()
                 raise StoreError(_too_long(path, limit))
