@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from export.import_command import import_onnx
+from export.keys import api_key, audit
 from hearth.errors import HearthError
 from hearth.store import open_store
 
@@ -57,6 +58,8 @@ def build(
 
 
 app.command(name="import")(import_onnx)
+app.command(name="api-key")(api_key)
+app.command(name="audit")(audit)
 
 
 @app.command()

@@ -65,8 +65,12 @@ class Route:
     """Media types of other bodies."""
     gives_also: tuple[str, ...] = ()
     """Media types of other answers."""
+    answers: Mapping[int, Any] = field(default_factory=dict)
+    """In the place of `gives` where statuses differ from 200: the type of each one's JSON answer; None: no body."""
     optional: bool = False
     """Whether the body may be left out."""
+    open: bool = False
+    """Whether no API key is needed; such a route sees no models where keys are wanted."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextvars
 import functools
 import json
 import re
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from hearth.errors import BadRequest, HearthError, Internal, PayloadTooLarge
+from hearth.errors import ENDS, BadRequest, HearthError, Internal, PayloadTooLarge
 from hearth.task import Task
 
 ASKED = re.compile(
@@ -52,6 +53,10 @@ class Handler:
             base64.b64decode(event.get("body") or "", validate=True)
 
     def __call__(self, event: Any, context: Any) -> Any:
+        # What a request leaves in context variables goes with it.
+        return contextvars.copy_context().run(self._answer, event, context)
+
+    def _answer(self, event: Any, context: Any) -> Any:
         if not isinstance(event, dict):
             return refusal(BadRequest("An event is a JSON object"))
         context_of_request = event.get("requestContext")
@@ -79,8 +84,19 @@ class Handler:
             failure: HearthError = PayloadTooLarge(
                 f"The answer is larger than the {MAX_ANSWER} bytes that a Lambda may return; ask for less at once"
             )
-        except Exception as error:
+        except ENDS:
+            raise
+        except BaseException as error:
             failure = failed(error)
+        from hearth import log, trace
+
+        log.request(
+            trace.begin(),
+            request_id=getattr(context, "aws_request_id", ""),
+            status=failure.status,
+            trigger="http",
+            failure=failure,
+        )
         return {
             "statusCode": failure.status,
             "headers": {"content-type": "application/json"},
@@ -94,7 +110,7 @@ def create_handler(tasks: Sequence[Task], folder: Path | None = None) -> Handler
     return Handler(tasks, folder)
 
 
-def failed(error: Exception) -> HearthError:
+def failed(error: BaseException) -> HearthError:
     """What an HTTP event's caller is told of an exception that came before an answer."""
     if isinstance(error, binascii.Error):
         return BadRequest("The body says it is base64, and is not")
@@ -111,8 +127,20 @@ def _load_ahead(event: dict[str, Any]) -> None:
     if (event.get("httpMethod") or event["requestContext"]["http"]["method"]) != "POST":
         return
     asked = ASKED.search(unquote(str(event.get("path") or event.get("rawPath") or "")))
-    if asked:
-        cold.load(re.sub(r"-raw(-\w+)?(?=@|$)", "", "@".join(filter(None, asked.groups()))))
+    if asked and _may(event, name := re.sub(r"-raw(-\w+)?(?=@|$)", "", "@".join(filter(None, asked.groups())))):
+        cold.load(name)
+
+
+def _may(event: dict[str, Any], name: str) -> bool:
+    """Whether a model may be loaded for who sent the event; a refusal is worded where the request is answered."""
+    from hearth import keys
+
+    headers = event.get("headers")
+    try:
+        caller, _ = keys.identify({key.lower(): value for key, value in headers.items()} if headers else {}, event)
+    except (HearthError, AttributeError, TypeError):
+        return False
+    return caller.may(name.partition("@")[0])
 
 
 def _fits(answer: dict[str, Any]) -> bool:
@@ -135,6 +163,9 @@ def _ping() -> dict[str, Any]:
         try:
             with warm().get(name) as model:
                 loaded[name] = model.manifest.version
-        except HearthError as failure:
+        except ENDS:
+            raise
+        except BaseException as error:
+            failure = error if isinstance(error, HearthError) else failed(error)
             loaded[name] = f"{failure.code}: {failure.message}"
     return {"pong": True, "models": loaded}

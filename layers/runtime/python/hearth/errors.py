@@ -6,7 +6,10 @@ HearthError
 │   ├── UnsupportedMedia 415
 │   ├── NotFound 404          no such route, model, version or alias
 │   ├── MethodNotAllowed 405
+│   ├── Unauthorized 401      no API key, or none that is known
+│   ├── TooManyRequests 429   the API key asks too often; Retry-After says when to ask again
 │   └── Forbidden 403
+│       └── OutOfScope        a model that this API key may not ask for
 ├── Unavailable 503           the model cannot be served now; asking again may help
 │   ├── StoreError            the store did not answer in time, or refused
 │   └── IntegrityError        what the store holds is not what the manifest says
@@ -16,6 +19,9 @@ HearthError
 """
 
 from __future__ import annotations
+
+ENDS = (KeyboardInterrupt, SystemExit, GeneratorExit)
+"""What even an outermost boundary lets pass. A tokenizer's panic is a BaseException too, and is not among them."""
 
 
 class HearthError(Exception):
@@ -55,9 +61,23 @@ class MethodNotAllowed(BadRequest):
     code = "method_not_allowed"
 
 
+class Unauthorized(BadRequest):
+    status = 401
+    code = "unauthorized"
+
+
+class TooManyRequests(BadRequest):
+    status = 429
+    code = "too_many_requests"
+
+
 class Forbidden(BadRequest):
     status = 403
     code = "forbidden"
+
+
+class OutOfScope(Forbidden):
+    """Of a model that may be there or not: the caller does not learn which."""
 
 
 class Unavailable(HearthError):

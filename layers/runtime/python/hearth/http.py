@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import itertools
 import uuid
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -16,10 +18,19 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from hearth import __version__, log, openapi, page, settings, trace
+from hearth import __version__, audit, keys, log, openapi, page, settings, trace
 from hearth.call import JSON, Answer, Call, Dialect, Route, event
 from hearth.dialects import native, oip, openai, sagemaker
-from hearth.errors import BadRequest, HearthError, Internal, MethodNotAllowed, NotFound, PayloadTooLarge
+from hearth.errors import (
+    ENDS,
+    BadRequest,
+    HearthError,
+    Internal,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    Unauthorized,
+)
 from hearth.task import Task
 
 DIALECTS = (openai.DIALECT, oip.DIALECT, sagemaker.DIALECT, native.DIALECT)
@@ -56,9 +67,14 @@ def create_app(tasks: Sequence[Task], *, local: bool = False, folder: Path | Non
             """The outermost boundary: whatever happens becomes an answer and one log line."""
             timing = trace.begin()
             try:
+                caller = keys.admit(request.headers, request.scope.get("aws.event"), open_to_all=route.open)
+                timing.facts |= {"tenant": caller.tenant} if caller.tenant else {}
                 body = await _body(request)
+                audit.seen(body)
                 answer = await run_in_threadpool(work, request, body) if local else work(request, body)
-            except Exception as error:
+            except (*ENDS, asyncio.CancelledError):
+                raise
+            except BaseException as error:
                 return _failed(request, dialect, _ours(error), timing)
             if isinstance(answer.body, bytes):
                 return _finish(request, timing, Response(answer.body, answer.status, answer.headers, answer.media))
@@ -80,11 +96,15 @@ def create_app(tasks: Sequence[Task], *, local: bool = False, folder: Path | Non
         words = f"{request.method} {path[:200]}: {failure.detail}"
         return _failed(request, dialect, kind(words), trace.begin(), failure.headers or {})
 
-    app.openapi = lambda: openapi.document(app.title, app.description, DIALECTS, tasks)  # type: ignore[method-assign]
+    def described() -> dict[str, Any]:
+        with keys.hidden():
+            return openapi.document(app.title, app.description, DIALECTS, tasks)
+
+    app.openapi = described  # type: ignore[method-assign]
     return app
 
 
-def _ours(error: Exception) -> HearthError:
+def _ours(error: BaseException) -> HearthError:
     if isinstance(error, HearthError):
         return error
     if isinstance(error, ClientDisconnect):
@@ -105,6 +125,8 @@ def _failed(
     response.headers.update(dialect.headers(failure))
     if failure.retry_after is not None:
         response.headers["Retry-After"] = str(failure.retry_after)
+    if isinstance(failure, Unauthorized):
+        response.headers["WWW-Authenticate"] = "Bearer"
     return _finish(request, timing, response, failure)
 
 
@@ -141,7 +163,9 @@ def _stream(request: Request, dialect: Dialect, answer: Answer, timing: trace.Tr
         except GeneratorExit:
             timing.facts["client_gone"] = True
             raise
-        except Exception as error:
+        except ENDS:
+            raise
+        except BaseException as error:
             failure = _ours(error)
             yield event(dialect.error(failure, _request_id(request)))
         finally:  # also when the client has gone
@@ -203,7 +227,7 @@ async def _body(request: Request) -> bytes:
                 raise BadRequest(f"The body says it is {encoding}, and is not") from None
         length += len(part)
         if length > limit:
-            raise PayloadTooLarge(f"The body is longer than {limit} bytes; upload the file and let its event run")
+            raise PayloadTooLarge(f"The body is longer than {limit} bytes; POST /uploads tells how to send a file that long")
         parts.append(part)
     if inflate and length and not inflate.eof:
         raise BadRequest(f"The {encoding} body ends too early")

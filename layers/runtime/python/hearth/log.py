@@ -9,9 +9,12 @@ import traceback
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from hearth import statistics
+from hearth import audit, statistics
 from hearth.errors import HearthError
 from hearth.trace import Trace
+
+LONGEST = 500
+"""Characters of a text in a line."""
 
 
 @functools.cache
@@ -19,23 +22,42 @@ def logger() -> Logger:
     return Logger(service="hearth", level=os.environ.get("HEARTH_LOG_LEVEL", "INFO"))
 
 
-def unexpected(error: Exception) -> None:
+def plain(value: object) -> object:
+    """A text as a line may have it: short, and what could forge or hide lines where they are read, escaped."""
+    if not isinstance(value, str):
+        return value
+    text = value if len(value) <= LONGEST else value[:LONGEST] + "…"
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+
+
+def unexpected(error: BaseException) -> None:
     """Where and what an exception that is not ours was. Not its message: that may quote what the caller sent."""
     places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
     logger().error("unexpected", extra={"exception_name": type(error).__qualname__, "places": places})
 
 
 def request(trace: Trace, *, request_id: str, status: int, trigger: str, failure: HearthError | None = None) -> None:
-    """Write the line of one request, with the reason of a failure that is ours; on Lambda its metrics too."""
-    facts = {key: value for key, value in trace.facts.items() if key != "labels"}
+    """Write the line of one request, with the reason of a failure that is ours, and its audit record; on Lambda its
+    metrics too."""
+    facts = {key: plain(value) for key, value in trace.facts.items() if key != "labels"}
     steps = {name: round(value, 3) for name, value in trace.steps.items()}
     total = round(trace.total, 3)
-    extra = {"request_id": request_id, "status": status, "trigger": trigger, **facts, "ms": steps | {"total": total}}
+    extra = {
+        "request_id": plain(request_id),
+        "status": status,
+        "trigger": trigger,
+        **facts,
+        "ms": steps | {"total": total},
+    }
     if failure:
         extra["error"] = failure.code
         if status >= 500:
-            extra["reason"] = failure.message  # an operator's clue; what callers do wrong stays with them
+            extra["reason"] = plain(failure.message)  # an operator's clue; what callers do wrong stays with them
     logger().info("request", extra=extra)
+    try:
+        audit.record(trace, request_id=request_id, status=status, trigger=trigger, failure=failure)
+    except OSError as error:  # the chain has a gap then, which its check names
+        logger().error("audit record lost", extra={"reason": error.strerror})
     statistics.count(trace, failed=failure is not None)
     if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
         return

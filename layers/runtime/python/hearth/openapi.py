@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,11 +16,13 @@ from hearth.task import Task, choose
 
 STATUSES = {
     400: "The request is wrong; the error says how",
+    401: "An API key is wanted, and none that is known was sent",
     403: "This may not be asked for here",
     404: "No such model, version, alias or route",
     405: "Not with this method",
     413: "Too large; the error names the limit",
     415: "Not a kind of file that the task reads",
+    429: "This API key asks too often; Retry-After says when to ask again",
     500: "Our fault; the log has the cause under the request's id",
     503: "The model cannot be loaded now; Retry-After says when to ask again",
 }
@@ -51,7 +53,12 @@ def _operation(schemas: dict[str, Any], dialect: Dialect, route: Route) -> dict[
             {"name": word, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
             for word in words
         ],
-        "responses": _responses(schemas, dialect, _content(schemas, prefix, route.gives, route.gives_also)),
+        "responses": _responses(
+            schemas,
+            dialect,
+            _content(schemas, prefix, route.gives, route.gives_also),
+            {status: _content(schemas, prefix, kind) for status, kind in route.answers.items()},
+        ),
     }
     if route.takes is not None or route.takes_also:
         content = _content(schemas, prefix, route.takes, route.takes_also)
@@ -72,12 +79,15 @@ def _schema(schemas: dict[str, Any], prefix: str, kind: Any) -> dict[str, Any]:
     return schema
 
 
-def _responses(schemas: dict[str, Any], dialect: Dialect, content: dict[str, Any]) -> dict[str, Any]:
+def _responses(
+    schemas: dict[str, Any], dialect: Dialect, content: dict[str, Any], others: Mapping[int, dict[str, Any]]
+) -> dict[str, Any]:
     failure = _content(schemas, dialect.name.title(), dialect.failure)
-    answer = {"description": "The answer"} | ({"content": content} if content else {})
-    return {"200": answer} | {
-        str(status): {"description": words, "content": failure} for status, words in STATUSES.items()
+    answers = {
+        str(status): {"description": "The answer"} | ({"content": content} if content else {})
+        for status, content in (others or {200: content}).items()
     }
+    return answers | {str(status): {"description": words, "content": failure} for status, words in STATUSES.items()}
 
 
 def _models(schemas: dict[str, Any], native: Dialect, tasks: Sequence[Task]) -> dict[str, Any]:
@@ -97,7 +107,7 @@ def _models(schemas: dict[str, Any], native: Dialect, tasks: Sequence[Task]) -> 
                 "summary": f"{name}: {task.id}",
                 "operationId": f"ask-{name}",
                 "requestBody": {"required": True, "content": content},
-                "responses": _responses(schemas, native, answer),
+                "responses": _responses(schemas, native, answer, {}),
             }
         }
     return paths

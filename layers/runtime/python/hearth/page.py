@@ -67,6 +67,6 @@ def routes(folder: Path) -> tuple[Route, ...]:
         return Answer(files[name], MEDIA[Path(name).suffix], {**HEADERS, "Cache-Control": control})
 
     return (
-        Route("GET", "/", start, "The playground"),
-        Route("GET", "/page/{digest}/{file}", file, "A part of the playground"),
+        Route("GET", "/", start, "The playground", open=True),
+        Route("GET", "/page/{digest}/{file}", file, "A part of the playground", open=True),
     )

@@ -36,6 +36,8 @@ class Settings:
     """Of one inference."""
     output: str
     """Where results of storage events go, as `store`; empty: storage events are refused."""
+    uploads: str
+    """Where clients may put large inputs: `s3://bucket` or `file:///path`; empty: nowhere."""
     upload_prefix: str
     """Object keys below this are inputs: `<upload_prefix><model>/…`."""
     max_body: int
@@ -46,6 +48,12 @@ class Settings:
     """How long the fetch of one artifact may take, retries included."""
     streams: frozenset[str]
     """Front doors whose answers `hearth.stream` sends piece by piece, of FRONT_DOORS."""
+    api_keys: str
+    """A JSON list of API keys' entries, or the path of a file with one; empty: no key is wanted."""
+    audit: str
+    """Where audit records go: `log` or `file:///path`; empty: none are made."""
+    verify_keys: Path | None
+    """Folder of the public keys whose signatures artifacts must have; None: nobody needs to have signed them."""
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -63,6 +71,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         cache_disk=_megabytes(environ, "HEARTH_CACHE_DISK_MB", 448 if on_lambda else 4096),
         threads=int(_number(environ, "HEARTH_THREADS", min(max(threads, 1), 6), least=1)),
         output=_location(environ, "HEARTH_OUTPUT"),
+        uploads=_bucket(environ, "HEARTH_UPLOADS"),
         upload_prefix=environ.get("HEARTH_UPLOAD_PREFIX", "uploads/"),
         # Six megabytes is what Lambda takes; base64 makes four and a half of it.
         max_body=_megabytes(environ, "HEARTH_MAX_BODY_MB", 4.5),
@@ -70,6 +79,9 @@ def read(environ: Mapping[str, str]) -> Settings:
         fetch_seconds=_number(environ, "HEARTH_FETCH_SECONDS", 60, least=1),
         # SAM's local API takes whole answers alone.
         streams=frozenset() if environ.get("AWS_SAM_LOCAL") else _front_doors(environ),
+        api_keys=environ.get("HEARTH_API_KEYS", "").strip(),
+        audit=_audit(environ),
+        verify_keys=Path(environ["HEARTH_VERIFY_KEYS"]).absolute() if environ.get("HEARTH_VERIFY_KEYS") else None,
     )
 
 
@@ -103,6 +115,20 @@ def _location(environ: Mapping[str, str], key: str) -> str:
     if uri and not re.match(r"^(s3://[^/]+|file:///)", uri):
         raise SettingsError(f"{key} must be s3://bucket/prefix or file:///path, not {uri!r}")
     return uri
+
+
+def _bucket(environ: Mapping[str, str], key: str) -> str:
+    uri = _location(environ, key).rstrip("/")
+    if uri.startswith("s3://") and "/" in uri.removeprefix("s3://"):
+        raise SettingsError(f"{key} must be a bucket alone, s3://bucket, not {uri!r}")
+    return uri
+
+
+def _audit(environ: Mapping[str, str]) -> str:
+    where = environ.get("HEARTH_AUDIT", "")
+    if where not in ("", "log") and not where.startswith("file:///"):
+        raise SettingsError(f"HEARTH_AUDIT must be log or file:///path, not {where!r}")
+    return where
 
 
 def _models(environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
-"""What this execution environment has answered since it started, model by model. Other environments count for
-themselves; the fleet's figures are the metrics in the log."""
+"""What this execution environment has answered since it started, model by model, and apart for each tenant: nobody
+learns from them what others do. Other environments count for themselves; the fleet's figures are the metrics in the
+log."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from hearth.trace import Trace
+from hearth.trace import Trace, current
 
 
 @dataclass
@@ -35,7 +36,9 @@ class Record:
     """Milliseconds since 1970."""
 
 
-_records: defaultdict[tuple[str, str], Record] = defaultdict(Record)
+_MOST = 10_000
+"""Records, of tenants times versions; the one that began first is forgotten for a new one."""
+_records: defaultdict[tuple[str, str, str], Record] = defaultdict(Record)
 _lock = threading.Lock()
 
 
@@ -45,7 +48,9 @@ def count(trace: Trace, *, failed: bool) -> None:
     if "model" not in facts:
         return
     with _lock:
-        record = _records[str(facts["model"]), str(facts["version"])]
+        record = _records[str(facts["model"]), str(facts["version"]), str(facts.get("tenant", ""))]
+        if len(_records) > _MOST:
+            del _records[next(iter(_records))]
         if failed:
             record.fail.add(trace.total)
             return
@@ -57,8 +62,10 @@ def count(trace: Trace, *, failed: bool) -> None:
 
 
 def of(model: str, version: str) -> Record:
+    """What was answered to the tenant that asks now."""
+    tenant = str(current().facts.get("tenant", ""))
     with _lock:
-        return _records.get((model, version), Record())
+        return _records.get((model, version, tenant), Record())
 
 
 def clear() -> None:

@@ -10,6 +10,7 @@ balancers and HTTP APIs cannot stream at all.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import importlib
 import json
 import os
@@ -19,6 +20,7 @@ from typing import Any, NoReturn
 
 from hearth import settings
 from hearth.entry import Handler, failed, refusal
+from hearth.errors import ENDS
 from hearth.runtime_api import Context, Gone, Invocation, RuntimeApi, Stream, described
 
 TRACE = "_X_AMZN_TRACE_ID"
@@ -98,14 +100,17 @@ class Runtime:
             self._api.fail(invocation, described(error, "Runtime.UnmarshalError", invocation.id))
             return
         if (door := front_door(event)) in self._streams:
-            self._stream(invocation, door, event, context)
+            # What a request leaves in context variables goes with it.
+            contextvars.copy_context().run(self._stream, invocation, door, event, context)
         else:
             self._whole(invocation, event, context)
 
     def _whole(self, invocation: Invocation, event: Any, context: Context) -> None:
         try:
             answer = json.dumps(self._handler(event, context), ensure_ascii=False).encode()
-        except Exception as error:
+        except ENDS:
+            raise
+        except BaseException as error:
             self._api.fail(invocation, described(error, request_id=invocation.id))
             return
         self._api.answer(invocation, answer)
@@ -121,7 +126,9 @@ class Runtime:
                 self._run(self._handler.web.app(scope, exchange.receive, exchange.send))
                 if not stream.ended:
                     raise RuntimeError("the app has left its answer open")
-            except Exception as error:
+            except ENDS:
+                raise
+            except BaseException as error:
                 if stream.gone:
                     return
                 failure = failed(error)

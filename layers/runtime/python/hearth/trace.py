@@ -18,6 +18,8 @@ class Trace:
     def __init__(self) -> None:
         self.steps: dict[str, float] = {}
         self.facts: dict[str, str | int | float | bool] = {}
+        self.input = ""
+        """SHA-256 of what was sent, in hexadecimal, where an audit wants it; in no log line."""
         self.started = time.perf_counter()
 
     @property

@@ -10,7 +10,7 @@ import msgspec
 from hearth.cache import warm
 from hearth.call import EVENTS, Answer, Call, Dialect, Route, manifest_of
 from hearth.dialects import native
-from hearth.errors import BadRequest, HearthError, Unavailable
+from hearth.errors import BadRequest, HearthError, OutOfScope, TooManyRequests, Unauthorized, Unavailable
 
 MODEL, VARIANT = "x-amzn-sagemaker-target-model", "x-amzn-sagemaker-target-variant"
 INVOKED = "x-Amzn-Invoked-Production-Variant"
@@ -25,7 +25,11 @@ class Failure(msgspec.Struct, frozen=True, rename={"kind": "__type"}):
 
 def error(failure: HearthError, request_id: str) -> bytes:
     kind = "InternalFailure"
-    if isinstance(failure, BadRequest):
+    if isinstance(failure, TooManyRequests):
+        kind = "ThrottlingException"
+    elif isinstance(failure, (Unauthorized, OutOfScope)):
+        kind = "AccessDeniedException"
+    elif isinstance(failure, BadRequest):
         kind = "ValidationError"
     elif isinstance(failure, Unavailable):
         kind = "ServiceUnavailable"
@@ -69,7 +73,7 @@ DIALECT = Dialect(
     routes=(
         Route("POST", "/endpoints/{name}/invocations", endpoint, "Ask a model", Any, Any, BINARY, (EVENTS,)),
         Route("POST", "/invocations", container, "Ask the model that is served", Any, Any, BINARY, (EVENTS,)),
-        Route("GET", "/ping", ping, "Whether the process answers", gives=dict[str, str]),
+        Route("GET", "/ping", ping, "Whether the process answers", gives=dict[str, str], open=True),
     ),
     error=error,
     failure=Failure,

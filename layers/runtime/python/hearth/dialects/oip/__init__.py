@@ -27,8 +27,10 @@ DIALECT = Dialect(
     name="oip",
     prefixes=("/v2",),
     routes=(
-        Route("GET", "/v2/health/live", metadata.health, "Whether the process answers", gives=wire.Health),
-        Route("GET", "/v2/health/ready", metadata.health, "Whether it would take a request", gives=wire.Health),
+        Route("GET", "/v2/health/live", metadata.health, "Whether the process answers", gives=wire.Health, open=True),
+        Route(
+            "GET", "/v2/health/ready", metadata.health, "Whether it would take a request", None, wire.Health, open=True
+        ),
         Route("GET", "/v2", metadata.server, "What the server is", gives=wire.Server),
         Route("GET", "/v2/", metadata.server, "What the server is", gives=wire.Server),
         Route("GET", "/v2/models", metadata.models, "What is served", gives=wire.Models),

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from hearth.call import Call, manifest_of
-from hearth.errors import BadRequest, NotFound
+from hearth.errors import BadRequest, NotFound, OutOfScope
 from hearth.manifest import Graph, Manifest
 
 RAW = re.compile(r"(?P<model>.+?)-raw(?:-(?P<role>[a-z0-9_]+))?")
@@ -40,7 +40,7 @@ def target(call: Call) -> Target:
         name = raw["model"] + suffix
         try:
             manifest = manifest_of(name)
-        except NotFound:
+        except (NotFound, OutOfScope):
             pass  # perhaps a model whose own name ends so
         else:
             role = raw["role"] or "main"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import zlib
 from typing import Any, Literal
 
@@ -123,7 +122,7 @@ def _refuse(fields: dict[str, list[str]], language: str) -> None:
 
 def parse(call: Call) -> tuple[dict[str, list[str]], bytes]:
     """The form's fields, `model` among them, and the file. Raises BadRequest."""
-    from python_multipart import parse_form
+    from python_multipart.multipart import create_form_parser
     from python_multipart.exceptions import FormParserError
 
     kind = call.headers.get("content-type", "")
@@ -141,10 +140,12 @@ def parse(call: Call) -> tuple[dict[str, list[str]], bytes]:
         file.file_object.seek(0)
         files[(file.field_name or b"").decode("utf-8", "replace")] = file.file_object.read()
 
-    headers = {"Content-Type": kind.encode("latin-1"), "Content-Length": str(len(call.body)).encode()}
+    # The body is in memory already; nothing of it may be written to a disk, which the parser does from 1 MiB on.
+    memory = {"MAX_MEMORY_FILE_SIZE": len(call.body) + 1}
     try:
-        # The body is in memory already; nothing of it may be written to a disk.
-        parse_form(headers, io.BytesIO(call.body), on_field, on_file)
+        parser = create_form_parser({"Content-Type": kind.encode("latin-1")}, on_field, on_file, config=memory)
+        parser.write(call.body)
+        parser.finalize()
     except (FormParserError, ValueError) as error:
         raise BadRequest(f"The form cannot be read: {str(error)[:200]}") from None
     unknown = sorted((fields.keys() - FIELDS) | (files.keys() - {"file"}))

@@ -9,7 +9,16 @@ import msgspec
 
 from hearth import strict
 from hearth.call import Call
-from hearth.errors import BadRequest, Forbidden, HearthError, NotFound, PayloadTooLarge, Unavailable
+from hearth.errors import (
+    BadRequest,
+    Forbidden,
+    HearthError,
+    NotFound,
+    PayloadTooLarge,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+)
 from hearth.task import Task
 
 T = TypeVar("T")
@@ -40,6 +49,10 @@ def error(failure: HearthError, request_id: str) -> bytes:
         code = "model_not_found" if failure.param == "model" else "not_found"
     if isinstance(failure, Forbidden):
         kind = "permission_error"
+    if isinstance(failure, Unauthorized):
+        code = "invalid_api_key"
+    if isinstance(failure, TooManyRequests):
+        kind, code = "rate_limit_error", "rate_limit_exceeded"
     if isinstance(failure, PayloadTooLarge) and "tokens" in failure.message:
         code = "context_length_exceeded"
     return msgspec.json.encode(Failure(Reason(failure.message, kind, failure.param, code)))
@@ -47,7 +60,7 @@ def error(failure: HearthError, request_id: str) -> bytes:
 
 def headers(failure: HearthError) -> Mapping[str, str]:
     """Whether OpenAI's client should try again: its own rule would do so after each 5xx."""
-    return {"x-should-retry": "true" if isinstance(failure, Unavailable) else "false"}
+    return {"x-should-retry": "true" if isinstance(failure, (Unavailable, TooManyRequests)) else "false"}
 
 
 def read(call: Call, kind: type[T], refused: Mapping[str, Sequence[Any]]) -> T:
