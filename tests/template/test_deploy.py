@@ -4,46 +4,18 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 from botocore.exceptions import ClientError
 from PIL import Image
 
-from tests.artifacts import make_image_artifact, make_text_artifact
-from tests.template.local_stack import Aws, Stack, deploy
-from tests.template.stack import ROOT
+from tests.template.conftest import MODELS
+from tests.template.local_stack import Stack
 
 T = TypeVar("T")
-MODELS = {
-    "sentiment-en": make_text_artifact,
-    "sentiment-zh": make_text_artifact,
-    "resnet20-cifar10": make_image_artifact,
-}
-
-
-@pytest.fixture(scope="module")
-def stack(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Stack:
-    deployed = deploy(aws)
-    publish(deployed, tmp_path_factory.mktemp("store"))
-    return deployed
-
-
-def publish(stack: Stack, store: Path) -> None:
-    """Small models into the artifact bucket, each with version 1 as `prod`."""
-    s3, bucket = stack.aws.client("s3"), stack.outputs["ArtifactBucketName"]
-    for model, make in MODELS.items():
-        make(store, model, "1")
-    shutil.copytree(ROOT / "export/zoo/gpt-shakespeare", store / "gpt-shakespeare")
-    for path in sorted(path for path in store.rglob("*") if path.is_file()):
-        s3.put_object(Bucket=bucket, Key=f"models/{path.relative_to(store)}", Body=path.read_bytes())
-    for model in MODELS:
-        aliases = b'{"prod": {"version": "1"}}'
-        s3.put_object(Bucket=bucket, Key=f"models/{model}/aliases.json", Body=aliases)
 
 
 def picture(colour: str = "red") -> bytes:
@@ -157,26 +129,37 @@ def test_poison_ends_among_the_dead_letters_and_harms_no_neighbour(stack: Stack)
     assert result(stack, keys[1]) is None
 
 
-def test_a_role_is_refused_what_is_not_its_own(stack: Stack) -> None:
-    session = stack.aws.client("sts").assume_role(
-        RoleArn=f"arn:aws:iam::000000000000:role/{stack.resources['TextClassificationRole']}", RoleSessionName="test"
-    )["Credentials"]
-    s3 = stack.aws.client(
-        "s3",
-        aws_access_key_id=session["AccessKeyId"],
-        aws_secret_access_key=session["SecretAccessKey"],
-        aws_session_token=session["SessionToken"],
-        region_name="us-east-1",
+@pytest.fixture
+def narrow_key(stack: Stack) -> str:
+    """A key of a plan of its own: one request a second, two at once, four a day."""
+    gateway = stack.aws.client("apigateway")
+    plan = gateway.create_usage_plan(
+        name="narrow",
+        apiStages=[{"apiId": stack.resources["Api"], "stage": "prod"}],
+        throttle={"rateLimit": 1, "burstLimit": 2},
+        quota={"limit": 4, "period": "DAY"},
     )
-    artifacts, results = stack.outputs["ArtifactBucketName"], stack.outputs["ResultBucketName"]
-    assert s3.get_object(Bucket=artifacts, Key="models/sentiment-en/aliases.json")
-    refused: list[Callable[[], object]] = [
-        lambda: s3.get_object(Bucket=artifacts, Key="models/resnet20-cifar10/aliases.json"),
-        lambda: s3.put_object(Bucket=artifacts, Key="models/sentiment-en/aliases.json", Body=b"{}"),
-        lambda: s3.put_object(Bucket=results, Key="elsewhere/x.json", Body=b"{}"),
-        lambda: s3.get_object(Bucket=stack.outputs["UploadBucketName"], Key="uploads/resnet20-cifar10/x.png"),
-        lambda: s3.list_buckets(),
-    ]
-    for attempt in refused:
-        with pytest.raises(ClientError, match="AccessDenied"):
-            attempt()
+    key = gateway.create_api_key(name="narrow", enabled=True)
+    gateway.create_usage_plan_key(usagePlanId=plan["id"], keyId=key["id"], keyType="API_KEY")
+    return str(key["value"])
+
+
+def test_a_key_is_throttled_then_out_of_quota_and_no_other_with_it(stack: Stack, narrow_key: str) -> None:
+    answers = [stack.call("GET", "/models/sentiment-en", key=narrow_key) for _ in range(4)]
+    assert [status for status, _ in answers[:2]] == [200, 200]
+    throttled = next(body for status, body in answers if status == 429)
+    assert json.loads(throttled)["error_type"] == "throttled"
+    assert stack.call("GET", "/models/sentiment-en")[0] == 200
+
+    def out_of_quota() -> bool | None:
+        status, body = stack.call("GET", "/models/sentiment-en", key=narrow_key)
+        return (status == 429 and json.loads(body)["error_type"] == "quota_exceeded") or None
+
+    assert eventually(out_of_quota, 15)
+    assert stack.call("GET", "/models/sentiment-en")[0] == 200
+
+
+def test_the_stack_has_its_own_plan(stack: Stack) -> None:
+    plan = stack.aws.client("apigateway").get_usage_plan(usagePlanId=stack.resources["ApiUsagePlan"])
+    assert plan["throttle"] == {"rateLimit": 50, "burstLimit": 100}
+    assert plan["quota"] == {"limit": 100_000, "period": "DAY"}

@@ -1,0 +1,39 @@
+"""The stack, deployed once for all tests of a run."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.artifacts import make_image_artifact, make_text_artifact
+from tests.template.local_stack import Aws, Stack, deploy
+from tests.template.stack import ROOT
+
+MODELS = {
+    "sentiment-en": make_text_artifact,
+    "sentiment-zh": make_text_artifact,
+    "resnet20-cifar10": make_image_artifact,
+}
+
+
+@pytest.fixture(scope="session")
+def stack(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """template.yaml on the local AWS, with small models published."""
+    deployed = deploy(aws)
+    publish(deployed, tmp_path_factory.mktemp("store"))
+    return deployed
+
+
+def publish(stack: Stack, store: Path) -> None:
+    """Small models into the artifact bucket, each with version 1 as `prod`."""
+    s3, bucket = stack.aws.client("s3"), stack.outputs["ArtifactBucketName"]
+    for model, make in MODELS.items():
+        make(store, model, "1")
+    shutil.copytree(ROOT / "export/zoo/gpt-shakespeare", store / "gpt-shakespeare")
+    for path in sorted(path for path in store.rglob("*") if path.is_file()):
+        s3.put_object(Bucket=bucket, Key=f"models/{path.relative_to(store)}", Body=path.read_bytes())
+    for model in MODELS:
+        aliases = b'{"prod": {"version": "1"}}'
+        s3.put_object(Bucket=bucket, Key=f"models/{model}/aliases.json", Body=aliases)

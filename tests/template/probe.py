@@ -1,0 +1,111 @@
+"""Signed requests that ask only whether they are allowed; boto3 would take most of the matrix's time."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import urlencode, urlsplit
+
+from botocore.auth import S3SigV4Auth, SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials as Keys
+
+REFUSED = ("AccessDenied", "AccessDeniedException", "KMS.AccessDeniedException")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    access: str
+    secret: str
+    token: str
+
+
+class Prober:
+    """One connection a thread. Each method says whether the action was allowed; RuntimeError where that is unclear."""
+
+    def __init__(self, url: str, certificate: Path) -> None:
+        self.url = url
+        self.tls = ssl.create_default_context(cafile=str(certificate))
+        self.local = threading.local()
+        self.opened: list[http.client.HTTPSConnection] = []
+
+    def __enter__(self) -> Prober:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        for connection in self.opened:
+            connection.close()
+
+    def s3(self, who: Credentials, action: str, bucket: str, key: str) -> bool:
+        """The object is a missing one: nothing to get or delete. A put brings a digest that is not its own."""
+        headers: dict[str, str] = {}
+        path = f"/{bucket}/{key}"
+        if action == "list":
+            path = f"/{bucket}?{urlencode({'list-type': 2, 'prefix': key, 'max-keys': 1})}"
+        elif action == "put":
+            headers["content-md5"] = "AAAAAAAAAAAAAAAAAAAAAA=="
+        method = {"get": "GET", "list": "GET", "put": "PUT", "delete": "DELETE"}[action]
+        allowed = {"get": (404,), "list": (200,), "put": (400,), "delete": (204,)}[action]
+        return self._asked(who, "s3", method, path, b"x" if action == "put" else b"", headers, allowed)
+
+    def sqs(self, who: Credentials, action: str, queue: str) -> bool:
+        """Counts and delays out of their range, and a handle of nobody."""
+        operation, values = {
+            "receive": ("ReceiveMessage", {"MaxNumberOfMessages": 11}),
+            "send": ("SendMessage", {"MessageBody": "x", "DelaySeconds": 901}),
+            "delete": ("DeleteMessage", {"ReceiptHandle": "nobody's"}),
+        }[action]
+        return self._json(who, "sqs", f"AmazonSQS.{operation}", {"QueueUrl": queue, **values}, (400, 404, 200))
+
+    def kms(self, who: Credentials, action: str, key: str, secret: str) -> bool:
+        operation, values = {
+            "decrypt": ("Decrypt", {"CiphertextBlob": secret, "KeyId": key}),
+            "data key": ("GenerateDataKey", {"KeyId": key, "KeySpec": "AES_256"}),
+        }[action]
+        return self._json(who, "kms", f"TrentService.{operation}", values, (200,))
+
+    def _json(
+        self, who: Credentials, service: str, target: str, values: dict[str, object], allowed: tuple[int, ...]
+    ) -> bool:
+        version = "1.0" if service == "sqs" else "1.1"
+        headers = {"content-type": f"application/x-amz-json-{version}", "x-amz-target": target}
+        return self._asked(who, service, "POST", "/", json.dumps(values).encode(), headers, allowed)
+
+    def _asked(
+        self,
+        who: Credentials,
+        service: str,
+        method: str,
+        path: str,
+        body: bytes,
+        headers: dict[str, str],
+        allowed: tuple[int, ...],
+    ) -> bool:
+        request = AWSRequest(method, self.url + path, headers, body)
+        signer = S3SigV4Auth if service == "s3" else SigV4Auth
+        signer(Keys(who.access, who.secret, who.token), service, "us-east-1").add_auth(request)
+        connection = self._connection()
+        connection.request(method, path, body, dict(request.headers.items()))
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        if any(f">{code}<" in text or f'{code}"' in text for code in REFUSED):
+            return False
+        if answer.status not in allowed or "Signature" in text:
+            raise RuntimeError(f"{service} {method} {path} was answered {answer.status}, which says neither: {text}")
+        return True
+
+    def _connection(self) -> http.client.HTTPSConnection:
+        if not hasattr(self.local, "connection"):
+            address = urlsplit(self.url)
+            self.local.connection = http.client.HTTPSConnection(
+                str(address.hostname), address.port, timeout=60, context=self.tls
+            )
+            self.opened.append(self.local.connection)
+        return self.local.connection
