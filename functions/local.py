@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
+import sys
+import tempfile
 from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 from fastapi_swagger import patch_fastapi
 
-from hearth import settings
+from functions import local_uploads
+from hearth import keys, settings
 from hearth.cache import warm
 from hearth.http import create_app
 from hearth.task import Task
@@ -24,7 +28,11 @@ def tasks() -> tuple[Task, ...]:
 
 
 def app() -> FastAPI:
-    made = create_app(tasks(), local=True, folder=Path(__file__).parent / "catalog/page")
+    keys.table()  # what is wrong with them is said now, and not to the first caller
+    all_tasks = tasks()
+    made = create_app(all_tasks, local=True, folder=Path(__file__).parent / "catalog/page")
+    if settings.get().uploads.startswith("file:"):
+        local_uploads.install(made, all_tasks)
     patch_fastapi(made, redirect_from_root_to_docs=False)  # /docs, with its scripts from this machine
     return made
 
@@ -34,6 +42,14 @@ def serve(store: str, host: str, port: int) -> None:
     os.environ["HEARTH_STORE"] = store
     # Requests share the processors here, so each run takes one and four requests take them all (performance.md 6).
     os.environ.setdefault("HEARTH_THREADS", "1")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the folder goes then too
+    with tempfile.TemporaryDirectory(prefix="hearth-") as folder:
+        if "HEARTH_UPLOADS" not in os.environ:  # what is uploaded goes when the server does
+            os.environ |= {"HEARTH_UPLOADS": f"file://{folder}/uploads", "HEARTH_OUTPUT": f"file://{folder}/results"}
+        _run(store, host, port)
+
+
+def _run(store: str, host: str, port: int) -> None:
     settings.get.cache_clear()
     warm.cache_clear()
     print(f"Serving {', '.join(warm().registry.models()) or 'no model'} from {store}")

@@ -10,10 +10,10 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
-from hearth import log, settings, strict, trace
+from hearth import log, settings, trace, uploads
 from hearth.cache import warm
 from hearth.dialects import native
-from hearth.errors import BadRequest, HearthError, Internal, NotFound, PayloadTooLarge, SettingsError
+from hearth.errors import HearthError, Internal, NotFound, PayloadTooLarge, SettingsError
 from hearth.store import Conflict, Store, open_store
 from hearth.task import Task, choose
 
@@ -53,8 +53,8 @@ def handle(tasks: Sequence[Task], event: Mapping[str, Any], context: Any) -> dic
     failures = []
     for message in messages:
         try:
-            uploads = list(_uploads(json.loads(message["body"])))
-            answered = [_answered(tasks, upload, context) for upload in uploads]  # each, also after a failure
+            told = list(_uploads(json.loads(message["body"])))
+            answered = [_answered(tasks, upload, context) for upload in told]  # each, also after a failure
             fine = all(answered)
         except (ValueError, KeyError, TypeError, AttributeError):
             log.logger().error("malformed message", extra={"message_id": message.get("messageId", "")})
@@ -110,10 +110,8 @@ def _answer(tasks: Sequence[Task], upload: Upload) -> str:
     chosen = settings.get()
     if not chosen.output:
         raise SettingsError("HEARTH_OUTPUT is not set: it says where results of uploads are written")
-    name, _, rest = upload.key.removeprefix(chosen.upload_prefix).partition("/")
-    if f"s3://{upload.bucket}/{upload.key}".startswith(chosen.output) or not (
-        upload.key.startswith(chosen.upload_prefix) and rest
-    ):
+    place = uploads.place(upload.key)
+    if place is None or f"s3://{upload.bucket}/{upload.key}".startswith(chosen.output):
         return "not an input"
     if upload.size > MAX_OBJECT:
         raise PayloadTooLarge(f"The object has {upload.size} bytes; {MAX_OBJECT} are allowed")
@@ -125,10 +123,10 @@ def _answer(tasks: Sequence[Task], upload: Upload) -> str:
     if former and int(former[0].get("sequencer") or "0", 16) > int(upload.sequencer or "0", 16):
         return "superseded"
     with trace.step("input"):
-        body, etag = open_store(f"s3://{upload.bucket}").get_with_etag(upload.key)
+        body, etag = uploads.source(upload.bucket).get_with_etag(upload.key)
     if upload.etag and etag.strip('"') != upload.etag.strip('"'):
         return "superseded"  # it was written again since; that one's own event is on its way
-    result = _result(tasks, name, body, upload)
+    result = _result(tasks, *place, body, upload)
     with trace.step("output"):
         try:
             data = msgspec.json.encode(result)
@@ -148,17 +146,11 @@ def _former(output: Store, key: str) -> tuple[dict[str, str], str] | None:
     return msgspec.json.decode(raw, type=Result).input, tag
 
 
-def _result(tasks: Sequence[Task], name: str, body: bytes, upload: Upload) -> Result:
+def _result(tasks: Sequence[Task], name: str, asked: str, body: bytes, upload: Upload) -> Result:
     registry = warm().registry
     manifest = registry.manifest(registry.resolve(name))
-    task = choose(tasks, name, manifest.task)
-    if task.binary or body.lstrip()[:1] == b"{":
-        request = native.read(task, body, {})
-    else:
-        try:
-            request = strict.convert({"inputs": body.decode("utf-8")}, task.request)
-        except UnicodeDecodeError:
-            raise BadRequest("The object must be text in UTF-8, or JSON with `inputs`") from None
+    task = choose(tasks, name, manifest.task, asked)
+    request = native.read_object(task, body)
     output = task.predict(name, request)
     about = {
         "bucket": upload.bucket,

@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from hearth import __version__, strict, trace
+from hearth import __version__, strict, trace, uploads
 from hearth.cache import warm
 from hearth.call import EVENTS, Answer, Call, Dialect, Route, event, manifest_of
+from hearth.dialects import uploads as files
 from hearth.errors import BadRequest, HearthError, Unavailable
 from hearth.manifest import Manifest
 from hearth.task import Task
@@ -64,6 +65,21 @@ def read(task: Task, body: bytes, query: Mapping[str, str]) -> Any:
     return strict.convert(strict.loads(body), task.request)
 
 
+def read_object(task: Task, data: bytes, more: Mapping[str, Any] | None = None) -> Any:
+    """The task's request from an uploaded object: JSON as a body has it, else the input itself, for tasks that read
+    text in UTF-8. Fields of `more` take the place of its own. Raises BadRequest."""
+    if data.lstrip()[:1] == b"{":
+        document = strict.loads(data)
+    elif task.binary:
+        document = {"inputs": data}
+    else:
+        try:
+            document = {"inputs": data.decode("utf-8")}
+        except UnicodeDecodeError:
+            raise BadRequest("The object must be text in UTF-8, or JSON with `inputs`") from None
+    return strict.convert(document | (more or {}), task.request)
+
+
 def _value(text: str) -> Any:
     if re.fullmatch(r"\d{1,9}", text, re.ASCII):
         return int(text)
@@ -81,7 +97,11 @@ def ask(call: Call) -> Answer:
     task = call.task(name, call.path.get("task", ""))
     try:
         with trace.step("read"):
-            request = read(task, call.body, call.query)
+            named = uploads.named(call.body)
+            if named:
+                request = read_object(task, uploads.read(named[0], name), named[1])
+            else:
+                request = read(task, call.body, call.query)
         if task.stream and request.stream:
             return Answer(_events(task, name, request), EVENTS)
         response = task.predict(name, request)
@@ -173,6 +193,7 @@ DIALECT = Dialect(
         Route("GET", "/models/{name}", model, "A model's manifest", gives=Manifest),
         Route("GET", "/models/{name}/info", info, "What a model is, in short", gives=Info),
         Route("GET", "/models/{name}/health", health, "Whether a model is there", gives=dict[str, str]),
+        *files.ROUTES,
     ),
     error=error,
     failure=Failure,
