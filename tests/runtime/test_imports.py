@@ -13,7 +13,21 @@ ROOT = Path(__file__).parents[2]
 RUNTIME = ROOT / "layers/runtime/python/hearth"
 FORBIDDEN = {"torch", "transformers", "onnx", "export", "pickle", "joblib", "functions"}
 # Who may import what of hearth, lowest first: a module imports only from rows above its own, or its own row's left.
-ORDER = ["errors", "trace", "settings", "keys", "manifest", "s3", "store", "registry", "model", "cache", "task"]
+ORDER = [
+    "errors",
+    "trace",
+    "settings",
+    "keys",
+    "manifest",
+    "s3",
+    "store",
+    "p256",
+    "signature",
+    "registry",
+    "model",
+    "cache",
+    "task",
+]
 
 
 class _Running(ast.NodeTransformer):

@@ -8,6 +8,7 @@ import functools
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 import threading
 import time
@@ -27,7 +28,7 @@ from hearth.trace import current, step
 
 
 class DiskCache:
-    """Artifacts as folders `<model>@<version>`, shared by processes.
+    """Artifacts as folders `<model>@<version>` in a folder that is its user's alone, shared by his processes.
 
     A folder is filled under a temporary name and renamed when it is whole. Whoever uses or fills one holds a lock
     on it, which dies with its process: what is not locked may be evicted, and a partial one is rubbish.
@@ -46,7 +47,7 @@ class DiskCache:
         """The artifact's folder, verified by this process, and safe from eviction until the block ends."""
         content = hashlib.sha256("".join(file.sha256 for file in manifest.files).encode()).hexdigest()
         folder = self.folder / f"{ref}-{content[:16]}"
-        self.folder.mkdir(parents=True, exist_ok=True)
+        _make_private(self.folder)
         while True:
             with _lock(folder, fcntl.LOCK_SH) as held:
                 if held and self._whole(folder, manifest):
@@ -54,14 +55,18 @@ class DiskCache:
                     yield folder
                     return
             with self._filling[folder.name]:  # one thread fetches, the others wait for its bytes
-                if not folder.exists():
+                if not _is_folder(folder):
                     self._fill(store, ref, manifest, folder, deadline)
 
     def _whole(self, folder: Path, manifest: Manifest) -> bool:
         # Files that another process left are not trusted: each process hashes them once.
         if folder.name not in self._verified:
-            if not all(verify(file, folder / file.path) for file in manifest.files):
-                shutil.rmtree(folder, ignore_errors=True)
+            complete = set(os.listdir(folder)) == {file.path for file in manifest.files}
+            if not complete or not all(verify(file, folder / file.path) for file in manifest.files):
+                aside = Path(tempfile.mkdtemp(prefix=".partial-", dir=self.folder))
+                with suppress(FileNotFoundError):  # another process does the same
+                    folder.rename(aside)  # out of the way even where something in it cannot be removed
+                shutil.rmtree(aside, ignore_errors=True)
                 return False
             self._verified.add(folder.name)
         return True
@@ -82,6 +87,8 @@ class DiskCache:
                     _empty(partial)
                     fetch(store, f"{ref.model}/{ref.version}", manifest.files, partial, deadline)
                 self.bytes_fetched += manifest.size
+                with suppress(FileNotFoundError, IsADirectoryError):
+                    folder.unlink()  # what is no folder is none of ours
                 try:
                     partial.rename(folder)
                 except OSError as error:
@@ -98,8 +105,11 @@ class DiskCache:
         """Make room for `wanted` bytes: partial folders first, then the least recently used."""
         found = []
         for path in self.folder.iterdir():
-            with suppress(FileNotFoundError, NotADirectoryError):  # other processes evict too
-                size = sum(file.stat().st_size for file in path.iterdir())
+            with suppress(FileNotFoundError):  # other processes evict too
+                if not _is_folder(path):
+                    path.unlink()
+                    continue
+                size = sum(file.lstat().st_size for file in path.iterdir())
                 found.append((not path.name.startswith(".partial-"), path.stat().st_mtime, path, size))
         used = sum(size for *_, size in found)
         for whole, _, path, size in sorted(found):
@@ -113,12 +123,35 @@ class DiskCache:
                     self.evictions += whole
 
 
+def _make_private(folder: Path) -> None:
+    """Make the cache's folder, or see to it that nobody else can put anything into it. Raises Unavailable."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        # A link to a folder is as good as the folder, if it is ours: others can make theirs in /tmp before us.
+        link, target = folder.lstat(), folder.stat()
+        if not stat.S_ISDIR(target.st_mode) or {link.st_uid, target.st_uid} != {os.geteuid()}:
+            raise Unavailable(f"{folder} is no folder of this user. HEARTH_CACHE_DIR must name one that is")
+        if target.st_mode & 0o077:
+            folder.chmod(0o700)
+    except OSError as error:
+        raise Unavailable(f"The disk cache {folder} cannot be used ({error.strerror}); set HEARTH_CACHE_DIR") from error
+
+
+def _is_folder(path: Path) -> bool:
+    """Not a link to one."""
+    with suppress(FileNotFoundError):
+        return stat.S_ISDIR(path.lstat().st_mode)
+    return False
+
+
 @contextmanager
 def _lock(folder: Path, how: int) -> Iterator[bool]:
-    """Whether the folder exists and its lock was got."""
+    """Whether the folder exists, itself and not as a link, and its lock was got."""
     try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except FileNotFoundError:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except (FileNotFoundError, NotADirectoryError):
         yield False
         return
     try:
@@ -289,6 +322,11 @@ def warm() -> Cache:
     chosen = settings.get()
     if not chosen.store:
         raise SettingsError("HEARTH_STORE is not set: it says where artifacts lie, s3://bucket/prefix or file:///path")
-    registry = Registry(open_store(chosen.store), chosen.models, chosen.alias_seconds)
+    trust = None
+    if chosen.verify_keys:
+        from hearth import signature
+
+        trust = signature.read(chosen.verify_keys)
+    registry = Registry(open_store(chosen.store), chosen.models, chosen.alias_seconds, trust)
     disk = DiskCache(chosen.cache_dir, chosen.cache_disk)
     return Cache(registry, disk, chosen.cache_memory, chosen.threads, chosen.fetch_seconds)
