@@ -1,4 +1,5 @@
-"""Signed requests to S3 over `http.client`: a tenth of the import time of an SDK, and bytes go where we say.
+"""Requests to S3 and to what signs alike, over `http.client`: a tenth of the import time of an SDK, and bytes go where
+we say.
 
 Signature Version 4 as in AWS's "Create a signed AWS API request". The payload's SHA-256 is part of what is
 signed, so a store refuses a body that was damaged on its way.
@@ -17,6 +18,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -24,6 +26,8 @@ from hearth.errors import StoreError
 
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 10.0
+CLOCK_SECONDS = 240.0
+"""By how much two clocks may differ unnoticed; AWS refuses signatures that differ by 300 s, S3 by 900 s."""
 
 Body = bytes | mmap.mmap
 
@@ -43,6 +47,10 @@ def credentials(environ: Mapping[str, str] = os.environ) -> Credentials:
         )
     frozen = _session_credentials().get_frozen_credentials()
     return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
+
+
+def region(environ: Mapping[str, str] = os.environ) -> str:
+    return environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
 
 
 def signing_key(who: Credentials, day: str, region: str, service: str) -> bytes:
@@ -68,44 +76,42 @@ def _session_credentials() -> Any:
     return found
 
 
-class Bucket:
-    """One bucket's HTTP endpoint. Thread-safe: each thread keeps its own connection alive."""
+class Endpoint:
+    """One HTTP endpoint of a service. Thread-safe: each thread keeps its own connection alive."""
 
-    def __init__(self, name: str, environ: Mapping[str, str] = os.environ) -> None:
-        self.name = name
-        self.region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-        endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
-        if endpoint:  # an emulator or a compatible store: bucket in the path
-            url = urlsplit(endpoint)
-            self._tls, self._host, self._base = url.scheme == "https", url.netloc, f"/{name}"
-        else:
-            # A dot in the name breaks the wildcard certificate of the bucket's own host name.
-            self._tls = True
-            domain = f"s3.{self.region}.amazonaws.com" + (".cn" if self.region.startswith("cn-") else "")
-            self._host, self._base = (domain, f"/{name}") if "." in name else (f"{name}.{domain}", "")
-        self.url = f"{'https' if self._tls else 'http'}://{self._host}{self._base}/"
-        """Where forms are posted to."""
+    def __init__(self, address: str, service: str, environ: Mapping[str, str] = os.environ) -> None:
+        url = urlsplit(address)
+        self.region = region(environ)
+        self._tls, self._host, self._service = url.scheme == "https", url.netloc, service
         self._environ = environ
         self._local = threading.local()
+        self._ahead = 0.0
+        """Seconds by which the service's clock is ahead of ours."""
 
-    def request(
-        self,
-        method: str,
-        key: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        body: Body = b"",
+    def send(
+        self, method: str, path: str, search: str = "", headers: Mapping[str, str] | None = None, body: Body = b""
     ) -> http.client.HTTPResponse:
         """Send one signed request; the caller reads the response whole before the thread's next one.
 
         Raises OSError or http.client.HTTPException when the connection fails; statuses are the caller's.
         """
-        path = self._base + "/" + quote(key, safe="/~")
-        search = "&".join(
-            f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in sorted((query or {}).items())
-        )
-        signed = self._sign(method, path, search, dict(headers or {}), body)
+        response = self._sent(method, path, search, dict(headers or {}), body)
+        if response.status == 403 and self._learned_the_time(response):
+            response.read()
+            response = self._sent(method, path, search, dict(headers or {}), body)
+        return response
+
+    def drop(self) -> None:
+        """Close this thread's connection, after a body that was not read to its end."""
+        connection = getattr(self._local, "connection", None)
+        if connection is not None:
+            connection.close()
+            self._local.connection = None
+
+    def _sent(
+        self, method: str, path: str, search: str, headers: dict[str, str], body: Body
+    ) -> http.client.HTTPResponse:
+        signed = self._sign(method, path, search, headers, body)
         target = f"{path}?{search}" if search else path
         # A kept connection may have been closed by the other side, or frozen with the function between two
         # events: its failure says nothing about the store, so one fresh connection is tried after it.
@@ -130,20 +136,25 @@ class Bucket:
             self.drop()
             raise
 
+    def _learned_the_time(self, response: http.client.HTTPResponse) -> bool:
+        """Whether a refusal shows that our clock is wrong: signatures are good for a few minutes only."""
+        try:
+            theirs = parsedate_to_datetime(response.headers["Date"]).timestamp()
+        except (TypeError, ValueError):
+            return False
+        ahead = theirs - time.time()
+        if abs(ahead - self._ahead) < CLOCK_SECONDS:
+            return False
+        self._ahead = ahead
+        return True
+
     @functools.cached_property
     def _context(self) -> ssl.SSLContext:
         return ssl.create_default_context()  # reading the authorities takes longer than a connection: once a bucket
 
-    def drop(self) -> None:
-        """Close this thread's connection, after a body that was not read to its end."""
-        connection = getattr(self._local, "connection", None)
-        if connection is not None:
-            connection.close()
-            self._local.connection = None
-
     def _sign(self, method: str, path: str, search: str, headers: dict[str, str], body: Body) -> dict[str, str]:
         who = credentials(self._environ)
-        now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + self._ahead))
         day = now[:8]
         digest = hashlib.sha256(body).hexdigest()
         headers |= {"host": self._host, "x-amz-date": now, "x-amz-content-sha256": digest}
@@ -154,14 +165,48 @@ class Bucket:
         canonical = "\n".join(
             [method, path, search, *(f"{name}:{headers[name].strip()}" for name in names), "", listed, digest]
         )
-        scope = f"{day}/{self.region}/s3/aws4_request"
+        scope = f"{day}/{self.region}/{self._service}/aws4_request"
         to_sign = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-        key = signing_key(who, day, self.region, "s3")
+        key = signing_key(who, day, self.region, self._service)
         signature = hmac.new(key, to_sign.encode(), "sha256").hexdigest()
         headers["authorization"] = (
             f"AWS4-HMAC-SHA256 Credential={who.access_key}/{scope}, SignedHeaders={listed}, Signature={signature}"
         )
         return headers
+
+
+class Bucket(Endpoint):
+    """One bucket's endpoint."""
+
+    def __init__(self, name: str, environ: Mapping[str, str] = os.environ) -> None:
+        self.name = name
+        address = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
+        self._base = f"/{name}"
+        if not address:  # else an emulator or a compatible store: bucket in the path
+            domain = f"s3.{region(environ)}.amazonaws.com" + (".cn" if region(environ).startswith("cn-") else "")
+            # A dot in the name breaks the wildcard certificate of the bucket's own host name.
+            if "." in name:
+                address = f"https://{domain}"
+            else:
+                address, self._base = f"https://{name}.{domain}", ""
+        super().__init__(address, "s3", environ)
+        self.url = f"{'https' if self._tls else 'http'}://{self._host}{self._base}/"
+        """Where forms are posted to."""
+
+    def request(
+        self,
+        method: str,
+        key: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: Body = b"",
+    ) -> http.client.HTTPResponse:
+        """As `send`, for an object of the bucket; for the bucket itself where the key is empty."""
+        search = "&".join(
+            f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in sorted((query or {}).items())
+        )
+        return self.send(method, self._base + "/" + quote(key, safe="/~"), search, headers, body)
 
 
 class _Connection(http.client.HTTPConnection):

@@ -38,6 +38,10 @@ class Settings:
     """Where results of storage events go, as `store`; empty: storage events are refused."""
     uploads: str
     """Where clients may put large inputs: `s3://bucket` or `file:///path`; empty: nowhere."""
+    dead_letters: str
+    """URL of the queue into which the messages of storage events go that cannot be answered; empty: left to SQS."""
+    deliveries: int
+    """How often a message is tried: the queue's maxReceiveCount."""
     upload_prefix: str
     """Object keys below this are inputs: `<upload_prefix><model>/…`."""
     max_body: int
@@ -72,6 +76,8 @@ def read(environ: Mapping[str, str]) -> Settings:
         threads=int(_number(environ, "HEARTH_THREADS", min(max(threads, 1), 6), least=1)),
         output=_location(environ, "HEARTH_OUTPUT"),
         uploads=_bucket(environ, "HEARTH_UPLOADS"),
+        dead_letters=_queue(environ, "HEARTH_DEAD_LETTERS"),
+        deliveries=int(_number(environ, "HEARTH_DELIVERIES", 3, least=1)),
         upload_prefix=environ.get("HEARTH_UPLOAD_PREFIX", "uploads/"),
         # Six megabytes is what Lambda takes; base64 makes four and a half of it.
         max_body=_megabytes(environ, "HEARTH_MAX_BODY_MB", 4.5),
@@ -122,6 +128,13 @@ def _bucket(environ: Mapping[str, str], key: str) -> str:
     if uri.startswith("s3://") and "/" in uri.removeprefix("s3://"):
         raise SettingsError(f"{key} must be a bucket alone, s3://bucket, not {uri!r}")
     return uri
+
+
+def _queue(environ: Mapping[str, str], key: str) -> str:
+    url = environ.get(key, "")
+    if url and not re.match(r"^https?://[^/]+/.", url):
+        raise SettingsError(f"{key} must be a queue's URL, https://sqs.REGION.amazonaws.com/ACCOUNT/NAME, not {url!r}")
+    return url
 
 
 def _audit(environ: Mapping[str, str]) -> str:

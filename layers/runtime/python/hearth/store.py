@@ -255,7 +255,7 @@ class S3Store(Store):
         if status in (409, 412):
             raise Conflict(f"{path} is in the store already, or was changed by someone else")
         if status in (429, 500, 502, 503, 504):
-            raise _TransientError(f"the store answered {status} for {path}")
+            raise TransientError(f"the store answered {status} for {path}")
         if status == 403:
             raise StoreError(f"the store refused {path}: check the role's permissions, and that the object exists")
         code = body.partition(b"<Code>")[2].partition(b"</Code>")[0].decode("ascii", "replace")
@@ -266,7 +266,7 @@ def _too_long(path: str, limit: int) -> str:
     return f"{path} has more than {limit} bytes, which it may not"
 
 
-class _TransientError(StoreError):
+class TransientError(StoreError):
     """Worth another attempt."""
 
 
@@ -288,7 +288,7 @@ def retrying(once: Callable[[], T], deadline: float | None) -> T:
     for attempt in itertools.count(1):
         try:
             return once()
-        except (OSError, http.client.HTTPException, _TransientError, IntegrityError) as error:
+        except (OSError, http.client.HTTPException, TransientError, IntegrityError) as error:
             if isinstance(error, OSError) and error.errno in _LOCAL_FAULTS:
                 raise
             pause = random.uniform(0.5, 1.0) * 0.05 * 2**attempt  # noqa: S311 -- jitter, not a secret
@@ -354,7 +354,7 @@ def _fetch_piece(store: Store, prefix: str, file: File, start: int, folder: Path
                 while done < length:
                     count = source.readinto(buffer[: min(len(buffer), length - done)])
                     if not count:
-                        raise _TransientError(f"{file.path} ended after {start + done} of {file.size} bytes")
+                        raise TransientError(f"{file.path} ended after {start + done} of {file.size} bytes")
                     block = buffer[:count]
                     digest.update(block)
                     os.pwrite(descriptor, block, start + done)

@@ -1,0 +1,53 @@
+"""Dead letters: a queue's message that cannot be answered, put aside with the reason and counted as done.
+
+Without this SQS moves a message by itself, after `maxReceiveCount` deliveries and without a word why; it still does
+where the function died, or could not put the letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hearth import log, settings, sqs
+from hearth.errors import BadRequest, HearthError
+
+REASONS = {
+    "not_found": "There is no such model here, or the object is gone",
+    "payload_too_large": "The object is larger than what the model takes",
+    "unsupported_media": "The object is of a kind that the model does not take",
+    "forbidden": "The event names a bucket or a version that may not be asked for here",
+    "bad_request": "The object is not what the model takes, or the message is no storage event",
+}
+"""Of faults of the sender, in words of our own: those of the error may quote the object."""
+LONGEST = 1000
+"""Characters of a reason."""
+
+
+def bury(message: Mapping[str, Any], failures: Sequence[HearthError]) -> bool:
+    """Whether a message that failed is done with: it lies among the dead letters. Otherwise it is to come again.
+
+    It is put there at once where asking again cannot help, and at its last delivery.
+    """
+    chosen = settings.get()
+    passing = [failure for failure in failures if not isinstance(failure, BadRequest)]
+    if not chosen.dead_letters or (passing and _deliveries(message) < chosen.deliveries):
+        return False
+    failure = (passing or failures)[0]
+    reason = failure.message if passing else REASONS.get(failure.code, REASONS["bad_request"])
+    if len(failures) > 1:
+        reason = f"{len(failures)} objects of the message failed; one so: {reason}"
+    attributes = {"error_type": failure.code, "reason": sqs.allowed(reason[:LONGEST])}
+    try:
+        sqs.send(chosen.dead_letters, message["body"], attributes)
+    except HearthError as error:
+        log.logger().error("dead letter not put", extra={"reason": error.message})
+        return False
+    return True
+
+
+def _deliveries(message: Mapping[str, Any]) -> int:
+    try:
+        return int(message["attributes"]["ApproximateReceiveCount"])
+    except (KeyError, TypeError, ValueError):
+        return 1
