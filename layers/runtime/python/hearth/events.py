@@ -1,41 +1,23 @@
-"""Storage events: an object put below the upload prefix becomes `<key>.json` at the output, once a version."""
+"""Storage events: an object put below the upload prefix becomes `<key>.json` at the output, once a version.
+
+The law: an upload whose event arrived ends in exactly one result a version of the object (`results`), or its message
+among the dead letters (`letters`). Deliveries may repeat, come late or out of order; workers may die at any point.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
-import msgspec
-
-from hearth import log, settings, trace, uploads
+from hearth import letters, log, settings, trace, uploads
 from hearth.cache import warm
 from hearth.dialects import native
-from hearth.errors import HearthError, Internal, NotFound, PayloadTooLarge, SettingsError
-from hearth.store import Conflict, Store, open_store
+from hearth.errors import ENDS, BadRequest, Forbidden, HearthError, Internal, PayloadTooLarge, SettingsError
+from hearth.results import Created, Result, Superseded, settle
+from hearth.store import open_store
 from hearth.task import Task, choose
-
-MAX_OBJECT = 64 * 1024 * 1024
-"""Bytes of an uploaded object."""
-
-
-@dataclass(frozen=True)
-class Upload:
-    bucket: str
-    key: str
-    etag: str
-    size: int
-    sequencer: str
-    """Hexadecimal; orders the events of one key."""
-
-
-class Result(msgspec.Struct, frozen=True):
-    model: str
-    version: str
-    input: dict[str, str]
-    output: Any = None
 
 
 class EventFailedError(Exception):
@@ -43,119 +25,110 @@ class EventFailedError(Exception):
 
 
 def handle(tasks: Sequence[Task], event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Answer S3, EventBridge and SQS events. A failed SQS message is named in `batchItemFailures`, alone."""
+    """Answer S3, EventBridge and SQS events. An SQS message that is to come again is named in `batchItemFailures`."""
     messages = [record for record in event.get("Records", ()) if record.get("eventSource") == "aws:sqs"]
     if not messages:
-        failed = [upload.key for upload in _uploads(event) if not _answered(tasks, upload, context)]
+        failed = [created.key for created in _created(event) if _failure(tasks, created, context)]
         if failed:
             raise EventFailedError(f"{len(failed)} of the event's objects could not be answered; the log says why")
         return {}
-    failures = []
-    for message in messages:
-        try:
-            told = list(_uploads(json.loads(message["body"])))
-            answered = [_answered(tasks, upload, context) for upload in told]  # each, also after a failure
-            fine = all(answered)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            log.logger().error("malformed message", extra={"message_id": message.get("messageId", "")})
-            fine = False
-        if not fine:
-            failures.append({"itemIdentifier": message["messageId"]})
-    return {"batchItemFailures": failures}
+    again = [message["messageId"] for message in messages if not _done(tasks, message, context)]
+    return {"batchItemFailures": [{"itemIdentifier": name} for name in again]}
 
 
-def _uploads(event: Mapping[str, Any]) -> Iterator[Upload]:
+def _done(tasks: Sequence[Task], message: Mapping[str, Any], context: Any) -> bool:
+    """Whether a message needs no further delivery. Nothing that is wrong with it is its neighbours' concern."""
+    try:
+        told = list(_created(json.loads(message["body"])))
+    except Exception:  # whatever a stranger's JSON holds in the place of an event
+        log.logger().error("malformed message", extra={"message_id": log.plain(message.get("messageId", ""))})
+        failures: list[HearthError] = [BadRequest("The message is no storage event")]
+    else:
+        failures = [failure for created in told if (failure := _failure(tasks, created, context))]
+    return not failures or letters.bury(message, failures)
+
+
+def _created(event: Mapping[str, Any]) -> Iterator[Created]:
+    """The objects that an event tells of. Raises what wrong forms raise: KeyError, TypeError, ValueError and others."""
     if event.get("source") == "aws.s3":
         if event.get("detail-type") == "Object Created":
             detail = event["detail"]
             thing = detail["object"]  # EventBridge gives the key as it is
-            yield Upload(
-                detail["bucket"]["name"],
-                thing["key"],
-                thing.get("etag", ""),
+            yield Created(
+                _text(detail["bucket"]["name"]),
+                _text(thing["key"]),
+                _text(thing.get("etag", "")),
                 int(thing.get("size", 0)),
-                thing.get("sequencer", ""),
+                _text(thing.get("sequencer", "")),
+                _version(thing.get("version-id")),
             )
         return
     for record in event.get("Records", ()):
         if record.get("eventSource") == "aws:s3" and record.get("eventName", "").startswith("ObjectCreated:"):
             thing = record["s3"]["object"]  # a notification gives it URL-encoded
-            yield Upload(
-                record["s3"]["bucket"]["name"],
-                unquote_plus(thing["key"]),
-                thing.get("eTag", ""),
+            yield Created(
+                _text(record["s3"]["bucket"]["name"]),
+                _text(unquote_plus(thing["key"], errors="strict")),
+                _text(thing.get("eTag", "")),
                 int(thing.get("size", 0)),
-                thing.get("sequencer", ""),
+                _text(thing.get("sequencer", "")),
+                _version(thing.get("versionId")),
             )
 
 
-def _answered(tasks: Sequence[Task], upload: Upload, context: Any) -> bool:
-    """Whether nothing more is to be done for this object."""
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text was expected")
+    value.encode()  # half of a surrogate pair is in no key of S3
+    return value
+
+
+def _version(value: object) -> str:
+    """Objects that were put before a bucket had versions, or while it had none, have the version `null`."""
+    return "" if value in (None, "null") else _text(value)
+
+
+def _failure(tasks: Sequence[Task], created: Created, context: Any) -> HearthError | None:
+    """Answer for one object; why that failed, if it did."""
     timing = trace.begin()
     failure: HearthError | None = None
     try:
-        timing.facts["outcome"] = _answer(tasks, upload)
+        timing.facts["outcome"] = _answer(tasks, created)
+    except ENDS:
+        raise
     except HearthError as error:
         failure = error
-    except Exception as error:
+    except BaseException as error:
         log.unexpected(error)
         failure = Internal("An unexpected error; its cause is in the log")
     status = failure.status if failure else 200
     request_id = getattr(context, "aws_request_id", "")
     log.request(timing, request_id=request_id, status=status, trigger="storage", failure=failure)
-    return failure is None
+    return failure
 
 
-def _answer(tasks: Sequence[Task], upload: Upload) -> str:
+def _answer(tasks: Sequence[Task], created: Created) -> str:
     chosen = settings.get()
     if not chosen.output:
         raise SettingsError("HEARTH_OUTPUT is not set: it says where results of uploads are written")
-    place = uploads.place(upload.key)
-    if place is None or f"s3://{upload.bucket}/{upload.key}".startswith(chosen.output):
+    place = uploads.place(created.key)
+    if place is None or f"s3://{created.bucket}/{created.key}".startswith(f"{chosen.output.rstrip('/')}/"):
         return "not an input"
-    if upload.size > MAX_OBJECT:
-        raise PayloadTooLarge(f"The object has {upload.size} bytes; {MAX_OBJECT} are allowed")
-    output = open_store(chosen.output)
-    key = f"{upload.key}.json"
-    former = _former(output, key)
-    if former and former[0].get("etag") == upload.etag and former[0].get("sequencer") == upload.sequencer:
-        return "answered before"
-    if former and int(former[0].get("sequencer") or "0", 16) > int(upload.sequencer or "0", 16):
-        return "superseded"
+    if chosen.uploads.startswith("s3://") and chosen.uploads != f"s3://{created.bucket}":
+        raise Forbidden("The event is of a bucket that is not the one of HEARTH_UPLOADS")
+    if created.size > uploads.MAX_BYTES:
+        raise PayloadTooLarge(f"The object has {created.size} bytes; {uploads.MAX_BYTES} are allowed")
+    return settle(open_store(chosen.output), created, lambda: _result(tasks, *place, created))
+
+
+def _result(tasks: Sequence[Task], name: str, asked: str, created: Created) -> Result:
     with trace.step("input"):
-        body, etag = uploads.source(upload.bucket).get_with_etag(upload.key)
-    if upload.etag and etag.strip('"') != upload.etag.strip('"'):
-        return "superseded"  # it was written again since; that one's own event is on its way
-    result = _result(tasks, *place, body, upload)
-    with trace.step("output"):
-        try:
-            data = msgspec.json.encode(result)
-            output.put(key, data, if_absent=former is None, if_match=former[1] if former else None)
-        except Conflict:
-            if _former(output, key) == former:
-                raise
-            return "answered meanwhile"
-    return "answered"
-
-
-def _former(output: Store, key: str) -> tuple[dict[str, str], str] | None:
-    try:
-        raw, tag = output.get_with_etag(key)
-    except NotFound:
-        return None
-    return msgspec.json.decode(raw, type=Result).input, tag
-
-
-def _result(tasks: Sequence[Task], name: str, asked: str, body: bytes, upload: Upload) -> Result:
+        source = uploads.source(created.bucket)
+        body, etag = source.get_with_etag(created.key, version=created.version, limit=uploads.MAX_BYTES)
+    if created.etag and not created.version and etag.strip('"') != created.etag.strip('"'):
+        raise Superseded  # that one's own event is on its way
     registry = warm().registry
     manifest = registry.manifest(registry.resolve(name))
     task = choose(tasks, name, manifest.task, asked)
-    request = native.read_object(task, body)
-    output = task.predict(name, request)
-    about = {
-        "bucket": upload.bucket,
-        "key": upload.key,
-        "etag": upload.etag,
-        "sequencer": upload.sequencer,
-    }
-    return Result(manifest.model, manifest.version, about, output)
+    output = task.predict(name, native.read_object(task, body))
+    return Result(manifest.model, manifest.version, created.about, output)
