@@ -16,8 +16,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from export.cost_command import cost_of
 from export.import_command import import_onnx
 from export.keys import api_key, audit
+from export.signing_commands import sign, signing_key, verify
 from hearth.errors import HearthError
 from hearth.store import open_store
 
@@ -60,6 +62,10 @@ def build(
 app.command(name="import")(import_onnx)
 app.command(name="api-key")(api_key)
 app.command(name="audit")(audit)
+app.command(name="signing-key")(signing_key)
+app.command()(sign)
+app.command()(verify)
+app.command(name="cost")(cost_of)
 
 
 @app.command()
@@ -67,11 +73,19 @@ def publish(
     artifact: Annotated[Path, typer.Argument(help="The folder with manifest.json.")],
     store: StoreOption,
     alias: Annotated[str | None, typer.Option(help="Point this alias at the new version, e.g. prod.")] = None,
+    sign: Annotated[
+        str | None, typer.Option(envvar="HEARTH_SIGNING_KEY", help="KEY.pem, or awskms:// and an ARN or alias/NAME.")
+    ] = None,
 ) -> None:
-    """Copy an artifact into a store; its manifest arrives last."""
+    """Try an artifact out in a process of its own, sign it, and copy it into a store; its manifest arrives last."""
     from export.publish import publish as run
 
-    manifest = run(open_store(store), artifact, alias)
+    by = None
+    if sign:
+        from export.signing import signer
+
+        by = signer(sign)
+    manifest = run(open_store(store), artifact, alias, by)
     console.print(f"Published {manifest.model}@{manifest.version}" + (f" as {alias}" if alias else ""))
 
 
