@@ -1,4 +1,4 @@
-"""The Lambda handler: HTTP events to Mangum, storage events to `events`, and a clean answer to all else."""
+"""The Lambda handler: HTTP events to Mangum, storage events and batches to their modules, a clean answer to all else."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ MAX_ANSWER = 6_291_556
 class Handler:
     """What Lambda calls with (event, context).
 
-    It raises for one thing only: a storage event that came without a queue and failed, since Lambda keeps such an
-    event, for a retry and then for the failure destination, only if the handler raises.
+    It raises for two things only: a storage event that came without a queue and failed, since Lambda keeps such an
+    event, for a retry and then for the failure destination, only if the handler raises; and a batch to be retried.
     """
 
     def __init__(self, tasks: Sequence[Task], folder: Path | None = None) -> None:
@@ -71,9 +71,16 @@ class Handler:
                 return events.handle(self.tasks, event, context)
             except (AttributeError, KeyError, TypeError, ValueError):  # what is wrong with an object is caught before
                 return refusal(BadRequest("This looks like a storage event, and has not the form of one"))
+        if "batch" in event:
+            from hearth import batch
+
+            try:
+                return batch.handle(self.tasks, event, context)
+            except BadRequest as error:
+                return refusal(error)
         if event.get("Event") == "s3:TestEvent":
             return {}
-        return refusal(BadRequest('This function answers HTTP events, storage events and {"ping": true}'))
+        return refusal(BadRequest('This function answers HTTP events, storage events, batches and {"ping": true}'))
 
     def _http(self, event: dict[str, Any], context: Any) -> Any:
         try:

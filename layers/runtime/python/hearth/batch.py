@@ -1,0 +1,146 @@
+"""Batches: items of a listing that a Step Functions Distributed Map hands over, answered one after the other.
+
+Event: {"batch": {"bucket", "model", "run"}, "Items": [{"Key", "Etag", "Size"}, …]}. Each object's result is written
+to `<HEARTH_OUTPUT>/<run>/<key>.json` where there is none, so that a batch may come twice. What is wrong with an
+object is a row of `failed`; what is wrong with a store or with the time raises, and the map hands the batch over
+again: what was done is passed over then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from hearth import log, settings, strict, trace, uploads
+from hearth.cache import warm
+from hearth.dialects import native
+from hearth.errors import ENDS, HearthError, Internal, NotFound, PayloadTooLarge, SettingsError
+from hearth.results import Result
+from hearth.store import Conflict, Store, open_store
+from hearth.task import Task, choose
+
+
+class Batch(msgspec.Struct, frozen=True):
+    bucket: str
+    model: str
+    run: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+    """Results of one run lie below it."""
+
+
+class Item(msgspec.Struct, frozen=True, rename="pascal"):
+    """A row of S3's listing."""
+
+    key: str
+    size: int = 0
+    etag: str = ""
+
+
+class Event(msgspec.Struct, frozen=True):
+    batch: Batch
+    items: list[Item] = msgspec.field(name="Items")
+
+
+class Failed(msgspec.Struct, frozen=True):
+    key: str
+    error_type: str
+    error: str
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    done: int
+    """Objects that have their result, those of an earlier run of the batch among them."""
+    failed: list[Failed]
+
+
+class BatchFailedError(Exception):
+    """The batch is to be handed over again."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What becomes of objects: answered by a model, from a store into a store."""
+
+    tasks: Sequence[Task]
+    model: str
+    source: Store
+    output: Store
+    run: str
+    """First part of the results' paths."""
+
+    def result(self, key: str) -> str:
+        return f"{self.run}/{key}.json" if self.run else f"{key}.json"
+
+    def answer(self, item: Item, request_id: str = "") -> Failed | None:
+        """Bring about the result of one object. Raises HearthError for what is no fault of the object."""
+        timing = trace.begin()
+        failure: HearthError | None = None
+        try:
+            timing.facts["outcome"] = self._answer(item)
+        except ENDS:
+            raise
+        except HearthError as error:
+            failure = error
+        except BaseException as error:
+            log.unexpected(error)
+            failure = Internal("An unexpected error; its cause is in the log")
+        status = failure.status if failure else 200
+        log.request(timing, request_id=request_id, status=status, trigger="batch", failure=failure)
+        if failure and failure.status >= 500 and not isinstance(failure, Internal):
+            raise failure
+        return Failed(item.key, failure.code, failure.message) if failure else None
+
+    def _answer(self, item: Item) -> str:
+        if item.key.endswith("/") and not item.size:
+            return "not an input"  # what consoles make as a folder
+        if item.size > uploads.MAX_BYTES:
+            raise PayloadTooLarge(f"The object has {item.size} bytes; {uploads.MAX_BYTES} are allowed")
+        path = self.result(item.key)
+        try:
+            self.output.get(path)
+        except NotFound:
+            pass
+        else:
+            return "answered before"
+        with trace.step("input"):
+            data, etag = self.source.get_with_etag(item.key, limit=uploads.MAX_BYTES)
+        registry = warm().registry
+        manifest = registry.manifest(registry.resolve(self.model))
+        task = choose(self.tasks, self.model, manifest.task)
+        output = task.predict(self.model, native.read_object(task, data))
+        about = {"key": item.key, "etag": etag}
+        with trace.step("output"):
+            try:
+                document = msgspec.json.encode(Result(manifest.model, manifest.version, about, output))
+                self.output.put(path, document, if_absent=True)
+            except Conflict:
+                return "answered meanwhile"
+        return "answered"
+
+
+def handle(tasks: Sequence[Task], event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Answer the items of a batch. Raises BadRequest for another form, BatchFailedError."""
+    told = strict.convert(event, Event)
+    output = settings.get().output
+    if not output:
+        raise BatchFailedError(SettingsError("HEARTH_OUTPUT is not set: it says where results are written").message)
+    source = open_store(f"s3://{told.batch.bucket}")
+    job = Job(tasks, told.batch.model, source, open_store(output), told.batch.run)
+    done, failed = 0, list[Failed]()
+    for item in told.items:
+        try:
+            failure = job.answer(item, getattr(context, "aws_request_id", ""))
+        except HearthError as error:
+            # An object on which a whole invocation's time was spent would fail again.
+            if error.code != "timeout" or done or failed:
+                raise BatchFailedError(f"{error.code}: {error.message}") from error
+            failure = Failed(item.key, error.code, error.message)
+        if failure:
+            failed.append(failure)
+        else:
+            done += 1
+    answer: dict[str, Any] = msgspec.to_builtins(Outcome(done, failed))
+    return answer
