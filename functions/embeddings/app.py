@@ -154,7 +154,8 @@ def neighbours(model: Model, words: Words, count: int) -> list[Neighbour]:
     if not words.positive and not words.negative:
         raise BadRequest("`inputs.positive` is empty; send at least one word")
     positive, negative = (
-        [identify(tokenizer, word, how.pad_id) for word in side] for side in (words.positive, words.negative)
+        [identify(tokenizer, word, how.pad_id, f"inputs.{side}[{place}]") for place, word in enumerate(listed)]
+        for side, listed in (("positive", words.positive), ("negative", words.negative))
     )
 
     def vectors(numbers: np.ndarray[Any, Any]) -> Array:
@@ -165,11 +166,11 @@ def neighbours(model: Model, words: Words, count: int) -> list[Neighbour]:
     return [Neighbour(str(tokenizer.id_to_token(number)), score) for number, score in found]
 
 
-def identify(tokenizer: Any, word: str, unknown: int) -> int:
-    """A word's number. Raises BadRequest."""
+def identify(tokenizer: Any, word: str, unknown: int, field: str) -> int:
+    """A word's number. Raises BadRequest, which names the `field` that it stood in."""
     number = find(tokenizer, word, unknown)
     if number is None:
-        raise BadRequest(f"The model has no vector of the word {word[:100]!r}")
+        raise BadRequest(f"The model has no vector of `{field}`, which must be one word that it knows")
     return number
 
 

@@ -116,10 +116,10 @@ def encode_zero_shot(model: Model, request: ZeroShotRequest) -> list[Row]:
     rows = []
     for text in texts:
         premise = whole(tokenizer, text)
-        for label, hypothesis in zip(labels, hypotheses, strict=True):
+        for number, hypothesis in enumerate(hypotheses, 1):
             left = room(tokenizer, how.max_tokens, hypothesis)
             if left < 1:
-                raise BadRequest(f"The label {label[:40]!r} in its template leaves no room for the text; shorten them")
+                raise BadRequest(f"Label {number} in its template leaves no room for the text; shorten them")
             rows.append(tokenizer.post_process(first(premise, left), hypothesis))
     return rows
 

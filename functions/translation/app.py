@@ -165,7 +165,7 @@ def spoken(wanted: str | None, name: str, way: str, languages: tuple[str, ...]) 
     meant = [language for language in languages if language == wanted or language.startswith(f"{wanted}-")]
     if not meant:
         known = ", ".join(languages)
-        raise BadRequest(f"This model does not translate {way} {wanted!r}; `parameters.{name}` can be: {known}")
+        raise BadRequest(f"This model does not translate {way} that language; `parameters.{name}` can be: {known}")
     return meant[0]
 
 

@@ -258,9 +258,9 @@ def test_likeness_of_words_is_gensims(words: tuple[KeyedVectors, Model]) -> None
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        (app.Words(["king", "unheard"]), "no vector of the word 'unheard'"),
-        (app.Words([UNKNOWN]), "no vector of the word"),
-        (app.Words([""]), "no vector of the word ''"),
+        (app.Words(["king", "unheard"]), r"no vector of `inputs.positive\[1\]`"),
+        (app.Words([UNKNOWN]), "no vector of"),
+        (app.Words([""]), r"no vector of `inputs.positive\[0\]`"),
         (app.Words([], []), "at least one word"),
     ],
 )

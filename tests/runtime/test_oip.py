@@ -279,7 +279,7 @@ BAD: list[tuple[str, Any, int, str]] = [
     (EN, {"inputs": [TEXT], "outputs": [{"name": "x"}]}, 400, "no output"),
     (EN, {"inputs": [TEXT], "outputs": [{"name": "scores"}] * 2}, 400, "twice"),
     (EN, {"inputs": [TEXT], "outputs": [{"name": "scores", "parameters": {"binary_data": 1}}]}, 400, "binary_data"),
-    (EN, {"inputs": [TEXT], "outputs": [{"name": "scores", "parameters": {"x": 1}}]}, 400, "'x'"),
+    (EN, {"inputs": [TEXT], "outputs": [{"name": "scores", "parameters": {"x": 1}}]}, 400, "`x`"),
     (EN, {"inputs": [TEXT], "outputs": [{"name": "response", "parameters": {"classification": 1}}]}, 400, "classify"),
     (EN, {"inputs": [TEXT], "parameters": {"top_k": 0}}, 400, "top_k"),
     (EN, {"inputs": [TEXT], "parameters": {"colour": 1}}, 400, "colour"),

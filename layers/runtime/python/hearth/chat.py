@@ -37,4 +37,5 @@ def render(template: str, messages: Sequence[Mapping[str, str]], bos: str = "", 
             messages=[dict(message) for message in messages], add_generation_prompt=True, bos_token=bos, eos_token=eos
         )
     except jinja2.TemplateError as error:
-        raise BadRequest(f"The model's chat template refuses these `messages`: {error}") from None
+        why = f": {error}" if str(error) in template else ""  # what it makes of the messages stays untold
+        raise BadRequest(f"The model's chat template refuses these `messages`{why}") from None

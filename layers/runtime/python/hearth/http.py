@@ -216,7 +216,7 @@ async def _body(request: Request) -> bytes:
     limit = settings.get().max_body
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "", *INFLATE):
-        raise BadRequest(f"Content-Encoding {encoding[:40]!r} is not understood; send gzip, deflate or the plain body")
+        raise BadRequest("This Content-Encoding is not understood; send gzip, deflate or the plain body")
     inflate = zlib.decompressobj(INFLATE[encoding]) if encoding in INFLATE else None
     parts, length = [], 0
     async for part in request.stream():
@@ -227,7 +227,9 @@ async def _body(request: Request) -> bytes:
                 raise BadRequest(f"The body says it is {encoding}, and is not") from None
         length += len(part)
         if length > limit:
-            raise PayloadTooLarge(f"The body is longer than {limit} bytes; POST /uploads tells how to send a file that long")
+            raise PayloadTooLarge(
+                f"The body is longer than {limit} bytes; POST /uploads tells how to send a file that long"
+            )
         parts.append(part)
     if inflate and length and not inflate.eof:
         raise BadRequest(f"The {encoding} body ends too early")

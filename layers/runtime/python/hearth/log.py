@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import traceback
 
@@ -12,6 +13,10 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from hearth import audit, statistics
 from hearth.errors import HearthError
 from hearth.trace import Trace
+
+for _name in ("PIL", "mangum"):
+    # Their own lines tell metadata of pictures and paths of requests to whoever turns their level up.
+    logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
 LONGEST = 500
 """Characters of a text in a line."""

@@ -66,7 +66,9 @@ class Registry:
         """
         match = _NAME.fullmatch(name)
         if match is None:
-            raise BadRequest(f"A model is asked for as name, name@version or name@alias, not {name[:80]!r}")
+            raise BadRequest(
+                "A model is asked for as name, name@version or name@alias: small letters, digits and - . _"
+            )
         model, suffix = match["model"], match["suffix"]
         keys.permit(model)
         if self._pins and model not in self._pins:

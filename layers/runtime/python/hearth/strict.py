@@ -12,6 +12,8 @@ import msgspec
 from hearth.errors import BadRequest
 
 T = TypeVar("T")
+PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.:\[\]-]{0,62}")
+"""Names that look like names. Anything else may be a text in the wrong place, and is told to nobody."""
 
 
 def loads(raw: bytes) -> Any:
@@ -37,7 +39,23 @@ def convert(document: Any, kind: type[T]) -> T:
     except msgspec.ValidationError as error:
         field = re.search(r"`\$\.([^`]+)`$|unknown field `([^`]+)`$|required field `([^`]+)`$", str(error))
         param = next((part for part in field.groups() if part), None) if field else None
-        raise BadRequest(str(error).replace("`$.", "`").replace("`$`", "the body"), param=param) from None
+        if param and not PLAIN.fullmatch(param):
+            param = None
+        raise BadRequest(_without_values(str(error)), param=param) from None
+
+
+def told(name: str) -> str:
+    """A name that a caller made up, as an answer may tell it back."""
+    return f"`{name}`" if PLAIN.fullmatch(name) else "(no plain word)"
+
+
+def _without_values(words: str) -> str:
+    """msgspec's words, with of the document's own only what is a plain name: the field and the rule tell the rest."""
+    quoted = re.fullmatch(r"(Invalid (?:enum )?value) '(.*)'( - at `.*`)?", words, re.DOTALL)
+    quoted = quoted or re.fullmatch(r"(Object contains unknown field) `(.*?)`( - at `.*`)?", words, re.DOTALL)
+    if quoted:
+        words = f"{quoted[1]} {told(quoted[2])}{quoted[3] or ''}"
+    return words.replace("`$.", "`").replace("`$`", "the body")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from hearth.dialects.oip.writing import Made, write
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.manifest import AudioPreprocessing, Decoder, Graph, ImagePreprocessing, Manifest, Seq2Seq, Tensor
 from hearth.model import Model
+from hearth.strict import told
 
 
 def infer(call: Call, target: Target) -> Answer:
@@ -26,7 +28,7 @@ def infer(call: Call, target: Target) -> Answer:
         asked = read(open_body(call.body, call.headers), inputs, [spec.name for spec in outputs])
         if asked.parameters:
             name = next(iter(asked.parameters))
-            raise BadRequest(f"A bare graph has no parameter {name[:80]!r}")
+            raise BadRequest(f"A bare graph has no parameter {told(name)}")
         feeds = fitting(target.manifest, target.role, asked)
     with warm().get(target.name) as model:
         if model.manifest is not target.manifest:  # the alias's former version answers
@@ -52,7 +54,8 @@ def run(model: Model, feeds: dict[str, Array], role: str) -> list[Array]:
         if not type(error).__module__.startswith("onnxruntime"):
             raise
         reason = str(error).rpartition("Status Message: ")[2].splitlines()[0]
-        raise BadRequest(f"The graph cannot compute with these values: {reason[:200]}") from None
+        reason = re.sub(r"-?\d+(\.\d+)?", "…", reason[:200])  # which may be the caller's own
+        raise BadRequest(f"The graph cannot compute with these values: {reason}") from None
 
 
 def written(array: Array) -> Array:
@@ -68,7 +71,7 @@ def fitting(manifest: Manifest, role: str, asked: Asked) -> dict[str, Array]:
     names = [tensor.name for tensor in graph.inputs]
     for name in asked.tensors:
         if name not in names:
-            raise BadRequest(f"There is no input {name[:80]!r}; there are: {', '.join(names)}")
+            raise BadRequest(f"There is no input {told(name)}; there are: {', '.join(names)}")
     feeds = {}
     for spec in graph.inputs:
         if spec.name not in asked.tensors:

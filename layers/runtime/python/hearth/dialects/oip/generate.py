@@ -14,6 +14,7 @@ from hearth.dialects.oip.names import Target, target
 from hearth.dialects.oip.pipeline import convert, served
 from hearth.dialects.oip.wire import Generated, GenerateRequest
 from hearth.errors import BadRequest, NotFound
+from hearth.strict import told
 from hearth.task import Task
 
 NAMES = {"max_tokens": "max_new_tokens"}
@@ -43,7 +44,7 @@ def _read(call: Call, *, stream: bool) -> tuple[Target, Task, GenerateRequest, A
         parameters = dict(asked.parameters)
         for name in document.keys() - {"text_input", "id", "parameters"}:  # Triton's backends take them beside the text
             if name in parameters:
-                raise BadRequest(f"`{name[:80]}` is there twice: once beside `parameters`, once within")
+                raise BadRequest(f"{told(name)} is there twice: once beside `parameters`, once within")
             parameters[name] = document[name]
         if parameters.pop("stream", stream) is not stream:
             raise BadRequest("`stream`: a stream comes from …/generate_stream, a whole text from …/generate")

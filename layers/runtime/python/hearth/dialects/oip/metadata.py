@@ -15,6 +15,7 @@ from hearth.dialects.oip.tasks import VIEWS, signature
 from hearth.dialects.oip.wire import Health, Metadata, Models, Ready, Server, Spec
 from hearth.errors import NotFound
 from hearth.manifest import Manifest
+from hearth.strict import told
 
 EXTENSIONS = (
     "binary_tensor_data",
@@ -88,7 +89,7 @@ def tensors(call: Call, wanted: Target) -> tuple[tuple[Spec, ...], tuple[Spec, .
     if task != manifest.task:
         call.task(wanted.name, task)
     if task not in VIEWS:
-        raise NotFound(f"There is no task {task[:80]!r}")
+        raise NotFound(f"There is no task {told(task)}")
     return signature(manifest, task, wanted.role)
 
 

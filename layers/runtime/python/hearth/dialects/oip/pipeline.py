@@ -19,6 +19,7 @@ from hearth.dialects.oip.writing import Made, write
 from hearth.errors import BadRequest
 from hearth.manifest import Manifest
 from hearth.registry import Ref
+from hearth.strict import told
 from hearth.task import Task
 
 
@@ -86,7 +87,7 @@ def columns_of(view: View, asked: Asked) -> dict[str, list[Any]]:
     """The items of each input. Raises BadRequest."""
     for name in asked.tensors:
         if name not in view.inputs:
-            raise BadRequest(f"There is no input {name[:80]!r}; there is: {', '.join(view.inputs)}")
+            raise BadRequest(f"There is no input {told(name)}; there is: {', '.join(view.inputs)}")
     columns = {}
     for name in view.inputs:
         if name not in asked.tensors:

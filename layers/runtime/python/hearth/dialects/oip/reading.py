@@ -15,6 +15,7 @@ from hearth import strict
 from hearth.dialects.oip.tensors import DTYPES, Array, bytes_array, from_bytes, from_json
 from hearth.dialects.oip.wire import LENGTH, Input, Output, Parameters, Request, Spec
 from hearth.errors import BadRequest
+from hearth.strict import told
 
 RESERVED = ("sequence_id", "sequence_start", "sequence_end", "headers")
 """Parameters of Triton that mean something which is not done here; so do all that begin with `triton_`."""
@@ -114,9 +115,9 @@ def _tensors(request: Request, rest: bytes, measured: bool) -> dict[str, Tensor]
     at = 0
     for tensor in request.inputs:
         if tensor.name in found:
-            raise BadRequest(f"Input {tensor.name[:80]!r} is there twice")
+            raise BadRequest(f"Input {told(tensor.name)} is there twice")
         if math.prod(max(size, 1) for size in tensor.shape) >= 2**48:
-            raise BadRequest(f"Input {tensor.name[:80]!r}: the shape {tensor.shape} is no tensor's")
+            raise BadRequest(f"Input {told(tensor.name)}: the shape {tensor.shape} is no tensor's")
         size = _parameters(tensor).get("binary_data_size")
         if size is None:
             array = from_json(tensor.name, tensor.datatype, tensor.shape, tensor.data)
@@ -127,14 +128,14 @@ def _tensors(request: Request, rest: bytes, measured: bool) -> dict[str, Tensor]
                 else "; the header Inference-Header-Content-Length, which says where they begin, is missing"
             )
             raise BadRequest(
-                f"Input {tensor.name[:80]!r}: `binary_data_size` is {size}; so many bytes are not there{why}"
+                f"Input {told(tensor.name)}: `binary_data_size` is {size}; so many bytes are not there{why}"
             )
         else:
             array = from_bytes(tensor.name, tensor.datatype, tensor.shape, rest[at : at + size])
             at += size
         kind = str(tensor.parameters.get("content_type", general))
         if kind and kind not in CONTENT_TYPES:
-            raise BadRequest(f"`content_type` may be {', '.join(CONTENT_TYPES)}, not {kind[:40]!r}")
+            raise BadRequest(f"`content_type` must be one of {', '.join(CONTENT_TYPES)}")
         if kind == "base64" and tensor.datatype == "BYTES":
             array = decoded(tensor.name, array)
         found[tensor.name] = Tensor(tensor.datatype, array, size is not None, kind)
@@ -147,10 +148,10 @@ def _parameters(tensor: Input) -> Parameters:
     """Raises BadRequest for what an input cannot be asked, and for data that is there twice or not at all."""
     unknown = sorted(tensor.parameters.keys() - {"binary_data_size", "content_type"})
     if unknown:
-        raise BadRequest(f"Input {tensor.name[:80]!r}: the parameter {unknown[0][:80]!r} is not supported here")
+        raise BadRequest(f"Input {told(tensor.name)}: the parameter {told(unknown[0])} is not supported here")
     binary = "binary_data_size" in tensor.parameters
     if binary == isinstance(tensor.data, list):
-        raise BadRequest(f"Input {tensor.name[:80]!r} must have either `data`, a list, or `binary_data_size`")
+        raise BadRequest(f"Input {told(tensor.name)} must have either `data`, a list, or `binary_data_size`")
     return tensor.parameters
 
 
@@ -159,7 +160,7 @@ def decoded(name: str, array: Array) -> Array:
     try:
         return bytes_array([b64decode(element, validate=True) for element in array.ravel().tolist()], array.shape)
     except binascii.Error:
-        raise BadRequest(f"Input {name[:80]!r}: it must be base64, and is not") from None
+        raise BadRequest(f"Input {told(name)}: it must be base64, and is not") from None
 
 
 def _wanted(request: Request, outputs: Sequence[str]) -> tuple[tuple[Wanted, ...], dict[str, Any]]:
@@ -170,25 +171,25 @@ def _wanted(request: Request, outputs: Sequence[str]) -> tuple[tuple[Wanted, ...
         own.pop(name, None)
     for name in own:
         if name in RESERVED or name.startswith("triton_"):
-            raise BadRequest(f"The parameter {name[:80]!r} is Triton's own, and does not exist here")
+            raise BadRequest(f"The parameter {told(name)} is Triton's own, and does not exist here")
     if not request.outputs:
         return tuple(Wanted(name, binary) for name in outputs), own
     names = [output.name for output in request.outputs]
     for name in names:
         if name not in outputs:
-            raise BadRequest(f"There is no output {name[:80]!r}; there are: {', '.join(outputs)}")
+            raise BadRequest(f"There is no output {told(name)}; there are: {', '.join(outputs)}")
         if names.count(name) > 1:
-            raise BadRequest(f"Output {name!r} is asked for twice")
+            raise BadRequest(f"Output {told(name)} is asked for twice")
     return tuple(_one(output, binary) for output in request.outputs), own
 
 
 def _one(output: Output, binary: bool) -> Wanted:
     unknown = sorted(output.parameters.keys() - {"binary_data", "classification", "content_type"})
     if unknown:
-        raise BadRequest(f"Output {output.name!r}: the parameter {unknown[0][:80]!r} is not supported here")
+        raise BadRequest(f"Output {told(output.name)}: the parameter {told(unknown[0])} is not supported here")
     classes = output.parameters.get("classification", 0)
     if type(classes) is not int or classes < 0:
-        raise BadRequest(f"Output {output.name!r}: `classification` is how many classes are wanted")
+        raise BadRequest(f"Output {told(output.name)}: `classification` is how many classes are wanted")
     return Wanted(output.name, _flag(output.parameters.get("binary_data", binary), "binary_data"), classes)
 
 

@@ -13,6 +13,7 @@ from hearth.dialects.oip.names import target
 from hearth.dialects.oip.wire import Entry, IndexRequest, RepositoryRequest
 from hearth.errors import BadRequest, Forbidden
 from hearth.registry import Ref
+from hearth.strict import told
 
 T = TypeVar("T")
 COLD = "not in memory of this execution environment; the next request loads it"
@@ -41,7 +42,7 @@ def load(call: Call) -> Answer:
     for name in parameters:
         if name == "config" or name.startswith("file:"):
             raise Forbidden("Models come from the store as they were published; leave `config` and `file:…` out")
-        raise BadRequest(f"The parameter {name[:80]!r} is not supported here")
+        raise BadRequest(f"The parameter {told(name)} is not supported here")
     wanted = target(call)
     call.task(wanted.name)  # the function that has the model's task loads it, and no other
     warm().preload(wanted.name)
@@ -52,7 +53,7 @@ def unload(call: Call) -> Answer:
     """Free its memory here. Requests that it is answering end first; the next one loads it again."""
     unknown = sorted(read(call, RepositoryRequest).parameters.keys() - {"unload_dependents"})
     if unknown:
-        raise BadRequest(f"The parameter {unknown[0][:80]!r} is not supported here")
+        raise BadRequest(f"The parameter {told(unknown[0])} is not supported here")
     manifest = target(call).manifest
     warm().drop(Ref(manifest.model, manifest.version))
     return Answer(b"{}")

@@ -122,8 +122,8 @@ def _refuse(fields: dict[str, list[str]], language: str) -> None:
 
 def parse(call: Call) -> tuple[dict[str, list[str]], bytes]:
     """The form's fields, `model` among them, and the file. Raises BadRequest."""
-    from python_multipart.multipart import create_form_parser
     from python_multipart.exceptions import FormParserError
+    from python_multipart.multipart import create_form_parser
 
     kind = call.headers.get("content-type", "")
     if not kind.lower().startswith("multipart/form-data"):
@@ -146,11 +146,12 @@ def parse(call: Call) -> tuple[dict[str, list[str]], bytes]:
         parser = create_form_parser({"Content-Type": kind.encode("latin-1")}, on_field, on_file, config=memory)
         parser.write(call.body)
         parser.finalize()
-    except (FormParserError, ValueError) as error:
-        raise BadRequest(f"The form cannot be read: {str(error)[:200]}") from None
+    except (FormParserError, ValueError):
+        raise BadRequest("The form cannot be read: it is not divided as the boundary in Content-Type says") from None
     unknown = sorted((fields.keys() - FIELDS) | (files.keys() - {"file"}))
     if unknown:
-        raise BadRequest(f"`{unknown[0][:80]}` is not supported here; leave it out", param=unknown[0][:80])
+        field = strict.told(unknown[0])
+        raise BadRequest(f"The field {field} is not supported here; leave it out", param=field.strip("`"))
     for name, found in (("file", files), ("model", fields)):
         if name not in found:
             raise BadRequest(f"The form has no `{name}`", param=name)
