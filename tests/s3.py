@@ -41,11 +41,11 @@ def moto_s3(address: str = "127.0.0.1") -> Iterator[str]:
         server.stop()
 
 
-def client(url: str) -> Any:
+def client(url: str, service: str = "s3") -> Any:
     import boto3
 
     return boto3.client(
-        "s3",
+        service,
         endpoint_url=url,
         region_name="us-east-1",
         aws_access_key_id="testing",

@@ -112,8 +112,8 @@ def _read(output: Store, name: str) -> tuple[dict[str, str], str] | None:
 
 def _older(former: Mapping[str, str], later: Mapping[str, str]) -> bool:
     """Whether `former` is of an object that came before that of `later`; of an unknown order, whether of another."""
-    before, after = former.get("sequencer", ""), later.get("sequencer", "")
-    if not before or not after:
+    told = [about.get("sequencer", "").upper() for about in (former, later)]
+    before, after = (sequencer.ljust(max(map(len, told)), "0") for sequencer in told)
+    if before == after:
         return any(former.get(name, "") != later.get(name, "") for name in ("etag", "version"))
-    width = max(len(before), len(after))
-    return before.upper().ljust(width, "0") < after.upper().ljust(width, "0")
+    return before < after

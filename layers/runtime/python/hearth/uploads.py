@@ -148,7 +148,9 @@ def delete(name: str) -> None:
     """Remove an upload and its result in all their versions. Raises NotFound for what is no id, StoreError."""
     upload = parse(name)
     store().delete(upload.key)
-    open_store(settings.get().output).delete(f"{upload.key}.json")
+    output, newest = open_store(settings.get().output), f"{upload.key}.json"
+    for path in {newest, *output.each(newest)}:  # and those of the object's versions, which begin so
+        output.delete(path)
 
 
 def named(body: bytes) -> tuple[str, dict[str, Any]] | None:
