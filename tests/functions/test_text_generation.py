@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from export.evaluations import text_generation
 from export.graph import network_of
 from export.recipe import RecipeError
 from functions.text_generation import app
+from hearth import deadline
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.generation import CHUNK, Cache, log_likelihoods
 from hearth.model import Model
@@ -137,6 +139,20 @@ def test_penalised_greedy_tokens_are_transformers(pair: tuple[Any, Model]) -> No
     with torch.no_grad():
         wanted = network.generate(ids, do_sample=False, max_new_tokens=60, pad_token_id=0, repetition_penalty=1.4)
     assert tokens(model, PROMPT, max_new_tokens=60, repetition_penalty=1.4) == wanted[0, ids.shape[1] :].tolist()
+
+
+def test_a_text_ends_with_the_time_of_its_request(llama: Model) -> None:
+    asked = app.Request(PROMPT, app.Parameters(max_new_tokens=100))
+    pieces = []
+    for piece in app.pieces_of(llama, asked):
+        pieces.append(piece)
+        if len(pieces) == 2:
+            time.sleep(0.3)  # so slow is its reader
+        if len(pieces) == 3:
+            deadline.set_seconds(0.5)
+    deadline.set_from(None)
+    assert [piece.finish for piece in pieces] == [None, None, None, "length"]
+    assert len(list(app.pieces_of(llama, asked))) == 100
 
 
 def test_log_likelihoods_are_transformers(pair: tuple[Any, Model]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from hearth import deadline
 from hearth.errors import ENDS, BadRequest, HearthError, Internal, PayloadTooLarge
 from hearth.task import Task
 
@@ -57,6 +58,7 @@ class Handler:
         return contextvars.copy_context().run(self._answer, event, context)
 
     def _answer(self, event: Any, context: Any) -> Any:
+        deadline.set_from(context)
         if not isinstance(event, dict):
             return refusal(BadRequest("An event is a JSON object"))
         context_of_request = event.get("requestContext")

@@ -13,6 +13,7 @@ HearthError
 ├── Unavailable 503           the model cannot be served now; asking again may help
 │   ├── StoreError            the store did not answer in time, or refused
 │   └── IntegrityError        what the store holds is not what the manifest says
+├── DeadlineExceeded 504      the work took longer than a request may
 ├── ManifestError 500         a manifest that does not follow the schema
 ├── SettingsError 500         an environment variable that makes no sense
 └── Internal 500              our own fault; the cause is in the log, not in the answer
@@ -94,6 +95,13 @@ class StoreError(Unavailable):
 
 class IntegrityError(Unavailable):
     code = "integrity_error"
+
+
+class DeadlineExceeded(HearthError):
+    """Asking for the same again takes as long again."""
+
+    status = 504
+    code = "timeout"
 
 
 class ManifestError(HearthError):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
+from hearth import deadline
 from hearth.manifest import Decoder
 from hearth.model import Model
 from hearth.ops.detokenise import Detokeniser
@@ -63,8 +65,8 @@ class Cache:
         head = decoder_of(model)
         self.length = 0
         """Tokens that were read."""
-        self._session = model.session()
-        self._binding = self._session.io_binding()
+        self._model = model
+        self._binding = model.session().io_binding()
         self._value = OrtValue.ortvalue_from_numpy  # shares the array's memory
         self._vocabulary = vocabulary_of(model)
         # Pages that are never written take no memory.
@@ -92,7 +94,7 @@ class Cache:
         self.length += len(tokens)
         self._ids[0], self._total[0] = tokens, self.length
         self._rows[:] = [row % len(tokens) for row in rows]
-        self._session.run_with_iobinding(self._binding)
+        self._model.run_bound(self._binding)
         return self._logits
 
     def read_prompt(self, tokens: Sequence[int]) -> Array:
@@ -120,7 +122,9 @@ def generate(
     model: Model, prompt: Sequence[int], most: int, sampling: Sampling, stops: Sequence[str] = (), top: int = 0
 ) -> Iterator[Piece]:
     """Up to `most` tokens after `prompt` (one token at least), which together fit into the model's context; with each
-    the `top` likeliest ones."""
+    the `top` likeliest ones. A text that could not go on in the request's time ends before it, as one of full length.
+
+    Raises DeadlineExceeded where not even a first token can be had."""
     tokenizer = model.tokenizer
     assert tokenizer is not None  # noqa: S101
     cache = Cache(model, len(prompt) + most)
@@ -131,7 +135,9 @@ def generate(
     logits = cache.read_prompt(prompt)
     seen, counts = np.zeros(len(logits), bool), np.zeros(len(logits), np.float32)
     seen[list(prompt)] = True
+    began, slowest = time.monotonic(), 0.0  # seconds of a token, its reader's part included
     for number in range(1, most + 1):
+        began, slowest = time.monotonic(), max(slowest, time.monotonic() - began)
         token = _next(logits, seen, counts, sampling, random)
         logs = log_probabilities(logits)
         logprob = float(logs[token])
@@ -145,7 +151,7 @@ def generate(
         if watch.met:
             yield Piece(token, logprob, certain, False, "stop_sequence", likely)
             return
-        if number == most:
+        if number == most or deadline.near(2 * slowest):
             yield Piece(token, logprob, certain + watch.rest(), False, "length", likely)
             return
         yield Piece(token, logprob, certain, top=likely)

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from hearth import __version__, audit, keys, log, openapi, page, settings, trace
+from hearth import __version__, audit, deadline, keys, log, openapi, page, settings, trace
 from hearth.call import JSON, Answer, Call, Dialect, Route, event
 from hearth.dialects import native, oip, openai, sagemaker
 from hearth.errors import (
@@ -53,6 +53,7 @@ def create_app(tasks: Sequence[Task], *, local: bool = False, folder: Path | Non
         docs_url=None if local else "/docs",
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
+        redirect_slashes=False,  # an answer of the router itself, past the doors and the log
     )
 
     def endpoint(dialect: Dialect, route: Route) -> Callable[[Request], Awaitable[Response]]:
@@ -66,6 +67,8 @@ def create_app(tasks: Sequence[Task], *, local: bool = False, folder: Path | Non
         async def respond(request: Request) -> Response:
             """The outermost boundary: whatever happens becomes an answer and one log line."""
             timing = trace.begin()
+            if local:  # a Lambda's invocation says itself how long it may take
+                deadline.set_seconds(settings.get().run_seconds)
             try:
                 caller = keys.admit(request.headers, request.scope.get("aws.event"), open_to_all=route.open)
                 timing.facts |= {"tenant": caller.tenant} if caller.tenant else {}

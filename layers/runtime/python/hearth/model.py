@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hearth import deadline
 from hearth.errors import IntegrityError
 from hearth.manifest import ImagePreprocessing, Manifest, TextPreprocessing
 
@@ -27,9 +28,15 @@ class Model:
         }
 
     def run(self, feeds: dict[str, np.ndarray[Any, Any]], graph: str = "main") -> list[np.ndarray[Any, Any]]:
-        """The outputs of a graph, in the order of its manifest entry."""
+        """The outputs of a graph, in the order of its manifest entry. Raises DeadlineExceeded."""
         names = [tensor.name for tensor in self.manifest.graphs[graph].outputs]
-        return self._sessions[graph].run(names, feeds)  # type: ignore[no-any-return]
+        with deadline.Run() as options:
+            return self._sessions[graph].run(names, feeds, options)  # type: ignore[no-any-return]
+
+    def run_bound(self, binding: Any, graph: str = "main") -> None:
+        """As `run`, with what is bound to `io_binding` of the graph's session. Raises DeadlineExceeded."""
+        with deadline.Run() as options:
+            self._sessions[graph].run_with_iobinding(binding, options)
 
     def session(self, graph: str = "main") -> Any:
         """The graph's onnxruntime.InferenceSession, for outputs that are bound once and filled many times."""

@@ -50,6 +50,8 @@ class Settings:
     """How long an alias may be remembered before the store is asked again."""
     fetch_seconds: float
     """How long the fetch of one artifact may take, retries included."""
+    run_seconds: float
+    """How long the local server works on one request."""
     streams: frozenset[str]
     """Front doors whose answers `hearth.stream` sends piece by piece, of FRONT_DOORS."""
     api_keys: str
@@ -83,6 +85,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         max_body=_megabytes(environ, "HEARTH_MAX_BODY_MB", 4.5),
         alias_seconds=_number(environ, "HEARTH_ALIAS_SECONDS", 60),
         fetch_seconds=_number(environ, "HEARTH_FETCH_SECONDS", 60, least=1),
+        run_seconds=_number(environ, "HEARTH_RUN_SECONDS", 60, least=0.1),
         # SAM's local API takes whole answers alone.
         streams=frozenset() if environ.get("AWS_SAM_LOCAL") else _front_doors(environ),
         api_keys=environ.get("HEARTH_API_KEYS", "").strip(),

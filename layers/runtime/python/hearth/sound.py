@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from hearth import deadline
 from hearth.errors import BadRequest, PayloadTooLarge, UnsupportedMedia
 from hearth.ops.resample import Floats, Resampler
 
@@ -65,6 +66,7 @@ def _mono(file: Any, seconds: float) -> Iterator[Floats]:
         raise too_long
     decoded = 0
     while True:
+        deadline.check()
         try:
             block = file.read(BLOCK // file.channels, dtype="float32", always_2d=True)  # (frames, channels)
         except Exception:

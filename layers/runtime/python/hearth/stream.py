@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
-from hearth import settings
+from hearth import deadline, settings
 from hearth.entry import Handler, failed, refusal
 from hearth.errors import ENDS
 from hearth.runtime_api import Context, Gone, Invocation, RuntimeApi, Stream, described
@@ -116,6 +116,7 @@ class Runtime:
         self._api.answer(invocation, answer)
 
     def _stream(self, invocation: Invocation, door: str, event: dict[str, Any], context: Context) -> None:
+        deadline.set_from(context)
         stream = self._api.stream(invocation)
         try:
             try:

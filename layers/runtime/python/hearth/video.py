@@ -12,6 +12,7 @@ import av
 import numpy as np
 from PIL import Image
 
+from hearth import deadline
 from hearth.errors import BadRequest, PayloadTooLarge, UnsupportedMedia
 from hearth.ops.mp4 import believable
 from hearth.ops.pictures import open_picture
@@ -96,6 +97,7 @@ class Video:
             stream.codec_context.thread_count = 1  # each further one holds frames of its own
             size = stream.codec_context.width, stream.codec_context.height
             for frame in _decoded(container, stream, reading):
+                deadline.check()
                 self._check(reading.frames, float(reading.frames / RATES[1]), frame.width * frame.height)
                 if (reading.frames - 1) % self.every == 0:
                     # A stream may change its size on the way; tracks are in the pixels of its beginning.

@@ -15,6 +15,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from hearth import deadline
+
 Logs: TypeAlias = NDArray[np.floating[Any]]
 """(frames, symbols), natural logarithms of probabilities."""
 NEVER = float("-inf")
@@ -71,10 +73,13 @@ class Prefix:
 
 
 def beam_search(logs: Logs, blank: int, width: int, language: Language | None = None) -> list[Heard]:
-    """The likeliest text over all of its paths, as far as the `width` best prefixes of each frame tell."""
+    """The likeliest text over all of its paths, as far as the `width` best prefixes of each frame tell.
+
+    Raises DeadlineExceeded."""
     root = Prefix(None, blank, 0.0, ())
     beams: dict[Prefix, tuple[float, float]] = {root: (0.0, NEVER)}  # ending in a blank, ending in the symbol
     for frame, values in enumerate(logs):
+        deadline.check()
         row = values.tolist()
         least = max(row) - UNLIKELY
         symbols = [symbol for symbol, value in enumerate(row) if value >= least and symbol != blank]

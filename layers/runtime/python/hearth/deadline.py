@@ -1,0 +1,127 @@
+"""How long the work of a request may still take, and the one thread that ends runs of ONNX Runtime in time.
+
+An invocation's remaining time, less a margin in which the answer is written, bounds whatever is done in it: loops ask
+`check` between steps, and a run that goes on beyond its end is cancelled from outside, for nothing within it asks.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any
+
+from hearth.errors import DeadlineExceeded
+
+MARGIN = 0.5
+"""Seconds of an invocation that are kept for its answer."""
+
+_end: ContextVar[float | None] = ContextVar("hearth-deadline", default=None)
+
+
+def set_from(context: Any) -> None:
+    """The work that follows ends before Lambda ends the invocation of `context`; with none, it may take its time."""
+    remaining = getattr(context, "get_remaining_time_in_millis", None)
+    _end.set(None if remaining is None else time.monotonic() + remaining() / 1000 - MARGIN)
+
+
+def set_seconds(seconds: float) -> None:
+    """The work that follows may take so long."""
+    _end.set(time.monotonic() + seconds)
+
+
+def left() -> float | None:
+    """Seconds; None: nobody set an end."""
+    end = _end.get()
+    return None if end is None else end - time.monotonic()
+
+
+def check() -> None:
+    """Raises DeadlineExceeded where no time is left."""
+    end = _end.get()
+    if end is not None and time.monotonic() >= end:
+        raise _exceeded()
+
+
+def near(seconds: float) -> bool:
+    """Whether less than so much is left."""
+    end = _end.get()
+    return end is not None and time.monotonic() + seconds >= end
+
+
+def _exceeded() -> DeadlineExceeded:
+    return DeadlineExceeded("The work was ended at the time that a request may take: send less at once, or in parts")
+
+
+class Run:
+    """`with Run() as options`: a run with these options (None: it may take its time) ends when the request's time does.
+
+    Raises DeadlineExceeded at once where no time is left, and in the place of the error of a run that was ended.
+    """
+
+    __slots__ = ("end", "ended", "options")
+
+    def __init__(self) -> None:
+        self.end = _end.get()
+        self.ended = False
+        self.options: Any = None
+
+    def __enter__(self) -> Any:
+        if self.end is not None:
+            if time.monotonic() >= self.end:
+                raise _exceeded()
+            from onnxruntime import RunOptions
+
+            self.options = RunOptions()
+            _watchdog.watch(self)
+        return self.options
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        if self.end is not None:
+            _watchdog.forget(self)
+            if self.ended and error is not None:
+                raise _exceeded() from None
+
+
+class _Watchdog:
+    """One thread for all runs. It sleeps until the earliest end that it has heard of; most runs are over by then, and
+    neither beginning nor ending them wakes it."""
+
+    def __init__(self) -> None:
+        self._runs: set[Run] = set()
+        self._changed = threading.Condition()
+        self._wakes = float("inf")
+        self._thread: threading.Thread | None = None
+
+    def watch(self, run: Run) -> None:
+        assert run.end is not None  # noqa: S101
+        with self._changed:
+            self._runs.add(run)
+            if self._thread is None or not self._thread.is_alive():  # a process that was forked has no threads
+                self._thread = threading.Thread(target=self._watch, name="hearth-deadline", daemon=True)
+                self._thread.start()
+            if run.end < self._wakes:
+                self._wakes = run.end
+                self._changed.notify()
+
+    def forget(self, run: Run) -> None:
+        with self._changed:
+            self._runs.discard(run)
+
+    def _watch(self) -> None:
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                for run in self._runs:
+                    if run.end is not None and run.end <= now:
+                        run.ended = True
+                        run.options.terminate = True
+                coming = [run.end for run in self._runs if run.end is not None and not run.ended]
+                self._wakes = min(coming, default=float("inf"))
+                self._changed.wait(None if self._wakes == float("inf") else max(self._wakes - now, 0))
+
+
+_watchdog = _Watchdog()

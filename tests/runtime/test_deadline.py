@@ -1,0 +1,172 @@
+"""Runs that never end are ended: a graph that goes round and round, in every place that could wait for it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from starlette.testclient import TestClient
+
+from functions.local import app as local_app
+from functions.text_classification.app import handler
+from hearth import deadline, manifest, settings
+from hearth.errors import DeadlineExceeded
+from hearth.model import Model
+from hearth.ops import ctc
+from hearth.store import describe
+from tests.artifacts import make_text_artifact, publish
+from tests.requests import rest_event
+
+ROUNDS = 10**12
+
+
+class Context:
+    aws_request_id = "7f2c6f0e-6f4e-4f0e-9a51-0f0b8e1f6a11"
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(max(self._end - time.monotonic(), 0) * 1000)
+
+
+def make_endless(store: Path, rounds: int = ROUNDS) -> Path:
+    """A sentiment model that counts to `rounds` before it answers."""
+    artifact = make_text_artifact(store, model="endless")
+    proto = onnx.load(artifact / "model.onnx", load_external_data=False)
+    kinds = (("round", TensorProto.INT64), ("on", TensorProto.BOOL), ("count", TensorProto.FLOAT))
+    results = (("on_out", TensorProto.BOOL), ("count_out", TensorProto.FLOAT))
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["on"], ["on_out"]), helper.make_node("Add", ["count", "one"], ["count_out"])],
+        "body",
+        [helper.make_tensor_value_info(name, kind, []) for name, kind in kinds],
+        [helper.make_tensor_value_info(name, kind, []) for name, kind in results],
+        [numpy_helper.from_array(np.array(1, np.float32), "one")],
+    )
+    proto.graph.node[-1].output[0] = "sums"
+    proto.graph.node.append(helper.make_node("Loop", ["rounds", "", "zero"], ["counted"], body=body))
+    proto.graph.node.append(helper.make_node("Add", ["sums", "counted"], ["logits"]))
+    for name, value in (("rounds", np.array(rounds, np.int64)), ("zero", np.array(0, np.float32))):
+        proto.graph.initializer.append(numpy_helper.from_array(value, name))
+    onnx.save_model(proto, artifact / "model.onnx")
+    told = manifest.parse((artifact / "manifest.json").read_bytes())
+    names = [file.path for file in told.files]
+    return publish(artifact, msgspec.structs.replace(told, files=tuple(describe(artifact / name) for name in names)))
+
+
+def loaded(folder: Path) -> Model:
+    return Model(manifest.parse((folder / "manifest.json").read_bytes()), folder, 1)
+
+
+FEEDS = {"input_ids": np.ones((1, 3), np.int64), "attention_mask": np.ones((1, 3), np.int64)}
+
+
+@pytest.fixture
+def limited() -> Any:
+    yield
+    deadline.set_from(None)
+
+
+@pytest.mark.usefixtures("limited")
+def test_a_run_is_ended_and_the_next_one_is_fine(tmp_path: Path) -> None:
+    endless, good = loaded(make_endless(tmp_path)), loaded(make_text_artifact(tmp_path))
+    for _ in range(2):
+        began = time.monotonic()
+        deadline.set_seconds(0.5)
+        with pytest.raises(DeadlineExceeded, match="send less"):
+            endless.run(FEEDS)
+        assert 0.45 < time.monotonic() - began < 4
+        with pytest.raises(DeadlineExceeded):  # no time is left
+            good.run(FEEDS)
+        deadline.set_seconds(5)
+        assert good.run(FEEDS)[0].shape == (1, 2)
+    deadline.set_from(None)
+    assert good.run(FEEDS)[0].shape == (1, 2)
+    assert sum(thread.name == "hearth-deadline" for thread in threading.enumerate()) == 1
+
+
+@pytest.mark.usefixtures("limited")
+def test_the_graph_does_answer_where_it_has_few_rounds(tmp_path: Path) -> None:
+    deadline.set_seconds(5)
+    assert loaded(make_endless(tmp_path, rounds=10)).run(FEEDS)[0].min() >= 10
+
+
+@pytest.mark.usefixtures("limited")
+def test_what_is_bound_is_ended_too(tmp_path: Path) -> None:
+    endless = loaded(make_endless(tmp_path))
+    binding = endless.session().io_binding()
+    for name, value in FEEDS.items():
+        binding.bind_cpu_input(name, value)
+    binding.bind_output("logits")
+    deadline.set_seconds(0.3)
+    with pytest.raises(DeadlineExceeded):
+        endless.run_bound(binding)
+
+
+def test_each_of_several_threads_has_its_own_end(tmp_path: Path) -> None:
+    endless = loaded(make_endless(tmp_path))
+
+    def seconds(allowed: float) -> float:
+        began = time.monotonic()
+        deadline.set_seconds(allowed)
+        with pytest.raises(DeadlineExceeded):
+            endless.run(FEEDS)
+        return time.monotonic() - began
+
+    with ThreadPoolExecutor(3) as pool:
+        took = list(pool.map(seconds, wanted := [1.2, 0.3, 0.7]))
+    assert all(allowed <= found < allowed + 3 for allowed, found in zip(wanted, took, strict=True))
+
+
+def test_a_graph_that_fails_by_itself_says_so(tmp_path: Path) -> None:
+    good = loaded(make_text_artifact(tmp_path))
+    deadline.set_seconds(5)
+    with pytest.raises(Exception, match="indices element out of data bounds"):
+        good.run({**FEEDS, "input_ids": np.full((1, 3), 10_000)})
+    deadline.set_from(None)
+
+
+def test_a_lambda_answers_before_its_time_is_over(serving: Path) -> None:
+    make_endless(serving)
+    asked = [
+        rest_event("POST", f"/models/{name}", json.dumps({"inputs": "good"})) for name in ("endless", "sentiment-en")
+    ]
+    assert handler(asked[1], Context(30))["statusCode"] == 200
+    began = time.monotonic()
+    answer = handler(asked[0], Context(2.5))
+    assert time.monotonic() - began < 2.5
+    assert (answer["statusCode"], json.loads(answer["body"])["error_type"]) == (504, "timeout")
+    assert handler(asked[1], Context(30))["statusCode"] == 200
+    assert handler(asked[1], None)["statusCode"] == 200  # the former end was that invocation's alone
+
+
+def test_the_local_server_ends_a_run(serving: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_endless(serving)
+    monkeypatch.setenv("HEARTH_RUN_SECONDS", "0.5")
+    settings.get.cache_clear()
+    with TestClient(local_app()) as client:
+        answer = client.post("/models/endless", json={"inputs": "good"})
+        assert (answer.status_code, answer.json()["error_type"]) == (504, "timeout")
+        assert client.post("/models/sentiment-en", json={"inputs": "good"}).status_code == 200
+        bare = {"inputs": [{"name": name, "shape": [1, 1], "datatype": "INT64", "data": [1]} for name in FEEDS]}
+        answer = client.post("/v2/models/endless-raw/infer", json=bare)
+        assert answer.status_code == 504, answer.text
+
+
+def test_searches_look_at_the_clock() -> None:
+    logs = np.log(np.full((10, 3), 1 / 3))
+    deadline.set_seconds(5)
+    assert ctc.beam_search(logs, 0, 4)
+    deadline.set_seconds(0)
+    with pytest.raises(DeadlineExceeded):
+        ctc.beam_search(logs, 0, 4)
+    deadline.set_from(None)
