@@ -18,6 +18,9 @@ for _name in ("PIL", "mangum"):
     # Their own lines tell metadata of pictures and paths of requests to whoever turns their level up.
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
+# A line that cannot be written is lost. Python would print it to standard error, with the exception in whose handling
+# it was to be written, whose words may be a caller's.
+logging.raiseExceptions = False
 LONGEST = 500
 """Characters of a text in a line."""
 
