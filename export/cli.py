@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from export.batch_command import batch
 from export.cost_command import cost_of
 from export.import_command import import_onnx
 from export.keys import api_key, audit
@@ -60,6 +61,7 @@ def build(
 
 
 app.command(name="import")(import_onnx)
+app.command()(batch)
 app.command(name="api-key")(api_key)
 app.command(name="audit")(audit)
 app.command(name="signing-key")(signing_key)
