@@ -112,6 +112,12 @@ def place(key: str) -> tuple[str, str] | None:
     return None
 
 
+def owner(key: str) -> str:
+    """The tenant for whom a key was chosen; empty: nobody said who asked, or the key was not chosen here."""
+    match = re.search(r"/([0-9a-f]{16})/[ut][0-9a-f]{32}$", key)
+    return match[1] if match else ""
+
+
 def admit(body: bytes) -> Ticket:
     """Leave to upload what `body` wishes. Raises BadRequest, NotFound, Forbidden, PayloadTooLarge, StoreError."""
     wish, target = strict.convert(strict.loads(body), Wish), store()

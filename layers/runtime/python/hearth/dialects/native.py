@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from hearth import __version__, strict, trace, uploads
+from hearth import __version__, audit, strict, trace, uploads
 from hearth.cache import warm
 from hearth.call import EVENTS, Answer, Call, Dialect, Route, event, manifest_of
 from hearth.dialects import uploads as files
@@ -68,6 +68,7 @@ def read(task: Task, body: bytes, query: Mapping[str, str]) -> Any:
 def read_object(task: Task, data: bytes, more: Mapping[str, Any] | None = None) -> Any:
     """The task's request from an uploaded object: JSON as a body has it, else the input itself, for tasks that read
     text in UTF-8. Fields of `more` take the place of its own. Raises BadRequest."""
+    audit.seen(data)
     if data.lstrip()[:1] == b"{":
         document = strict.loads(data)
     elif task.binary:
