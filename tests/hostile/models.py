@@ -1,0 +1,52 @@
+"""A store with a small model of every task, and this process set to serve it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from hearth import settings
+from hearth.cache import warm
+from tests.artifacts import make_image_artifact, make_text_artifact
+
+ZOO = Path(__file__).resolve().parents[2] / "export" / "zoo"
+FROM_ZOO = ("embeddings-en", "deepspeech-digits", "gpt-shakespeare", "ner-zh", "translate-en-zh")
+KEPT = Path(tempfile.gettempdir()) / "hearth-random-models"
+"""Where those of random weights are kept: torch takes its time to make them."""
+
+
+def make_store(folder: Path) -> Path:
+    """`sentiment-en`, `resnet20-cifar10`, `squares` (detects and tracks), some of the zoo, and random weights."""
+    from tests.functions.films import make_squares
+
+    for make in (make_text_artifact, make_image_artifact):
+        make(folder)
+    make_squares(folder)
+    for name in FROM_ZOO:
+        shutil.copytree(ZOO / name, folder / name)
+    for model in sorted(_random().iterdir()):
+        shutil.copytree(model, folder / model.name)
+    return folder
+
+
+def _random() -> Path:
+    """The folder with `masks`, `answers` and `entails`."""
+    if not KEPT.exists():
+        from tests.functions import checkpoints
+
+        with tempfile.TemporaryDirectory() as work:
+            checkpoints.put_random(Path(work), Path(work) / "store")
+            shutil.copytree(Path(work) / "store", made := KEPT.with_suffix(f".{os.getpid()}"))
+        try:
+            made.rename(KEPT)
+        except OSError:  # another run has made them meanwhile
+            shutil.rmtree(made)
+    return KEPT
+
+
+def serve(store: Path, cache: Path) -> None:
+    os.environ |= {"HEARTH_STORE": store.as_uri(), "HEARTH_CACHE_DIR": str(cache), "HEARTH_THREADS": "1"}
+    settings.get.cache_clear()
+    warm.cache_clear()
