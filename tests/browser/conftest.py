@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,10 +46,16 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="package")
 def server(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of `hearth serve`, with a slash at its end."""
-    port = free_port()
-    log = tmp_path_factory.mktemp("serve") / "log"
+    with serving(store, tmp_path_factory.mktemp("serve")) as address:
+        yield address
+
+
+@contextmanager
+def serving(store: Path, work: Path, **environment: str) -> Iterator[str]:
+    """`hearth serve` and its address, while the block lasts; it may write into `work`."""
+    port, log = free_port(), work / "log"
     command = [str(Path(sys.executable).with_name("hearth")), "serve", "--store", store.as_uri(), "--port", str(port)]
-    environ = {**os.environ, "HEARTH_CACHE_DIR": str(tmp_path_factory.mktemp("cache"))}
+    environ = {**os.environ, "HEARTH_CACHE_DIR": str(work / "cache"), **environment}
     with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output, env=environ) as process:
         address = f"http://127.0.0.1:{port}/"
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import re
@@ -14,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.browser.conftest import Watch, serving
 from tests.browser.examples import PAGE, mp4, smear
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
-
-    from tests.browser.conftest import Watch
+    from playwright.sync_api import Browser, Page
 
 Visit = Callable[..., None]
 ALL = {
@@ -368,6 +368,39 @@ def test_a_service_behind_a_key(page: Page, watch: Watch) -> None:
     assert "positive" in run(page)
     assert "$HEARTH_KEY" in page.get_by_role("tabpanel").inner_text()
     assert "secret" not in page.locator("body").inner_text()
+
+
+def test_the_local_server_with_keys(browser: Browser, store: Path, tmp_path: Path) -> None:
+    """A key that is unknown, one that may ask for two models, and one too often."""
+    models = ["sentiment-*"]
+    entry = {"name": "a", "sha256": hashlib.sha256(b"right").hexdigest(), "models": models, "rate": 0.01, "burst": 8}
+    with serving(store, tmp_path, HEARTH_API_KEYS=json.dumps([entry])) as address:
+        context = browser.new_context(base_url=address, reduced_motion="reduce")
+        page = context.new_page()
+        watch = Watch(page, address)
+        watch.expected = ["Failed to load resource"]
+        page.goto("/")
+        page.get_by_text("This service wants an API key.").wait_for()
+        for key, words in (("wrong", "This service does not know that API key."), ("right", "sentiment-en")):
+            page.get_by_role("button", name="Enter the key").click()
+            page.get_by_label("Key", exact=True).fill(key)
+            page.get_by_role("button", name="Use it").click()
+            page.get_by_text(words).first.wait_for()
+        names = sorted(path.name for path in store.glob("sentiment-*"))
+        assert page.locator(".card").count() == len(names) > 1
+        page.goto("/#model=ner-zh")
+        page.get_by_text("This API key may not ask for ner-zh").wait_for()
+        page.goto("/#model=sentiment-en")
+        page.locator(".bench").wait_for()
+        assert "positive" in run(page)
+        for _ in range(8):
+            page.reload()
+            page.locator(".bench, .trouble").wait_for()
+            if page.get_by_text("Too many at once").count():
+                break
+        page.get_by_text("This API key asks too often").wait_for()
+        context.close()
+        watch.check()
 
 
 def test_the_theme_can_be_chosen_and_is_kept(page: Page) -> None:

@@ -1,3 +1,4 @@
+import { key } from "./api.js";
 import { h } from "./dom.js";
 
 /** What went wrong in the service's own words, and what to do about it. `again` is offered where asking again may help. */
@@ -5,7 +6,7 @@ export function trouble(refusal, again) {
   const { status = 0, type = "", id = "", retryAfter = 0 } = refusal;
   const wantsKey = status === 401 || (status === 403 && !type);
   return h("div.trouble", { role: "alert" },
-    h("p.what", null, wantsKey ? "This service wants an API key." : refusal.message),
+    h("p.what", null, wantsKey ? (key.get() ? "This service does not know that API key." : "This service wants an API key.") : refusal.message),
     h("p.do", null, advice(status, wantsKey, retryAfter)),
     h("div.actions", null,
       wantsKey && h("button", { type: "button", onclick: () => document.getElementById("key").click() }, "Enter the key"),
@@ -18,6 +19,7 @@ export function trouble(refusal, again) {
 function advice(status, wantsKey, retryAfter) {
   if (wantsKey) return "Whoever runs the service hands them out. It stays in this tab.";
   if (status === 0) return "Check that it still runs and that this machine is online, then try again.";
+  if (status === 403) return "The models that this key may ask for are on the first page; for others, ask whoever gave you the key.";
   if (status === 404) return "It may have been taken away, or the address has a mistake.";
   if (status === 413) return "Send something smaller, or less at once.";
   if (status === 415) return "Choose a file of another kind.";
