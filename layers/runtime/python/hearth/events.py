@@ -23,17 +23,27 @@ from hearth.task import Task, choose
 class EventFailedError(Exception):
     """A storage event without a queue could not be answered; Lambda keeps it because this was raised."""
 
+    def __init__(self, failures: Sequence[HearthError]) -> None:
+        super().__init__(f"{len(failures)} of the event's objects could not be answered; the log says why")
+        self.failures = failures
+
 
 def handle(tasks: Sequence[Task], event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Answer S3, EventBridge and SQS events. An SQS message that is to come again is named in `batchItemFailures`."""
     messages = [record for record in event.get("Records", ()) if record.get("eventSource") == "aws:sqs"]
     if not messages:
-        failed = [created.key for created in _created(event) if _failure(tasks, created, context)]
+        failed = [failure for created in _created(event) if (failure := _failure(tasks, created, context))]
         if failed:
-            raise EventFailedError(f"{len(failed)} of the event's objects could not be answered; the log says why")
+            raise EventFailedError(failed)
         return {}
-    again = [message["messageId"] for message in messages if not _done(tasks, message, context)]
-    return {"batchItemFailures": [{"itemIdentifier": name} for name in again]}
+    again = []
+    repeated = any(letters.deliveries(message) > 1 for message in messages)
+    for message in letters.ordered(messages):
+        if not _done(tasks, message, context):
+            again.append({"itemIdentifier": message["messageId"]})
+        elif repeated:
+            letters.release(message)
+    return {"batchItemFailures": again}
 
 
 def _done(tasks: Sequence[Task], message: Mapping[str, Any], context: Any) -> bool:
@@ -92,6 +102,8 @@ def _failure(tasks: Sequence[Task], created: Created, context: Any) -> HearthErr
     """Answer for one object; why that failed, if it did."""
     timing = trace.begin()
     failure: HearthError | None = None
+    if tenant := uploads.owner(created.key):
+        timing.facts["tenant"] = tenant
     try:
         timing.facts["outcome"] = _answer(tasks, created)
     except ENDS:

@@ -23,6 +23,11 @@ def send(queue: str, body: str, attributes: Mapping[str, str]) -> None:
     _call(queue, "SendMessage", {"MessageBody": body, "MessageAttributes": values})
 
 
+def delete(queue: str, receipt: str) -> None:
+    """Take the message that was received with this handle from the queue. Raises StoreError."""
+    _call(queue, "DeleteMessage", {"ReceiptHandle": receipt})
+
+
 def allowed(text: str) -> str:
     """`text` with a question mark in the place of each character that SQS refuses."""
     return "".join(sign if sign in "\t\n\r" or any(a <= sign <= b for a, b in _ALLOWED) else "?" for sign in text)
