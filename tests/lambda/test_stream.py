@@ -217,6 +217,19 @@ def test_a_fault_after_the_first_byte_is_in_the_trailers(running: RuntimeApi) ->
     assert running.streamed(ask("/no-content"))[0] == {"statusCode": 204}
 
 
+def test_a_panic_ends_no_runtime(running: RuntimeApi) -> None:
+    form, body = running.streamed(ask("/panic"))
+    assert (form["statusCode"], json.loads(body)["error_type"]) == (500, "internal")
+    parts, trailers = refused(running, "/late-panic")
+    assert parts == [b'{"statusCode": 200}' + bytes(8) + b"half"]
+    assert trailers[0][1] == "Panic"
+    assert "secret" not in base64.b64decode(trailers[1][1], validate=True).decode()
+    running.offer({"panic": "lost"})
+    assert running.request()[0].line == ERROR
+    running.accept()
+    assert running.streamed(ask("/no-content"))[0] == {"statusCode": 204}
+
+
 def test_a_fault_after_the_last_byte_changes_nothing(running: RuntimeApi) -> None:
     assert running.streamed(ask("/too-late")) == ({"statusCode": 200}, b"all")
     assert running.streamed(ask("/no-content"))[0] == {"statusCode": 204}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import threading
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from export.audit import check
 from tests.emulator import Emulator
 from tests.events import HERE as EVENTS
 from tests.events import event
@@ -113,6 +115,33 @@ def test_what_fails_before_the_first_token_has_a_status(generation: tuple[Runtim
     assert form["statusCode"] == 400, body
     form, _ = api.streamed(ask(path="/nowhere", inputs=""))
     assert form["statusCode"] == 404
+
+
+def test_keys_and_the_audit_hold_for_streams(python_of_lambda: Path, tmp_path: Path) -> None:
+    entries = [
+        {"name": name, "sha256": hashlib.sha256(name.encode()).hexdigest(), "models": [model], "rate": 0.01, "burst": 2}
+        for name, model in (("mine", MODEL), ("other", "sentiment-*"))
+    ]
+    held = {"HEARTH_API_KEYS": json.dumps(entries), "HEARTH_AUDIT": (tmp_path / "audit.jsonl").as_uri()}
+    statuses = []
+    with RuntimeApi() as api, api.runtime(GENERATION, STREAMED | held):
+        for door in ("rest-v1", "function-url"):
+            for key in (None, "wrong", "other", "mine"):
+                asked = ask(door)
+                for field in {"headers", "multiValueHeaders"} & asked.keys():
+                    asked[field] |= {"x-api-key": [key] if field.startswith("multi") else key} if key else {}
+                form, body = api.streamed(asked)
+                statuses.append(form["statusCode"])
+                assert (b"generated_text" in body) is (form["statusCode"] == 200)
+        form, _ = api.streamed(asked)
+        assert form["statusCode"] == 429
+        assert {name.lower() for name in form["headers"]} >= {"retry-after"}
+    assert statuses == [401, 401, 403, 200] * 2
+    lines = (tmp_path / "audit.jsonl").read_bytes().splitlines()
+    assert check(lines).wrong == ""
+    records = [json.loads(line)["audit"] for line in lines]
+    assert [record["status"] for record in records] == [*statuses, 429]
+    assert [record["model"] for record in records if record["status"] == 200] == [MODEL] * 2
 
 
 def test_an_answer_that_is_not_streamed_is_the_same_one(generation: tuple[RuntimeApi, Lines]) -> None:

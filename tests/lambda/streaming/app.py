@@ -14,6 +14,10 @@ from hearth.entry import Handler
 PIECE = 65536
 
 
+class Panic(BaseException):
+    """As a tokenizer raises it: no Exception."""
+
+
 def scratch(name: str) -> Path:
     return Path(os.environ["SCRATCH"]) / name
 
@@ -49,6 +53,12 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
             await start()
             await body(b"half")
             raise LookupError("a secret of the caller")
+        case "/panic":
+            raise Panic("a secret of the caller")
+        case "/late-panic":
+            await start()
+            await body(b"half")
+            raise Panic("a secret of the caller")
         case "/too-late":
             await start()
             await body(b"all", more=False)
@@ -108,6 +118,8 @@ class Own(Handler):
                 return [name for name in names if name in sys.modules]
             case {"context": names}:
                 return {name: getattr(context, name) for name in names}
+            case {"panic": message}:
+                raise Panic(message)
             case {"raise": message}:
                 raise LookupError(message)
             case {"answer": "NaN"}:
