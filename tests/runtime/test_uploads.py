@@ -290,6 +290,19 @@ def test_the_local_server_answers_what_is_uploaded(server: TestClient, tmp_path:
     assert not [path for path in tmp_path.glob("in/**/*") if path.is_file()]
 
 
+def test_the_local_server_tells_why_there_is_no_result(server: TestClient) -> None:
+    ticket = wish(server, model="resnet20-cifar10", content_type="image/png")
+    assert put(server, ticket, b"no picture").status_code == 200
+    deadline = time.monotonic() + 20
+    while (answer := server.get(f"/results/{ticket['id']}")).status_code == 202:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith("unsupported_media: The object is of a kind")
+    assert server.delete(f"/results/{ticket['id']}").status_code == 204
+    assert server.get(f"/results/{ticket['id']}").status_code == 404
+
+
 def test_the_local_server_refuses_as_s3_does(
     server: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

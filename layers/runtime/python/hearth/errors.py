@@ -4,6 +4,7 @@ HearthError
 ├── BadRequest 400            what the caller sent is wrong
 │   ├── PayloadTooLarge 413
 │   ├── UnsupportedMedia 415
+│   ├── Unprocessable 422     what was uploaded cannot be answered
 │   ├── NotFound 404          no such route, model, version or alias
 │   ├── MethodNotAllowed 405
 │   ├── Unauthorized 401      no API key, or none that is known
@@ -50,6 +51,11 @@ class PayloadTooLarge(BadRequest):
 class UnsupportedMedia(BadRequest):
     status = 415
     code = "unsupported_media"
+
+
+class Unprocessable(BadRequest):
+    status = 422
+    code = "unprocessable"
 
 
 class NotFound(BadRequest):

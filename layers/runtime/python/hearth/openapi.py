@@ -22,6 +22,7 @@ STATUSES = {
     405: "Not with this method",
     413: "Too large; the error names the limit",
     415: "Not a kind of file that the task reads",
+    422: "What was uploaded cannot be answered; the error says why",
     429: "This API key asks too often; Retry-After says when to ask again",
     500: "Our fault; the log has the cause under the request's id",
     503: "The model cannot be loaded now; Retry-After says when to ask again",

@@ -18,7 +18,7 @@ from msgspec import Meta
 
 from hearth import keys, settings, strict, tickets
 from hearth.call import manifest_of
-from hearth.errors import BadRequest, NotFound, PayloadTooLarge
+from hearth.errors import BadRequest, NotFound, PayloadTooLarge, Unprocessable
 from hearth.s3 import Bucket
 from hearth.store import Store, open_store
 
@@ -59,6 +59,13 @@ class Ticket(msgspec.Struct, frozen=True, omit_defaults=True):
 class Waiting(msgspec.Struct, frozen=True):
     id: str
     status: str = "waiting"
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why an upload has no result: lies beside where that would."""
+
+    error_type: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -140,14 +147,28 @@ def admit(body: bytes) -> Ticket:
 
 
 def result(name: str) -> bytes | None:
-    """The result's document; None while there is none. Raises NotFound where nothing was uploaded, StoreError."""
+    """The result's document; None while there is none.
+
+    Raises NotFound where nothing was uploaded, Unprocessable for what could not be answered, StoreError.
+    """
     upload, source = parse(name), store()
+    output = open_store(settings.get().output)
     try:
-        return open_store(settings.get().output).get(f"{upload.key}.json")
+        return output.get(f"{upload.key}.json")
     except NotFound:
-        if upload.key in source.each(upload.key):
-            return None
-        raise NotFound("Nothing was uploaded under this id yet, or it has expired") from None
+        pass
+    if upload.key not in source.each(upload.key):
+        raise NotFound("Nothing was uploaded under this id yet, or it has expired")
+    try:
+        failure = msgspec.json.decode(output.get(failed(upload.key)), type=Failure)
+    except NotFound:
+        return None
+    raise Unprocessable(f"{failure.error_type}: {failure.reason}")
+
+
+def failed(key: str) -> str:
+    """Where it is written why an upload could not be answered."""
+    return f"{key}.json.failed"
 
 
 def delete(name: str) -> None:
