@@ -27,10 +27,6 @@ class EventFailedError(Exception):
         super().__init__(f"{len(failures)} of the event's objects could not be answered; the log says why")
         self.failures = failures
 
-    def __init__(self, failures: Sequence[HearthError]) -> None:
-        super().__init__(f"{len(failures)} of the event's objects could not be answered; the log says why")
-        self.failures = failures
-
 
 def handle(tasks: Sequence[Task], event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Answer S3, EventBridge and SQS events. An SQS message that is to come again is named in `batchItemFailures`."""
