@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -279,3 +280,36 @@ def test_the_commands(tmp_path: Path) -> None:
     file.write_text("START\n")
     assert hearth("audit", str(file)).returncode == 1
     assert "nowhere" in hearth("audit", "nowhere").stderr
+
+
+def test_storage_events_and_calls_by_reference_have_the_digest_of_the_object(
+    audited: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("uploads", "results"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("HEARTH_UPLOADS", (tmp_path / "uploads").as_uri())
+    monkeypatch.setenv("HEARTH_OUTPUT", (tmp_path / "results").as_uri())
+    settings.get.cache_clear()
+    data = b"good canary-5d1c"
+    with TestClient(local.app()) as client:
+        wish = {"model": "sentiment-en", "content_type": "text/plain", "size": len(data)}
+        ticket = client.post("/uploads", json=wish, headers=sent("words")).json()
+        client.put(ticket["url"], content=data, headers=ticket["headers"])
+        place, until = f"/results/{ticket['id']}", time.monotonic() + 20
+        while client.get(place, headers=sent("words")).status_code == 202:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        reference = {"inputs": {"upload": ticket["id"]}}
+        assert client.post("/models/sentiment-en", json=reference, headers=sent("words")).status_code == 200
+    while not any(record["trigger"] == "storage" for record in records(audited)):  # it comes after the result
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    event, call = [
+        next(record for record in records(audited) if record["model"] and record["trigger"] == trigger)
+        for trigger in ("storage", "http")
+    ]
+    for record in (event, call):
+        assert record["input_sha256"] == hashlib.sha256(data).hexdigest()
+        assert record["tenant"] == keys.tenant("words")
+    assert check(audited.read_bytes().splitlines()).wrong == ""
+    assert "canary" not in audited.read_text()
