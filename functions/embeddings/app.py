@@ -31,7 +31,7 @@ DIGITS = 8
 """Decimals of a vector's numbers: what float32 can tell apart, at half the length of all of them."""
 
 Count = Annotated[int, Meta(ge=1, le=1000)]
-WordList = Annotated[list[str], Meta(max_length=100)]
+WordList = Annotated[list[Annotated[str, Meta(max_length=200)]], Meta(max_length=100)]
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):

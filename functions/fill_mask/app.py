@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hearth import cold
+from hearth import cold, deadline
 
 cold.start()  # before the imports that take long
 
@@ -25,9 +25,12 @@ MASKS = 64
 """In one request: each takes a score for every token of the vocabulary."""
 
 
+Word = Annotated[str, Meta(max_length=200)]
+
+
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     top_k: Annotated[int, Meta(ge=1, le=1000)] = 5
-    targets: Annotated[list[str], Meta(min_length=1, max_length=1000)] | str | None = None
+    targets: Annotated[list[Word], Meta(min_length=1, max_length=1000)] | Word | None = None
     """Guess among these words alone; one that is several tokens stands for its first."""
 
 
@@ -73,6 +76,7 @@ def decode(model: Model, request: Request, feeds: Feeds, outputs: list[np.ndarra
     answers: list[list[Guess | list[Guess]]] = []
     for ids, inside in zip(feeds["input_ids"], feeds["attention_mask"], strict=True):
         row = ids[inside > 0].tolist()
+        deadline.check()
         places = [place for place, token in enumerate(row) if token == mask]
         made = [guesses(model, request, row, place, next(remaining), only, len(places) == 1) for place in places]
         answers.append([*made[0]] if len(made) == 1 else [*made])

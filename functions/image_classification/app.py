@@ -13,16 +13,12 @@ from msgspec import Meta, Struct
 
 from hearth.cache import warm
 from hearth.entry import create_handler
-from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.manifest import ImagePreprocessing
 from hearth.model import Model
-from hearth.ops.pictures import open_picture, to_tensor
+from hearth.ops.pictures import open_pictures, to_tensor
 from hearth.ops.scores import activate, best
 from hearth.task import Task
 from hearth.trace import step
-
-MAX_PIXELS = 16_000_000
-"""Of one picture, where the manifest says nothing."""
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,15 +44,10 @@ Response = list[Score | list[Score]]
 def encode(model: Model, request: Request) -> dict[str, np.ndarray[Any, Any]]:
     """Pixels, (batch, 3, height, width) float32. Raises BadRequest, PayloadTooLarge, UnsupportedMedia."""
     pictures = [request.inputs] if isinstance(request.inputs, bytes) else request.inputs
-    limits, how = model.manifest.limits, model.manifest.preprocessing
+    how = model.manifest.preprocessing
     assert isinstance(how, ImagePreprocessing)  # noqa: S101 -- what the manifest's schema promises of the task
-    if not pictures:
-        raise BadRequest("`inputs` is an empty list; send at least one picture")
-    if len(pictures) > limits.batch:
-        raise PayloadTooLarge(f"`inputs` has {len(pictures)} pictures; {limits.batch} are allowed in one request")
     name = model.manifest.graphs["main"].inputs[0].name
-    pixels = limits.pixels or MAX_PIXELS
-    return {name: np.stack([to_tensor(open_picture(data, pixels), how) for data in pictures])}
+    return {name: np.stack([to_tensor(picture, how) for picture in open_pictures(pictures, model.manifest.limits)])}
 
 
 def decode(model: Model, request: Request, outputs: list[np.ndarray[Any, Any]]) -> Response:

@@ -13,19 +13,16 @@ from msgspec import Meta, Struct
 from hearth.cache import warm
 from hearth.detection import Detections, detect
 from hearth.entry import create_handler
-from hearth.errors import BadRequest, PayloadTooLarge
+from hearth.errors import BadRequest
 from hearth.manifest import Detector
 from hearth.model import Model
 from hearth.ops.drawing import draw_boxes, to_jpeg
-from hearth.ops.pictures import open_picture
+from hearth.ops.pictures import open_pictures
 from hearth.task import Task
 from hearth.trace import step
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-MAX_PIXELS = 16_000_000
-"""Of all pictures of a request, where the manifest says nothing: they are decoded together."""
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,20 +69,9 @@ beside them."""
 def encode(model: Model, request: Request) -> list[Image]:
     """The pictures, upright RGB. Raises BadRequest, PayloadTooLarge, UnsupportedMedia."""
     files = [request.inputs] if isinstance(request.inputs, bytes) else request.inputs
-    limits = model.manifest.limits
-    if not files:
-        raise BadRequest("`inputs` is an empty list; send at least one picture")
     if request.parameters.annotate and not isinstance(request.inputs, bytes):
         raise BadRequest("`annotate` draws on one picture; send it alone, not in a list")
-    if len(files) > limits.batch:
-        raise PayloadTooLarge(f"`inputs` has {len(files)} pictures; {limits.batch} are allowed in one request")
-    left = limits.pixels or MAX_PIXELS
-    pictures = []
-    for data in files:
-        picture = open_picture(data, left)
-        left -= picture.width * picture.height
-        pictures.append(picture)
-    return pictures
+    return list(open_pictures(files, model.manifest.limits))
 
 
 def decode(model: Model, request: Request, pictures: list[Image], outputs: list[Detections]) -> Response:

@@ -19,7 +19,7 @@ from hearth.manifest import Spans, TextPreprocessing
 from hearth.model import Model
 from hearth.ops.scores import activate
 from hearth.ops.spans import barred, spans
-from hearth.ops.tokens import Row, pad, room, texts_of, whole, windows
+from hearth.ops.tokens import MOST_WINDOWS, Row, bounded, pad, room, whole, windows
 from hearth.task import Task
 from hearth.trace import step
 
@@ -75,15 +75,19 @@ def encode(model: Model, request: Request) -> list[list[Row]]:
         raise BadRequest('`inputs` is an empty list; send {"question": …, "context": …}')
     if len(pairs) > limits.batch:
         raise PayloadTooLarge(f"`inputs` has {len(pairs)} pairs; {limits.batch} are allowed in one request")
+    bounded((text for pair in pairs for text in (pair.question, pair.context)), limits)
     for pair in pairs:
         for field, text in (("question", pair.question), ("context", pair.context)):
-            texts_of(text, limits)
             if not text.strip():
                 raise BadRequest(f"`{field}` is empty; send a question and the text that may answer it")
-    return [rows_of(model, pair, request.parameters) for pair in pairs]
+    found: list[list[Row]] = []
+    for pair in pairs:
+        found.append(rows_of(model, pair, request.parameters, MOST_WINDOWS - sum(map(len, found))))
+    return found
 
 
-def rows_of(model: Model, pair: Pair, wanted: Parameters) -> list[Row]:
+def rows_of(model: Model, pair: Pair, wanted: Parameters, most: int) -> list[Row]:
+    """The windows of a pair, at most so many. Raises BadRequest, PayloadTooLarge."""
     how, head, tokenizer = model.manifest.preprocessing, model.manifest.head, model.tokenizer
     assert isinstance(how, TextPreprocessing)  # noqa: S101 -- what the manifest's schema promises of the task
     assert isinstance(head, Spans)  # noqa: S101
@@ -106,7 +110,7 @@ def rows_of(model: Model, pair: Pair, wanted: Parameters) -> list[Row]:
     # Windows must get on through the context: each row costs a run of the network.
     if stride > left * 3 // 4:
         raise BadRequest(f"`parameters.doc_stride` is {stride}; with this question {left * 3 // 4} is the most")
-    return windows(tokenizer, context, size, stride, question)
+    return windows(tokenizer, context, size, stride, question, most)
 
 
 def pairs_of(request: Request) -> list[Pair]:

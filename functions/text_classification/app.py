@@ -30,6 +30,10 @@ BATCH = 16
 """Rows of one run."""
 
 
+Label = Annotated[str, Meta(max_length=1000)]
+Labels = Annotated[str, Meta(max_length=20_000)]
+
+
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     top_k: Annotated[int, Meta(ge=1)] | None = None
     function_to_apply: Literal["softmax", "sigmoid", "none"] | None = None
@@ -82,9 +86,11 @@ def predict(name: str, request: Request) -> Response:
 
 
 class ZeroShotParameters(Struct, frozen=True, forbid_unknown_fields=True):
-    candidate_labels: Annotated[list[str], Meta(min_length=1, max_length=LABELS)] | str
+    candidate_labels: (
+        Annotated[list[Label], Meta(min_length=1, max_length=LABELS)] | Annotated[str, Meta(max_length=20_000)]
+    )
     """A list, or words between commas."""
-    hypothesis_template: str = "This example is {}."
+    hypothesis_template: Label = "This example is {}."
     """The sentence that says a text has a label, which stands for {}."""
     multi_label: bool = False
     """Whether each label is true or false by itself, or one of them is true."""

@@ -17,6 +17,7 @@ from hearth.entry import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.generation import Piece, Sampling, decoder_of, generate, log_likelihoods, new_seed, vocabulary_of
 from hearth.model import Model
+from hearth.ops.tokens import bounded
 from hearth.task import Task
 from hearth.trace import current, paced, step
 
@@ -120,9 +121,10 @@ def tokens_of(model: Model, request: Request) -> tuple[list[int], int]:
         if max(request.inputs) >= vocabulary_of(model):
             raise BadRequest(f"The model's tokens have numbers below {vocabulary_of(model)}", param="inputs")
         return request.inputs, len(request.inputs)
-    text, most = text_of(model, request), model.manifest.limits.characters
-    if most and len(text) > most:
-        raise PayloadTooLarge(f"The prompt has {len(text)} characters; {most} are allowed")
+    if request.messages is not None:  # before a template writes them down
+        bounded((message.content for message in request.messages), model.manifest.limits)
+    text = text_of(model, request)
+    bounded([text], model.manifest.limits)
     # A template writes the special tokens itself.
     encoding = model.tokenizer.encode(text, add_special_tokens=request.messages is None)
     return list(encoding.ids), len(encoding.ids) + sum(len(part.ids) for part in encoding.overflowing)

@@ -19,7 +19,7 @@ from hearth.manifest import Tagging, TextPreprocessing
 from hearth.model import Model
 from hearth.ops.entities import entities, pieces_of, settle
 from hearth.ops.scores import activate
-from hearth.ops.tokens import Row, pad, room, texts_of, whole, windows
+from hearth.ops.tokens import MOST_WINDOWS, Row, pad, room, texts_of, whole, windows
 from hearth.task import Task
 from hearth.trace import step
 
@@ -29,7 +29,7 @@ WINDOWS = 16
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple"
-    ignore_labels: tuple[str, ...] = ("O",)
+    ignore_labels: Annotated[tuple[str, ...], Meta(max_length=1000)] = ("O",)
     stride: Annotated[int, Meta(ge=0)] | None = None
     """Tokens that the windows of a long text share; unset: as the manifest says."""
 
@@ -68,7 +68,11 @@ def encode(model: Model, request: Request) -> list[list[Row]]:
     if wanted is not None and wanted > most:
         raise BadRequest(f"`parameters.stride` is {wanted}; the windows of this model may share {most} tokens at most")
     stride = min(head.stride if isinstance(head, Tagging) else 0, most) if wanted is None else wanted
-    return [windows(model.tokenizer, whole(model.tokenizer, text), how.max_tokens, stride) for text in texts]
+    found: list[list[Row]] = []
+    for text in texts:
+        left = MOST_WINDOWS - sum(map(len, found))
+        found.append(windows(model.tokenizer, whole(model.tokenizer, text), how.max_tokens, stride, most=left))
+    return found
 
 
 def run(model: Model, rows: Sequence[Row]) -> list[np.ndarray[Any, Any]]:

@@ -12,6 +12,7 @@ from PIL import Image
 from functions.image_classification import app as image
 from functions.text_classification import app as text
 from hearth.errors import BadRequest, HearthError, PayloadTooLarge, UnsupportedMedia
+from hearth.ops.pictures import open_picture
 
 RED = (250, 10, 10)
 
@@ -62,7 +63,7 @@ def test_a_cmyk_jpeg_and_one_that_lies_on_its_side(serving: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (40, 30), RED).save(stream, "JPEG", exif=exif)
-    assert image.open_picture(stream.getvalue(), 10_000).size == (30, 40)
+    assert open_picture(stream.getvalue(), 10_000).size == (30, 40)
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ RATES = (1_000, 192_000)
 CHANNELS = 8
 LOUDEST = 2.0**32
 """Of a file with floating-point samples, which ought to be within -1..1 and sometimes are 16- or 32-bit integers."""
-BLOCK = 1 << 19
-"""Samples of all channels that are decoded at once."""
+BLOCK = 1 << 16
+"""Samples of all channels that are decoded at once: resampling looks at hundreds of them for each new one."""
 
 
 class Sequential(soundfile.SoundFile):  # type: ignore[misc]

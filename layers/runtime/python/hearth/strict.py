@@ -12,6 +12,17 @@ import msgspec
 from hearth.errors import BadRequest
 
 T = TypeVar("T")
+DEPTH = 64
+"""Objects and lists within one another."""
+CONTAINERS = 100_000
+"""Objects and lists of a document."""
+VALUES = 2_000_000
+"""Of a document: a picture of 640 x 640 pixels as numbers has 1.2 million."""
+DIGITS = 64
+"""Characters of a number."""
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_LONG = re.compile(rb"[-+.0-9eE]{%d}" % (DIGITS + 1))
+_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.:\[\]-]{0,62}")
 """Names that look like names. Anything else may be a text in the wrong place, and is told to nobody."""
 
@@ -20,14 +31,13 @@ def loads(raw: bytes) -> Any:
     """The document. Raises BadRequest for anything but plain UTF-8 JSON with finite numbers and unique keys."""
     try:
         text = raw.decode("utf-8")
+        _bounded(raw)
         document = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)
         if "\\u" in text:
             _refuse_surrogates(document)
         return document
     except UnicodeDecodeError:
         raise BadRequest("The body must be JSON in UTF-8") from None
-    except RecursionError:
-        raise BadRequest("The JSON body is nested too deeply") from None
     except ValueError as error:
         raise BadRequest(f"The body is not valid JSON: {str(error)[:200]}") from None
 
@@ -56,6 +66,27 @@ def _without_values(words: str) -> str:
     if quoted:
         words = f"{quoted[1]} {told(quoted[2])}{quoted[3] or ''}"
     return words.replace("`$.", "`").replace("`$`", "the body")
+
+
+def _bounded(raw: bytes) -> None:
+    """Refuse what would be much work, before any of it is built. Raises ValueError.
+
+    Most documents are known to be small by counting bytes; of others the strings are left out first.
+    """
+    if raw.count(b"[") + raw.count(b"{") <= DEPTH and raw.count(b",") < VALUES and not _LONG.search(raw):
+        return
+    bare = _STRING.sub(b'"', raw)
+    if bare.count(b"[") + bare.count(b"{") > CONTAINERS:
+        raise ValueError(f"it has more than {CONTAINERS} objects and lists")
+    if bare.count(b",") >= VALUES:
+        raise ValueError(f"it has more than {VALUES} values")
+    if _LONG.search(bare):
+        raise ValueError(f"a number has more than {DIGITS} characters")
+    depth = 0
+    for byte in bare.translate(None, _BUT_BRACKETS):
+        depth += 1 if byte in b"[{" else -1
+        if depth > DEPTH:
+            raise ValueError(f"it is nested too deeply: more than {DEPTH} levels")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -4,16 +4,36 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from hearth.errors import BadRequest, PayloadTooLarge, UnsupportedMedia
-from hearth.manifest import ImagePreprocessing
+from hearth.manifest import ImagePreprocessing, Limits
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 _RESAMPLE = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+MAX_PIXELS = 16_000_000
+"""Of all pictures of a request, where the manifest says nothing."""
+SCANS = 100
+"""Of a JPEG, which has about ten if it is progressive: each is another pass over all of the picture."""
+
+
+def open_pictures(files: Sequence[bytes], limits: Limits) -> Iterator[Image.Image]:
+    """As `open_picture`, one after another; they may have `limits.pixels` together. Raises BadRequest for none."""
+    if not files:
+        raise BadRequest("`inputs` is an empty list; send at least one picture")
+    if len(files) > limits.batch:
+        raise PayloadTooLarge(f"`inputs` has {len(files)} pictures; {limits.batch} are allowed in one request")
+    left = limits.pixels or MAX_PIXELS
+    for data in files:
+        picture = open_picture(data, left)
+        left -= picture.width * picture.height
+        yield picture
 
 
 def open_picture(data: bytes, pixels: int) -> Image.Image:
@@ -26,17 +46,21 @@ def open_picture(data: bytes, pixels: int) -> Image.Image:
         warnings.simplefilter("ignore")  # Pillow warns of what is refused right below
         try:
             picture = Image.open(io.BytesIO(data), formats=FORMATS)
+        except Image.DecompressionBombError:
+            raise PayloadTooLarge(f"The picture has far more than the {pixels} pixels that are allowed") from None
         except Exception:
             raise UnsupportedMedia("The picture must be JPEG, PNG, WebP, GIF or BMP") from None
         if picture.width * picture.height > pixels:
             raise PayloadTooLarge(f"The picture has {picture.width} x {picture.height} pixels; {pixels} are allowed")
+        if picture.format == "JPEG" and data.count(b"\xff\xda") > SCANS:
+            raise BadRequest(f"The picture has more than {SCANS} scans; save it anew, as a baseline JPEG")
         try:
             picture.load()
             upright = _eight_bits(ImageOps.exif_transpose(picture))
             if upright.has_transparency_data:
                 layer = upright.convert("RGBA")
-                ground = Image.new("RGBA", layer.size, "white")
-                upright = Image.alpha_composite(ground, layer)
+                upright = Image.new("RGBA", layer.size, "white")
+                upright.alpha_composite(layer)
             return upright.convert("RGB")
         except Exception:  # decoders raise whatever their format suggests
             raise BadRequest("The picture is damaged: it could not be decoded to its end") from None
@@ -46,8 +70,8 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     """16-bit grey as 8-bit grey: Pillow itself would cut it off at 255."""
     if not picture.mode.startswith("I"):
         return picture
-    values = np.clip(np.asarray(picture, np.int64) >> 8, 0, 255)
-    return Image.fromarray(values.astype(np.uint8))
+    values = np.asarray(picture) >> 8
+    return Image.fromarray(np.clip(values, 0, 255, out=values).astype(np.uint8))
 
 
 class Placement(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -18,6 +19,14 @@ Row: TypeAlias = "Encoding"
 Feeds = dict[str, np.ndarray[Any, Any]]
 
 
+CHARACTERS = 100_000
+"""Of one text, where the manifest says nothing."""
+TOTAL = 1_000_000
+"""Characters of all texts of a request."""
+MOST_WINDOWS = 2048
+"""Of all texts of a request."""
+
+
 def texts_of(inputs: str | list[str], limits: Limits) -> list[str]:
     """The texts that came, one or several. Raises BadRequest for none, PayloadTooLarge beyond `limits`."""
     texts = [inputs] if isinstance(inputs, str) else inputs
@@ -25,11 +34,24 @@ def texts_of(inputs: str | list[str], limits: Limits) -> list[str]:
         raise BadRequest("`inputs` is an empty list; send at least one text")
     if len(texts) > limits.batch:
         raise PayloadTooLarge(f"`inputs` has {len(texts)} texts; {limits.batch} are allowed in one request")
-    for text in texts:
-        # Before the tokenizer sees it: cutting a text to its first tokens does not shorten the work.
-        if limits.characters and len(text) > limits.characters:
-            raise PayloadTooLarge(f"A text has {len(text)} characters; {limits.characters} are allowed")
+    bounded(texts, limits)
     return texts
+
+
+def bounded(texts: Iterable[str], limits: Limits) -> None:
+    """Before the tokenizer sees them: cutting a text to its first tokens does not shorten the work. Raises
+    PayloadTooLarge."""
+    most, total = limits.characters or CHARACTERS, 0
+    for text in texts:
+        if len(text) > most:
+            raise PayloadTooLarge(f"A text has {len(text)} characters; {most} are allowed")
+        # Tokenizers write ligatures out, of which one makes up to 18 characters.
+        length = len(text) if text.isascii() else max(len(unicodedata.normalize("NFKC", text)), len(text))
+        if length > most:
+            raise PayloadTooLarge(f"A text has {length} characters once ligatures are written out; {most} are allowed")
+        total += length
+    if total > TOTAL:
+        raise PayloadTooLarge(f"The texts have {total} characters together; {TOTAL} are allowed in one request")
 
 
 def pad(rows: Sequence[Row], pad_id: int, names: Iterable[str] = ("input_ids", "attention_mask")) -> Feeds:
@@ -63,13 +85,20 @@ def first(text: Row, count: int) -> Row:
     return part
 
 
-def windows(tokenizer: Tokenizer, text: Row, size: int, stride: int, before: Row | None = None) -> list[Row]:
+def windows(
+    tokenizer: Tokenizer, text: Row, size: int, stride: int, before: Row | None = None, most: int = MOST_WINDOWS
+) -> list[Row]:
     """`text` (which is cut up) in windows of up to `size` tokens, special ones included, that share `stride`.
 
     Each window is completed as the tokenizer's template says, after `before` if that is given, and so a pair.
-    `stride` must be less than `room` of the same window.
+    `stride` must be less than `room` of the same window. Raises PayloadTooLarge for more than `most` windows.
     """
-    text.truncate(room(tokenizer, size, before), stride=stride)
+    left = room(tokenizer, size, before)
+    if (len(text.ids) - stride) > most * (left - stride):
+        raise PayloadTooLarge(
+            f"The texts make more than {MOST_WINDOWS} windows: send them in parts, or let windows share less"
+        )
+    text.truncate(left, stride=stride)
     parts = [text, *text.overflowing]
     if before is None:
         return [tokenizer.post_process(part) for part in parts]

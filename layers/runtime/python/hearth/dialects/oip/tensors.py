@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -103,10 +104,10 @@ def from_bytes(name: str, datatype: str, shape: Sequence[int], raw: bytes) -> Ar
     """Raises BadRequest for another count of bytes than the shape's."""
     count = math.prod(shape)
     if datatype == "BYTES":
-        elements = list(_elements(name, raw))
+        elements = list(islice(_elements(name, raw), count + 1))
         if len(elements) != count:
             raise BadRequest(
-                f"Input {told(name)}: the shape {list(shape)} has {count} elements, its bytes {len(elements)}"
+                f"Input {told(name)}: the shape {list(shape)} has {count} elements, its bytes hold another number"
             )
         return bytes_array(elements, shape)
     dtype = DTYPES[datatype]

@@ -1,0 +1,140 @@
+"""What is too much is refused before work is done on it, with the limit in the words."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from hearth import strict
+from hearth.dialects.oip.tensors import from_bytes
+from hearth.errors import BadRequest, PayloadTooLarge
+from hearth.manifest import Limits
+from hearth.ops.pictures import SCANS, open_picture, open_pictures
+from hearth.ops.tokens import CHARACTERS, TOTAL, bounded, texts_of, whole, windows
+
+
+def nested(depth: int, brackets: str = "[]") -> bytes:
+    return (brackets[0] * depth + brackets[1] * depth).encode()
+
+
+@pytest.mark.parametrize("depth", [1, strict.DEPTH])
+def test_documents_may_be_nested(depth: int) -> None:
+    assert strict.loads(nested(depth)) is not None
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (nested(strict.DEPTH + 1), "more than 64 levels"),
+        (nested(500_000), "more than 100000 objects and lists"),
+        (b'{"a":' * 5000 + b"1" + b"}" * 5000, "more than 64 levels"),
+        (b'["' + b"]" * 100 + b'",' + nested(64) + b"]", "more than 64 levels"),  # brackets of a string do not count
+        (b"[" + b"[]," * 100_000 + b"[]]", "100000 objects and lists"),
+        (b"[" + b"1," * 2_000_000 + b"1]", "2000000 values"),
+        (b"[" + b"9" * 65 + b"]", "64 characters"),
+        (b"[0." + b"1" * 100_000 + b"]", "64 characters"),
+        (b"[1e" + b"9" * 100 + b"]", "64 characters"),
+        (b"[1e999]", "too large"),
+        (b'"' + b"\\\\" * 1_000_000, "Unterminated"),
+    ],
+)
+def test_json_that_is_much_work_is_refused_at_once(raw: bytes, words: str) -> None:
+    began = time.monotonic()
+    tracemalloc.start()
+    with pytest.raises(BadRequest, match=words):
+        strict.loads(raw)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert time.monotonic() - began < 5
+    assert peak < 8 * len(raw) + 2_000_000
+
+
+def test_strings_may_hold_what_documents_may_not() -> None:
+    text = "[" * 1000 + '\\"' * 500 + "1" * 1000 + "{" * 1000
+    assert strict.loads(json.dumps({"inputs": [text, text]}).encode()) == {"inputs": [text, text]}
+    numbers = [[1.5] * 640] * 1000
+    assert strict.loads(json.dumps(numbers).encode()) == numbers
+
+
+LIMITS = Limits(batch=4, characters=1000)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "limits", "words"),
+    [
+        ([], LIMITS, "empty list"),
+        (["a"] * 5, LIMITS, "4 are allowed"),
+        ("a" * 1001, LIMITS, "1000 are allowed"),
+        ("a" * (CHARACTERS + 1), Limits(), "100000 are allowed"),
+        ("\ufdfa" * 56, LIMITS, "1008 characters once ligatures are written out; 1000"),
+        (["a" * 90_000] * 12, Limits(), f"{TOTAL} are allowed"),
+    ],
+)
+def test_texts_are_measured_before_they_are_tokenised(inputs: str | list[str], limits: Limits, words: str) -> None:
+    with pytest.raises(BadRequest, match=words):
+        texts_of(inputs, limits)
+
+
+def test_texts_within_the_limits_pass() -> None:
+    assert texts_of(["a" * 1000, "\ufdfa" * 55, "我" * 1000], LIMITS)
+    bounded(["a" * 100_000] * 10, Limits())
+
+
+def test_windows_are_counted_before_they_are_made() -> None:
+    tokenizer = Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+
+    def row() -> Any:
+        return whole(tokenizer, "a " * 1000)
+
+    assert len(windows(tokenizer, row(), 10, 5, most=199)) == 199
+    with pytest.raises(PayloadTooLarge, match="windows"):
+        windows(tokenizer, row(), 10, 5, most=198)
+
+
+def jpeg(**options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.effect_noise((64, 64), 50).convert("RGB").save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+def test_pictures_of_a_request_share_their_pixels() -> None:
+    files = [jpeg()] * 4
+    assert len(list(open_pictures(files, Limits(batch=4, pixels=4 * 64 * 64)))) == 4
+    with pytest.raises(PayloadTooLarge, match="pixels"):
+        list(open_pictures(files, Limits(batch=4, pixels=4 * 64 * 64 - 1)))
+    with pytest.raises(PayloadTooLarge, match="3 are allowed"):
+        list(open_pictures(files, Limits(batch=3)))
+    with pytest.raises(BadRequest, match="empty"):
+        list(open_pictures([], Limits()))
+
+
+def test_a_jpeg_of_very_many_scans_is_not_decoded() -> None:
+    progressive = jpeg(progressive=True)
+    assert open_picture(progressive, 10_000).size == (64, 64)
+    last = progressive.rindex(b"\xff\xda")
+    many = progressive[:last] + progressive[last:-2] * SCANS + b"\xff\xd9"
+    with pytest.raises(BadRequest, match="100 scans"):
+        open_picture(many, 10_000)
+
+
+def test_grey_of_sixteen_bits_keeps_its_values() -> None:
+    values = np.arange(0, 65536, 64, np.uint16).reshape(32, 32)
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, "PNG")
+    found = np.asarray(open_picture(file.getvalue(), 10_000))
+    assert (found[..., 0] == values >> 8).all()
+
+
+def test_elements_are_not_read_beyond_their_number() -> None:
+    with pytest.raises(BadRequest, match="2 elements"):
+        from_bytes("x", "BYTES", [2], bytes(4) * 1_000_000)
+    assert from_bytes("x", "BYTES", [3], bytes(12)).tolist() == [b""] * 3
