@@ -1,6 +1,7 @@
 """Artifacts into a store, aliases onto versions; `hearth publish ARTIFACT --store URI` runs it.
 
-A version's files go first and its manifest last, which must not exist yet: versions never change.
+A version's files go first, then its signature, and its manifest last, which must not exist yet: versions never change.
+Nothing goes before the artifact has loaded and answered its golden inputs in a process of its own (`export.gate`).
 """
 
 from __future__ import annotations
@@ -8,18 +9,27 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from export.gate import admit
+from export.kinds import refuse_foreign
 from hearth.errors import BadRequest, NotFound
-from hearth.manifest import Manifest, parse
+from hearth.manifest import SIGNATURE, Manifest, parse
 from hearth.registry import Registry
 from hearth.store import Conflict, Store, upload, verify
+
+if TYPE_CHECKING:
+    from export.signing import Signer
 
 ATTEMPTS = 5
 """Of changing aliases.json while others change it too."""
 
 
-def publish(store: Store, folder: Path, alias: str | None = None) -> Manifest:
-    """Copy an artifact folder into the store. Raises BadRequest for a folder that is none, Conflict if it is there."""
+def publish(store: Store, folder: Path, alias: str | None = None, signer: Signer | None = None) -> Manifest:
+    """Copy an artifact folder into the store, signed by `signer`, or with the model.sig that lies in it already.
+
+    Raises BadRequest for a folder that is no artifact, or not a sound one, and Conflict if the version is there.
+    """
     path = folder / "manifest.json"
     if not path.is_file():
         raise BadRequest(
@@ -27,18 +37,32 @@ def publish(store: Store, folder: Path, alias: str | None = None) -> Manifest:
         )
     raw = path.read_bytes()
     manifest = parse(raw)
+    refuse_foreign(folder, manifest)
     broken = [file.path for file in manifest.files if not verify(file, folder / file.path)]
     if broken:
         raise BadRequest(f"{folder}: {', '.join(broken)} differ from manifest.json. Build the artifact anew.")
     prefix = f"{manifest.model}/{manifest.version}"
     if f"{prefix}/manifest.json" in store.list(f"{prefix}/"):
         raise Conflict(f"{manifest.model}@{manifest.version} is published already; versions never change. Raise it.")
+    admit(folder, manifest)
+    signature = _signature(folder, manifest, raw, signer)
     for file in manifest.files:
         upload(store, f"{prefix}/{file.path}", folder / file.path)
+    if signature:
+        store.put(f"{prefix}/{SIGNATURE}", signature)
     store.put(f"{prefix}/manifest.json", raw, if_absent=True)
     if alias:
         set_alias(store, manifest.model, alias, manifest.version)
     return manifest
+
+
+def _signature(folder: Path, manifest: Manifest, raw: bytes, signer: Signer | None) -> bytes:
+    if signer:
+        from export.signing import digests_of, sign
+
+        return sign(signer, f"{manifest.model}@{manifest.version}", digests_of(manifest, raw))
+    path = folder / SIGNATURE
+    return path.read_bytes() if path.is_file() else b""
 
 
 def set_alias(store: Store, model: str, alias: str, version: str) -> None:
