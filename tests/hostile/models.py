@@ -50,3 +50,9 @@ def serve(store: Path, cache: Path) -> None:
     os.environ |= {"HEARTH_STORE": store.as_uri(), "HEARTH_CACHE_DIR": str(cache), "HEARTH_THREADS": "1"}
     settings.get.cache_clear()
     warm.cache_clear()
+
+
+def forget() -> None:
+    """This process serves nothing any more."""
+    settings.get.cache_clear()
+    warm.cache_clear()
