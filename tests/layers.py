@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".tools"
 FUNCTIONS = {
     "catalog": ("core", "runtime"),
+    "uploads": ("core", "runtime"),
+    "release": ("core", "runtime"),
     "text_classification": ("core", "runtime"),
     "token_classification": ("core", "runtime"),
     "fill_mask": ("core", "runtime"),

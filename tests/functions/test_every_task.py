@@ -18,7 +18,7 @@ FOLDERS = {path.parent.name for path in (ROOT / "functions").glob("*/app.py")}
 
 
 def test_folders_layers_and_manifests_know_the_same_functions() -> None:
-    assert set(TASKS.values()) | {"catalog"} == FOLDERS == set(FUNCTIONS)
+    assert set(TASKS.values()) | {"catalog", "uploads", "release"} == FOLDERS == set(FUNCTIONS)
     assert sorted(task.id for task in tasks()) == sorted(TASKS)
 
 

@@ -82,6 +82,13 @@ def target(value: Any) -> str:
     return str(value)
 
 
+def function_of(template: Template, value: Any) -> str:
+    """The logical id of the function that `value` speaks of, itself or by its alias."""
+    name = target(value)
+    named = template["Resources"].get(name, {})
+    return target(named["Properties"]["FunctionName"]) if named.get("Type") == "AWS::Lambda::Alias" else name
+
+
 def number(template: Template, value: Any) -> int:
     """A literal, or the default of the parameter that stands there."""
     return int(template["Parameters"][value["Ref"]]["Default"] if isinstance(value, dict) else value)

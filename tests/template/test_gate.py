@@ -10,7 +10,7 @@ import pytest
 from hearth.manifest import TASKS
 from tests.layers import FUNCTIONS
 from tests.template.gate import ACCEPTED, gate
-from tests.template.rules import RULES, findings
+from tests.template.rules import RULES, assertions, findings
 from tests.template.stack import Template, of_type, read, translate
 
 Edit = Callable[[dict[str, Any]], None]
@@ -47,6 +47,7 @@ EDITS: dict[str, Edit] = {
     "every artifact": lambda raw: statements(raw)[0].update(Resource={"Fn::Sub": "${ArtifactBucket.Arn}/*"}),
     "everything": lambda raw: statements(raw)[0].update(Resource="*"),
     "every key": lambda raw: statements(raw)[5].update(Resource="*"),
+    "the key by itself": lambda raw: statements(raw)[6].pop("Condition"),
     "list without prefix": lambda raw: statements(raw)[1].pop("Condition"),
     "writes into uploads": lambda raw: statements(raw)[2].update(Action=["s3:GetObject", "s3:PutObject"]),
     "managed full access": put("CatalogRole", "ManagedPolicyArns", ["arn:aws:iam::aws:policy/AmazonS3FullAccess"]),
@@ -118,6 +119,48 @@ EDITS: dict[str, Edit] = {
     "logs for ever": without("CatalogLog", "RetentionInDays"),
     "plain logs": without("ApiLog", "KmsKeyId"),
     "key without rotation": lambda raw: properties(raw, "Key").update(EnableKeyRotation=False),
+    "no alias": lambda raw: raw["Globals"]["Function"].pop("AutoPublishAlias"),
+    "everything at once": lambda raw: raw["Globals"]["Function"].pop("DeploymentPreference"),
+    "a release without golden answers": lambda raw: raw["Globals"]["Function"]["DeploymentPreference"].pop("Hooks"),
+    "a release that no alarm takes back": lambda raw: properties(raw, FUNCTION)["DeploymentPreference"].pop("Alarms"),
+    "one way to release": lambda raw: raw["Globals"]["Function"]["DeploymentPreference"].update(Type="AllAtOnce"),
+    "one architecture": lambda raw: raw["Globals"]["Function"].update(Architectures=["x86_64"]),
+    "dead letters of another": lambda raw: statements(raw)[8].update(
+        Resource={"Fn::GetAtt": ["FillMaskDeadLetters", "Arn"]}
+    ),
+    "dead letters unknown": lambda raw: properties(raw, FUNCTION)["Environment"]["Variables"].pop(
+        "HEARTH_DEAD_LETTERS"
+    ),
+    "a function that deletes": lambda raw: statements(raw)[3].update(Action=["s3:PutObject", "s3:DeleteObject"]),
+    "uploads reach all": lambda raw: statements(raw, "UploadsRole")[0].update(
+        Resource={"Fn::Sub": "${UploadBucket.Arn}/*"}
+    ),
+    "a machine that invokes all": lambda raw: statements(raw, "BatchRole")[1].update(
+        Resource={"Fn::GetAtt": ["Release", "Arn"]}
+    ),
+    "a machine of any account": lambda raw: properties(raw, "BatchRole")["AssumeRolePolicyDocument"]["Statement"][
+        0
+    ].pop("Condition"),
+    "a machine that writes results": lambda raw: statements(raw, "BatchRole")[4].update(
+        Resource={"Fn::Sub": "${ResultBucket.Arn}/*"}
+    ),
+    "a machine that logs keys": lambda raw: properties(raw, "BatchMachine")["Logging"].update(
+        IncludeExecutionData=True
+    ),
+    "a machine without tolerance": lambda raw: properties(raw, "BatchMachine")["Definition"]["States"]["Objects"].pop(
+        "ToleratedFailurePercentagePath"
+    ),
+    "objects one by one": lambda raw: properties(raw, "BatchMachine")["Definition"]["States"]["Objects"].pop(
+        "ItemBatcher"
+    ),
+    "plain alarms": without("Alarms", "KmsMasterKeyId"),
+    "alarms of anyone": lambda raw: properties(raw, "AlarmsPolicy")["PolicyDocument"]["Statement"][0].pop("Condition"),
+    "alarms unheard": without("FillMaskDead", "AlarmActions"),
+    "no alarm for errors": lambda raw: raw["Resources"].pop("FillMaskThrottles"),
+    "no alarm for dead letters": lambda raw: raw["Resources"].pop("FillMaskDead"),
+    "too much for CloudFormation": lambda raw: raw["Resources"].update(
+        {f"Filler{number}": {"Type": "AWS::SNS::Topic"} for number in range(70)}
+    ),
     "key for every account": lambda raw: properties(raw, "Key")["KeyPolicy"]["Statement"][2].pop("Condition"),
 }
 
@@ -147,8 +190,10 @@ def test_a_circle_is_caught_by_the_linter() -> None:
 
 def test_every_rule_has_something_to_look_at() -> None:
     translated = translate(read())
-    assert len(RULES) >= 15
-    assert len(list(of_type(translated, "Lambda::Function"))) == 1 + len(TASK_FUNCTIONS)
+    print(f"{len(RULES)} rules, {assertions()} assertions, {len(EDITS)} mutations")
+    assert len(RULES) >= 20
+    assert assertions() >= 100
+    assert len(list(of_type(translated, "Lambda::Function"))) == len(FUNCTIONS)
     assert len(list(of_type(translated, "Lambda::EventSourceMapping"))) == len(TASK_FUNCTIONS)
 
 

@@ -71,6 +71,7 @@ def request(trace: Trace, *, request_id: str, status: int, trigger: str, failure
         return
     metrics = EphemeralMetrics(namespace="Hearth", service="hearth")
     metrics.add_dimension("model", str(facts.get("model", "none")))
+    metrics.add_dimensions(function=os.environ["AWS_LAMBDA_FUNCTION_NAME"])  # what its alarms look at
     metrics.add_metric("Requests", MetricUnit.Count, 1)
     metrics.add_metric("Duration", MetricUnit.Milliseconds, total)
     metrics.add_metric("ColdStart", MetricUnit.Count, int(bool(facts.get("cold"))))

@@ -79,8 +79,16 @@ def _session_credentials() -> Any:
 class Endpoint:
     """One HTTP endpoint of a service. Thread-safe: each thread keeps its own connection alive."""
 
-    def __init__(self, address: str, service: str, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        address: str,
+        service: str,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
         url = urlsplit(address)
+        self._read_seconds = read_seconds
         self.region = region(environ)
         self._tls, self._host, self._service = url.scheme == "https", url.netloc, service
         self._environ = environ
@@ -130,7 +138,7 @@ class Endpoint:
         self._local.connection = connection
         try:
             connection.connect()
-            connection.sock.settimeout(READ_SECONDS)
+            connection.sock.settimeout(self._read_seconds)
             return _send(connection, method, target, body, signed)
         except (OSError, http.client.HTTPException):
             self.drop()

@@ -1,0 +1,83 @@
+"""CodeDeploy's hook before traffic: a new version of a function gives its models' golden answers, or gets none."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from hearth import log
+from hearth.errors import BadRequest, HearthError, StoreError
+from hearth.s3 import Endpoint, region
+
+INVOKED_SECONDS = 60.0
+"""A version starts, fetches, loads and answers within its own timeout, 29 s; AWS adds the making of it."""
+TARGET = "CodeDeploy_20141006"
+
+
+def handler(event: Any, context: Any) -> dict[str, Any]:
+    """Judge the versions that a deployment is about to move traffic to, and tell CodeDeploy.
+
+    Whatever goes wrong is a failure of the deployment: it leaves the traffic where it is.
+    """
+    if not isinstance(event, dict) or "DeploymentId" not in event:
+        failure = BadRequest("This function is CodeDeploy's hook; it takes a DeploymentId")
+        return {"error": failure.message, "error_type": failure.code}
+    told: dict[str, Any] = {}
+    passed = False
+    try:
+        for name, version in versions_of(event["DeploymentId"]):
+            told[f"{name}:{version}"] = answer = golden_answers(name, version)
+            passed = answer.get("passed") is True
+            if not passed:
+                break
+    except (HearthError, OSError) as error:
+        told["error"] = str(error)
+        passed = False
+    status = "Succeeded" if passed else "Failed"
+    log.logger().info("release", extra={"deployment": event["DeploymentId"], "status": status, "told": told})
+    hook = {"lifecycleEventHookExecutionId": event.get("LifecycleEventHookExecutionId"), "status": status}
+    codedeploy("PutLifecycleEventHookExecutionStatus", {"deploymentId": event["DeploymentId"], **hook})
+    return {"status": status, "told": told}
+
+
+def versions_of(deployment: str) -> list[tuple[str, str]]:
+    """Functions and the versions that the deployment moves their traffic to. Raises OSError, StoreError."""
+    revision = codedeploy("GetDeployment", {"deploymentId": deployment})["deploymentInfo"]["revision"]
+    content = revision.get("appSpecContent") or revision.get("string")
+    resources = json.loads(content["content"])["Resources"]
+    found = [properties for resource in resources for one in resource.values() if (properties := one["Properties"])]
+    if not found:
+        raise StoreError(f"Deployment {deployment} names no function")
+    return [(properties["Name"], properties["TargetVersion"]) for properties in found]
+
+
+def golden_answers(name: str, version: str) -> dict[str, Any]:
+    """What a version says to a golden event. Raises OSError, StoreError."""
+    service = Endpoint(address_of("lambda"), "lambda", read_seconds=INVOKED_SECONDS)
+    path = f"/2015-03-31/functions/{name}/invocations"
+    response = service.send("POST", path, f"Qualifier={version}", body=b'{"golden": true}')
+    raw = response.read()
+    if response.status != 200 or response.headers.get("x-amz-function-error"):
+        raise StoreError(f"{name}:{version} ended with {response.status} {raw[:300].decode(errors='replace')}")
+    answer: dict[str, Any] = json.loads(raw)
+    return answer
+
+
+def codedeploy(action: str, values: dict[str, Any]) -> dict[str, Any]:
+    """One action of CodeDeploy's JSON protocol. Raises OSError, StoreError."""
+    headers = {"content-type": "application/x-amz-json-1.1", "x-amz-target": f"{TARGET}.{action}"}
+    response = Endpoint(address_of("codedeploy"), "codedeploy").send(
+        "POST", "/", "", headers, json.dumps(values).encode()
+    )
+    raw = response.read()
+    if response.status != 200:
+        raise StoreError(f"CodeDeploy answered {response.status} to {action}: {raw[:300].decode(errors='replace')}")
+    answer: dict[str, Any] = json.loads(raw or b"{}")
+    return answer
+
+
+def address_of(service: str) -> str:
+    emulated = os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or os.environ.get("AWS_ENDPOINT_URL")
+    suffix = "amazonaws.com.cn" if region().startswith("cn-") else "amazonaws.com"
+    return emulated or f"https://{service}.{region()}.{suffix}"

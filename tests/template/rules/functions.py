@@ -1,0 +1,85 @@
+"""Functions, and who calls them."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from tests.template.rules.registry import Findings, rule
+from tests.template.stack import Template, function_of, number, of_type, target
+
+
+@rule
+def functions_are_bounded_and_watched(template: Template) -> Findings:
+    for name, function in of_type(template, "Lambda::Function"):
+        variables = function["Environment"]["Variables"]
+        size = function.get("EphemeralStorage", {}).get("Size")
+        log = template["Resources"].get(target(function.get("LoggingConfig", {}).get("LogGroup")), {})
+        wrong = {
+            "must run python3.13": function["Runtime"] != "python3.13",
+            "must run on the architecture of the parameter": function["Architectures"] != [{"Ref": "Architecture"}],
+            "must answer before API Gateway's 29 s are over": name != "Release" and function["Timeout"] > 29,
+            "needs the ephemeral storage of the parameter": target(size) != "ScratchMegabytes",
+            "must let the threads be chosen": "HEARTH_THREADS" not in variables,
+            "needs MemorySize": "MemorySize" not in function,
+            "needs ReservedConcurrentExecutions": "ReservedConcurrentExecutions" not in function,
+            "must be traced": function.get("TracingConfig", {}).get("Mode") != "Active",
+            "must stop recursive loops": function.get("RecursiveLoop") != "Terminate",
+            "must log JSON": function.get("LoggingConfig", {}).get("LogFormat") != "JSON",
+            "needs a log group of this template": log.get("Type") != "AWS::Logs::LogGroup",
+            "must encrypt its environment with our key": target(function.get("KmsKeyArn")) != "Key",
+            "must keep onnxruntime from phoning home": variables.get("ORT_DISABLE_TELEMETRY") != "1",
+            "must have a HOME that can be written": variables.get("HOME") != "/tmp",
+            "must not carry secrets": bool(re.search(r"(?i)secret|password|AKIA", json.dumps(variables))),
+            "needs the runtime layer last": not target(function["Layers"][-1]).startswith("RuntimeLayer"),
+        }
+        yield from (f"{name} {what}" for what, is_wrong in wrong.items() if is_wrong)
+
+
+@rule
+def mappings_report_single_failures(template: Template) -> Findings:
+    for name, mapping in of_type(template, "Lambda::EventSourceMapping"):
+        function = template["Resources"][function_of(template, mapping["FunctionName"])]["Properties"]
+        most = mapping.get("ScalingConfig", {}).get("MaximumConcurrency")
+        reserved = function.get("ReservedConcurrentExecutions", {"Fn::If": [None, 0]})["Fn::If"][1]
+        if mapping.get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
+            yield f"{name}: one bad message would fail its whole batch"
+        if most is None or not 2 <= most < number(template, reserved):
+            yield f"{name} needs a MaximumConcurrency that leaves room for requests"
+        if mapping.get("BatchSize", 10) > 10:
+            yield f"{name} takes more messages than fit into one timeout"
+
+
+@rule
+def permissions_name_their_source(template: Template) -> Findings:
+    for name, permission in of_type(template, "Lambda::Permission"):
+        if not (permission.get("SourceArn") or permission.get("SourceAccount")):
+            yield f"{name} lets anyone's API invoke the function"
+        if permission["Principal"] == "*":
+            yield f"{name} lets anyone invoke the function"
+
+
+@rule
+def streams_end_where_they_are_understood(template: Template) -> Findings:
+    """What is sent a stream and wants a whole answer, or the reverse, cannot read it."""
+    paths = template["Resources"]["Api"]["Properties"]["Body"]["paths"]
+    urls = {function_of(template, url["TargetFunctionArn"]): url for _, url in of_type(template, "Lambda::Url")}
+    for name, function in of_type(template, "Lambda::Function"):
+        variables = function["Environment"]["Variables"]
+        streams = [door for door in variables.get("HEARTH_STREAM", "").split(",") if door]
+        if bool(streams) != (variables.get("AWS_LAMBDA_EXEC_WRAPPER") == "/opt/bootstrap-stream"):
+            yield f"{name} must have both AWS_LAMBDA_EXEC_WRAPPER and HEARTH_STREAM, or neither"
+        for path, methods in paths.items():
+            for method, operation in methods.items():
+                integration = operation["x-amazon-apigateway-integration"]
+                if f"${{{name}Aliaslive}}" not in json.dumps(integration):
+                    continue
+                called = "/response-streaming-invocations" in json.dumps(integration["uri"])
+                told = integration.get("responseTransferMode") == "STREAM"
+                if not called == told == ("rest" in streams):
+                    yield f"{method.upper()} {path} and HEARTH_STREAM of {name} do not agree on streaming"
+        url = urls.get(name, {})
+        if url and url["AuthType"] != "AWS_IAM":
+            yield f"{name} has a URL that anyone may call"
+        if (url.get("InvokeMode") == "RESPONSE_STREAM") != ("url" in streams):
+            yield f"the URL and HEARTH_STREAM of {name} do not agree on streaming"

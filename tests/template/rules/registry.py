@@ -1,0 +1,65 @@
+"""Where rules register, and what several of them ask of a template."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tests.template.stack import Resource, Template, of_type, target
+
+Findings = Iterator[str]
+Rule = Callable[[Template], Findings]
+RULES: list[Rule] = []
+
+
+def rule(check: Rule) -> Rule:
+    """Registers a check that yields a sentence for whatever breaks it."""
+    RULES.append(check)
+    return check
+
+
+def findings(template: Template) -> list[str]:
+    return [f"{check.__name__}: {finding}" for check in RULES for finding in check(template)]
+
+
+def assertions() -> int:
+    """How many sentences the rules can say: one for each `yield`, one for each entry of a table named `wrong`."""
+    return sum(_assertions(check) for check in RULES)
+
+
+def _assertions(check: Rule) -> int:
+    tree = ast.parse(textwrap.dedent(inspect.getsource(check)))
+    tables = [
+        len(node.value.keys)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict) and ast.unparse(node.targets[0]) == "wrong"
+    ]
+    yields = [node for node in ast.walk(tree) if isinstance(node, ast.Yield | ast.YieldFrom)]
+    return sum(tables) + sum("wrong.items()" not in ast.unparse(node) for node in yields)
+
+
+def statements(role: Resource) -> Iterator[dict[str, Any]]:
+    for policy in role.get("Policies", []):
+        yield from policy["PolicyDocument"]["Statement"]
+
+
+def role_of(template: Template, function: Resource) -> Resource:
+    found: Resource = template["Resources"][target(function["Role"])]["Properties"]
+    return found
+
+
+def models_of(function: Resource) -> list[str]:
+    return [name for name in function["Environment"]["Variables"].get("HEARTH_MODELS", "").split(",") if name]
+
+
+def prefix_of(function: Resource) -> str:
+    """Of the uploads that are this function's."""
+    return str(function["Environment"]["Variables"].get("HEARTH_UPLOAD_PREFIX", "uploads/"))
+
+
+def task_functions(template: Template) -> list[tuple[str, Resource]]:
+    """The functions that serve models."""
+    return [(name, function) for name, function in of_type(template, "Lambda::Function") if models_of(function)]
