@@ -244,7 +244,7 @@ def test_a_body_that_is_no_base64_is_the_callers_fault(running: RuntimeApi, door
 
 def test_an_event_that_only_looks_like_one_is_answered(running: RuntimeApi) -> None:
     broken = ask("/echo") | {"headers": ["no", "map"]}
-    assert running.streamed(broken)[0]["statusCode"] == 500
+    assert running.streamed(broken)[0]["statusCode"] in (400, 500)
     assert running.streamed(ask("/no-content"))[0] == {"statusCode": 204}
 
 

@@ -147,6 +147,14 @@ def test_lists_have_the_callers_models_alone(client: TestClient) -> None:
     assert not [model for model in MODELS.values() if model in described]
 
 
+def test_the_documentation_page_can_send_a_key(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    assert document["security"] == [{"key": []}, {"bearer": []}]
+    assert document["components"]["securitySchemes"]["key"]["name"] == "x-api-key"
+    assert document["paths"]["/ping"]["get"]["security"] == []
+    assert "security" not in document["paths"]["/models"]["get"]
+
+
 def test_only_health_the_page_and_the_documentation_are_open(client: TestClient) -> None:
     opened = {route.path for dialect in http.DIALECTS for route in dialect.routes if route.open}
     assert {"/v2/health/live", "/v2/health/ready", "/ping"} <= opened

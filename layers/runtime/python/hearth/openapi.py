@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from hearth import __version__
+from hearth import __version__, keys
 from hearth.cache import warm
 from hearth.call import EVENTS, JSON, Dialect, Route, manifest_of
 from hearth.errors import NotFound
@@ -28,6 +28,12 @@ STATUSES = {
     503: "The model cannot be loaded now; Retry-After says when to ask again",
 }
 
+SCHEMES = {
+    "key": {"type": "apiKey", "in": "header", "name": keys.HEADER},
+    "bearer": {"type": "http", "scheme": "bearer"},
+}
+"""How an API key is sent, where one is wanted."""
+
 
 def document(title: str, description: str, dialects: Sequence[Dialect], tasks: Sequence[Task]) -> dict[str, Any]:
     schemas: dict[str, Any] = {}
@@ -35,12 +41,17 @@ def document(title: str, description: str, dialects: Sequence[Dialect], tasks: S
     for dialect in dialects:
         for route in dialect.routes:
             paths.setdefault(route.path, {})[route.method.lower()] = _operation(schemas, dialect, route)
-    return {
+    components: dict[str, Any] = {"schemas": schemas}
+    found: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": title, "version": __version__, "description": description},
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": components,
     }
+    if keys.table():
+        components["securitySchemes"] = SCHEMES
+        found["security"] = [{name: []} for name in SCHEMES]
+    return found
 
 
 def _operation(schemas: dict[str, Any], dialect: Dialect, route: Route) -> dict[str, Any]:
@@ -61,6 +72,8 @@ def _operation(schemas: dict[str, Any], dialect: Dialect, route: Route) -> dict[
             {status: _content(schemas, prefix, kind) for status, kind in route.answers.items()},
         ),
     }
+    if route.open:
+        operation["security"] = []
     if route.takes is not None or route.takes_also:
         content = _content(schemas, prefix, route.takes, route.takes_also)
         operation["requestBody"] = {"required": not route.optional, "content": content}
