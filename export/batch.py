@@ -19,6 +19,7 @@ from hearth.errors import BadRequest, HearthError
 from hearth.manifest import TASKS, Manifest
 from hearth.registry import Registry
 from hearth.store import Store, open_store
+from hearth.task import Task
 
 PAUSE = 2.0
 """Seconds between two looks at an execution."""
@@ -42,8 +43,10 @@ def manifest_of(store: Store, model: str) -> Manifest:
     return registry.manifest(registry.resolve(model))
 
 
-def tasks_of(manifest: Manifest) -> Any:
-    return importlib.import_module(f"functions.{TASKS[manifest.task]}.app").TASKS
+def tasks_of(task: str) -> tuple[Task, ...]:
+    """Of the function that has `task`."""
+    found: tuple[Task, ...] = importlib.import_module(f"functions.{TASKS[task]}.app").TASKS
+    return found
 
 
 # Here

@@ -59,7 +59,7 @@ def _here(model: str, where: str, output: str, store: str, run: str | None, conc
         raise BadRequest(f"There is no file in {where}")
     os.environ["HEARTH_STORE"] = store
     os.environ.setdefault("HEARTH_THREADS", "1")  # files share the processors
-    tasks = tasks_of(manifest_of(open_store(store), model))
+    tasks = tasks_of(manifest_of(open_store(store), model).task)
     job = Job(tasks, model, source, open_store(output), run or model.replace("@", "-"))
 
     def tell(failure: Failed) -> None:

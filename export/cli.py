@@ -19,6 +19,7 @@ from rich.table import Table
 from export.batch_command import batch
 from export.cost_command import cost_of
 from export.deploy_command import deploy
+from export.doctor.command import doctor
 from export.import_command import import_onnx
 from export.keys import api_key, audit
 from export.signing_commands import sign, signing_key, verify
@@ -64,6 +65,7 @@ def build(
 app.command(name="import")(import_onnx)
 app.command()(batch)
 app.command()(deploy)
+app.command()(doctor)
 app.command(name="api-key")(api_key)
 app.command(name="audit")(audit)
 app.command(name="signing-key")(signing_key)

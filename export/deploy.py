@@ -102,8 +102,8 @@ class Plan:
         yield from self._wrong_values()
         if shutil.which("sam") is None:
             yield "The SAM CLI is not on PATH: pip install aws-sam-cli, in an environment of its own."
-        if shutil.which(self.template.runtime) is None:
-            yield f"{self.template.runtime} is not on PATH: `sam build` makes the layers with it."
+        if not _answers(self.template.runtime):
+            yield f"{self.template.runtime} is not on PATH, or does not run: `sam build` makes the layers with it."
         yield from self._wrong_account()
 
     def _wrong_values(self) -> Iterator[str]:
@@ -162,6 +162,13 @@ class Plan:
             ["sam", "build", "--template-file", str(self.template.path), "--build-dir", str(build)],
             deploy,
         ]
+
+
+def _answers(program: str) -> bool:
+    """pyenv puts programs on PATH that only say which version is not chosen."""
+    return (
+        shutil.which(program) is not None and subprocess.run([program, "-c", ""], capture_output=True).returncode == 0
+    )
 
 
 def artifacts(models: str, zoo: Path) -> list[Path]:

@@ -15,10 +15,14 @@ class AwsError(HearthError):
 
 
 def client(service: str) -> Any:
-    """A boto3 client of the environment's account and region."""
+    """A boto3 client of the environment's account and region. Raises AwsError where none is chosen."""
     import boto3
+    from botocore.exceptions import BotoCoreError
 
-    return boto3.Session().client(service)
+    try:
+        return boto3.Session().client(service)
+    except BotoCoreError as error:
+        raise AwsError(f"AWS cannot be asked: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,12 @@ class Stack:
     outputs: dict[str, str]
     resources: dict[str, str]
     """Physical ids by logical id."""
+    kinds: dict[str, str]
+    """`AWS::Service::Kind` by logical id."""
+
+    def of(self, kind: str) -> dict[str, str]:
+        """Physical ids by logical id of one kind."""
+        return {name: physical for name, physical in self.resources.items() if self.kinds[name] == kind}
 
     def output(self, key: str) -> str:
         """Raises NotFound for a stack that is not ours, or is of an older template."""
@@ -52,6 +62,7 @@ def stack(name: str) -> Stack:
         described["StackStatus"],
         {row["OutputKey"]: row["OutputValue"] for row in described.get("Outputs", ())},
         {row["LogicalResourceId"]: row.get("PhysicalResourceId", "") for row in rows},
+        {row["LogicalResourceId"]: row["ResourceType"] for row in rows},
     )
 
 

@@ -63,8 +63,8 @@ def machine(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(name, value)
     tools = tmp_path / "tools"
     tools.mkdir()
-    for name in ("sam", "python3.13"):
-        (tools / name).write_text(SAM)
+    for name, program in {"sam": SAM, "python3.13": f"#!{sys.executable}\n"}.items():
+        (tools / name).write_text(program)
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tools))
     log = tmp_path / "sam.log"
@@ -130,7 +130,12 @@ def test_all_that_is_missing_is_said_at_once(machine: Path, monkeypatch: pytest.
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAUNKNOWN000000000")
     said = str(deploy("TextMemory=12").exception)
-    for words in ("TextMemory", "SAM CLI is not on PATH", "python3.13 is not on PATH", "AWS does not know who asks"):
+    for words in (
+        "TextMemory",
+        "SAM CLI is not on PATH",
+        "python3.13 is not on PATH, or does not run",
+        "AWS does not know who asks",
+    ):
         assert words in said
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name)
