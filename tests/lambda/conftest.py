@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,11 @@ from typing import Any
 import pytest
 
 from tests.artifacts import make_image_artifact, make_text_artifact
+from tests.containers import BRIDGE, build_image, engine
 from tests.emulator import Emulator
-from tests.s3 import client, moto_s3, upload_folder
+from tests.layers import ROOT
+from tests.s3 import CREDENTIALS, client, moto_s3, upload_folder
+from tests.sam import Sam, build
 
 TEXT_MODEL, IMAGE_MODEL = "sentiment-en", "resnet20-cifar10"
 
@@ -16,6 +20,23 @@ TEXT_MODEL, IMAGE_MODEL = "sentiment-en", "resnet20-cifar10"
 @pytest.fixture(scope="session", autouse=True)
 def _python(python_of_lambda: Path) -> None:
     """All of this folder runs on Lambda's Python."""
+
+
+def settings(url: str) -> dict[str, str]:
+    """What the template sets, with the local S3's address."""
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "HEARTH_STORE": "s3://artifacts/models",
+        "HEARTH_OUTPUT": "s3://results/answers",
+    }
+
+
+def fill(s3: Any, models: Path) -> None:
+    """Buckets: `artifacts` with the models of a store, and the empty `uploads`, which has versions, and `results`."""
+    upload_folder(s3, models, "artifacts", "models/")
+    for bucket in ("uploads", "results"):
+        s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket="uploads", VersioningConfiguration={"Status": "Enabled"})
 
 
 @pytest.fixture(scope="session")
@@ -29,13 +50,55 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def every_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file:// store with all models of template.yaml: the zoo's, and random ones for the two that it has not."""
+    from msgspec.structs import replace
+
+    from tests.functions import checkpoints
+
+    work, store = tmp_path_factory.mktemp("random"), tmp_path_factory.mktemp("every") / "store"
+    shutil.copytree(ROOT / "export/zoo", store)
+    for name, kind in (("fill-mask", "BertForMaskedLM"), ("question-answering", "BertForQuestionAnswering")):
+        checkpoints.save(work / name, kind)
+        model = checkpoints.served(work / name, work / name / "made")
+        checkpoints.put(replace(model.manifest, model=name), work / name / "made", store)
+    return store
+
+
+@pytest.fixture(scope="session")
 def s3_url(zoo: Path) -> Iterator[str]:
-    """A local S3 with the zoo in `artifacts` and empty buckets `uploads` and `results`."""
+    """A local S3 with the zoo in `artifacts` and empty buckets `uploads`, which has versions, and `results`."""
     with moto_s3() as url:
-        upload_folder(client(url), zoo, "artifacts", "models/")
-        for bucket in ("uploads", "results"):
-            client(url).create_bucket(Bucket=bucket)
+        fill(client(url), zoo)
         yield url
+
+
+@pytest.fixture(scope="session")
+def containers() -> Iterator[dict[str, str]]:
+    """A container engine that has Lambda's image: the environment that points docker and SAM at it."""
+    with engine() as environment:
+        build_image(environment)
+        yield environment
+
+
+@pytest.fixture(scope="session")
+def container_variables(every_model: Path) -> Iterator[dict[str, str]]:
+    """What functions in containers are told: a local S3 that they reach, with every model."""
+    with moto_s3(BRIDGE) as url:
+        fill(client(url), every_model)
+        yield settings(url)
+
+
+@pytest.fixture(scope="session")
+def container_s3(container_variables: dict[str, str]) -> Any:
+    return client(container_variables["AWS_ENDPOINT_URL"])
+
+
+@pytest.fixture(scope="session")
+def sam(
+    containers: dict[str, str], container_variables: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Sam:
+    return build(tmp_path_factory.mktemp("sam"), containers | CREDENTIALS, container_variables)
 
 
 @pytest.fixture(scope="session")
@@ -45,12 +108,7 @@ def s3(s3_url: str) -> Any:
 
 @pytest.fixture(scope="session")
 def environment(s3_url: str) -> dict[str, str]:
-    """What the template sets, with the local S3's address."""
-    return {
-        "AWS_ENDPOINT_URL": s3_url,
-        "HEARTH_STORE": "s3://artifacts/models",
-        "HEARTH_OUTPUT": "s3://results/answers",
-    }
+    return settings(s3_url)
 
 
 @pytest.fixture(scope="module")

@@ -169,7 +169,7 @@ def without_times(answer: bytes) -> Any:
 
 @pytest.mark.usefixtures("python_of_lambda")
 def test_every_trigger_is_answered_as_awss_runtime_does(s3: Any, environment: dict[str, str]) -> None:
-    s3.put_object(Bucket="uploads", Key="uploads/sentiment-en/a film.txt", Body=b"a wonderful film")
+    stored = s3.put_object(Bucket="uploads", Key="uploads/sentiment-en/a film.txt", Body=b"a wonderful film")
     names = sorted(path.stem for path in EVENTS.glob("*.json"))
     answers: dict[str, list[Any]] = {name: [] for name in names}
     variables = {**environment, "HEARTH_MODELS": "sentiment-en", "HEARTH_STREAM": "", "AWS_ACCESS_KEY_ID": "test"}
@@ -180,7 +180,8 @@ def test_every_trigger_is_answered_as_awss_runtime_does(s3: Any, environment: di
             code = ROOT / "functions/text_classification"
             with api.runtime(code, variables, command) if command else api.runtime(code, variables):
                 for name in names:
-                    answers[name].append(without_times(api.whole(event(name))))
+                    told = event(name, version_id=stored["VersionId"])
+                    answers[name].append(without_times(api.whole(told)))
     assert all(ours == theirs for ours, theirs in answers.values()), answers
     assert answers["rest-v1"][0]["statusCode"] == 200
     assert answers["sqs-eventbridge"][0] == {"batchItemFailures": []}

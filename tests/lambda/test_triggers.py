@@ -1,0 +1,94 @@
+"""Every function under Lambda's emulator, woken by every trigger that AWS has for it: the files of tests/events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.emulator import Emulator
+from tests.events import HERE, event
+from tests.events.inputs import DOORS, MODELS, UPLOADS, asked, input_of, upload_prefix, uploaded
+from tests.layers import FUNCTIONS
+from tests.s3 import upload_folder
+
+OTHERS = {"ping", "direct", "s3-test-event", "step-functions-batch"}
+
+
+@pytest.fixture(scope="module")
+def store(s3: Any, every_model: Path) -> dict[str, str]:
+    """Settings: a store with every model."""
+    upload_folder(s3, every_model, "triggers", "models/")
+    return {"HEARTH_STORE": "s3://triggers/models"}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def function(request: pytest.FixtureRequest, environment: dict[str, str], store: dict[str, str]) -> Iterator[Emulator]:
+    """One function; the tests that follow share its environment, as invocations do."""
+    settings = {"HEARTH_MODELS": MODELS[request.param], "HEARTH_UPLOAD_PREFIX": upload_prefix(request.param)}
+    with Emulator.of(request.param, environment | store | settings, memory_mb=3008) as emulator:
+        yield emulator
+
+
+def test_every_event_file_is_sent_here() -> None:
+    assert {path.stem for path in HERE.glob("*.json")} == {*DOORS, *UPLOADS, *OTHERS}
+
+
+def test_every_function_is_woken_here() -> None:
+    assert set(MODELS) == set(FUNCTIONS) - {"catalog", "uploads", "release"}
+
+
+def test_every_door_gets_the_same_answer(function: Emulator) -> None:
+    bodies = []
+    for door in DOORS:
+        answer = function.invoke(asked(door, function.code.name)).payload
+        assert answer["statusCode"] == 200, (door, answer)
+        bodies.append(answer["body"])
+    assert len(set(map(str, bodies))) == 1
+
+
+@pytest.mark.parametrize("trigger", UPLOADS)
+def test_an_upload_becomes_a_result(function: Emulator, s3: Any, trigger: str) -> None:
+    name = function.code.name
+    key = f"{upload_prefix(name)}{MODELS[name]}/{trigger} é.bin"
+    answer = function.invoke(uploaded(s3, trigger, key, input_of(name)))
+    assert answer.payload == ({"batchItemFailures": []} if trigger.startswith("sqs") else {}), answer.raw
+    written = s3.get_object(Bucket="results", Key=f"answers/{key}.json")["Body"].read()
+    assert json.loads(written)["output"]
+
+
+def test_a_batch_is_worked_off(function: Emulator, s3: Any) -> None:
+    name = function.code.name
+    key = f"batch/{MODELS[name]}/a film.bin"
+    told = uploaded(s3, "step-functions-batch", key, input_of(name), model=MODELS[name], run="run-1")
+    assert function.invoke(told).payload == {"done": 1, "failed": []}
+    assert json.loads(s3.get_object(Bucket="results", Key=f"answers/run-1/{key}.json")["Body"].read())["output"]
+
+
+def test_a_ping_loads_the_models(function: Emulator) -> None:
+    answer = function.invoke(event("ping")).payload
+    assert answer["pong"] is True
+    ((model, version),) = answer["models"].items()  # type: ignore[attr-defined]
+    assert model == MODELS[function.code.name]
+    assert version.isdecimal()
+
+
+def test_the_test_that_s3_sends_is_taken(function: Emulator) -> None:
+    assert function.invoke(event("s3-test-event")).payload == {}
+
+
+def test_an_invocation_in_no_triggers_words_is_told_what_there_is(function: Emulator) -> None:
+    answer = function.invoke(event("direct")).payload
+    assert answer["error_type"] == "bad_request"
+    assert "HTTP events" in str(answer["error"])
+
+
+def test_the_catalog_answers_every_door(environment: dict[str, str], store: dict[str, str]) -> None:
+    with Emulator.of("catalog", environment | store) as catalog:
+        for door in DOORS:
+            answer = catalog.invoke(event(door, path="/models", method="GET", body=""))
+            assert answer.payload["statusCode"] == 200, (door, answer.raw)
+            assert {model["name"] for model in answer.body["models"]} >= set(MODELS.values())  # type: ignore[attr-defined,index]
