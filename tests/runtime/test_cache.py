@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import stat
 import subprocess
 import sys
 import threading
@@ -106,6 +108,62 @@ def test_a_poisoned_leftover_is_fetched_again(store_folder: Path, tmp_path: Path
         pass
     (weights,) = (tmp_path / "cache").glob("*/model.bin")
     assert weights.read_bytes() == good
+
+
+@pytest.mark.parametrize("what", ["a file", "a link", "a further file", "a link inside", "what cannot be removed"])
+def test_what_others_left_under_the_right_name_is_fetched_anew(store_folder: Path, tmp_path: Path, what: str) -> None:
+    with cache_of(store_folder, tmp_path / "cache").get("sentiment-en") as model:
+        wanted = {file.path for file in model.manifest.files}
+    (folder,) = (tmp_path / "cache").iterdir()
+    (away := tmp_path / "away").mkdir()
+    match what:
+        case "a file":
+            shutil.rmtree(folder)
+            folder.write_bytes(b"garbage")
+        case "a link":
+            folder.rename(away / "there")
+            folder.symlink_to(away / "there")
+        case "a further file":
+            (folder / "more.bin").write_bytes(b"x")
+        case "a link inside":
+            (folder / "model.bin").rename(away / "model.bin")
+            (folder / "model.bin").symlink_to(away / "model.bin")
+        case _:
+            (folder / "model.bin").unlink()
+            (folder / "model.bin" / "deep").mkdir(parents=True)
+    again = cache_of(store_folder, tmp_path / "cache")
+    with again.get("sentiment-en") as model:
+        assert again.disk.bytes_fetched == model.manifest.size
+    (folder,) = (path for path in (tmp_path / "cache").iterdir() if not path.name.startswith(".partial"))
+    assert {path.name for path in folder.iterdir()} == wanted
+    assert all(stat.S_ISREG(path.lstat().st_mode) and path.lstat().st_nlink == 1 for path in folder.iterdir())
+
+
+def test_the_cache_is_its_users_alone(store_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir(mode=0o777)
+    (tmp_path / "cache").chmod(0o777)
+    for folder in (tmp_path / "cache", tmp_path / "new" / "cache"):
+        with cache_of(store_folder, folder).get("sentiment-en"):
+            pass
+        (artifact,) = folder.iterdir()
+        modes = [path.stat().st_mode & 0o777 for path in (folder, artifact, artifact / "model.bin")]
+        assert modes == [0o700, 0o700, 0o600]
+
+
+def test_a_cache_folder_that_another_made_first_is_refused(store_folder: Path, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        folder = Path("/")  # another's, whoever runs this
+    else:
+        (folder := tmp_path / "theirs").mkdir()
+        os.chown(folder, 12345, 12345)
+    with pytest.raises(Unavailable, match="HEARTH_CACHE_DIR"), cache_of(store_folder, folder).get("sentiment-en"):
+        pass
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(Unavailable, match="HEARTH_CACHE_DIR"),
+        cache_of(store_folder, tmp_path / "file").get("sentiment-en"),
+    ):
+        pass
 
 
 def test_a_damaged_artifact_is_never_parsed(

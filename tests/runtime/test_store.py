@@ -124,11 +124,41 @@ def test_a_flipped_byte_is_refused(store: Store, tmp_path: Path, place: int) -> 
         fetch(store, "m/1", [entry], folder, soon())
 
 
-def test_a_shorter_object_is_an_error(store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [3, 9])
+def test_an_object_of_another_size_is_an_error_before_it_is_read(store: Store, tmp_path: Path, size: int) -> None:
     store.put("m/1/a", b"12345")
     (folder := tmp_path / "fetched").mkdir()
-    with pytest.raises(StoreError):
-        fetch(store, "m/1", [File("a", 9, "0" * 64)], folder, soon())
+    good = hashlib.sha256(b"12345"[:size]).hexdigest()
+    with pytest.raises(IntegrityError, match=f"has 5 bytes, not the {size}"):
+        fetch(store, "m/1", [File("a", size, good)], folder, soon())
+
+
+def test_a_small_object_that_is_large_is_not_read(store: Store) -> None:
+    store.put("m/aliases.json", b"12345")
+    assert store.get("m/aliases.json", limit=5) == b"12345"
+    with pytest.raises(StoreError, match="more than 4 bytes"):
+        store.get("m/aliases.json", limit=4)
+    assert store.get("m/aliases.json") == b"12345"
+
+
+@pytest.mark.parametrize("how", ["symlink", "hardlink", "pipe", "folder"])
+def test_what_is_not_a_file_of_its_own_is_never_what_the_manifest_says(tmp_path: Path, how: str) -> None:
+    (tmp_path / "elsewhere").write_bytes(b"x")
+    named = tmp_path / "name"
+    file = File("name", 1, hashlib.sha256(b"x").hexdigest())
+    named.write_bytes(b"x")
+    assert verify(file, named)
+    named.unlink()
+    match how:
+        case "symlink":
+            named.symlink_to(tmp_path / "elsewhere")
+        case "hardlink":
+            named.hardlink_to(tmp_path / "elsewhere")
+        case "pipe":
+            os.mkfifo(named)
+        case _:
+            named.mkdir()
+    assert not verify(file, named)
 
 
 def test_paths_do_not_leave_the_root(tmp_path: Path) -> None:

@@ -41,20 +41,20 @@ def public_key(der: bytes) -> Point:
 def verify(key: Point, message: bytes, signature: bytes) -> bool:
     """Whether `signature`, in DER, is of `message` by the owner of `key`, which is a point of the curve."""
     numbers = _numbers(signature)
-    if numbers is None:
-        return False
-    r, s = numbers
+    return numbers is not None and _holds(key, int.from_bytes(hashlib.sha256(message).digest()), *numbers)
+
+
+def _holds(key: Point, digest: int, r: int, s: int) -> bool:
     if not (0 < r < N and 0 < s < N):
         return False
     inverse = pow(s, -1, N)
-    digest = int.from_bytes(hashlib.sha256(message).digest())
     x, _, z = _sum_of_products(digest * inverse % N, r * inverse % N, key)
     return z != 0 and x * pow(z, -2, P) % P % N == r
 
 
 def _numbers(signature: bytes) -> tuple[int, int] | None:
     """r and s of SEQUENCE { INTEGER, INTEGER }. None for any other bytes: DER writes a number in one way only."""
-    if len(signature) > 72 or signature[:1] != b"\x30" or signature[1:2] != bytes([len(signature) - 2]):
+    if not 8 <= len(signature) <= 72 or signature[0] != 0x30 or signature[1] != len(signature) - 2:
         return None
     numbers = []
     rest = signature[2:]

@@ -39,6 +39,10 @@ class Conflict(StoreError):
     code = "conflict"
 
 
+class Refused(StoreError):
+    """The object may not be read; or it is not there, and whoever asks may not list what is."""
+
+
 class Readable(Protocol):
     def readinto(self, buffer: memoryview, /) -> int | None: ...
 
@@ -56,8 +60,11 @@ class Store(Protocol):
         Raises NotFound, StoreError; so too where it has more than `limit` bytes.
         """
 
-    def open(self, path: str, start: int, length: int) -> AbstractContextManager[Readable]:
-        """`length` bytes from `start`, once, without retries. Raises OSError, HTTPException, NotFound, StoreError."""
+    def open(self, path: str, start: int, length: int, size: int) -> AbstractContextManager[Readable]:
+        """`length` bytes from `start` of an object that has `size`, once, without retries.
+
+        Raises OSError, HTTPException, NotFound, StoreError; IntegrityError where it has another size.
+        """
 
     def put(self, path: str, data: Body, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """Write the object whole and return its entity tag. Raises Conflict, StoreError."""
@@ -102,9 +109,10 @@ class FileStore(Store):
         return data, hashlib.sha256(data).hexdigest()
 
     @contextmanager
-    def open(self, path: str, start: int, length: int) -> Iterator[Readable]:
+    def open(self, path: str, start: int, length: int, size: int) -> Iterator[Readable]:
         try:
             with self._file(path).open("rb", buffering=0) as file:
+                _check_size(path, os.fstat(file.fileno()).st_size, size)
                 file.seek(start)
                 yield file
         except FileNotFoundError:
@@ -168,6 +176,7 @@ class S3Store(Store):
         def once() -> tuple[bytes, str]:
             response = self.bucket.request("GET", self._key(path), query={"versionId": version} if version else None)
             if limit is not None and (response.length is None or response.length > limit) and response.status == 200:
+                response.close()
                 self.bucket.drop()
                 raise StoreError(_too_long(path, limit))
             data = response.read()  # raises IncompleteRead where the body was cut
@@ -177,14 +186,17 @@ class S3Store(Store):
         return retrying(once, deadline)
 
     @contextmanager
-    def open(self, path: str, start: int, length: int) -> Iterator[Readable]:
+    def open(self, path: str, start: int, length: int, size: int) -> Iterator[Readable]:
         response = self.bucket.request("GET", self._key(path), headers={"range": f"bytes={start}-{start + length - 1}"})
         try:
             if response.status != 206:
                 self._check(response, path, response.read(), expected=206)
+            total = (response.headers["Content-Range"] or "").rpartition("/")[2]
+            _check_size(path, int(total) if total.isdecimal() else size, size)
             yield response
         finally:
             if not response.isclosed():  # something was left unread: the connection is of no use any more
+                response.close()
                 self.bucket.drop()
 
     def put(self, path: str, data: Body, *, if_absent: bool = False, if_match: str | None = None) -> str:
@@ -257,9 +269,14 @@ class S3Store(Store):
         if status in (429, 500, 502, 503, 504):
             raise TransientError(f"the store answered {status} for {path}")
         if status == 403:
-            raise StoreError(f"the store refused {path}: check the role's permissions, and that the object exists")
+            raise Refused(f"the store refused {path}: check the role's permissions, and that the object exists")
         code = body.partition(b"<Code>")[2].partition(b"</Code>")[0].decode("ascii", "replace")
         raise StoreError(f"the store answered {status} {code} for {path}")
+
+
+def _check_size(path: str, found: int, expected: int) -> None:
+    if found != expected:
+        raise IntegrityError(f"{path} has {found} bytes, not the {expected} that the manifest says")
 
 
 def _too_long(path: str, limit: int) -> str:
@@ -349,7 +366,7 @@ def _fetch_piece(store: Store, prefix: str, file: File, start: int, folder: Path
     if length:
         descriptor = os.open(folder / file.path, os.O_WRONLY | os.O_NOFOLLOW)
         try:
-            with store.open(f"{prefix}/{file.path}", start, length) as source:
+            with store.open(f"{prefix}/{file.path}", start, length, file.size) as source:
                 done = 0
                 while done < length:
                     count = source.readinto(buffer[: min(len(buffer), length - done)])
