@@ -91,13 +91,20 @@ def create_app(tasks: Sequence[Task], *, local: bool = False, folder: Path | Non
     for route in page.routes(folder) if folder else ():
         app.add_route(route.path, endpoint(native.DIALECT, route), [route.method])
 
+    if local:  # a Lambda has one request, and its concurrency is bounded outside
+        from hearth.admission import Admission
+
+        def refuse(request: Request, failure: HearthError) -> Response:
+            return _failed(request, _spoken(request), failure, trace.begin())
+
+        app.add_middleware(Admission, refuse=refuse)
+
     @app.exception_handler(HTTPException)
     async def no_route(request: Request, failure: HTTPException) -> Response:
         path = request.url.path
-        dialect = next(dialect for dialect in DIALECTS if dialect.speaks(path))
         kind = STATUSES.get(failure.status_code, BadRequest)
         words = f"{request.method} {path[:200]}: {failure.detail}"
-        return _failed(request, dialect, kind(words), trace.begin(), failure.headers or {})
+        return _failed(request, _spoken(request), kind(words), trace.begin(), failure.headers or {})
 
     def described() -> dict[str, Any]:
         with keys.hidden():
@@ -105,6 +112,10 @@ def create_app(tasks: Sequence[Task], *, local: bool = False, folder: Path | Non
 
     app.openapi = described  # type: ignore[method-assign]
     return app
+
+
+def _spoken(request: Request) -> Dialect:
+    return next(dialect for dialect in DIALECTS if dialect.speaks(request.url.path))
 
 
 def _ours(error: BaseException) -> HearthError:

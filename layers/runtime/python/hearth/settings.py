@@ -52,6 +52,8 @@ class Settings:
     """How long the fetch of one artifact may take, retries included."""
     run_seconds: float
     """How long the local server works on one request."""
+    max_queue: int
+    """Requests that the local server takes on at once; one more is answered 429."""
     streams: frozenset[str]
     """Front doors whose answers `hearth.stream` sends piece by piece, of FRONT_DOORS."""
     api_keys: str
@@ -86,6 +88,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         alias_seconds=_number(environ, "HEARTH_ALIAS_SECONDS", 60),
         fetch_seconds=_number(environ, "HEARTH_FETCH_SECONDS", 60, least=1),
         run_seconds=_number(environ, "HEARTH_RUN_SECONDS", 60, least=0.1),
+        max_queue=int(_number(environ, "HEARTH_MAX_QUEUE", 64, least=1)),
         # SAM's local API takes whole answers alone.
         streams=frozenset() if environ.get("AWS_SAM_LOCAL") else _front_doors(environ),
         api_keys=environ.get("HEARTH_API_KEYS", "").strip(),

@@ -1,0 +1,1 @@
+"""How the server and the handler bear load: more than they can do, and for long."""

@@ -1,0 +1,113 @@
+"""`hearth serve` at 50, 80, 100, 120 and 200 % of what it can do, then at half again.
+
+    python -m tests.load.overload
+
+Above its capacity it must tell the ones too many at once (429), serve the others, and be itself again in seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.emulator import free_port
+from tests.load.open_loop import QUANTILES, Client, Sample, capacity, open_loop, quantiles, statuses
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARES = (0.5, 0.8, 1.0, 1.2, 2.0)
+MODEL, TEXT = "sentiment-en", "this film is a wonderful surprise and I did not expect to love every minute of it " * 4
+
+
+@contextmanager
+def serving(store: Path, environment: Mapping[str, str]) -> Iterator[int]:
+    """The port of a `hearth serve`."""
+    with tempfile.TemporaryDirectory() as work:
+        port = free_port()
+        command = [Path(sys.executable).with_name("hearth"), "serve", "--store", store.as_uri(), "--port", str(port)]
+        made = {**os.environ, "HEARTH_CACHE_DIR": f"{work}/cache", **environment}
+        with (Path(work) / "log").open("wb") as log:
+            process = subprocess.Popen(command, cwd=ROOT, env=made, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            _await(port, process, Path(work) / "log")
+            yield port
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def _await(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5).close()
+        except (urllib.error.URLError, OSError):
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.1)
+        else:
+            return
+    raise TimeoutError(log.read_text())
+
+
+async def phases(port: int, seconds: float, seed: int) -> tuple[float, dict[str, list[Sample]]]:
+    """(capacity in requests a second, the samples of each phase)."""
+    client = Client(port, f"/models/{MODEL}", json.dumps({"inputs": TEXT}).encode())
+    await capacity(client, 2)  # loads the model, warms up
+    most = await capacity(client, seconds / 2)
+    found = {f"{share:.0%}": await open_loop(client, share * most, seconds, seed) for share in SHARES}
+    found["50% again"] = await open_loop(client, 0.5 * most, seconds, seed + 1)
+    client.close()
+    return most, found
+
+
+def recovery(calm: list[Sample], after: list[Sample]) -> float:
+    """Seconds after the overload until the last request was due that was refused, or far slower than before it."""
+    slow = 3 * quantiles(calm)[2] / 1000
+    return max((sample.due for sample in after if sample.status != 200 or sample.seconds > slow), default=0.0)
+
+
+def table(found: Mapping[str, list[Sample]]) -> str:
+    names = " | ".join(f"p{100 * q:g} ms" for q in QUANTILES)
+    rows = [f"| load | sent | 200 | 429 | other | {names} | 429: p50, p99 ms |", "|---" * 10 + "|"]
+    for name, samples in found.items():
+        count = statuses(samples)
+        fine = quantiles([sample for sample in samples if sample.status == 200])
+        refused = quantiles([sample for sample in samples if sample.status == 429])
+        other = len(samples) - count[200] - count[429]
+        times = " | ".join(f"{value:.1f}" for value in fine)
+        said = f"{refused[0]:.1f}, {refused[2]:.1f}" if refused else "-"
+        rows.append(f"| {name} | {len(samples)} | {count[200]} | {count[429]} | {other} | {times} | {said} |")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    busy = os.getloadavg()[0]
+    with serving(ROOT / "export" / "zoo", {}) as port:
+        most, found = asyncio.run(phases(port, given.seconds, given.seed))
+    after = recovery(found["50%"], found["50% again"])
+    from tests.record import record
+
+    words = (
+        f"`hearth serve` with `{MODEL}` and {len(TEXT)} characters a request, its client on the same {os.cpu_count()} "
+        f"processors; their load average was {busy:.1f} before. Capacity: {most:.0f} requests a second (8 that ask "
+        f"without pause). Arrivals are random; times count from when a request was due. After the overload the last "
+        f"slow or refused request was due {after:.2f} s into half the load.\n\n"
+    )
+    record("Load", f"python -m tests.load.overload --seconds {given.seconds:g}", words + table(found), seed=given.seed)
+
+
+if __name__ == "__main__":
+    main()
