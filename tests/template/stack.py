@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import copy
+import functools
 import json
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,16 +55,45 @@ def translate(raw: Template, bucket: str = "code") -> Template:
         for field in ("CodeUri", "ContentUri"):
             if field in resource.get("Properties", {}):
                 resource["Properties"][field] = {"Bucket": bucket, "Key": f"{name}.zip"}
-    done = subprocess.run(
-        [tool("lint") / "bin/python", Path(__file__).with_name("translate.py")],
-        input=json.dumps(raw),
-        capture_output=True,
+    with _LOCK:
+        translator = _translator()
+        assert translator.stdin
+        assert translator.stdout
+        translator.stdin.write(json.dumps(raw) + "\n")
+        translator.stdin.flush()
+        line = translator.stdout.readline()
+    if not line:
+        raise RuntimeError(f"{translator.args} ended with {translator.wait()}")
+    translated: Template = json.loads(line)
+    if "error" in translated:
+        raise ValueError(f"SAM cannot translate the template: {translated['error']}")
+    return translated
+
+
+_LOCK = threading.Lock()
+
+
+@functools.cache
+def _translator() -> subprocess.Popen[str]:
+    """One for this process: importing SAM takes longer than a translation. It ends with its input."""
+    command = [tool("lint") / "bin/python", Path(__file__).with_name("translate.py")]
+    translator = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"AWS_DEFAULT_REGION": "us-east-1"},
     )
-    if done.returncode:
-        raise ValueError(f"SAM cannot translate the template: {done.stderr[-2000:]}")
-    return json.loads(done.stdout)
+    atexit.register(_end, translator)
+    return translator
+
+
+def _end(translator: subprocess.Popen[str]) -> None:
+    assert translator.stdin
+    assert translator.stdout
+    translator.stdin.close()
+    translator.stdout.close()
+    translator.wait(10)
 
 
 def of_type(template: Template, kind: str) -> Iterator[tuple[str, Resource]]:

@@ -123,7 +123,6 @@ EDITS: dict[str, Edit] = {
     "everything at once": lambda raw: raw["Globals"]["Function"].pop("DeploymentPreference"),
     "a release without golden answers": lambda raw: raw["Globals"]["Function"]["DeploymentPreference"].pop("Hooks"),
     "a release that no alarm takes back": lambda raw: properties(raw, FUNCTION)["DeploymentPreference"].pop("Alarms"),
-    "one way to release": lambda raw: raw["Globals"]["Function"]["DeploymentPreference"].update(Type="AllAtOnce"),
     "one architecture": lambda raw: raw["Globals"]["Function"].update(Architectures=["x86_64"]),
     "dead letters of another": lambda raw: statements(raw)[8].update(
         Resource={"Fn::GetAtt": ["FillMaskDeadLetters", "Arn"]}

@@ -43,8 +43,6 @@ def new_versions_prove_themselves(template: Template) -> Findings:
             "moves all its traffic at once": target(policy.get("DeploymentGroupName")) != f"{name}DeploymentGroup",
             "is released without golden answers": target(policy.get("BeforeAllowTrafficHook")) != "Release",
             "has a release that no alarm takes back": not group.get("AlarmConfiguration", {}).get("Alarms"),
-            "must choose its release by parameter": "DeploymentType" not in json.dumps(group)
-            and target(group.get("DeploymentConfigName")) == str(group.get("DeploymentConfigName")),
         }
         yield from (f"{name} {what}" for what, is_wrong in wrong.items() if is_wrong)
 

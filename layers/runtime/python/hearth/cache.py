@@ -58,6 +58,10 @@ class DiskCache:
                 if not _is_folder(folder):
                     self._fill(store, ref, manifest, folder, deadline)
 
+    def forget_checks(self) -> None:
+        """Hash every file again before it is used the next time."""
+        self._verified.clear()
+
     def _whole(self, folder: Path, manifest: Manifest) -> bool:
         # Files that another process left are not trusted: each process hashes them once.
         if folder.name not in self._verified:
@@ -254,6 +258,11 @@ class Cache:
         slot = self._acquire(self.registry.resolve(name), ahead=True)
         with self._lock:
             slot.users -= 1
+
+    def forget_checks(self) -> None:
+        """Trust no file that was verified before, and no alias that was read."""
+        self.disk.forget_checks()
+        self.registry.forget_aliases()
 
     def loaded(self) -> set[Ref]:
         """What is in memory."""

@@ -7,6 +7,7 @@ import binascii
 import contextvars
 import functools
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -118,6 +119,10 @@ class Handler:
 
 def create_handler(tasks: Sequence[Task], folder: Path | None = None) -> Handler:
     """The handler of a function that serves `tasks`, and the page that lies in `folder`."""
+    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+        from hearth import snapshot
+
+        snapshot.register()
     return Handler(tasks, folder)
 
 

@@ -104,6 +104,10 @@ class Registry:
         self._aliases[model] = (now, aliases)
         return aliases
 
+    def forget_aliases(self) -> None:
+        """Ask the store again, however short a time ago it answered."""
+        self._aliases.clear()
+
     def manifest(self, ref: Ref) -> Manifest:
         """The manifest of an artifact; versions never change, so it is read once.
 

@@ -16,6 +16,7 @@ import os
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -30,6 +31,8 @@ CLOCK_SECONDS = 240.0
 """By how much two clocks may differ unnoticed; AWS refuses signatures that differ by 300 s, S3 by 900 s."""
 
 Body = bytes | mmap.mmap
+
+_ENDPOINTS: weakref.WeakSet[Endpoint] = weakref.WeakSet()
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,17 @@ def _session_credentials() -> Any:
     return found
 
 
+def forget_connections() -> None:
+    """Let no endpoint use a connection again that was made before: its other side knows nothing of it any more."""
+    for endpoint in list(_ENDPOINTS):
+        endpoint.forget_connections()
+
+
+def forget_credentials() -> None:
+    """Look for credentials anew, where they are not in the environment."""
+    _session_credentials.cache_clear()
+
+
 class Endpoint:
     """One HTTP endpoint of a service. Thread-safe: each thread keeps its own connection alive."""
 
@@ -93,6 +107,7 @@ class Endpoint:
         self._tls, self._host, self._service = url.scheme == "https", url.netloc, service
         self._environ = environ
         self._local = threading.local()
+        _ENDPOINTS.add(self)
         self._ahead = 0.0
         """Seconds by which the service's clock is ahead of ours."""
 
@@ -108,6 +123,10 @@ class Endpoint:
             response.read()
             response = self._sent(method, path, search, dict(headers or {}), body)
         return response
+
+    def forget_connections(self) -> None:
+        """Of all threads."""
+        self._local = threading.local()
 
     def drop(self) -> None:
         """Close this thread's connection, after a body that was not read to its end."""
