@@ -8,14 +8,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from random import Random
 
 import pytest
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature, encode_dss_signature
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from export.signing import digests_of, sign
 from hearth import p256, registry, settings, signature
@@ -27,47 +24,15 @@ from hearth.store import open_store
 from tests.artifacts import make_text_artifact
 from tests.conftest import set_alias
 from tests.hostile.artifacts import run
+from tests.hostile.signatures import ECDSA, SEED, agreed, compare, der
 from tests.signed import EXPIRED, NEXT, STRANGE, TRUSTED, key, make_keys, sign_folder
 from tests.tools import tool
 
-ECDSA = ec.ECDSA(hashes.SHA256())
 N = p256.N
 
 
-def der(public: ec.EllipticCurvePublicKey) -> bytes:
-    return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-
-def agreed(public: ec.EllipticCurvePublicKey, message: bytes, given: bytes) -> bool:
-    """The verdict, which must be that of `cryptography`."""
-    try:
-        public.verify(given, message, ECDSA)
-        theirs = True
-    except InvalidSignature:
-        theirs = False
-    assert p256.verify(p256.public_key(der(public)), message, given) is theirs, given.hex()
-    return theirs
-
-
 def test_random_and_mutated_signatures_are_judged_as_by_cryptography() -> None:
-    random = Random(5)
-    verdicts = {True: 0, False: 0}
-    for number in range(25):
-        private = ec.generate_private_key(ec.SECP256R1())
-        public = private.public_key()
-        message = random.randbytes(number)
-        good = private.sign(message, ECDSA)
-        verdicts[agreed(public, message, good)] += 1
-        r, s = decode_dss_signature(good)
-        verdicts[agreed(public, message, encode_dss_signature(r, N - s))] += 1  # as good, and of the same message
-        for wrong in (encode_dss_signature(s, r), encode_dss_signature(r, s ^ 1 << random.randrange(250))):
-            verdicts[agreed(public, message, wrong)] += 1
-        for _ in range(10):
-            changed = bytearray(good)
-            changed[random.randrange(len(good))] ^= 1 << random.randrange(8)
-            verdicts[agreed(public, message, bytes(changed))] += 1
-        verdicts[agreed(public, message + b"!", good)] += 1
-    assert verdicts == {True: 25 * 2, False: 25 * 13}
+    assert compare(keys=25, mutations=10, seed=SEED) == {True: 25 * 2, False: 25 * 13}
 
 
 @pytest.mark.parametrize("secret", [1, 2, 3, 4, N - 1, N - 2, N - 3, N // 2, N // 2 + 1])

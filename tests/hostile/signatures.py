@@ -1,0 +1,127 @@
+"""Our P-256 against that of `cryptography`: the same verdict on random, mutated and edge-case signatures.
+
+`python -m tests.hostile.signatures [KEYS]` measures both too, and writes the section of RESULTS.md.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from hearth import p256
+from tests.record import record
+
+SEED = 5
+ECDSA = ec.ECDSA(hashes.SHA256())
+EDGES = (0, 1, p256.N - 1, p256.N, p256.N + 1, p256.P, 2**256 - 1, 2**264)
+ROUNDS = 15
+IMPORTS = {
+    "ours": "from hearth import p256",
+    "cryptography": "from cryptography.hazmat.primitives.asymmetric import ec; "
+    "from cryptography.hazmat.primitives import hashes, serialization",
+}
+
+
+def der(public: ec.EllipticCurvePublicKey) -> bytes:
+    return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def agreed(public: ec.EllipticCurvePublicKey, message: bytes, given: bytes) -> bool:
+    """The verdict, which must be that of `cryptography`."""
+    try:
+        public.verify(given, message, ECDSA)
+        theirs = True
+    except InvalidSignature:
+        theirs = False
+    assert p256.verify(p256.public_key(der(public)), message, given) is theirs, given.hex()
+    return theirs
+
+
+def signatures(good: bytes, random: Random, mutations: int) -> Iterator[tuple[bytes, bool]]:
+    """The good one and its kin, and whether they hold."""
+    r, s = decode_dss_signature(good)
+    yield good, True
+    yield encode_dss_signature(r, p256.N - s), True  # as good, and of the same message
+    yield encode_dss_signature(s, r), False
+    yield encode_dss_signature(r, s ^ 1 << random.randrange(250)), False
+    edge = random.choice(EDGES)
+    yield encode_dss_signature(*random.choice(((edge, s), (r, edge)))), False
+    for _ in range(mutations):
+        changed = bytearray(good)
+        changed[random.randrange(len(good))] ^= 1 << random.randrange(8)
+        yield bytes(changed), False
+
+
+def compare(keys: int, mutations: int, seed: int) -> Counter[bool]:
+    """How many signatures held, and how many did not; AssertionError where the two differ."""
+    random = Random(seed)
+    verdicts: Counter[bool] = Counter()
+    for number in range(keys):
+        private = ec.generate_private_key(ec.SECP256R1())
+        message = random.randbytes(number % 200)
+        for given, holds in signatures(private.sign(message, ECDSA), random, mutations):
+            assert agreed(private.public_key(), message, given) is holds
+            verdicts[holds] += 1
+    return verdicts
+
+
+def import_milliseconds(statement: str) -> float:
+    """Of a fresh process, the least of several."""
+    code = f"import base64, hashlib, functools, time; t = time.perf_counter(); {statement}; "
+    code += "print((time.perf_counter() - t) * 1000)"
+    command = [sys.executable, "-c", code]
+    return min(float(subprocess.run(command, capture_output=True, check=True).stdout) for _ in range(ROUNDS))
+
+
+def verify_milliseconds() -> tuple[float, float]:
+    """Ours and theirs, the least of several."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    message, public = b"m" * 1500, private.public_key()
+    given, point = private.sign(message, ECDSA), p256.public_key(der(public))
+    ours, theirs = [], []
+    for _ in range(100):
+        started = time.perf_counter()
+        p256.verify(point, message, given)
+        between = time.perf_counter()
+        public.verify(given, message, ECDSA)
+        ours.append(between - started)
+        theirs.append(time.perf_counter() - between)
+    return min(ours) * 1000, min(theirs) * 1000
+
+
+def megabytes(*names: str) -> float:
+    folder = Path(sys.prefix) / f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+    files = (path for name in names for found in folder.glob(name) for path in (found, *found.rglob("*")))
+    return sum(path.stat().st_size for path in files if path.is_file() and path.suffix != ".pyc") / 1e6
+
+
+def main(keys: int = 300) -> None:
+    verdicts = compare(keys, 15, SEED)
+    imports = {name: import_milliseconds(statement) for name, statement in IMPORTS.items()}
+    ours, theirs = verify_milliseconds()
+    size = megabytes("cryptography", "cffi", "_cffi_backend*")
+    source = Path(p256.__file__).stat().st_size / 1e6
+    held, failed = verdicts[True], verdicts[False]
+    text = f"""{held + failed:,} signatures by {keys} keys, {held:,} that hold and {failed:,} that do not (\
+numbers exchanged, at the edges of their range, bits flipped): both give the same verdict on each.
+
+| | import, ms | one verification, ms | MB |
+|---|---|---|---|
+| hearth.p256 | {imports["ours"]:.1f} | {ours:.1f} | {source:.3f} |
+| cryptography | {imports["cryptography"]:.1f} | {theirs:.2f} | {size:.1f} |"""
+    record("Signatures", f"python -m tests.hostile.signatures {keys}", text, seed=SEED)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
