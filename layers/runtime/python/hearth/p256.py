@@ -1,7 +1,7 @@
 """ECDSA over P-256 with SHA-256, verification alone (FIPS 186-5, 6.4.2).
 
-In Python, because it costs a cold start least: 3 ms in all, where importing `cryptography` takes more than 50, and 16 MB
-of a layer (`python -m tests.hostile.signatures` measures both). What is verified is public, so the time that it takes
+In Python, because it costs a cold start least: 3 ms in all, where importing `cryptography` takes more than 50, and that
+has 16 MB (`python -m tests.hostile.signatures` measures both). What is verified is public, so the time that it takes
 tells nobody anything. Nothing here signs.
 """
 
