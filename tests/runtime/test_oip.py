@@ -314,7 +314,12 @@ BAD: list[tuple[str, Any, int, str]] = [
     (RAW, ids(data=[1, 50_000_000, 3]), 400, "bounds"),
     ("resnet20-cifar10-raw", {"inputs": [PIXELS]}, 400, "binary"),
     ("resnet20-cifar10-raw", {"inputs": [{**PIXELS, "datatype": "FP32", "data": [1e300] * 3072}]}, 400, "fit"),
-    ("resnet20-cifar10-raw", {"inputs": [{**PIXELS, "datatype": "FP32", "data": [10**400] * 3072}]}, 400, "64 characters"),
+    (
+        "resnet20-cifar10-raw",
+        {"inputs": [{**PIXELS, "datatype": "FP32", "data": [10**400] * 3072}]},
+        400,
+        "64 characters",
+    ),
     ("resnet20-cifar10", {"inputs": [tensor(name="image", data=["%%"])]}, 400, "base64"),
     ("resnet20-cifar10", {"inputs": [tensor(name="image", data=["aGFsbG8="])]}, 415, "JPEG"),
     ("resnet20-cifar10", {"inputs": [tensor(name="image", parameters={"content_type": "str"})]}, 400, "file"),

@@ -52,7 +52,7 @@ class Handler:
         if self.tasks and "web" not in self.__dict__:
             _load_ahead(event)
         if event.get("isBase64Encoded"):
-            base64.b64decode(event.get("body") or "", validate=True)
+            base64.b64decode(str(event.get("body") or "").encode("ascii", "replace"), validate=True)
 
     def __call__(self, event: Any, context: Any) -> Any:
         # What a request leaves in context variables goes with it.

@@ -116,7 +116,7 @@ def table() -> Table | None:
 @functools.lru_cache(maxsize=1)
 def _table(source: str) -> Table:
     if source.lstrip().startswith("["):
-        raw, words = source.encode(), "HEARTH_API_KEYS"
+        raw, words = source.encode("utf-8", "surrogateescape"), "HEARTH_API_KEYS"
     else:
         words = f"The file {source} of HEARTH_API_KEYS"
         try:
@@ -125,7 +125,7 @@ def _table(source: str) -> Table:
             raise SettingsError(f"{words} cannot be read: {error.strerror}") from None
     try:
         return Table(msgspec.json.decode(raw, type=list[Entry]))
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{words} must be a JSON list of what `hearth api-key` prints: {error}") from None
 
 

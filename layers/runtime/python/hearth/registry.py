@@ -97,7 +97,7 @@ class Registry:
             aliases = msgspec.json.decode(raw, type=dict[str, Alias])
         except NotFound:
             raise NotFound(f"There is no model {model} here; GET /models lists what there is") from None
-        except (StoreError, msgspec.DecodeError) as error:
+        except (StoreError, msgspec.DecodeError, UnicodeDecodeError) as error:
             if known:
                 return known[1]
             raise StoreError(f"The aliases of {model} cannot be read: {error}") from error

@@ -1,0 +1,261 @@
+"""What is fuzzed: each takes bytes, and may raise nothing but what its callers expect."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from functions.image_classification import app as images
+from functions.local import tasks
+from functions.text_classification import app as texts
+from hearth import keys, manifest, p256, settings, signature, sound, strict, uploads, video
+from hearth.batch import BatchFailedError
+from hearth.cache import warm
+from hearth.call import Call
+from hearth.dialects import native, sagemaker
+from hearth.dialects.oip.reading import open_body, read
+from hearth.dialects.oip.wire import LENGTH, Spec
+from hearth.dialects.openai import audio, embeddings, form, text
+from hearth.dialects.openai.completions import prompts_of
+from hearth.entry import Handler
+from hearth.errors import HearthError
+from hearth.events import EventFailedError
+from hearth.manifest import Limits
+from hearth.ops import ngrams, pictures
+from hearth.ops.mp4 import believable
+from hearth.ops.tokens import texts_of, whole, windows
+from hearth.registry import Registry
+from tests.fuzz import seeds
+from tests.requests import rest_event
+
+TASKS = tasks()
+HANDLER = Handler(texts.TASKS + images.TASKS)
+SPECS = (Spec("text", "BYTES", (-1,)), Spec("numbers", "FP32", (-1, 2)))
+REF = ("sentiment-en", "1")
+
+
+def words() -> Tokenizer:
+    made = Tokenizer(models.WordPiece({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "a": 3, "##b": 4}, unk_token="[UNK]"))
+    made.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.BertNormalizer()])
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+    )
+    return made
+
+
+TOKENIZER = words()
+
+
+def json_text(data: bytes) -> None:
+    document = strict.loads(data)
+    json.dumps(document, allow_nan=False).encode()
+    strict.convert(document, texts.ZeroShotRequest)
+
+
+def oip_request(data: bytes) -> None:
+    size, body = int.from_bytes(data[:2], "big"), data[2:]
+    for headers in ({}, {LENGTH: str(size)}, {LENGTH: data[:2].decode("latin-1")}):
+        for specs in (SPECS, SPECS[1:]):
+            with contextlib.suppress(HearthError):
+                read(open_body(body, headers), specs, ("scores",))
+
+
+def openai_forms(data: bytes) -> None:
+    call = Call((), data)
+    with contextlib.suppress(HearthError):
+        asked = form.read(call, text.CompletionRequest, text.REFUSED)
+        prompts_of(asked.prompt)
+        text.parameters_of(asked, 1, None)
+    with contextlib.suppress(HearthError):
+        form.read(call, text.ChatRequest, text.REFUSED_IN_CHAT)
+    form.read(call, embeddings.Request, {})
+
+
+def multipart(data: bytes) -> None:
+    for kind in ("multipart/form-data; boundary=b", "multipart/form-data; boundary=" + data[:9].decode("latin-1")):
+        with contextlib.suppress(HearthError):
+            audio.parse(Call((), data, headers={"content-type": kind}))
+
+
+def native_requests(data: bytes) -> None:
+    """Every task's request from a body, a query string and an object."""
+    for task in TASKS:
+        with contextlib.suppress(HearthError):
+            native.read(task, data, {"top_k": data[:8].decode("latin-1")} if task.binary else {})
+        with contextlib.suppress(HearthError):
+            native.read_object(task, data)
+    uploads.named(data)
+
+
+def sagemaker_call(data: bytes) -> None:
+    first, _, body = data.partition(b"\n")
+    name, _, variant = first.decode("latin-1").partition(" ")
+    headers = {sagemaker.MODEL: name} if name else {}
+    headers |= {sagemaker.VARIANT: variant} if variant else {}
+    sagemaker.endpoint(Call(texts.TASKS, body, {"name": REF[0]}, {}, headers))
+
+
+def sounds(data: bytes) -> None:
+    sound.open_sound(data, 16_000, 5)
+
+
+def open_pictures(data: bytes) -> None:
+    pictures.open_picture(data, 100_000)
+
+
+def films(data: bytes) -> None:
+    believable(data)
+    for _ in video.Video(data, video.Bounds(20, 100_000, 60)).frames():
+        pass
+
+
+def manifests(data: bytes) -> None:
+    manifest.dump(manifest.parse(data))
+
+
+def aliases(data: bytes) -> None:
+    store: Any = SimpleNamespace(get=lambda path, limit=None: data, list=lambda prefix="": iter(()))
+    Registry(store, (), 60).resolve("a@prod")
+
+
+def signatures(data: bytes) -> None:
+    with contextlib.suppress(HearthError):
+        signature.Trust({"0" * 64: signature.Key("k", p256.G, signature.Window())}, {}).check(data, *REF, b"{}")
+    with contextlib.suppress(HearthError):
+        signature._signed(data, "key", "a@1")
+    with contextlib.suppress(ValueError):
+        signature.key_of(data)
+    with contextlib.suppress(ValueError):
+        p256.public_key(data)
+    p256.verify(p256.G, b"message", data)
+
+
+def environment(data: bytes) -> None:
+    pairs = (part.decode("utf-8", "surrogateescape").partition("=") for part in data.split(b"\0"))
+    settings.read({name: value for name, _, value in pairs})
+
+
+def api_keys(data: bytes) -> None:
+    keys._table.__wrapped__("[" + data.decode("utf-8", "surrogateescape")).find("key")
+
+
+def token_helpers(data: bytes) -> None:
+    written = data.decode("utf-8", "replace")
+    for one in texts_of(written.split("\n"), Limits(batch=8, characters=4096)):
+        row = whole(TOKENIZER, one)
+        assert len(windows(TOKENIZER, row, 16, len(data) % 7)) <= 2048
+    wanted = texts.ZeroShotParameters(candidate_labels=written)
+    texts.labels_of(texts.ZeroShotRequest(written, wanted))
+
+
+def language_models(data: bytes) -> None:
+    ngrams.read.__wrapped__(data, ("-", "a", " "), 1.0, 0.0)
+
+
+def events(data: bytes) -> None:
+    """Whatever is no HTTP event; a body of JSON is a message of a queue too."""
+    message = {"eventSource": "aws:sqs", "messageId": "1", "body": data.decode("utf-8", "replace")}
+    found: list[Any] = [{"Records": [message]}]
+    with contextlib.suppress(ValueError, RecursionError):
+        found.append(json.loads(data))
+    for event in found:
+        with contextlib.suppress(EventFailedError, BatchFailedError):
+            json.dumps(HANDLER(event, None))
+
+
+def requests(data: bytes) -> None:
+    """An HTTP event: path, a header and body, as text and as base64."""
+    path, _, rest = data.partition(b"\n")
+    header, _, body = rest.partition(b"\n")
+    headers = {"content-type": "application/json", "content-encoding": header.decode("latin-1")}
+    for encoded in (body, body.decode("utf-8", "replace")):
+        event = rest_event("POST", "/" + path.decode("utf-8", "replace"), encoded, headers if header else {})
+        if isinstance(encoded, str):
+            event["isBase64Encoded"] = len(body) % 2 == 1
+        answer = HANDLER(event, None)
+        assert answer["statusCode"] < 500, answer
+
+
+def control(data: bytes) -> None:
+    """Breaks, to show that a target that does is seen."""
+    if b"b" in data:
+        1 / 0  # noqa: B018
+
+
+@dataclass(frozen=True)
+class Target:
+    run: Callable[[bytes], None]
+    seeds: Callable[[], list[bytes]]
+    longest: int = 4096
+    """Bytes of an input."""
+
+
+SETTINGS = b"HEARTH_STORE=s3://b/p\0HEARTH_MODELS=a@1,b\0HEARTH_MAX_BODY_MB=4.5\0HEARTH_AUDIT=log\0HEARTH_STREAM=rest"
+ARPA = b"\\data\\\nngram 1=2\n\n\\1-grams:\n-1.0 a -0.5\n-1.0 </s>\n\n\\2-grams:\n-1 a a\n\\end\\\n"
+KEYS = b'{"name": "a", "sha256": "' + b"0" * 64 + b'", "models": ["*"], "rate": 1.5, "burst": 2}]'
+STATEMENT = {
+    "_type": "https://in-toto.io/Statement/v1",
+    "subject": [{"name": "a@1", "digest": {"sha256": "0" * 64}}],
+    "predicateType": "https://model_signing/signature/v1.0",
+    "predicate": {
+        "serialization": {"method": "files", "hash_type": "sha256"},
+        "resources": [{"name": "manifest.json", "digest": "0" * 64, "algorithm": "sha256"}],
+    },
+}
+BUNDLE = {
+    "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+    "verificationMaterial": {"publicKey": {"hint": "0" * 64}, "tlogEntries": []},
+    "dsseEnvelope": {
+        "payload": "e30=",
+        "payloadType": "application/vnd.in-toto+json",
+        "signatures": [{"sig": "MAYCAQECAQE=", "keyid": ""}],
+    },
+}
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}], "temperature": 0.5, "stop": ["a"]}
+COMPLETION = {"model": "m", "prompt": ["a", [1, 2]], "max_tokens": 4, "logit_bias": {"1": -5}, "stream": True}
+UPLOADED = b'{"inputs":{"upload":"u"}}'
+GOOD = b'{"inputs": "good", "parameters": {"top_k": 1}}'
+
+
+REQUESTS = (
+    b"models/sentiment-en\n\n" + GOOD,
+    b"v2/models/sentiment-en/infer\n\n" + seeds.oip()[0][2:],
+    b"models/a%2fb@x\ngzip\n\x1f\x8b\x08",
+)
+
+
+def stored() -> bytes:
+    """The manifest of the model that is served."""
+    return warm().registry.store.get(f"{REF[0]}/{REF[1]}/manifest.json")
+
+
+TARGETS = {
+    "json": Target(json_text, lambda: seeds.examples(TASKS)),
+    "oip": Target(oip_request, seeds.oip),
+    "openai": Target(openai_forms, lambda: seeds.documents(CHAT, COMPLETION, {"model": "m", "input": ["a"]})),
+    "multipart": Target(multipart, seeds.multipart),
+    "native": Target(
+        native_requests, lambda: [*seeds.examples(TASKS), *seeds.pictures()[:1], b'{"inputs":{"upload":"u"}}']
+    ),
+    "sagemaker": Target(sagemaker_call, lambda: [b"sentiment-en 1\n" + GOOD, b"\n" + GOOD, b"x prod\n{}"]),
+    "sound": Target(sounds, seeds.sounds, 8192),
+    "pictures": Target(open_pictures, seeds.pictures),
+    "video": Target(films, seeds.films, 8192),
+    "manifest": Target(manifests, lambda: [stored()]),
+    "aliases": Target(aliases, lambda: seeds.documents({"prod": {"version": "1"}, "canary": {"version": "2"}})),
+    "signature": Target(signatures, lambda: seeds.documents(STATEMENT, BUNDLE)),
+    "settings": Target(environment, lambda: [SETTINGS]),
+    "api-keys": Target(api_keys, lambda: [KEYS]),
+    "tokens": Target(token_helpers, lambda: ["a ab, \ufdfa\n我\u202e\u0301\n".encode(), b"a b " * 40]),
+    "ngrams": Target(language_models, lambda: [ARPA]),
+    "events": Target(events, seeds.events),
+    "requests": Target(requests, lambda: [*REQUESTS, *seeds.encoded()]),
+}
+CONTROL = {"control": Target(control, lambda: [b"a"])}
