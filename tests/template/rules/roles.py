@@ -31,13 +31,15 @@ WITHOUT_RESOURCE = TRACES | DELIVERY | {"cloudwatch:DescribeAlarms"}
 """What knows no resources, or none that can be named before they are."""
 WHOLE_BUCKET = {"ResultBucket"}
 """Where a missing object must be told from a forbidden one."""
+DESCRIPTIONS = {f"${{ArtifactBucket.Arn}}/models/*/{file}.json" for file in ("manifest", "aliases")}
+INPUTS = {"${UploadBucket.Arn}/uploads/*", "${UploadBucket.Arn}/tracks/*"}
 OBJECTS = {
-    "Catalog": {f"${{ArtifactBucket.Arn}}/models/*/{file}.json" for file in ("manifest", "aliases")},
-    "Uploads": {"${UploadBucket.Arn}/uploads/*", "${ResultBucket.Arn}/results/*"},
+    "Catalog": DESCRIPTIONS,
+    "Uploads": {*DESCRIPTIONS, *INPUTS, "${ResultBucket.Arn}/results/*"},
     "Release": set(),
 }
 """What the functions without models may reach in buckets."""
-WRITES = {"Uploads": {"${UploadBucket.Arn}/uploads/*"}}
+WRITES = {"Uploads": INPUTS}
 
 
 def _reach(name: str, function: Resource) -> set[str]:
