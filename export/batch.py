@@ -134,6 +134,12 @@ def watch(execution: str, pause: float = PAUSE) -> Iterator[tuple[str, dict[str,
 def outcomes(results: Store, run: str) -> Iterator[dict[str, Any]]:
     """What each batch of a run answered (`done`, `failed`): the map's result writer puts it below `batches/<run>/`."""
     for path in results.each(f"batches/{run}/"):
-        if path.rpartition("/")[2].startswith("SUCCEEDED_"):
-            for row in json.loads(results.get(path)):
-                yield json.loads(row["Output"])
+        kind = path.rpartition("/")[2].partition("_")[0]
+        for row in json.loads(results.get(path)) if kind in ("SUCCEEDED", "FAILED") else ():
+            yield json.loads(row["Output"]) if kind == "SUCCEEDED" else _lost(row)
+
+
+def _lost(row: dict[str, Any]) -> dict[str, Any]:
+    """The answer of an invocation that gave none: none of its objects is known to be done."""
+    why = {"error_type": row.get("Error", "failed"), "error": row.get("Cause", "the map tells no cause")}
+    return {"done": 0, "failed": [{"key": item["Key"], **why} for item in json.loads(row["Input"])["Items"]]}

@@ -90,6 +90,9 @@ def test_what_the_result_writer_left_is_read(tmp_path: Path) -> None:
     results.put("batches/run/0b/SUCCEEDED_0.json", json.dumps(rows[:1]).encode())
     results.put("batches/run/0b/SUCCEEDED_1.json", json.dumps(rows[1:]).encode())
     results.put("batches/run-2/0b/SUCCEEDED_0.json", json.dumps(rows).encode())
+    lost = {"Status": "FAILED", "Error": "NothingDone", "Cause": "c", "Input": json.dumps({"Items": [{"Key": "z"}]})}
+    results.put("batches/run/0b/FAILED_0.json", json.dumps([lost]).encode())
+    answers.append({"done": 0, "failed": [{"key": "z", "error_type": "NothingDone", "error": "c"}]})
     assert sorted(outcomes(results, "run"), key=str) == sorted(answers, key=str)
 
 

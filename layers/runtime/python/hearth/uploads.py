@@ -20,7 +20,7 @@ from hearth import keys, settings, strict, tickets
 from hearth.call import manifest_of
 from hearth.errors import BadRequest, NotFound, PayloadTooLarge, Unprocessable
 from hearth.s3 import Bucket
-from hearth.store import Store, open_store
+from hearth.store import Refused, Store, open_store
 
 MAX_BYTES = 64 * 1024 * 1024
 """Of an object."""
@@ -201,5 +201,5 @@ def read(name: str, model: str) -> bytes:
         raise BadRequest(f"This upload is for {upload.model}", param="inputs.upload")
     try:
         return source.get(upload.key, limit=MAX_BYTES)
-    except NotFound:
+    except (NotFound, Refused):  # a function may read its inputs, not list everybody's: S3 tells it no more
         raise NotFound("Nothing was uploaded under this id yet, or it has expired", param="inputs.upload") from None
