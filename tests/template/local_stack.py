@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import WaiterError
+
 from tests.emulator import free_port
 from tests.layers import FUNCTIONS, layer
 from tests.template.stack import ROOT, Template, read, translate
@@ -32,7 +34,8 @@ CODE: dict[str, Path | str] = {
 """What lies behind each CodeUri and ContentUri: a folder, or the name of a layer."""
 
 UNKNOWN = ("AWS::CodeDeploy::",)
-"""Beginnings of the types that ministack has not: new versions take all traffic at once."""
+"""Beginnings of the types that ministack has not: new versions take all traffic at once. It has no alarms that
+calculate with metrics either."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ def deploy(aws: Aws) -> Stack:
         TemplateURL=f"{aws.url}/code/template.json",
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
     )
-    cloudformation.get_waiter("stack_create_complete").wait(StackName=STACK, WaiterConfig={"Delay": 1})
+    _wait_until_it_stands(cloudformation)
     described = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
     resources = cloudformation.describe_stack_resources(StackName=STACK)["StackResources"]
@@ -137,6 +140,20 @@ def deploy(aws: Aws) -> Stack:
     _answer_as_the_template_says(gateway, ids["Api"], template)
     key = gateway.get_api_key(apiKey=outputs["ApiKeyId"], includeValue=True)["value"]
     return Stack(aws, outputs, ids, types, key)
+
+
+def _wait_until_it_stands(cloudformation: Any) -> None:
+    try:
+        cloudformation.get_waiter("stack_create_complete").wait(StackName=STACK, WaiterConfig={"Delay": 1})
+    except WaiterError as error:
+        pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=STACK)
+        reasons = [
+            f"{told['LogicalResourceId']}: {told.get('ResourceStatusReason')}"
+            for page in pages
+            for told in page["StackEvents"]
+            if told["ResourceStatus"].endswith("FAILED")
+        ]
+        raise RuntimeError("the stack cannot be made:\n" + "\n".join(reasons)) from error
 
 
 def _answer_as_the_template_says(gateway: Any, api: str, template: Template) -> None:
@@ -153,7 +170,7 @@ def adapted(template: Template) -> Template:
     kept = {
         name: {field: value for field, value in resource.items() if field != "UpdatePolicy"}
         for name, resource in template["Resources"].items()
-        if not resource["Type"].startswith(UNKNOWN)
+        if not resource["Type"].startswith(UNKNOWN) and "Metrics" not in resource.get("Properties", {})
     }
     # It takes media types as they stand, where CloudFormation reads ~1 as a slash; it cannot stream, and runs every
     # function under a runtime of its own, which answers whole.

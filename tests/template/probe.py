@@ -51,8 +51,15 @@ class Prober:
             path = f"/{bucket}?{urlencode({'list-type': 2, 'prefix': key, 'max-keys': 1})}"
         elif action == "put":
             headers["content-md5"] = "AAAAAAAAAAAAAAAAAAAAAA=="
-        method = {"get": "GET", "list": "GET", "put": "PUT", "delete": "DELETE"}[action]
-        allowed = {"get": (404,), "list": (200,), "put": (400,), "delete": (204,)}[action]
+        elif action == "delete version":
+            path += "?versionId=null"
+        method, allowed = {
+            "get": ("GET", (404,)),
+            "list": ("GET", (200,)),
+            "put": ("PUT", (400,)),
+            "delete": ("DELETE", (204,)),
+            "delete version": ("DELETE", (204,)),
+        }[action]
         return self._asked(who, "s3", method, path, b"x" if action == "put" else b"", headers, allowed)
 
     def sqs(self, who: Credentials, action: str, queue: str) -> bool:
