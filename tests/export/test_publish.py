@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from export.publish import listing, publish, set_alias
+from export.signing import verify_published
+from hearth import signature
 from hearth.errors import BadRequest, NotFound
 from hearth.store import Conflict, FileStore, open_store
+from tests.signed import key, make_keys
 
 
 class Watched(FileStore):
@@ -36,6 +39,21 @@ def test_manifest_is_written_after_all_files_and_then_the_alias(toy_work: Path, 
     held = listing(store)[0]
     assert (held.manifest.model, held.manifest.version, held.manifest.task) == ("toy", "1", "text-classification")
     assert held.aliases == ["prod"]
+
+
+def test_a_signature_goes_after_the_files_and_before_the_manifest(toy_work: Path, tmp_path: Path) -> None:
+    trust = make_keys(tmp_path / "keys")
+    store = Watched((tmp_path / "store").as_uri())
+    publish(store, toy_work / "artifact", "prod", key(trust))
+    assert store.written[-3:] == ["toy/1/model.sig", "toy/1/manifest.json", "toy/aliases.json"]
+    assert str(verify_published(store, "toy", signature.read(trust))) == "toy@1"
+    (copy := tmp_path / "copy").mkdir()
+    for path in (toy_work / "artifact").iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    (copy / "model.sig").write_bytes(store.get("toy/1/model.sig"))
+    other = open_store((tmp_path / "other").as_uri())
+    publish(other, copy)  # signed elsewhere
+    assert other.get("toy/1/model.sig") == store.get("toy/1/model.sig")
 
 
 def test_a_published_version_cannot_be_published_again(toy_work: Path, tmp_path: Path) -> None:
