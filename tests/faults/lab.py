@@ -95,7 +95,7 @@ def told(answer: dict[str, Any]) -> tuple[int, str]:
 
 
 @contextmanager
-def lab(*, patient: bool = True, **variables: str) -> Iterator[Lab]:
+def lab(*, patient: bool = True) -> Iterator[Lab]:
     """With `patient`, the store is asked again after the pauses of production; else at once."""
     level = log.logger().level
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -113,7 +113,6 @@ def lab(*, patient: bool = True, **variables: str) -> Iterator[Lab]:
             "HEARTH_OUTPUT": "s3://outbox/results",
             "HEARTH_UPLOADS": "s3://inbox",
             "HEARTH_DEAD_LETTERS": built.letters,
-            **variables,
         }
         quick = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: None)
         pauses = patch("hearth.store.time", quick) if not patient else patch.dict(os.environ, {})
@@ -125,6 +124,15 @@ def lab(*, patient: bool = True, **variables: str) -> Iterator[Lab]:
             finally:
                 log.logger().setLevel(level)
         built.fresh()
+
+
+@contextmanager
+def variables(place: Lab, **changed: str) -> Iterator[None]:
+    """Other variables of the environment, for as long as this is entered."""
+    with patch.dict(os.environ, changed):
+        place.forget()
+        yield
+    place.forget()
 
 
 def _publish(built: Lab) -> None:

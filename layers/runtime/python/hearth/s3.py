@@ -23,6 +23,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from hearth import deadline
 from hearth.errors import StoreError
 
 CONNECT_SECONDS = 3.0
@@ -145,6 +146,8 @@ class Endpoint:
         kept: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
         if kept is not None:
             try:
+                if kept.sock is not None:
+                    kept.sock.settimeout(self._patience())
                 return _send(kept, method, target, body, signed)
             except (OSError, http.client.HTTPException):
                 self.drop()
@@ -157,11 +160,16 @@ class Endpoint:
         self._local.connection = connection
         try:
             connection.connect()
-            connection.sock.settimeout(self._read_seconds)
+            connection.sock.settimeout(self._patience())
             return _send(connection, method, target, body, signed)
         except (OSError, http.client.HTTPException):
             self.drop()
             raise
+
+    def _patience(self) -> float:
+        """Seconds to wait for more of an answer: no more than the request has left."""
+        left = deadline.left()
+        return self._read_seconds if left is None else min(self._read_seconds, max(left, 0.1))
 
     def _learned_the_time(self, response: http.client.HTTPResponse) -> bool:
         """Whether a refusal shows that our clock is wrong: signatures are good for a few minutes only."""

@@ -14,10 +14,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from hearth.deadline import near
 from hearth.errors import IntegrityError, NotFound, SettingsError, StoreError
 from hearth.manifest import CHUNK, File
 from hearth.s3 import Body, Bucket
@@ -266,11 +268,13 @@ class S3Store(Store):
             raise NotFound(f"{path} is not in the store")
         if status in (409, 412):
             raise Conflict(f"{path} is in the store already, or was changed by someone else")
-        if status in (429, 500, 502, 503, 504):
+        code = body.partition(b"<Code>")[2].partition(b"</Code>")[0].decode("ascii", "replace")
+        if status in (429, 500, 502, 503, 504) or "Throttl" in code:
             raise TransientError(f"the store answered {status} for {path}")
+        if status == 403 and code.startswith("KMS."):
+            raise StoreError(f"the store refused {path} ({code}): check the role's permissions for the bucket's key")
         if status == 403:
             raise Refused(f"the store refused {path}: check the role's permissions, and that the object exists")
-        code = body.partition(b"<Code>")[2].partition(b"</Code>")[0].decode("ascii", "replace")
         raise StoreError(f"the store answered {status} {code} for {path}")
 
 
@@ -297,7 +301,7 @@ def open_store(uri: str) -> Store:
 
 
 def retrying(once: Callable[[], T], deadline: float | None) -> T:
-    """`once()`, again after passing faults: at most ATTEMPTS times, and not past the deadline.
+    """`once()`, again after passing faults: at most ATTEMPTS times, and not past the deadline or the request's end.
 
     boto3 retries neither a body that was cut half-way nor one whose checksum is wrong (security.md 2.6), so
     these are retried here. Raises StoreError or IntegrityError after the last attempt.
@@ -309,7 +313,7 @@ def retrying(once: Callable[[], T], deadline: float | None) -> T:
             if isinstance(error, OSError) and error.errno in _LOCAL_FAULTS:
                 raise
             pause = random.uniform(0.5, 1.0) * 0.05 * 2**attempt  # noqa: S311 -- jitter, not a secret
-            late = deadline is not None and time.monotonic() + pause > deadline
+            late = near(pause) or (deadline is not None and time.monotonic() + pause > deadline)
             if attempt == ATTEMPTS or late:
                 if isinstance(error, StoreError | IntegrityError):
                     raise
@@ -345,11 +349,14 @@ def fetch(store: Store, prefix: str, files: Sequence[File], folder: Path, deadli
                 return
             file, start = piece
             try:
-                retrying(lambda: _fetch_piece(store, prefix, file, start, folder, buffer), deadline)  # noqa: B023
+                retrying(lambda: _fetch_piece(store, prefix, file, start, folder, buffer, deadline), deadline)  # noqa: B023
             except BaseException as error:
                 failures.append(error)
 
-    threads = [threading.Thread(target=worker, daemon=True) for _ in range(min(CONNECTIONS, len(pieces)) - 1)]
+    threads = [
+        threading.Thread(target=copy_context().run, args=(worker,), daemon=True)  # which knows the request's end
+        for _ in range(min(CONNECTIONS, len(pieces)) - 1)
+    ]
     for thread in threads:
         thread.start()
     worker()
@@ -359,7 +366,9 @@ def fetch(store: Store, prefix: str, files: Sequence[File], folder: Path, deadli
         raise failures[0]
 
 
-def _fetch_piece(store: Store, prefix: str, file: File, start: int, folder: Path, buffer: memoryview) -> None:
+def _fetch_piece(
+    store: Store, prefix: str, file: File, start: int, folder: Path, buffer: memoryview, deadline: float
+) -> None:
     length = min(CHUNK, file.size - start)
     expected = file.chunks[start // CHUNK] if file.chunks else file.sha256
     digest = hashlib.sha256()
@@ -372,6 +381,8 @@ def _fetch_piece(store: Store, prefix: str, file: File, start: int, folder: Path
                     count = source.readinto(buffer[: min(len(buffer), length - done)])
                     if not count:
                         raise TransientError(f"{file.path} ended after {start + done} of {file.size} bytes")
+                    if near(0) or time.monotonic() > deadline:  # a trickle ends no read
+                        raise StoreError(f"{file.path} came too slowly: {start + done} of {file.size} bytes in time")
                     block = buffer[:count]
                     digest.update(block)
                     os.pwrite(descriptor, block, start + done)

@@ -1,0 +1,47 @@
+"""Faults of what surrounds the function: settings, and the time that is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+from functions.text_classification import app as text
+from tests.faults.lab import CONTEXT, PRAISE, TEXT, Lab, rest, told, variables
+from tests.faults.proxy import Fault
+from tests.faults.rows import Row, row, spoiled
+
+WRONG = {
+    "HEARTH_STORE": "http://x",
+    "HEARTH_MODELS": "../up",
+    "HEARTH_CACHE_MEMORY_MB": "much",
+    "HEARTH_CACHE_DISK_MB": "nan",
+    "HEARTH_THREADS": "0",
+    "HEARTH_OUTPUT": "results",
+    "HEARTH_UPLOADS": "s3://bucket/prefix",
+    "HEARTH_DEAD_LETTERS": "letters",
+    "HEARTH_DELIVERIES": "0",
+    "HEARTH_MAX_BODY_MB": "-1",
+    "HEARTH_ALIAS_SECONDS": "soon",
+    "HEARTH_FETCH_SECONDS": "0",
+    "HEARTH_STREAM": "alb",
+    "HEARTH_API_KEYS": "[1]",
+    "HEARTH_AUDIT": "there",
+    "HEARTH_VERIFY_KEYS": "no key",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "big",
+}
+
+
+def hurried(place: Lab) -> str:
+    """A request that has a second and a half, of which half a second is the margin."""
+    context = SimpleNamespace(**vars(CONTEXT), get_remaining_time_in_millis=lambda: 1500)
+    status, code = told(text.handler(rest("POST", f"/models/{TEXT}", PRAISE), context))
+    return f"{status} {code}".strip()
+
+
+def rows(place: Lab) -> Iterator[Row]:
+    for name, value in WRONG.items():
+        yield row(
+            f"`{value}`", f"`{name}`", "500 settings_error", lambda place, n=name, v=value: variables(place, **{n: v})
+        )
+    slow = Fault("slow", 100_000)
+    yield spoiled("the deadline, in a fetch", "model.bin", slow, ("504 timeout", "503 store_error"), attempt=hurried)
