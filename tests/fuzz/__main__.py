@@ -119,17 +119,29 @@ def crash_of(log: str, folder: Path) -> str:
     return log[-1000:] + "".join(f"\n{data[:4000]!r}" for data in inputs)
 
 
-def table(found: Sequence[Found], former: str = "") -> str:
-    """With the rows of targets that were not run this time."""
-    ran = {one.target for one in found}
-    others = [line for line in former.splitlines() if (name := TARGET.match(line)) and name[1] not in ran]
-    rows = others + [
+HEAD = """| target | runs | seconds | edges of our modules | corpus | crashes |
+| --- | ---: | ---: | ---: | ---: | --- |
+"""
+
+
+def row(one: Found) -> str:
+    return (
         f"| {one.target} | {one.runs:,} | {one.seconds:.0f} | {one.coverage[0]} → {one.coverage[1]} | "
         f"{one.corpus[0]} → {one.corpus[1]} | {'one' if one.crash else 'none'} |"
-        for one in found
-    ]
-    head = "| target | runs | seconds | edges of our modules | corpus | crashes |"
-    return "\n".join([head, "| --- | ---: | ---: | ---: | ---: | --- |", *rows])
+    )
+
+
+def keep(rows: Sequence[str], runs: int) -> None:
+    """Write rows to RESULTS.md, beside those of other targets that are there."""
+    from tests.fuzz.targets import TARGETS
+    from tests.record import RESULTS, record
+
+    before = RESULTS.read_text() if RESULTS.exists() else ""
+    former = "".join(re.findall(r"(?ms)^## Fuzzing$.*?(?=^## |\Z)", before))
+    lines = [*former.splitlines(), *rows]
+    by_target = {found[1]: line for line in lines if (found := TARGET.match(line))}
+    text = HEAD + "\n".join(by_target[target] for target in TARGETS if target in by_target)
+    record("Fuzzing", f"python -m tests.fuzz --runs {runs} --record", text, seed=SEED)
 
 
 def main(words: Sequence[str]) -> int:
@@ -143,20 +155,16 @@ def main(words: Sequence[str]) -> int:
         prepare(Path(place))
         from tests.fuzz.targets import TARGETS
 
-        found = []
+        crashes = 0
         for target in asked.targets or TARGETS:
-            found.append(run(target, asked.runs, asked.seconds, Path(place) / target))
-            print(table(found[-1:]).splitlines()[-1], flush=True)
-            if found[-1].crash:
-                print(found[-1].crash, flush=True)
-    if asked.record:
-        from tests.record import RESULTS, record
-
-        before = RESULTS.read_text() if RESULTS.exists() else ""
-        section = re.search(r"(?ms)^## Fuzzing$.*?(?=^## |\Z)", before)
-        rows = table(found, section[0] if section else "")
-        record("Fuzzing", f"python -m tests.fuzz --runs {asked.runs} --record", rows, seed=SEED)
-    return any(one.crash for one in found)
+            found = run(target, asked.runs, asked.seconds, Path(place) / target)
+            print(row(found), flush=True)
+            if found.crash:
+                print(found.crash, flush=True)
+                crashes += 1
+            elif asked.record:
+                keep([row(found)], asked.runs)
+    return bool(crashes)
 
 
 if __name__ == "__main__":

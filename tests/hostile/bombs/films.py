@@ -56,6 +56,19 @@ def in_other_container(form: str, codec: str) -> bytes:
     return file.getvalue()
 
 
+def strange_colours() -> bytes:
+    """YCgCo, which the decoder reads and no converter here makes RGB of."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.colorspace = 8
+        for picture in frames(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")))
+        container.mux(stream.encode())
+    return file.getvalue()
+
+
 def larger_than_it_says() -> bytes:
     """An index that speaks of 96 x 64, and frames of 1920 x 1088."""
     return at(black(1920, 1088, 3), b"avc1", 24, ">HH", 96, 64)
@@ -66,6 +79,7 @@ FILMS: dict[str, Callable[[], bytes]] = {
     "mp4: 65535 x 65535": lambda: at(plain(), b"avc1", 24, ">HH", 65_535, 65_535),
     "mp4: 0 x 0": lambda: at(plain(), b"avc1", 24, ">HH", 0, 0),
     "mp4: frames larger than its index says": larger_than_it_says,
+    "mp4: colours that nobody converts": strange_colours,
     "mp4: 4294967295 samples": lambda: at(plain(), b"stsz", 4, ">II", 1, 2**32 - 1),
     "mp4: 4294967295 durations": lambda: at(plain(), b"stts", 4, ">I", 2**32 - 1),
     "mp4: 4294967295 frames of one duration": lambda: at(plain(), b"stts", 8, ">I", 2**32 - 1),

@@ -101,7 +101,11 @@ class Video:
                 self._check(reading.frames, float(reading.frames / RATES[1]), frame.width * frame.height)
                 if (reading.frames - 1) % self.every == 0:
                     # A stream may change its size on the way; tracks are in the pixels of its beginning.
-                    picture = frame.to_image(width=size[0], height=size[1])
+                    try:
+                        picture = frame.to_image(width=size[0], height=size[1])
+                    except (av.FFmpegError, ValueError):  # of colours that nobody can convert
+                        reading.failed += 1
+                        continue
                     turn = TURNS.get(frame.rotation % 360)
                     yield Frame(reading.frames, picture if turn is None else picture.transpose(turn))
         self.read, self.damage = reading.frames, self._damage(reading)

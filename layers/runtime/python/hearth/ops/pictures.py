@@ -29,9 +29,14 @@ def open_pictures(files: Sequence[bytes], limits: Limits) -> Iterator[Image.Imag
         raise BadRequest("`inputs` is an empty list; send at least one picture")
     if len(files) > limits.batch:
         raise PayloadTooLarge(f"`inputs` has {len(files)} pictures; {limits.batch} are allowed in one request")
-    left = limits.pixels or MAX_PIXELS
+    left = most = limits.pixels or MAX_PIXELS
     for data in files:
-        picture = open_picture(data, left)
+        try:
+            picture = open_picture(data, left)
+        except PayloadTooLarge as error:
+            if left == most:
+                raise
+            raise PayloadTooLarge(f"{error.message} after those before it, {most} in all") from None
         left -= picture.width * picture.height
         yield picture
 

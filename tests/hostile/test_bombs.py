@@ -1,0 +1,45 @@
+"""The short form of `python -m tests.hostile.bombs`: what is refused at once, and two files that take memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.hostile.bombs.films import FILMS
+from tests.hostile.bombs.pictures import PICTURES
+from tests.hostile.bombs.sounds import SOUNDS
+from tests.hostile.bombs.texts import TEXTS
+
+ROOT = Path(__file__).parents[2]
+LONG = """png: 16 bits of RGBA, as large as allowed
+png: 16 bits of grey, as large as allowed
+png: a palette, as large as allowed
+png: a row of sixteen million
+jpeg: 4000 x 4000 of one block
+jpeg: thousands of scans
+gif: 2000 frames
+flac: 601 seconds
+flac: 200 seconds of 48 kHz in stereo
+mp4: as large as allowed
+mp4: frames of 12 million pixels
+mp4: 2500 frames
+json: a gigabyte as gzip
+json: 200000 keys
+a list: 32 pictures of a million pixels""".splitlines()
+"""What the long form alone has."""
+LEAST = 60
+"""Megabytes that a picture of sixteen million pixels takes: less would be no measurement."""
+
+
+def test_hostile_files_are_answered_in_little_memory() -> None:
+    names = [name for files in (PICTURES, SOUNDS, FILMS, TEXTS) for name in files if name not in LONG]
+    words = [word for name in names for word in ("--only", name)]
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.hostile.bombs", *words], cwd=ROOT, capture_output=True, text=True, timeout=400
+    )
+    assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-2000:]
+    rows = [line.strip("| ").split(" | ") for line in run.stdout.splitlines() if line.startswith("| ")]
+    assert [row[0] for row in rows] == names
+    assert len(rows) >= 90
+    assert float(next(row[3] for row in rows if row[0] == "png: RGBA, as large as allowed")) > LEAST
