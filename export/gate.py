@@ -28,14 +28,18 @@ TIMES = 6
 """As many times its files' size an artifact may take: mapped, prepacked, and what runs on it."""
 FILE = 1024 * 1024
 """Bytes of a file that the process writes, as a library may that looks for a place for temporary ones."""
-REFUSED = 3
+REFUSED, LACKING = 3, 4
+"""Exit statuses: of an artifact that is not sound, and of a machine without the export extra."""
 DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
 KEPT = ("PATH", "HOME", "LANG", "PYTHONPATH", "VIRTUAL_ENV")
 """Of the environment: the gate has no credentials."""
 
 
 def admit(folder: Path, manifest: Manifest, *, seconds: float = SECONDS) -> None:
-    """Raises BadRequest where the artifact does not load, or does not answer as it should, within its limits."""
+    """Raises BadRequest where the artifact does not load, or does not answer as it should, within its limits.
+
+    ModuleNotFoundError where this machine lacks what measures such answers.
+    """
     limit = MEMORY + TIMES * manifest.size
     command = [sys.executable, "-m", "export.gate", str(folder.absolute()), str(limit), str(int(seconds))]
     environment = {name: os.environ[name] for name in KEPT if name in os.environ}
@@ -52,6 +56,8 @@ def admit(folder: Path, manifest: Manifest, *, seconds: float = SECONDS) -> None
             raise BadRequest(f"{name} did not answer its golden inputs within {2 * seconds:g} s") from None
     if child.returncode == REFUSED:
         raise BadRequest(f"{name} is refused: {said.strip().splitlines()[-1]}")
+    if child.returncode == LACKING:
+        raise ModuleNotFoundError(name=said.strip().splitlines()[-1])
     if child.returncode == -signal.SIGXCPU:
         raise BadRequest(f"{name} wants more than {seconds:g} s of processor for its golden inputs")
     if child.returncode < 0:
@@ -69,12 +75,16 @@ def main(folder: Path, memory: int, seconds: int) -> None:
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, FILE),
     ):
-        resource.setrlimit(what, (most, most))
+        # At the hard limit of processor time the kernel kills: the soft one, which says why, comes first.
+        resource.setrlimit(what, (most, most + (what == resource.RLIMIT_CPU)))
     try:
         try_out(folder)
     except HearthError as error:
         print(error.message.replace("\n", " "), flush=True)
         os._exit(REFUSED)
+    except ModuleNotFoundError as error:
+        print(error.name, flush=True)
+        os._exit(LACKING)
 
 
 def try_out(folder: Path) -> None:

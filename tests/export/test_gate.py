@@ -267,6 +267,15 @@ def test_a_crash_and_a_hang_are_told_apart(
         gate.admit(artifact, described(artifact), seconds=0.2 if "sleep" in script else 5)
 
 
+def test_what_the_machine_lacks_is_named(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (fake := tmp_path / "python").write_text("#!/bin/sh\necho sacrebleu\nexit 4\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(gate.sys, "executable", str(fake))
+    with pytest.raises(ModuleNotFoundError) as caught:
+        gate.admit(artifact, described(artifact))
+    assert caught.value.name == "sacrebleu"
+
+
 def test_the_process_has_no_credentials(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = tmp_path / "told"
     (fake := tmp_path / "python").write_text(f"#!/bin/sh\nenv > {told}\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -263,6 +264,20 @@ with warm().get("sentiment-en"):
     for keys, expected in (({}, "False False False"), ({"HEARTH_VERIFY_KEYS": str(trust)}, "True True False")):
         done = subprocess.run([sys.executable, "-c", code], env=environment | keys, capture_output=True, text=True)
         assert done.stdout.strip() == expected, done.stderr
+
+
+def test_public_keys_lie_in_the_runtime_layer_when_they_lay_beside_it(trust: Path, tmp_path: Path) -> None:
+    layers = Path(__file__).parents[2] / "layers"
+    (copy := tmp_path / "layers").mkdir()
+    shutil.copy(layers / "build.py", copy)
+    shutil.copytree(layers / "runtime", copy / "runtime", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "without").mkdir()
+    (tmp_path / "with").mkdir()
+    subprocess.run([sys.executable, copy / "build.py", "runtime", tmp_path / "without"], check=True)
+    shutil.copytree(trust, copy / "runtime/trust")
+    subprocess.run([sys.executable, copy / "build.py", "runtime", tmp_path / "with"], check=True)
+    assert not (tmp_path / "without/trust").exists()
+    assert signature.read(tmp_path / "with/trust").keys == signature.read(trust).keys
 
 
 def break_key(trust: Path) -> None:
