@@ -121,7 +121,19 @@ def _sagemaker(word: str, name: str) -> list[Base]:
     ]
 
 
-MAKERS: tuple[Callable[[str, str], list[Base]], ...] = (_native, _openai, _oip, _sagemaker)
+def _uploads(word: str, name: str) -> list[Base]:
+    wish = {"model": "sentiment-en", "content_type": "text/plain", "size": 20}
+    return [
+        _post("uploads", "/uploads", wish),
+        _post("uploads", "/uploads", {**wish, "content_type": f"text/{word}"}),
+        _post("uploads", "/models/sentiment-en", {"inputs": {"upload": f"u{'0' * 32}.{name}"}}),
+        Base("uploads", "GET", f"/results/u{'1' * 32}.sentiment-en"),
+        Base("uploads", "DELETE", f"/results/u{'2' * 32}.sentiment-en"),
+        Base("uploads", "GET", f"/results/{name}"),
+    ]
+
+
+MAKERS: tuple[Callable[[str, str], list[Base]], ...] = (_native, _openai, _oip, _sagemaker, _uploads)
 
 
 def bases(word: str, name: str) -> list[Base]:

@@ -15,7 +15,7 @@ def test_a_thousand_hostile_requests_are_answered_and_none_with_a_5xx() -> None:
     counts = storm(1000, 5)
     assert counts.total() >= 900, counts
     kinds = {kind for kind, _ in counts}
-    assert kinds == {"native", "openai", "oip", "sagemaker", "envelope", "storage", "junk"}
+    assert kinds == {"native", "openai", "oip", "sagemaker", "uploads", "envelope", "storage", "junk"}
     answers = {answer for _, answer in counts}
     assert answers > {"200", "400", "404", "405", "bad_request"}
 

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -197,16 +198,21 @@ def test_what_a_request_leaves_in_context_goes_with_it(warm_container: Path) -> 
     before = trace.begin()
     there = _traces()  # other tests' of this process
     handler = create_handler(text.TASKS)
+    context = SimpleNamespace(aws_request_id="request-1", get_remaining_time_in_millis=lambda: 30_000)
     for body in (b'{"inputs": "good"}', b"{", b'{"inputs": 5}'):
         event = rest("/models/sentiment-en", body)
         event["multiValueHeaders"] |= {"x-api-key": [KEYS["words"]]}
-        handler(event, CONTEXT)
+        handler(event, context)
         assert trace.current() is before
         assert keys.asking() == ""
         assert keys.visible(["resnet20-cifar10"]) == ["resnet20-cifar10"]
         assert deadline.left() is None
-    handler({"Records": [{"eventSource": "aws:sqs", "messageId": "m", "body": "{}"}]}, CONTEXT)
+    record = {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put"}
+    record |= {"s3": {"bucket": {"name": "b"}, "object": {"key": f"uploads/sentiment-en/{MARK}"}}}  # type: ignore[dict-item]
+    message = {"eventSource": "aws:sqs", "messageId": "m", "body": json.dumps({"Records": [record]})}
+    assert handler({"Records": [message]}, context)["batchItemFailures"]
     assert trace.current() is before
+    assert deadline.left() is None
     assert before.facts == {}
     gc.collect()
     assert [thing for thing in _traces() if thing not in there] == []

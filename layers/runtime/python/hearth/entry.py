@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from hearth import deadline
+from hearth import deadline, envelope
 from hearth.errors import ENDS, BadRequest, HearthError, Internal, PayloadTooLarge
 from hearth.task import Task
 
@@ -48,7 +48,8 @@ class Handler:
         return Mangum(create_app(self.tasks, folder=self.folder), lifespan="off")
 
     def prepare(self, event: dict[str, Any]) -> None:
-        """Look at an HTTP event before `web` does. Raises binascii.Error."""
+        """Look at an HTTP event before `web` does. Raises BadRequest, binascii.Error."""
+        envelope.check(event)
         if self.tasks and "web" not in self.__dict__:
             _load_ahead(event)
         if event.get("isBase64Encoded"):
@@ -128,6 +129,8 @@ def create_handler(tasks: Sequence[Task], folder: Path | None = None) -> Handler
 
 def failed(error: BaseException) -> HearthError:
     """What an HTTP event's caller is told of an exception that came before an answer."""
+    if isinstance(error, HearthError):
+        return error
     if isinstance(error, binascii.Error):
         return BadRequest("The body says it is base64, and is not")
     from hearth import log
