@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -12,7 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urljoin
 
+import httpx2
 import pytest
 from starlette.testclient import TestClient
 
@@ -22,6 +27,7 @@ from functions.text_classification import app as text
 from hearth import settings, tickets
 from hearth.entry import create_handler
 from hearth.s3 import Bucket
+from tests.emulator import free_port
 from tests.functions.test_predict import picture
 from tests.runtime.test_entry import http_v2, rest
 from tests.s3 import CREDENTIALS, client, moto_s3
@@ -333,3 +339,42 @@ def test_a_413_names_the_way(server: TestClient, monkeypatch: pytest.MonkeyPatch
     settings.get.cache_clear()
     answer = server.post("/models/sentiment-en", json={"inputs": "x" * 2000})
     assert (answer.status_code, "POST /uploads" in answer.json()["error"]) == (413, True)
+
+
+def test_hearth_serve_takes_uploads_and_leaves_nothing(serving: Path, tmp_path: Path) -> None:
+    port, scratch = free_port(), tmp_path / "scratch"
+    scratch.mkdir()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HEARTH_")}
+    environment |= {"TMPDIR": str(scratch), "HEARTH_CACHE_DIR": str(tmp_path / "cache")}
+    code = f"from functions.local import serve; serve('file://{serving}', '127.0.0.1', {port})"
+    server = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.DEVNULL)
+    base = f"http://127.0.0.1:{port}"
+    try:
+        with httpx2.Client(base_url=base) as client:
+            ticket = _until(lambda: _posted(client), 201).json()
+            put = client.put(urljoin(base, ticket["url"]), content=b"i love this", headers=ticket["headers"])
+            assert put.status_code == 200
+            answer = _until(lambda: client.get(f"/results/{ticket['id']}"), 200)
+            assert answer.json()["output"][0][0]["label"] == "positive"
+            assert list(scratch.glob("hearth-*"))
+    finally:
+        server.terminate()
+        assert server.wait(20) == 0
+    assert not list(scratch.glob("hearth-*"))
+
+
+def _posted(client: httpx2.Client) -> httpx2.Response | None:
+    try:
+        return client.post("/uploads", json=WISH)
+    except httpx2.ConnectError:
+        return None
+
+
+def _until(get: Callable[[], Any], status: int) -> Any:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        answer = get()
+        if answer is not None and answer.status_code == status:
+            return answer
+        time.sleep(0.1)
+    raise TimeoutError("the server did not answer")

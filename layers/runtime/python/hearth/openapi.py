@@ -119,6 +119,7 @@ def _models(schemas: dict[str, Any], native: Dialect, tasks: Sequence[Task]) -> 
             "post": {
                 "tags": ["models"],
                 "summary": f"{name}: {task.id}",
+                "description": 'In the place of a large input, `inputs` may be `{"upload": id}` of what was uploaded.',
                 "operationId": f"ask-{name}",
                 "requestBody": {"required": True, "content": content},
                 "responses": _responses(schemas, native, answer, {}),
