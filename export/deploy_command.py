@@ -24,6 +24,9 @@ def deploy(
     models: Annotated[
         str | None, typer.Option(help="Publish these as prod: a file with an artifact's folder a line, or zoo.")
     ] = None,
+    sign: Annotated[
+        str | None, typer.Option(envvar="HEARTH_SIGNING_KEY", help="Sign what is published, as `hearth publish` does.")
+    ] = None,
     build_dir: Annotated[Path, typer.Option(help="Where `sam build` leaves its work.")] = Path(".aws-sam/build"),
 ) -> None:
     """Check everything, `sam build`, `sam deploy`, publish models. Run again, it changes what differs."""
@@ -34,7 +37,7 @@ def deploy(
     Plan(Template.read(TEMPLATE), stack, region, given).run(build_dir.absolute())
     if region:
         os.environ |= {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
-    _publish(stack, folders)
+    _publish(stack, folders, sign)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -44,7 +47,7 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _publish(name: str, folders: list[Path]) -> None:
+def _publish(name: str, folders: list[Path], sign: str | None) -> None:
     from export.publish import publish, set_alias
     from export.stack import stack
     from hearth.manifest import parse
@@ -53,10 +56,15 @@ def _publish(name: str, folders: list[Path]) -> None:
     deployed = stack(name)
     where = f"s3://{deployed.output('ArtifactBucketName')}/models"
     store = open_store(where)
+    by = None
+    if sign:
+        from export.signing import signer
+
+        by = signer(sign)
     for folder in folders:
         manifest = parse((folder / "manifest.json").read_bytes())
         try:
-            publish(store, folder, "prod")
+            publish(store, folder, "prod", by)
             words = "published"
         except Conflict:  # this very version is there
             set_alias(store, manifest.model, "prod", manifest.version)

@@ -1,7 +1,8 @@
-"""Build one layer: `python build.py core|vision|audio|video|runtime DESTINATION`; what it fills is /opt on Lambda.
+"""Build one layer: `python build.py core|vision|audio|video|runtime DESTINATION [x86_64|arm64]`; what it fills is /opt
+on Lambda.
 
 Needs the standard library, pip and this folder alone: SAM copies the folder elsewhere before it builds. Wheels
-are Lambda's (CPython 3.13, x86_64, glibc 2.34) whatever machine this runs on. Two builds are byte-identical.
+are Lambda's (CPython 3.13, glibc 2.34) whatever machine this runs on. Two builds are byte-identical.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PYTHON = "3.13"
-PLATFORMS = ["manylinux2014_x86_64", *(f"manylinux_2_{minor}_x86_64" for minor in range(34, 16, -1))]
+MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
+"""Of wheels, by Lambda's name of the architecture."""
 EPOCH = 315_619_200
 """1980-01-02, the first day that a zip can hold in every time zone."""
 
@@ -47,13 +49,15 @@ UNUSED = (
 )
 
 
-def main(layer: str, destination: Path) -> None:
+def main(layer: str, destination: Path, machine: str) -> None:
     target = destination / "python"
     if layer == "runtime":
         shutil.copytree(HERE / "runtime/python", target, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(HERE / "runtime/bootstrap-stream", destination)
+        if (HERE / "runtime/trust").is_dir():  # public keys, as HEARTH_VERIFY_KEYS=/opt/trust
+            shutil.copytree(HERE / "runtime/trust", destination / "trust")
     else:
-        install(HERE / "wheels" / layer / "requirements.txt", target)
+        install(HERE / "wheels" / layer / "requirements.txt", target, machine)
         remove_unused(target)
     compile_bytecode(target)
     for path in [destination, *destination.rglob("*")]:
@@ -62,9 +66,10 @@ def main(layer: str, destination: Path) -> None:
         os.utime(path, (EPOCH, EPOCH))
 
 
-def install(requirements: Path, target: Path) -> None:
+def install(requirements: Path, target: Path, machine: str) -> None:
     """The locked wheels, refused where a hash differs."""
-    platforms = [argument for platform in PLATFORMS for argument in ("--platform", platform)]
+    names = [f"manylinux2014_{machine}", *(f"manylinux_2_{minor}_{machine}" for minor in range(34, 16, -1))]
+    platforms = [argument for name in names for argument in ("--platform", name)]
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *platforms]
     command += ["--implementation", "cp", "--python-version", PYTHON, "--only-binary", ":all:", "--no-deps"]
     # `pip install` holds Requires-Python against its own interpreter, whatever --python-version says.
@@ -114,6 +119,6 @@ def find_python() -> str | None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: python build.py core|vision|audio|video|runtime DESTINATION")
-    main(sys.argv[1], Path(sys.argv[2]).resolve())
+    if len(sys.argv) not in (3, 4) or sys.argv[3:] not in ([], *([name] for name in MACHINES)):
+        sys.exit("usage: python build.py core|vision|audio|video|runtime DESTINATION [x86_64|arm64]")
+    main(sys.argv[1], Path(sys.argv[2]).resolve(), MACHINES[(sys.argv[3:] or ["x86_64"])[0]])
