@@ -6,7 +6,6 @@ import json
 import os
 from typing import Any
 
-from hearth import log
 from hearth.errors import BadRequest, HearthError, StoreError
 from hearth.s3 import Endpoint, region
 
@@ -35,6 +34,8 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         told["error"] = str(error)
         passed = False
     status = "Succeeded" if passed else "Failed"
+    from hearth import log  # brings botocore, which a cold start does without
+
     log.logger().info("release", extra={"deployment": event["DeploymentId"], "status": status, "told": told})
     hook = {"lifecycleEventHookExecutionId": event.get("LifecycleEventHookExecutionId"), "status": status}
     codedeploy("PutLifecycleEventHookExecutionStatus", {"deploymentId": event["DeploymentId"], **hook})
