@@ -3,118 +3,34 @@
 from __future__ import annotations
 
 import http.client
-import io
 import json
-import os
-import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+import boto3
+import numpy as np
 import pytest
-from PIL import Image
+from botocore import UNSIGNED
+from botocore.config import Config
+from openai import OpenAI
+from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
-from tests.containers import BRIDGE, build_image, engine, missing
-from tests.emulator import free_port
-from tests.layers import ROOT, python313
+from tests.containers import missing
+from tests.events import event
+from tests.events.inputs import MODELS, TRIGGERS, input_of, right, waking
 from tests.requests import rest_event
-from tests.s3 import CREDENTIALS, client, moto_s3, upload_folder
-from tests.tools import tool
+from tests.sam import Sam, logical
 
 reason = missing()
 pytestmark = pytest.mark.skipif(reason is not None, reason=reason or "")
-PRAISE = json.dumps({"inputs": "I love this great movie"}).encode()
+SPREAD = list(zip(MODELS, TRIGGERS, strict=False))
+"""Each function once and each trigger once; `python -m tests.lambda.every_trigger` invokes all with all."""
 
 
-@dataclass(frozen=True)
-class Sam:
-    """SAM CLI over one built template."""
-
-    folder: Path
-    environment: dict[str, str]
-
-    @property
-    def arguments(self) -> list[str]:
-        return [
-            *("--template", str(self.folder / "built/template.yaml")),
-            *("--env-vars", str(self.folder / "variables.json")),
-            "--skip-pull-image",
-        ]
-
-    def invoke(self, function: str, event: object) -> dict[str, Any]:
-        """`sam local invoke`: a fresh container, one event. Raises RuntimeError with SAM's words."""
-        command = [tool("sam") / "bin/sam", "local", "invoke", function, "--event", "-", *self.arguments]
-        done = subprocess.run(command, input=json.dumps(event), env=self.environment, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(done.stderr)
-        # The function's own log goes to stderr; the answer is the last line.
-        return json.loads(done.stdout.strip().splitlines()[-1])
-
-    @contextmanager
-    def api(self) -> Iterator[int]:
-        """`sam local start-api`, whose containers stay warm after their first call; yields its port."""
-        port = free_port()
-        command = [tool("sam") / "bin/sam", "local", "start-api", "--port", str(port), *self.arguments]
-        command += ["--host", "127.0.0.1", "--warm-containers", "LAZY"]
-        log = self.folder / "api.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command, env=self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-            )
-            try:
-                deadline = time.monotonic() + 120
-                while b"Running on" not in log.read_bytes():
-                    if process.poll() is not None or time.monotonic() > deadline:
-                        raise RuntimeError(f"sam local start-api did not start:\n{log.read_text()}")
-                    time.sleep(0.2)
-                yield port
-            finally:
-                process.terminate()
-                process.wait(30)
-
-
-@pytest.fixture(scope="module")
-def sam(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sam]:
-    """Engine, image, local S3 on the bridge, `sam build`."""
-    folder = tmp_path_factory.mktemp("sam")
-    with engine() as docker_environment, moto_s3(BRIDGE) as url:
-        build_image(docker_environment)
-        upload_folder(client(url), zoo, "artifacts", "models/")
-        upload_folder(client(url), ROOT / "export/zoo/gpt-shakespeare", "artifacts", "models/gpt-shakespeare/")
-        environment = docker_environment | CREDENTIALS
-        environment |= {"HOME": str(folder), "SAM_CLI_TELEMETRY": "0"}
-        # SAM builds with the interpreter of the function's version, and looks for it on PATH alone.
-        environment["PATH"] = f"{python313().parent}{os.pathsep}{os.environ['PATH']}"
-        # SAM local sets no variable that the template does not declare.
-        template = (ROOT / "template.yaml").read_text()
-        marker = "        HEARTH_STORE:"
-        assert marker in template
-        declared = template.replace(marker, f'        AWS_ENDPOINT_URL: ""\n{marker}', 1)
-        (folder / "template.yaml").write_text(declared)
-        variables = {"AWS_ENDPOINT_URL": url, "HEARTH_STORE": "s3://artifacts/models"}
-        (folder / "variables.json").write_text(json.dumps({"Parameters": variables}))
-        command = [tool("sam") / "bin/sam", "build", "--template", folder / "template.yaml"]
-        command += ["--base-dir", ROOT, "--build-dir", folder / "built", "--cache-dir", folder / "cache"]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        yield Sam(folder, environment)
-
-
-def test_each_function_answers_its_event(sam: Sam) -> None:
-    text = sam.invoke("TextClassification", rest_event("POST", "/models/sentiment-en", PRAISE))
-    assert text["statusCode"] == 200, text
-    assert json.loads(text["body"])[0][0]["label"] == "positive"
-    event = rest_event("POST", "/models/resnet20-cifar10", _picture("green"), {"content-type": "image/png"})
-    image = sam.invoke("ImageClassification", event)
-    assert image["statusCode"] == 200, image
-    assert json.loads(image["body"])[0]["label"] == "green"
-    catalog = sam.invoke("Catalog", rest_event("GET", "/models"))
-    assert catalog["statusCode"] == 200, catalog
-    names = {model["name"] for model in json.loads(catalog["body"])["models"]}
-    assert {"sentiment-en", "sentiment-zh", "resnet20-cifar10"} <= names
+@pytest.mark.parametrize(("function", "trigger"), SPREAD)
+def test_a_function_is_invoked_by_a_trigger(sam: Sam, container_s3: Any, function: str, trigger: str) -> None:
+    answer = sam.invoke(logical(function), waking(container_s3, trigger, function))
+    assert right(trigger, answer), answer
 
 
 def test_our_own_runtime_answers_whole_where_nothing_streams(sam: Sam) -> None:
@@ -125,33 +41,83 @@ def test_our_own_runtime_answers_whole_where_nothing_streams(sam: Sam) -> None:
     assert answer["body"].count("data:") == 3
 
 
-def test_the_api_answers_text_and_pictures(sam: Sam) -> None:
-    with sam.api() as port:
-        for _ in range(2):
-            status, answer = _post(port, "/models/sentiment-en", PRAISE, "application/json")
-            assert status == 200, answer
-            assert answer[0][0]["label"] == "positive"
-        status, answer = _post(
-            port, "/models/sentiment-zh", '{"inputs": "这个电影真的很糟糕"}'.encode(), "application/json"
+@pytest.mark.parametrize("function", ["text_classification", "image_classification"])
+def test_boto3_invokes_with_every_trigger(sam: Sam, container_s3: Any, function: str) -> None:
+    with sam.running("start-lambda") as port:
+        unsigned = Config(signature_version=UNSIGNED, read_timeout=120, retries={"total_max_attempts": 1})
+        client = boto3.client(
+            "lambda", endpoint_url=f"http://127.0.0.1:{port}", region_name="us-east-1", config=unsigned
         )
-        assert (status, answer[0][0]["label"]) == (200, "negative")
-        for colour in ("red", "blue"):
-            status, answer = _post(port, "/models/resnet20-cifar10", _picture(colour), "image/png")
-            assert status == 200, answer
-            assert answer[0]["label"] == colour
+        for trigger in TRIGGERS:
+            payload = json.dumps(waking(container_s3, trigger, function))
+            answer = client.invoke(FunctionName=logical(function), Payload=payload)
+            assert right(trigger, found := json.loads(answer["Payload"].read())), (trigger, found)
 
 
-def _picture(colour: str) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (48, 40), colour).save(file, "PNG")
-    return file.getvalue()
+@pytest.fixture(scope="module")
+def api(sam: Sam) -> Iterator[int]:
+    with sam.running("start-api") as port:
+        yield port
 
 
-def _post(port: int, path: str, body: bytes, content_type: str) -> tuple[int, Any]:
+def ask(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[http.client.HTTPMessage, bytes]:
+    """Headers and body of an answer, whose status must be 200."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     try:
-        connection.request("POST", path, body, {"content-type": content_type})
+        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
         response = connection.getresponse()
-        return response.status, json.loads(response.read())
+        found = response.read()
+        assert response.status == 200, found
+        return response.headers, found
     finally:
         connection.close()
+
+
+def test_the_api_lists_the_models(api: int) -> None:
+    _, body = ask(api, "GET", "/models")
+    assert set(MODELS.values()) <= {model["name"] for model in json.loads(body)["models"]}
+
+
+def test_the_api_speaks_our_own_dialect_in_texts_and_pictures(api: int) -> None:
+    for _ in range(2):  # cold and warm
+        _, body = ask(api, "POST", "/models/sentiment-en", b'{"inputs": "a wonderful film"}')
+        assert json.loads(body)[0][0]["label"] == "positive"
+    _, body = ask(api, "POST", "/models/sentiment-zh", '{"inputs": "这个电影真的很糟糕"}'.encode())
+    assert json.loads(body)[0][0]["label"] == "negative"
+    picture = input_of("image_classification")
+    _, body = ask(api, "POST", "/models/resnet20-cifar10", picture, content_type="image/png")
+    assert json.loads(body)[0]["score"] > 0.3
+
+
+@pytest.mark.parametrize("binary", [False, True], ids=["json", "binary"])
+def test_the_api_speaks_open_inference(api: int, binary: bool) -> None:
+    text = InferInput("text", [1], "BYTES")
+    text.set_data_from_numpy(np.array(["a wonderful film"], np.object_), binary_data=binary)
+    scores = InferRequestedOutput("scores", binary_data=False)
+    body, length = InferenceServerClient.generate_request_body([text], outputs=[scores])
+    headers = {"inference_header_content_length": str(length)} if length else {}
+    assert bool(length) is binary
+    _, answer = ask(api, "POST", "/v2/models/sentiment-en/infer", bytes(body), **headers)
+    assert "scores" in {output["name"] for output in json.loads(answer)["outputs"]}
+
+
+def test_the_api_speaks_openai(api: int) -> None:
+    client = OpenAI(base_url=f"http://127.0.0.1:{api}/v1", api_key="none", max_retries=0)
+    answer = client.completions.create(model="gpt-shakespeare", prompt="ROMEO:", max_tokens=3)
+    assert answer.choices[0].text
+    assert "gpt-shakespeare" in {model.id for model in client.models.list()}
+
+
+def test_the_api_speaks_sagemaker(api: int) -> None:
+    unsigned = Config(signature_version=UNSIGNED, retries={"total_max_attempts": 1})
+    client = boto3.client(
+        "sagemaker-runtime", endpoint_url=f"http://127.0.0.1:{api}", region_name="us-east-1", config=unsigned
+    )
+    answer = client.invoke_endpoint(
+        EndpointName="sentiment-en", ContentType="application/json", Body=b'{"inputs": "a wonderful film"}'
+    )
+    assert json.loads(answer["Body"].read())[0][0]["label"] == "positive"
+
+
+def test_the_catalog_takes_what_is_no_request(sam: Sam) -> None:
+    assert sam.invoke("Catalog", event("s3-test-event")) == {}

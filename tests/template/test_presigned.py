@@ -1,0 +1,100 @@
+"""What a form of POST /uploads lets its holder put, refused by the store itself: sizes, keys, types, other times."""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+import urllib.error
+import urllib.request
+from typing import Any
+
+import pytest
+
+from hearth import tickets
+from hearth.s3 import Bucket
+from tests.template.local_stack import Stack
+from tests.template.matrix import assumed, roles
+
+DATA = b"a wonderful film"
+WISH = {"model": "sentiment-en", "content_type": "text/plain", "size": len(DATA)}
+
+
+@pytest.fixture
+def fields(stack: Stack) -> dict[str, str]:
+    status, body = stack.call("POST", "/uploads", json.dumps(WISH).encode())
+    assert status == 201, body
+    return dict(json.loads(body)["fields"])
+
+
+def put(stack: Stack, fields: dict[str, str], data: bytes = DATA) -> tuple[int, str]:
+    """Send the form; status, and the code of S3's error."""
+    boundary = "b0undary"
+    body = "".join(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    ).encode()
+    body += f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'.encode()
+    body += data + f"\r\n--{boundary}--\r\n".encode()
+    request = urllib.request.Request(f"{stack.aws.url}/{stack.outputs['UploadBucketName']}", body)
+    request.add_header("Content-Type", f"multipart/form-data; boundary={boundary}")
+    try:
+        with urllib.request.urlopen(
+            request, timeout=20, context=ssl.create_default_context(cafile=str(stack.aws.certificate))
+        ) as answer:
+            return answer.status, ""
+    except urllib.error.HTTPError as error:
+        text = error.read().decode()
+        return error.code, text.partition("<Code>")[2].partition("</Code>")[0]
+
+
+def test_what_was_asked_for_is_taken(stack: Stack, fields: dict[str, str]) -> None:
+    assert put(stack, fields) == (204, "")
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [(DATA + b"!", "EntityTooLarge"), (DATA * 100_000, "EntityTooLarge"), (b"", "EntityTooSmall")],
+    ids=["a byte too much", "far too much", "nothing"],
+)
+def test_another_size_is_refused(stack: Stack, fields: dict[str, str], data: bytes, code: str) -> None:
+    assert put(stack, fields, data) == (400, code)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("key", "uploads/resnet20-cifar10/0123"),
+        ("key", "models/sentiment-en/aliases.json"),
+        ("Content-Type", "text/html"),
+        ("acl", "public-read"),
+        ("x-amz-signature", "0" * 64),
+    ],
+)
+def test_another_form_is_refused(stack: Stack, fields: dict[str, str], field: str, value: str) -> None:
+    assert put(stack, fields | {field: value})[0] == 403
+
+
+def test_a_policy_that_was_widened_is_refused(stack: Stack, fields: dict[str, str]) -> None:
+    policy: dict[str, Any] = json.loads(base64.b64decode(fields["policy"]))
+    policy["conditions"] = [
+        ["content-length-range", 1, 10**9] if "content-length-range" in condition else condition
+        for condition in policy["conditions"]
+    ]
+    widened = base64.b64encode(json.dumps(policy).encode()).decode()
+    assert put(stack, fields | {"policy": widened}, DATA + b"!")[0] == 403
+
+
+def test_a_form_expires(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    who = assumed(stack, roles(stack)["Uploads"])
+    environ = {"AWS_ACCESS_KEY_ID": who.access, "AWS_SECRET_ACCESS_KEY": who.secret, "AWS_SESSION_TOKEN": who.token}
+    environ |= {"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": stack.aws.url}
+    bucket = Bucket(stack.outputs["UploadBucketName"], environ)
+    now = tickets.time.time()
+    statuses = []
+    for age in (0, tickets.SECONDS + 1):
+        monkeypatch.setattr(tickets.time, "time", lambda age=age: now - age)
+        made, _ = tickets.form(bucket, "uploads/sentiment-en/expires", "text/plain", len(DATA), environ)
+        monkeypatch.undo()
+        statuses.append(put(stack, made)[0])
+    assert statuses == [204, 403]
