@@ -66,7 +66,7 @@ def runtime_client() -> Path:
     return made_once("runtime-client", "".join(RUNTIME_CLIENT).encode(), build)
 
 
-def layer(name: str) -> Path:
+def layer(name: str, architecture: str = "x86_64") -> Path:
     """The folder that stands for /opt with this layer alone."""
     root = ROOT / "layers"
     sources = [root / "build.py", *(root / ("runtime" if name == "runtime" else f"wheels/{name}")).rglob("*")]
@@ -79,10 +79,10 @@ def layer(name: str) -> Path:
     def build(folder: Path) -> None:
         # The builder compiles with the python3.13 that it finds on PATH.
         path = f"{python313().parent}{os.pathsep}{os.environ['PATH']}"
-        command = [sys.executable, root / "build.py", name, folder]
+        command = [sys.executable, root / "build.py", name, folder, architecture]
         subprocess.run(command, check=True, env=os.environ | {"PATH": path})
 
-    return made_once(f"layer-{name}", content, build)
+    return made_once(f"layer-{name}" if architecture == "x86_64" else f"{architecture}-layer-{name}", content, build)
 
 
 def made_once(name: str, content: bytes, build: Callable[[Path], None]) -> Path:

@@ -22,6 +22,7 @@ BUDGET_OF_VIDEO = 245 * 10**6
 """PyAV's FFmpeg is linked against every codec it knows, 100 MB in all."""
 NEWEST_GLIBC = (2, 34)
 """Amazon Linux 2023's."""
+X86_64, AARCH64 = 62, 183
 WHEELS = ("core", "vision", "audio", "video")
 
 USE = """
@@ -64,9 +65,30 @@ def test_no_symbol_is_newer_than_lambdas_libc(name: str) -> None:
     libraries = [path for path in layer(name).rglob("*") if ".so" in path.suffixes]
     assert libraries
     for library in libraries:
-        needs = subprocess.run(["readelf", "-V", library], capture_output=True, text=True, check=True).stdout
-        versions = [tuple(map(int, found.split("."))) for found in re.findall(r"GLIBC_(\d+\.\d+)", needs)]
-        assert max(versions, default=(0,)) <= NEWEST_GLIBC, library
+        assert newest_glibc(library) <= NEWEST_GLIBC, library
+
+
+def newest_glibc(library: Path) -> tuple[int, ...]:
+    needs = subprocess.run(["readelf", "-V", library], capture_output=True, text=True, check=True).stdout
+    return max((tuple(map(int, found.split("."))) for found in re.findall(r"GLIBC_(\d+\.\d+)", needs)), default=(0,))
+
+
+@pytest.mark.parametrize("name", WHEELS)
+def test_there_are_wheels_for_arm64_too(name: str) -> None:
+    libraries = [path for path in layer(name, "arm64").rglob("*") if ".so" in path.suffixes]
+    assert libraries
+    for library in libraries:
+        assert machine(library) == AARCH64, library
+        assert newest_glibc(library) <= NEWEST_GLIBC, library
+    assert machine(next(path for path in layer(name).rglob("*") if ".so" in path.suffixes)) == X86_64
+    here, there = ({info.name for info in layer(name, a).rglob("*.dist-info")} for a in ("x86_64", "arm64"))
+    assert here == there
+    assert size(layer(name, "arm64")) < 1.2 * size(layer(name))
+
+
+def machine(library: Path) -> int:
+    """The number of the processor's kind, at byte 18 of an ELF file."""
+    return int.from_bytes(library.read_bytes()[18:20], "little")
 
 
 @pytest.mark.parametrize("name", [*WHEELS, "runtime"])
