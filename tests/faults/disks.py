@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.faults.lab import Lab, variables
+from tests.faults.lab import Lab
 from tests.faults.rows import Row, ask, row
 
 
@@ -63,8 +63,6 @@ def a_file_there(place: Lab) -> Iterator[None]:
 def rows(place: Lab) -> Iterator[Row]:
     clean = ("503 unavailable", "503 store_error", "500 internal")
     yield row("the disk is full", "the cache", clean, full)
-    small = {"HEARTH_CACHE_DISK_MB": "1"}
-    yield row("the cache may not be as large as the model", "the cache", clean, lambda place: variables(place, **small))
     yield row("a bit of a cached file flipped", "the cache", "200", harmed(flip))  # type: ignore[arg-type]
     yield row("a cached file truncated", "the cache", "200", harmed(truncate))  # type: ignore[arg-type]
     yield row("a cached file gone", "the cache", "200", harmed(Path.unlink))  # type: ignore[arg-type]

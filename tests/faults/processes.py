@@ -124,9 +124,16 @@ def memory(place: Lab, variables: dict[str, str]) -> Iterator[Row]:
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         place.s3.put_object(Bucket="artifacts", Key=f"models/{path.relative_to(folder)}", Body=path.read_bytes())
     shutil.rmtree(folder)
-    limited = [shutil.which("prlimit") or "prlimit", f"--as={700 * MEGABYTE}"]
+    limited = [shutil.which("prlimit") or "prlimit", f"--as={512 * MEGABYTE}"]
     whole = Emulator.of("text_classification", variables)
     whole.runtime = [*limited, str(python313()), "-m", "awslambdaric", "app.handler"]
     with whole as emulator:
-        made = struck(emulator, "the memory limit", "in the load", lambda: None, asked(BIG), ("503 unavailable", GONE))
+        made = struck(
+            emulator,
+            "the memory limit",
+            "in the load",
+            lambda: None,
+            asked(BIG),
+            ("503 unavailable", "503 store_error", GONE),
+        )
         yield Row(made.fault, made.where, made.expected, made.broken, lambda _: invoke(emulator, asked()))

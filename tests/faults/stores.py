@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 from functions.text_classification import app as text
 from hearth.events import EventFailedError
+from hearth.manifest import SIGNATURE
 from tests.faults.lab import CONTEXT, TEXT, Lab, variables
 from tests.faults.networks import ALIASES, STORE, WEIGHTS, WRONG
 from tests.faults.proxy import Fault
@@ -66,7 +68,7 @@ def under_load(place: Lab) -> str:
 
 def event(place: Lab, body: bytes = b"good") -> str:
     """An upload's event, delivered until nothing is left to do: results, and what came before."""
-    key = f"uploads/{TEXT}/{len(place.proxy.calls)}-{id(body)}-{threading.get_ident()}"
+    key = f"uploads/{TEXT}/{uuid.uuid4().hex}"
     told = bridged("inbox", *place.upload(key, body))
     ends: list[str] = []
     for _ in range(2):
@@ -107,12 +109,11 @@ def rows(place: Lab) -> Iterator[Row]:
     yield row("no JSON", manifest, "500 manifest_error", lambda place: holding(place, manifest, b"{"))
     other = json.dumps(json.loads(file(place, manifest)) | {"version": "2"}).encode()
     yield row("of another version", manifest, "500 manifest_error", lambda place: holding(place, manifest, other))
-    unsigned = {"HEARTH_VERIFY_KEYS": PUBLIC}
-    yield row("not signed, where keys are set", manifest, WRONG, lambda place: variables(place, **unsigned))
+    yield row("not signed, where keys are set", manifest, WRONG, lambda place: _signed(place, None))
     forged = b'{"mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json"}'
     yield row("a signature that is none", "the signature", WRONG, lambda place: _signed(place, forged))
     fine = "answered, one result"
-    yield spoiled("412 for the result, once", OUTBOX, Fault("status", 412), fine, 1, event)
+    yield spoiled("412 for the result, once", OUTBOX, Fault("status", 412), f"raised, {fine}", 1, event)
     yield spoiled("the result's acknowledgement lost", OUTBOX, Fault("lost"), fine, 3, event)
     yield spoiled("403 for the result, once", OUTBOX, Fault("status", 403), f"raised, {fine}", 1, event)
     queue = "/"
@@ -129,13 +130,15 @@ Yfps5mliLmDyn7Z5A/4QCLi8maQa6elWKLxk8vGyDC1+n1F3o8KU1EYimQ==
 
 
 @contextmanager
-def _signed(place: Lab, signature: bytes) -> Iterator[None]:
-    from hearth.manifest import SIGNATURE
-
-    key = f"{ARTIFACT}/{SIGNATURE}"
-    place.s3.put_object(Bucket="artifacts", Key=key, Body=signature)
+def _signed(place: Lab, signature: bytes | None) -> Iterator[None]:
+    """Signatures are wanted, and this is there, if any."""
+    key, keys = f"{ARTIFACT}/{SIGNATURE}", place.scratch / "keys"
+    keys.mkdir(exist_ok=True)
+    (keys / "ours.pem").write_text(PUBLIC)
+    if signature is not None:
+        place.s3.put_object(Bucket="artifacts", Key=key, Body=signature)
     try:
-        with variables(place, HEARTH_VERIFY_KEYS=PUBLIC):
+        with variables(place, HEARTH_VERIFY_KEYS=str(keys)):
             yield
     finally:
         place.s3.delete_object(Bucket="artifacts", Key=key)

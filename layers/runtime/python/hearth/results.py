@@ -83,8 +83,11 @@ def _once(output: Store, name: str, make: Callable[[], Result]) -> tuple[bytes, 
         data = msgspec.json.encode(make())
     try:
         output.put(name, data, if_absent=True)
-    except Conflict:  # another's was first; or ours, whose acknowledgement was lost
-        return output.get(name), "answered meanwhile"
+    except Conflict as conflict:  # another's was first; or ours, whose acknowledgement was lost
+        try:
+            return output.get(name), "answered meanwhile"
+        except NotFound:  # removed since: the next delivery sees to it
+            raise conflict from None
     return data, "answered"
 
 

@@ -31,6 +31,7 @@ CONNECTIONS = 4
 """Ranged reads at once: S3's rate is one a connection, and two saturate a loopback."""
 ATTEMPTS = 5
 BLOCK = 1024 * 1024
+LEAST_READ = 16 * 1024
 T = TypeVar("T")
 
 
@@ -376,17 +377,22 @@ def _fetch_piece(
         descriptor = os.open(folder / file.path, os.O_WRONLY | os.O_NOFOLLOW)
         try:
             with store.open(f"{prefix}/{file.path}", start, length, file.size) as source:
-                done = 0
+                done, size = 0, LEAST_READ
                 while done < length:
-                    count = source.readinto(buffer[: min(len(buffer), length - done)])
+                    began = time.monotonic()
+                    count = source.readinto(buffer[: min(size, length - done)])
+                    # A read ends when it is whole: small ones where they are slow, so that a trickle is noticed.
+                    size = min(2 * size, len(buffer)) if time.monotonic() - began < 0.1 else LEAST_READ
                     if not count:
                         raise TransientError(f"{file.path} ended after {start + done} of {file.size} bytes")
-                    if near(0) or time.monotonic() > deadline:  # a trickle ends no read
+                    if near(0) or time.monotonic() > deadline:
                         raise StoreError(f"{file.path} came too slowly: {start + done} of {file.size} bytes in time")
                     block = buffer[:count]
                     digest.update(block)
                     os.pwrite(descriptor, block, start + done)
                     done += count
+        except NotFound:
+            raise StoreError(f"{file.path}, which the manifest lists, is not in the store") from None
         finally:
             os.close(descriptor)
     if digest.hexdigest() != expected:
