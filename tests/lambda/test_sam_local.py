@@ -24,7 +24,7 @@ from tests.sam import Sam, logical
 reason = missing()
 pytestmark = pytest.mark.skipif(reason is not None, reason=reason or "")
 SPREAD = list(zip(MODELS, TRIGGERS, strict=False))
-"""Each function once and each trigger once; `python -m tests.lambda.every_trigger` invokes all with all."""
+"""Each function once, by another trigger each; test_triggers.py wakes all by all, without containers."""
 
 
 @pytest.mark.parametrize(("function", "trigger"), SPREAD)
