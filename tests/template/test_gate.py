@@ -160,6 +160,13 @@ EDITS: dict[str, Edit] = {
     "too much for CloudFormation": lambda raw: raw["Resources"].update(
         {f"Filler{number}": {"Type": "AWS::SNS::Topic"} for number in range(70)}
     ),
+    "two domains": without("Api", "DisableExecuteApiEndpoint"),
+    "a domain with old TLS": without("Domain", "SecurityPolicy"),
+    "a firewall beside the way": lambda raw: raw["Resources"].pop("FirewallAssociation"),
+    "a firewall that refuses pictures": lambda raw: properties(raw, "Firewall")["Rules"][1]["Statement"][
+        "ManagedRuleGroupStatement"
+    ].pop("RuleActionOverrides"),
+    "too large, and nothing else said": lambda raw: properties(raw, "Api")["GatewayResponses"].pop("REQUEST_TOO_LARGE"),
     "key for every account": lambda raw: properties(raw, "Key")["KeyPolicy"]["Statement"][2].pop("Condition"),
 }
 

@@ -63,3 +63,23 @@ def the_api_keeps_payloads_to_itself(template: Template) -> Findings:
             "must not cache answers to private questions": bool(stage.get("CacheClusterEnabled")),
         }
         yield from (f"{name} {what}" for what, is_wrong in wrong.items() if is_wrong)
+
+
+@rule
+def doors_close_by_parameter(template: Template) -> Findings:
+    resources, api = template["Resources"], template["Resources"]["Api"]["Properties"]
+    endpoint = api["Body"].get("x-amazon-apigateway-endpoint-configuration", {})
+    firewall = json.dumps(resources.get("Firewall", {}))
+    answers = api["Body"].get("x-amazon-apigateway-gateway-responses", {})
+    wrong = {
+        "stays open beside its own domain": "HasDomain" not in json.dumps(endpoint.get("disableExecuteApiEndpoint")),
+        "has a domain that takes old TLS": '"SecurityPolicy": "TLS_1_2"' not in json.dumps(resources.get("Domain")),
+        "has a firewall that guards nothing": resources.get("FirewallAssociation", {}).get("Condition")
+        != "HasFirewall",
+        "has a firewall without a rate": "RateBasedStatement" not in firewall,
+        "has a firewall that refuses pictures": '"SizeRestrictions_BODY", "ActionToUse": {"Count"' not in firewall,
+        "has no authoriser for tokens": "Cognito" not in api["Body"]["securityDefinitions"],
+        "refuses what is too large without saying where to": "/uploads"
+        not in json.dumps(answers.get("REQUEST_TOO_LARGE")),
+    }
+    yield from (f"the API {what}" for what, is_wrong in wrong.items() if is_wrong)
