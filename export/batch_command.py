@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -51,7 +53,6 @@ def _uri(where: str) -> str:
 
 def _here(model: str, where: str, output: str, store: str, run: str | None, concurrency: int, tolerated: int) -> bool:
     from export.batch import Counts, manifest_of, run_here, tasks_of
-    from hearth import log
     from hearth.batch import Failed, Job
 
     source = open_store(where)
@@ -65,8 +66,7 @@ def _here(model: str, where: str, output: str, store: str, run: str | None, conc
     def tell(failure: Failed) -> None:
         console.print(f"{failure.key}: {failure.error_type}: {failure.error}", markup=False, highlight=False)
 
-    log.logger().setLevel("ERROR")  # a line an object is none that anybody reads
-    with console.status("") as status:
+    with _quiet(), console.status("") as status:
 
         def show(counts: Counts) -> None:
             status.update(str(counts))
@@ -74,6 +74,19 @@ def _here(model: str, where: str, output: str, store: str, run: str | None, conc
         counts = run_here(job, concurrency, tell, show)
     console.print(f"{counts}; results lie in {output}/{job.run}/", markup=False, highlight=False)
     return counts.percent_failed <= tolerated
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """A line an object is none that anybody reads."""
+    from hearth import log
+
+    level = log.logger().log_level
+    log.logger().setLevel("ERROR")
+    try:
+        yield
+    finally:
+        log.logger().setLevel(level)
 
 
 def _on_aws(model: str, where: str, name: str, options: dict[str, int], run: str | None) -> bool:

@@ -19,6 +19,9 @@ class Twin:
     def session(self, graph: str = "main") -> Session:
         return Session(self.network)
 
+    def run_bound(self, binding: Binding, graph: str = "main") -> None:
+        self.session(graph).run_with_iobinding(binding)
+
 
 class Session:
     """As much of onnxruntime.InferenceSession as `hearth.generation` uses."""

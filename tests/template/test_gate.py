@@ -209,7 +209,7 @@ def test_each_function_has_a_stanza_with_its_layers_and_a_route_for_each_task() 
         stanza = properties(raw, folder.title().replace("_", ""))
         assert stanza["CodeUri"] == f"functions/{folder}/"
         assert [layer["Ref"] for layer in stanza["Layers"]] == [f"{layer.title()}Layer" for layer in layers]
-        routes = {event["Properties"].get("Path") for event in stanza["Events"].values()}
+        routes = {event["Properties"].get("Path") for event in stanza.get("Events", {}).values()}
         assert {f"/pipeline/{task}/{{name}}" for task, home in TASKS.items() if home == folder} <= routes
 
 
