@@ -28,6 +28,7 @@ def settings(url: str) -> dict[str, str]:
         "AWS_ENDPOINT_URL": url,
         "HEARTH_STORE": "s3://artifacts/models",
         "HEARTH_OUTPUT": "s3://results/answers",
+        "HEARTH_UPLOADS": "s3://uploads",
         # SAM local knows no queues, and would give their names for URLs.
         "HEARTH_DEAD_LETTERS": "",
     }
