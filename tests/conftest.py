@@ -19,7 +19,7 @@ SHARED = ("sam", "aws")
 """Fixtures that this machine can have once; their tests, which take longest, begin first and share a worker each."""
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Each file's tests to one worker (pytest-xdist), so that its fixtures are made once."""
 
