@@ -15,21 +15,12 @@ from tests.artifacts import make_image_artifact, make_text_artifact
 from tests.layers import python313
 from tests.template.local_stack import Aws, local_aws
 
-SHARED = ("sam", "aws")
-"""Fixtures that this machine can have once; their tests, which take longest, begin first and share a worker each."""
+LONGEST = ("sam", "aws")
+"""Fixtures whose tests take longest: they begin first, so that no worker ends long after the other."""
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Each file's tests to one worker (pytest-xdist), so that its fixtures are made once."""
-
-    def group(item: pytest.Item) -> str:
-        fixtures = getattr(item, "fixturenames", ())
-        return next((name for name in SHARED if name in fixtures), str(item.path))
-
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=lambda item: group(item) not in SHARED)
+    items.sort(key=lambda item: not set(LONGEST) & set(getattr(item, "fixturenames", ())))
 
 
 def set_alias(store: Path, model: str, version: str, alias: str = "prod") -> None:
