@@ -90,6 +90,8 @@ def _localise(folder: Path, variables: dict[str, str]) -> None:
     by ARN, as if published and fetched before: of layers in the template SAM builds an image at every cold start."""
     template = read(folder / "built/template.yaml")
     declared = template["Globals"]["Function"]["Environment"]["Variables"]
+    # A container starts and loads within the function's time, on a machine that may be busy with other tests.
+    template["Globals"]["Function"]["Timeout"] = 120
     declared.update({name: declared.get(name, "") for name in variables})
     for name, resource in template["Resources"].items():
         if resource["Type"] == "AWS::Serverless::LayerVersion":
