@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import secrets
 import time
@@ -13,13 +12,12 @@ from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
+from export.served import manifest_of
 from export.stack import AwsError, Stack, client, logical
 from hearth.batch import Failed, Item, Job
 from hearth.errors import BadRequest, HearthError
-from hearth.manifest import TASKS, Manifest
-from hearth.registry import Registry
+from hearth.manifest import TASKS
 from hearth.store import Store, open_store
-from hearth.task import Task
 
 PAUSE = 2.0
 """Seconds between two looks at an execution."""
@@ -36,17 +34,6 @@ class Counts:
 
     def __str__(self) -> str:
         return f"{self.done} done, {self.failed} failed"
-
-
-def manifest_of(store: Store, model: str) -> Manifest:
-    registry = Registry(store)
-    return registry.manifest(registry.resolve(model))
-
-
-def tasks_of(task: str) -> tuple[Task, ...]:
-    """Of the function that has `task`."""
-    found: tuple[Task, ...] = importlib.import_module(f"functions.{TASKS[task]}.app").TASKS
-    return found
 
 
 # Here

@@ -12,11 +12,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from export import ZOO
 from export.stack import DEFAULT
 from hearth.errors import BadRequest
 from hearth.store import open_store
 
-ZOO = Path(__file__).parent / "zoo"
 SHOWN = 20
 """Failures that are printed of a run on AWS; all of them lie beside its results."""
 console = Console()
@@ -52,7 +52,8 @@ def _uri(where: str) -> str:
 
 
 def _here(model: str, where: str, output: str, store: str, run: str | None, concurrency: int, tolerated: int) -> bool:
-    from export.batch import Counts, manifest_of, run_here, tasks_of
+    from export.batch import Counts, run_here
+    from export.served import manifest_of, tasks_of
     from hearth.batch import Failed, Job
 
     source = open_store(where)

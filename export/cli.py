@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from export import ZOO
 from export.batch_command import batch
 from export.cost_command import cost_of
 from export.deploy_command import deploy
@@ -25,8 +25,6 @@ from export.keys import api_key, audit
 from export.signing_commands import sign, signing_key, verify
 from hearth.errors import HearthError
 from hearth.store import open_store
-
-ZOO = Path(__file__).parent / "zoo"
 
 app = typer.Typer(help="Hearth: AI models from serverless functions.", no_args_is_help=True, add_completion=False)
 console = Console()
@@ -136,19 +134,17 @@ def predict(
     """One answer as JSON, from the function that serves the model."""
     import msgspec
 
+    from export.served import manifest_of, tasks_of
     from hearth import strict
     from hearth.dialects import native
     from hearth.manifest import TASKS
-    from hearth.registry import Registry
     from hearth.task import choose
 
-    registry = Registry(open_store(store))
-    made_for = registry.manifest(registry.resolve(name)).task
+    made_for = manifest_of(open_store(store), name).task
     if task and task not in TASKS:
         raise typer.BadParameter(f"--task is one of {', '.join(TASKS)}.")
     os.environ["HEARTH_STORE"] = store
-    function: Any = importlib.import_module(f"functions.{TASKS[task or made_for]}.app")
-    chosen = choose(function.TASKS, name, made_for, task)
+    chosen = choose(tasks_of(task or made_for), name, made_for, task)
     document = strict.loads(parameters.encode())
     if value.startswith("{"):
         request = native.read(chosen, value.encode(), {})
@@ -171,6 +167,7 @@ def evaluate(
 ) -> None:
     """Measure a model on data of your own."""
     from export.evaluation import evaluation_of, examples_from
+    from export.served import tasks_of
     from hearth.cache import warm
     from hearth.manifest import TASKS
     from hearth.task import choose
@@ -179,8 +176,8 @@ def evaluate(
         raise typer.BadParameter(f"--task is one of {', '.join(TASKS)}.")
     os.environ["HEARTH_STORE"] = store
     with warm().get(name) as model:
-        function: Any = importlib.import_module(f"functions.{TASKS[task or model.manifest.task]}.app")
-        task = choose(function.TASKS, name, model.manifest.task, task).id
+        made_for = model.manifest.task
+        task = choose(tasks_of(task or made_for), name, made_for, task).id
         examples = examples_from(data, task)[:limit]
         found = evaluation_of(task).measure(model, examples)
     console.print(f"{model.manifest.model}@{model.manifest.version} on {len(examples)} examples of {data}")

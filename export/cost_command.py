@@ -11,19 +11,21 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from export import ZOO
 from export.cost import PRICES, cost, event_of, measure, median_of, plot, prices_of, processors_to_measure, table
 from hearth.errors import NotFound
 from hearth.manifest import TASKS
 from hearth.registry import Registry
 from hearth.store import open_store
 
-ZOO = (Path(__file__).parent / "zoo").as_uri()
 console = Console()
 
 
 def cost_of(
     name: Annotated[str, typer.Argument(help="A model: name, name@version or name@alias.")],
-    store: Annotated[str, typer.Option(envvar="HEARTH_STORE", help="s3://bucket/prefix or file:///path")] = ZOO,
+    store: Annotated[
+        str, typer.Option(envvar="HEARTH_STORE", help="s3://bucket/prefix or file:///path")
+    ] = ZOO.as_uri(),
     value: Annotated[
         str | None,
         typer.Option("--input", help="A text, JSON, or a file's path. Default: the first golden input."),

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from export import ZOO
 from export.stack import DEFAULT
 
-ZOO = Path(__file__).parent / "zoo"
 console = Console()
 
 

@@ -16,7 +16,8 @@ from export.kinds import refuse_foreign
 from hearth.errors import BadRequest, NotFound
 from hearth.manifest import SIGNATURE, Manifest, parse
 from hearth.registry import Registry
-from hearth.store import Conflict, Store, upload, verify
+from hearth.store import Conflict, Store
+from hearth.transfer import upload, verify
 
 if TYPE_CHECKING:
     from export.signing import Signer

@@ -51,7 +51,8 @@ from hearth.signature import (
     root_digest,
     to_sign,
 )
-from hearth.store import Store, fetch
+from hearth.store import Store
+from hearth.transfer import fetch
 
 KMS = "awskms://"
 KMS_MESSAGE = 4096

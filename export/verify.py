@@ -25,7 +25,7 @@ from export.evaluation import Evaluation, evaluation_of
 from export.recipe import Block4, DynamicInt8, Gate, Gated, Quantizer, Recipe, StaticInt8
 from hearth.manifest import Manifest, Metrics, Provenance, Quantization, dump
 from hearth.model import Model
-from hearth.store import describe as describe_file
+from hearth.transfer import describe as describe_file
 
 LATENCY_ROUNDS = 60
 LATENCY_SECONDS = 20.0

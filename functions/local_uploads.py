@@ -19,13 +19,14 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 from fastapi import FastAPI
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from hearth import events, letters, log, settings, tickets, trace, uploads
 from hearth.call import JSON
 from hearth.dialects import native
-from hearth.errors import BadRequest, HearthError, Internal, PayloadTooLarge, UnsupportedMedia
+from hearth.errors import BadRequest, HearthError, PayloadTooLarge, UnsupportedMedia
+from hearth.http import ours
 from hearth.store import open_store
 from hearth.task import Task
 
@@ -81,13 +82,8 @@ def install(app: FastAPI, tasks: Sequence[Task]) -> None:
         failure: HearthError | None = None
         try:
             worker.add(await receive(request, root))
-        except HearthError as error:
-            failure = error
-        except ClientDisconnect:
-            failure = BadRequest("The client went away")
         except Exception as error:
-            log.unexpected(error)
-            failure = Internal("An unexpected error; its cause is in the log")
+            failure = ours(error)
         status = failure.status if failure else 200
         log.request(timing, request_id=request_id, status=status, trigger="http", failure=failure)
         body = native.error(failure, request_id) if failure else b""

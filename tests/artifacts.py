@@ -29,7 +29,7 @@ from hearth.manifest import (
     TextPreprocessing,
     dump,
 )
-from hearth.store import describe
+from hearth.transfer import describe
 
 POSITIVE = ("good", "great", "love", "wonderful", "喜", "欢", "好")
 NEGATIVE = ("bad", "awful", "hate", "terrible", "糟", "糕", "坏")

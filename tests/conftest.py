@@ -15,12 +15,18 @@ from tests.artifacts import make_image_artifact, make_text_artifact
 from tests.layers import python313
 from tests.template.local_stack import Aws, local_aws
 
-LONGEST = ("sam", "aws")
-"""Fixtures whose tests take longest: they begin first, so that no worker ends long after the other."""
+CONTAINERS = ("sam", "aws")
+"""Fixtures whose tests start containers. They take longest and begin first: no worker ends long after the other."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not set(LONGEST) & set(getattr(item, "fixturenames", ())))
+    """Containers first and the browser last: a container's network that comes or goes ends a browser's requests."""
+
+    def turn(item: pytest.Item) -> int:
+        wanted = set(getattr(item, "fixturenames", ()))
+        return 0 if wanted & set(CONTAINERS) else 2 if "browser" in item.path.parts else 1
+
+    items.sort(key=turn)
 
 
 def set_alias(store: Path, model: str, version: str, alias: str = "prod") -> None:

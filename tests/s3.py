@@ -9,13 +9,19 @@ import hashlib
 import os
 import re
 import sys
-import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from hearth import settings
+from tests.servers import running
+
+if TYPE_CHECKING:
+    import pytest
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -53,6 +59,24 @@ def client(url: str, service: str = "s3") -> Any:
     )
 
 
+@contextmanager
+def s3_of_this_process(
+    patch: pytest.MonkeyPatch, buckets: tuple[str, ...], *, versions: bool = False, **variables: str
+) -> Iterator[Any]:
+    """A client of moto's S3 with empty `buckets`, which this process and its settings, the `variables`, use too."""
+    with moto_s3() as url:
+        for name, value in (CREDENTIALS | {"AWS_ENDPOINT_URL_S3": url} | variables).items():
+            patch.setenv(name, value)
+        settings.get.cache_clear()
+        s3 = client(url)
+        urllib.request.urlopen(f"{url}/moto-api/reset", data=b"").close()  # its state belongs to the process
+        for bucket in buckets:
+            s3.create_bucket(Bucket=bucket)
+            if versions:
+                s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        yield s3
+
+
 def upload_folder(s3: Any, folder: Path, bucket: str, prefix: str = "") -> None:
     """Put every file of `folder` into a new `bucket`, under `prefix`."""
     s3.create_bucket(Bucket=bucket)
@@ -63,8 +87,6 @@ def upload_folder(s3: Any, folder: Path, bucket: str, prefix: str = "") -> None:
 
 class FolderServer(ThreadingHTTPServer):
     """GET and HEAD over `folder`, whose first level are the buckets. Signatures are not checked."""
-
-    daemon_threads = True
 
     def __init__(self, folder: Path, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
@@ -88,14 +110,8 @@ class FolderServer(ThreadingHTTPServer):
 def folder_s3(folder: Path) -> Iterator[FolderServer]:
     """A FolderServer on a thread of its own."""
     server = FolderServer(folder)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with running(server):
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):

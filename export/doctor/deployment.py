@@ -120,7 +120,7 @@ def _api(url: str, key: str) -> Iterator[Finding]:
 
 
 def _model(url: str, key: str, model: Mapping[str, Any]) -> Finding:
-    from export.batch import tasks_of
+    from export.served import tasks_of
 
     name, task = model["name"], model["task"]
     example = next(made.example for made in tasks_of(task) if made.id == task)

@@ -14,7 +14,8 @@ from hearth.errors import HearthError
 from hearth.manifest import SIGNATURE, Manifest
 from hearth.registry import DEFAULT_ALIAS, Ref, Registry
 from hearth.signature import Trust
-from hearth.store import Store, fetch
+from hearth.store import Store
+from hearth.transfer import fetch
 
 FETCH_SECONDS = 600
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 from hearth.errors import BadRequest, HearthError, StoreError
-from hearth.s3 import Endpoint, region
+from hearth.s3 import Endpoint, domain, emulator, region
 
 INVOKED_SECONDS = 60.0
 """A version starts, fetches, loads and answers within its own timeout, 29 s; AWS adds the making of it."""
@@ -79,6 +78,4 @@ def codedeploy(action: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def address_of(service: str) -> str:
-    emulated = os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or os.environ.get("AWS_ENDPOINT_URL")
-    suffix = "amazonaws.com.cn" if region().startswith("cn-") else "amazonaws.com"
-    return emulated or f"https://{service}.{region()}.{suffix}"
+    return emulator(service) or f"https://{service}.{region()}.{domain(region())}"

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from export import ZOO
 from tests.emulator import free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page, Request
-
-ZOO = Path(__file__).resolve().parents[2] / "export" / "zoo"
 
 
 def missing(reason: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import uuid4
 
 from tests.events import event
+from tests.servers import running
 
 FORMS = ("rest-v1", "http-v2", "function-url", "alb")
 TEXTS = ("text/", "application/json", "application/javascript", "application/xml")
@@ -83,14 +83,9 @@ def bridged(form: str, handler: Callable[[Any, Any], Any]) -> Iterator[str]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Front)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        with running(server) as address:
+            yield address
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
         one.shutdown()
         loop.close()

@@ -13,6 +13,7 @@ import pytest
 import uvicorn
 from msgspec.structs import replace
 
+from export import ZOO
 from functions import local
 from hearth import settings
 from hearth.cache import warm
@@ -20,8 +21,6 @@ from hearth.entry import create_handler
 from tests.clients.bridge import FORMS, bridged
 from tests.functions import checkpoints
 from tests.functions.test_text_generation import save as save_llama
-
-ZOO = Path(__file__).resolve().parents[2] / "export" / "zoo"
 
 
 @contextmanager
@@ -35,6 +34,14 @@ def listening(app: object) -> Iterator[str]:
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
     thread.join(20)
+
+
+@contextmanager
+def through(door: str) -> Iterator[str]:
+    """The address of all functions: of the local server, or of a front door's events to their handler."""
+    served = listening(local.app()) if door == "local" else bridged(door, create_handler(local.tasks()))
+    with served as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
@@ -59,11 +66,7 @@ def server(request: pytest.FixtureRequest, store: Path, tmp_path_factory: pytest
         patch.setenv("HEARTH_THREADS", "1")
         settings.get.cache_clear()
         warm.cache_clear()
-        if request.param == "local":
-            with listening(local.app()) as address:
-                yield address
-        else:
-            with bridged(request.param, create_handler(local.tasks())) as address:
-                yield address
+        with through(request.param) as address:
+            yield address
     settings.get.cache_clear()
     warm.cache_clear()

@@ -18,11 +18,8 @@ from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 from tritonclient.utils import InferenceServerException
 
-from functions import local
 from hearth import keys, settings
-from hearth.entry import create_handler
-from tests.clients.bridge import bridged
-from tests.clients.conftest import listening
+from tests.clients.conftest import through
 
 MINE, OTHERS = "sentiment-en", "resnet20-cifar10"
 
@@ -37,12 +34,8 @@ def address(request: pytest.FixtureRequest, serving: Path, monkeypatch: pytest.M
     monkeypatch.setenv("HEARTH_API_KEYS", json.dumps(entries))
     settings.get.cache_clear()
     keys._table.cache_clear()
-    if request.param == "local":
-        with listening(local.app()) as address:
-            yield address
-    else:
-        with bridged(request.param, create_handler(local.tasks())) as address:
-            yield address
+    with through(request.param) as address:
+        yield address
 
 
 def test_openai(address: str) -> None:

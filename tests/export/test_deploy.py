@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from export.cli import ZOO, app
 from export.deploy import TEMPLATE, Parameter, Template
-from tests.template.local_stack import KEYS, Aws
+from tests.template.local_stack import Aws
 
 SAM = f"""#!{sys.executable}
 import json, os, sys
@@ -49,18 +49,7 @@ def deployed(aws: Aws) -> Iterator[str]:
 @pytest.fixture
 def machine(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine that can deploy: what its sam was asked is in this file."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": KEYS["aws_access_key_id"],
-        "AWS_SECRET_ACCESS_KEY": KEYS["aws_secret_access_key"],
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": aws.url,
-        "AWS_CA_BUNDLE": str(aws.certificate),
-        "SSL_CERT_FILE": str(aws.certificate),
-    }.items():
-        monkeypatch.setenv(name, value)
+    aws.adopt(monkeypatch)
     tools = tmp_path / "tools"
     tools.mkdir()
     for name, program in {"sam": SAM, "python3.13": f"#!{sys.executable}\n"}.items():

@@ -24,7 +24,8 @@ from export.publish import publish
 from hearth.errors import BadRequest
 from hearth.manifest import Manifest, dump, parse
 from hearth.model import Model
-from hearth.store import describe, open_store
+from hearth.store import open_store
+from hearth.transfer import describe
 from tests.artifacts import make_image_artifact
 
 

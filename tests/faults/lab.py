@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import os
@@ -70,22 +69,6 @@ class Lab:
                 bodies.append(letter["Body"])
                 self.sqs.delete_message(QueueUrl=self.letters, ReceiptHandle=letter["ReceiptHandle"])
         return bodies
-
-
-def rest(method: str, path: str, body: bytes = b"") -> dict[str, Any]:
-    """A REST API's event."""
-    return {
-        "resource": path,
-        "path": path,
-        "httpMethod": method,
-        "headers": {"host": "x"},
-        "multiValueHeaders": {"host": ["x"]},
-        "queryStringParameters": None,
-        "multiValueQueryStringParameters": None,
-        "requestContext": {"resourcePath": path, "httpMethod": method, "stage": "prod", "identity": {}},
-        "body": base64.b64encode(body).decode(),
-        "isBase64Encoded": True,
-    }
 
 
 def told(answer: dict[str, Any]) -> tuple[int, str]:

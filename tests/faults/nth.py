@@ -18,10 +18,11 @@ from functions.image_classification import app as image
 from functions.text_classification import app as text
 from functions.uploads import app as uploading
 from hearth.events import EventFailedError
-from tests.faults.lab import CONTEXT, IMAGE, PRAISE, TEXT, Lab, lab, rest, told
+from tests.faults.lab import CONTEXT, IMAGE, PRAISE, TEXT, Lab, lab, told
 from tests.faults.proxy import Fault, Plan
 from tests.functions.test_predict import picture
 from tests.record import record
+from tests.requests import rest_event
 from tests.storage import bridged, message, notification, queued
 
 FAULTS: dict[str, Callable[[int], Plan]] = {
@@ -147,13 +148,13 @@ def poison(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
 
 def uploads(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
     wish = json.dumps({"model": TEXT, "content_type": "text/plain", "size": 4}).encode()
-    return http(uploading.handler, rest("POST", "/uploads", wish), (201,)), lambda: None
+    return http(uploading.handler, rest_event("POST", "/uploads", wish), (201,)), lambda: None
 
 
 def _ticket(lab: Lab) -> dict[str, Any]:
     plan, lab.proxy.plan = lab.proxy.plan, None
     wish = json.dumps({"model": TEXT, "content_type": "text/plain", "size": 4}).encode()
-    ticket: dict[str, Any] = json.loads(uploading.handler(rest("POST", "/uploads", wish), CONTEXT)["body"])
+    ticket: dict[str, Any] = json.loads(uploading.handler(rest_event("POST", "/uploads", wish), CONTEXT)["body"])
     lab.proxy.plan = plan
     return ticket
 
@@ -162,7 +163,9 @@ def result(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
     ticket = _ticket(lab)
     event = bridged("inbox", *lab.upload(ticket["key"], b"good"))
     text.handler(event, CONTEXT)
-    return http(uploading.handler, rest("GET", f"/results/{ticket['id']}")), lambda: _one_result(lab, ticket["key"])
+    return http(uploading.handler, rest_event("GET", f"/results/{ticket['id']}")), lambda: _one_result(
+        lab, ticket["key"]
+    )
 
 
 def removal(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
@@ -174,7 +177,7 @@ def removal(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
         assert lab.results(ticket["key"]) == {}
         assert not lab.s3.list_object_versions(Bucket="inbox", Prefix=ticket["key"]).get("Versions")
 
-    return http(uploading.handler, rest("DELETE", f"/results/{ticket['id']}"), (204,)), law
+    return http(uploading.handler, rest_event("DELETE", f"/results/{ticket['id']}"), (204,)), law
 
 
 def by_reference(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
@@ -182,13 +185,13 @@ def by_reference(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
     lab.upload(ticket["key"], b"good")
     body = json.dumps({"inputs": {"upload": ticket["id"]}}).encode()
     # To who may not list a bucket, S3 refuses what is not there.
-    return http(text.handler, rest("POST", f"/models/{TEXT}", body), also=(404, "not_found")), lambda: None
+    return http(text.handler, rest_event("POST", f"/models/{TEXT}", body), also=(404, "not_found")), lambda: None
 
 
 CASES = (
-    of_request("text", text.handler, rest("POST", f"/models/{TEXT}", PRAISE)),
-    of_request("image", image.handler, rest("POST", f"/models/{IMAGE}", picture())),
-    of_request("catalog", catalog.handler, rest("GET", "/models")),
+    of_request("text", text.handler, rest_event("POST", f"/models/{TEXT}", PRAISE)),
+    of_request("image", image.handler, rest_event("POST", f"/models/{IMAGE}", picture())),
+    of_request("catalog", catalog.handler, rest_event("GET", "/models")),
     Case("storage event", direct),
     Case("SQS, a batch of two", by_queue),
     Case("SQS, last delivery", last_delivery),

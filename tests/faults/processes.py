@@ -13,10 +13,11 @@ from typing import Any
 
 from tests.artifacts import make_text_artifact
 from tests.emulator import Emulator
-from tests.faults.lab import PRAISE, TEXT, Lab, rest
+from tests.faults.lab import PRAISE, TEXT, Lab
 from tests.faults.proxy import Call, Fault
 from tests.faults.rows import Attempt, Row
 from tests.layers import python313
+from tests.requests import rest_event
 from tests.storage import bridged, message, queued
 
 GONE = "the process ended"
@@ -44,7 +45,7 @@ def invoke(emulator: Emulator, event: dict[str, Any]) -> str:
 
 
 def asked(model: str = TEXT) -> dict[str, Any]:
-    return rest("POST", f"/models/{model}", PRAISE)
+    return rest_event("POST", f"/models/{model}", PRAISE)
 
 
 def at(emulator: Emulator, part: str, number: signal.Signals, *, after: bool = False, late: float = 0) -> Any:

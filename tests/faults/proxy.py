@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import socket
 import struct
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
+
+from tests.servers import running
 
 HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"}
 CLOCK_SECONDS = 900
@@ -78,16 +79,8 @@ class Proxy:
 def proxied(upstream: str) -> Iterator[Proxy]:
     proxy = Proxy(urlsplit(upstream).netloc)
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": proxy}))
-    server.daemon_threads = True
-    proxy.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with running(server) as proxy.url:
         yield proxy
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):

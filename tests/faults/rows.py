@@ -7,15 +7,16 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from functions.text_classification import app as text
-from tests.faults.lab import CONTEXT, PRAISE, TEXT, Lab, rest, told
+from tests.faults.lab import CONTEXT, PRAISE, TEXT, Lab, told
 from tests.faults.proxy import Fault, always
+from tests.requests import rest_event
 
 Attempt = Callable[[], str]
 
 
 def ask(place: Lab) -> str:
     """A request for the text model: its status and error code."""
-    status, code = told(text.handler(rest("POST", f"/models/{TEXT}", PRAISE), CONTEXT))
+    status, code = told(text.handler(rest_event("POST", f"/models/{TEXT}", PRAISE), CONTEXT))
     return f"{status} {code}".strip()
 
 

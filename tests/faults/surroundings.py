@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 from functions.text_classification import app as text
-from tests.faults.lab import CONTEXT, PRAISE, TEXT, Lab, rest, told, variables
+from tests.faults.lab import CONTEXT, PRAISE, TEXT, Lab, told, variables
 from tests.faults.proxy import Fault
 from tests.faults.rows import Row, row, spoiled
+from tests.requests import rest_event
 
 WRONG = {
     "HEARTH_STORE": "http://x",
@@ -34,7 +35,7 @@ WRONG = {
 def hurried(place: Lab) -> str:
     """A request that has a second and a half, of which half a second is the margin."""
     context = SimpleNamespace(**vars(CONTEXT), get_remaining_time_in_millis=lambda: 1500)
-    status, code = told(text.handler(rest("POST", f"/models/{TEXT}", PRAISE), context))
+    status, code = told(text.handler(rest_event("POST", f"/models/{TEXT}", PRAISE), context))
     return f"{status} {code}".strip()
 
 

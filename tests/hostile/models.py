@@ -7,11 +7,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from export import ZOO
 from hearth import settings
 from hearth.cache import warm
 from tests.artifacts import make_image_artifact, make_text_artifact
 
-ZOO = Path(__file__).resolve().parents[2] / "export" / "zoo"
 FROM_ZOO = ("embeddings-en", "deepspeech-digits", "gpt-shakespeare", "ner-zh", "translate-en-zh")
 KEPT = Path(tempfile.gettempdir()) / "hearth-random-models"
 """Where those of random weights are kept: torch takes its time to make them."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,28 +12,19 @@ import pytest
 
 from functions.image_classification import app as image
 from functions.text_classification import app as text
-from hearth import settings, uploads
+from hearth import uploads
 from hearth.batch import BatchFailedError
 from hearth.errors import StoreError
 from hearth.store import S3Store
 from tests.functions.test_predict import picture
-from tests.s3 import CREDENTIALS, client, moto_s3
+from tests.s3 import s3_of_this_process
 
 CONTEXT = SimpleNamespace(aws_request_id="request-1", function_name="f", memory_limit_in_mb=512)
 
 
 @pytest.fixture
 def s3(serving: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    with moto_s3() as url:
-        for key, value in CREDENTIALS.items():
-            monkeypatch.setenv(key, value)
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
-        monkeypatch.setenv("HEARTH_OUTPUT", "s3://outbox/results")
-        settings.get.cache_clear()
-        s3 = client(url)
-        urllib.request.urlopen(f"{url}/moto-api/reset", data=b"").close()  # its state belongs to the process
-        for bucket in ("inbox", "outbox"):
-            s3.create_bucket(Bucket=bucket)
+    with s3_of_this_process(monkeypatch, ("inbox", "outbox"), HEARTH_OUTPUT="s3://outbox/results") as s3:
         yield s3
 
 

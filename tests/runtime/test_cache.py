@@ -19,7 +19,8 @@ from hearth import store as stores
 from hearth.cache import Cache, DiskCache, warm
 from hearth.errors import BadRequest, HearthError, IntegrityError, NotFound, Unavailable
 from hearth.registry import Registry
-from hearth.store import fetch, open_store
+from hearth.store import open_store
+from hearth.transfer import fetch
 from tests.artifacts import make_text_artifact
 from tests.conftest import set_alias
 
@@ -245,7 +246,8 @@ import sys
 from pathlib import Path
 from hearth.cache import Cache, DiskCache
 from hearth.registry import Registry
-from hearth.store import fetch, open_store
+from hearth.store import open_store
+from hearth.transfer import fetch
 store, folder, limit = sys.argv[1:]
 for turn in range(25):
     for model in ("sentiment-en", "resnet20-cifar10", "third"):

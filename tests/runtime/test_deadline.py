@@ -23,7 +23,7 @@ from hearth.cache import warm
 from hearth.errors import DeadlineExceeded
 from hearth.model import Model
 from hearth.ops import ctc
-from hearth.store import describe
+from hearth.transfer import describe
 from tests.artifacts import make_text_artifact, publish
 from tests.requests import rest_event
 

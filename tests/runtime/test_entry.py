@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +20,7 @@ from hearth.cache import warm
 from hearth.entry import create_handler
 from hearth.events import EventFailedError
 from tests.functions.test_predict import picture
-from tests.s3 import CREDENTIALS, client, moto_s3
+from tests.s3 import s3_of_this_process
 
 CONTEXT = SimpleNamespace(aws_request_id="request-1", function_name="f", memory_limit_in_mb=512)
 
@@ -110,16 +109,7 @@ def test_a_ping_loads_the_pinned_models(serving: Path, monkeypatch: pytest.Monke
 
 @pytest.fixture
 def s3(serving: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    with moto_s3() as url:
-        for key, value in CREDENTIALS.items():
-            monkeypatch.setenv(key, value)
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
-        monkeypatch.setenv("HEARTH_OUTPUT", "s3://results/out")
-        settings.get.cache_clear()
-        s3 = client(url)
-        urllib.request.urlopen(f"{url}/moto-api/reset", data=b"").close()  # its state belongs to the process
-        for bucket in ("inbox", "results"):
-            s3.create_bucket(Bucket=bucket)
+    with s3_of_this_process(monkeypatch, ("inbox", "results"), HEARTH_OUTPUT="s3://results/out") as s3:
         yield s3
 
 

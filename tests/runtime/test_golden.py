@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
@@ -12,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from export.cli import ZOO
+from export import ZOO
+from export.served import manifest_of, tasks_of
 from hearth import golden, settings
 from hearth.cache import warm
-from hearth.manifest import TASKS
+from hearth.store import open_store
 from hearth.task import Task
 
 MODELS = sorted(path.name for path in ZOO.iterdir() if path.is_dir())
@@ -33,15 +33,13 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     warm.cache_clear()
 
 
-def tasks_of(model: str) -> Sequence[Task]:
-    manifest = json.loads(next((ZOO / model).glob("*/manifest.json")).read_text(encoding="utf-8"))
-    tasks: Sequence[Task] = importlib.import_module(f"functions.{TASKS[manifest['task']]}.app").TASKS
-    return tasks
+def tasks(model: str) -> Sequence[Task]:
+    return tasks_of(manifest_of(open_store(ZOO.as_uri()), model).task)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_model_of_the_zoo_gives_its_golden_answers(model: str) -> None:
-    told = golden.check(tasks_of(model), [model])
+    told = golden.check(tasks(model), [model])
     assert told == {"golden": {model: next((ZOO / model).glob("*/")).name}, "passed": True}
 
 
@@ -64,7 +62,7 @@ def check_of(store: Path, models: list[str], monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("HEARTH_STORE", store.as_uri())
     settings.get.cache_clear()
     warm.cache_clear()
-    return golden.check(tasks_of("sentiment-en"), models)
+    return golden.check(tasks("sentiment-en"), models)
 
 
 def test_another_answer_fails_a_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

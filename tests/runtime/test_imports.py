@@ -24,6 +24,7 @@ ORDER = [
     "store",
     "p256",
     "signature",
+    "transfer",
     "registry",
     "model",
     "cache",

@@ -9,7 +9,6 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from hypothesis import settings as examined
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from export import ZOO
 from functions import local
 from hearth import entry, settings, statistics
 from hearth.cache import warm
@@ -27,7 +27,6 @@ from tests.functions.test_predict import picture
 from tests.runtime.test_entry import rest
 from tests.sounds import file_of
 
-ZOO = Path(__file__).resolve().parents[2] / "export" / "zoo"
 LENGTH = "Inference-Header-Content-Length"
 TEXT = {"name": "text", "datatype": "BYTES", "shape": [1], "data": ["i love it"]}
 IDS = {"name": "input_ids", "datatype": "INT64", "shape": [1, 3], "data": [101, 2293, 102]}

@@ -15,7 +15,8 @@ import pytest
 
 from hearth.errors import IntegrityError, NotFound, SettingsError, StoreError
 from hearth.manifest import CHUNK, File
-from hearth.store import Conflict, S3Store, Store, describe, fetch, open_store, upload, verify
+from hearth.store import Conflict, S3Store, Store, open_store
+from hearth.transfer import describe, fetch, upload, verify
 from tests.s3 import CREDENTIALS, client, folder_s3, moto_s3
 from tests.template.local_stack import KEYS, Aws
 

@@ -30,7 +30,7 @@ from hearth.s3 import Bucket
 from tests.emulator import free_port
 from tests.functions.test_predict import picture
 from tests.runtime.test_entry import http_v2, rest
-from tests.s3 import CREDENTIALS, client, moto_s3
+from tests.s3 import s3_of_this_process
 from tests.template.local_stack import KEYS, Aws
 
 CONTEXT = SimpleNamespace(aws_request_id="request-1", function_name="f", memory_limit_in_mb=512)
@@ -41,18 +41,8 @@ WISH = {"model": "sentiment-en", "content_type": "text/plain", "size": 100}
 @pytest.fixture
 def s3(serving: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Buckets `inbox` and `outbox`, which keep versions, and a process that is set to use them."""
-    with moto_s3() as url:
-        for key, value in CREDENTIALS.items():
-            monkeypatch.setenv(key, value)
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
-        monkeypatch.setenv("HEARTH_UPLOADS", "s3://inbox")
-        monkeypatch.setenv("HEARTH_OUTPUT", "s3://outbox/results")
-        settings.get.cache_clear()
-        s3 = client(url)
-        urllib.request.urlopen(f"{url}/moto-api/reset", data=b"").close()  # its state belongs to the process
-        for bucket in ("inbox", "outbox"):
-            s3.create_bucket(Bucket=bucket)
-            s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    variables = {"HEARTH_UPLOADS": "s3://inbox", "HEARTH_OUTPUT": "s3://outbox/results"}
+    with s3_of_this_process(monkeypatch, ("inbox", "outbox"), versions=True, **variables) as s3:
         yield s3
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import WaiterError
 
@@ -24,6 +24,9 @@ from tests.emulator import free_port
 from tests.layers import FUNCTIONS, layer
 from tests.template.stack import ROOT, Template, read, translate
 from tests.tools import tool
+
+if TYPE_CHECKING:
+    import pytest
 
 STACK = "hearth"
 KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
@@ -42,6 +45,21 @@ calculate with metrics either."""
 class Aws:
     url: str
     certificate: Path
+
+    def adopt(self, patch: pytest.MonkeyPatch) -> None:
+        """From now on this process and its commands ask this AWS."""
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": KEYS["aws_access_key_id"],
+            "AWS_SECRET_ACCESS_KEY": KEYS["aws_secret_access_key"],
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_CA_BUNDLE": str(self.certificate),
+            "SSL_CERT_FILE": str(self.certificate),
+        }.items():
+            patch.setenv(name, value)
 
     def client(self, service: str, **session: str) -> Any:
         import boto3

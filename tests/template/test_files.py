@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import ssl
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from export.batch import start, watch
 from export.cli import app
 from export.stack import stack as described
 from tests.runtime.test_uploads import form
-from tests.template.local_stack import KEYS, STACK, Stack
+from tests.template.local_stack import STACK, Stack
 from tests.template.test_deploy import eventually, picture
 
 MODEL = "resnet20-cifar10"
@@ -24,18 +23,7 @@ MODEL = "resnet20-cifar10"
 @pytest.fixture
 def account(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
     """This process asks the local AWS, as its commands do."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": KEYS["aws_access_key_id"],
-        "AWS_SECRET_ACCESS_KEY": KEYS["aws_secret_access_key"],
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": stack.aws.url,
-        "AWS_CA_BUNDLE": str(stack.aws.certificate),
-        "SSL_CERT_FILE": str(stack.aws.certificate),
-    }.items():
-        monkeypatch.setenv(name, value)
+    stack.aws.adopt(monkeypatch)
     return stack
 
 

@@ -16,12 +16,10 @@ import msgspec
 from msgspec import Meta
 
 from hearth import log, settings, strict, trace, uploads
-from hearth.cache import warm
-from hearth.dialects import native
-from hearth.errors import ENDS, HearthError, Internal, NotFound, PayloadTooLarge, SettingsError
-from hearth.results import Result
+from hearth.errors import HearthError, Internal, NotFound, SettingsError
+from hearth.results import answered
 from hearth.store import Conflict, Store, open_store
-from hearth.task import Task, choose
+from hearth.task import Task
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -76,19 +74,7 @@ class Job:
 
     def answer(self, item: Item, request_id: str = "") -> Failed | None:
         """Bring about the result of one object. Raises HearthError for what is no fault of the object."""
-        timing = trace.begin()
-        failure: HearthError | None = None
-        try:
-            timing.facts["outcome"] = self._answer(item)
-        except ENDS:
-            raise
-        except HearthError as error:
-            failure = error
-        except BaseException as error:
-            log.unexpected(error)
-            failure = Internal("An unexpected error; its cause is in the log")
-        status = failure.status if failure else 200
-        log.request(timing, request_id=request_id, status=status, trigger="batch", failure=failure)
+        failure = log.attempt(lambda: self._answer(item), request_id=request_id, trigger="batch")
         if failure and failure.status >= 500 and not isinstance(failure, Internal):
             raise failure
         return Failed(item.key, failure.code, failure.message) if failure else None
@@ -96,8 +82,7 @@ class Job:
     def _answer(self, item: Item) -> str:
         if item.key.endswith("/") and not item.size:
             return "not an input"  # what consoles make as a folder
-        if item.size > uploads.MAX_BYTES:
-            raise PayloadTooLarge(f"The object has {item.size} bytes; {uploads.MAX_BYTES} are allowed")
+        uploads.check_size(item.size)
         path = self.result(item.key)
         try:
             self.output.get(path)
@@ -107,14 +92,9 @@ class Job:
             return "answered before"
         with trace.step("input"):
             data, etag = self.source.get_with_etag(item.key, limit=uploads.MAX_BYTES)
-        registry = warm().registry
-        manifest = registry.manifest(registry.resolve(self.model))
-        task = choose(self.tasks, self.model, manifest.task)
-        output = task.predict(self.model, native.read_object(task, data))
-        about = {"key": item.key, "etag": etag}
+        document = msgspec.json.encode(answered(self.tasks, self.model, "", data, {"key": item.key, "etag": etag}))
         with trace.step("output"):
             try:
-                document = msgspec.json.encode(Result(manifest.model, manifest.version, about, output))
                 self.output.put(path, document, if_absent=True)
             except Conflict:
                 return "answered meanwhile"

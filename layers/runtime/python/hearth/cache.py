@@ -23,8 +23,9 @@ from hearth.errors import HearthError, SettingsError, Unavailable
 from hearth.manifest import Manifest
 from hearth.model import Model
 from hearth.registry import Ref, Registry
-from hearth.store import Store, fetch, open_store, verify
+from hearth.store import Store, open_store
 from hearth.trace import current, step
+from hearth.transfer import fetch, verify
 
 
 class DiskCache:

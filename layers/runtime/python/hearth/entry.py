@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from hearth import deadline, envelope
-from hearth.errors import ENDS, BadRequest, HearthError, Internal, PayloadTooLarge
+from hearth.errors import ENDS, BadRequest, HearthError, PayloadTooLarge
 from hearth.task import Task
 
 ASKED = re.compile(
@@ -129,14 +129,11 @@ def create_handler(tasks: Sequence[Task], folder: Path | None = None) -> Handler
 
 def failed(error: BaseException) -> HearthError:
     """What an HTTP event's caller is told of an exception that came before an answer."""
-    if isinstance(error, HearthError):
-        return error
     if isinstance(error, binascii.Error):
         return BadRequest("The body says it is base64, and is not")
     from hearth import log
 
-    log.unexpected(error)
-    return Internal("An unexpected error; its cause is in the log")
+    return log.ours(error)
 
 
 def _load_ahead(event: dict[str, Any]) -> None:
@@ -185,7 +182,7 @@ def _ping() -> dict[str, Any]:
         except ENDS:
             raise
         except BaseException as error:
-            failure = error if isinstance(error, HearthError) else failed(error)
+            failure = failed(error)
             loaded[name] = f"{failure.code}: {failure.message}"
     return {"pong": True, "models": loaded}
 

@@ -12,12 +12,10 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from hearth import letters, log, settings, trace, uploads
-from hearth.cache import warm
-from hearth.dialects import native
-from hearth.errors import ENDS, BadRequest, Forbidden, HearthError, Internal, PayloadTooLarge, SettingsError
-from hearth.results import Created, Result, Superseded, settle
+from hearth.errors import BadRequest, Forbidden, HearthError, SettingsError
+from hearth.results import Created, Result, Superseded, answered, settle
 from hearth.store import open_store
-from hearth.task import Task, choose
+from hearth.task import Task
 
 
 class EventFailedError(Exception):
@@ -100,23 +98,9 @@ def _version(value: object) -> str:
 
 def _failure(tasks: Sequence[Task], created: Created, context: Any) -> HearthError | None:
     """Answer for one object; why that failed, if it did."""
-    timing = trace.begin()
-    failure: HearthError | None = None
-    if tenant := uploads.owner(created.key):
-        timing.facts["tenant"] = tenant
-    try:
-        timing.facts["outcome"] = _answer(tasks, created)
-    except ENDS:
-        raise
-    except HearthError as error:
-        failure = error
-    except BaseException as error:
-        log.unexpected(error)
-        failure = Internal("An unexpected error; its cause is in the log")
-    status = failure.status if failure else 200
     request_id = getattr(context, "aws_request_id", "")
-    log.request(timing, request_id=request_id, status=status, trigger="storage", failure=failure)
-    return failure
+    tenant = uploads.owner(created.key)
+    return log.attempt(lambda: _answer(tasks, created), request_id=request_id, trigger="storage", tenant=tenant)
 
 
 def _answer(tasks: Sequence[Task], created: Created) -> str:
@@ -128,8 +112,7 @@ def _answer(tasks: Sequence[Task], created: Created) -> str:
         return "not an input"
     if chosen.uploads.startswith("s3://") and chosen.uploads != f"s3://{created.bucket}":
         raise Forbidden("The event is of a bucket that is not the one of HEARTH_UPLOADS")
-    if created.size > uploads.MAX_BYTES:
-        raise PayloadTooLarge(f"The object has {created.size} bytes; {uploads.MAX_BYTES} are allowed")
+    uploads.check_size(created.size)
     return settle(open_store(chosen.output), created, lambda: _result(tasks, *place, created))
 
 
@@ -139,8 +122,4 @@ def _result(tasks: Sequence[Task], name: str, asked: str, created: Created) -> R
         body, etag = source.get_with_etag(created.key, version=created.version, limit=uploads.MAX_BYTES)
     if created.etag and not created.version and etag.strip('"') != created.etag.strip('"'):
         raise Superseded  # that one's own event is on its way
-    registry = warm().registry
-    manifest = registry.manifest(registry.resolve(name))
-    task = choose(tasks, name, manifest.task, asked)
-    output = task.predict(name, native.read_object(task, body))
-    return Result(manifest.model, manifest.version, created.about, output)
+    return answered(tasks, name, asked, body, created.about)

@@ -21,16 +21,7 @@ from starlette.types import Receive, Scope, Send
 from hearth import __version__, audit, deadline, keys, log, openapi, page, settings, trace
 from hearth.call import JSON, Answer, Call, Dialect, Route, event
 from hearth.dialects import native, oip, openai, sagemaker
-from hearth.errors import (
-    ENDS,
-    BadRequest,
-    HearthError,
-    Internal,
-    MethodNotAllowed,
-    NotFound,
-    PayloadTooLarge,
-    Unauthorized,
-)
+from hearth.errors import ENDS, BadRequest, HearthError, MethodNotAllowed, NotFound, PayloadTooLarge, Unauthorized
 from hearth.task import Task
 
 DIALECTS = (openai.DIALECT, oip.DIALECT, sagemaker.DIALECT, native.DIALECT)
@@ -78,7 +69,7 @@ def create_app(tasks: Sequence[Task], *, local: bool = False, folder: Path | Non
             except (*ENDS, asyncio.CancelledError):
                 raise
             except BaseException as error:
-                return _failed(request, dialect, _ours(error), timing)
+                return _failed(request, dialect, ours(error), timing)
             if isinstance(answer.body, bytes):
                 return _finish(request, timing, Response(answer.body, answer.status, answer.headers, answer.media))
             return _stream(request, dialect, answer, timing)
@@ -118,13 +109,11 @@ def _spoken(request: Request) -> Dialect:
     return next(dialect for dialect in DIALECTS if dialect.speaks(request.url.path))
 
 
-def _ours(error: BaseException) -> HearthError:
-    if isinstance(error, HearthError):
-        return error
+def ours(error: BaseException) -> HearthError:
+    """As `log.ours`; a client that has gone is none of our faults."""
     if isinstance(error, ClientDisconnect):
         return BadRequest("The client went away")
-    log.unexpected(error)
-    return Internal("An unexpected error; its cause is in the log")
+    return log.ours(error)
 
 
 def _failed(
@@ -180,7 +169,7 @@ def _stream(request: Request, dialect: Dialect, answer: Answer, timing: trace.Tr
         except ENDS:
             raise
         except BaseException as error:
-            failure = _ours(error)
+            failure = ours(error)
             yield event(dialect.error(failure, _request_id(request)))
         finally:  # also when the client has gone
             status = failure.status if failure else 200

@@ -11,6 +11,7 @@ from typing import Any
 
 from hearth import log, settings, sqs
 from hearth.errors import BadRequest, HearthError
+from hearth.s3 import domain
 
 REASONS = {
     "not_found": "There is no such model here, or the object is gone",
@@ -74,8 +75,7 @@ def ordered(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def release(message: Mapping[str, Any]) -> None:
     """Take a message that is done with from its queue now: what comes after it in its batch may kill this process."""
     try:
-        _, partition, _, region, account, name = message["eventSourceARN"].split(":")
-        domain = "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
-        sqs.delete(f"https://sqs.{region}.{domain}/{account}/{name}", message["receiptHandle"])
+        _, _, _, region, account, name = message["eventSourceARN"].split(":")
+        sqs.delete(f"https://sqs.{region}.{domain(region)}/{account}/{name}", message["receiptHandle"])
     except (KeyError, AttributeError, ValueError, HearthError):
         log.logger().warning("message not released")  # Lambda does it too, unless the process dies

@@ -6,13 +6,14 @@ import functools
 import logging
 import os
 import traceback
+from collections.abc import Callable
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from hearth import audit, statistics
-from hearth.errors import HearthError
-from hearth.trace import Trace
+from hearth.errors import ENDS, HearthError, Internal
+from hearth.trace import Trace, begin
 
 for _name in ("PIL", "mangum"):
     # Their own lines tell metadata of pictures and paths of requests to whoever turns their level up.
@@ -42,6 +43,31 @@ def unexpected(error: BaseException) -> None:
     """Where and what an exception that is not ours was. Not its message: that may quote what the caller sent."""
     places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
     logger().error("unexpected", extra={"exception_name": type(error).__qualname__, "places": places})
+
+
+def ours(error: BaseException) -> HearthError:
+    """What is told of an exception: itself where it is ours; else only that there was one, and the log says where."""
+    if isinstance(error, HearthError):
+        return error
+    unexpected(error)
+    return Internal("An unexpected error; its cause is in the log")
+
+
+def attempt(work: Callable[[], str], *, request_id: str, trigger: str, tenant: str = "") -> HearthError | None:
+    """Do `work`, which says its outcome, as a request with a trace and a line of its own; why it failed, if it did."""
+    timing = begin()
+    failure: HearthError | None = None
+    if tenant:
+        timing.facts["tenant"] = tenant
+    try:
+        timing.facts["outcome"] = work()
+    except ENDS:
+        raise
+    except BaseException as error:
+        failure = ours(error)
+    status = failure.status if failure else 200
+    request(timing, request_id=request_id, status=status, trigger=trigger, failure=failure)
+    return failure
 
 
 def request(trace: Trace, *, request_id: str, status: int, trigger: str, failure: HearthError | None = None) -> None:

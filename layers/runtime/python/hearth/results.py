@@ -10,15 +10,18 @@ read in time: `<key>.json` is that of the newest object that was read, once for 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from hearth.call import manifest_of
+from hearth.dialects import native
 from hearth.errors import BadRequest, NotFound
 from hearth.store import ATTEMPTS, Conflict, Store
+from hearth.task import Task, choose
 
 LONGEST_KEY = 1024
 """Bytes of a key of S3."""
@@ -48,6 +51,14 @@ class Result(msgspec.Struct, frozen=True):
     version: str
     input: dict[str, str]
     output: Any = None
+
+
+def answered(tasks: Sequence[Task], name: str, asked: str, body: bytes, about: dict[str, str]) -> Result:
+    """What the model `name` makes of an object, for the task that is `asked` or its own. Raises HearthError."""
+    manifest = manifest_of(name)
+    task = choose(tasks, name, manifest.task, asked)
+    output = task.predict(name, native.read_object(task, body))
+    return Result(manifest.model, manifest.version, about, output)
 
 
 class Superseded(Exception):

@@ -57,6 +57,16 @@ def region(environ: Mapping[str, str] = os.environ) -> str:
     return environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
 
 
+def emulator(service: str, environ: Mapping[str, str] = os.environ) -> str | None:
+    """The address of what stands in for a service, as AWS's own SDKs are told it."""
+    return environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or environ.get("AWS_ENDPOINT_URL")
+
+
+def domain(region: str) -> str:
+    """What the services' host names in a region end with."""
+    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+
+
 def signing_key(who: Credentials, day: str, region: str, service: str) -> bytes:
     """What Signature Version 4 signs with on `day` (yyyymmdd)."""
     key = f"AWS4{who.secret_key}".encode()
@@ -215,15 +225,15 @@ class Bucket(Endpoint):
 
     def __init__(self, name: str, environ: Mapping[str, str] = os.environ) -> None:
         self.name = name
-        address = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
+        address = emulator("s3", environ)
         self._base = f"/{name}"
         if not address:  # else an emulator or a compatible store: bucket in the path
-            domain = f"s3.{region(environ)}.amazonaws.com" + (".cn" if region(environ).startswith("cn-") else "")
+            host = f"s3.{region(environ)}.{domain(region(environ))}"
             # A dot in the name breaks the wildcard certificate of the bucket's own host name.
             if "." in name:
-                address = f"https://{domain}"
+                address = f"https://{host}"
             else:
-                address, self._base = f"https://{name}.{domain}", ""
+                address, self._base = f"https://{name}.{host}", ""
         super().__init__(address, "s3", environ)
         self.url = f"{'https' if self._tls else 'http'}://{self._host}{self._base}/"
         """Where forms are posted to."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from hearth.errors import StoreError
-from hearth.s3 import Endpoint
-from hearth.store import TransientError, retrying
+from hearth.s3 import Endpoint, emulator
+from hearth.store import PASSING, TransientError, retrying
 
 
 def send(queue: str, body: str, attributes: Mapping[str, str]) -> None:
@@ -46,7 +45,7 @@ def _call(queue: str, action: str, values: dict[str, Any]) -> None:
         if response.status == 200:
             return
         reason = f"the queue answered {response.status} to {action}"
-        if response.status in (429, 500, 502, 503, 504) or b"hrottl" in answer:
+        if response.status in PASSING or b"hrottl" in answer:
             raise TransientError(reason)
         raise StoreError(f"{reason}: check the role's permissions, and the queue's URL")
 
@@ -56,5 +55,4 @@ def _call(queue: str, action: str, values: dict[str, Any]) -> None:
 @functools.cache
 def _endpoint(queue: str) -> Endpoint:
     url = urlsplit(queue)
-    emulated = os.environ.get("AWS_ENDPOINT_URL_SQS") or os.environ.get("AWS_ENDPOINT_URL")
-    return Endpoint(emulated or f"{url.scheme}://{url.netloc}", "sqs")
+    return Endpoint(emulator("sqs") or f"{url.scheme}://{url.netloc}", "sqs")

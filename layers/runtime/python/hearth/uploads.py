@@ -125,6 +125,12 @@ def owner(key: str) -> str:
     return match[1] if match else ""
 
 
+def check_size(size: int) -> None:
+    """Raises PayloadTooLarge for an object of so many bytes."""
+    if size > MAX_BYTES:
+        raise PayloadTooLarge(f"The object has {size} bytes; {MAX_BYTES} are allowed")
+
+
 def admit(body: bytes) -> Ticket:
     """Leave to upload what `body` wishes. Raises BadRequest, NotFound, Forbidden, PayloadTooLarge, StoreError."""
     wish, target = strict.convert(strict.loads(body), Wish), store()
