@@ -102,17 +102,18 @@ def start(stack: Stack, model: str, where: str, options: dict[str, int], run: st
     return begun["executionArn"], run
 
 
-def watch(execution: str, pause: float = PAUSE) -> Iterator[tuple[str, dict[str, int]]]:
-    """Status and the counts of items (`total`, `succeeded`, `failed`, …), until the execution has ended.
+def watch(execution: str, pause: float = PAUSE) -> Iterator[tuple[str, dict[str, int], str]]:
+    """Status, the counts of items (`total`, `succeeded`, `failed`, …) and what went wrong, until the execution ended.
 
-    The last one's status says how: SUCCEEDED, FAILED, TIMED_OUT or ABORTED.
+    The last one's status says how: SUCCEEDED, FAILED, TIMED_OUT or ABORTED; a sentence why comes with the last three.
     """
     machine = client("stepfunctions")
     while True:
-        status = machine.describe_execution(executionArn=execution)["status"]
+        told = machine.describe_execution(executionArn=execution)
+        status, why = told["status"], ": ".join(told[field] for field in ("error", "cause") if told.get(field))
         runs = machine.list_map_runs(executionArn=execution)["mapRuns"]
         counts = machine.describe_map_run(mapRunArn=runs[0]["mapRunArn"])["itemCounts"] if runs else {}
-        yield status, counts
+        yield status, counts, why
         if status != "RUNNING":
             return
         time.sleep(pause)

@@ -98,7 +98,8 @@ def _on_aws(model: str, where: str, name: str, options: dict[str, int], run: str
     execution, run = start(deployed, model, where, options, run)
     console.print(f"Run {run} has begun: {execution}", markup=False, highlight=False)
     with console.status("") as status:
-        for state, items in watch(execution):
+        for told in watch(execution):
+            state, items, why = told
             status.update(f"{state.lower()}: {items.get('succeeded', 0)} of {items.get('total', 0)} objects")
     bucket, counts, shown = deployed.output("ResultBucketName"), Counts(), 0
     for answer in outcomes(open_store(f"s3://{bucket}"), run):
@@ -107,6 +108,8 @@ def _on_aws(model: str, where: str, name: str, options: dict[str, int], run: str
         for row in answer["failed"][: SHOWN - shown]:
             console.print(f"{row['key']}: {row['error_type']}: {row['error']}", markup=False, highlight=False)
             shown += 1
+    if why:
+        console.print(f"The machine says: {why}", markup=False, highlight=False)
     console.print(f"{state}: {counts}; results lie in s3://{bucket}/results/{run}/", markup=False, highlight=False)
     console.print(f"What each invocation answered lies in s3://{bucket}/batches/{run}/", markup=False, highlight=False)
     return state == "SUCCEEDED" and counts.percent_failed <= options["tolerated_percent"]

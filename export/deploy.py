@@ -102,7 +102,7 @@ class Plan:
         yield from self._wrong_values()
         if shutil.which("sam") is None:
             yield "The SAM CLI is not on PATH: pip install aws-sam-cli, in an environment of its own."
-        if not _answers(self.template.runtime):
+        if not runs(self.template.runtime):
             yield f"{self.template.runtime} is not on PATH, or does not run: `sam build` makes the layers with it."
         yield from self._wrong_account()
 
@@ -164,8 +164,8 @@ class Plan:
         ]
 
 
-def _answers(program: str) -> bool:
-    """pyenv puts programs on PATH that only say which version is not chosen."""
+def runs(program: str) -> bool:
+    """Whether a Python is on PATH and runs: pyenv puts there some that only say which version is not chosen."""
     return (
         shutil.which(program) is not None and subprocess.run([program, "-c", ""], capture_output=True).returncode == 0
     )

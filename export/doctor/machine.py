@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from export.deploy import runs
 from export.doctor import Finding, fine, note, wrong
 
 LEAST_DISK = 1024**3
@@ -88,7 +89,12 @@ def _tools() -> Iterator[Finding]:
         "docker": "only `sam local` wants it",
     }.items():
         found = shutil.which(name)
-        yield fine(f"{name} is {found}.") if found else note(f"{name} is not on PATH; {use}.")
+        if found is None:
+            yield note(f"{name} is not on PATH; {use}.")
+        elif name.startswith("python") and not runs(name):
+            yield note(f"{found} does not run; {use}.")
+        else:
+            yield fine(f"{name} is {found}.")
 
 
 def _credentials() -> Finding:

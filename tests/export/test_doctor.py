@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -132,3 +133,11 @@ def test_what_only_deploying_wants_is_a_note(monkeypatch: pytest.MonkeyPatch, tm
     notes = [finding.text for finding in machine() if finding.level is Level.NOTE]
     assert [text for text in notes if text.startswith("sam is not on PATH")]
     assert wrong(list(machine())) == []
+
+
+def test_a_python_that_only_says_it_is_not_chosen_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shim = tmp_path / "python3.13"
+    shim.write_text("#!/bin/sh\nexit 127\n")
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert f"{shim} does not run; `sam build` makes the layers with it." in [found.text for found in machine()]

@@ -73,13 +73,19 @@ def test_a_batch_by_the_state_machine(account: Stack) -> None:
     options = {"items_per_batch": 2, "concurrency": 2, "tolerated_percent": 50}
     deployed = described(STACK)
     execution, run = start(deployed, MODEL, f"s3://{uploads}/batch/{MODEL}/", options, None)
-    status, counts = list(watch(execution, 0.2))[-1]
-    assert status == "SUCCEEDED", machine.describe_execution(executionArn=execution)
+    status, counts, why = list(watch(execution, 0.2))[-1]
+    assert (status, why) == ("SUCCEEDED", "")
     assert (counts["total"], counts["failed"]) == (6, 1), "a batch of which nothing is done counts as failed"
     written = s3.list_objects_v2(Bucket=results, Prefix=f"results/{run}/")["Contents"]
     assert [row["Key"] for row in written] == [
         f"results/{run}/batch/{MODEL}/é {number}.png.json" for number in (0, 1, 2, 3, 5)
     ]
+    state["ToleratedFailurePercentage"] = 0
+    machine.update_state_machine(stateMachineArn=arn, definition=json.dumps(definition))
+    execution, _ = start(deployed, MODEL, f"s3://{uploads}/batch/{MODEL}/", options, None)
+    status, _, why = list(watch(execution, 0.2))[-1]
+    assert status == "FAILED"
+    assert "ExceedToleratedFailureThreshold" in why
     with pytest.raises(Exception, match=f"s3://{uploads}/batch/{MODEL}/ only"):
         start(deployed, MODEL, f"s3://{results}/results/", options, None)
 
