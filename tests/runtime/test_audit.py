@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from export.audit import check
+from export.cost import PRICES, prices_of
 from functions import local
 from functions.text_classification import app as text
 from hearth import audit, keys, settings
@@ -104,8 +105,11 @@ def test_every_answer_has_one_record_failures_too(client: TestClient, audited: P
     assert (told.wrong, [end.number for end in told.chains.values()]) == ("", [len(asked)])
 
 
-def test_on_lambda_a_record_estimates_its_cost_and_may_go_to_the_log(
-    serving: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_on_lambda_line_and_record_estimate_the_cost_and_records_may_go_to_the_log(
+    serving: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("HEARTH_AUDIT", "log")
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "2048")
@@ -118,8 +122,11 @@ def test_on_lambda_a_record_estimates_its_cost_and_may_go_to_the_log(
     printed = capsys.readouterr().out
     assert "canary" not in printed
     first, second = [json.loads(line)["audit"] for line in printed.splitlines() if line.startswith('{"audit"')]
-    price = audit.DOLLARS[os.uname().machine]
-    assert first["dollars"] == pytest.approx(2 * first["ms"] / 1000 * price, rel=1e-6)
+    price = prices_of(PRICES)["lambda"][{"aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)]
+    assert first["dollars"] == pytest.approx(2 * first["ms"] / 1000 * price, rel=1e-4)
+    lines = [vars(line) for line in caplog.records if line.message == "request"]
+    told = [(line["ms"]["total"], line["dollars"]) for line in lines]
+    assert told == [(record["ms"], record["dollars"]) for record in (first, second)]
     assert (first["status"], second["status"], second["previous"]) == (200, 400, first["hash"])
     assert check(io.BytesIO(printed.encode())).wrong == ""  # the log's other lines do not matter
 

@@ -24,10 +24,6 @@ from hearth.trace import Trace, current
 
 FIRST = "0" * 64
 """What the first record of a chain has as the hash of the one before."""
-DOLLARS = {"x86_64": 0.0000166667, "aarch64": 0.0000133334}
-"""A gigabyte-second of Lambda by the processor's architecture, us-east-1, first tier; requests themselves not counted.
-An estimate: the time is that of the work, which Lambda rounds up to a millisecond, without the start."""
-MEMORY = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
 
 
 def seen(body: bytes) -> None:
@@ -80,7 +76,16 @@ def chain(where: str) -> Chain:
     return Chain(where)
 
 
-def record(trace: Trace, *, request_id: str, status: int, trigger: str, failure: HearthError | None) -> None:
+def record(
+    trace: Trace,
+    *,
+    request_id: str,
+    status: int,
+    trigger: str,
+    failure: HearthError | None,
+    ms: float,
+    dollars: float | None,
+) -> None:
     """Write the record of an answer, where HEARTH_AUDIT says so. Raises OSError."""
     try:
         where = settings.get().audit
@@ -88,7 +93,7 @@ def record(trace: Trace, *, request_id: str, status: int, trigger: str, failure:
         return
     if not where:
         return
-    facts, ms = trace.facts, round(trace.total, 3)
+    facts = trace.facts
     model, version = facts.get("model"), facts.get("version")
     made_of, signed_by = _artifact(str(model), str(version)) if model else (None, None)
     chain(where).add(
@@ -105,7 +110,7 @@ def record(trace: Trace, *, request_id: str, status: int, trigger: str, failure:
             "status": status,
             "error": failure.code if failure else None,
             "ms": ms,
-            "dollars": _cost(ms),
+            "dollars": dollars,
         }
     )
 
@@ -116,9 +121,3 @@ def _artifact(model: str, version: str) -> tuple[str | None, str | None]:
     from hearth.registry import Ref
 
     return warm().registry.origin(Ref(model, version))
-
-
-def _cost(ms: float) -> float | None:
-    """Of an answer on Lambda; None elsewhere."""
-    gigabytes = int(os.environ.get(MEMORY) or 0) / 1024
-    return round(gigabytes * ms / 1000 * DOLLARS[os.uname().machine], 12) if gigabytes else None

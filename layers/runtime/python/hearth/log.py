@@ -11,7 +11,7 @@ from collections.abc import Callable
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from hearth import audit, statistics
+from hearth import audit, cost, statistics
 from hearth.errors import ENDS, HearthError, Internal
 from hearth.trace import Trace, begin
 
@@ -72,10 +72,11 @@ def attempt(work: Callable[[], str], *, request_id: str, trigger: str, tenant: s
 
 def request(trace: Trace, *, request_id: str, status: int, trigger: str, failure: HearthError | None = None) -> None:
     """Write the line of one request, with the reason of a failure that is ours, and its audit record; on Lambda its
-    metrics too."""
+    estimated cost and its metrics too."""
     facts = {key: plain(value) for key, value in trace.facts.items() if key != "labels"}
     steps = {name: round(value, 3) for name, value in trace.steps.items()}
     total = round(trace.total, 3)
+    dollars = cost.dollars(total)
     extra = {
         "request_id": plain(request_id),
         "status": status,
@@ -83,13 +84,23 @@ def request(trace: Trace, *, request_id: str, status: int, trigger: str, failure
         **facts,
         "ms": steps | {"total": total},
     }
+    if dollars is not None:
+        extra["dollars"] = dollars
     if failure:
         extra["error"] = failure.code
         if status >= 500:
             extra["reason"] = plain(failure.message)  # an operator's clue; what callers do wrong stays with them
     logger().info("request", extra=extra)
     try:
-        audit.record(trace, request_id=request_id, status=status, trigger=trigger, failure=failure)
+        audit.record(
+            trace,
+            request_id=request_id,
+            status=status,
+            trigger=trigger,
+            failure=failure,
+            ms=total,
+            dollars=dollars,
+        )
     except OSError as error:  # the chain has a gap then, which its check names
         logger().error("audit record lost", extra={"reason": error.strerror})
     statistics.count(trace, failed=failure is not None)

@@ -1,0 +1,19 @@
+"""What an answer costs on Lambda, estimated: for its log line and for its audit record."""
+
+from __future__ import annotations
+
+import os
+
+DOLLARS = {"x86_64": 0.0000166667, "aarch64": 0.0000133334}
+"""A gigabyte-second of Lambda by the processor's architecture, us-east-1, first tier (`export/prices.toml`)."""
+MEMORY = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
+
+
+def dollars(ms: float) -> float | None:
+    """Of an answer that took so many milliseconds, by the function's memory; None where this is no Lambda.
+
+    An estimate: of the work alone, which Lambda rounds up to a millisecond, without the start and the price of the
+    request itself, which an event of many objects pays once.
+    """
+    gigabytes = int(os.environ.get(MEMORY) or 0) / 1024
+    return round(gigabytes * ms / 1000 * DOLLARS[os.uname().machine], 12) if gigabytes else None
