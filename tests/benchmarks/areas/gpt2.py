@@ -1,0 +1,58 @@
+"""GPT-2 124M: tokens of a text, one after another.
+
+Every way takes a text and gives its tokens as text, likeliest first and one at a time. `prefill` is the time until the
+first of them, `seconds` that of each further one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+
+from tests.benchmarks import text_peers as peers
+from tests.benchmarks.area import Case
+from tests.benchmarks.text_models import gpt2, text
+
+NEW = "48"
+"""Tokens of an answer."""
+FIGURES = {"decode": ("seconds", 16, {1: 3.8, 2: 4.2}), "prefill": ("prefill", 128, {1: 3.3, 2: 3.3})}
+"""What is measured, the prompt's tokens, and aims by threads."""
+
+
+def cases(work: Path) -> Sequence[Case]:
+    model = gpt2(work)
+    return [case(model, what, threads) for what, threads in product(FIGURES, (1, 2))]
+
+
+def case(model: Path, what: str, threads: int) -> Case:
+    figure, tokens, aims = FIGURES[what]
+    checkpoint, tokenizer = model / "checkpoint", model / "tokenizer.json"
+    # A prompt's reading needs no long answer after it.
+    asked = (NEW if what == "decode" else "2", text(checkpoint, tokens))
+    ours = peers.hearth("gpt2_hearth", model / "artifact", str(threads), *asked)
+    return Case(
+        name=f"{what}, prompt of {tokens} tokens, {threads} thread{'s' if threads > 1 else ''}",
+        ways=[
+            peers.way("Hearth int8", lambda: ours),
+            peers.way(
+                "ONNX Runtime fp32, cache copied",
+                lambda: peers.onnxruntime(
+                    "gpt2_onnxruntime", peers.with_cache(checkpoint), tokenizer, str(threads), *asked
+                ),
+            ),
+            peers.way(
+                "CTranslate2 int8",
+                lambda: peers.ctranslate2("gpt2_ctranslate2", checkpoint, tokenizer, str(threads), "int8", *asked),
+            ),
+            peers.way(
+                "transformers fp32",
+                lambda: peers.transformers("gpt2_transformers", checkpoint, str(threads), *asked),
+            ),
+        ],
+        baseline="ONNX Runtime fp32, cache copied",
+        aim=aims[threads],
+        speedup=True,
+        figure=figure,
+        limit="onnxruntime-genai 3.8 / 4.3, CTranslate2 3.9 where the processor has VNNI; reading the weights",
+    )

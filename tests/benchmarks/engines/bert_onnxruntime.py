@@ -1,0 +1,31 @@
+"""ONNX Runtime: an ONNX file by its path with the session's own optimisation."""
+
+from __future__ import annotations
+
+import sys
+
+from turns import pin, repeated, serve
+
+if __name__ == "__main__":
+    graph, tokens, threads, texts = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4:]
+    pin(threads)
+
+    import numpy as np
+    import onnxruntime
+    from tokenizers import Tokenizer
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    tokenizer = Tokenizer.from_file(tokens)
+    tokenizer.enable_padding()
+
+    def answer() -> np.ndarray:
+        encodings = tokenizer.encode_batch(texts)
+        ids = np.array([encoding.ids for encoding in encodings])
+        mask = np.array([encoding.attention_mask for encoding in encodings])
+        (logits,) = session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
+        raised = np.exp(logits - logits.max(1, keepdims=True))
+        return raised / raised.sum(1, keepdims=True)
+
+    serve(lambda: repeated(answer))

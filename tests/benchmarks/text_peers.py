@@ -1,0 +1,135 @@
+"""The text models in the forms of their peers, each made once from the checkpoint; and a way for each engine's process.
+
+What is made lies beside the checkpoint. All raise Missing where the peer's tools cannot be had.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tests.benchmarks.area import Missing, Way
+from tests.benchmarks.text_models import made
+from tests.benchmarks.venvs import venv
+from tests.benchmarks.worker import worker
+
+ENGINES = Path(__file__).parent / "engines"
+TOKENIZERS = "tokenizers==0.22.2"
+
+
+def way(name: str, command: Callable[[], Sequence[str | Path]]) -> Way:
+    """An engine of a process; what `command` needs is made when the way is opened."""
+    return Way(name, lambda: worker(command()))
+
+
+def hearth(script: str, *arguments: str | Path) -> list[str | Path]:
+    return [sys.executable, "-m", f"tests.benchmarks.engines.{script}", *arguments]
+
+
+def onnxruntime(script: str, *arguments: str | Path) -> list[str | Path]:
+    """The version that ours runs on, in our own environment."""
+    return [sys.executable, ENGINES / f"{script}.py", *arguments]
+
+
+def ctranslate2(script: str, checkpoint: Path, *arguments: str | Path) -> list[str | Path]:
+    python = venv("ctranslate2", "ctranslate2==4.8.5", TOKENIZERS)
+    return [python, ENGINES / f"{script}.py", converted(checkpoint), *arguments]
+
+
+def transformers(script: str, *arguments: str | Path) -> list[str | Path]:
+    return [tools(), ENGINES / f"{script}.py", *arguments]
+
+
+def openvino(script: str, *arguments: str | Path) -> list[str | Path]:
+    return [venv("openvino", "openvino==2026.4.1", TOKENIZERS), ENGINES / f"{script}.py", *arguments]
+
+
+def tools() -> Path:
+    """The Python that has transformers, and what converts checkpoints."""
+    return venv(
+        "transformers", "torch==2.13.0", "optimum==2.1.0", "optimum-onnx[onnxruntime]==0.1.0", "ctranslate2==4.8.5"
+    )
+
+
+def converted(checkpoint: Path) -> Path:
+    """CTranslate2's folder, its weights in int8."""
+    return made(
+        checkpoint.with_name("ctranslate2"),
+        lambda folder: run(
+            tools().with_name("ct2-transformers-converter"),
+            *("--model", checkpoint, "--output_dir", folder, "--quantization", "int8", "--force"),
+        ),
+    )
+
+
+def with_cache(checkpoint: Path) -> Path:
+    """optimum's ONNX file of a decoder that takes and gives keys and values."""
+    folder = made(
+        checkpoint.with_name("optimum"),
+        lambda folder: run(
+            tools().with_name("optimum-cli"),
+            *("export", "onnx", "--model", checkpoint, "--task", "text-generation-with-past", folder),
+        ),
+    )
+    return folder / "model.onnx"
+
+
+def exported(checkpoint: Path) -> Path:
+    """torch's ONNX file of transformers' classifier in fp32."""
+
+    def export(folder: Path) -> None:
+        import torch
+        from transformers import AutoModelForSequenceClassification
+
+        network = AutoModelForSequenceClassification.from_pretrained(checkpoint, attn_implementation="eager").eval()
+        example = torch.ones((1, 8), dtype=torch.int64)
+        names = ("input_ids", "attention_mask")
+        torch.onnx.export(
+            network,
+            (example, example),
+            folder / "model.onnx",
+            input_names=list(names),
+            output_names=["logits"],
+            dynamic_axes={name: {0: "batch", 1: "sequence"} for name in names},
+            opset_version=17,
+            dynamo=False,
+        )
+
+    return made(checkpoint.with_name("exported"), export) / "model.onnx"
+
+
+def calibrated(checkpoint: Path) -> Path:
+    """`exported` in static int8 (QDQ, both sides signed: the form that OpenVINO runs fastest), its ranges of noise."""
+
+    def quantize(folder: Path) -> None:
+        import numpy as np
+        from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+
+        class Feeds(CalibrationDataReader):
+            left = 4
+
+            def get_next(self) -> dict[str, np.ndarray] | None:
+                self.left -= 1
+                ids = np.random.default_rng(self.left).integers(5, 30_000, (1, 64))
+                return {"input_ids": ids, "attention_mask": np.ones_like(ids)} if self.left >= 0 else None
+
+        quantize_static(
+            exported(checkpoint),
+            folder / "model.onnx",
+            Feeds(),
+            activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            op_types_to_quantize=["MatMul"],
+            extra_options={"ActivationSymmetric": True},
+        )
+
+    return made(checkpoint.with_name("calibrated"), quantize) / "model.onnx"
+
+
+def run(*command: str | Path) -> None:
+    found = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    if found.returncode:
+        raise Missing(f"{Path(command[0]).name} failed: {found.stderr.strip().splitlines()[-1][:200]}")
