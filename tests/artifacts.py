@@ -45,16 +45,18 @@ def make_text_artifact(
     labels: Sequence[str] = ("negative", "positive"),
     limits: Limits | None = None,
     filler: int = 0,
+    rows: int = 0,
 ) -> Path:
     """Publish a sentiment classifier into the store at `folder` and return the version's own folder.
 
     Label 0 gathers the NEGATIVE words, label 1 the POSITIVE ones, further labels score zero. `filler` adds so
-    many bytes of noise to `model.bin`, for downloads that must take time.
+    many bytes of noise to `model.bin`, for downloads that must take time; with `rows` the table of scores has so
+    many, for weights that take memory.
     """
     artifact = folder / model / version
     artifact.mkdir(parents=True)
     vocabulary = [*SPECIAL, *NEUTRAL, *NEGATIVE, *POSITIVE]
-    scores = np.zeros((len(vocabulary), len(labels)), np.float32)  # (token, label)
+    scores = np.zeros((max(rows, len(vocabulary)), len(labels)), np.float32)  # (token, label)
     for label, words in enumerate((NEGATIVE, POSITIVE)):
         scores[[vocabulary.index(word) for word in words], label] = 2
     nodes = [

@@ -95,6 +95,8 @@ class FolderServer(ThreadingHTTPServer):
         """Bytes a second and connection; None for as fast as it goes."""
         self.sent = 0
         """Bytes of bodies sent so far."""
+        self.requests: list[str] = []
+        """Paths that were asked for so far."""
 
     @property
     def url(self) -> str:
@@ -128,6 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
     def _answer(self, *, with_body: bool) -> None:
+        self.server.requests.append(self.path)
         path = (self.server.folder / self.path.partition("?")[0].lstrip("/")).resolve()
         if not path.is_relative_to(self.server.folder) or not path.is_file():
             self._not_found(with_body)

@@ -1,0 +1,1 @@
+"""What is kept fast: figures that do not depend on the machine's mood, compared with a committed baseline."""

@@ -1,0 +1,35 @@
+"""The committed baseline, and the groups of figures that it has."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.kept_fast import cold, imports, zoo
+from tests.kept_fast.compare import Figures
+
+FILE = Path(__file__).with_name("baseline.json")
+GROUPS: Mapping[str, Callable[[], Figures]] = {
+    "imports": imports.measure,
+    "zoo": zoo.measure,
+    "cold": cold.measure,
+}
+OF_INTERPRETER = ("imports", "warm")
+"""Groups that tell nothing under another Python or processor than the baseline's."""
+
+
+def here() -> str:
+    return f"CPython {sys.version_info[0]}.{sys.version_info[1]}, {platform.machine()}"
+
+
+def load() -> dict[str, Any]:
+    """By group; `made with` says where."""
+    return json.loads(FILE.read_text()) if FILE.exists() else {}
+
+
+def save(baseline: Mapping[str, Any]) -> None:
+    FILE.write_text(json.dumps({**baseline, "made with": here()}, indent=1, sort_keys=True) + "\n")
