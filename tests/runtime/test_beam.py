@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hearth.ops.beam import Search, Step, search
+from hearth.ops.beam import GROUP, Search, Step, likeliest, search
 from hearth.ops.sampling import log_probabilities
 
 START, EOS, VOCABULARY = 0, 1, 12
@@ -112,3 +112,16 @@ def test_the_start_token_is_never_written() -> None:
     language.logits[..., START] = 50
     for beams in (1, 4):
         assert all(START not in tokens for tokens in search(language.step(), 4, Search(START, EOS, 6, beams, 1.0)))
+
+
+@pytest.mark.parametrize("vocabulary", [5, GROUP * 3, GROUP * 12 + 7])
+def test_the_likeliest_are_those_that_a_sort_finds(vocabulary: int) -> None:
+    how = Search(START, EOS, 9, 5, 1.0)
+    for seed in range(20):
+        logits = np.random.default_rng(seed).normal(0, 3, (4, vocabulary)).astype(np.float32)
+        wanted = log_probabilities(logits)
+        wanted[:, START] = -np.inf
+        tokens, logs = likeliest(logits, 10, 3, how)
+        np.testing.assert_array_equal(np.sort(logs), np.sort(wanted)[:, -10:])
+        np.testing.assert_array_equal(np.take_along_axis(wanted, tokens, 1), logs)
+        assert all(len(set(row)) == len(row) for row in tokens)
