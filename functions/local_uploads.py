@@ -17,17 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import msgspec
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hearth import events, letters, log, settings, tickets, trace, uploads
+from hearth import events, letters, log, settings, tickets, trace
 from hearth.call import JSON
 from hearth.dialects import native
 from hearth.errors import BadRequest, HearthError, PayloadTooLarge, UnsupportedMedia
 from hearth.http import ours
-from hearth.store import open_store
 from hearth.task import Task
 
 
@@ -61,15 +59,9 @@ class Worker:
             try:
                 events.handle(self._tasks, event, None)
             except events.EventFailedError as error:
-                _note(arrived.key, error.failures[0])
+                letters.tell(arrived.key, error.failures[0])  # nobody delivers the event again here
             except Exception as error:
                 log.unexpected(error)
-
-
-def _note(key: str, failure: HearthError) -> None:
-    """Let whoever asks for the result know that there will be none: nobody delivers the event again here."""
-    document = uploads.Failure(failure.code, letters.REASONS.get(failure.code, failure.message))
-    open_store(settings.get().output).put(uploads.failed(key), msgspec.json.encode(document))
 
 
 def install(app: FastAPI, tasks: Sequence[Task]) -> None:

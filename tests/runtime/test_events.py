@@ -14,10 +14,13 @@ from typing import Any
 import pytest
 
 from functions.text_classification import app as text
+from functions.uploads.app import handler as uploads
 from hearth import settings, sqs
 from hearth.errors import StoreError
 from hearth.events import EventFailedError
 from hearth.s3 import Bucket
+from hearth.store import open_store
+from tests.requests import rest_event
 from tests.s3 import CREDENTIALS, client, moto_s3
 from tests.storage import bridged, message, notification, queued
 
@@ -151,6 +154,54 @@ def test_poison_is_a_dead_letter_at_once_and_says_nothing_of_the_object(account:
     assert len(letters) == len(bodies) - 1
     assert {reason["error_type"] for _, reason in letters} == {"bad_request", "not_found"}
     assert "needle" not in json.dumps(letters)
+
+
+CHOSEN = f"uploads/sentiment-en/u{'0' * 32}"
+"""A key that POST /uploads might have given."""
+
+
+def test_who_asks_for_the_result_of_a_dead_letter_is_told_why(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEARTH_UPLOADS", "s3://inbox")
+    settings.get.cache_clear()
+    failing = account.put(CHOSEN, b"\xff needle", bridged, "01")
+    waiting = rest_event("GET", f"/results/u{'0' * 32}.sentiment-en")
+    assert uploads(waiting, CONTEXT)["statusCode"] == 202
+    assert text.handler(queued(message(failing)), CONTEXT) == {"batchItemFailures": []}
+    ((_, reason),) = account.dead()
+    answer = uploads(waiting, CONTEXT)
+    assert answer["statusCode"] == 422
+    assert f"{reason['error_type']}: {reason['reason']}" in answer["body"]
+    assert "needle" not in answer["body"]
+    again = account.put(CHOSEN, b"good", bridged, "02")
+    assert text.handler(queued(message(again)), CONTEXT) == {"batchItemFailures": []}
+    assert uploads(waiting, CONTEXT)["statusCode"] == 200, "a result counts more than an older failure"
+    assert uploads(rest_event("DELETE", f"/results/u{'0' * 32}.sentiment-en"), CONTEXT)["statusCode"] == 204
+    assert account.results() == {}
+
+
+def test_an_event_of_a_foreign_bucket_tells_nothing_of_our_uploads(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEARTH_UPLOADS", "s3://inbox")
+    settings.get.cache_clear()
+    event = bridged("foreign", CHOSEN, "", 4, "01")
+    assert text.handler(queued(message(event)), CONTEXT) == {"batchItemFailures": []}
+    assert account.results() == {}
+    assert account.dead()[0][1]["error_type"] == "forbidden"
+
+
+def test_why_there_is_no_result_is_tried_again_where_it_could_not_be_written(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hearth.letters.open_store", lambda uri: open_store("s3://outbox-that-is-not"))
+    event = account.put(CHOSEN, b"\xff", bridged, "01")
+    again = {"batchItemFailures": [{"itemIdentifier": "m"}]}
+    assert text.handler(queued(message(event, "m")), CONTEXT) == again
+    assert account.dead() == []
+    assert text.handler(queued(message(event, "m", 3)), CONTEXT) == {"batchItemFailures": []}
+    assert len(account.dead()) == 1
 
 
 def test_what_may_pass_is_tried_until_the_last_delivery(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,10 +50,14 @@ def _done(tasks: Sequence[Task], message: Mapping[str, Any], context: Any) -> bo
         told = list(_created(json.loads(message["body"])))
     except Exception:  # whatever a stranger's JSON holds in the place of an event
         log.logger().error("malformed message", extra={"message_id": log.plain(message.get("messageId", ""))})
-        failures: list[HearthError] = [BadRequest("The message is no storage event")]
+        failed: list[tuple[str, HearthError]] = [("", BadRequest("The message is no storage event"))]
     else:
-        failures = [failure for created in told if (failure := _failure(tasks, created, context))]
-    return not failures or letters.bury(message, failures)
+        failed = [
+            ("" if _foreign(created) else created.key, failure)
+            for created in told
+            if (failure := _failure(tasks, created, context))
+        ]
+    return not failed or letters.bury(message, failed)
 
 
 def _created(event: Mapping[str, Any]) -> Iterator[Created]:
@@ -110,10 +114,16 @@ def _answer(tasks: Sequence[Task], created: Created) -> str:
     place = uploads.place(created.key)
     if place is None or f"s3://{created.bucket}/{created.key}".startswith(f"{chosen.output.rstrip('/')}/"):
         return "not an input"
-    if chosen.uploads.startswith("s3://") and chosen.uploads != f"s3://{created.bucket}":
+    if _foreign(created):
         raise Forbidden("The event is of a bucket that is not the one of HEARTH_UPLOADS")
     uploads.check_size(created.size)
     return settle(open_store(chosen.output), created, lambda: _result(tasks, *place, created))
+
+
+def _foreign(created: Created) -> bool:
+    """Whether an object is in a bucket where nobody was let upload."""
+    where = settings.get().uploads
+    return where.startswith("s3://") and where != f"s3://{created.bucket}"
 
 
 def _result(tasks: Sequence[Task], name: str, asked: str, created: Created) -> Result:

@@ -1,7 +1,7 @@
 """Dead letters: a queue's message that cannot be answered, put aside with the reason and counted as done.
 
 Without this SQS moves a message by itself, after `maxReceiveCount` deliveries and without a word why; it still does
-where the function died, or could not put the letter.
+where the function died, or could not put the letter. Who asks for the result of an upload is told the reason too.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hearth import log, settings, sqs
+import msgspec
+
+from hearth import log, settings, sqs, uploads
 from hearth.errors import BadRequest, HearthError
 from hearth.s3 import domain
+from hearth.store import open_store
 
 REASONS = {
     "not_found": "There is no such model here, or the object is gone",
@@ -25,19 +28,24 @@ LONGEST = 1000
 """Characters of a reason."""
 
 
-def bury(message: Mapping[str, Any], failures: Sequence[HearthError]) -> bool:
+def bury(message: Mapping[str, Any], failed: Sequence[tuple[str, HearthError]]) -> bool:
     """Whether a message that failed is done with: it lies among the dead letters. Otherwise it is to come again.
 
-    It is put there at once where asking again cannot help, and at its last delivery.
+    `failed` has the key of each object that could not be answered, and why; an empty key is that of no upload. The
+    message is put there at once where asking again cannot help, and at its last delivery.
     """
     chosen = settings.get()
-    passing = [failure for failure in failures if not isinstance(failure, BadRequest)]
-    if not chosen.dead_letters or (passing and deliveries(message) < chosen.deliveries):
+    passing = [failure for _, failure in failed if not isinstance(failure, BadRequest)]
+    last = deliveries(message) >= chosen.deliveries
+    if not chosen.dead_letters or (passing and not last):
         return False
-    failure = (passing or failures)[0]
-    reason = failure.message if passing else REASONS.get(failure.code, REASONS["bad_request"])
-    if len(failures) > 1:
-        reason = f"{len(failures)} objects of the message failed; one so: {reason}"
+    told = [tell(key, failure) for key, failure in failed]
+    if not all(told) and not last:
+        return False
+    failure = passing[0] if passing else failed[0][1]
+    reason = _reason(failure)
+    if len(failed) > 1:
+        reason = f"{len(failed)} objects of the message failed; one so: {reason}"
     attributes = {"error_type": failure.code, "reason": sqs.allowed(reason[:LONGEST])}
     try:
         sqs.send(chosen.dead_letters, message["body"], attributes)
@@ -45,6 +53,28 @@ def bury(message: Mapping[str, Any], failures: Sequence[HearthError]) -> bool:
         log.logger().error("dead letter not put", extra={"reason": error.message})
         return False
     return True
+
+
+def tell(key: str, failure: HearthError) -> bool:
+    """Let whoever asks for an upload's result know why there is none; False where that could not be written.
+
+    For a key that was not chosen here nobody can ask, and nothing is written.
+    """
+    if not uploads.chosen(key):
+        return True
+    document = uploads.Failure(failure.code, _reason(failure)[:LONGEST])
+    try:
+        open_store(settings.get().output).put(uploads.failed(key), msgspec.json.encode(document))
+    except HearthError as error:
+        log.logger().error("failure not told", extra={"reason": error.message})
+        return False
+    return True
+
+
+def _reason(failure: HearthError) -> str:
+    if isinstance(failure, BadRequest):
+        return REASONS.get(failure.code, REASONS["bad_request"])
+    return failure.message
 
 
 def deliveries(message: Mapping[str, Any]) -> int:

@@ -28,6 +28,8 @@ PREFIXES = {"u": "uploads/", "t": "tracks/"}
 """Where objects of a kind lie."""
 SHARED = {"object-tracking": ("t", "object-detection")}
 """Tasks that answer by models of another: the kind of their objects, and that other task."""
+_CHOSEN = re.compile(r"/(?:(?P<tenant>[0-9a-f]{16})/)?[ut][0-9a-f]{32}(?!\n)$")
+"""How a key ends that was chosen here."""
 _ID = re.compile(r"(?P<kind>[ut])(?P<digits>[0-9a-f]{32})\.(?P<model>[a-z0-9][a-z0-9._-]{0,62})")
 
 
@@ -121,8 +123,13 @@ def place(key: str) -> tuple[str, str] | None:
 
 def owner(key: str) -> str:
     """The tenant for whom a key was chosen; empty: nobody said who asked, or the key was not chosen here."""
-    match = re.search(r"/([0-9a-f]{16})/[ut][0-9a-f]{32}$", key)
-    return match[1] if match else ""
+    match = _CHOSEN.search(key)
+    return (match["tenant"] or "") if match else ""
+
+
+def chosen(key: str) -> bool:
+    """Whether a key was chosen here, so that somebody has its id and may ask for the result."""
+    return _CHOSEN.search(key) is not None
 
 
 def check_size(size: int) -> None:
