@@ -17,6 +17,7 @@ from rich.table import Table
 
 from export import ZOO
 from export.batch_command import batch
+from export.bench_command import bench
 from export.cost_command import cost_of
 from export.deploy_command import deploy
 from export.doctor.command import doctor
@@ -70,6 +71,7 @@ app.command(name="signing-key")(signing_key)
 app.command()(sign)
 app.command()(verify)
 app.command(name="cost")(cost_of)
+app.command()(bench)
 
 
 @app.command()
