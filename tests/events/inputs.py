@@ -67,7 +67,7 @@ def uploaded(s3: Any, trigger: str, key: str, raw: bytes, **batch: str) -> dict[
     return event(trigger, key=key, size=len(raw), **about, **batch)
 
 
-TRIGGERS = (*DOORS, *UPLOADS, "step-functions-batch", "ping", "s3-test-event", "direct")
+TRIGGERS = (*DOORS, *UPLOADS, "step-functions-batch", "ping", "golden", "s3-test-event", "direct")
 
 
 def waking(s3: Any, trigger: str, function: str) -> dict[str, Any]:
@@ -88,6 +88,8 @@ def right(trigger: str, answer: Any) -> bool:
         return bool(answer["statusCode"] == 200 and json.loads(answer["body"]))
     if trigger == "ping":
         return all(version.isdecimal() for version in answer["models"].values())
+    if trigger == "golden":
+        return bool(answer["passed"] is True and answer["golden"])
     if trigger == "direct":
         return bool(answer["error_type"] == "bad_request" and "HTTP events" in answer["error"])
     expected: dict[str, Any] = {"step-functions-batch": {"done": 1, "failed": []}}

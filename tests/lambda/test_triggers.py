@@ -15,7 +15,7 @@ from tests.events.inputs import DOORS, MODELS, UPLOADS, asked, input_of, upload_
 from tests.layers import FUNCTIONS
 from tests.s3 import upload_folder
 
-OTHERS = {"ping", "direct", "s3-test-event", "step-functions-batch"}
+OTHERS = {"ping", "golden", "direct", "s3-test-event", "step-functions-batch"}
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +74,13 @@ def test_a_ping_loads_the_models(function: Emulator) -> None:
     ((model, version),) = answer["models"].items()  # type: ignore[attr-defined]
     assert model == MODELS[function.code.name]
     assert version.isdecimal()
+
+
+def test_golden_answers_are_given_again(function: Emulator) -> None:
+    answer = function.invoke(event("golden")).payload
+    assert answer["passed"] is True, answer
+    ((model, version),) = answer["golden"].items()  # type: ignore[attr-defined]
+    assert (model, version.isdecimal()) == (MODELS[function.code.name], True)
 
 
 def test_the_test_that_s3_sends_is_taken(function: Emulator) -> None:

@@ -48,7 +48,10 @@ def spoilt(store: Path, model: str, *, honest: bool) -> None:
     shutil.copytree(ZOO / model, store / model)
     file = next((store / model).glob("*/golden.json"))
     found = json.loads(file.read_text(encoding="utf-8"))
-    found["cases"][2]["answer"] = {label: 1 - score for label, score in found["cases"][2]["answer"].items()}
+    if model == "yolo-cells":
+        found["cases"][1]["answer"]["boxes"] *= 2  # twice as many cells
+    else:
+        found["cases"][2]["answer"] = {label: 1 - score for label, score in found["cases"][2]["answer"].items()}
     raw = json.dumps(found).encode()
     file.write_bytes(raw)
     if honest:
@@ -58,11 +61,13 @@ def spoilt(store: Path, model: str, *, honest: bool) -> None:
         file.with_name("manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
-def check_of(store: Path, models: list[str], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def check_of(
+    store: Path, models: list[str], monkeypatch: pytest.MonkeyPatch, task: str = "text-classification"
+) -> dict[str, Any]:
     monkeypatch.setenv("HEARTH_STORE", store.as_uri())
     settings.get.cache_clear()
     warm.cache_clear()
-    return golden.check(tasks("sentiment-en"), models)
+    return golden.check(tasks_of(task), models)
 
 
 def test_another_answer_fails_a_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,6 +84,24 @@ def test_golden_answers_that_the_manifest_does_not_know_fail_it(
     told = check_of(tmp_path / "store", ["sentiment-en"], monkeypatch)
     assert not told["passed"]
     assert told["golden"]["sentiment-en"].startswith("integrity_error")
+
+
+@pytest.mark.parametrize("task", ["object-detection", "object-tracking"])
+def test_a_tracker_is_judged_by_its_detectors_answers(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = check_of(ZOO, ["yolo-cells"], monkeypatch, task)
+    assert told == {"golden": {"yolo-cells": "1"}, "passed": True}
+    spoilt(tmp_path / "store", "yolo-cells", honest=True)
+    told = check_of(tmp_path / "store", ["yolo-cells"], monkeypatch, task)
+    assert not told["passed"]
+    assert "golden answer 1 of version 1 is missed" in told["golden"]["yolo-cells"]
+
+
+def test_a_model_that_the_function_cannot_serve_fails_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = check_of(ZOO, ["resnet20-cifar10"], monkeypatch)
+    assert not told["passed"]
+    assert "is not served by this function" in told["golden"]["resnet20-cifar10"]
 
 
 def test_a_model_that_nobody_published_fails_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
