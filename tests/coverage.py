@@ -15,6 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tests.record import record
+
 ROOT = Path(__file__).resolve().parents[1]
 HEARTH = "layers/runtime/python/hearth"
 LEAST = 90.0
@@ -73,8 +75,6 @@ def main() -> None:
                 print(name, found["missing_lines"], found["missing_branches"])
         print(text)
         return
-    from tests.record import record
-
     record("Coverage", "python -m tests.coverage", text)
     sys.exit(f"below {LEAST:g} %: {', '.join(low)}" if low else 0)
 

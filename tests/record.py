@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import re
 import subprocess
+import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,12 +15,15 @@ INTRODUCTION = """# Results
 
 What long runs found; CI runs a short form of each. Every section names the command that writes it anew.
 """
+STARTED = int(time.time())
+"""Of the run; commits that came while it went on are not what it ran."""
 MATTERING = ("onnxruntime", "numpy", "pillow", "av", "tokenizers", "fastapi", "mangum", "msgspec")
 
 
 def record(title: str, command: str, text: str, *, seed: int | None = None) -> None:
     """Write `text` (Markdown) as the section `title`, in the place of its former one, and print it."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    git = ["git", "log", "-1", "--format=%h", f"--before=@{STARTED}"]
+    commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
     versions = ", ".join(f"{name} {version(name)}" for name in MATTERING)
     about = [f"`{command}`", f"{datetime.now(UTC):%Y-%m-%d}", f"commit {commit}"]
     about += [f"seed {seed}"] if seed is not None else []

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from tests.record import record
 from tests.template.local_stack import Stack
 
 MODEL, FUNCTION = "resnet20-cifar10", "ImageClassification"
@@ -162,7 +163,6 @@ def table(outcome: Outcome) -> str:
 
 
 def main(uploads: int, seed: int = 1) -> int:
-    from tests.record import record
     from tests.template.conftest import publish
     from tests.template.local_stack import deploy, local_aws
 

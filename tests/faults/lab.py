@@ -55,9 +55,13 @@ class Lab:
         return key, told["ETag"].strip('"'), len(body), "01", told["VersionId"]
 
     def results(self, key: str) -> dict[str, int]:
-        """How often each result of an upload was written."""
+        """How often each result of an upload was written, and why there is none."""
+        return self.written(f"results/{key}.json")
+
+    def written(self, prefix: str) -> dict[str, int]:
+        """How often what is at the output under `prefix` was written."""
         found: dict[str, int] = {}
-        for version in self.s3.list_object_versions(Bucket="outbox", Prefix=f"results/{key}.json").get("Versions", ()):
+        for version in self.s3.list_object_versions(Bucket="outbox", Prefix=prefix).get("Versions", ()):
             found[version["Key"]] = found.get(version["Key"], 0) + 1
         return found
 

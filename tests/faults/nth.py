@@ -11,12 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from hashlib import md5
 from typing import Any
 
 from functions.catalog import app as catalog
 from functions.image_classification import app as image
 from functions.text_classification import app as text
 from functions.uploads import app as uploading
+from hearth.batch import BatchFailedError
 from hearth.events import EventFailedError
 from tests.faults.lab import CONTEXT, IMAGE, PRAISE, TEXT, Lab, lab, told
 from tests.faults.proxy import Fault, Plan
@@ -129,7 +131,8 @@ def last_delivery(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
 
 
 def poison(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
-    key = f"uploads/{IMAGE}/{run}"
+    """Of an upload whose id somebody has: the reason is among the dead letters, and where the result would be."""
+    key = f"uploads/{IMAGE}/u{md5(run.encode(), usedforsecurity=False).hexdigest()}"
     event = bridged("inbox", *lab.upload(key, b"no picture"))
     seen: list[str] = []
 
@@ -141,7 +144,32 @@ def poison(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
 
     def law() -> None:
         assert {json.dumps(json.loads(letter)) for letter in seen} == {json.dumps(event)}
-        assert lab.results(key) == {}
+        assert lab.results(key).keys() == {f"results/{key}.json.failed"}
+
+    return attempt, law
+
+
+def batch(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
+    """Two pictures, and an object that is none, of a Distributed Map, which hands over again what was raised."""
+    name = md5(run.encode(), usedforsecurity=False).hexdigest()
+    bodies = {"a": picture(), "b": b"no picture", "c": picture()}
+    listed = [lab.upload(f"batch/{name}/{item}", body) for item, body in bodies.items()]
+    items = [{"Key": key, "Etag": etag, "Size": size} for key, etag, size, _, _ in listed]
+    event = {"batch": {"bucket": "inbox", "model": IMAGE, "run": name}, "Items": items}
+
+    def attempt() -> str:
+        try:
+            answer = image.handler(event, CONTEXT)
+        except BatchFailedError:
+            return "raised, for the map to repeat"
+        assert answer["done"] == 2
+        assert [row["error_type"] for row in answer["failed"]] == ["unsupported_media"]
+        return "answered"
+
+    def law() -> None:
+        written = lab.written(f"results/{name}/")
+        assert set(written.values()) == {1}
+        assert len(written) == 2
 
     return attempt, law
 
@@ -196,6 +224,7 @@ CASES = (
     Case("SQS, a batch of two", by_queue),
     Case("SQS, last delivery", last_delivery),
     Case("SQS, poison", poison),
+    Case("a batch of three", batch),
     Case("uploads: a ticket", uploads),
     Case("uploads: a result", result),
     Case("uploads: a removal", removal),

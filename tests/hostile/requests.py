@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 
 from hearth.events import EventFailedError
 from tests.hostile import events, models
+from tests.record import record
 from tests.s3 import CREDENTIALS, client, moto_s3
 
 Counts = Counter[tuple[str, str]]
@@ -127,8 +128,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
     counts = storm(asked.requests, asked.seed)
-    from tests.record import record
-
     words = f"{counts.total()} events; no exception escaped, none was answered with a status from 500 on.\n\n"
     record(
         "Hostile requests",

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from tests.emulator import free_port
 from tests.load.open_loop import QUANTILES, Client, Sample, capacity, open_loop, quantiles, statuses
+from tests.record import record
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARES = (0.5, 0.8, 1.0, 1.2, 2.0)
@@ -98,8 +99,6 @@ def main() -> None:
     with serving(ROOT / "export" / "zoo", {}) as port:
         most, found = asyncio.run(phases(port, given.seconds, given.seed))
     after = recovery(found["50%"], found["50% again"])
-    from tests.record import record
-
     words = (
         f"`hearth serve` with `{MODEL}` and {len(TEXT)} characters a request, its client on the same {os.cpu_count()} "
         f"processors; their load average was {busy:.1f} before. Capacity: {most:.0f} requests a second (8 that ask "

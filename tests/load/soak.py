@@ -24,6 +24,7 @@ from typing import Any
 from tests.artifacts import make_text_artifact
 from tests.emulator import Emulator
 from tests.layers import FUNCTIONS, ROOT, layer
+from tests.record import record
 from tests.requests import http_event, rest_event
 
 FUNCTION = "text_classification"
@@ -168,8 +169,6 @@ def main() -> None:
         samples, statuses = soak(emulator, given.invocations, given.seed)
     with environment(leaking=True) as emulator:
         leaking, _ = soak(emulator, 600, given.seed)
-    from tests.record import record
-
     grew = growing(samples)
     answers = ", ".join(f"{count} of {status}" for status, count in sorted(statuses.items()))
     words = (

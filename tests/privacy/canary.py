@@ -25,6 +25,7 @@ from typing import Any
 
 from tests.hostile import models
 from tests.privacy.needles import Hit, search
+from tests.record import record
 from tests.s3 import CREDENTIALS, client, moto_s3
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -168,8 +169,6 @@ def main() -> None:
     for found in tight.found:
         print(json.dumps([found.channel, found.what, found.hit.form, found.hit.number, found.hit.around]))
     leaking = run(max(400, given.requests // 10), given.seed + 10, leaking=True)
-    from tests.record import record
-
     words = (
         f"{given.requests} requests and events; {len(tight.found)} canaries found; a handler that leaks is caught in "
     )

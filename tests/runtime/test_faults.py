@@ -27,6 +27,7 @@ def place() -> Iterator[Lab]:
         ("storage event", "reset"),
         ("storage event", "503 for ever"),
         ("uploads: a removal", "reset"),
+        ("a batch of three", "403"),
         ("a call by reference", "503 for ever"),
     ],
 )

@@ -22,6 +22,7 @@ from tests.hostile.bombs.films import FILMS, plain
 from tests.hostile.bombs.pictures import PICTURES, saved
 from tests.hostile.bombs.sounds import SOUNDS, wav
 from tests.hostile.bombs.texts import TEXTS
+from tests.record import record
 from tests.requests import rest_event
 from tests.sounds import make_sound_artifact
 
@@ -184,8 +185,6 @@ def main(words: Sequence[str]) -> int:
     found = run(asked.kinds, asked.only)
     wrong = [one for one in found if not one.fine]
     if asked.record:
-        from tests.record import record
-
         peak, slowest = max(one.megabytes for one in found), max(one.seconds for one in found)
         text = (
             f"{len(found)} files; {len(wrong)} answered otherwise than 200 or 4xx, or beyond {MEGABYTES} MB or "
