@@ -1,6 +1,7 @@
-"""Measure and write the baseline anew: `python -m tests.kept_fast [GROUP ...]`, groups: imports, zoo, cold, warm.
+"""Measure and write the baseline anew: `python -m tests.kept_fast [GROUP ...]`.
 
-Do so on purpose alone: where something had to grow, and the commit says why, or where it shrank and shall stay so.
+Groups: imports, zoo, cold, memory, counts; the last one needs valgrind on x86-64. Do so on purpose alone: where
+something had to grow, and the commit says why, or where it shrank and shall stay so.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.kept_fast import cold, imports, zoo
+from tests.kept_fast import cold, imports, warm, zoo
 from tests.kept_fast.compare import Figures
 
 FILE = Path(__file__).with_name("baseline.json")
@@ -17,8 +17,10 @@ GROUPS: Mapping[str, Callable[[], Figures]] = {
     "imports": imports.measure,
     "zoo": zoo.measure,
     "cold": cold.measure,
+    "memory": lambda: warm.memory().found,
+    "counts": lambda: warm.counts().found,
 }
-OF_INTERPRETER = ("imports", "warm")
+OF_INTERPRETER = ("imports", "memory", "counts")
 """Groups that tell nothing under another Python or processor than the baseline's."""
 
 

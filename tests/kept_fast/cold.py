@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from tests.artifacts import make_text_artifact
 from tests.kept_fast.compare import Figures
+from tests.kept_fast.process import environment
 from tests.layers import ROOT
 from tests.requests import rest_event
 from tests.s3 import CREDENTIALS, folder_s3
@@ -53,10 +53,8 @@ class _start:
 
 def _most_anonymous(command: list[str | Path], cache: Path, endpoint: str) -> int:
     """Run to the end; the most bytes of anonymous memory that the process had. Raises RuntimeError."""
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "AWS_"))},
+    variables = {
         **CREDENTIALS,
-        "PYTHONPATH": str(ROOT / "functions/text_classification"),
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9",  # where the fetch of the pinned model begins before the imports
         "HEARTH_STORE": "s3://bucket",
@@ -64,8 +62,9 @@ def _most_anonymous(command: list[str | Path], cache: Path, endpoint: str) -> in
         "HEARTH_CACHE_DIR": str(cache),
         "HEARTH_THREADS": "1",
     }
+    surroundings = environment(ROOT / "functions/text_classification", **variables)
     most = 0
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(command, env=surroundings, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         while process.poll() is None:
             found = re.search(r"RssAnon:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
             most = max(most, 1024 * int(found[1])) if found else most

@@ -20,7 +20,7 @@ class Room:
 
 
 ROOM = {
-    "hearth modules": Room(),
+    "hearth modules": Room(more=3),  # one that was divided costs little
     "modules": Room(share=0.03),  # of the standard library and packages, whose small versions differ
     "module bytes": Room(share=0.05),
     "artifact bytes": Room(share=0.01),

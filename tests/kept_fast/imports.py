@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.kept_fast.compare import Figures
+from tests.kept_fast.process import environment
 from tests.layers import FUNCTIONS, ROOT
 from tests.requests import rest_event
 
@@ -22,7 +23,7 @@ def of_folder(folder: Path, name: str, *, web: bool) -> dict[str, float | list[s
     """The figures of the function whose app.py lies in `folder`, called `name`."""
     command = [sys.executable, HERE / "process_imports.py", folder]
     command += [json.dumps(rest_event("GET", "/nowhere"))] if web else []
-    run = subprocess.run(command, capture_output=True, text=True, check=True, env=_environment())
+    run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
     found: Mapping[str, Mapping[str, str]] = json.loads(run.stdout.splitlines()[-1])
     figures: dict[str, float | list[str]] = {}
     for kind, modules in found.items():
@@ -43,8 +44,3 @@ def measure() -> Figures:
     for name in sorted(FUNCTIONS):
         figures |= of_folder(ROOT / "functions" / name, name, web=name in WEB)
     return figures
-
-
-def _environment() -> dict[str, str]:
-    """This process's, without settings of Hearth's."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "AWS_"))}

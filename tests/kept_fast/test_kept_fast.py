@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from pathlib import Path
 
 import pytest
 
 from export.cli import ZOO
-from tests.kept_fast import cold, imports, zoo
+from tests.kept_fast import cold, imports, warm, zoo
 from tests.kept_fast.baseline import GROUPS, OF_INTERPRETER, here, load
 from tests.kept_fast.compare import Figures, worse
 from tests.layers import ROOT
@@ -28,20 +29,42 @@ def baseline(group: str) -> Figures:
     return figures
 
 
-@pytest.mark.parametrize("group", GROUPS)
+measured = functools.cache(lambda group: GROUPS[group]())
+"""A control is beside what was measured just now: what became better than the baseline has one, too."""
+
+
+def names(told: list[str]) -> list[str]:
+    """Of the figures that sentences of `worse` are about."""
+    return [sentence.partition(":")[0] for sentence in told]
+
+
+@pytest.mark.parametrize("group", ["imports", "zoo", "cold"])
 def test_nothing_grew(group: str) -> None:
-    before = baseline(group)
-    found = GROUPS[group]()
+    before, found = baseline(group), measured(group)
     assert not worse(found, before), HELP
     assert not set(before) - set(found), "These are measured no more: python -m tests.kept_fast"
+
+
+def test_a_warm_call_takes_no_more_memory() -> None:
+    before, (found, careless) = baseline("memory"), warm.memory()
+    assert not worse(found, before), HELP
+    assert names(worse(careless, found)) == ["HTTP/peak bytes", "HTTP/blocks kept"]
+
+
+def test_a_warm_call_takes_no_more_instructions_and_allocations() -> None:
+    if why := warm.lacking():
+        pytest.skip(why)
+    before, (found, careless) = baseline("counts"), warm.counts()
+    assert not worse(found, before), HELP
+    assert names(worse(careless, found)) == ["HTTP/instructions", "HTTP/allocations"]
 
 
 def test_a_package_more_is_found(tmp_path: Path) -> None:
     app = (ROOT / "functions/text_classification/app.py").read_text()
     (tmp_path / "app.py").write_text(app + "\nimport starlette.testclient\n")
-    told = worse(imports.of_folder(tmp_path, "text_classification", web=False), baseline("imports"))
-    names = {sentence.partition(":")[0] for sentence in told}
-    assert names == {f"text_classification, event/{kind}" for kind in ("modules", "module bytes", "packages")}
+    told = worse(imports.of_folder(tmp_path, "text_classification", web=False), measured("imports"))
+    kinds = ("modules", "module bytes", "packages")
+    assert set(names(told)) == {f"text_classification, event/{kind}" for kind in kinds}
     assert "text_classification, event/packages: starlette came" in told
 
 
@@ -49,17 +72,13 @@ def test_a_larger_artifact_is_found(tmp_path: Path) -> None:
     shutil.copytree(ZOO, tmp_path / "zoo")
     grown = tmp_path / "zoo/sentiment-en/grown.bin"
     grown.write_bytes(bytes(200_000))
-    (told,) = worse(zoo.measure(tmp_path / "zoo"), baseline("zoo"))
+    (told,) = worse(zoo.measure(tmp_path / "zoo"), measured("zoo"))
     assert told.startswith("sentiment-en/artifact bytes: ")
 
 
 def test_a_careless_start_is_found() -> None:
-    told = worse(cold.measure(careless=True), baseline("cold"))
-    assert [sentence.partition(":")[0] for sentence in told] == [
-        "48 MB/requests",
-        "48 MB/bytes beyond the files",
-        "48 MB/copies in memory",
-    ]
+    told = worse(cold.measure(careless=True), measured("cold"))
+    assert names(told) == [f"48 MB/{kind}" for kind in ("requests", "bytes beyond the files", "copies in memory")]
 
 
 def test_what_has_no_baseline_is_found() -> None:

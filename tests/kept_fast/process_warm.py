@@ -1,0 +1,94 @@
+"""Warm calls of a function, counted from outside or from within: `process_warm.py valgrind|memory CALLS HTTP-EVENT`.
+
+`session.run` is left out: ONNX Runtime is a stand-in. Under valgrind, counting begins after the first calls, and each
+os.getpgid(0) ends a part, which the tool writes down: of HTTP events, of the same carelessly, of predict. With
+`memory`, the last line is JSON: {part: [most bytes that a call had at once, blocks that each call kept]}.
+"""
+
+import ctypes
+import gc
+import json
+import mmap
+import os
+import sys
+import tracemalloc
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import app  # type: ignore[import-not-found]
+
+SETTLING = 200
+"""Calls after which neither caches nor free lists grow."""
+START_INSTRUMENTATION = (ord("C") << 24 | ord("T") << 16) + 4
+"""Callgrind's request, as callgrind.h numbers it."""
+PREAMBLE = bytes.fromhex("4889f8 31d2 48c1c703 48c1c70d 48c1c73d 48c1c733 4887db 4889d0 c3")
+"""valgrind.h on x86-64: rax has the request's address, rdx the answer, zero without valgrind; then rotations of rdi,
+which together do nothing, and `xchg rbx, rbx`."""
+
+
+def start_counting() -> None:
+    with mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC) as page:
+        page.write(PREAMBLE)
+        code = ctypes.c_char.from_buffer(page)
+        request = (ctypes.c_ulong * 6)(START_INSTRUMENTATION)
+        ctypes.CFUNCTYPE(ctypes.c_ulong, ctypes.c_void_p)(ctypes.addressof(code))(ctypes.addressof(request))
+        del code
+
+
+def under_valgrind(parts: dict[str, Callable[[], None]], calls: int) -> None:
+    start_counting()
+    for call in parts.values():
+        call()
+        os.getpgid(0)  # what came before is nobody's
+        for _ in range(calls):
+            call()
+        os.getpgid(0)
+
+
+def memory(parts: dict[str, Callable[[], None]], calls: int) -> None:
+    found = {}
+    for name, call in parts.items():
+        for _ in range(SETTLING):
+            call()
+        gc.collect()
+        blocks = sys.getallocatedblocks()
+        for _ in range(10 * calls):
+            call()
+        gc.collect()
+        kept = (sys.getallocatedblocks() - blocks) / (10 * calls)
+        tracemalloc.start()
+        call()
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        call()
+        found[name] = [tracemalloc.get_traced_memory()[1] - before, kept]
+        tracemalloc.stop()
+    print("\n" + json.dumps(found))
+
+
+def main() -> None:
+    event = json.loads(sys.argv[3])
+    context = SimpleNamespace(aws_request_id="request", get_remaining_time_in_millis=lambda: 900_000)
+    request = app.Request(json.loads(event["body"])["inputs"])
+    kept: list[str] = []
+
+    def http() -> None:
+        answer = app.handler(event, context)
+        assert answer["statusCode"] == 200, answer
+
+    def careless() -> None:
+        kept.extend(json.dumps(event) for _ in range(10))
+        http()
+
+    def predict() -> None:
+        app.predict("sentiment-en", request)
+
+    parts = {"HTTP": http, "careless HTTP": careless, "predict": predict}
+    for call in parts.values():
+        for _ in range(3):
+            call()
+    (under_valgrind if sys.argv[1] == "valgrind" else memory)(parts, int(sys.argv[2]))
+
+
+if __name__ == "__main__":
+    main()
