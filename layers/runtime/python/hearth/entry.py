@@ -40,12 +40,11 @@ class Handler:
 
     @functools.cached_property
     def web(self) -> Any:
-        """Mangum around the app. Only HTTP pays for the web framework."""
-        from mangum import Mangum
-
+        """The gateway to the app. Only HTTP pays for the web framework."""
+        from hearth.gateway import Gateway
         from hearth.http import create_app
 
-        return Mangum(create_app(self.tasks, folder=self.folder), lifespan="off")
+        return Gateway(create_app(self.tasks, folder=self.folder))
 
     def prepare(self, event: dict[str, Any]) -> None:
         """Look at an HTTP event before `web` does. Raises BadRequest, binascii.Error."""

@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 from hearth import __version__, audit, deadline, keys, log, openapi, page, settings, trace
 from hearth.call import JSON, Answer, Call, Dialect, Route, event
 from hearth.dialects import native, oip, openai, sagemaker
+from hearth.doors import Doors
 from hearth.errors import ENDS, BadRequest, HearthError, MethodNotAllowed, NotFound, PayloadTooLarge, Unauthorized
 from hearth.task import Task
 
@@ -76,11 +77,13 @@ def create_app(tasks: Sequence[Task], *, local: bool = False, folder: Path | Non
 
         return respond
 
-    for dialect in DIALECTS:
-        for route in dialect.routes:
-            app.add_route(route.path, endpoint(dialect, route), [route.method])
-    for route in page.routes(folder) if folder else ():
-        app.add_route(route.path, endpoint(native.DIALECT, route), [route.method])
+    app.state.doors = doors = Doors()
+    routes = [(dialect, route) for dialect in DIALECTS for route in dialect.routes]
+    routes += [(native.DIALECT, route) for route in (page.routes(folder) if folder else ())]
+    for dialect, route in routes:
+        answers = endpoint(dialect, route)
+        app.add_route(route.path, answers, [route.method])
+        doors.add(route.method, route.path, answers)
 
     if local:  # a Lambda has one request, and its concurrency is bounded outside
         from hearth.admission import Admission

@@ -9,9 +9,8 @@ import traceback
 from collections.abc import Callable
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from hearth import audit, cost, statistics
+from hearth import audit, cost, lines, statistics
 from hearth.errors import ENDS, HearthError, Internal
 from hearth.trace import Trace, begin
 
@@ -28,7 +27,8 @@ LONGEST = 500
 
 @functools.cache
 def logger() -> Logger:
-    return Logger(service="hearth", level=os.environ.get("HEARTH_LOG_LEVEL", "INFO"))
+    level = os.environ.get("HEARTH_LOG_LEVEL", "INFO")
+    return Logger(service=lines.SERVICE, level=level, logger_formatter=lines.Lines())
 
 
 def plain(value: object) -> object:
@@ -36,6 +36,8 @@ def plain(value: object) -> object:
     if not isinstance(value, str):
         return value
     text = value if len(value) <= LONGEST else value[:LONGEST] + "…"
+    if text.isprintable():
+        return text
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
@@ -104,13 +106,7 @@ def request(trace: Trace, *, request_id: str, status: int, trigger: str, failure
     except OSError as error:  # the chain has a gap then, which its check names
         logger().error("audit record lost", extra={"reason": error.strerror})
     statistics.count(trace, failed=failure is not None)
-    if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
-        return
-    metrics = EphemeralMetrics(namespace="Hearth", service="hearth")
-    metrics.add_dimension("model", str(facts.get("model", "none")))
-    metrics.add_dimensions(function=os.environ["AWS_LAMBDA_FUNCTION_NAME"])  # what its alarms look at
-    metrics.add_metric("Requests", MetricUnit.Count, 1)
-    metrics.add_metric("Duration", MetricUnit.Milliseconds, total)
-    metrics.add_metric("ColdStart", MetricUnit.Count, int(bool(facts.get("cold"))))
-    metrics.add_metric("Errors", MetricUnit.Count, int(status >= 500))
-    metrics.flush_metrics()
+    if function := os.environ.get("AWS_LAMBDA_FUNCTION_NAME"):  # what its alarms look at
+        cold, errors = bool(facts.get("cold")), status >= 500
+        figures = {"Requests": 1, "Duration": total, "ColdStart": int(cold), "Errors": int(errors)}
+        print(lines.metrics({"model": str(facts.get("model", "none")), "function": function}, figures))
