@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 from typing import Any
 
@@ -29,7 +30,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
             passed = answer.get("passed") is True
             if not passed:
                 break
-    except (HearthError, OSError) as error:
+    except (HearthError, OSError, http.client.HTTPException) as error:
         told["error"] = str(error)
         passed = False
     status = "Succeeded" if passed else "Failed"
@@ -42,34 +43,45 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
 
 
 def versions_of(deployment: str) -> list[tuple[str, str]]:
-    """Functions and the versions that the deployment moves their traffic to. Raises OSError, StoreError."""
-    revision = codedeploy("GetDeployment", {"deploymentId": deployment})["deploymentInfo"]["revision"]
-    content = revision.get("appSpecContent") or revision.get("string")
-    resources = json.loads(content["content"])["Resources"]
-    found = [properties for resource in resources for one in resource.values() if (properties := one["Properties"])]
+    """Functions and the versions that the deployment moves their traffic to.
+
+    Raises OSError, HTTPException, StoreError.
+    """
+    answer = codedeploy("GetDeployment", {"deploymentId": deployment})
+    try:
+        revision = answer["deploymentInfo"]["revision"]
+        content = (revision.get("appSpecContent") or revision["string"])["content"]
+        functions = [one["Properties"] for resource in json.loads(content)["Resources"] for one in resource.values()]
+        found = [(function["Name"], function["TargetVersion"]) for function in functions]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"Deployment {deployment} has no AppSpec of functions as JSON") from error
     if not found:
         raise StoreError(f"Deployment {deployment} names no function")
-    return [(properties["Name"], properties["TargetVersion"]) for properties in found]
+    return found
 
 
 def golden_answers(name: str, version: str) -> dict[str, Any]:
-    """What a version says to a golden event. Raises OSError, StoreError."""
+    """What a version says to a golden event. Raises OSError, HTTPException, StoreError."""
     service = Endpoint(address_of("lambda"), "lambda", read_seconds=INVOKED_SECONDS)
     path = f"/2015-03-31/functions/{name}/invocations"
     response = service.send("POST", path, f"Qualifier={version}", body=b'{"golden": true}')
     raw = response.read()
     if response.status != 200 or response.headers.get("x-amz-function-error"):
         raise StoreError(f"{name}:{version} ended with {response.status} {raw[:300].decode(errors='replace')}")
-    answer: dict[str, Any] = json.loads(raw)
+    try:
+        answer: Any = json.loads(raw)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise StoreError(f"{name}:{version} does not answer golden events: {raw[:300].decode(errors='replace')}")
     return answer
 
 
 def codedeploy(action: str, values: dict[str, Any]) -> dict[str, Any]:
-    """One action of CodeDeploy's JSON protocol. Raises OSError, StoreError."""
+    """One action of CodeDeploy's JSON protocol. Raises OSError, HTTPException, StoreError."""
     headers = {"content-type": "application/x-amz-json-1.1", "x-amz-target": f"{TARGET}.{action}"}
-    response = Endpoint(address_of("codedeploy"), "codedeploy").send(
-        "POST", "/", "", headers, json.dumps(values).encode()
-    )
+    service = Endpoint(address_of("codedeploy"), "codedeploy")  # its connection closes with it, the answer unread
+    response = service.send("POST", "/", "", headers, json.dumps(values).encode())
     raw = response.read()
     if response.status != 200:
         raise StoreError(f"CodeDeploy answered {response.status} to {action}: {raw[:300].decode(errors='replace')}")

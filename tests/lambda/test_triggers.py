@@ -15,7 +15,8 @@ from tests.events.inputs import DOORS, MODELS, UPLOADS, asked, input_of, upload_
 from tests.layers import FUNCTIONS
 from tests.s3 import upload_folder
 
-OTHERS = {"ping", "golden", "direct", "s3-test-event", "step-functions-batch"}
+HOOK = "codedeploy-hook"  # Release's alone: tests/functions/test_release.py
+OTHERS = {HOOK, "ping", "golden", "direct", "s3-test-event", "step-functions-batch"}
 
 
 @pytest.fixture(scope="module")
