@@ -1,0 +1,122 @@
+"""What a warm function adds to its work: `handler.py HTTP|direct|FastAPI`, in a Lambda's environment.
+
+Each turn has COUNT calls beside as many of the bare work (encode, session.run, decode, called one after the other) and
+of session.run alone, in turns, so that all three meet the same machine. Log lines and metrics go to /dev/null.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+from tests.artifacts import make_text_artifact
+from tests.benchmarks.engines.turns import serve
+from tests.requests import REQUEST_ID, rest_event
+
+MODEL, TEXT = "sentiment-en", "this movie is great"
+COUNT = 400
+CONTEXT = SimpleNamespace(
+    aws_request_id="7f2c6f0e-6f4e-4f0e-9a51-0f0b8e1f6a11", get_remaining_time_in_millis=lambda: 9e5
+)
+EVENT = rest_event("POST", f"/models/{MODEL}", json.dumps({"inputs": TEXT}))
+
+
+def as_lambda(folder: Path) -> None:
+    make_text_artifact(folder / "store", MODEL)
+    os.environ |= {
+        "AWS_LAMBDA_FUNCTION_NAME": "benchmark",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
+        "HEARTH_STORE": (folder / "store").as_uri(),
+        "HEARTH_MODELS": MODEL,
+        "HEARTH_CACHE_DIR": str(folder / "cache"),
+    }
+
+
+def empty_fastapi() -> Callable[[], object]:
+    """FastAPI in Mangum, async, that decodes the body and sends it back."""
+    import msgspec
+    from fastapi import FastAPI, Request, Response
+    from mangum import Mangum
+
+    app = FastAPI()
+
+    @app.post("/models/{name}")
+    async def echo(name: str, request: Request) -> Response:
+        return Response(msgspec.json.encode(msgspec.json.decode(await request.body())))
+
+    handler = Mangum(app, lifespan="off")
+    return lambda: handler(EVENT, CONTEXT)  # type: ignore[arg-type]
+
+
+def ours(kind: str) -> tuple[Callable[[], object], Callable[[], object], Callable[[], object]]:
+    """A call, its bare work, session.run alone."""
+    from functions.text_classification import app
+    from hearth import deadline, trace
+    from hearth.cache import warm
+
+    request = app.Request(TEXT)
+    with warm().get(MODEL) as model:
+        session, feeds = model.session(), app.encode(model, request)
+    names = [output.name for output in session.get_outputs()]
+
+    def http() -> None:
+        answer = app.handler(EVENT, CONTEXT)
+        assert answer["statusCode"] == 200, answer
+
+    def direct() -> None:
+        trace.begin()
+        deadline.set_from(CONTEXT)
+        app.predict(MODEL, request)
+
+    def work() -> object:
+        return app.decode(model, request, session.run(names, app.encode(model, request)))
+
+    context = contextvars.copy_context()
+    call = http if kind == "HTTP" else lambda: context.run(direct)
+    return call, work, lambda: session.run(names, feeds)
+
+
+def measure(call: Callable[[], object], work: Callable[[], object], run: Callable[[], object]) -> dict[str, float]:
+    """Medians: `us` of a call, `over_us` beyond the bare work, `over_run_us` beyond session.run alone; `processor_us`
+    is as `over_us`, of processor time, which other work on the machine changes less."""
+    times: list[list[float]] = [[], [], []]
+    spent: list[list[float]] = [[], [], []]
+    for _ in range(COUNT):
+        for kept, used, one in zip(times, spent, (call, work, run), strict=True):
+            started, processor = time.perf_counter(), time.thread_time()
+            one()
+            used.append((time.thread_time() - processor) * 1e6)
+            kept.append((time.perf_counter() - started) * 1e6)
+    whole, bare, alone = map(statistics.median, times)
+    processor = statistics.median(spent[0]) - statistics.median(spent[1])
+    return {"us": whole, "over_us": whole - bare, "over_run_us": whole - alone, "processor_us": processor}
+
+
+def nothing() -> None:
+    """The work of a handler that has none."""
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        as_lambda(Path(folder))
+        kind = sys.argv[1]
+        calls = (empty_fastapi(), nothing, nothing) if kind == "FastAPI" else ours(kind)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+
+        def turn() -> dict[str, float]:
+            os.dup2(nowhere, 1)  # `serve` has kept the way out for figures, and the first round warms up
+            return measure(*calls)
+
+        serve(turn)
+
+
+if __name__ == "__main__":
+    main()
