@@ -23,9 +23,7 @@ from tests.requests import REQUEST_ID, rest_event
 
 MODEL, TEXT = "sentiment-en", "this movie is great"
 COUNT = 400
-CONTEXT = SimpleNamespace(
-    aws_request_id="7f2c6f0e-6f4e-4f0e-9a51-0f0b8e1f6a11", get_remaining_time_in_millis=lambda: 9e5
-)
+CONTEXT = SimpleNamespace(aws_request_id=REQUEST_ID, get_remaining_time_in_millis=lambda: 900_000)
 EVENT = rest_event("POST", f"/models/{MODEL}", json.dumps({"inputs": TEXT}))
 
 
