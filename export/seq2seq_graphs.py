@@ -78,8 +78,9 @@ class Step(nn.Module):
             x = layer.encoder_attn_layer_norm(x + cross_attention(layer, x, *cross[pair], mask))
             x = layer.feed(x)
             present += grown
-        logits = x @ self.table + self.network.final_logits_bias
-        return [logits.reshape(-1, shape.vocabulary), *present]
+        # Two dimensions before the multiplication: to take one from the logits would copy them.
+        logits = x.reshape(-1, shape.hidden) @ self.table + self.network.final_logits_bias
+        return [logits, *present]
 
 
 def fused(layer: Layer) -> nn.Linear:

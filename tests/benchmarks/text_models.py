@@ -10,13 +10,17 @@ import json
 import logging
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from hearth.manifest import dump
+
+if TYPE_CHECKING:
+    from export.recipe import Quantizer
 
 CLASSES = ("negative", "positive")
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -56,11 +60,12 @@ def bert(work: Path) -> Path:
         )
         save_folder(folder, BertForSequenceClassification, BertConfig(num_labels=2), tokenizer)
 
-    return artifact(work / "bert-base", save)
+    return artifact(work / "bert-base", made(work / "bert-base/checkpoint", save))
 
 
-def gpt2(work: Path) -> Path:
-    """GPT-2, 124 million weights. No token ends a text."""
+def gpt2(work: Path, quantization: Quantizer | None = None) -> Path:
+    """GPT-2, 124 million weights. No token ends a text. With a `quantization` that an import does not choose itself,
+    the work folder is one of its own, whose checkpoint is the same."""
 
     def save(folder: Path) -> None:
         from transformers import GPT2Config, GPT2LMHeadModel
@@ -68,7 +73,10 @@ def gpt2(work: Path) -> Path:
         config = GPT2Config(bos_token_id=None, eos_token_id=None)
         save_folder(folder, GPT2LMHeadModel, config, words(50_257))
 
-    return artifact(work / "gpt2", save)
+    checkpoint = made(work / "gpt2/checkpoint", save)
+    if quantization is None:
+        return artifact(work / "gpt2", checkpoint)
+    return artifact(work / f"gpt2-{type(quantization).__name__.lower()}", checkpoint, quantization)
 
 
 def marian(work: Path) -> Path:
@@ -104,7 +112,7 @@ def marian(work: Path) -> Path:
         tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", END)])
         save_folder(folder, MarianMTModel, config, tokenizer, without_end)
 
-    return artifact(work / "marian", save)
+    return artifact(work / "marian", made(work / "marian/checkpoint", save))
 
 
 def save_folder(
@@ -123,10 +131,9 @@ def save_folder(
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"} | roles))
 
 
-def artifact(work: Path, save: Callable[[Path], None]) -> Path:
-    """The work folder with `checkpoint/` and, built of it as `hearth build --from-checkpoint` does, `artifact/`; the
-    step `verify` is left out, for random weights say nothing that could be verified."""
-    checkpoint = made(work / "checkpoint", save)
+def artifact(work: Path, checkpoint: Path, quantization: Quantizer | None = None) -> Path:
+    """The work folder with `artifact/`, built of the checkpoint as `hearth build --from-checkpoint` does; the step
+    `verify` is left out, for random weights say nothing that could be verified."""
     folder = work / "artifact"
     if not (folder / "manifest.json").exists():
         from export import build, checkpoints
@@ -134,6 +141,7 @@ def artifact(work: Path, save: Callable[[Path], None]) -> Path:
 
         logging.getLogger().setLevel(logging.ERROR)
         recipe = checkpoints.load(checkpoint, work.name)
+        recipe = replace(recipe, quantization=quantization or recipe.quantization)
         for step in (build.Step.PREPARE, build.Step.EXPORT, build.Step.QUANTIZE):
             build.build(recipe, work, "hearth bench", step)
         shutil.copyfile(work / "tokenizer.json", folder / "tokenizer.json")

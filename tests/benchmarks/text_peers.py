@@ -112,8 +112,10 @@ def calibrated(checkpoint: Path) -> Path:
 
             def get_next(self) -> dict[str, np.ndarray] | None:
                 self.left -= 1
+                if self.left < 0:
+                    return None
                 ids = np.random.default_rng(self.left).integers(5, 30_000, (1, 64))
-                return {"input_ids": ids, "attention_mask": np.ones_like(ids)} if self.left >= 0 else None
+                return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
 
         quantize_static(
             exported(checkpoint),

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
+from export.recipe import Block4
 from tests.benchmarks import text_peers as peers
-from tests.benchmarks.area import Case
+from tests.benchmarks.area import Case, Way
 from tests.benchmarks.text_models import gpt2, text
 
 NEW = "48"
@@ -21,20 +22,25 @@ FIGURES = {"decode": ("seconds", 16, {1: 3.8, 2: 4.2}), "prefill": ("prefill", 1
 
 
 def cases(work: Path) -> Sequence[Case]:
-    model = gpt2(work)
-    return [case(model, what, threads) for what, threads in product(FIGURES, (1, 2))]
+    model, blocks = gpt2(work), gpt2(work, Block4())
+    return [case(model, blocks, what, threads) for what, threads in product(FIGURES, (1, 2))]
 
 
-def case(model: Path, what: str, threads: int) -> Case:
+def case(model: Path, blocks: Path, what: str, threads: int) -> Case:
     figure, tokens, aims = FIGURES[what]
     checkpoint, tokenizer = model / "checkpoint", model / "tokenizer.json"
     # A prompt's reading needs no long answer after it.
     asked = (NEW if what == "decode" else "2", text(checkpoint, tokens))
-    ours = peers.hearth("gpt2_hearth", model / "artifact", str(threads), *asked)
+
+    def ours(work: Path) -> Way:
+        command = peers.hearth("gpt2_hearth", work / "artifact", str(threads), *asked)
+        return peers.way("Hearth int8" if work == model else "Hearth 4-bit blocks", lambda: command)
+
     return Case(
         name=f"{what}, prompt of {tokens} tokens, {threads} thread{'s' if threads > 1 else ''}",
         ways=[
-            peers.way("Hearth int8", lambda: ours),
+            ours(model),
+            ours(blocks),
             peers.way(
                 "ONNX Runtime fp32, cache copied",
                 lambda: peers.onnxruntime(
