@@ -28,9 +28,18 @@ def bench(
     known = runner.areas()
     if unknown := [name for name in area or () if name not in known]:
         raise typer.BadParameter(f"There is no area {', '.join(unknown)}; there are {', '.join(known)}.")
+    failed = []
     for name in area or known:
-        with console.status(name) as status:
-            text = runner.run(name, rounds, fresh, status.update)
+        try:
+            with console.status(name) as status:
+                text = runner.run(name, rounds, fresh, status.update, runner.WORK)
+        except Exception:  # hours of other areas wait behind this one
+            console.print_exception(max_frames=8)
+            failed.append(name)
+            continue
         console.print(f"# {name}\n\n{text}", markup=False, highlight=False, soft_wrap=True)
+    if failed:
+        console.print(f"error: {', '.join(failed)} could not be measured; the reasons are above.", markup=False)
+        raise typer.Exit(1)
     if not area:
         console.print((runner.RESULTS / "summary.md").read_text(), markup=False, highlight=False, soft_wrap=True)

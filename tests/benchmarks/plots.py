@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import matplotlib
+
 from tests.benchmarks import table
 
 if TYPE_CHECKING:
@@ -14,8 +16,6 @@ if TYPE_CHECKING:
 
 def ratios(cases: Sequence[Found], title: str, path: Path) -> None:
     """Save `path`, a PNG: bars are medians, whiskers quartiles, dashes the aims."""
-    import matplotlib
-
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

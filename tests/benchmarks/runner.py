@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.benchmarks import plots, table
+from tests.benchmarks import plots, table, venvs
 from tests.benchmarks.area import WORK, Case, Figures, Missing, Turn
 
 RESULTS = Path(__file__).parent / "results"
@@ -27,15 +27,20 @@ class Found:
     """Figures by way."""
     missing: dict[str, str] = field(default_factory=dict)
     """Why a way was not measured."""
+    circumstances: set[str] = field(default_factory=set)
+    """Day, commit, machine and versions of the rounds."""
+    peers: set[str] = field(default_factory=set)
+    """The peers' packages."""
 
 
 def areas() -> list[str]:
     return sorted(path.stem for path in (Path(__file__).parent / "areas").glob("[a-z]*.py"))
 
 
-def run(area: str, rounds: int, fresh: bool, tell: Callable[[str], None], work: Path = WORK) -> str:
+def run(area: str, rounds: int, fresh: bool, tell: Callable[[str], None], work: Path) -> str:
     """Measure an area until each of its cases has `rounds` rounds, and write its results; returns the table."""
     module = importlib.import_module(f"tests.benchmarks.areas.{area}")
+    venvs.USED.clear()
     folder = work / area
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / "rounds"
@@ -46,18 +51,18 @@ def run(area: str, rounds: int, fresh: bool, tell: Callable[[str], None], work: 
     title = (module.__doc__ or area).split("\n")[0].rstrip(".")
     RESULTS.mkdir(exist_ok=True)
     if hasattr(module, "report"):
-        text = module.report(RESULTS, found)
+        text: str = module.report(RESULTS, found)
     else:
         text = table.of(found)
         plots.ratios(found, title, RESULTS / f"{area}.png")
-    (RESULTS / f"{area}.md").write_text(f"# {title}\n\n{table.machine(f'hearth bench {area}')}\n\n{text}")
+    (RESULTS / f"{area}.md").write_text(f"# {title}\n\n{table.made_by(f'hearth bench {area}', found)}\n\n{text}")
     (RESULTS / f"{area}.json").write_text(json.dumps(table.summary(area, found), indent=1) + "\n")
     (RESULTS / "summary.md").write_text(table.whole(RESULTS))
     return text
 
 
 def measure(case: Case, kept: Path, rounds: int, tell: Callable[[str], None]) -> Found:
-    """Go on with a case. The first round of a process warms up and is left out."""
+    """Go on with a case, anew where its ways are others. The first round of a process warms up and is left out."""
     found = _read(case, kept)
     if len(found.rounds) >= rounds:
         return found
@@ -83,21 +88,29 @@ def measure(case: Case, kept: Path, rounds: int, tell: Callable[[str], None]) ->
                         del turns[name]
                         found.missing[name] = str(error)
                 found.rounds.append(figures)
-                print(json.dumps({"figures": figures, "missing": found.missing}), file=file, flush=True)
+                found.circumstances.add(table.circumstances())
+                found.peers |= venvs.USED
+                row = {"figures": figures, "missing": found.missing, "of": table.circumstances()}
+                print(json.dumps(row | {"peers": sorted(venvs.USED)}), file=file, flush=True)
     return found
 
 
 def _read(case: Case, kept: Path) -> Found:
-    """What an earlier run kept; a line that was cut off is no round."""
+    """What an earlier run kept, if it was of the same ways; a line that was cut off is no round."""
     found = Found(case)
     lines = kept.read_text().splitlines(keepends=True) if kept.exists() else []
     whole = [line for line in lines if line.endswith("\n")]
+    rows = [json.loads(line) for line in whole]
+    names = {way.name for way in case.ways}
+    if any({*row["figures"], *row["missing"]} != names for row in rows):
+        whole, rows = [], []
     if len(whole) < len(lines):
         kept.write_text("".join(whole))
-    for line in whole:
-        row = json.loads(line)
+    for row in rows:
         found.rounds.append(row["figures"])
         found.missing = row["missing"]
+        found.circumstances.add(row["of"])
+        found.peers.update(row["peers"])
     return found
 
 

@@ -9,6 +9,7 @@ import statistics
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,15 +23,25 @@ OURS = "Hearth"
 PACKAGES = ("onnxruntime", "numpy", "tokenizers", "fastapi")
 
 
-def machine(command: str) -> str:
-    """What the figures are of: processor, versions, day, commit and the command that makes them anew."""
+def made_by(command: str, cases: Sequence[Found]) -> str:
+    """The command that makes the figures anew, and what they are of: a line for each machine, day and commit."""
+    lines = sorted({of for found in cases for of in found.circumstances})
+    peers = sorted({peer for found in cases for peer in found.peers})
+    parts = [f"`{command}`; {'; then '.join(lines)}."]
+    parts += [f"Peers: {', '.join(peers)}."] if peers else []
+    return " ".join([*parts, "Ratios are medians of the ratios within each round."])
+
+
+@cache
+def circumstances() -> str:
+    """Day, commit, processor and versions; the commit is the one that the run began with."""
     cpuinfo = Path("/proc/cpuinfo").read_text()
     name = next((line.partition(":")[2].strip() for line in cpuinfo.splitlines() if "model name" in line), "unknown")
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     packages = ", ".join(f"{package} {_version(package)}" for package in PACKAGES)
     return (
-        f"`{command}`; {date.today()}; commit {commit.stdout.strip()}; {name}, {os.cpu_count()} processors; "
-        f"Python {platform.python_version()}, {packages}. Ratios are medians of the ratios within each round."
+        f"{date.today()}, commit {commit.stdout.strip()}, {name}, {os.cpu_count()} processors, "
+        f"Python {platform.python_version()}, {packages}"
     )
 
 
@@ -151,19 +162,19 @@ def whole(results: Path) -> str:
         "|---|---|---|---:|---:|---|---|---:|",
     ]
     rows = [row for path in sorted(results.glob("*.json")) for row in json.loads(path.read_text())]
-    return "\n".join([*lines, *(_row(row) for row in rows if row["ours"] is not None)]) + "\n"
+    return "\n".join([*lines, *map(_row, rows)]) + "\n"
 
 
 def _row(row: Mapping[str, Any]) -> str:
     area, aim, ours, ahead = row["area"], row["aim"], row["ours"], row["ahead"]
-    best = max if row["bigger"] else min
+    met = ours is not None and aim is not None and (ours >= aim if row["bigger"] else ours <= aim)
     cells = [
         f"[{area}]({area}.md)",
         row["case"],
         row["baseline"],
         "" if aim is None else f"{'≥' if row['bigger'] else '≤'} {aim:g}",
-        f"{ours:.2f}",
-        "" if aim is None else "met" if best(ours, aim) == ours else "short",
+        "not measured" if ours is None else f"{ours:.2f}",
+        "" if ours is None or aim is None else "met" if met else "short",
         row["peer"] or "",
         "" if ahead is None else f"{ahead:.2f}",
     ]

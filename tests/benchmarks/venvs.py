@@ -11,6 +11,8 @@ from pathlib import Path
 from tests.benchmarks.area import WORK, Missing
 from tests.layers import python313
 
+USED: set[str] = set()
+"""What was asked for since the area began; the runner keeps it with each round."""
 FIRST = "torch=="
 """Installed before the rest, which would pull in a build for graphics cards."""
 
@@ -24,6 +26,7 @@ def venv(name: str, *requirements: str, python: str = "3.11") -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "complete").exists():
             _make(folder, requirements, python)
+    USED.update(requirements)
     return folder / "bin/python"
 
 

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -23,8 +23,9 @@ LONGEST = 600
 def worker(command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> Iterator[Turn]:
     """Start an engine; the turn asks it, and adds `peak_mb`, the process's highest resident memory so far.
 
-    It prints `{"ready": true}` when it is loaded, then a JSON object of figures for each line on its standard input.
-    Raises Missing with the last line of its errors where it ends.
+    It prints `{"ready": true}` when it is loaded, then a JSON object of figures for each line on its standard input;
+    other lines, which some libraries print, are passed over. Raises Missing with the last line of its errors where it
+    ends.
     """
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
@@ -41,8 +42,9 @@ def worker(command: Sequence[str | Path], env: Mapping[str, str] | None = None) 
 
             def turn() -> Figures:
                 assert process.stdin
-                process.stdin.write("\n")
-                process.stdin.flush()
+                with suppress(BrokenPipeError):  # it has ended: _told says with which words
+                    process.stdin.write("\n")
+                    process.stdin.flush()
                 return {**_told(process, errors), "peak_mb": peak_mb(process.pid)}
 
             yield turn
@@ -62,7 +64,7 @@ def _told(process: subprocess.Popen[str], errors: IO[str]) -> Figures:
     watch = threading.Timer(LONGEST, process.kill)
     watch.start()
     try:
-        line = process.stdout.readline()
+        line = next((line for line in process.stdout if line.startswith("{")), "")
     finally:
         watch.cancel()
     if not line:

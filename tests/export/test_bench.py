@@ -18,6 +18,7 @@ from tests.benchmarks.worker import worker
 
 ENGINE = """
 import json, sys, time
+print("a library's banner")
 print(json.dumps({"ready": True}), flush=True)
 for number, _ in enumerate(sys.stdin):
     if number == int(sys.argv[2]):
@@ -48,6 +49,7 @@ def area(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     module.cases = lambda work: [Case("a case", [ours, engine(0.04), nowhere()], "sleeps 0.04", 3.0, True)]  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(runner, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(runner, "WORK", tmp_path)
     return module
 
 
@@ -57,7 +59,9 @@ def test_a_table_a_plot_and_a_summary(area: ModuleType, tmp_path: Path) -> None:
     assert "3 rounds; aim ≥ 3: met with 4.00; best peer sleeps 0.04, 1.00: 4.00 times as good." in text
     assert "Missing: peer, it could not be installed." in text
     assert (tmp_path / "results/toy.png").read_bytes().startswith(b"\x89PNG")
-    assert (tmp_path / "results/toy.md").read_text().startswith("# Toy: two sleepers\n")
+    page = (tmp_path / "results/toy.md").read_text()
+    assert page.startswith("# Toy: two sleepers\n\n`hearth bench toy`; 20")
+    assert "processors, Python 3." in page
     assert "| [toy](toy.md) | a case | sleeps 0.04 | ≥ 3 | 4.00 | met | sleeps 0.04 | 4.00 |" in table.whole(
         tmp_path / "results"
     )
@@ -76,6 +80,27 @@ def test_a_run_that_was_killed_goes_on(area: ModuleType, tmp_path: Path) -> None
     assert kept.read_text() == after, "nothing is measured that was"
     runner.run("toy", 1, True, lambda _: None, tmp_path)
     assert len(kept.read_text().splitlines()) == 1, "afresh"
+
+
+def test_rounds_of_other_ways_are_not_taken_for_these(area: ModuleType, tmp_path: Path) -> None:
+    runner.run("toy", 2, False, lambda _: None, tmp_path)
+    area.cases = lambda work: [Case("a case", [engine(0.01), engine(0.02)], "sleeps 0.02")]  # type: ignore[attr-defined]
+    text = runner.run("toy", 1, False, lambda _: None, tmp_path)
+    assert "1 rounds; best peer sleeps 0.01, 0.50" in text
+
+
+def test_an_area_that_fails_is_told_after_the_others(area: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cases(work: Path) -> list[Case]:
+        raise RuntimeError("no data")
+
+    monkeypatch.setitem(sys.modules, "tests.benchmarks.areas.broken", module := ModuleType("broken", "Broken."))
+    module.cases = cases  # type: ignore[attr-defined]
+    monkeypatch.setattr(runner, "areas", lambda: ["broken", "toy"])
+    told = CliRunner().invoke(app, ["bench", "--rounds", "1", "--fresh"])
+    assert told.exit_code == 1
+    assert "RuntimeError: no data" in told.output
+    assert "| Hearth | 10 |" in told.output
+    assert "error: broken could not be measured" in told.output
 
 
 def test_a_peer_that_dies_is_left_out_with_its_last_words(area: ModuleType, tmp_path: Path) -> None:
