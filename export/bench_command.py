@@ -18,6 +18,7 @@ def bench(
     """Measure areas in interleaved rounds beside peers; ended and run again, it goes on where it was."""
     try:
         from tests.benchmarks import runner
+        from tests.benchmarks.area import WORK
     except ModuleNotFoundError as error:
         console.print(
             f"error: {error.name} is not here: `hearth bench` runs in a checkout of Hearth's repository, with "
@@ -32,7 +33,7 @@ def bench(
     for name in area or known:
         try:
             with console.status(name) as status:
-                text = runner.run(name, rounds, fresh, status.update, runner.WORK)
+                text = runner.run(name, rounds, fresh, status.update, WORK)
         except Exception:  # hours of other areas wait behind this one
             console.print_exception(max_frames=8)
             failed.append(name)

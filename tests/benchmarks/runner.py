@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.benchmarks import plots, table, venvs
-from tests.benchmarks.area import WORK, Case, Figures, Missing, Turn
+from tests.benchmarks.area import Case, Figures, Missing, Turn
 
 RESULTS = Path(__file__).parent / "results"
 ROUNDS = 7

@@ -49,7 +49,7 @@ def area(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     module.cases = lambda work: [Case("a case", [ours, engine(0.04), nowhere()], "sleeps 0.04", 3.0, True)]  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(runner, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(runner, "WORK", tmp_path)
+    monkeypatch.setattr("tests.benchmarks.area.WORK", tmp_path)
     return module
 
 
