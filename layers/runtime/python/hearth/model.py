@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hearth import deadline
-from hearth.errors import IntegrityError
+from hearth.errors import IntegrityError, Unavailable
 from hearth.manifest import ImagePreprocessing, Manifest, TextPreprocessing
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def _session(path: Path, threads: int, *, fixed_shapes: bool) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own classes share no narrower base
+        if "bad_alloc" in str(error) or "allocate memory" in str(error):
+            raise Unavailable(f"{path.name} needs more memory than there is here: give the function more") from error
         raise IntegrityError(f"{path.name} cannot be loaded: {type(error).__name__}") from error
 
 
