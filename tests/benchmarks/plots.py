@@ -13,6 +13,9 @@ from tests.benchmarks import table
 if TYPE_CHECKING:
     from tests.benchmarks.runner import Found
 
+CLEAR = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+"""Behind a number, so that the dashes do not cross it."""
+
 
 def ratios(cases: Sequence[Found], title: str, path: Path) -> None:
     """Save `path`, a PNG: bars are medians, whiskers quartiles, dashes the aims."""
@@ -35,7 +38,7 @@ def ratios(cases: Sequence[Found], title: str, path: Path) -> None:
             seen.add(way.name)
             axes.barh(place, middle, 0.85, color=colours(names.index(way.name) % 10), label=label)
             axes.plot([low, high], [place, place], color="black", linewidth=1)
-            axes.text(max(middle, high), place, f" {middle:.2f}", va="center", fontsize=8)
+            axes.text(max(middle, high), place, f" {middle:.2f}", va="center", fontsize=8, bbox=CLEAR)
             place += 1
         if found.case.aim is not None:
             axes.vlines(found.case.aim, began - 0.5, place - 0.5, color="black", linestyle="--", linewidth=1.2)
@@ -45,8 +48,8 @@ def ratios(cases: Sequence[Found], title: str, path: Path) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("ratio to the baseline; dashes: the aim")
     axes.set_title(title, fontsize=10)
-    axes.margins(x=0.12)
-    axes.legend(fontsize=8, loc="best")
+    axes.margins(x=0.12, y=0.02)
+    figure.legend(fontsize=8, loc="outside upper right", ncols=3, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

@@ -124,7 +124,10 @@ def verdict(found: Found) -> str:
         sign = "≥" if better(case) is max else "≤"
         parts.append(f"aim {sign} {case.aim:g}: {'met' if met else 'short'} with {ours:.2f}")
     if peer := best_peer(found):
-        parts.append(f"best peer {peer[0]}, {peer[1]:.2f}: {ahead(found):.2f} times as good")
+        by = ahead(found) or 0.0
+        parts.append(
+            f"{'ahead of' if by > 1 else 'behind'} the best peer, {peer[0]} with {peer[1]:.2f}: {by:.2f} times"
+        )
     if case.limit:
         parts.append(case.limit)
     return f"{len(found.rounds)} rounds; " + "; ".join(parts)

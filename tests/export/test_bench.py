@@ -56,7 +56,7 @@ def area(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
 def test_a_table_a_plot_and_a_summary(area: ModuleType, tmp_path: Path) -> None:
     text = runner.run("toy", 3, False, lambda _: None, tmp_path)
     assert "| Hearth | 10 | 10–10 | 4.00 | " in text
-    assert "3 rounds; aim ≥ 3: met with 4.00; best peer sleeps 0.04, 1.00: 4.00 times as good." in text
+    assert "3 rounds; aim ≥ 3: met with 4.00; ahead of the best peer, sleeps 0.04 with 1.00: 4.00 times." in text
     assert "Missing: peer, it could not be installed." in text
     assert (tmp_path / "results/toy.png").read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "results/toy.md").read_text()
@@ -86,7 +86,7 @@ def test_rounds_of_other_ways_are_not_taken_for_these(area: ModuleType, tmp_path
     runner.run("toy", 2, False, lambda _: None, tmp_path)
     area.cases = lambda work: [Case("a case", [engine(0.01), engine(0.02)], "sleeps 0.02")]  # type: ignore[attr-defined]
     text = runner.run("toy", 1, False, lambda _: None, tmp_path)
-    assert "1 rounds; best peer sleeps 0.01, 0.50" in text
+    assert "1 rounds; behind the best peer, sleeps 0.01 with 0.50: 1.00" in text
 
 
 def test_an_area_that_fails_is_told_after_the_others(area: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
