@@ -48,6 +48,8 @@ def report(results: Path, found: Sequence[Found]) -> str:
 
 def _aim(found: Found) -> str:
     ours = [figures["Hearth"] for figures in found.rounds if "Hearth" in figures]
+    if not ours:
+        return f"- {found.case.name}: not measured"
     over, alone, processor = (statistics.median(figures[name] for figures in ours) for name in FIGURES)
     aim = AIMS[found.case.name]
     return (
