@@ -159,8 +159,8 @@ def table(outcome: Outcome) -> str:
     both = sum(key in outcome.results for key in alive)
     said = [
         f"{outcome.uploads} uploads, {poison} of them no pictures; {outcome.kills} workers were killed with SIGKILL.",
-        f"{len(outcome.results)} results, each written once; {len(outcome.dead)} dead letters. {len(alive)} of these are",
-        f"of good pictures, whose workers were killed or too slow each time; {both} of them have their result as well.",
+        f"{len(outcome.results)} results, each written once; {len(outcome.dead)} dead letters. {len(alive)} of these",
+        f"are of good pictures, whose workers were killed or too slow each time; {both} of them have a result too.",
         f"{outcome.seconds:.0f} s. **{len(broken)} broke the law.**",
     ]
     return "\n".join(said + [""] * bool(broken) + [f"- {sentence}" for sentence in broken[:20]])
