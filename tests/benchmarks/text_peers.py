@@ -46,6 +46,18 @@ def openvino(script: str, *arguments: str | Path) -> list[str | Path]:
     return [venv("openvino", "openvino==2026.4.1", TOKENIZERS), ENGINES / f"{script}.py", *arguments]
 
 
+def llamacpp(script: str, checkpoint: Path, kind: str, *arguments: str | Path) -> list[str | Path]:
+    """`kind`: q8_0 or q4_0."""
+    python = venv(
+        "llamacpp", "xllamacpp==2026.10.11549", "gguf==0.19.0", "safetensors==0.8.0", TOKENIZERS
+    )  # which has wheels; llama-cpp-python compiles for ten minutes
+    folder = made(
+        checkpoint.with_name(f"llamacpp-{kind}"),
+        lambda folder: run(python, ENGINES / "make_gguf.py", checkpoint, kind, folder / "model.gguf"),
+    )
+    return [python, ENGINES / f"{script}.py", folder / "model.gguf", *arguments]
+
+
 def tools() -> Path:
     """The Python that has transformers, and what converts checkpoints."""
     return venv(

@@ -51,6 +51,15 @@ def case(model: Path, blocks: Path, what: str, threads: int) -> Case:
                 "CTranslate2 int8",
                 lambda: peers.ctranslate2("gpt2_ctranslate2", checkpoint, tokenizer, str(threads), "int8", *asked),
             ),
+            *(
+                peers.way(
+                    f"llama.cpp {kind}",
+                    lambda kind=kind: peers.llamacpp(
+                        "gpt2_llamacpp", checkpoint, kind, tokenizer, str(threads), *asked
+                    ),
+                )
+                for kind in ("q8_0", "q4_0")
+            ),
             peers.way(
                 "transformers fp32",
                 lambda: peers.transformers("gpt2_transformers", checkpoint, str(threads), *asked),

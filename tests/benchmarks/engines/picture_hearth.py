@@ -1,0 +1,23 @@
+"""Hearth: a picture's labels or boxes through the function of its task."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tests.benchmarks.engines.turns import pin, repeated, serve
+
+if __name__ == "__main__":
+    folder, kind, threads, picture = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]).read_bytes()
+    pin(threads)
+
+    from functions.image_classification import app as labels
+    from functions.object_detection import app as boxes
+    from hearth.manifest import parse
+    from hearth.model import Model
+
+    model = Model(parse((folder / "manifest.json").read_bytes()), folder, threads)
+    if kind == "labels":
+        serve(lambda: repeated(lambda: labels.answer(model, labels.Request(picture))))
+    else:
+        serve(lambda: repeated(lambda: boxes.answer(model, boxes.Request(picture))))
