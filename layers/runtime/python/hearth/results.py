@@ -77,13 +77,14 @@ def settle(output: Store, created: Created, make: Callable[[], Result]) -> str:
     try:
         if created.version:
             data, outcome = _once(output, kept, make)
+            former = _read(output, newest)
         elif (former := _read(output, newest)) and not _older(former[0], created.about):
             return "superseded" if _older(created.about, former[0]) else "answered before"
         else:
             data, outcome = msgspec.json.encode(make()), "answered"
     except Superseded:
         return "superseded"
-    _show(output, newest, created, data)
+    _show(output, newest, created, data, former)
     return outcome
 
 
@@ -102,21 +103,25 @@ def _once(output: Store, name: str, make: Callable[[], Result]) -> tuple[bytes, 
     return data, "answered"
 
 
-def _show(output: Store, name: str, created: Created, data: bytes) -> None:
-    """Write `data` unless a newer object's result is there, or this one's own."""
+def _show(output: Store, name: str, created: Created, data: bytes, former: Shown | None) -> None:
+    """Write `data` unless a newer object's result is there, or this one's own; `former` is what was last seen there,
+    which the store itself compares when it writes."""
     for _ in range(ATTEMPTS):
-        former = _read(output, name)
         if former and not _older(former[0], created.about):
             return
         try:
             output.put(name, data, if_absent=former is None, if_match=former[1] if former else None)
             return
         except Conflict:
-            continue
+            former = _read(output, name)
     raise Conflict(f"{name} is being written by many at once")
 
 
-def _read(output: Store, name: str) -> tuple[dict[str, str], str] | None:
+Shown = tuple[dict[str, str], str]
+"""What a result says of its input, and the result's entity tag."""
+
+
+def _read(output: Store, name: str) -> Shown | None:
     try:
         raw, tag = output.get_with_etag(name)
     except NotFound:
