@@ -40,6 +40,7 @@ def areas() -> list[str]:
 def run(area: str, rounds: int, fresh: bool, tell: Callable[[str], None], work: Path) -> str:
     """Measure an area until each of its cases has `rounds` rounds, and write its results; returns the table."""
     module = importlib.import_module(f"tests.benchmarks.areas.{area}")
+    table.circumstances()  # once a process, so that the commit is that of the code that runs
     venvs.USED.clear()
     folder = work / area
     folder.mkdir(parents=True, exist_ok=True)
