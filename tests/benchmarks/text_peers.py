@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tests.benchmarks import genai_graph
 from tests.benchmarks.area import Missing, Way
 from tests.benchmarks.text_models import made
 from tests.benchmarks.venvs import venv
@@ -56,6 +57,12 @@ def llamacpp(script: str, checkpoint: Path, kind: str, *arguments: str | Path) -
         lambda folder: run(python, ENGINES / "make_gguf.py", checkpoint, kind, folder / "model.gguf"),
     )
     return [python, ENGINES / f"{script}.py", folder / "model.gguf", *arguments]
+
+
+def genai(script: str, artifact: Path, *arguments: str | Path) -> list[str | Path]:
+    """Of the very graph and weights that we serve."""
+    folder = made(artifact.with_name("genai"), lambda folder: genai_graph.write(artifact, folder))
+    return [venv("genai", "onnxruntime-genai==0.18.0", TOKENIZERS), ENGINES / f"{script}.py", folder, *arguments]
 
 
 def tools() -> Path:

@@ -53,6 +53,13 @@ def case(model: Path, blocks: Path, what: str, threads: int) -> Case:
             ),
             *(
                 peers.way(
+                    name,
+                    lambda work=work: peers.genai("gpt2_genai", work / "artifact", tokenizer, str(threads), *asked),
+                )
+                for name, work in (("genai int8", model), ("genai 4-bit blocks", blocks))
+            ),
+            *(
+                peers.way(
                     f"llama.cpp {kind}",
                     lambda kind=kind: peers.llamacpp(
                         "gpt2_llamacpp", checkpoint, kind, tokenizer, str(threads), *asked
