@@ -24,7 +24,7 @@ from unittest.mock import patch
 
 import msgspec
 
-from hearth import events, log, settings
+from hearth import events, log, settings, uploads
 from hearth.cache import warm
 from hearth.errors import BadRequest
 from hearth.task import Task
@@ -38,6 +38,7 @@ WORKERS = 3
 BATCH = 10
 MODELS = ("sentiment-en", "sentiment-zh")
 LETTERS = "https://sqs.invalid/1/letters"
+FAILED = uploads.failed("")
 ARN = "arn:aws:sqs:us-east-1:1:uploads"
 KINDS = ("fine",) * 12 + ("poison", "panic", "bug", "stranger", "malformed", "killer")
 """Of uploads: answered; refused; a fault of the tokenizer's or of ours; for no model; no event; ends its worker."""
@@ -170,7 +171,9 @@ def _upload(run: Run) -> None:
         )
         return
     model = "none" if kind == "stranger" else draw.choice(MODELS)
-    key = f"uploads/{model}/{'a b+%20/../é'[draw.randrange(12) :]}.txt"
+    ending = draw.randrange(12)
+    chosen = draw.random() < 0.5  # as POST /uploads does, so that somebody may ask for the result
+    key = f"uploads/{model}/" + (f"u{ending:032x}" if chosen else f"{'a b+%20/../é'[ending:]}.txt")
     body = f"{kind} needle-{number}"
     version = world.put(f"inbox/{key}", body.encode(), versioned=run.versioned)
     sequencer = f"{number:04X}"[: draw.randint(4, 8)].ljust(draw.randint(4, 8), "0")
@@ -190,14 +193,15 @@ def _judge(run: Run) -> None:
     written = {
         place.removeprefix("outbox/results/"): [json.loads(version.data) for version in versions]
         for place, versions in run.world.objects.items()
-        if place.startswith("outbox/")
+        if place.startswith("outbox/") and not place.endswith(FAILED)
     }
+    run.wrong += _judge_failures(run, {key for key, _ in dead} | {name.partition(".json")[0] for name in written})
     known: set[str] = set()
     for key in dict.fromkeys(upload.key for upload in run.uploads):
-        uploads = [upload for upload in run.uploads if upload.key == key]
-        known |= {f"{key}.json", *(f"{key}.json@{upload.version}" for upload in uploads)}
+        puts = [upload for upload in run.uploads if upload.key == key]
+        known |= {f"{key}.json", *(f"{key}.json@{upload.version}" for upload in puts)}
         judge = _judge_versions if run.versioned else _judge_newest
-        run.wrong += [f"{fault}: {key}" for fault in judge(uploads, written, dead)]
+        run.wrong += [f"{fault}: {key}" for fault in judge(puts, written, dead)]
         shown = [result["input"]["sequencer"] for result in written.get(f"{key}.json", ())]
         if shown != sorted(set(shown)):
             run.wrong.append(f"an older result came after a newer one, or one came twice: {key}.json")
@@ -209,11 +213,31 @@ def _judge(run: Run) -> None:
         run.wrong.append("a message that is no event was lost")
 
 
+def _judge_failures(run: Run, ended: set[str]) -> Iterator[str]:
+    """What who asks for a result is told of those uploads that have none; `ended` are the keys that have an end."""
+    failures = {
+        place.removeprefix("outbox/results/").removesuffix(FAILED): versions
+        for place, versions in run.world.objects.items()
+        if place.startswith("outbox/") and place.endswith(FAILED)
+    }
+    for key, versions in failures.items():
+        if key not in ended or not uploads.chosen(key):
+            yield f"a failure is told of what has not failed: {key}"
+        if any(b"needle" in version.data for version in versions):
+            yield f"a failure quotes an object: {key}"
+    if run.world.rates.throttle or run.world.rates.lost:
+        return  # at the last delivery the letter is put even where the failure could not be told
+    for body, reason in run.world.letters:
+        for found in _objects(body):
+            if reason and uploads.chosen(found.key) and found.key not in failures:
+                yield f"nobody is told why there is no result: {found.key}"
+
+
 def _judge_versions(
-    uploads: list[Upload], written: Mapping[str, list[Any]], dead: Mapping[tuple[str, str], int]
+    puts: list[Upload], written: Mapping[str, list[Any]], dead: Mapping[tuple[str, str], int]
 ) -> Iterator[str]:
     newest: Any = None
-    for upload in uploads:
+    for upload in puts:
         results = written.get(f"{upload.key}.json@{upload.version}", [])
         if len(results) > 1:
             yield f"{len(results)} results of version {upload.version}"
@@ -223,22 +247,22 @@ def _judge_versions(
             yield f"the result of {upload.kind} upload {upload.version} is of something else"
         if results and not dead[(upload.key, upload.version)]:
             newest = results[0]
-    shown = written.get(f"{uploads[0].key}.json", [None])[-1]
+    shown = written.get(f"{puts[0].key}.json", [None])[-1]
     if newest and (not shown or shown["input"]["sequencer"] < newest["input"]["sequencer"]):
         yield "the newest result is not shown"
-    if shown and shown != written.get(f"{uploads[0].key}.json@{shown['input'].get('version')}", [None])[0]:
+    if shown and shown != written.get(f"{puts[0].key}.json@{shown['input'].get('version')}", [None])[0]:
         yield "what is shown is no version's result"
 
 
 def _judge_newest(
-    uploads: list[Upload], written: Mapping[str, list[Any]], dead: Mapping[tuple[str, str], int]
+    puts: list[Upload], written: Mapping[str, list[Any]], dead: Mapping[tuple[str, str], int]
 ) -> Iterator[str]:
     """Without versions, what was overwritten may have no result; the last upload of each key has one."""
-    last, shown = uploads[-1], written.get(f"{uploads[0].key}.json", [None])[-1]
+    last, shown = puts[-1], written.get(f"{puts[0].key}.json", [None])[-1]
     if not dead[(last.key, last.sequencer)] and not (shown and shown["input"]["sequencer"] == last.sequencer):
         yield f"the last upload, {last.kind}, was lost"
     for result in written.get(f"{last.key}.json", ()):
-        upload = next(upload for upload in uploads if upload.sequencer == result["input"]["sequencer"])
+        upload = next(upload for upload in puts if upload.sequencer == result["input"]["sequencer"])
         if upload.kind != "fine" or result["output"][0] != upload.body:
             yield "a result is of something else"
 
@@ -256,6 +280,7 @@ def _inside(world: World) -> Iterator[None]:
     with (
         patch("hearth.events.open_store", world.open),
         patch("hearth.uploads.open_store", world.open),
+        patch("hearth.letters.open_store", world.open),
         patch("hearth.sqs.send", world.send_letter),
         patch("hearth.sqs.delete", world.delete_message),
     ):

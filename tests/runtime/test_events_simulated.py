@@ -83,6 +83,7 @@ def test_writes_without_a_condition_are_caught() -> None:
         ("hearth.letters.ordered", list, "a neighbour of what went wrong"),
         ("hearth.letters.release", lambda _: None, "a neighbour of what went wrong"),
         ("hearth.letters.REASONS", {"bad_request": "cannot read needle-1"}, "a dead letter quotes an object"),
+        ("hearth.letters.tell", lambda *_: True, "nobody is told why there is no result"),
         ("hearth.results._show", lambda *_: None, "the newest result is not shown"),
         ("hearth.results._older", lambda *_: True, "an older result came after a newer one"),
     ],
