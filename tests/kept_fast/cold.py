@@ -45,7 +45,7 @@ class _start:
             self.files = sum(path.stat().st_size for path in artifact.iterdir() if path.name != "manifest.json")
             with folder_s3(Path(made)) as server:
                 event = rest_event("POST", f"/models/{MODEL}", json.dumps({"inputs": "this is a great movie"}))
-                command = [sys.executable, HERE / "process_cold.py", json.dumps(event)]
+                command: list[str | Path] = [sys.executable, HERE / "process_cold.py", json.dumps(event)]
                 command += [f"{server.url}/bucket/{MODEL}/1/model.bin"] if careless else []
                 self.anonymous = _most_anonymous(command, Path(made) / "cache", server.url)
                 self.requests, self.received = len(server.requests), server.sent

@@ -21,7 +21,7 @@ WEB = ("catalog", "text_classification", "object_tracking")
 
 def of_folder(folder: Path, name: str, *, web: bool) -> dict[str, float | list[str]]:
     """The figures of the function whose app.py lies in `folder`, called `name`."""
-    command = [sys.executable, HERE / "process_imports.py", folder]
+    command: list[str | Path] = [sys.executable, HERE / "process_imports.py", folder]
     command += [json.dumps(rest_event("GET", "/nowhere"))] if web else []
     run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
     found: Mapping[str, Mapping[str, str]] = json.loads(run.stdout.splitlines()[-1])

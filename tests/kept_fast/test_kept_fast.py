@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from export.cli import ZOO
+from export import ZOO
 from tests.kept_fast import cold, imports, warm, zoo
 from tests.kept_fast.baseline import GROUPS, OF_INTERPRETER, here, load
 from tests.kept_fast.compare import Figures, worse

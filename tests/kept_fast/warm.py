@@ -26,7 +26,7 @@ from tests.requests import rest_event
 HERE = Path(__file__).parent
 PARTS = ("HTTP", "careless HTTP", "predict")
 """As process_warm.py has them."""
-CALLS = 20
+CALLS = 10
 """That are counted of each."""
 ALLOCATORS = ("malloc", "calloc", "realloc")
 
