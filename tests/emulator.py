@@ -43,7 +43,54 @@ class Answer:
         return json.loads(str(self.payload["body"]))
 
 
-class Emulator:
+class Environment:
+    """An execution environment behind the emulator on `port`; requests go one at a time."""
+
+    port: int
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def invoke(self, event: object) -> Answer:
+        """Send one event and wait for its answer."""
+        return self.post(json.dumps(event).encode())
+
+    def post(self, raw: bytes) -> Answer:
+        """`invoke` with the event's bytes as they are."""
+        with self._lock:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+            try:
+                connection.request("POST", "/2015-03-31/functions/function/invocations", raw)
+                response = connection.getresponse()
+                return Answer(response.status, response.read())
+            finally:
+                connection.close()
+
+    @property
+    def log(self) -> str:
+        """All that the emulator and the function have printed so far."""
+        raise NotImplementedError
+
+    def records(self, message: str | None = None) -> list[dict[str, object]]:
+        """The function's JSON log lines, in order; those with this `message` where one is given."""
+        found = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
+        return [record for record in found if message is None or record.get("message") == message]
+
+
+def told(memory_mb: int, timeout_s: int, name: str) -> dict[str, str]:
+    """The variables in which Lambda tells a function what it is."""
+    return {
+        "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb),
+        "AWS_LAMBDA_FUNCTION_NAME": name,
+        "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout_s),
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "_HANDLER": "app.handler",
+        **CREDENTIALS,
+    }
+
+
+class Emulator(Environment):
     """One function's execution environment; a context manager. The first event of each is a cold start."""
 
     def __init__(
@@ -56,25 +103,19 @@ class Emulator:
         timeout_s: int = 30,
         runtime: Sequence[str | Path] = (),
     ) -> None:
+        super().__init__()
         self.code = code
         self.runtime = [str(part) for part in runtime] or [str(python313()), "-m", "awslambdaric", "app.handler"]
         self.environment = {
-            "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb),
-            "AWS_LAMBDA_FUNCTION_NAME": code.name,
-            "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout_s),
-            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+            **told(memory_mb, timeout_s, code.name),
             "LAMBDA_TASK_ROOT": str(code),
             "ORT_DISABLE_TELEMETRY": "1",
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             # Layers cannot be written to on AWS, and are not here.
             "PYTHONDONTWRITEBYTECODE": "1",
-            "_HANDLER": "app.handler",
             "PYTHONPATH": os.pathsep.join(map(str, [code, *packages, runtime_client()])),
-            **CREDENTIALS,
             **environment,
         }
-        self._lock = threading.Lock()
 
     @classmethod
     def of(
@@ -125,30 +166,9 @@ class Emulator:
         shutil.rmtree(self.scratch)
         self.scratch.with_suffix(".log").unlink()
 
-    def invoke(self, event: object) -> Answer:
-        """Send one event and wait for its answer."""
-        return self.post(json.dumps(event).encode())
-
-    def post(self, raw: bytes) -> Answer:
-        """`invoke` with the event's bytes as they are."""
-        with self._lock:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
-            try:
-                connection.request("POST", "/2015-03-31/functions/function/invocations", raw)
-                response = connection.getresponse()
-                return Answer(response.status, response.read())
-            finally:
-                connection.close()
-
     @property
     def log(self) -> str:
-        """All that the emulator and the function have printed so far."""
         return self.scratch.with_suffix(".log").read_text(errors="replace")
-
-    def records(self, message: str | None = None) -> list[dict[str, object]]:
-        """The function's JSON log lines, in order; those with this `message` where one is given."""
-        found = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
-        return [record for record in found if message is None or record.get("message") == message]
 
     def runtime_pid(self) -> int:
         """The process id of the Python runtime, a child of the emulator."""

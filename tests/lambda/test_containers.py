@@ -1,10 +1,14 @@
-"""The template under SAM local: our functions in containers, layers at /opt, a memory limit, real routes."""
+"""Our functions in containers: the template under SAM local, with real routes; each alone within Lambda's limits.
+
+Both want the one engine, so they are in one file: its tests run one after the other.
+"""
 
 from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -17,9 +21,11 @@ from tritonclient.http import InferenceServerClient, InferInput, InferRequestedO
 
 from tests.containers import missing
 from tests.events import event
-from tests.events.inputs import MODELS, TRIGGERS, input_of, right, waking
+from tests.events.inputs import MODELS, TRIGGERS, asked, input_of, right, upload_prefix, waking
+from tests.layers import ROOT
 from tests.requests import rest_event
 from tests.sam import Sam, logical
+from tests.strict import MEGABYTES_OF_A_PROCESSOR, Strict, strict, variables
 
 reason = missing()
 pytestmark = pytest.mark.skipif(reason is not None, reason=reason or "")
@@ -121,3 +127,80 @@ def test_the_api_speaks_sagemaker(api: int) -> None:
 
 def test_the_catalog_takes_what_is_no_request(sam: Sam) -> None:
     assert sam.invoke("Catalog", event("s3-test-event")) == {}
+
+
+def test_the_uploads_function_is_invoked(sam: Sam) -> None:
+    wish = {"model": "resnet20-cifar10", "content_type": "image/png", "size": 1000}
+    answer = sam.invoke("Uploads", event("rest-v1", path="/uploads", body=json.dumps(wish), is_base64=False))
+    assert answer["statusCode"] == 201, answer
+
+
+PROBE = Path(__file__).parent / "probe"
+PROBE_MEGABYTES = 1024
+
+
+@pytest.fixture(scope="module")
+def probe(containers: dict[str, str]) -> Iterator[Strict]:
+    """A function that tries the limits, in the strict container."""
+    with strict(containers, PROBE, {}, memory_mb=PROBE_MEGABYTES) as container:
+        yield container
+
+
+def test_the_strict_container_is_as_narrow_as_lambdas(probe: Strict) -> None:
+    def tried(**what: object) -> Any:
+        return json.loads(probe.invoke(what).raw)
+
+    assert tried(user=None) == [993, 990]
+    for folder in ("/", "/opt", "/var/task", "/root", "/var/runtime", "/home"):
+        assert tried(write=folder) in ("Read-only file system", "Permission denied"), folder
+    assert tried(write="/tmp") == ""
+    assert tried(fill=600) == 511 + 1  # the files that are there already are empty
+    assert tried(spin=1.0) < 1.2 * PROBE_MEGABYTES / MEGABYTES_OF_A_PROCESSOR
+    assert tried(allocate=PROBE_MEGABYTES // 2) == PROBE_MEGABYTES // 2
+
+
+def test_memory_ends_a_strict_container_and_the_next_call_finds_it_well(probe: Strict) -> None:
+    answer = probe.invoke({"allocate": 2 * PROBE_MEGABYTES})
+    assert b"signal: killed" in answer.raw, answer
+    assert json.loads(probe.invoke({"user": None}).raw) == [993, 990]
+
+
+def served(function: str, settings: Mapping[str, str]) -> dict[str, str]:
+    """What a function of the template is told."""
+    own = {"HEARTH_MODELS": MODELS[function], "HEARTH_UPLOAD_PREFIX": upload_prefix(function)}
+    return variables() | dict(settings) | own
+
+
+@pytest.mark.parametrize(
+    ("function", "triggers"),
+    [
+        ("text_classification", ("rest-v1", "sqs-s3", "golden")),
+        ("object_tracking", ("alb", "eventbridge-object-created")),  # with every layer but sounds'
+        ("speech_recognition", ("function-url", "sqs-eventbridge")),
+    ],
+)
+def test_a_function_works_within_lambdas_limits(
+    containers: dict[str, str],
+    container_variables: dict[str, str],
+    container_s3: Any,
+    function: str,
+    triggers: tuple[str, ...],
+) -> None:
+    settings = served(function, container_variables)
+    with strict(containers, ROOT / "functions" / function, settings) as container:
+        for trigger in triggers * 2:  # cold and warm
+            answer = container.invoke(waking(container_s3, trigger, function))
+            assert right(trigger, answer.payload), (trigger, answer.raw, container.log)
+        assert "Traceback" not in container.log
+
+
+def test_a_scratch_folder_that_is_too_small_for_a_model_is_said(
+    containers: dict[str, str], container_variables: dict[str, str]
+) -> None:
+    settings = served("text_classification", container_variables)
+    with strict(containers, ROOT / "functions/text_classification", settings, scratch_mb=1) as container:
+        for _ in range(2):
+            answer = container.invoke(asked("rest-v1", "text_classification"))
+            assert answer.payload["statusCode"] == 503
+            assert "No space left on device" in str(answer.body["error"])
+        assert "Traceback" not in container.log
