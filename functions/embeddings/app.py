@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from hearth import cold
 
-cold.start()  # before the imports that take long
+cold.start("tokenizers")  # before the imports that take long
 
 from typing import Annotated, Any, Literal
 

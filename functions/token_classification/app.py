@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hearth import cold
 
-cold.start()  # before the imports that take long
+cold.start("tokenizers")  # before the imports that take long
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from hearth.manifest import Graph, Limits, Tensor, TextPreprocessing
 from tests.artifacts import describe_artifact, publish
+from tests.layers import made_once
 
 MODEL = "random-bert"
 LABELS = ("negative", "positive")
@@ -23,6 +24,15 @@ GRAPH = Graph(
     inputs=tuple(Tensor(name, "int64", ("batch", "sequence")) for name in ("input_ids", "attention_mask")),
     outputs=(Tensor("logits", "float32", ("batch", len(LABELS))),),
 )
+
+
+def bucket() -> Path:
+    """A folder with the bucket `bucket`: the model in both forms and a text for it, made once."""
+
+    def build(folder: Path) -> None:
+        make_bucket(folder / "bucket")
+
+    return made_once("benchmark-bert", Path(__file__).read_bytes(), build)
 
 
 def make_bucket(folder: Path) -> None:
@@ -49,6 +59,9 @@ def make_bucket(folder: Path) -> None:
         limits=Limits(batch=32, characters=10_000),
     )
     publish(artifact, manifest)
+    text = folder / "uploads" / MODEL / "text.json"
+    text.parent.mkdir(parents=True)
+    text.write_text(json.dumps({"inputs": "this is a great movie"}))
 
 
 def _export(path: Path) -> None:

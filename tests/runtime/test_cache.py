@@ -208,8 +208,8 @@ def test_a_prefetch_and_a_request_fetch_once(serving: Path, monkeypatch: pytest.
     monkeypatch.setenv("HEARTH_MODELS", "sentiment-en")
     settings.get.cache_clear()
     warm.cache_clear()
-    assert cold.start({"HEARTH_MODELS": "sentiment-en"}) is None
-    thread = cold.start({"HEARTH_MODELS": "sentiment-en", "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1"})
+    assert cold.start(environ={"HEARTH_MODELS": "sentiment-en"}) is None
+    thread = cold.start(environ={"HEARTH_MODELS": "sentiment-en", "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1"})
     assert thread is not None
     with warm().get("sentiment-en") as model:
         assert warm().disk.bytes_fetched == model.manifest.size

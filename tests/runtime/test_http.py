@@ -12,7 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from functions import local
-from hearth import log
+from hearth.lines import Lines
 from hearth.model import Model
 from tests.functions.test_predict import picture
 
@@ -126,7 +126,7 @@ def test_a_task_that_is_not_the_models_own_is_refused(client: TestClient) -> Non
 
 def test_one_log_line_with_milliseconds_and_no_payload(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
     client.post("/models/sentiment-en", json={"inputs": "good canary-7f3a"})
-    formatter = log.logger().registered_formatter
+    formatter = Lines()
     lines = [json.loads(formatter.format(record)) for record in caplog.records if record.name == "hearth"]
     assert len(lines) == 1
     assert lines[0]["model"] == "sentiment-en"
@@ -143,7 +143,7 @@ def test_what_was_not_foreseen_is_a_500_that_tells_nothing(
     monkeypatch.setattr(Model, "run", fail)
     answer = client.post("/models/sentiment-en", json={"inputs": "good"})
     assert (answer.status_code, answer.json()["error_type"]) == (500, "internal")
-    formatter = log.logger().registered_formatter
+    formatter = Lines()
     lines = [json.loads(formatter.format(record)) for record in caplog.records if record.name == "hearth"]
     assert lines[0]["exception_name"] == "ValueError"
     assert "fail" in lines[0]["places"][-1]

@@ -23,13 +23,14 @@ from starlette.testclient import TestClient
 from functions import local
 from functions.image_classification import app as image
 from functions.text_classification import app as text
-from hearth import cold, http, keys, log, settings
+from hearth import cold, http, keys, settings
 from hearth.cache import warm
 from hearth.call import Call, Route
 from hearth.dialects.oip.names import target
 from hearth.entry import create_handler
 from hearth.errors import OutOfScope, SettingsError, Unauthorized
 from hearth.keys import Bucket, Entry, Table
+from hearth.lines import Lines
 from tests.artifacts import make_text_artifact
 from tests.functions.test_predict import picture
 from tests.runtime.test_entry import CONTEXT, http_v2, rest
@@ -429,7 +430,7 @@ def test_keys_may_lie_in_a_file(serving: Path, tmp_path: Path, monkeypatch: pyte
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[Any]:
-    formatter = log.logger().registered_formatter
+    formatter = Lines()
     return [json.loads(formatter.format(record)) for record in caplog.records if record.name == "hearth"]
 
 

@@ -27,6 +27,7 @@ from functions.text_classification import app as text
 from hearth import deadline, http, keys, log, settings, trace
 from hearth.entry import Handler, create_handler
 from hearth.errors import Internal
+from hearth.lines import Lines
 from hearth.manifest import Manifest
 from tests.artifacts import describe, publish
 from tests.functions.test_predict import picture
@@ -57,11 +58,6 @@ def files_written() -> Iterator[list[str]]:
         yield written
     finally:
         _opened = None
-
-
-def print_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on the log's lines go where this test's output goes, and not where that of the first test went."""
-    monkeypatch.setattr(log.logger().registered_handler, "stream", sys.stdout)
 
 
 @pytest.fixture
@@ -152,7 +148,6 @@ def test_the_next_caller_meets_nothing_of_the_one_before(
     monkeypatch: pytest.MonkeyPatch,
     door: str,
 ) -> None:
-    print_lines(monkeypatch)
     caplog.set_level(logging.INFO)
     with TestClient(local.app()) as client:
         handler = create_handler((*text.TASKS, *image.TASKS))
@@ -246,7 +241,7 @@ def test_the_hostile_tokenizer_does_panic() -> None:
 
 def test_a_panic_becomes_an_answer_and_the_next_call_is_fine(serving: Path, caplog: pytest.LogCaptureFixture) -> None:
     make_hostile(serving)
-    formatter = log.logger().registered_formatter
+    formatter = Lines()
     with TestClient(local.app()) as client:
         for path in ("/models/sentiment-en", "/endpoints/sentiment-en/invocations"):
             answer = client.post(path, content=PANICS)
@@ -298,8 +293,7 @@ def _panic() -> BaseException:
 HOSTILE = "x\r\n" + '{"level":"ERROR"}' + "\u2028\u0085\x1b[2J\u202e\x00\ud800" + "y" * 100_000
 
 
-def test_no_text_breaks_or_floods_a_line(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    print_lines(monkeypatch)
+def test_no_text_breaks_or_floods_a_line(capfd: pytest.CaptureFixture[str]) -> None:
     timing = trace.Trace()
     timing.facts |= {"model": HOSTILE, "version": HOSTILE, "outcome": HOSTILE, "tenant": HOSTILE}
     log.request(timing, request_id=HOSTILE, status=500, trigger="http", failure=Internal(HOSTILE))
@@ -318,7 +312,7 @@ def test_a_line_that_cannot_be_written_tells_nothing_elsewhere(
     """Python would print the exception in whose handling it was, with the words of it."""
     closed = io.StringIO()
     closed.close()
-    monkeypatch.setattr(log.logger().registered_handler, "stream", closed)
+    monkeypatch.setattr(sys, "stdout", closed)
     try:
         raise ValueError(MARK)
     except ValueError as error:

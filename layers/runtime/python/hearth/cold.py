@@ -1,12 +1,14 @@
 """Start the bytes first: on a cold Lambda the pinned models travel while the interpreter imports the rest.
 
-And once the first event says which model it wants, that one is loaded while the web framework is imported: ONNX
-Runtime needs no interpreter for it.
+A model that is the only one is loaded too, before any event asks for it. Of several, the one that the first event wants
+is loaded while the event is read: ONNX Runtime needs no interpreter for it.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,13 +17,25 @@ from hearth import settings
 from hearth.cache import warm
 from hearth.errors import HearthError
 
+NEEDED = "onnxruntime"
+"""By every model; imported while its bytes travel."""
+SWITCH_SECONDS = 0.0002
+"""After which an import lets a thread go on that has received bytes. Python's own 5 ms, waited for after each block,
+are longer than it takes to receive and to hash one."""
 
-def start(environ: Mapping[str, str] = os.environ) -> threading.Thread | None:
-    """Begin to fetch what HEARTH_MODELS names, on a thread; nothing outside Lambda or where it names nothing."""
+
+def start(*needed: str, environ: Mapping[str, str] = os.environ) -> threading.Thread | None:
+    """Begin to fetch what HEARTH_MODELS names, on a thread, and import ONNX Runtime and the `needed` meanwhile.
+
+    Does nothing outside Lambda or where it names nothing.
+    """
     if "AWS_LAMBDA_RUNTIME_API" not in environ or not environ.get("HEARTH_MODELS"):
         return None
-    thread = threading.Thread(target=_prefetch, name="hearth-prefetch", daemon=True)
+    thread = threading.Thread(target=_prefetch, args=(sys.getswitchinterval(),), name="hearth-prefetch", daemon=True)
+    sys.setswitchinterval(SWITCH_SECONDS)
     thread.start()
+    for name in (NEEDED, *needed):
+        importlib.import_module(name)
     return thread
 
 
@@ -35,10 +49,15 @@ def load(name: str) -> threading.Thread:
 # The request that needs the model will meet the same fault as these, and can tell its caller.
 
 
-def _prefetch() -> None:
-    with suppress(HearthError):
-        for name in settings.get().models:
-            warm().prefetch(name)
+def _prefetch(usual: float) -> None:
+    try:
+        with suppress(HearthError):
+            names = settings.get().models
+            bring = warm().preload if len(names) == 1 else warm().prefetch
+            for name in names:
+                bring(name)
+    finally:
+        sys.setswitchinterval(usual)
 
 
 def _preload(name: str) -> None:

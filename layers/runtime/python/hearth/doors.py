@@ -1,31 +1,49 @@
-"""Which endpoint a method and a path mean."""
+"""Which route a method and a path mean, and whose words a path's failures are in."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import compile_path
+from hearth import page
+from hearth.call import Dialect, Route
+from hearth.dialects import native, oip, openai, sagemaker
 
-Endpoint = Callable[[Request], Awaitable[Response]]
+DIALECTS = (openai.DIALECT, oip.DIALECT, sagemaker.DIALECT, native.DIALECT)
+"""The last one words the failures of every path that is no other's."""
+Door = tuple[Dialect, Route]
+
+
+def all_doors(folder: Path | None) -> list[Door]:
+    """Every route there is, those of the page in `folder` among them."""
+    doors = [(dialect, route) for dialect in DIALECTS for route in dialect.routes]
+    return doors + [(native.DIALECT, route) for route in (page.routes(folder) if folder else ())]
+
+
+def spoken(path: str) -> Dialect:
+    """Who words the failures of a path."""
+    return next(dialect for dialect in DIALECTS if dialect.speaks(path))
 
 
 class Doors:
-    """Routes by method and number of path segments, in the order in which they were added."""
+    """Routes by method and number of path segments, in the order in which they were given."""
 
-    def __init__(self) -> None:
-        self._known: defaultdict[tuple[str, int], list[tuple[re.Pattern[str], Endpoint]]] = defaultdict(list)
+    def __init__(self, doors: Iterable[Door]) -> None:
+        self._known: defaultdict[tuple[str, int], list[tuple[re.Pattern[str], Door]]] = defaultdict(list)
+        for dialect, route in doors:
+            place = route.method, route.path.count("/")
+            self._known[place].append((_pattern(route.path), (dialect, route)))
 
-    def add(self, method: str, path: str, endpoint: Endpoint) -> None:
-        """`path` with {words}, none of which takes a slash."""
-        self._known[method, path.count("/")].append((compile_path(path)[0], endpoint))
-
-    def find(self, method: str, path: str) -> tuple[Endpoint, Mapping[str, str]] | None:
+    def find(self, method: str, path: str) -> tuple[Door, Mapping[str, str]] | None:
         """Who answers, and what stands for each {word}."""
-        for pattern, endpoint in self._known.get((method, path.count("/")), ()):
-            if match := pattern.match(path):
-                return endpoint, match.groupdict()
+        for pattern, door in self._known.get((method, path.count("/")), ()):
+            if match := pattern.fullmatch(path):
+                return door, match.groupdict()
         return None
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """Of a path with {words}, none of which takes a slash."""
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(path)))

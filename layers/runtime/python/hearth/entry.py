@@ -40,11 +40,10 @@ class Handler:
 
     @functools.cached_property
     def web(self) -> Any:
-        """The gateway to the app. Only HTTP pays for the web framework."""
+        """The gateway to the routes. Only HTTP pays for them."""
         from hearth.gateway import Gateway
-        from hearth.http import create_app
 
-        return Gateway(create_app(self.tasks, folder=self.folder))
+        return Gateway(self.tasks, self.folder)
 
     def prepare(self, event: dict[str, Any]) -> None:
         """Look at an HTTP event before `web` does. Raises BadRequest, binascii.Error."""

@@ -1,12 +1,9 @@
-"""FastAPI around the dialects: routes, limits, inflating, streams, the log line."""
+"""FastAPI around the dialects: the local server's app, and a Lambda's for what streams and what is no route of ours."""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import itertools
 import uuid
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,18 +15,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from hearth import __version__, audit, deadline, keys, log, openapi, page, settings, trace
-from hearth.call import JSON, Answer, Call, Dialect, Route, event
-from hearth.dialects import native, oip, openai, sagemaker
-from hearth.doors import Doors
-from hearth.errors import ENDS, BadRequest, HearthError, MethodNotAllowed, NotFound, PayloadTooLarge, Unauthorized
+from hearth import __version__, boundary, deadline, keys, log, openapi, settings, trace
+from hearth.call import Dialect, Route
+from hearth.doors import DIALECTS, all_doors, spoken
+from hearth.errors import ENDS, BadRequest, HearthError, MethodNotAllowed, NotFound
 from hearth.task import Task
 
-DIALECTS = (openai.DIALECT, oip.DIALECT, sagemaker.DIALECT, native.DIALECT)
-"""The last one words the failures of every path that is no other's."""
 STATUSES = {404: NotFound, 405: MethodNotAllowed}
-INFLATE = {"gzip": 31, "x-gzip": 31, "deflate": 15}
-"""Window bits of zlib for each Content-Encoding; deflate has zlib's wrapper (RFC 9110)."""
 
 
 def create_app(tasks: Sequence[Task], *, local: bool = False, folder: Path | None = None) -> FastAPI:
@@ -49,47 +41,42 @@ def create_app(tasks: Sequence[Task], *, local: bool = False, folder: Path | Non
     )
 
     def endpoint(dialect: Dialect, route: Route) -> Callable[[Request], Awaitable[Response]]:
-        def work(request: Request, body: bytes) -> Answer:
-            headers = {name.lower(): value for name, value in request.headers.items()}
-            answer = route.work(
-                Call(tasks, body, request.path_params, request.query_params, headers, _request_id(request))
-            )
-            return answer if isinstance(answer.body, bytes) else _begun(answer)
-
         async def respond(request: Request) -> Response:
-            """The outermost boundary: whatever happens becomes an answer and one log line."""
-            timing = trace.begin()
+            timing, told = trace.begin(), request.scope
             if local:  # a Lambda's invocation says itself how long it may take
                 deadline.set_seconds(settings.get().run_seconds)
+            door = boundary.Request(
+                dialect,
+                route,
+                tasks,
+                request.path_params,
+                request.query_params,
+                dict(reversed(request.headers.items())),  # the first of several of one name
+                _request_id(request),
+                timing,
+                event=told.get("aws.event"),
+                streams="aws.event" not in told or bool(told.get("hearth.streams")),
+            )
             try:
-                caller = keys.admit(request.headers, request.scope.get("aws.event"), open_to_all=route.open)
-                timing.facts |= {"tenant": caller.tenant} if caller.tenant else {}
-                body = await _body(request)
-                audit.seen(body)
-                answer = await run_in_threadpool(work, request, body) if local else work(request, body)
+                door.admit()
+                body = await _body(request, boundary.Body(door.headers))
+                answer = await run_in_threadpool(door.work, body) if local else door.work(body)
             except (*ENDS, asyncio.CancelledError):
                 raise
             except BaseException as error:
-                return _failed(request, dialect, ours(error), timing)
-            if isinstance(answer.body, bytes):
-                return _finish(request, timing, Response(answer.body, answer.status, answer.headers, answer.media))
-            return _stream(request, dialect, answer, timing)
+                return _response(request, boundary.failed(dialect, ours(error), timing, door.request_id))
+            return _response(request, door.said(answer))
 
         return respond
 
-    app.state.doors = doors = Doors()
-    routes = [(dialect, route) for dialect in DIALECTS for route in dialect.routes]
-    routes += [(native.DIALECT, route) for route in (page.routes(folder) if folder else ())]
-    for dialect, route in routes:
-        answers = endpoint(dialect, route)
-        app.add_route(route.path, answers, [route.method])
-        doors.add(route.method, route.path, answers)
+    for dialect, route in all_doors(folder):
+        app.add_route(route.path, endpoint(dialect, route), [route.method])
 
     if local:  # a Lambda has one request, and its concurrency is bounded outside
         from hearth.admission import Admission
 
         def refuse(request: Request, failure: HearthError) -> Response:
-            return _failed(request, _spoken(request), failure, trace.begin())
+            return _failed(request, failure)
 
         app.add_middleware(Admission, refuse=refuse)
 
@@ -98,7 +85,7 @@ def create_app(tasks: Sequence[Task], *, local: bool = False, folder: Path | Non
         path = request.url.path
         kind = STATUSES.get(failure.status_code, BadRequest)
         words = f"{request.method} {path[:200]}: {failure.detail}"
-        return _failed(request, _spoken(request), kind(words), trace.begin(), failure.headers or {})
+        return _failed(request, kind(words), failure.headers)
 
     def described() -> dict[str, Any]:
         with keys.hidden():
@@ -108,10 +95,6 @@ def create_app(tasks: Sequence[Task], *, local: bool = False, folder: Path | Non
     return app
 
 
-def _spoken(request: Request) -> Dialect:
-    return next(dialect for dialect in DIALECTS if dialect.speaks(request.url.path))
-
-
 def ours(error: BaseException) -> HearthError:
     """As `log.ours`; a client that has gone is none of our faults."""
     if isinstance(error, ClientDisconnect):
@@ -119,82 +102,23 @@ def ours(error: BaseException) -> HearthError:
     return log.ours(error)
 
 
-def _failed(
-    request: Request,
-    dialect: Dialect,
-    failure: HearthError,
-    timing: trace.Trace,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
-    body = dialect.error(failure, _request_id(request))
-    response = Response(body, failure.status, headers, JSON)
-    response.headers.update(dialect.headers(failure))
-    if failure.retry_after is not None:
-        response.headers["Retry-After"] = str(failure.retry_after)
-    if isinstance(failure, Unauthorized):
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return _finish(request, timing, response, failure)
+def _failed(request: Request, failure: HearthError, headers: Mapping[str, str] | None = None) -> Response:
+    """Of a request that met no route."""
+    dialect = spoken(request.url.path)
+    return _response(request, boundary.failed(dialect, failure, trace.begin(), _request_id(request), headers))
 
 
-def _finish(request: Request, timing: trace.Trace, response: Response, failure: HearthError | None = None) -> Response:
-    _label(request, timing, response)
-    log.request(timing, request_id=_request_id(request), status=response.status_code, trigger="http", failure=failure)
-    return response
-
-
-def _label(request: Request, timing: trace.Trace, response: Response) -> None:
-    response.headers["X-Request-Id"] = _request_id(request)
-    response.headers["Server-Timing"] = timing.server_timing()
-
-
-def _begun(answer: Answer) -> Answer:
-    """With its first piece made: what fails before it has a status of its own."""
-    pieces = answer.body
-    assert not isinstance(pieces, bytes)  # noqa: S101
-    first = next(pieces, b"")
-    return dataclasses.replace(answer, body=itertools.chain((first,), pieces))
-
-
-def _stream(request: Request, dialect: Dialect, answer: Answer, timing: trace.Trace) -> Response:
-    """Each piece as it is made; all at once where nothing can stream, which is said in a header.
-
-    What fails on the way is told in the dialect's words, as the last event. A comment at the end, which clients
-    overlook, has the times that the headers could not know.
-    """
-
-    def pieces() -> Generator[bytes]:
-        failure: HearthError | None = None
-        try:
-            yield from answer.body  # type: ignore[misc]
-        except GeneratorExit:
-            timing.facts["client_gone"] = True
-            raise
-        except ENDS:
-            raise
-        except BaseException as error:
-            failure = ours(error)
-            yield event(dialect.error(failure, _request_id(request)))
-        finally:  # also when the client has gone
-            status = failure.status if failure else 200
-            log.request(timing, request_id=_request_id(request), status=status, trigger="http", failure=failure)
-        yield f": server-timing {timing.server_timing()}\n\n".encode()
-
-    streams = "aws.event" not in request.scope or bool(request.scope.get("hearth.streams"))
-    headers = {**answer.headers, "X-Hearth-Stream": "streamed" if streams else "buffered", "Cache-Control": "no-store"}
-    if streams:
-        alone = "hearth.streams" in request.scope
-        response: Response = _Streaming(pieces(), headers, answer.media, alone=alone)
-    else:
-        response = Response(b"".join(pieces()), 200, headers, answer.media)
-    _label(request, timing, response)
-    return response
+def _response(request: Request, said: boundary.Said) -> Response:
+    if isinstance(said.body, bytes):
+        return Response(said.body, said.status, said.headers)
+    return _Streaming(said.body, said.headers, alone="hearth.streams" in request.scope)
 
 
 class _Streaming(StreamingResponse):
     """Ends the work when nobody takes the pieces any more; `alone` in its process, the work needs no thread."""
 
-    def __init__(self, pieces: Generator[bytes], headers: Mapping[str, str], media: str, *, alone: bool) -> None:
-        super().__init__(_here(pieces) if alone else pieces, 200, headers, media)
+    def __init__(self, pieces: Generator[bytes], headers: Mapping[str, str], *, alone: bool) -> None:
+        super().__init__(_here(pieces) if alone else pieces, 200, headers)
         self._pieces = pieces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -217,26 +141,7 @@ def _request_id(request: Request) -> str:
     return str(request.scope["hearth.request_id"])
 
 
-async def _body(request: Request) -> bytes:
-    """The body, inflated, refused as soon as it is too long, whatever Content-Length says."""
-    limit = settings.get().max_body
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("identity", "", *INFLATE):
-        raise BadRequest("This Content-Encoding is not understood; send gzip, deflate or the plain body")
-    inflate = zlib.decompressobj(INFLATE[encoding]) if encoding in INFLATE else None
-    parts, length = [], 0
+async def _body(request: Request, body: boundary.Body) -> bytes:
     async for part in request.stream():
-        if inflate:
-            try:
-                part = inflate.decompress(part, limit + 1 - length)
-            except zlib.error:
-                raise BadRequest(f"The body says it is {encoding}, and is not") from None
-        length += len(part)
-        if length > limit:
-            raise PayloadTooLarge(
-                f"The body is longer than {limit} bytes; POST /uploads tells how to send a file that long"
-            )
-        parts.append(part)
-    if inflate and length and not inflate.eof:
-        raise BadRequest(f"The {encoding} body ends too early")
-    return b"".join(parts)
+        body.take(part)
+    return body.whole()

@@ -1,4 +1,4 @@
-"""How lines of the log are written: one JSON document each, as Powertools writes them, in a twentieth of its time."""
+"""How lines of the log are written: one JSON document each, as AWS's Powertools write them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import time
 from typing import Any
 
 import msgspec
-from aws_lambda_powertools.logging.formatter import RESERVED_LOG_ATTRS, LambdaPowertoolsFormatter
 
 SERVICE = "hearth"
 METRICS = {"Requests": "Count", "Duration": "Milliseconds", "ColdStart": "Count", "Errors": "Count"}
@@ -17,10 +16,12 @@ _DECLARED = {
     "Dimensions": [["model", "service"], ["function"]],
     "Metrics": [{"Name": name, "Unit": unit} for name, unit in METRICS.items()],
 }
+_ALWAYS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+"""What every record of Python has."""
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
-class Lines(LambdaPowertoolsFormatter):
+class Lines(logging.Formatter):
     """Level, place, words, time and service, then what the record has besides. No exception of a record is told: its
     words may be a caller's."""
 
@@ -32,7 +33,7 @@ class Lines(LambdaPowertoolsFormatter):
             "timestamp": _when(record),
             "service": SERVICE,
         }
-        told |= {name: value for name, value in record.__dict__.items() if name not in RESERVED_LOG_ATTRS}
+        told |= {name: value for name, value in record.__dict__.items() if name not in _ALWAYS}
         if traced := os.environ.get("_X_AMZN_TRACE_ID"):
             told["xray_trace_id"] = traced.partition(";")[0].removeprefix("Root=")
         return _encode({name: value for name, value in told.items() if value is not None}).decode()
@@ -48,3 +49,13 @@ def metrics(dimensions: dict[str, str], values: dict[str, float]) -> str:
     declared = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [_DECLARED]}
     figures = {name: [float(value)] for name, value in values.items()}
     return _encode({"_aws": declared, "service": SERVICE, **dimensions, **figures}).decode()
+
+
+class Output(logging.Handler):
+    """Writes lines to the standard output of the moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            print(self.format(record), flush=True)
+        except Exception:
+            self.handleError(record)

@@ -8,8 +8,6 @@ import os
 import traceback
 from collections.abc import Callable
 
-from aws_lambda_powertools import Logger
-
 from hearth import audit, cost, lines, statistics
 from hearth.errors import ENDS, HearthError, Internal
 from hearth.trace import Trace, begin
@@ -26,9 +24,14 @@ LONGEST = 500
 
 
 @functools.cache
-def logger() -> Logger:
-    level = os.environ.get("HEARTH_LOG_LEVEL", "INFO")
-    return Logger(service=lines.SERVICE, level=level, logger_formatter=lines.Lines())
+def logger() -> logging.Logger:
+    made = logging.getLogger(lines.SERVICE)
+    made.setLevel(os.environ.get("HEARTH_LOG_LEVEL", "INFO").upper())
+    made.propagate = "AWS_LAMBDA_RUNTIME_API" not in os.environ  # there, the root logger writes each line again
+    output = lines.Output()
+    output.setFormatter(lines.Lines())
+    made.handlers = [output]
+    return made
 
 
 def plain(value: object) -> object:

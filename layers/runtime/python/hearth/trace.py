@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -85,4 +84,6 @@ def paced(items: Iterator[T]) -> Iterator[T]:
             yield item
     finally:
         if gaps:
+            import statistics  # here, for no cold start should wait for it
+
             timing.steps |= {"gap": statistics.median(gaps), "gap_max": max(gaps)}

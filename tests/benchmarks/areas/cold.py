@@ -1,0 +1,132 @@
+"""Cold start: from a new process to the first answer, a 110 MB int8 BERT from a local S3.
+
+Each turn is a fresh emulator, runtime client and Python 3.13, whose start is part of every way's time. The function
+has the memory of two vCPUs, which is what this machine has; every way may use both.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.area import ROOT, Case, Figures, Turn, Way
+from tests.benchmarks.bert import LABELS, MODEL, bucket
+from tests.benchmarks.worker import peak_mb
+from tests.emulator import Emulator, free_port
+from tests.layers import FUNCTIONS, layer, made_once, python313
+from tests.requests import rest_event
+
+PLAIN = "tokenizers + FastAPI + boto3 + session by path"
+TRANSFORMERS = "transformers + FastAPI + boto3 + session by path"
+COMMON = ("onnxruntime==1.32.0", "fastapi==0.165.0", "mangum==0.22.0")
+MEMORY_MB = 3538
+HTTP = rest_event("POST", f"/models/{MODEL}", json.dumps({"inputs": "this is a great movie"}))
+KEY = f"uploads/{MODEL}/text.json"
+
+
+@dataclass(frozen=True)
+class Start:
+    """What is started, what is sent to it, and whether an answer is one."""
+
+    code: Path
+    packages: Callable[[], Sequence[Path]]
+    event: Mapping[str, Any]
+    good: Callable[[Any], bool]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def open(self) -> Iterator[Turn]:
+        with server(bucket()) as endpoint:
+            yield lambda: self._turn(endpoint)
+
+    def _turn(self, endpoint: str) -> Figures:
+        with tempfile.TemporaryDirectory() as output:
+            more = {"AWS_ENDPOINT_URL": endpoint, "HEARTH_OUTPUT": Path(output).as_uri()}
+            started = time.perf_counter()
+            with Emulator(self.code, self.packages(), {**self.environment, **more}, memory_mb=MEMORY_MB) as emulator:
+                answer = emulator.invoke(self.event)
+                seconds = time.perf_counter() - started
+                if answer.status != 200 or not self.good(answer.payload):
+                    raise RuntimeError(f"{answer.raw!r}\n{emulator.log}")
+                return {"seconds": seconds, "peak_mb": peak_mb(emulator.runtime_pid())}
+
+
+def cases(work: Path) -> Sequence[Case]:
+    http, direct, storage = ways()
+    limit = "0.28 without a web framework; the floor is about 0.17"
+    memory = Case("Highest resident memory", http, PLAIN, 0.65, figure="peak_mb", limit="0.59, weights mapped")
+    return [
+        Case("HTTP event", http, PLAIN, 0.40, limit=limit),
+        Case("direct event (a batch of one)", direct, PLAIN, 0.30, limit=limit),
+        Case("storage event", storage, PLAIN, 0.30, limit=limit),
+        memory,
+    ]
+
+
+def ways() -> tuple[list[Way], list[Way], list[Way]]:
+    """By kind of event; what we are compared with knows HTTP alone."""
+    batch = {"batch": {"bucket": "bucket", "model": MODEL, "run": "run"}, "Items": [{"Key": KEY, "Size": 30}]}
+    stored = {"bucket": {"name": "bucket"}, "object": {"key": KEY, "size": 30}}
+    event = {"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": stored}]}
+    tokenizers, transformers = (plain(kind) for kind in ("tokenizers", "transformers"))
+    nothing = Way("an empty function: emulator, client, Python", Start(HERE / "empty", list, {}, bool).open)
+    return (
+        [Way("Hearth", hearth(HTTP, _is_200).open), tokenizers, transformers, nothing],
+        [Way("Hearth", hearth(batch, lambda answer: answer["done"] == 1).open), tokenizers],
+        [Way("Hearth", hearth(event, lambda answer: answer == {}).open), tokenizers],
+    )
+
+
+HERE = ROOT / "tests/benchmarks"
+
+
+def hearth(event: Mapping[str, Any], good: Callable[[Any], bool]) -> Start:
+    environment = {"HEARTH_STORE": "s3://bucket", "HEARTH_MODELS": MODEL}
+    return Start(ROOT / "functions/text_classification", layers, event, good, environment)
+
+
+def layers() -> list[Path]:
+    return [layer(name) / "python" for name in FUNCTIONS["text_classification"]]
+
+
+def plain(kind: str) -> Way:
+    """The way of tutorials, with the tokenizer of one package or the other."""
+    environment = {"BUCKET": "bucket", "LABELS": json.dumps(LABELS), "TOKENIZER": kind, "USE_TORCH": "0"}
+    version = {"tokenizers": "0.23.3", "transformers": "5.23.0"}[kind]
+    start = Start(HERE / "plain", lambda: [packages(kind, f"{kind}=={version}")], HTTP, _is_200, environment)
+    return Way(PLAIN if kind == "tokenizers" else TRANSFORMERS, start.open)
+
+
+def packages(name: str, tokenizer: str) -> Path:
+    """The plain way's packages, compiled, as a function of that kind would be deployed."""
+    wanted = (*COMMON, tokenizer)
+
+    def build(folder: Path) -> None:
+        command = [python313(), "-m", "pip", "install", "--quiet", "--target", folder, *wanted]
+        subprocess.run(command, check=True)
+
+    return made_once(f"plain-{name}-packages", " ".join(wanted).encode(), build)
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[str]:
+    """A local S3 in a process of its own; yields its URL."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-m", "tests.s3", str(folder), str(port)], cwd=ROOT)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _is_200(answer: Any) -> bool:
+    return bool(answer["statusCode"] == 200)

@@ -1,0 +1,40 @@
+"""Measurements of which each needs a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.benchmarks.area import Figures, Turn, Way
+
+CLOCK = """
+import json, resource, sys, time
+started, processor = time.perf_counter(), time.process_time()
+exec(sys.argv[1])
+figures = {"seconds": time.perf_counter() - started, "processor": time.process_time() - processor}
+print(json.dumps(figures | {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000}))
+"""
+"""Runs its first argument, and prints its seconds, those of the processor, and the highest resident memory."""
+
+
+def way(name: str, python: Callable[[], Path], code: str, env: Callable[[], Mapping[str, str]] = dict) -> Way:
+    """`code` in a fresh interpreter each turn; its start is not counted."""
+
+    @contextmanager
+    def open() -> Iterator[Turn]:
+        environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"} | env()
+        yield lambda: _turn([python(), "-c", CLOCK, code], environment)
+
+    return Way(name, open)
+
+
+def _turn(command: Sequence[str | Path], env: Mapping[str, str]) -> Figures:
+    run = subprocess.run(list(map(str, command)), env=dict(env), capture_output=True, text=True)
+    if run.returncode:
+        raise RuntimeError(run.stderr)
+    figures: Figures = json.loads(run.stdout.splitlines()[-1])
+    return figures
