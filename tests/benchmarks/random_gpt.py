@@ -1,0 +1,53 @@
+"""A decoder of GPT-2's build with random weights, int8: its speed and size are real, its answers are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tokenizers import Tokenizer, models
+
+from export import decoder_graph
+from export.gpt import Decoder, Shape
+from export.graph import describe, optimise
+from export.quantize import quantize
+from export.recipe import DynamicInt8
+from hearth.manifest import TextPreprocessing
+from tests.artifacts import describe_artifact, publish
+
+MODEL = "random-int8"
+SHAPE = Shape(
+    vocabulary=8192,
+    width=512,
+    layers=4,
+    heads=8,
+    kv_heads=8,
+    head_size=64,
+    inner=2048,
+    context=1024,
+    positions="learned",
+    norm="layer",
+    activation="gelu-tanh",
+    bias=True,
+)
+
+
+def make(folder: Path) -> None:
+    """Publish it into the store `folder`."""
+    import torch
+
+    torch.manual_seed(0)
+    raw, small, artifact = folder / "raw.onnx", folder / "small.onnx", folder / MODEL / "1"
+    decoder_graph.write(Decoder(SHAPE).eval(), raw)
+    quantize(DynamicInt8(), folder, raw, small)
+    optimise(small, artifact)
+    Tokenizer(models.BPE({"a": 0}, [])).save(str(artifact / "tokenizer.json"))
+    manifest = describe_artifact(
+        artifact,
+        model=MODEL,
+        version="1",
+        task="text-generation",
+        graph=describe(artifact),
+        head=decoder_graph.head(SHAPE),
+        preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=SHAPE.context),
+    )
+    publish(artifact, manifest)
