@@ -59,6 +59,7 @@ ROWS = {
     (stores, "not signed, where keys are set"),
     (stores, "403 of the dead-letter queue"),
     (surroundings, "`nan`"),
+    (surroundings, "`big`"),
     (surroundings, "the deadline, in a fetch"),
 }
 """Of the table in RESULTS.md."""

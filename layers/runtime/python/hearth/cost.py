@@ -15,5 +15,6 @@ def dollars(ms: float) -> float | None:
     An estimate: of the work alone, which Lambda rounds up to a millisecond, without the start and the price of the
     request itself, which an event of many objects pays once.
     """
-    gigabytes = int(os.environ.get(MEMORY) or 0) / 1024
+    memory = os.environ.get(MEMORY, "")
+    gigabytes = int(memory) / 1024 if memory.isdecimal() else 0  # `settings` says what is wrong with another form
     return round(gigabytes * ms / 1000 * DOLLARS[os.uname().machine], 12) if gigabytes else None
