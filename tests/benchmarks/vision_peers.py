@@ -1,0 +1,41 @@
+"""The ways of a vision area: the same JPEG through each engine, its decoding included."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.benchmarks import text_peers as peers
+from tests.benchmarks.area import Case, Way
+from tests.benchmarks.venvs import venv
+
+
+def cases(model: Path, kind: str, aims: dict[int, float], limit: str) -> Sequence[Case]:
+    """A case for each count of threads in `aims`, of a work folder that `vision_models` made."""
+    return [
+        Case(
+            name=f"{model.name}, {threads} thread{'s' if threads > 1 else ''}",
+            ways=ways(model, kind, threads),
+            baseline="ONNX Runtime fp32",
+            aim=aim,
+            speedup=True,
+            limit=limit,
+        )
+        for threads, aim in aims.items()
+    ]
+
+
+def ways(model: Path, kind: str, threads: int) -> Sequence[Way]:
+    fp32, int8 = model / "raw" / "model.onnx", model / "small-main.onnx"
+    more = (kind, str(threads), model / "picture.jpg")
+    return [
+        peers.way("Hearth int8", lambda: peers.hearth("picture_hearth", model / "artifact", *more)),
+        peers.way("ONNX Runtime fp32", lambda: peers.onnxruntime("picture_onnxruntime", fp32, *more)),
+        peers.way("OpenVINO fp32", lambda: openvino(fp32, *more)),
+        peers.way("OpenVINO int8, our file", lambda: openvino(int8, *more)),
+    ]
+
+
+def openvino(*arguments: str | Path) -> list[str | Path]:
+    python = venv("openvino-pictures", "openvino==2026.4.1", "pillow==13.0.0")
+    return [python, peers.ENGINES / "picture_openvino.py", *arguments]
