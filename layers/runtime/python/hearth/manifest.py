@@ -61,6 +61,9 @@ Index = Annotated[int, Meta(ge=0)]
 DataType = Literal["float32", "float16", "int64", "int32", "int8", "uint8", "bool", "string"]
 
 
+Provider = Literal["cpu", "openvino"]
+
+
 class Strict(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Base of every part of a manifest: immutable, and an unknown field is an error."""
 
@@ -280,6 +283,8 @@ class Manifest(Strict, frozen=True, kw_only=True):
     files: tuple[File, ...]
     graphs: dict[str, Graph]
     """By role; every task has `main`, an encoder-decoder its `decoder` too."""
+    provider: Provider = "cpu"
+    """ONNX Runtime's execution provider that the graphs are for; `openvino` is of onnxruntime-openvino alone."""
     preprocessing: TextPreprocessing | ImagePreprocessing | AudioPreprocessing
     head: Head | None = None
     """None: a classifier's logits."""

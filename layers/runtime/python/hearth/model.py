@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from hearth import deadline
 from hearth.errors import IntegrityError, Unavailable
-from hearth.manifest import ImagePreprocessing, Manifest, TextPreprocessing
+from hearth.manifest import ImagePreprocessing, Manifest, Provider, TextPreprocessing
 
 if TYPE_CHECKING:
     import numpy as np
     from tokenizers import Tokenizer
+
+
+OPENVINO = "OpenVINOExecutionProvider"
 
 
 class Model:
@@ -23,7 +26,7 @@ class Model:
         self.resources = {path: (folder / path).read_bytes() for path in manifest.resources}
         fixed_shapes = isinstance(manifest.preprocessing, ImagePreprocessing)
         self._sessions = {
-            role: _session(folder / graph.path, threads, fixed_shapes=fixed_shapes)
+            role: _session(folder / graph.path, threads, manifest.provider, fixed_shapes=fixed_shapes)
             for role, graph in manifest.graphs.items()
         }
 
@@ -43,7 +46,7 @@ class Model:
         return self._sessions[graph]
 
 
-def _session(path: Path, threads: int, *, fixed_shapes: bool) -> Any:
+def _session(path: Path, threads: int, provider: Provider, *, fixed_shapes: bool) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -57,12 +60,26 @@ def _session(path: Path, threads: int, *, fixed_shapes: bool) -> Any:
     options.enable_mem_pattern = fixed_shapes
     if threads > 1:
         options.add_session_config_entry("session.prepack.enable_parallel", "1")
+    providers = ["CPUExecutionProvider"] if provider == "cpu" else _openvino(threads)
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # ONNX Runtime's own classes share no narrower base
         if "bad_alloc" in str(error) or "allocate memory" in str(error):
             raise Unavailable(f"{path.name} needs more memory than there is here: give the function more") from error
         raise IntegrityError(f"{path.name} cannot be loaded: {type(error).__name__}") from error
+
+
+def _openvino(threads: int) -> list[Any]:
+    """What a session is told of its provider. Raises Unavailable: ONNX Runtime itself would go on without it."""
+    import onnxruntime
+
+    if OPENVINO not in onnxruntime.get_available_providers():
+        raise Unavailable(
+            "The manifest's `provider` is openvino, which this ONNX Runtime does not have: install "
+            "onnxruntime-openvino in the place of onnxruntime, or build the model without it"
+        )
+    how = {"device_type": "CPU", "num_of_threads": str(threads), "num_streams": "1"}
+    return [(OPENVINO, how), "CPUExecutionProvider"]
 
 
 def _tokenizer(manifest: Manifest, folder: Path) -> Tokenizer | None:
