@@ -9,7 +9,7 @@ import pytest
 from mangum import Mangum
 
 from hearth import front
-from hearth.doors import DIALECTS, Doors, all_doors
+from hearth.doors import SPOKEN, Doors, dialects, spoken
 from tests.requests import http_event, rest_event
 
 PATH = "/models/a%20b/versions/%C3%A9"
@@ -78,15 +78,21 @@ def test_an_answer_is_what_mangum_words(event: dict[str, Any], media: str, body:
     assert front.word(event, 201, headers, body) == theirs
 
 
-def test_every_route_has_a_door() -> None:
-    doors = Doors(all_doors(None))
-    for dialect in DIALECTS:
+def test_every_route_is_found_and_no_other() -> None:
+    known = Doors(None)
+    for dialect in dialects():
         for route in dialect.routes:
             filled = route.path.replace("{", "the-").replace("}", "\n")
-            found = doors.find(route.method, filled)
+            found = known.find(route.method, filled)
             assert found is not None
-            (_, other), words = found
-            assert route.method == other.method
+            door, words = found
+            assert door == (dialect, route)
             assert set(words.values()) <= set(filled.split("/"))
-    assert doors.find("GET", "/models/a/b/c/d") is None
-    assert doors.find("DELETE", "/models") is None
+    assert known.find("GET", "/models/a/b/c/d") is None
+    assert known.find("DELETE", "/models") is None
+
+
+def test_a_path_is_spoken_as_its_dialect_says() -> None:
+    said = {prefix.strip("/"): dialect.name for dialect in dialects() for prefix in dialect.prefixes if prefix != "/"}
+    assert said == SPOKEN
+    assert spoken("/").name == spoken("/models/a").name == spoken("/v10").name == "native"

@@ -2,46 +2,79 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from hearth import page
 from hearth.call import Dialect, Route
-from hearth.dialects import native, oip, openai, sagemaker
 
-DIALECTS = (openai.DIALECT, oip.DIALECT, sagemaker.DIALECT, native.DIALECT)
-"""The last one words the failures of every path that is no other's."""
+SPOKEN = {
+    "v1": "openai",
+    "v2": "oip",
+    "endpoints": "sagemaker",
+    "invocations": "sagemaker",
+    "ping": "sagemaker",
+}
+"""Dialects by the first part of the paths that are theirs; all others are the native one's. A Lambda imports only the
+dialect that it is spoken to in."""
 Door = tuple[Dialect, Route]
-
-
-def all_doors(folder: Path | None) -> list[Door]:
-    """Every route there is, those of the page in `folder` among them."""
-    doors = [(dialect, route) for dialect in DIALECTS for route in dialect.routes]
-    return doors + [(native.DIALECT, route) for route in (page.routes(folder) if folder else ())]
+_Patterns = defaultdict[tuple[str, int], list[tuple[re.Pattern[str], Door]]]
+"""Of a dialect's routes, by method and number of path segments."""
 
 
 def spoken(path: str) -> Dialect:
-    """Who words the failures of a path."""
-    return next(dialect for dialect in DIALECTS if dialect.speaks(path))
+    """Who words the failures of a path, and most likely answers there."""
+    return _dialect(SPOKEN.get(path.lstrip("/").partition("/")[0], "native"))
+
+
+def dialects() -> tuple[Dialect, ...]:
+    return tuple(_dialect(name) for name in dict.fromkeys((*SPOKEN.values(), "native")))
+
+
+def _dialect(name: str) -> Dialect:
+    found: Dialect = importlib.import_module(f"hearth.dialects.{name}").DIALECT
+    return found
+
+
+def doors(dialect: Dialect, folder: Path | None) -> list[Door]:
+    """The routes of a dialect; among the native one's those of the page in `folder`."""
+    found = [(dialect, route) for route in dialect.routes]
+    if folder and dialect.name == "native":
+        from hearth import page
+
+        found += [(dialect, route) for route in page.routes(folder)]
+    return found
 
 
 class Doors:
-    """Routes by method and number of path segments, in the order in which they were given."""
+    """Finds routes, those of the page in `folder` among them."""
 
-    def __init__(self, doors: Iterable[Door]) -> None:
-        self._known: defaultdict[tuple[str, int], list[tuple[re.Pattern[str], Door]]] = defaultdict(list)
-        for dialect, route in doors:
-            place = route.method, route.path.count("/")
-            self._known[place].append((_pattern(route.path), (dialect, route)))
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._known: dict[str, _Patterns] = {}
 
     def find(self, method: str, path: str) -> tuple[Door, Mapping[str, str]] | None:
-        """Who answers, and what stands for each {word}."""
-        for pattern, door in self._known.get((method, path.count("/")), ()):
+        """Who answers, and what stands for each {word}. Few routes have paths that are another dialect's."""
+        return self._among(spoken(path), method, path) or next(
+            (found for dialect in dialects() if (found := self._among(dialect, method, path))), None
+        )
+
+    def _among(self, dialect: Dialect, method: str, path: str) -> tuple[Door, Mapping[str, str]] | None:
+        if dialect.name not in self._known:
+            self._known[dialect.name] = _patterns(doors(dialect, self._folder))
+        for pattern, door in self._known[dialect.name].get((method, path.count("/")), ()):
             if match := pattern.fullmatch(path):
                 return door, match.groupdict()
         return None
+
+
+def _patterns(doors: Iterable[Door]) -> _Patterns:
+    known: _Patterns = defaultdict(list)
+    for dialect, route in doors:
+        known[route.method, route.path.count("/")].append((_pattern(route.path), (dialect, route)))
+    return known
 
 
 def _pattern(path: str) -> re.Pattern[str]:

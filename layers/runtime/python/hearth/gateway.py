@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hearth import boundary, front, trace
-from hearth.doors import Doors, all_doors
+from hearth.doors import Doors
 from hearth.task import Task
 
 
@@ -21,7 +21,7 @@ class Gateway:
 
     def __init__(self, tasks: Sequence[Task], folder: Path | None) -> None:
         self._tasks, self._folder = tasks, folder
-        self._doors = Doors(all_doors(folder))
+        self._doors = Doors(folder)
 
     @functools.cached_property
     def app(self) -> Any:

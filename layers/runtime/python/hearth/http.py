@@ -17,10 +17,11 @@ from starlette.types import Receive, Scope, Send
 
 from hearth import __version__, boundary, deadline, keys, log, openapi, settings, trace
 from hearth.call import Dialect, Route
-from hearth.doors import DIALECTS, all_doors, spoken
+from hearth.doors import dialects, doors, spoken
 from hearth.errors import ENDS, BadRequest, HearthError, MethodNotAllowed, NotFound
 from hearth.task import Task
 
+DIALECTS = dialects()
 STATUSES = {404: NotFound, 405: MethodNotAllowed}
 
 
@@ -69,7 +70,7 @@ def create_app(tasks: Sequence[Task], *, local: bool = False, folder: Path | Non
 
         return respond
 
-    for dialect, route in all_doors(folder):
+    for dialect, route in (door for each in DIALECTS for door in doors(each, folder)):
         app.add_route(route.path, endpoint(dialect, route), [route.method])
 
     if local:  # a Lambda has one request, and its concurrency is bounded outside
