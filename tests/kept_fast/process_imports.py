@@ -23,7 +23,8 @@ def main() -> None:
     import json
 
     if len(sys.argv) > 2:
-        app.handler(json.loads(sys.argv[2]), None)
+        answer = app.handler(json.loads(sys.argv[2]), None)
+        assert answer["statusCode"] in (200, 404), answer
         found["http"] = imported()
     print("\n" + json.dumps(found))
 

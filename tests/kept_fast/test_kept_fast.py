@@ -62,7 +62,7 @@ def test_a_warm_call_takes_no_more_instructions_and_allocations() -> None:
 def test_a_package_more_is_found(tmp_path: Path) -> None:
     app = (ROOT / "functions/text_classification/app.py").read_text()
     (tmp_path / "app.py").write_text(app + "\nimport starlette.testclient\n")
-    told = worse(imports.of_folder(tmp_path, "text_classification", web=False), measured("imports"))
+    told = worse(imports.of_folder(tmp_path, "text_classification"), measured("imports"))
     kinds = ("modules", "module bytes", "packages")
     assert set(names(told)) == {f"text_classification, event/{kind}" for kind in kinds}
     assert "text_classification, event/packages: starlette came" in told
