@@ -217,6 +217,22 @@ def test_a_prefetch_and_a_request_fetch_once(serving: Path, monkeypatch: pytest.
     assert warm().disk.bytes_fetched == model.manifest.size
 
 
+@pytest.mark.parametrize(("pinned", "loaded"), [("sentiment-en", 1), ("sentiment-en,resnet20-cifar10", 0)])
+def test_a_lone_model_is_loaded_before_it_is_asked_for(
+    serving: Path, monkeypatch: pytest.MonkeyPatch, pinned: str, loaded: int
+) -> None:
+    monkeypatch.setenv("HEARTH_MODELS", pinned)
+    settings.get.cache_clear()
+    warm.cache_clear()
+    usual = sys.getswitchinterval()
+    thread = cold.start(environ={"HEARTH_MODELS": pinned, "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1"})
+    assert thread is not None
+    thread.join()
+    assert len(warm().loaded()) == loaded
+    assert len(list(warm().disk.folder.iterdir())) == pinned.count(",") + 1
+    assert sys.getswitchinterval() == usual
+
+
 def test_a_full_disk_evicts_and_tries_once_more(
     store_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.requests import rest_event
+
 ROOT = Path(__file__).parents[2]
 RUNTIME = ROOT / "layers/runtime/python/hearth"
 FORBIDDEN = {"torch", "transformers", "onnx", "export", "pickle", "joblib", "functions"}
+WEB = {"anyio", "fastapi", "mangum", "pydantic", "starlette"}
 # Who may import what of hearth, lowest first: a module imports only from rows above its own, or its own row's left.
 ORDER = [
     "errors",
@@ -72,9 +76,20 @@ def test_a_function_imports_hearth_and_no_sibling(path: Path) -> None:
 
 @pytest.mark.parametrize("function", sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py")))
 def test_a_fresh_interpreter_imports_no_web_framework(function: str) -> None:
-    code = "import sys, app; app.handler({'what': 1}, None); print(*sorted(sys.modules))"
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT / "functions" / function, capture_output=True, text=True, check=True
-    )
-    top = {name.partition(".")[0] for name in run.stdout.split()}
-    assert not top & {"fastapi", "starlette", "pydantic", "mangum", "boto3", "botocore", *FORBIDDEN - {"pickle"}}
+    """Neither after an event that is none nor after an HTTP event, whatever dialect it speaks."""
+    events = [{"what": 1}, *(rest_event("POST", path, "{}") for path in ("/models/a", "/v1/embeddings"))]
+    code = "import sys, json, app; [app.handler(event, None) for event in json.loads(sys.argv[1])]"
+    code += "; print(*sorted(sys.modules))"
+    command = [sys.executable, "-c", code, json.dumps(events)]
+    run = subprocess.run(command, cwd=ROOT / "functions" / function, capture_output=True, text=True, check=True)
+    top = {name.partition(".")[0] for name in run.stdout.splitlines()[-1].split()}
+    assert not top & {
+        "anyio",
+        "fastapi",
+        "starlette",
+        "pydantic",
+        "mangum",
+        "boto3",
+        "botocore",
+        *FORBIDDEN - {"pickle"},
+    }
