@@ -60,13 +60,15 @@ class SelfAttention(nn.Module):
         self.value = nn.Linear(shape.hidden, shape.hidden)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        batch, sequence, hidden = x.shape
+        batch, sequence = x.shape[:2]
+        hidden = self.query.out_features  # a number: of the tensor's own size the graph would make more operators
+        size = hidden // self.heads
 
         def split(projected: Tensor) -> Tensor:  # (batch, heads, sequence, head)
-            return projected.view(batch, sequence, self.heads, hidden // self.heads).transpose(1, 2)
+            return projected.view(batch, sequence, self.heads, size).transpose(1, 2)
 
         query, key, value = split(self.query(x)), split(self.key(x)), split(self.value(x))
-        scores = query @ key.transpose(2, 3) * (hidden // self.heads) ** -0.5 + mask
+        scores = query @ key.transpose(2, 3) * size**-0.5 + mask
         mixed = scores.softmax(3) @ value
         return mixed.transpose(1, 2).reshape(batch, sequence, hidden)
 
