@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.containers import docker
 from tests.emulator import free_port
 from tests.layers import ROOT, python313
 from tests.template.stack import read
@@ -82,7 +83,15 @@ def build(folder: Path, environment: dict[str, str], variables: dict[str, str]) 
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     _localise(folder, variables)
+    _forget_images(environment)
     return Sam(folder, environment)
+
+
+def _forget_images(environment: dict[str, str]) -> None:
+    """Of layers: SAM tells those by ARN apart by their names alone, and would take an older run's."""
+    images = docker("images", "--quiet", "samcli/lambda-python", environment=environment).split()
+    if images:
+        docker("image", "rm", "--force", *images, environment=environment)
 
 
 def _localise(folder: Path, variables: dict[str, str]) -> None:

@@ -135,6 +135,12 @@ def test_the_uploads_function_is_invoked(sam: Sam) -> None:
     assert answer["statusCode"] == 201, answer
 
 
+def test_the_hook_asks_codedeploy(sam: Sam) -> None:
+    answer = sam.invoke("Release", event("codedeploy-hook"))
+    # moto has no such deployment, and cannot take the verdict that is due then; tests/functions/test_release.py can.
+    assert "to PutLifecycleEventHookExecutionStatus" in answer["errorMessage"], answer
+
+
 PROBE = Path(__file__).parent / "probe"
 PROBE_MEGABYTES = 1024
 
