@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -49,7 +49,8 @@ def server(command: Sequence[str | Path], url: str, body: str, env: Mapping[str,
                 raise Missing(f"{error}; {last[:200]}") from error
             yield lambda: {**load(url, body), "peak_mb": megabytes(process.pid)}
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # all of them have ended
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
