@@ -31,7 +31,10 @@ MODULES = {
 }
 TESTS = (
     *(f"tests/runtime/test_{name}.py" for name in ("store", "cache", "manifest", "signature", "events", "entry")),
-    *(f"tests/runtime/test_{name}.py" for name in ("keys", "deadline", "envelope", "audit", "bounds", "residue")),
+    *(
+        f"tests/runtime/test_{name}.py"
+        for name in ("keys", "deadline", "envelope", "audit", "bounds", "residue", "uploads", "faults")
+    ),
     *("tests/runtime/test_http.py", "tests/runtime/test_settings.py", "tests/load/test_load.py", "tests/fuzz"),
 )
 
@@ -40,7 +43,8 @@ def measured(tests: tuple[str, ...]) -> dict[str, Any]:
     """coverage.py's report as JSON. Raises AssertionError where a test fails."""
     with tempfile.TemporaryDirectory() as folder:
         data, out = f"--data-file={folder}/data", f"{folder}/report.json"
-        run = ["run", "--branch", f"--source={HEARTH}", data, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+        run = ["run", "--branch", f"--source={HEARTH}", data, "-m", "pytest"]
+        run += ["-n", "0", "-q", "-p", "no:cacheprovider", *tests]  # in this process: workers' would not be counted
         done = subprocess.run([sys.executable, "-m", "coverage", *run], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
         report = [sys.executable, "-m", "coverage", "json", data, "-o", out, "-q"]
