@@ -30,12 +30,10 @@ MODULES = {
     "limits": ("keys", "deadline", "strict", "admission", "envelope", "audit"),
 }
 TESTS = (
-    *(f"tests/runtime/test_{name}.py" for name in ("store", "cache", "manifest", "signature", "events", "entry")),
-    *(
-        f"tests/runtime/test_{name}.py"
-        for name in ("keys", "deadline", "envelope", "audit", "bounds", "residue", "uploads", "faults")
-    ),
-    *("tests/runtime/test_http.py", "tests/runtime/test_settings.py", "tests/load/test_load.py", "tests/fuzz"),
+    *(f"tests/runtime/test_{name}.py" for name in ("store", "s3", "cache", "registry", "manifest", "signature")),
+    *(f"tests/runtime/test_{name}.py" for name in ("events", "entry", "uploads", "faults", "keys", "deadline")),
+    *(f"tests/runtime/test_{name}.py" for name in ("envelope", "audit", "bounds", "residue", "http", "settings")),
+    *("tests/load/test_load.py", "tests/fuzz"),
 )
 
 
