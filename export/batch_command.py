@@ -82,7 +82,7 @@ def _quiet() -> Iterator[None]:
     """A line an object is none that anybody reads."""
     from hearth import log
 
-    level = log.logger().log_level
+    level = log.logger().level
     log.logger().setLevel("ERROR")
     try:
         yield

@@ -202,14 +202,16 @@ def serve(
 @contextmanager
 def _logging_to_stderr() -> Iterator[None]:
     """The answer alone goes to standard output."""
+    from hearth.lines import Lines, Output
     from hearth.log import logger
 
-    handler = logger().registered_handler
-    before, handler.stream = handler.stream, sys.stderr
+    output = Output(sys.stderr)
+    output.setFormatter(Lines())
+    before, logger().handlers = logger().handlers, [output]
     try:
         yield
     finally:
-        handler.stream = before
+        logger().handlers = before
 
 
 def main() -> None:

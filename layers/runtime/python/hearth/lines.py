@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 
@@ -52,10 +52,14 @@ def metrics(dimensions: dict[str, str], values: dict[str, float]) -> str:
 
 
 class Output(logging.Handler):
-    """Writes lines to the standard output of the moment."""
+    """Writes lines to a stream; without one, to the standard output of the moment."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        super().__init__()
+        self.stream = stream
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            print(self.format(record), flush=True)
+            print(self.format(record), file=self.stream, flush=True)
         except Exception:
             self.handleError(record)
