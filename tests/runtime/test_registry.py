@@ -64,3 +64,12 @@ def test_aliases_are_read_again_when_they_are_old_or_forgotten(folder: Path) -> 
     assert found.resolve(MODEL).version == "2"
     found.forget_aliases()
     assert found.resolve(MODEL).version == "10"
+
+
+def test_an_alias_that_leads_nowhere_is_not_remembered(folder: Path) -> None:
+    aliases, found = folder / MODEL / "aliases.json", registry(folder, alias_seconds=3600)
+    aliases.write_text('{"prod": {"version": "77"}}')
+    with pytest.raises(NotFound, match="has no version 77"):
+        found.manifest(found.resolve(MODEL))
+    aliases.write_text('{"prod": {"version": "2"}}')
+    assert found.manifest(found.resolve(MODEL)).version == "2"

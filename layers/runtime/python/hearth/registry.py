@@ -125,6 +125,7 @@ class Registry:
         try:
             raw = self.store.get(f"{ref.model}/{ref.version}/manifest.json", limit=LONGEST)
         except NotFound:
+            self._aliases.pop(ref.model, None)  # an alias that led here may be mended before its time is over
             raise NotFound(f"Model {ref.model} has no version {ref.version}") from None
         signed = self._signed(self._trust, ref, raw) if self._trust else None
         manifest = parse(raw)
