@@ -23,7 +23,7 @@ def cases(work: Path) -> Sequence[Case]:
     by_bytes = made(
         "by bytes with optimisation", f"onnxruntime.InferenceSession(open({str(plain)!r}, 'rb').read(), options)"
     )
-    hearth = made("Hearth", f"_session(Path({str(ours)!r}), 2, fixed_shapes=False)")
+    hearth = made("Hearth", f"_session(Path({str(ours)!r}), 2, 'cpu', fixed_shapes=False)")
     ways = [hearth, by_path, by_bytes]
     return [
         Case("seconds", ways, PATH, 0.30, limit="0.23, prepacked in parallel"),
