@@ -37,7 +37,7 @@ class Case:
     baseline: str
     """The way that is 1.0."""
     aim: float | None = None
-    """The ratio that the first way should have, or better."""
+    """The ratio that the best of ours should have, or better."""
     speedup: bool = False
     """Whether a ratio says how many times as fast as the baseline; else what share of the baseline is needed."""
     figure: str = "seconds"

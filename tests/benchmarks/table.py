@@ -73,15 +73,21 @@ def better(case: Case) -> Any:
     return max if case.speedup or case.figure.endswith(RATES) else min
 
 
+def best_of_ours(found: Found) -> tuple[str, float] | None:
+    """A way and its ratio. Where ours is the baseline as well, the first way: they differ in size, not in quality."""
+    ways = found.case.ways[:1] if found.case.baseline.startswith(OURS) else found.case.ways
+    return _best(found, [way.name for way in ways if way.name.startswith(OURS)])
+
+
 def best_peer(found: Found) -> tuple[str, float] | None:
-    peers = [
-        (value, way.name)
-        for way in found.case.ways
-        if not way.name.startswith(OURS) and (value := ratio(found, way.name)) is not None
-    ]
-    if not peers:
+    return _best(found, [way.name for way in found.case.ways if not way.name.startswith(OURS)])
+
+
+def _best(found: Found, ways: Sequence[str]) -> tuple[str, float] | None:
+    measured = [(value, name) for name in ways if (value := ratio(found, name)) is not None]
+    if not measured:
         return None
-    value, name = better(found.case)(peers)
+    value, name = better(found.case)(measured)
     return name, value
 
 
@@ -116,13 +122,14 @@ def _case(found: Found) -> str:
 def verdict(found: Found) -> str:
     """Whether the aim was met, and the distance to the best peer."""
     case, parts = found.case, []
-    ours = ratio(found, case.ways[0].name)
-    if ours is None:
+    best = best_of_ours(found)
+    if best is None:
         return "Ours or its baseline was not measured"
+    name, ours = best
     if case.aim is not None:
         met = better(case)(ours, case.aim) == ours
         sign = "≥" if better(case) is max else "≤"
-        parts.append(f"aim {sign} {case.aim:g}: {'met' if met else 'short'} with {ours:.2f}")
+        parts.append(f"aim {sign} {case.aim:g}: {'met' if met else 'short'} with {ours:.2f}, {name}")
     if peer := best_peer(found):
         by = ahead(found) or 0.0
         parts.append(
@@ -134,11 +141,11 @@ def verdict(found: Found) -> str:
 
 
 def ahead(found: Found) -> float | None:
-    """How many times as good as the best peer the first way is."""
-    ours, peer = ratio(found, found.case.ways[0].name), best_peer(found)
-    if ours is None or peer is None:
+    """How many times as good as the best peer the best of ours is."""
+    best, peer = best_of_ours(found), best_peer(found)
+    if best is None or peer is None:
         return None
-    return ours / peer[1] if better(found.case) is max else peer[1] / ours
+    return best[1] / peer[1] if better(found.case) is max else peer[1] / best[1]
 
 
 def summary(area: str, cases: Sequence[Found]) -> list[dict[str, Any]]:
@@ -150,7 +157,8 @@ def summary(area: str, cases: Sequence[Found]) -> list[dict[str, Any]]:
             "baseline": found.case.baseline,
             "aim": found.case.aim,
             "bigger": better(found.case) is max,
-            "ours": ratio(found, found.case.ways[0].name),
+            "ours": (best_of_ours(found) or (None, None))[1],
+            "way": (best_of_ours(found) or (None,))[0],
             "peer": (best_peer(found) or (None,))[0],
             "ahead": ahead(found),
         }
@@ -161,8 +169,8 @@ def summary(area: str, cases: Sequence[Found]) -> list[dict[str, Any]]:
 def whole(results: Path) -> str:
     """All areas in one table, a row a case."""
     lines = [
-        "| area | case | baseline = 1.0 | aim | ours | | best peer | ahead of it |",
-        "|---|---|---|---:|---:|---|---|---:|",
+        "| area | case | baseline = 1.0 | aim | ours | by | | best peer | ahead of it |",
+        "|---|---|---|---:|---:|---|---|---|---:|",
     ]
     rows = [row for path in sorted(results.glob("*.json")) for row in json.loads(path.read_text())]
     return "\n".join([*lines, *map(_row, rows)]) + "\n"
@@ -177,6 +185,7 @@ def _row(row: Mapping[str, Any]) -> str:
         row["baseline"],
         "" if aim is None else f"{'≥' if row['bigger'] else '≤'} {aim:g}",
         "not measured" if ours is None else f"{ours:.2f}",
+        row["way"] or "",
         "" if ours is None or aim is None else "met" if met else "short",
         row["peer"] or "",
         "" if ahead is None else f"{ahead:.2f}",

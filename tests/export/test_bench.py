@@ -56,13 +56,15 @@ def area(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
 def test_a_table_a_plot_and_a_summary(area: ModuleType, tmp_path: Path) -> None:
     text = runner.run("toy", 3, False, lambda _: None, tmp_path)
     assert "| Hearth | 10 | 10–10 | 4.00 | " in text
-    assert "3 rounds; aim ≥ 3: met with 4.00; ahead of the best peer, sleeps 0.04 with 1.00: 4.00 times." in text
+    assert (
+        "3 rounds; aim ≥ 3: met with 4.00, Hearth; ahead of the best peer, sleeps 0.04 with 1.00: 4.00 times." in text
+    )
     assert "Missing: peer, it could not be installed." in text
     assert (tmp_path / "results/toy.png").read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "results/toy.md").read_text()
     assert page.startswith("# Toy: two sleepers\n\n`hearth bench toy`; 20")
     assert "processors, Python 3." in page
-    assert "| [toy](toy.md) | a case | sleeps 0.04 | ≥ 3 | 4.00 | met | sleeps 0.04 | 4.00 |" in table.whole(
+    assert "| [toy](toy.md) | a case | sleeps 0.04 | ≥ 3 | 4.00 | Hearth | met | sleeps 0.04 | 4.00 |" in table.whole(
         tmp_path / "results"
     )
 
@@ -84,9 +86,19 @@ def test_a_run_that_was_killed_goes_on(area: ModuleType, tmp_path: Path) -> None
 
 def test_rounds_of_other_ways_are_not_taken_for_these(area: ModuleType, tmp_path: Path) -> None:
     runner.run("toy", 2, False, lambda _: None, tmp_path)
-    area.cases = lambda work: [Case("a case", [engine(0.01), engine(0.02)], "sleeps 0.02")]  # type: ignore[attr-defined]
+    small, large = (
+        Way(f"Hearth, {size}", engine(seconds).open) for size, seconds in (("small", 0.02), ("large", 0.04))
+    )
+    area.cases = lambda work: [Case("a case", [large, small], "Hearth, small", 3)]  # type: ignore[attr-defined]
     text = runner.run("toy", 1, False, lambda _: None, tmp_path)
-    assert "1 rounds; behind the best peer, sleeps 0.01 with 0.50: 1.00" in text
+    assert "1 rounds; aim ≤ 3: met with 2.00, Hearth, large." in text
+
+
+def test_the_best_of_ours_counts(area: ModuleType, tmp_path: Path) -> None:
+    ways = [Way("Hearth int8", engine(0.02).open), Way("Hearth 4-bit", engine(0.01).open), engine(0.04)]
+    area.cases = lambda work: [Case("a case", ways, "sleeps 0.04", speedup=True)]  # type: ignore[attr-defined]
+    assert "ahead of the best peer, sleeps 0.04 with 1.00: 4.00 times" in runner.run("toy", 1, False, print, tmp_path)
+    assert "| 4.00 | Hearth 4-bit |" in table.whole(tmp_path / "results")
 
 
 def test_an_area_that_fails_is_told_after_the_others(area: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
