@@ -202,16 +202,13 @@ def serve(
 @contextmanager
 def _logging_to_stderr() -> Iterator[None]:
     """The answer alone goes to standard output."""
-    from hearth.lines import Lines, Output
-    from hearth.log import logger
+    from hearth.log import OUTPUT
 
-    output = Output(sys.stderr)
-    output.setFormatter(Lines())
-    before, logger().handlers = logger().handlers, [output]
+    OUTPUT.stream = sys.stderr
     try:
         yield
     finally:
-        logger().handlers = before
+        OUTPUT.stream = None
 
 
 def main() -> None:

@@ -6,10 +6,11 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hearth import settings
+from hearth import cost, settings
 from hearth.cache import warm
 from tests.artifacts import make_image_artifact, make_text_artifact
 from tests.layers import python313
@@ -33,6 +34,11 @@ def set_alias(store: Path, model: str, version: str, alias: str = "prod") -> Non
     (store / model / "aliases.json").write_text(json.dumps({alias: {"version": version}}))
 
 
+def log_lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """The lines that this process logged since they were last asked for."""
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+
+
 @pytest.fixture
 def store_folder(tmp_path: Path) -> Path:
     """Models `sentiment-en` and `resnet20-cifar10`, version 1, alias prod."""
@@ -48,8 +54,8 @@ def serving(store_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("HEARTH_STORE", f"file://{store_folder}")
     monkeypatch.setenv("HEARTH_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("HEARTH_ALIAS_SECONDS", "0")
-    settings.get.cache_clear()
-    warm.cache_clear()
+    for known in (settings.get, warm, cost.a_millisecond):
+        known.cache_clear()
     return store_folder
 
 

@@ -25,7 +25,7 @@ from export.audit import check
 from export.cost import PRICES, prices_of
 from functions import local
 from functions.text_classification import app as text
-from hearth import audit, keys, settings
+from hearth import audit, cost, keys, settings
 from hearth.audit import Chain, digest
 from hearth.entry import create_handler
 from hearth.errors import SettingsError
@@ -109,10 +109,10 @@ def test_on_lambda_line_and_record_estimate_the_cost_and_records_may_go_to_the_l
     serving: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("HEARTH_AUDIT", "log")
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "2048")
+    cost.a_millisecond.cache_clear()
     settings.get.cache_clear()
     audit.chain.cache_clear()
     handler = create_handler(text.TASKS)
@@ -124,7 +124,7 @@ def test_on_lambda_line_and_record_estimate_the_cost_and_records_may_go_to_the_l
     first, second = [json.loads(line)["audit"] for line in printed.splitlines() if line.startswith('{"audit"')]
     price = prices_of(PRICES)["lambda"][{"aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)]
     assert first["dollars"] == pytest.approx(2 * first["ms"] / 1000 * price, rel=1e-4)
-    lines = [vars(line) for line in caplog.records if line.message == "request"]
+    lines = [line for line in map(json.loads, printed.splitlines()) if line.get("message") == "request"]
     told = [(line["ms"]["total"], line["dollars"]) for line in lines]
     assert told == [(record["ms"], record["dollars"]) for record in (first, second)]
     assert (first["status"], second["status"], second["previous"]) == (200, 400, first["hash"])

@@ -12,8 +12,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from functions import local
-from hearth.lines import Lines
+from hearth import log
 from hearth.model import Model
+from tests.conftest import log_lines
 from tests.functions.test_predict import picture
 
 TEXT = {"inputs": "i love this movie"}
@@ -124,18 +125,48 @@ def test_a_task_that_is_not_the_models_own_is_refused(client: TestClient) -> Non
     assert answer.status_code == 404
 
 
-def test_one_log_line_with_milliseconds_and_no_payload(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_log_line_with_milliseconds_and_no_payload(client: TestClient, capsys: pytest.CaptureFixture[str]) -> None:
     client.post("/models/sentiment-en", json={"inputs": "good canary-7f3a"})
-    formatter = Lines()
-    lines = [json.loads(formatter.format(record)) for record in caplog.records if record.name == "hearth"]
+    lines = log_lines(capsys)
     assert len(lines) == 1
+    assert set(lines[0]) == {
+        *("level", "location", "message", "timestamp", "service", "request_id", "status", "trigger"),
+        *("cold", "model", "version", "ms"),
+    }
+    assert (lines[0]["level"], lines[0]["message"], lines[0]["service"]) == ("INFO", "request", "hearth")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}[+-]\d{4}", lines[0]["timestamp"])
     assert lines[0]["model"] == "sentiment-en"
     assert {"resolve", "encode", "run", "decode", "total"} <= set(lines[0]["ms"])
     assert "canary" not in json.dumps(lines)
 
 
+def test_the_level_hides_lines_and_no_metrics(
+    client: TestClient, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "_function", lambda: "texts")
+    client.post("/models/sentiment-en", json={"inputs": "good"})
+    line, metrics = log_lines(capsys)
+    level = log.logger().level
+    log.logger().setLevel("ERROR")
+    try:
+        client.post("/models/sentiment-en", json={"inputs": "good"})
+    finally:
+        log.logger().setLevel(level)
+    (alone,) = log_lines(capsys)
+    for told, cold in ((metrics, 1.0), (alone, 0.0)):
+        assert {name: told[name] for name in ("model", "service", "function", "Requests", "ColdStart", "Errors")} == {
+            "model": "sentiment-en",
+            "service": "hearth",
+            "function": "texts",
+            "Requests": [1.0],
+            "ColdStart": [cold],
+            "Errors": [0.0],
+        }
+    assert metrics["Duration"] == [line["ms"]["total"]]
+
+
 def test_what_was_not_foreseen_is_a_500_that_tells_nothing(
-    client: TestClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise ValueError("canary-7f3a")
@@ -143,8 +174,7 @@ def test_what_was_not_foreseen_is_a_500_that_tells_nothing(
     monkeypatch.setattr(Model, "run", fail)
     answer = client.post("/models/sentiment-en", json={"inputs": "good"})
     assert (answer.status_code, answer.json()["error_type"]) == (500, "internal")
-    formatter = Lines()
-    lines = [json.loads(formatter.format(record)) for record in caplog.records if record.name == "hearth"]
+    lines = log_lines(capsys)
     assert lines[0]["exception_name"] == "ValueError"
     assert "fail" in lines[0]["places"][-1]
     assert "canary" not in json.dumps(lines) + answer.text

@@ -30,8 +30,8 @@ from hearth.dialects.oip.names import target
 from hearth.entry import create_handler
 from hearth.errors import OutOfScope, SettingsError, Unauthorized
 from hearth.keys import Bucket, Entry, Table
-from hearth.lines import Lines
 from tests.artifacts import make_text_artifact
+from tests.conftest import log_lines
 from tests.functions.test_predict import picture
 from tests.runtime.test_entry import CONTEXT, http_v2, rest
 
@@ -429,11 +429,6 @@ def test_keys_may_lie_in_a_file(serving: Path, tmp_path: Path, monkeypatch: pyte
 # AWS
 
 
-def lines(caplog: pytest.LogCaptureFixture) -> list[Any]:
-    formatter = Lines()
-    return [json.loads(formatter.format(record)) for record in caplog.records if record.name == "hearth"]
-
-
 VERIFIED = [
     ({"identity": {"apiKeyId": "k1"}}, "key:k1"),
     ({"identity": {"apiKeyId": "k1", "userArn": "arn:aws:iam::1:user/a"}}, "arn:arn:aws:iam::1:user/a"),
@@ -447,7 +442,7 @@ VERIFIED = [
 
 @pytest.mark.parametrize(("told", "principal"), VERIFIED)
 def test_on_aws_the_tenant_is_who_the_front_door_verified(
-    serving: Path, caplog: pytest.LogCaptureFixture, told: dict[str, Any], principal: str | None
+    serving: Path, capsys: pytest.CaptureFixture[str], told: dict[str, Any], principal: str | None
 ) -> None:
     event = rest("/models/sentiment-en", BODY["sentiment-en"])
     event["requestContext"] |= told
@@ -459,11 +454,12 @@ def test_on_aws_the_tenant_is_who_the_front_door_verified(
     }
     event["multiValueHeaders"] |= forged
     assert create_handler(text.TASKS)(event, CONTEXT)["statusCode"] == 200
-    assert [line.get("tenant") for line in lines(caplog)] == [keys.tenant(principal) if principal else None]
-    assert "u1" not in json.dumps(lines(caplog))
+    lines = log_lines(capsys)
+    assert [line.get("tenant") for line in lines] == [keys.tenant(principal) if principal else None]
+    assert "u1" not in json.dumps(lines)
 
 
-def test_jwt_and_iam_of_http_apis_and_function_urls(serving: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_jwt_and_iam_of_http_apis_and_function_urls(serving: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for told, principal in (
         ({"jwt": {"claims": {"sub": "u2"}}}, "jwt:u2"),
         ({"iam": {"userArn": "arn:aws:iam::1:role/r"}}, "iam:arn:aws:iam::1:role/r"),
@@ -471,7 +467,7 @@ def test_jwt_and_iam_of_http_apis_and_function_urls(serving: Path, caplog: pytes
         event = http_v2("/models/sentiment-en", BODY["sentiment-en"])
         event["requestContext"] |= {"authorizer": told}
         assert create_handler(text.TASKS)(event, CONTEXT)["statusCode"] == 200
-        assert lines(caplog)[-1]["tenant"] == keys.tenant(principal)
+        assert log_lines(capsys)[-1]["tenant"] == keys.tenant(principal)
 
 
 def test_a_function_with_keys_of_its_own_loads_nothing_for_who_has_none(

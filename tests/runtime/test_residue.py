@@ -27,9 +27,9 @@ from functions.text_classification import app as text
 from hearth import deadline, http, keys, log, settings, trace
 from hearth.entry import Handler, create_handler
 from hearth.errors import Internal
-from hearth.lines import Lines
 from hearth.manifest import Manifest
 from tests.artifacts import describe, publish
+from tests.conftest import log_lines
 from tests.functions.test_predict import picture
 from tests.runtime.test_entry import CONTEXT, rest
 from tests.runtime.test_keys import ENTRIES, KEYS, filled, sent
@@ -239,9 +239,8 @@ def test_the_hostile_tokenizer_does_panic() -> None:
     assert not isinstance(caught.value, Exception)
 
 
-def test_a_panic_becomes_an_answer_and_the_next_call_is_fine(serving: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_panic_becomes_an_answer_and_the_next_call_is_fine(serving: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_hostile(serving)
-    formatter = Lines()
     with TestClient(local.app()) as client:
         for path in ("/models/sentiment-en", "/endpoints/sentiment-en/invocations"):
             answer = client.post(path, content=PANICS)
@@ -253,7 +252,7 @@ def test_a_panic_becomes_an_answer_and_the_next_call_is_fine(serving: Path, capl
     handler = create_handler(text.TASKS)
     assert handler(rest("/models/sentiment-en", PANICS), CONTEXT)["statusCode"] >= 500
     assert handler(rest("/models/sentiment-en", FINE), CONTEXT)["statusCode"] == 200
-    lines = [json.loads(formatter.format(record)) for record in caplog.records if record.name == "hearth"]
+    lines = log_lines(capsys)
     assert [line["status"] for line in lines if line["message"] == "request"] == [500, 200, 500, 200, 500, 500, 200]
     assert "aaaa" not in json.dumps(lines)
 

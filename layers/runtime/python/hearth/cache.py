@@ -12,7 +12,7 @@ import stat
 import tempfile
 import threading
 import time
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -213,7 +213,8 @@ class Cache:
         self.counters = Counters()
         self._threads = threads
         self._fetch_seconds = fetch_seconds
-        self._slots: dict[Ref, _Slot] = {}  # least recently used first
+        self._slots: OrderedDict[Ref, _Slot] = OrderedDict()  # least recently used first
+        self._over = False  # what is in use was too much to be brought below the limit
         self._served: dict[str, Ref] = {}  # what each name last meant, while it could be loaded
         self._lock = threading.Lock()
 
@@ -278,6 +279,15 @@ class Cache:
 
     def _acquire(self, ref: Ref, *, ahead: bool = False) -> _Slot:
         with self._lock:
+            slot = self._slots.get(ref)
+            if slot is not None and slot.model is not None and not slot.ahead:
+                slot.users += 1
+                self.counters.hits += 1
+                self._slots.move_to_end(ref)  # now the most recently used
+                if self._over:
+                    self._evict()
+                current().facts.setdefault("cold", False)
+                return slot
             slot = self._slots.setdefault(ref, _Slot())
             slot.users += 1
         try:
@@ -285,8 +295,9 @@ class Cache:
             with slot.lock:
                 loaded = slot.model is None
                 if slot.model is None:
-                    slot.model = self._load(ref)
+                    model = self._load(ref)
                     slot.ahead = dict(current().steps) if ahead else {}
+                    slot.model = model
                 elif slot.ahead and not ahead:
                     current().steps.update(slot.ahead, wait=(time.perf_counter() - waiting) * 1000)
                     current().facts["cold"] = True
@@ -319,11 +330,12 @@ class Cache:
         size = sum(slot.model.manifest.size for slot in self._slots.values() if slot.model)
         for ref, slot in list(self._slots.items()):
             if size <= self.limit:
-                return
+                break
             if slot.users == 0 and slot.model:
                 del self._slots[ref]
                 size -= slot.model.manifest.size
                 self.counters.evictions += 1
+        self._over = size > self.limit
 
 
 @functools.cache

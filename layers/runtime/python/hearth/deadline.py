@@ -6,6 +6,7 @@ An invocation's remaining time, less a margin in which the answer is written, bo
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from contextvars import ContextVar
@@ -54,6 +55,13 @@ def _exceeded() -> DeadlineExceeded:
     return DeadlineExceeded("The work was ended at the time that a request may take: send less at once, or in parts")
 
 
+@functools.cache
+def _run_options() -> Any:
+    from onnxruntime import RunOptions
+
+    return RunOptions
+
+
 class Run:
     """`with Run() as options`: a run with these options (None: it may take its time) ends when the request's time does.
 
@@ -71,9 +79,7 @@ class Run:
         if self.end is not None:
             if time.monotonic() >= self.end:
                 raise _exceeded()
-            from onnxruntime import RunOptions
-
-            self.options = RunOptions()
+            self.options = _run_options()()
             _watchdog.watch(self)
         return self.options
 
@@ -92,13 +98,14 @@ class _Watchdog:
 
     def __init__(self) -> None:
         self._runs: set[Run] = set()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._wakes = float("inf")
         self._thread: threading.Thread | None = None
 
     def watch(self, run: Run) -> None:
         assert run.end is not None  # noqa: S101
-        with self._changed:
+        with self._lock:
             self._runs.add(run)
             if self._thread is None or not self._thread.is_alive():  # a process that was forked has no threads
                 self._thread = threading.Thread(target=self._watch, name="hearth-deadline", daemon=True)
@@ -108,7 +115,7 @@ class _Watchdog:
                 self._changed.notify()
 
     def forget(self, run: Run) -> None:
-        with self._changed:
+        with self._lock:
             self._runs.discard(run)
 
     def _watch(self) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
+from collections.abc import Mapping
 from typing import Any, TextIO
 
 import msgspec
 
 SERVICE = "hearth"
 METRICS = {"Requests": "Count", "Duration": "Milliseconds", "ColdStart": "Count", "Errors": "Count"}
-_DECLARED = {
+_METRICS = {
     "Namespace": "Hearth",
     "Dimensions": [["model", "service"], ["function"]],
     "Metrics": [{"Name": name, "Unit": unit} for name, unit in METRICS.items()],
@@ -19,47 +21,59 @@ _DECLARED = {
 _ALWAYS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 """What every record of Python has."""
 _encode = msgspec.json.Encoder(enc_hook=str).encode
+_DECLARED = msgspec.Raw(_encode(_METRICS))
+
+
+def line(level: str, place: str, words: str, when: float, more: Mapping[str, Any]) -> str:
+    """Level, place, words, time (seconds since 1970) and service, then `more`."""
+    # One call of strftime: each looks at the time zone.
+    form = f"%Y-%m-%d %H:%M:%S,{int(when % 1 * 1000):03d}%z"
+    told = {
+        "level": level,
+        "location": place,
+        "message": words,
+        "timestamp": time.strftime(form, time.localtime(when)),
+        "service": SERVICE,
+        **more,
+    }
+    if traced := os.environ.get("_X_AMZN_TRACE_ID"):
+        told["xray_trace_id"] = traced.partition(";")[0].removeprefix("Root=")
+    return _encode(told).decode()
+
+
+def metrics(dimensions: Mapping[str, str], values: Mapping[str, float], when: float) -> str:
+    """A line in the Embedded Metric Format; `values` of METRICS, `dimensions`: model and function; seconds since
+    1970."""
+    declared = {"Timestamp": int(when * 1000), "CloudWatchMetrics": [_DECLARED]}
+    figures = {name: [float(value)] for name, value in values.items()}
+    return _encode({"_aws": declared, "service": SERVICE, **dimensions, **figures}).decode()
 
 
 class Lines(logging.Formatter):
-    """Level, place, words, time and service, then what the record has besides. No exception of a record is told: its
-    words may be a caller's."""
+    """As `line`, with what a record has besides. No exception of a record is told: its words may be a caller's."""
 
     def format(self, record: logging.LogRecord) -> str:
-        told: dict[str, Any] = {
-            "level": record.levelname,
-            "location": f"{record.funcName}:{record.lineno}",
-            "message": record.getMessage(),
-            "timestamp": _when(record),
-            "service": SERVICE,
-        }
-        told |= {name: value for name, value in record.__dict__.items() if name not in _ALWAYS}
-        if traced := os.environ.get("_X_AMZN_TRACE_ID"):
-            told["xray_trace_id"] = traced.partition(";")[0].removeprefix("Root=")
-        return _encode({name: value for name, value in told.items() if value is not None}).decode()
-
-
-def _when(record: logging.LogRecord) -> str:
-    there = time.localtime(record.created)
-    return f"{time.strftime('%Y-%m-%d %H:%M:%S', there)},{int(record.msecs):03d}{time.strftime('%z', there)}"
-
-
-def metrics(dimensions: dict[str, str], values: dict[str, float]) -> str:
-    """A line in the Embedded Metric Format; `values` of METRICS, `dimensions`: model and function."""
-    declared = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [_DECLARED]}
-    figures = {name: [float(value)] for name, value in values.items()}
-    return _encode({"_aws": declared, "service": SERVICE, **dimensions, **figures}).decode()
+        place = f"{record.funcName}:{record.lineno}"
+        own = {name: of for name, of in record.__dict__.items() if name not in _ALWAYS and of is not None}
+        return line(record.levelname, place, record.getMessage(), record.created, own)
 
 
 class Output(logging.Handler):
     """Writes lines to a stream; without one, to the standard output of the moment."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.stream = stream
+        self.stream: TextIO | None = None
+        self.setFormatter(Lines())
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            print(self.format(record), file=self.stream, flush=True)
+            self.write(self.format(record))
         except Exception:
             self.handleError(record)
+
+    def write(self, *told: str) -> None:
+        """Lines at once. Raises OSError, ValueError."""
+        stream = self.stream or sys.stdout
+        stream.write("\n".join((*told, "")))
+        stream.flush()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 
 from hearth import audit, cost, lines, statistics
 from hearth.errors import ENDS, HearthError, Internal
@@ -21,6 +23,8 @@ for _name in ("PIL", "mangum"):
 logging.raiseExceptions = False
 LONGEST = 500
 """Characters of a text in a line."""
+OUTPUT = lines.Output()
+"""Where every line goes."""
 
 
 @functools.cache
@@ -28,9 +32,7 @@ def logger() -> logging.Logger:
     made = logging.getLogger(lines.SERVICE)
     made.setLevel(os.environ.get("HEARTH_LOG_LEVEL", "INFO").upper())
     made.propagate = "AWS_LAMBDA_RUNTIME_API" not in os.environ  # there, the root logger writes each line again
-    output = lines.Output()
-    output.setFormatter(lines.Lines())
-    made.handlers = [output]
+    made.handlers = [OUTPUT]
     return made
 
 
@@ -77,25 +79,35 @@ def attempt(work: Callable[[], str], *, request_id: str, trigger: str, tenant: s
 
 def request(trace: Trace, *, request_id: str, status: int, trigger: str, failure: HearthError | None = None) -> None:
     """Write the line of one request, with the reason of a failure that is ours, and its audit record; on Lambda its
-    estimated cost and its metrics too."""
-    facts = {key: plain(value) for key, value in trace.facts.items() if key != "labels"}
-    steps = {name: round(value, 3) for name, value in trace.steps.items()}
+    estimated cost and its metrics too.
+
+    Past Python's machinery for log records, which takes longer than all the rest of this.
+    """
     total = round(trace.total, 3)
     dollars = cost.dollars(total)
-    extra = {
-        "request_id": plain(request_id),
-        "status": status,
-        "trigger": trigger,
-        **facts,
-        "ms": steps | {"total": total},
-    }
-    if dollars is not None:
-        extra["dollars"] = dollars
-    if failure:
-        extra["error"] = failure.code
-        if status >= 500:
-            extra["reason"] = plain(failure.message)  # an operator's clue; what callers do wrong stays with them
-    logger().info("request", extra=extra)
+    told, now = [], time.time()
+    if logger().isEnabledFor(logging.INFO):
+        more: dict[str, object] = {"request_id": plain(request_id), "status": status, "trigger": trigger}
+        for name, value in trace.facts.items():
+            more[name] = plain(value)
+        steps = {name: round(value, 3) for name, value in trace.steps.items()}
+        steps["total"] = total
+        more["ms"] = steps
+        if dollars is not None:
+            more["dollars"] = dollars
+        if failure:
+            more["error"] = failure.code
+            if status >= 500:
+                more["reason"] = plain(failure.message)  # an operator's clue; what callers do wrong stays with them
+        told.append(lines.line("INFO", _PLACE, "request", now, more))
+    if function := _function():  # what its alarms look at
+        facts = trace.facts
+        figures = {"Requests": 1, "Duration": total, "ColdStart": bool(facts.get("cold")), "Errors": status >= 500}
+        dimensions = {"model": str(plain(facts.get("model", "none"))), "function": function}
+        told.append(lines.metrics(dimensions, figures, now))
+    if told:
+        with suppress(OSError, ValueError):
+            OUTPUT.write(*told)
     try:
         audit.record(
             trace,
@@ -109,7 +121,12 @@ def request(trace: Trace, *, request_id: str, status: int, trigger: str, failure
     except OSError as error:  # the chain has a gap then, which its check names
         logger().error("audit record lost", extra={"reason": error.strerror})
     statistics.count(trace, failed=failure is not None)
-    if function := os.environ.get("AWS_LAMBDA_FUNCTION_NAME"):  # what its alarms look at
-        cold, errors = bool(facts.get("cold")), status >= 500
-        figures = {"Requests": 1, "Duration": total, "ColdStart": int(cold), "Errors": int(errors)}
-        print(lines.metrics({"model": str(facts.get("model", "none")), "function": function}, figures))
+
+
+_PLACE = f"request:{request.__code__.co_firstlineno}"
+
+
+@functools.cache
+def _function() -> str:
+    """The name of this process's function; empty where it is none."""
+    return os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "")

@@ -29,12 +29,12 @@ class Model:
             role: _session(folder / graph.path, threads, manifest.provider, fixed_shapes=fixed_shapes)
             for role, graph in manifest.graphs.items()
         }
+        self._outputs = {role: [tensor.name for tensor in graph.outputs] for role, graph in manifest.graphs.items()}
 
     def run(self, feeds: dict[str, np.ndarray[Any, Any]], graph: str = "main") -> list[np.ndarray[Any, Any]]:
         """The outputs of a graph, in the order of its manifest entry. Raises DeadlineExceeded."""
-        names = [tensor.name for tensor in self.manifest.graphs[graph].outputs]
         with deadline.Run() as options:
-            return self._sessions[graph].run(names, feeds, options)  # type: ignore[no-any-return]
+            return self._sessions[graph].run(self._outputs[graph], feeds, options)  # type: ignore[no-any-return]
 
     def run_bound(self, binding: Any, graph: str = "main") -> None:
         """As `run`, with what is bound to `io_binding` of the graph's session. Raises DeadlineExceeded."""

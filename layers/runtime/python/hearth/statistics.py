@@ -47,14 +47,15 @@ def count(trace: Trace, *, failed: bool) -> None:
     facts = trace.facts
     if "model" not in facts:
         return
+    total = trace.total
     with _lock:
         record = _records[str(facts["model"]), str(facts["version"]), str(facts.get("tenant", ""))]
         if len(_records) > _MOST:
             del _records[next(iter(_records))]
         if failed:
-            record.fail.add(trace.total)
+            record.fail.add(total)
             return
-        record.success.add(trace.total)
+        record.success.add(total)
         for part, step in ((record.input, "encode"), (record.infer, "run"), (record.output, "decode")):
             part.add(trace.steps.get(step, 0.0))
         record.items += int(facts.get("items", 1))
