@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 
 from export import ZOO
 from functions import local
-from hearth import entry, settings, statistics
+from hearth import entry, front, settings, statistics
 from hearth.cache import warm
 from hearth.registry import Ref
 from tests.functions.test_predict import picture
@@ -614,7 +614,8 @@ def test_the_documentation_names_every_route(client: TestClient) -> None:
 def test_a_cold_start_loads_what_the_path_names(client: TestClient, path: str, wanted: str) -> None:
     for ref in warm().loaded():
         warm().drop(ref)
-    entry._load_ahead(rest(path))
+    event = rest(path)
+    entry._load_ahead(front.read(event), event)
     for thread in threading.enumerate():
         if thread.name == "hearth-load":
             thread.join()

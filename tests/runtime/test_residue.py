@@ -268,7 +268,7 @@ def test_a_panic_in_a_ping_and_before_the_app_is_answered_too(serving: Path, mon
 
     monkeypatch.setattr("hearth.cache.Model", fail)
     assert handler({"ping": True}, CONTEXT)["models"]["sentiment-en"].startswith("internal")
-    monkeypatch.setattr(handler, "prepare", fail)
+    monkeypatch.setattr(handler, "read", fail)
     assert handler(rest("/models/sentiment-en", FINE), CONTEXT)["statusCode"] == 500
     for ending in (KeyboardInterrupt(), SystemExit()):  # those are no failures of a request
         panic = ending

@@ -110,7 +110,11 @@ class Own(Handler):
     def web(self) -> Any:
         from mangum import Mangum
 
-        return Mangum(app, lifespan="off")
+        class Whole(Mangum):
+            def __call__(self, asked: Any, event: Any, context: Any) -> Any:  # type: ignore[override]
+                return super().__call__(event, context)
+
+        return Whole(app, lifespan="off")
 
     def __call__(self, event: Any, context: Any) -> Any:
         match event:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import zlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from hearth import audit, keys, log, settings, trace
 from hearth.call import JSON, Answer, Call, Dialect, Route, event
@@ -18,8 +19,7 @@ INFLATE = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 """Window bits of zlib for each Content-Encoding; deflate has zlib's wrapper (RFC 9110)."""
 
 
-@dataclass(frozen=True)
-class Said:
+class Said(Struct, frozen=True):
     """An answer, labelled and logged; one in pieces is logged at its end."""
 
     status: int
@@ -62,8 +62,7 @@ class Body:
         return b"".join(self._parts)
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(Struct, frozen=True):
     """One request to a known route, for as long as it is answered."""
 
     dialect: Dialect
@@ -84,7 +83,8 @@ class Request:
     def admit(self) -> None:
         """Let the caller in. Raises as keys.admit."""
         caller = keys.admit(self.headers, self.event, open_to_all=self.route.open)
-        self.timing.facts |= {"tenant": caller.tenant} if caller.tenant else {}
+        if caller.tenant:
+            self.timing.facts["tenant"] = caller.tenant
 
     def work(self, body: bytes) -> Answer:
         """The route's answer, its first piece made: what fails before it has a status of its own."""
@@ -93,10 +93,12 @@ class Request:
         if isinstance(answer.body, bytes):
             return answer
         first = next(answer.body, b"")
-        return dataclasses.replace(answer, body=itertools.chain((first,), answer.body))
+        return replace(answer, body=itertools.chain((first,), answer.body))
 
     def said(self, answer: Answer) -> Said:
-        headers = {"content-type": media(answer.media)} | {name.lower(): of for name, of in answer.headers.items()}
+        headers = {"content-type": media(answer.media)}
+        for name, of in answer.headers.items():
+            headers[name.lower()] = of
         if isinstance(answer.body, bytes):
             return finished(self.timing, Said(answer.status, headers, answer.body), self.request_id)
         headers |= {"x-hearth-stream": "streamed" if self.streams else "buffered", "cache-control": "no-store"}
@@ -155,9 +157,9 @@ def failed(
 
 def finished(timing: trace.Trace, said: Said, request_id: str, failure: HearthError | None = None) -> Said:
     """With its labels; its line is logged."""
-    labelled = dataclasses.replace(said, headers=said.headers | _labels(timing, request_id))
+    said.headers.update(_labels(timing, request_id))
     log.request(timing, request_id=request_id, status=said.status, trigger="http", failure=failure)
-    return labelled
+    return said
 
 
 def media(kind: str) -> str:

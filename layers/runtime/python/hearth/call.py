@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct
+
 from hearth.cache import warm
 from hearth.errors import HearthError
 from hearth.manifest import Manifest
@@ -15,16 +17,15 @@ JSON = "application/json"
 EVENTS = "text/event-stream"
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Struct, frozen=True):
     """One request, its body read to the end and inflated."""
 
     tasks: Sequence[Task]
     body: bytes = b""
-    path: Mapping[str, str] = field(default_factory=dict)
+    path: Mapping[str, str] = {}
     """What stands in the path for each {word} of the route."""
-    query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}
     """By names in small letters."""
     request_id: str = ""
 
@@ -39,12 +40,11 @@ def manifest_of(name: str) -> Manifest:
     return registry.manifest(registry.resolve(name))
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     body: bytes | Iterator[bytes]
     """Pieces of an iterator leave one by one, as they are made."""
     media: str = JSON
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
     status: int = 200
     """Of an answer that is whole; one in pieces has 200."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import re
 from collections import defaultdict
@@ -33,6 +34,7 @@ def dialects() -> tuple[Dialect, ...]:
     return tuple(_dialect(name) for name in dict.fromkeys((*SPOKEN.values(), "native")))
 
 
+@functools.cache
 def _dialect(name: str) -> Dialect:
     found: Dialect = importlib.import_module(f"hearth.dialects.{name}").DIALECT
     return found

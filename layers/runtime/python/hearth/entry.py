@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import contextvars
 import functools
@@ -12,9 +11,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
-from hearth import deadline, envelope
+from hearth import deadline, front
 from hearth.errors import ENDS, BadRequest, HearthError, PayloadTooLarge
 from hearth.task import Task
 
@@ -45,13 +43,12 @@ class Handler:
 
         return Gateway(self.tasks, self.folder)
 
-    def prepare(self, event: dict[str, Any]) -> None:
-        """Look at an HTTP event before `web` does. Raises BadRequest, binascii.Error."""
-        envelope.check(event)
+    def read(self, event: dict[str, Any]) -> front.Asked:
+        """What an HTTP event asks; the model of the first begins to load. Raises BadRequest, binascii.Error."""
+        asked = front.read(event)
         if self.tasks and "web" not in self.__dict__:
-            _load_ahead(event)
-        if event.get("isBase64Encoded"):
-            base64.b64decode(str(event.get("body") or "").encode("ascii", "replace"), validate=True)
+            _load_ahead(asked, event)
+        return asked
 
     def __call__(self, event: Any, context: Any) -> Any:
         # What a request leaves in context variables goes with it.
@@ -88,8 +85,8 @@ class Handler:
 
     def _http(self, event: dict[str, Any], context: Any) -> Any:
         try:
-            self.prepare(event)
-            answer = self.web(event, context)
+            asked = self.read(event)  # which begins to load the model while `web` is imported
+            answer = self.web(asked, event, context)
             if _fits(answer):
                 return answer
             failure: HearthError = PayloadTooLarge(
@@ -134,25 +131,27 @@ def failed(error: BaseException) -> HearthError:
     return log.ours(error)
 
 
-def _load_ahead(event: dict[str, Any]) -> None:
-    """Load the model that the path asks while the web framework is imported."""
+def _load_ahead(asked: front.Asked, event: dict[str, Any]) -> None:
+    """Load the model that the path asks while the way to the answer is imported."""
     from hearth import cold
 
-    if (event.get("httpMethod") or event["requestContext"]["http"]["method"]) != "POST":
+    if asked.method != "POST":
         return
-    asked = ASKED.search(unquote(str(event.get("path") or event.get("rawPath") or "")))
-    if asked and _may(event, name := re.sub(r"-raw(-\w+)?(?=@|$)", "", "@".join(filter(None, asked.groups())))):
+    found = ASKED.search(asked.path)
+    if not found:
+        return
+    name = re.sub(r"-raw(-\w+)?(?=@|$)", "", "@".join(filter(None, found.groups())))
+    if _may(asked, event, name):
         cold.load(name)
 
 
-def _may(event: dict[str, Any], name: str) -> bool:
+def _may(asked: front.Asked, event: dict[str, Any], name: str) -> bool:
     """Whether a model may be loaded for who sent the event; a refusal is worded where the request is answered."""
     from hearth import keys
 
-    headers = event.get("headers")
     try:
-        caller, _ = keys.identify({key.lower(): value for key, value in headers.items()} if headers else {}, event)
-    except (HearthError, AttributeError, TypeError):
+        caller, _ = keys.identify(asked.headers, event)
+    except HearthError:
         return False
     return caller.may(name.partition("@")[0])
 

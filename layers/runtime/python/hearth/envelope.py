@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from hearth.errors import BadRequest
 Texts = dict[str, str]
 Lists = dict[str, list[str]]
 HOST = re.compile(r"[^:]*(:\d{1,5})?", re.ASCII)
+PORT = re.compile(r"\d{1,5}", re.ASCII)
 
 
 class _Identity(Struct):
@@ -64,8 +66,8 @@ class _Url(_Event, kw_only=True):
     cookies: list[str] | None = None
 
 
-def check(event: dict[str, Any]) -> None:
-    """Raises BadRequest for what `Mangum` would stumble over."""
+def check(event: Mapping[str, Any]) -> dict[str, str]:
+    """The headers by their names in small letters. Raises BadRequest for what `Mangum` would stumble over."""
     try:
         context = event["requestContext"]
         url = "http" in context and event.get("version") == "2.0"
@@ -74,16 +76,16 @@ def check(event: dict[str, Any]) -> None:
             raise BadRequest("An HTTP event says by `resource`, `version` or `requestContext.elb` whose it is")
         if balancer and "multiValueHeaders" not in event and event["headers"] is None:
             raise BadRequest("A load balancer's event has headers")
-        _agree(msgspec.convert(event, _Url if url else _LoadBalancer if balancer else _Rest))
+        return _headers(msgspec.convert(event, _Url if url else _LoadBalancer if balancer else _Rest))
     except (msgspec.ValidationError, KeyError, TypeError):
         raise BadRequest("This looks like an HTTP event, and has not the form of one") from None
 
 
-def _agree(event: _Event) -> None:
+def _headers(event: _Event) -> dict[str, str]:
     """Raises BadRequest for a host that has no form of one."""
     headers = {name.lower(): value for name, value in (event.headers or {}).items()}
     for name, values in (getattr(event, "multiValueHeaders", None) or {}).items():
         headers[name.lower()] = ", ".join(values)
-    port = headers.get("x-forwarded-port", "80")
-    if not HOST.fullmatch(headers.get("host", "")) or not re.fullmatch(r"\d{1,5}", port, re.ASCII):
+    if not HOST.fullmatch(headers.get("host", "")) or not PORT.fullmatch(headers.get("x-forwarded-port", "80")):
         raise BadRequest("The header Host must be a name, perhaps with a port")
+    return headers

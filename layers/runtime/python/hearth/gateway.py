@@ -40,8 +40,8 @@ class Gateway:
         """The event as Mangum reads it: its `scope` and `body`."""
         return self._mangum.infer(event, context)
 
-    def __call__(self, event: Mapping[str, Any], context: Any) -> Any:
-        asked = front.read(event)
+    def __call__(self, asked: front.Asked, event: Mapping[str, Any], context: Any) -> Any:
+        """The answer to what `event` asks, in the form that who sent it takes."""
         found = self._doors.find(asked.method, asked.path)
         if found is None:
             return self._mangum(event, context)
@@ -60,10 +60,6 @@ class Gateway:
         )
         said = boundary.answer(request, asked.body)
         assert isinstance(said.body, bytes)  # noqa: S101 -- what `streams` says
-        return front.word(event, said.status, _sized(said), said.body)
-
-
-def _sized(said: boundary.Said) -> dict[str, str]:
-    if said.status in (204, 304):
-        return said.headers
-    return {"content-length": str(len(said.body)), **said.headers}  # type: ignore[arg-type]
+        if said.status not in (204, 304):
+            said.headers["content-length"] = str(len(said.body))
+        return front.word(event, said.status, said.headers, said.body)

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
@@ -64,14 +63,13 @@ class Bucket:
             return 0
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     tenant: str = ""
     """A hash of the tenant's name; empty: nobody said who asks."""
     models: tuple[str, ...] = ("*",)
 
     def may(self, model: str) -> bool:
-        return any(fnmatchcase(model, pattern) for pattern in self.models)
+        return "*" in self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
 
 
 NOBODY = Caller(models=())
@@ -193,17 +191,12 @@ def visible(models: Iterable[str]) -> list[str]:
 def _verified(event: Any) -> str:
     """The tenant that the front door has verified; what a client can write itself is not looked at."""
     told = event.get("requestContext") if isinstance(event, dict) else None
-    told = told if isinstance(told, dict) else {}
-
-    def at(*path: str) -> str:
+    for kind, path in PRINCIPALS.items():
         place: Any = told
         for name in path:
             place = place.get(name) if isinstance(place, dict) else None
-        return place if isinstance(place, str) else ""
-
-    for kind, path in PRINCIPALS.items():
-        if principal := at(*path):
-            return tenant(f"{kind}:{principal}")
+        if place and isinstance(place, str):
+            return tenant(f"{kind}:{place}")
     return ""
 
 

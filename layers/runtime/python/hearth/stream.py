@@ -120,7 +120,7 @@ class Runtime:
         stream = self._api.stream(invocation)
         try:
             try:
-                self._handler.prepare(event)
+                self._handler.read(event)
                 gateway = self._handler.web.infer(event, context)
                 told = {"hearth.streams": True, "asgi": {"version": "3.0", "spec_version": "2.4"}}
                 scope, exchange = gateway.scope | told, Exchange(stream, door, gateway.body)

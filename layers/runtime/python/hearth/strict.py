@@ -32,7 +32,9 @@ def loads(raw: bytes) -> Any:
     try:
         text = raw.decode("utf-8")
         _bounded(raw)
-        document = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)
+        if text.startswith("\ufeff"):  # as json.loads says it
+            raise json.JSONDecodeError("Unexpected UTF-8 BOM (decode using utf-8-sig)", text, 0)
+        document = _decode(text)
         if "\\u" in text:
             _refuse_surrogates(document)
         return document
@@ -113,3 +115,6 @@ def _refuse_surrogates(document: Any) -> None:
         json.dumps(document, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
         raise ValueError("a string holds half of a surrogate pair") from None
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite).decode

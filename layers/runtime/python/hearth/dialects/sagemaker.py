@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from hearth.cache import warm
 from hearth.call import EVENTS, Answer, Call, Dialect, Route, manifest_of
@@ -58,8 +58,8 @@ def container(call: Call) -> Answer:
 
 
 def _invoke(call: Call, name: str) -> Answer:
-    answer = native.ask(dataclasses.replace(call, path={"name": name}))
-    return dataclasses.replace(answer, headers={**answer.headers, INVOKED: manifest_of(name).version})
+    answer = native.ask(replace(call, path={"name": name}))
+    return replace(answer, headers={**answer.headers, INVOKED: manifest_of(name).version})
 
 
 def ping(call: Call) -> Answer:
