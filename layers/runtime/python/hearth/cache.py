@@ -237,7 +237,8 @@ class Cache:
             ref, slot = former, self._acquire(former)
             self.counters.stale += 1
         self._served[name] = ref
-        current().facts |= {"model": ref.model, "version": ref.version}
+        facts = current().facts
+        facts["model"], facts["version"] = ref.model, ref.version
         try:
             assert slot.model is not None  # noqa: S101 -- what _acquire promises
             yield slot.model

@@ -56,8 +56,9 @@ def count(trace: Trace, *, failed: bool) -> None:
             record.fail.add(total)
             return
         record.success.add(total)
-        for part, step in ((record.input, "encode"), (record.infer, "run"), (record.output, "decode")):
-            part.add(trace.steps.get(step, 0.0))
+        record.input.add(trace.steps.get("encode", 0.0))
+        record.infer.add(trace.steps.get("run", 0.0))
+        record.output.add(trace.steps.get("decode", 0.0))
         record.items += int(facts.get("items", 1))
         record.last = time.time_ns() // 1_000_000
 
