@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 
 from hearth import settings
 from hearth.errors import HearthError, SettingsError, Unavailable
@@ -218,13 +219,15 @@ class Cache:
         self._served: dict[str, Ref] = {}  # what each name last meant, while it could be loaded
         self._lock = threading.Lock()
 
-    @contextmanager
-    def get(self, name: str) -> Iterator[Model]:
+    def get(self, name: str) -> _Use:
         """The model that `name` means now, for the length of the block.
 
         Where a new version cannot be loaded, the one that this name meant before goes on serving.
-        Raises what `Registry.resolve` does, IntegrityError, StoreError, Unavailable.
+        The block raises what `Registry.resolve` does, IntegrityError, StoreError, Unavailable.
         """
+        return _Use(self, name)
+
+    def _take(self, name: str) -> _Slot:
         with step("resolve"):
             ref = self.registry.resolve(name)
         former = self._served.get(name)
@@ -239,12 +242,11 @@ class Cache:
         self._served[name] = ref
         facts = current().facts
         facts["model"], facts["version"] = ref.model, ref.version
-        try:
-            assert slot.model is not None  # noqa: S101 -- what _acquire promises
-            yield slot.model
-        finally:
-            with self._lock:
-                slot.users -= 1
+        return slot
+
+    def _leave(self, slot: _Slot) -> None:
+        with self._lock:
+            slot.users -= 1
 
     def prefetch(self, name: str) -> None:
         """Bring the artifact of `name` to the disk and load nothing. Raises what `get` does."""
@@ -258,9 +260,7 @@ class Cache:
 
         Raises what `get` does.
         """
-        slot = self._acquire(self.registry.resolve(name), ahead=True)
-        with self._lock:
-            slot.users -= 1
+        self._leave(self._acquire(self.registry.resolve(name), ahead=True))
 
     def forget_checks(self) -> None:
         """Trust no file that was verified before, and no alias that was read."""
@@ -337,6 +337,25 @@ class Cache:
                 size -= slot.model.manifest.size
                 self.counters.evictions += 1
         self._over = size > self.limit
+
+
+class _Use:
+    """A model's name while it is used; every request has one, and a generator would take longer."""
+
+    __slots__ = ("_cache", "_name", "_slot")
+
+    def __init__(self, cache: Cache, name: str) -> None:
+        self._cache, self._name = cache, name
+
+    def __enter__(self) -> Model:
+        self._slot = self._cache._take(self._name)
+        assert self._slot.model is not None  # noqa: S101 -- what _acquire promises
+        return self._slot.model
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._cache._leave(self._slot)
 
 
 @functools.cache

@@ -22,4 +22,4 @@ def activate(logits: Array, function: str) -> Array:
 
 def best(scores: Array, count: int) -> list[int]:
     """Indices of the `count` largest of (labels,) scores, largest first; equal ones in their own order."""
-    return np.argsort(-scores, kind="stable")[:count].tolist()  # type: ignore[no-any-return]
+    return (-scores).argsort(kind="stable")[:count].tolist()  # type: ignore[no-any-return]

@@ -56,15 +56,15 @@ def bounded(texts: Iterable[str], limits: Limits) -> None:
 
 def pad(rows: Sequence[Row], pad_id: int, names: Iterable[str] = ("input_ids", "attention_mask")) -> Feeds:
     """int64 arrays (rows, longest row) of ids, mask and, if among `names`, types; padding has mask and type 0."""
-    shape = (len(rows), max((len(row.ids) for row in rows), default=0) or 1)
+    ids = [row.ids for row in rows]  # a copy each time
+    shape = (len(rows), max(map(len, ids), default=0) or 1)
     feeds = {name: np.zeros(shape, np.int64) for name in names}
     feeds["input_ids"] += pad_id
-    for index, row in enumerate(rows):
-        length = len(row.ids)
-        feeds["input_ids"][index, :length] = row.ids
-        feeds["attention_mask"][index, :length] = 1
+    for index, row in enumerate(ids):
+        feeds["input_ids"][index, : len(row)] = row
+        feeds["attention_mask"][index, : len(row)] = 1
         if "token_type_ids" in feeds:
-            feeds["token_type_ids"][index, :length] = row.type_ids
+            feeds["token_type_ids"][index, : len(row)] = rows[index].type_ids
     return feeds
 
 
