@@ -87,7 +87,7 @@ def encode(model: Model, texts: str | list[str], wanted: Parameters) -> dict[str
     """Token ids and mask, (batch, longest text) int64. Raises BadRequest, PayloadTooLarge."""
     how, tokenizer, head = parts(model)
     texts = texts_of(texts, model.manifest.limits)
-    rows = tokenizer.encode_batch(texts)
+    rows = tokenizer.encode_batch_fast(texts)
     if not wanted.truncate and any(row.overflowing for row in rows):
         raise PayloadTooLarge(f"A text has more than {how.max_tokens} tokens; shorten it or let it be cut (`truncate`)")
     if wanted.truncation_direction == "left":

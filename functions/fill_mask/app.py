@@ -58,7 +58,7 @@ def encode(model: Model, request: Request) -> Feeds:
     assert model.tokenizer is not None  # noqa: S101
     mask = mask_of(model)
     word = model.tokenizer.id_to_token(mask)
-    rows = model.tokenizer.encode_batch(texts_of(request.inputs, model.manifest.limits))
+    rows = model.tokenizer.encode_batch_fast(texts_of(request.inputs, model.manifest.limits))
     for row in rows:
         if any(mask in rest.ids for rest in row.overflowing):
             raise BadRequest(f"A {word} lies beyond the {how.max_tokens} tokens that are read; shorten the text")

@@ -60,7 +60,7 @@ def encode(model: Model, request: Request) -> dict[str, np.ndarray[Any, Any]]:
     assert model.tokenizer is not None  # noqa: S101
     texts = texts_of(request.inputs, model.manifest.limits)
     inputs = [tensor.name for tensor in model.manifest.graphs["main"].inputs]
-    return pad(model.tokenizer.encode_batch(texts), how.pad_id, inputs)
+    return pad(model.tokenizer.encode_batch_fast(texts), how.pad_id, inputs)
 
 
 def decode(model: Model, request: Request, outputs: list[np.ndarray[Any, Any]]) -> Response:
