@@ -10,11 +10,14 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hearth import deadline, front
+from hearth import deadline
 from hearth.errors import ENDS, BadRequest, HearthError, PayloadTooLarge
 from hearth.task import Task
+
+if TYPE_CHECKING:
+    from hearth.front import Asked
 
 ASKED = re.compile(
     r"/(?:models|endpoints|pipeline/[^/]+)/([^/]+)(?:/versions/([^/]+))?"
@@ -43,8 +46,10 @@ class Handler:
 
         return Gateway(self.tasks, self.folder)
 
-    def read(self, event: dict[str, Any]) -> front.Asked:
+    def read(self, event: dict[str, Any]) -> Asked:
         """What an HTTP event asks; the model of the first begins to load. Raises BadRequest, binascii.Error."""
+        from hearth import front
+
         asked = front.read(event)
         if self.tasks and "web" not in self.__dict__:
             _load_ahead(asked, event)
@@ -131,7 +136,7 @@ def failed(error: BaseException) -> HearthError:
     return log.ours(error)
 
 
-def _load_ahead(asked: front.Asked, event: dict[str, Any]) -> None:
+def _load_ahead(asked: Asked, event: dict[str, Any]) -> None:
     """Load the model that the path asks while the way to the answer is imported."""
     from hearth import cold
 
@@ -145,7 +150,7 @@ def _load_ahead(asked: front.Asked, event: dict[str, Any]) -> None:
         cold.load(name)
 
 
-def _may(asked: front.Asked, event: dict[str, Any], name: str) -> bool:
+def _may(asked: Asked, event: dict[str, Any], name: str) -> bool:
     """Whether a model may be loaded for who sent the event; a refusal is worded where the request is answered."""
     from hearth import keys
 
