@@ -35,8 +35,6 @@ UNUSED = (
     "PIL/_avif*.so",
     "PIL/AvifImagePlugin.py",
     "pillow.libs/libavif*",
-    "aws_lambda_powertools/event_handler/openapi/swagger_ui/*.js",
-    "aws_lambda_powertools/event_handler/openapi/swagger_ui/*.css",
     "bin",
     # Lists files that were just removed, and differs from machine to machine.
     "*.dist-info/RECORD",
