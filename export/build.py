@@ -13,6 +13,7 @@ import torch
 from export import graph, train, verify
 from export.quantize import quantize
 from export.recipe import Recipe, RecipeError
+from hearth.manifest import Provider
 
 
 class Step(StrEnum):
@@ -23,15 +24,19 @@ class Step(StrEnum):
     VERIFY = "verify"
 
 
-def build(recipe: Recipe, work: Path, command: str, step: Step | None = None) -> Path:
-    """Run one step, or all that are not done; returns the artifact folder. Raises RecipeError, DataError, Gated."""
+def build(recipe: Recipe, work: Path, command: str, step: Step | None = None, provider: Provider = "cpu") -> Path:
+    """Run one step, or all that are not done; returns the artifact folder. Raises RecipeError, DataError, Gated.
+
+    `provider` is what `verify` measures beside ONNX Runtime's own.
+    """
+    verify.need(provider)  # said before hours of training
     work.mkdir(parents=True, exist_ok=True)
     steps: dict[Step, Callable[[], None]] = {
         Step.PREPARE: lambda: prepare(recipe, work),
         Step.TRAIN: lambda: run_stages(recipe, work),
         Step.EXPORT: lambda: export(recipe, work),
         Step.QUANTIZE: lambda: compress(recipe, work),
-        Step.VERIFY: lambda: judge(recipe, work, command),
+        Step.VERIFY: lambda: judge(recipe, work, command, provider),
     }
     for name, run in steps.items():
         if step in (None, name):
@@ -77,10 +82,11 @@ def compress(recipe: Recipe, work: Path) -> None:
     (work / "method.txt").write_text("; ".join(dict.fromkeys(methods)), encoding="utf-8")
 
 
-def judge(recipe: Recipe, work: Path, command: str) -> None:
+def judge(recipe: Recipe, work: Path, command: str, provider: Provider) -> None:
     need(work / "method.txt", recipe, Step.QUANTIZE)
     method = (work / "method.txt").read_text(encoding="utf-8")
-    manifest = verify.verify(recipe, work, method=method, command=command, seconds=training_seconds(recipe, work))
+    seconds = training_seconds(recipe, work)
+    manifest = verify.verify(recipe, work, method=method, command=command, seconds=seconds, provider=provider)
     shown = {name: round(value, 4) for name, value in manifest.metrics.served.items()}
     train.console.print(f"{recipe.name}@{recipe.version} is an artifact: {work / 'artifact'}\n{shown}")
 

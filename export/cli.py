@@ -25,6 +25,7 @@ from export.import_command import import_onnx
 from export.keys import api_key, audit
 from export.signing_commands import sign, signing_key, verify
 from hearth.errors import HearthError
+from hearth.manifest import Provider
 from hearth.store import open_store
 
 app = typer.Typer(help="Hearth: AI models from serverless functions.", no_args_is_help=True, add_completion=False)
@@ -41,6 +42,9 @@ def build(
     name: Annotated[str | None, typer.Option(help="The imported model's name.")] = None,
     step: Annotated[str | None, typer.Option(help="prepare, train, export, quantize or verify alone.")] = None,
     work: Annotated[Path | None, typer.Option(help="Where steps leave their work. Default: build/NAME.")] = None,
+    provider: Annotated[
+        Provider, typer.Option(help="Measure this execution provider too, and take it where it is faster and as good.")
+    ] = "cpu",
 ) -> None:
     """Make an artifact: prepare, train, export, quantize, verify. Run again, it goes on where it stopped."""
     from export import recipe as recipes
@@ -58,7 +62,7 @@ def build(
     if step is not None and step not in list(Step):
         raise typer.BadParameter(f"--step is one of {', '.join(Step)}.")
     command = shlex.join(["hearth", *sys.argv[1:]])
-    run(made, work or Path("build") / made.name, command, Step(step) if step else None)
+    run(made, work or Path("build") / made.name, command, Step(step) if step else None, provider)
 
 
 app.command(name="import")(import_onnx)

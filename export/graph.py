@@ -17,7 +17,7 @@ from torch import nn
 
 from export.recipe import Recipe, RecipeError
 from export.train import weights_of
-from hearth.manifest import Graph, Tensor
+from hearth.manifest import Graph, Provider, Tensor
 
 EXTERNAL_FROM = 1024
 """Bytes of a tensor from which on it goes to the file of weights."""
@@ -76,14 +76,18 @@ def traced(
     return write
 
 
-def optimise(source: Path, folder: Path, role: str = "main") -> None:
-    """Write `source`, optimised, as the graph of `role` into `folder`. Raises RuntimeError if it does not read back."""
+def optimise(source: Path, folder: Path, role: str = "main", provider: Provider = "cpu") -> None:
+    """Write `source`, optimised, as the graph of `role` into `folder`. Raises RuntimeError if it does not read back.
+
+    Another provider than ONNX Runtime's own fuses for itself, and knows no fused operators: for it nothing is.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     name, weights = files(role)
     for file in (name, weights):
         (folder / file).unlink(missing_ok=True)
     options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    level = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = level.ORT_ENABLE_EXTENDED if provider == "cpu" else level.ORT_DISABLE_ALL
     options.optimized_model_filepath = str(folder / name)
     options.log_severity_level = 3
     options.add_session_config_entry("session.optimized_model_external_initializers_file_name", weights)

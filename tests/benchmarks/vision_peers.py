@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tests.benchmarks import text_peers as peers
-from tests.benchmarks.area import Case, Way
+from tests.benchmarks.area import ROOT, Case, Turn, Way
 from tests.benchmarks.venvs import venv
+from tests.benchmarks.worker import worker
 
 
 def cases(model: Path, kind: str, aims: dict[int, float], limit: str) -> Sequence[Case]:
@@ -30,6 +32,7 @@ def ways(model: Path, kind: str, threads: int) -> Sequence[Way]:
     more = (kind, str(threads), model / "picture.jpg")
     return [
         peers.way("Hearth int8", lambda: peers.hearth("picture_hearth", model / "artifact", *more)),
+        Way("Hearth int8, OpenVINO provider", lambda: with_provider(model / "openvino", *more)),
         peers.way("ONNX Runtime fp32", lambda: peers.onnxruntime("picture_onnxruntime", fp32, *more)),
         peers.way("OpenVINO fp32", lambda: openvino(fp32, *more)),
         peers.way("OpenVINO int8, our file", lambda: openvino(int8, *more)),
@@ -39,3 +42,10 @@ def ways(model: Path, kind: str, threads: int) -> Sequence[Way]:
 def openvino(*arguments: str | Path) -> list[str | Path]:
     python = venv("openvino-pictures", "openvino==2026.4.1", "pillow==13.0.0")
     return [python, peers.ENGINES / "picture_openvino.py", *arguments]
+
+
+def with_provider(artifact: Path, *arguments: str | Path) -> AbstractContextManager[Turn]:
+    """Hearth's own code on the ONNX Runtime that has this provider."""
+    packages = ("onnxruntime-openvino==1.24.1", "numpy==2.4.6", "pillow==13.0.0", "msgspec==0.22.0")
+    command = [venv("openvino-provider", *packages), "-m", "tests.benchmarks.engines.picture_hearth", artifact]
+    return worker([*command, *arguments], {"PYTHONPATH": str(ROOT / "layers/runtime/python")})

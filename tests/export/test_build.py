@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
-from export import graph
+from export import graph, verify
 from export.build import Step, build
-from export.recipe import Gated, RecipeError
+from export.evaluation import evaluation_of
+from export.recipe import Gate, Gated, RecipeError
 from hearth.manifest import parse
 from hearth.model import Model
+from hearth.transfer import describe
 from tests.export import toy
 
 
@@ -67,3 +70,51 @@ def test_a_step_before_its_turn_says_what_to_run(tmp_path: Path) -> None:
     for step, needed in ((Step.TRAIN, "prepare"), (Step.EXPORT, "train"), (Step.QUANTIZE, "export")):
         with pytest.raises(RecipeError, match=f"--step {needed}"):
             build(toy.recipe(), tmp_path, "hearth build toy", step)
+
+
+@pytest.mark.parametrize(("milliseconds", "chosen"), [(8.0, True), (9.5, False)])
+def test_another_provider_is_named_where_it_was_measured_to_be_faster(
+    toy_work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, milliseconds: float, chosen: bool
+) -> None:
+    """The provider itself is not installed beside ONNX Runtime's own: here the latter runs both graphs."""
+    work = tmp_path / "toy"
+    shutil.copytree(toy_work, work)
+    monkeypatch.setattr("export.verify.need", lambda provider: None)
+    monkeypatch.setattr("hearth.model._openvino", lambda threads: ["CPUExecutionProvider"])
+    taken = {"torch": 30.0, "fp32": 20.0, "served": 10.0, "openvino": milliseconds}
+    monkeypatch.setattr(
+        "export.verify.latency", lambda evaluation, models, value: {kind: taken[kind] for kind in models}
+    )
+    folder = build(toy.recipe(), work, "hearth build toy", Step.VERIFY, "openvino")
+    manifest = parse((folder / "manifest.json").read_bytes())
+    assert manifest.provider == ("openvino" if chosen else "cpu")
+    assert manifest.metrics.served["milliseconds"] == (8.0 if chosen else 10.0)
+    assert manifest.metrics.served["accuracy"] >= 0.9
+    told = f"{milliseconds:g} ms under the provider openvino, 10 ms under ONNX Runtime's own; it was"
+    assert f"{told} {'chosen' if chosen else 'not chosen, since it is not 1.1 times as fast'}." in (
+        folder / "report.md"
+    ).read_text(encoding="utf-8")
+    fused = {node.op_type for node in onnx.load(folder / "model.onnx", load_external_data=False).graph.node}
+    assert ("DynamicQuantizeMatMul" in fused) is not chosen, "the other provider fuses for itself"
+    for file in manifest.files:
+        assert describe(folder / file.path) == file
+
+
+def test_another_provider_that_misses_a_gate_is_not_chosen() -> None:
+    evaluation = evaluation_of("text-classification")
+    metrics = {
+        "fp32": {"accuracy": 0.95, verify.DIFFERENCE: 0.0, "milliseconds": 20.0},
+        "served": {"accuracy": 0.94, verify.DIFFERENCE: 0.1, "milliseconds": 10.0},
+        "openvino": {"accuracy": 0.80, verify.DIFFERENCE: 0.1, "milliseconds": 1.0},
+    }
+    measured = verify.Measured(metrics, {"served": [], "openvino": []})
+    gate = Gate(metric=0.7, quantization_loss=0.05, difference=0.5, bytes=1)
+    kind, why = verify.choice(gate, evaluation, measured, "openvino")
+    assert kind == "served"
+    assert "it misses a gate and was not chosen: quantization costs 0.1500 of accuracy" in why
+
+
+def test_a_provider_that_is_not_installed_is_said_before_the_training(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="pip install onnxruntime-openvino"):
+        build(toy.recipe(), tmp_path, "hearth build toy", provider="openvino")
+    assert not list(tmp_path.iterdir())
