@@ -117,7 +117,7 @@ def picture(size: int) -> bytes:
 
 
 def artifact(made: Recipe, work: Path) -> Path:
-    """The work folder with `raw/model.onnx`, `small-main.onnx`, `picture.jpg`, `artifact/`, and `openvino/`, the same for
+    """The work folder with `raw/model.onnx`, `small-main.onnx`, `picture.jpg`, `artifact/`, and `openvino/`, one for
     that provider. The step `verify` is left out, for random weights say nothing that could be verified."""
     folder = work / made.name
     if not (folder / "openvino" / "manifest.json").exists():
