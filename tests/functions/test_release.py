@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pytest
 
 from export import ZOO
 from functions.release import app
+from hearth.connection import Broken, Response
 from hearth.errors import StoreError
 from tests.codedeploy import Account, AccountServer, Deployment, Version, app_spec
 from tests.emulator import Emulator
@@ -131,13 +131,13 @@ def test_a_revision_of_another_kind_is_too(account: Account) -> None:
 def test_an_answer_that_breaks_off_is_too(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     account.versions[f"{NAME}:2"] = answering(PASSED)
 
-    def broken(self: http.client.HTTPResponse, *_: object) -> bytes:
-        if self.headers.get("Content-Length") == str(len(PASSED)):
-            raise http.client.IncompleteRead(PASSED[:5])
+    def broken(self: Response) -> bytes:
+        if self.headers.get("content-length") == str(len(PASSED)):
+            raise Broken("the answer stopped with 5 bytes to come")
         return whole(self)
 
-    whole = http.client.HTTPResponse.read
-    monkeypatch.setattr(http.client.HTTPResponse, "read", broken)
+    whole = Response.read
+    monkeypatch.setattr(Response, "read", broken)
     deployment = Deployment(NEW)
     assert account.deploy(deployment, hook) == deployment.status == "Failed"
 

@@ -252,7 +252,7 @@ def test_a_prefix_that_only_begins_as_the_output_is_an_input(account: Account, m
 
 def test_a_clock_that_is_wrong_is_corrected_by_the_stores(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = Bucket("inbox")
-    response = SimpleNamespace(headers={"Date": "Wed, 25 Nov 2026 12:00:00 GMT"})
+    response = SimpleNamespace(headers={"date": "Wed, 25 Nov 2026 12:00:00 GMT"})
     now = 1795608000.0  # the same in seconds
     for ahead, learned in ((0, False), (200, False), (3600, True), (-3600, True)):
         bucket._ahead = 0.0

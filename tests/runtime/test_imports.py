@@ -24,6 +24,7 @@ ORDER = [
     "settings",
     "keys",
     "manifest",
+    "connection",
     "s3",
     "store",
     "p256",

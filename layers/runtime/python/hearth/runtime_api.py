@@ -1,13 +1,11 @@
 """Lambda's Runtime API: the next invocation, and its answer in one piece or in many.
 
 Over one kept connection to a server in the same sandbox; an answer in pieces is the last thing on its connection.
-`http.client` is there already, for the store needs it.
 """
 
 from __future__ import annotations
 
 import base64
-import http.client
 import json
 import os
 import select
@@ -18,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from hearth import __version__
+from hearth.connection import Connection
 
 T = TypeVar("T")
 VERSION = "/2018-06-01/runtime"
@@ -59,16 +58,17 @@ class Context:
 
 @dataclass(frozen=True)
 class Invocation:
-    headers: http.client.HTTPMessage
+    headers: Mapping[str, str]
+    """By names in small letters."""
     body: bytes
 
     @property
     def id(self) -> str:
-        return self.headers["Lambda-Runtime-Aws-Request-Id"]
+        return self.headers["lambda-runtime-aws-request-id"]
 
     @property
     def trace_id(self) -> str:
-        return self.headers.get("Lambda-Runtime-Trace-Id", "")
+        return self.headers.get("lambda-runtime-trace-id", "")
 
     @property
     def context(self) -> Context:
@@ -76,17 +76,17 @@ class Invocation:
         told = self.headers.get
         return Context(
             self.id,
-            told("Lambda-Runtime-Invoked-Function-Arn", ""),
-            int(told("Lambda-Runtime-Deadline-Ms", "0")),
-            told("Lambda-Runtime-Aws-Tenant-Id"),
-            json.loads(told("Lambda-Runtime-Client-Context") or "null"),
-            json.loads(told("Lambda-Runtime-Cognito-Identity") or "null"),
+            told("lambda-runtime-invoked-function-arn", ""),
+            int(told("lambda-runtime-deadline-ms", "0")),
+            told("lambda-runtime-aws-tenant-id"),
+            json.loads(told("lambda-runtime-client-context") or "null"),
+            json.loads(told("lambda-runtime-cognito-identity") or "null"),
         )
 
     @property
     def echo(self) -> dict[str, str]:
         """What an answer repeats, where the Runtime API said it."""
-        name = "Lambda-Runtime-Invocation-Id"
+        name = "lambda-runtime-invocation-id"
         return {name: self.headers[name]} if name in self.headers else {}
 
 
@@ -102,13 +102,13 @@ def described(error: BaseException, kind: str = "", request_id: str = "") -> dic
 
 class RuntimeApi:
     def __init__(self, address: str) -> None:
-        self._connection = http.client.HTTPConnection(address)
+        self._connection = Connection(f"http://{address}")
 
     def next(self) -> Invocation:
         """Waits, for hours if need be. Raises RuntimeApiError."""
         try:
             status, headers, body = self._ask("GET", "/invocation/next")
-        except (OSError, http.client.HTTPException):
+        except OSError:
             # The connection may have been closed while the sandbox was frozen.
             status, headers, body = self._ask("GET", "/invocation/next")
         if status != 200:
@@ -135,7 +135,7 @@ class RuntimeApi:
         # A refusal, for example of too large an answer, has been told to the caller by who refuses.
         try:
             status, _, said = self._ask("POST", path, body, headers)
-        except (OSError, http.client.HTTPException) as error:
+        except OSError as error:
             status, said = 0, repr(error).encode()
         if status >= 500:
             raise RuntimeApiError(f"POST {path} was answered {status}: {said[:200]!r}")
@@ -143,13 +143,12 @@ class RuntimeApi:
             print(json.dumps({"level": "ERROR", "message": f"{path}: {status}", "said": said[:200].decode("latin-1")}))
 
     def _ask(
-        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
-    ) -> tuple[int, http.client.HTTPMessage, bytes]:
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> tuple[int, Mapping[str, str], bytes]:
         try:
-            self._connection.request(method, VERSION + path, body, AGENT | dict(headers or {}))
-            response = self._connection.getresponse()
+            response = self._connection.request(method, VERSION + path, AGENT | dict(headers or {}), body)
             return response.status, response.headers, response.read()
-        except (OSError, http.client.HTTPException):
+        except OSError:
             self._connection.close()
             raise
 
@@ -157,7 +156,7 @@ class RuntimeApi:
 class Stream:
     """An answer in pieces. `write` returns when the piece has left this process, so a slow reader slows its writer."""
 
-    def __init__(self, connection: http.client.HTTPConnection, invocation: Invocation) -> None:
+    def __init__(self, connection: Connection, invocation: Invocation) -> None:
         self._connection, self._invocation = connection, invocation
         self.began = self.ended = self.gone = False
 
@@ -198,31 +197,31 @@ class Stream:
         self._or_gone(lambda: self._connection.send(data))
 
     def _begin(self) -> None:
-        connection = self._connection
-        connection.putrequest("POST", f"{VERSION}/invocation/{self._invocation.id}/response")
-        for name, value in (AGENT | self._invocation.echo).items():
-            connection.putheader(name, value)
-        connection.putheader("Content-Type", HTTP_INTEGRATION)
-        connection.putheader("Lambda-Runtime-Function-Response-Mode", "streaming")
-        connection.putheader("Transfer-Encoding", "chunked")
-        connection.putheader("Trailer", f"{ERROR_TYPE}, {ERROR_BODY}")
-        connection.endheaders()
+        headers = AGENT | self._invocation.echo
+        headers |= {
+            "Content-Type": HTTP_INTEGRATION,
+            "Lambda-Runtime-Function-Response-Mode": "streaming",
+            "Transfer-Encoding": "chunked",
+            "Trailer": f"{ERROR_TYPE}, {ERROR_BODY}",
+        }
+        self._connection.begin("POST", f"{VERSION}/invocation/{self._invocation.id}/response", headers)
 
     def _answered(self) -> bool:
         """Whether the Runtime API speaks, or has closed the connection, though it has not heard us to the end."""
         poll = select.poll()
-        poll.register(self._connection.sock, select.POLLIN)
+        assert self._connection.socket is not None  # noqa: S101 -- what closes it ends the answer
+        poll.register(self._connection.socket, select.POLLIN)
         return bool(poll.poll(0))
 
     def _answer(self) -> int:
-        response = self._connection.getresponse()
+        response = self._connection.response()
         response.read()
         return response.status
 
     def _or_gone(self, work: Callable[[], T]) -> T:
         try:
             return work()
-        except (OSError, http.client.HTTPException) as error:
+        except OSError as error:
             self.ended = self.gone = True
             self._connection.close()
             raise Gone(f"the Runtime API has closed the connection: {error!r}") from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import http.client
 import itertools
 import os
 import random
@@ -16,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from hearth.connection import Body, Response
 from hearth.deadline import near
 from hearth.errors import IntegrityError, NotFound, SettingsError, StoreError
-from hearth.s3 import Body, Bucket
+from hearth.s3 import Bucket
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -173,12 +173,11 @@ class S3Store(Store):
         def once() -> tuple[bytes, str]:
             response = self.bucket.request("GET", self._key(path), query={"versionId": version} if version else None)
             if limit is not None and (response.length is None or response.length > limit) and response.status == 200:
-                response.close()
                 self.bucket.drop()
                 raise StoreError(_too_long(path, limit))
-            data = response.read()  # raises IncompleteRead where the body was cut
+            data = response.read()  # raises Broken where the body was cut
             self._check(response, path, data, expected=200)
-            return data, response.headers["ETag"]
+            return data, response.headers.get("etag", "")
 
         return retrying(once, deadline)
 
@@ -188,12 +187,11 @@ class S3Store(Store):
         try:
             if response.status != 206:
                 self._check(response, path, response.read(), expected=206)
-            total = (response.headers["Content-Range"] or "").rpartition("/")[2]
+            total = response.headers.get("content-range", "").rpartition("/")[2]
             _check_size(path, int(total) if total.isdecimal() else size, size)
             yield response
         finally:
-            if not response.isclosed():  # something was left unread: the connection is of no use any more
-                response.close()
+            if not response.ended:  # something was left unread: the connection is of no use any more
                 self.bucket.drop()
 
     def put(self, path: str, data: Body, *, if_absent: bool = False, if_match: str | None = None) -> str:
@@ -204,7 +202,7 @@ class S3Store(Store):
         def once() -> str:
             response = self.bucket.request("PUT", self._key(path), headers=headers, body=data)
             self._check(response, path, response.read(), expected=200)
-            return response.headers["ETag"] or ""
+            return response.headers.get("etag", "")
 
         return retrying(once, None)
 
@@ -255,7 +253,7 @@ class S3Store(Store):
             element.tag = element.tag.rpartition("}")[2]
         return tree
 
-    def _check(self, response: http.client.HTTPResponse, path: str, body: bytes, *, expected: int) -> None:
+    def _check(self, response: Response, path: str, body: bytes, *, expected: int) -> None:
         status = response.status
         if status == expected:
             return
@@ -304,7 +302,7 @@ def retrying(once: Callable[[], T], deadline: float | None) -> T:
     for attempt in itertools.count(1):
         try:
             return once()
-        except (OSError, http.client.HTTPException, TransientError, IntegrityError) as error:
+        except (OSError, TransientError, IntegrityError) as error:
             if isinstance(error, OSError) and error.errno in _LOCAL_FAULTS:
                 raise
             pause = random.uniform(0.5, 1.0) * 0.05 * 2**attempt  # noqa: S311 -- jitter, not a secret

@@ -19,8 +19,7 @@ from hearth.store import Store, TransientError, retrying
 
 CONNECTIONS = 4
 """Ranged reads at once: S3's rate is one a connection, and two saturate a loopback."""
-BLOCK = 1024 * 1024
-LEAST_READ = 16 * 1024
+BLOCK = 256 * 1024
 
 
 def fetch(store: Store, prefix: str, files: Sequence[File], folder: Path, deadline: float) -> None:
@@ -72,12 +71,9 @@ def _fetch_piece(
         descriptor = os.open(folder / file.path, os.O_WRONLY | os.O_NOFOLLOW)
         try:
             with store.open(f"{prefix}/{file.path}", start, length, file.size) as source:
-                done, size = 0, LEAST_READ
+                done = 0
                 while done < length:
-                    began = time.monotonic()
-                    count = source.readinto(buffer[: min(size, length - done)])
-                    # A read ends when it is whole: small ones where they are slow, so that a trickle is noticed.
-                    size = min(2 * size, len(buffer)) if time.monotonic() - began < 0.1 else LEAST_READ
+                    count = source.readinto(buffer[: length - done])  # what there is, so that a trickle is noticed
                     if not count:
                         raise TransientError(f"{file.path} ended after {start + done} of {file.size} bytes")
                     if near(0) or time.monotonic() > deadline:
