@@ -16,6 +16,8 @@ from export.stack import AwsError
 from hearth.errors import BadRequest
 
 TEMPLATE = Path(__file__).parent.parent / "template.yaml"
+BUILT_FOR = {"Architecture": "HEARTH_ARCHITECTURE", "Provider": "HEARTH_PROVIDER"}
+"""Parameters that `sam build` must know too, by the variables that layers/Makefile takes them from."""
 STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,39}")
 """CloudFormation allows more; names of queues and of the machine begin with it."""
 REGION = re.compile(r"[a-z]{2}(-[a-z]+){1,3}-\d")
@@ -118,6 +120,8 @@ class Plan:
         for name, parameter in known.items():
             if parameter.default is None and name not in self.given:
                 yield f"{name} must be given."
+        if self.given.get("Provider") == "openvino" and self.given.get("Architecture") == "arm64":
+            yield "Provider=openvino is for Architecture=x86_64: ONNX Runtime's OpenVINO has no build for arm64."
 
     def _wrong_account(self) -> Iterator[str]:
         import boto3
@@ -143,9 +147,9 @@ class Plan:
         environment = dict(os.environ)
         if self.region:
             environment |= {"AWS_REGION": self.region, "AWS_DEFAULT_REGION": self.region}
-        architecture = self.given.get("Architecture")
-        if architecture:
-            environment["HEARTH_ARCHITECTURE"] = architecture
+        for name, variable in BUILT_FOR.items():
+            if name in self.given:
+                environment[variable] = self.given[name]
         for command in self.commands(build):
             ended = subprocess.run(command, cwd=self.template.path.parent, env=environment)
             if ended.returncode:

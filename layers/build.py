@@ -1,5 +1,5 @@
-"""Build one layer: `python build.py core|vision|audio|video|runtime DESTINATION [x86_64|arm64]`; what it fills is /opt
-on Lambda.
+"""Build one layer: `python build.py core|openvino|vision|audio|video|runtime DESTINATION [x86_64|arm64]`; what it fills
+is /opt on Lambda.
 
 Needs the standard library, pip and this folder alone: SAM copies the folder elsewhere before it builds. Wheels
 are Lambda's (CPython 3.13, glibc 2.34) whatever machine this runs on. Two builds are byte-identical.
@@ -23,6 +23,16 @@ EPOCH = 315_619_200
 UNUSED = (
     # A second copy of the library for C programs; the Python module carries its own.
     "onnxruntime/capi/libonnxruntime.so*",
+    # Of OpenVINO: copies by other names, other devices than processors, and what chooses among several.
+    "onnxruntime/capi/libopenvino.so",
+    "onnxruntime/capi/libopenvino_onnx_frontend.so",
+    "onnxruntime/capi/libtbb.so",
+    "onnxruntime/capi/libopenvino*.so.20*",
+    "onnxruntime/capi/libopenvino_c.so*",
+    "onnxruntime/capi/libopenvino_intel_[gn]pu_plugin.so",
+    "onnxruntime/capi/libopenvino_auto_plugin.so",
+    "onnxruntime/capi/libopenvino_hetero_plugin.so",
+    "onnxruntime/capi/libtbbmalloc.so",
     "onnxruntime/transformers",
     "onnxruntime/quantization",
     "onnxruntime/tools",
@@ -118,5 +128,5 @@ def find_python() -> str | None:
 
 if __name__ == "__main__":
     if len(sys.argv) not in (3, 4) or sys.argv[3:] not in ([], *([name] for name in MACHINES)):
-        sys.exit("usage: python build.py core|vision|audio|video|runtime DESTINATION [x86_64|arm64]")
+        sys.exit("usage: python build.py core|openvino|vision|audio|video|runtime DESTINATION [x86_64|arm64]")
     main(sys.argv[1], Path(sys.argv[2]).resolve(), MACHINES[(sys.argv[3:] or ["x86_64"])[0]])

@@ -16,7 +16,7 @@ from typing import Any
 from tests.containers import docker
 from tests.emulator import free_port
 from tests.layers import ROOT, python313
-from tests.template.stack import read
+from tests.template.stack import by_default, read
 from tests.tools import tool
 
 LAYER = "arn:aws:lambda:us-east-1:123456789012:layer:{}:1"
@@ -110,7 +110,7 @@ def _localise(folder: Path, variables: dict[str, str]) -> None:
             (folder / "built" / name).rename(fetched)
         elif "Layers" in resource.get("Properties", {}):
             resource["Properties"]["Layers"] = [
-                LAYER.format(layer["Ref"]) for layer in resource["Properties"]["Layers"]
+                LAYER.format(by_default(layer)["Ref"]) for layer in resource["Properties"]["Layers"]
             ]
     (folder / "built/local.json").write_text(json.dumps(template))
     (folder / "variables.json").write_text(json.dumps({"Parameters": variables}))

@@ -19,7 +19,8 @@ from tests.template.local_stack import Aws
 SAM = f"""#!{sys.executable}
 import json, os, sys
 with open(os.environ["SAM_LOG"], "a") as log:
-    print(json.dumps({{"argv": sys.argv[1:], "architecture": os.environ.get("HEARTH_ARCHITECTURE")}}), file=log)
+    built_for = [os.environ.get(name) for name in ("HEARTH_ARCHITECTURE", "HEARTH_PROVIDER")]
+    print(json.dumps({{"argv": sys.argv[1:], "built for": built_for}}), file=log)
 sys.exit(int(os.environ.get("SAM_STATUS", "0")) if sys.argv[1] == "deploy" else 0)
 """
 SMALL = {
@@ -74,7 +75,7 @@ def test_sam_builds_and_deploys_and_models_are_published(
 ) -> None:
     (tmp_path / "list.txt").write_text(f"# ours\n{os.path.relpath(ZOO / 'resnet20-cifar10/1', tmp_path)}\n\n")
     monkeypatch.chdir(tmp_path)
-    arguments = ["TextMemory=3538", "Threads=", "Architecture=arm64", "--stack", deployed, "--models", "list.txt"]
+    arguments = ["TextMemory=3538", "Threads=", "Provider=openvino", "--stack", deployed, "--models", "list.txt"]
     run = deploy(*arguments, "--region", "us-east-1")
     assert run.exit_code == 0, (run.output, run.exception)
     build, deployment = asked(machine)
@@ -83,9 +84,9 @@ def test_sam_builds_and_deploys_and_models_are_published(
     words = deployment["argv"]
     assert words[:5] == ["deploy", "--template-file", f"{folder}/template.yaml", "--stack-name", deployed]
     overrides = words[words.index("--parameter-overrides") + 1 :]
-    assert overrides == ['TextMemory="3538"', 'Threads=""', 'Architecture="arm64"']
+    assert overrides == ['TextMemory="3538"', 'Threads=""', 'Provider="openvino"']
     assert words[words.index("--region") + 1] == "us-east-1"
-    assert build["architecture"] == deployment["architecture"] == "arm64"
+    assert build["built for"] == deployment["built for"] == [None, "openvino"]
     for said in ("resnet20-cifar10@1 published", "https://api/prod", "k123"):
         assert said in run.output
     s3 = aws.client("s3")
@@ -111,6 +112,8 @@ def test_what_is_wrong_is_said_before_sam_runs(machine: Path) -> None:
     }
     said = str(deploy(*wrong).exception)
     assert [sentence for sentence in wrong.values() if sentence not in said] == []
+    both = "Provider=openvino is for Architecture=x86_64: ONNX Runtime's OpenVINO has no build for arm64."
+    assert both in str(deploy("Provider=openvino", "Architecture=arm64").exception)
     assert deploy("TextMemory").exit_code == 2
     assert asked(machine) == []
 

@@ -114,6 +114,11 @@ def target(value: Any) -> str:
     return str(value)
 
 
+def by_default(value: Any) -> Any:
+    """What stands there where the parameters have their defaults, with which no condition of a choice holds."""
+    return value["Fn::If"][2] if isinstance(value, dict) and "Fn::If" in value else value
+
+
 def function_of(template: Template, value: Any) -> str:
     """The logical id of the function that `value` speaks of, itself or by its alias."""
     name = target(value)

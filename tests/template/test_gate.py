@@ -11,7 +11,7 @@ from hearth.manifest import TASKS
 from tests.layers import FUNCTIONS
 from tests.template.gate import ACCEPTED, gate
 from tests.template.rules import RULES, assertions, findings
-from tests.template.stack import Template, of_type, read, translate
+from tests.template.stack import Template, by_default, of_type, read, translate
 
 Edit = Callable[[dict[str, Any]], None]
 FUNCTION = "TextClassification"
@@ -56,6 +56,12 @@ EDITS: dict[str, Edit] = {
     "telemetry": lambda raw: raw["Globals"]["Function"]["Environment"]["Variables"].pop("ORT_DISABLE_TELEMETRY"),
     "old Python": lambda raw: raw["Globals"]["Function"].update(Runtime="python3.11"),
     "too slow for the API": lambda raw: raw["Globals"]["Function"].update(Timeout=60),
+    "OpenVINO unasked": lambda raw: raw["Resources"]["OpenvinoLayer"].pop("Condition"),
+    "OpenVINO on arm64": put("OpenvinoLayer", "CompatibleArchitectures", [{"Ref": "Architecture"}]),
+    "OpenVINO beside the core layer": lambda raw: properties(raw, "ObjectDetection")["Layers"].insert(
+        0, {"Ref": "CoreLayer"}
+    ),
+    "OpenVINO nowhere": put("ImageClassification", "Layers", [{"Ref": "CoreLayer"}, {"Ref": "RuntimeLayer"}]),
     "no reserve": without(FUNCTION, "ReservedConcurrentExecutions"),
     "untraced": lambda raw: raw["Globals"]["Function"].pop("Tracing"),
     "loops": lambda raw: raw["Globals"]["Function"].update(RecursiveLoop="Allow"),
@@ -208,7 +214,7 @@ def test_each_function_has_a_stanza_with_its_layers_and_a_route_for_each_task() 
     for folder, layers in FUNCTIONS.items():
         stanza = properties(raw, folder.title().replace("_", ""))
         assert stanza["CodeUri"] == f"functions/{folder}/"
-        assert [layer["Ref"] for layer in stanza["Layers"]] == [f"{layer.title()}Layer" for layer in layers]
+        assert [by_default(layer)["Ref"] for layer in stanza["Layers"]] == [f"{layer.title()}Layer" for layer in layers]
         routes = {event["Properties"].get("Path") for event in stanza.get("Events", {}).values()}
         assert {f"/pipeline/{task}/{{name}}" for task, home in TASKS.items() if home == folder} <= routes
 

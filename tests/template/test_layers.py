@@ -46,6 +46,20 @@ assert not outside, outside
 """
 
 
+OPENVINO = """
+import sys
+from pathlib import Path
+sys.path[:0] = sys.argv[2:]
+import numpy
+from hearth.model import _session
+session = _session(Path(sys.argv[1]), 1, "openvino", fixed_shapes=True)
+assert session.get_providers()[0] == "OpenVINOExecutionProvider", session.get_providers()
+(pixels,) = session.get_inputs()
+(found,) = session.run(None, {pixels.name: numpy.zeros((1, *pixels.shape[1:]), "float32")})
+assert found.shape == (1, 10) and numpy.isfinite(found).all()
+"""
+
+
 def size(folder: Path) -> int:
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
 
@@ -57,7 +71,25 @@ def test_a_function_with_its_layers_is_within_the_budget(function: str) -> None:
     assert sum(size(layer(name)) for name in layers) + size(ROOT / "functions" / function) < budget
 
 
-@pytest.mark.parametrize("name", WHEELS)
+@pytest.mark.parametrize("function", ["image_classification", "object_detection"])
+def test_a_function_fits_with_openvino_in_the_place_of_the_core_layer(function: str) -> None:
+    found = sum(size(layer(name)) for name in ("openvino", "vision", "runtime")) + size(ROOT / "functions" / function)
+    print(f"{function} with OpenVINO: {found:,} bytes")
+    assert found < BUDGET_OF_VIDEO
+    assert found + size(layer("core")) > 262_144_000, "both would fit: the template could do without a choice"
+
+
+def test_openvinos_layer_alone_runs_a_quantized_graph(tmp_path: Path) -> None:
+    """By the provider itself: ONNX Runtime goes on without one that cannot be loaded, and says so in a log."""
+    graph = next((ROOT / "export/zoo/resnet20-cifar10").glob("*/model.onnx"))
+    folders = [str(layer(name) / "python") for name in ("openvino", "runtime")]
+    done = subprocess.run(
+        [python313(), "-I", "-S", "-c", OPENVINO, str(graph), *folders], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", [*WHEELS, "openvino"])
 def test_no_symbol_is_newer_than_lambdas_libc(name: str) -> None:
     libraries = [path for path in layer(name).rglob("*") if ".so" in path.suffixes]
     assert libraries

@@ -37,6 +37,28 @@ def functions_are_bounded_and_watched(template: Template) -> Findings:
 
 
 @rule
+def openvino_takes_the_place_of_the_core_layer(template: Template) -> Findings:
+    """Both are too large for Lambda together, and one alone on every other function would be for nothing."""
+    layers = {name: layer for name, layer in template["Resources"].items() if name.startswith("OpenvinoLayer")}
+    for name, layer in layers.items():
+        if layer.get("Condition") != "OnOpenvino":
+            yield f"{name} is deployed without being asked for"
+        if layer["Properties"].get("CompatibleArchitectures") != ["x86_64"]:
+            yield f"{name} has no build for other processors than x86_64"
+    for name, function in of_type(template, "Lambda::Function"):
+        chosen = [layer["Fn::If"] for layer in function["Layers"] if "Fn::If" in layer]
+        wanted = name in ("ImageClassification", "ObjectDetection")
+        right = [
+            condition == "OnOpenvino" and target(on) in layers and target(off).startswith("CoreLayer")
+            for condition, on, off in chosen
+        ]
+        if right != [True] * wanted:
+            yield f"{name} {'must choose' if wanted else 'must not choose'} between the core layer and OpenVINO's"
+        if wanted and any(target(layer).startswith(("CoreLayer", "OpenvinoLayer")) for layer in function["Layers"]):
+            yield f"{name} has two layers with ONNX Runtime"
+
+
+@rule
 def mappings_report_single_failures(template: Template) -> Findings:
     for name, mapping in of_type(template, "Lambda::EventSourceMapping"):
         function = template["Resources"][function_of(template, mapping["FunctionName"])]["Properties"]
