@@ -12,20 +12,15 @@ if __name__ == "__main__":
 
     import numpy as np
     import onnxruntime
-    from tokenizers import Tokenizer
+    from texts import scored
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    tokenizer = Tokenizer.from_file(tokens)
-    tokenizer.enable_padding()
 
-    def answer() -> np.ndarray:
-        encodings = tokenizer.encode_batch(texts)
-        ids = np.array([encoding.ids for encoding in encodings])
-        mask = np.array([encoding.attention_mask for encoding in encodings])
-        (logits,) = session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
-        raised = np.exp(logits - logits.max(1, keepdims=True))
-        return raised / raised.sum(1, keepdims=True)
+    def run(feeds: dict[str, np.ndarray]) -> np.ndarray:
+        logits: np.ndarray = session.run(["logits"], feeds)[0]
+        return logits
 
+    answer = scored(tokens, texts, run)
     serve(lambda: repeated(answer))

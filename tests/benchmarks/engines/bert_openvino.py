@@ -12,19 +12,14 @@ if __name__ == "__main__":
 
     import numpy as np
     import openvino
-    from tokenizers import Tokenizer
+    from texts import scored
 
     how = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
     model = openvino.Core().compile_model(graph, "CPU", how)
-    tokenizer = Tokenizer.from_file(tokens)
-    tokenizer.enable_padding()
 
-    def answer() -> np.ndarray:
-        encodings = tokenizer.encode_batch(texts)
-        ids = np.array([encoding.ids for encoding in encodings])
-        mask = np.array([encoding.attention_mask for encoding in encodings])
-        logits = model({"input_ids": ids, "attention_mask": mask})[0]
-        raised = np.exp(logits - logits.max(1, keepdims=True))
-        return raised / raised.sum(1, keepdims=True)
+    def run(feeds: dict[str, np.ndarray]) -> np.ndarray:
+        logits: np.ndarray = model(feeds)[0]
+        return logits
 
+    answer = scored(tokens, texts, run)
     serve(lambda: repeated(answer))
