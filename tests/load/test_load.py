@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import urllib.request
 from collections import Counter
@@ -98,7 +97,7 @@ def test_a_place_is_free_again_however_its_request_ends(monkeypatch: pytest.Monk
     ],
 )
 def test_a_refusal_is_in_the_words_of_the_dialect(monkeypatch: pytest.MonkeyPatch, path: str, words: Any) -> None:
-    full = dataclasses.replace(settings.get(), max_queue=0)
+    full = settings.get()._replace(max_queue=0)
     monkeypatch.setattr(settings, "get", lambda: full)
     answer = TestClient(create_app((), local=True)).post(path, json={})
     assert answer.status_code == 429

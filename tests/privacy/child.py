@@ -17,7 +17,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -25,6 +24,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import uvicorn
+from msgspec.structs import replace
 
 from functions import local
 from hearth import model as models_of

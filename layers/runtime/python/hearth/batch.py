@@ -9,7 +9,6 @@ again: what was done is passed over then.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -58,8 +57,7 @@ class BatchFailedError(Exception):
     """The batch is to be handed over again."""
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(msgspec.Struct, frozen=True):
     """What becomes of objects: answered by a model, from a store into a store."""
 
     tasks: Sequence[Task]

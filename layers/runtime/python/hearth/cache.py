@@ -15,9 +15,10 @@ import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+
+import msgspec
 
 from hearth import settings
 from hearth.errors import HearthError, SettingsError, Unavailable
@@ -183,19 +184,17 @@ def _empty(folder: Path) -> None:
         file.unlink()
 
 
-@dataclass
-class _Slot:
+class _Slot(msgspec.Struct):
     """A model in memory, or on its way there."""
 
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.Lock = msgspec.field(default_factory=threading.Lock)
     model: Model | None = None
     users: int = 0
-    ahead: dict[str, float] = field(default_factory=dict)
+    ahead: dict[str, float] = msgspec.field(default_factory=dict)
     """Milliseconds per step of a load that was done before any request came."""
 
 
-@dataclass
-class Counters:
+class Counters(msgspec.Struct):
     hits: int = 0
     loads: int = 0
     load_failures: int = 0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from hearth.cache import warm
@@ -49,8 +49,7 @@ class Answer(Struct, frozen=True):
     """Of an answer that is whole; one in pieces has 200."""
 
 
-@dataclass(frozen=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     method: str
     path: str
     """With {words} for what differs."""
@@ -65,7 +64,7 @@ class Route:
     """Media types of other bodies."""
     gives_also: tuple[str, ...] = ()
     """Media types of other answers."""
-    answers: Mapping[int, Any] = field(default_factory=dict)
+    answers: Mapping[int, Any] = msgspec.field(default_factory=dict)
     """In the place of `gives` where statuses differ from 200: the type of each one's JSON answer; None: no body."""
     optional: bool = False
     """Whether the body may be left out."""
@@ -73,8 +72,7 @@ class Route:
     """Whether no API key is needed; such a route sees no models where keys are wanted."""
 
 
-@dataclass(frozen=True)
-class Dialect:
+class Dialect(msgspec.Struct, frozen=True):
     name: str
     prefixes: tuple[str, ...]
     """Of the paths whose failures it words, unknown routes included."""

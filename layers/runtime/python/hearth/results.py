@@ -11,7 +11,6 @@ read in time: `<key>.json` is that of the newest object that was read, once for 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -27,8 +26,7 @@ LONGEST_KEY = 1024
 """Bytes of a key of S3."""
 
 
-@dataclass(frozen=True)
-class Created:
+class Created(msgspec.Struct, frozen=True):
     """An object that was put, as its event tells it."""
 
     bucket: str

@@ -15,8 +15,7 @@ import threading
 import time
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from hearth import deadline
@@ -34,8 +33,7 @@ CLOCK_SECONDS = 240.0
 _ENDPOINTS: weakref.WeakSet[Endpoint] = weakref.WeakSet()
 
 
-@dataclass(frozen=True)
-class Credentials:
+class Credentials(NamedTuple):
     access_key: str
     secret_key: str
     token: str | None

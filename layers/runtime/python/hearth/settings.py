@@ -7,8 +7,8 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from hearth.errors import SettingsError
 
@@ -21,8 +21,7 @@ FRONT_DOORS = frozenset({"rest", "url"})
 """What can stream: REST APIs with ResponseTransferMode STREAM, function URLs with InvokeMode RESPONSE_STREAM."""
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     store: str
     """Where artifacts lie: `s3://bucket/prefix` or `file:///path`."""
     models: tuple[str, ...]

@@ -7,13 +7,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from dataclasses import dataclass, field
+
+import msgspec
 
 from hearth.trace import Trace, current
 
 
-@dataclass
-class Sum:
+class Sum(msgspec.Struct):
     count: int = 0
     ms: float = 0.0
 
@@ -22,15 +22,14 @@ class Sum:
         self.ms += ms
 
 
-@dataclass
-class Record:
+class Record(msgspec.Struct):
     """Of one version. A request counts once; its items are known where it came as tensors, else it is one."""
 
-    success: Sum = field(default_factory=Sum)
-    fail: Sum = field(default_factory=Sum)
-    input: Sum = field(default_factory=Sum)
-    infer: Sum = field(default_factory=Sum)
-    output: Sum = field(default_factory=Sum)
+    success: Sum = msgspec.field(default_factory=Sum)
+    fail: Sum = msgspec.field(default_factory=Sum)
+    input: Sum = msgspec.field(default_factory=Sum)
+    infer: Sum = msgspec.field(default_factory=Sum)
+    output: Sum = msgspec.field(default_factory=Sum)
     items: int = 0
     last: int = 0
     """Milliseconds since 1970."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from hearth.errors import NotFound
 
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     from hearth.generation import Piece
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(msgspec.Struct, frozen=True):
     id: str
     """As in the manifest, e.g. `text-classification`."""
     request: type[Any]
