@@ -49,7 +49,8 @@ def ratios(cases: Sequence[Found], title: str, path: Path) -> None:
     axes.set_xlabel("ratio to the baseline; dashes: the aim")
     axes.set_title(title, fontsize=10)
     axes.margins(x=0.12, y=0.02)
-    figure.legend(fontsize=8, loc="outside upper right", ncols=3, frameon=False)
+    columns = 3 if max(map(len, names)) < 36 else 2  # or the legend is wider than the picture
+    figure.legend(fontsize=8, loc="outside upper right", ncols=columns, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
