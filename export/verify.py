@@ -69,13 +69,15 @@ def verify(
     it where it meets the gates too and is GAIN times as fast, and the card tells. Raises RecipeError: not installed.
     """
     need(provider)
-    folder, other = work / "artifact", work / provider
+    folder = work / "artifact"
     (folder / "manifest.json").unlink(missing_ok=True)
+    places = {"torch": work / "raw", "fp32": work / "fp32", "served": folder}
     if provider != "cpu":
-        shutil.rmtree(other, ignore_errors=True)
+        places[provider] = work / provider
+        shutil.rmtree(places[provider], ignore_errors=True)
         for role in recipe.graphs:
-            graph.optimise(work / f"small-{role}.onnx", other, role, provider)
-    for place in (folder, work / "fp32", *([other] if provider != "cpu" else [])):
+            graph.optimise(work / f"small-{role}.onnx", places[provider], role, provider)
+    for place in [places[kind] for kind in places if kind != "torch"]:
         if (work / "tokenizer.json").exists():
             shutil.copyfile(work / "tokenizer.json", place / "tokenizer.json")
         for name, make in recipe.resources.items():
@@ -91,12 +93,11 @@ def verify(
     fp32 = manifest_of(recipe, work / "fp32", method, command, seconds)
     models |= {"fp32": Model(fp32, work / "fp32", threads=1), "served": served}
     if provider != "cpu":
-        models[provider] = Model(structs.replace(draft, provider=provider), other, threads=1)
+        models[provider] = Model(structs.replace(draft, provider=provider), places[provider], threads=1)
     evaluation = evaluation_of(recipe.task)
     measured = measure(recipe, work, evaluation, models)
     write_golden(recipe, evaluation, next(iter(models.values())), folder / "golden.json")
     report.draw(recipe, evaluation, measured.metrics, folder / "report.png")
-    places = {"torch": work / "raw", "fp32": work / "fp32", "served": folder, provider: other}
     for kind in models:
         measured.metrics[kind]["bytes"] = float(weight_of(recipe, places[kind]))
     kind = "served"
@@ -106,8 +107,8 @@ def verify(
     if kind == provider:
         for name in {name for role in recipe.graphs for name in graph.files(role)}:
             (folder / name).unlink(missing_ok=True)
-            if (other / name).exists():
-                shutil.copyfile(other / name, folder / name)
+            if (places[provider] / name).exists():
+                shutil.copyfile(places[provider] / name, folder / name)
     metrics = Metrics(
         dataset=", ".join(recipe.dev) or "golden inputs",
         torch=measured.metrics.get("torch", {}),

@@ -150,20 +150,23 @@ def ahead(found: Found) -> float | None:
 
 def summary(area: str, cases: Sequence[Found]) -> list[dict[str, Any]]:
     """What README's table is made of, a row a case that has an aim."""
-    return [
-        {
-            "area": area,
-            "case": found.case.name,
-            "baseline": found.case.baseline,
-            "aim": found.case.aim,
-            "bigger": better(found.case) is max,
-            "ours": (best_of_ours(found) or (None, None))[1],
-            "way": (best_of_ours(found) or (None,))[0],
-            "peer": (best_peer(found) or (None,))[0],
-            "ahead": ahead(found),
-        }
-        for found in cases
-    ]
+    rows = []
+    for found in cases:
+        (way, ours), (peer, _) = (best(found) or (None, None) for best in (best_of_ours, best_peer))
+        rows.append(
+            {
+                "area": area,
+                "case": found.case.name,
+                "baseline": found.case.baseline,
+                "aim": found.case.aim,
+                "bigger": better(found.case) is max,
+                "ours": ours,
+                "way": way,
+                "peer": peer,
+                "ahead": ahead(found),
+            }
+        )
+    return rows
 
 
 def whole(results: Path) -> str:

@@ -79,7 +79,7 @@ def test_a_function_fits_with_openvino_in_the_place_of_the_core_layer(function: 
     assert found + size(layer("core")) > 262_144_000, "both would fit: the template could do without a choice"
 
 
-def test_openvinos_layer_alone_runs_a_quantized_graph(tmp_path: Path) -> None:
+def test_openvinos_layer_alone_runs_a_quantized_graph() -> None:
     """By the provider itself: ONNX Runtime goes on without one that cannot be loaded, and says so in a log."""
     graph = next((ROOT / "export/zoo/resnet20-cifar10").glob("*/model.onnx"))
     folders = [str(layer(name) / "python") for name in ("openvino", "runtime")]

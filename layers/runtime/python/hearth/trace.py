@@ -65,7 +65,7 @@ class step:  # noqa: N801 -- reads as a statement: `with step("encode"):`
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        steps = (_current.get() or begin()).steps
+        steps = current().steps
         steps[self.name] = steps.get(self.name, 0.0) + (time.perf_counter() - self.started) * 1000
 
 
