@@ -78,7 +78,6 @@ def measure(event: dict[str, Any], function: str, store: str, processors: int, c
             "HEARTH_STORE": store,
             "HEARTH_CACHE_DIR": f"{scratch}/cache",
             "HEARTH_THREADS": str(processors),
-            "OPENBLAS_NUM_THREADS": "1",
             "HEARTH_LOG_LEVEL": "ERROR",
         }
         command = [sys.executable, "-m", "export.cost_probe", str(told)]

@@ -6,6 +6,7 @@ Everything is made once, lies under `.tools/`, and is made again when what it is
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
 import os
 import shutil
@@ -40,6 +41,7 @@ RUNTIME_CLIENT = ("awslambdaric==4.2.2", "boto3==1.44.5")
 """What AWS puts into /var/runtime."""
 
 
+@functools.cache
 def python313() -> Path:
     """The interpreter of Lambda's python3.13. Raises FileNotFoundError with what to install."""
     versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"

@@ -118,6 +118,8 @@ def folder_s3(folder: Path) -> Iterator[FolderServer]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    """Head and body go in two writes, and the second would wait 40 ms for what acknowledges the first."""
     server: FolderServer
 
     def do_HEAD(self) -> None:

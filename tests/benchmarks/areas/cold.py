@@ -50,8 +50,9 @@ class Start:
     def _turn(self, endpoint: str) -> Figures:
         with tempfile.TemporaryDirectory() as output:
             more = {"AWS_ENDPOINT_URL": endpoint, "HEARTH_OUTPUT": Path(output).as_uri()}
+            emulator = Emulator(self.code, self.packages(), {**self.environment, **more}, memory_mb=MEMORY_MB)
             started = time.perf_counter()
-            with Emulator(self.code, self.packages(), {**self.environment, **more}, memory_mb=MEMORY_MB) as emulator:
+            with emulator:
                 answer = emulator.invoke(self.event)
                 seconds = time.perf_counter() - started
                 if answer.status != 200 or not self.good(answer.payload):

@@ -7,9 +7,7 @@ import fcntl
 import functools
 import hashlib
 import os
-import shutil
 import stat
-import tempfile
 import threading
 import time
 from collections import OrderedDict, defaultdict
@@ -70,16 +68,16 @@ class DiskCache:
         if folder.name not in self._verified:
             complete = set(os.listdir(folder)) == {file.path for file in manifest.files}
             if not complete or not all(verify(file, folder / file.path) for file in manifest.files):
-                aside = Path(tempfile.mkdtemp(prefix=".partial-", dir=self.folder))
+                aside = _new_partial(self.folder)
                 with suppress(FileNotFoundError):  # another process does the same
                     folder.rename(aside)  # out of the way even where something in it cannot be removed
-                shutil.rmtree(aside, ignore_errors=True)
+                _remove(aside)
                 return False
             self._verified.add(folder.name)
         return True
 
     def _fill(self, store: Store, ref: Ref, manifest: Manifest, folder: Path, deadline: float) -> None:
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=self.folder))
+        partial = _new_partial(self.folder)
         try:
             with _lock(partial, fcntl.LOCK_EX) as held:
                 if not held:
@@ -106,7 +104,7 @@ class DiskCache:
         except OSError as error:
             raise Unavailable(f"The disk cache cannot take {ref} ({error.strerror}); give it more room") from error
         finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            _remove(partial)
 
     def _evict(self, wanted: int) -> None:
         """Make room for `wanted` bytes: partial folders first, then the least recently used."""
@@ -124,7 +122,7 @@ class DiskCache:
                 return
             with _lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
                 if held:
-                    shutil.rmtree(path, ignore_errors=True)
+                    _remove(path)
                     self._verified.discard(path.name)
                     used -= size
                     self.evictions += whole
@@ -144,6 +142,20 @@ def _make_private(folder: Path) -> None:
             folder.chmod(0o700)
     except OSError as error:
         raise Unavailable(f"The disk cache {folder} cannot be used ({error.strerror}); set HEARTH_CACHE_DIR") from error
+
+
+def _new_partial(folder: Path) -> Path:
+    path = folder / f".partial-{os.urandom(8).hex()}"
+    path.mkdir(mode=0o700)
+    return path
+
+
+def _remove(folder: Path) -> None:
+    """As far as that is possible, whatever may lie in it."""
+    if _is_folder(folder):
+        import shutil  # with all of its compressions: not for a cold start, where there is nothing to remove
+
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_folder(path: Path) -> bool:

@@ -6,16 +6,13 @@ is loaded while the event is read: ONNX Runtime needs no interpreter for it.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-
-from hearth import settings
-from hearth.cache import warm
-from hearth.errors import HearthError
 
 NEEDED = "onnxruntime"
 """By every model; imported while its bytes travel."""
@@ -31,6 +28,9 @@ def start(*needed: str, environ: Mapping[str, str] = os.environ) -> threading.Th
     """
     if "AWS_LAMBDA_RUNTIME_API" not in environ or not environ.get("HEARTH_MODELS"):
         return None
+    gc.disable()  # imports make no rubbish, and it would be looked for hundreds of times
+    from hearth import cache  # noqa: F401 -- the thread's, which would wait for itself
+
     thread = threading.Thread(target=_prefetch, args=(sys.getswitchinterval(),), name="hearth-prefetch", daemon=True)
     sys.setswitchinterval(SWITCH_SECONDS)
     thread.start()
@@ -50,6 +50,10 @@ def load(name: str) -> threading.Thread:
 
 
 def _prefetch(usual: float) -> None:
+    from hearth import settings
+    from hearth.cache import warm
+    from hearth.errors import HearthError
+
     try:
         with suppress(HearthError):
             names = settings.get().models
@@ -58,8 +62,13 @@ def _prefetch(usual: float) -> None:
                 bring(name)
     finally:
         sys.setswitchinterval(usual)
+        gc.freeze()  # what was imported stays
+        gc.enable()
 
 
 def _preload(name: str) -> None:
+    from hearth.cache import warm
+    from hearth.errors import HearthError
+
     with suppress(HearthError):
         warm().preload(name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -67,7 +66,7 @@ def read(environ: Mapping[str, str]) -> Settings:
     """Settings from `environ`. Raises SettingsError with a sentence that names the variable."""
     memory_mb = _number(environ, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 0)
     on_lambda = memory_mb > 0
-    scratch = Path(tempfile.gettempdir()) if on_lambda else _user_cache(environ)
+    scratch = Path(environ.get("TMPDIR", "/tmp")) if on_lambda else _user_cache(environ)
     threads = round(memory_mb / MEMORY_PER_CPU_MB) if on_lambda else (os.cpu_count() or 1)
     return Settings(
         store=_location(environ, "HEARTH_STORE"),
@@ -103,7 +102,7 @@ def get() -> Settings:
 
 
 def _user_cache(environ: Mapping[str, str]) -> Path:
-    return Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", tempfile.gettempdir())) / ".cache")
+    return Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", "/tmp")) / ".cache")
 
 
 def _number(environ: Mapping[str, str], key: str, default: float, *, least: float = 0) -> float:

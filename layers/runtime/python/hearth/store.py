@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import itertools
 import os
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -305,7 +304,7 @@ def retrying(once: Callable[[], T], deadline: float | None) -> T:
         except (OSError, TransientError, IntegrityError) as error:
             if isinstance(error, OSError) and error.errno in _LOCAL_FAULTS:
                 raise
-            pause = random.uniform(0.5, 1.0) * 0.05 * 2**attempt  # noqa: S311 -- jitter, not a secret
+            pause = (1 + os.urandom(1)[0] / 255) * 0.025 * 2**attempt  # so that callers do not come back all at once
             late = near(pause) or (deadline is not None and time.monotonic() + pause > deadline)
             if attempt == ATTEMPTS or late:
                 if isinstance(error, StoreError | IntegrityError):

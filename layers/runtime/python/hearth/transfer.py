@@ -19,7 +19,8 @@ from hearth.store import Store, TransientError, retrying
 
 CONNECTIONS = 4
 """Ranged reads at once: S3's rate is one a connection, and two saturate a loopback."""
-BLOCK = 256 * 1024
+BLOCK = 1024 * 1024
+"""Bytes received, hashed and written at a time; of fewer, the threads wait for the interpreter more than they work."""
 
 
 def fetch(store: Store, prefix: str, files: Sequence[File], folder: Path, deadline: float) -> None:
