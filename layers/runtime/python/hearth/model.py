@@ -25,13 +25,14 @@ class Model:
 
     def __init__(self, manifest: Manifest, folder: Path, threads: int) -> None:
         self.manifest = manifest
-        self.tokenizer = _tokenizer(manifest, folder)
         self.resources = {path: (folder / path).read_bytes() for path in manifest.resources}
         fixed_shapes = isinstance(manifest.preprocessing, ImagePreprocessing)
         self._sessions = {
             role: _session(folder / graph.path, threads, manifest.provider, fixed_shapes=fixed_shapes)
             for role, graph in manifest.graphs.items()
         }
+        # After the sessions: their weights were mapped while they were made, which is when there is most in memory.
+        self.tokenizer = _tokenizer(manifest, folder)
         self._outputs = {role: [tensor.name for tensor in graph.outputs] for role, graph in manifest.graphs.items()}
 
     def run(self, feeds: dict[str, np.ndarray[Any, Any]], graph: str = "main") -> list[np.ndarray[Any, Any]]:
