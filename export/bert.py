@@ -51,6 +51,25 @@ class Embeddings(nn.Module):
         return self.dropout(embedded)  # type: ignore[no-any-return]
 
 
+class FusedAttention(torch.autograd.Function):
+    """Of a graph: all of an attention but its projections, as the one operator of ONNX Runtime that does it.
+
+    `query`, `key`, `value` (batch, sequence, hidden), `mask` (batch, sequence) int32: 1 where there is a token.
+    """
+
+    @staticmethod
+    def forward(context: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, heads: int) -> Tensor:
+        return torch.empty_like(query)
+
+    @staticmethod
+    def symbolic(graph: Any, query: Any, key: Any, value: Any, mask: Any, heads: int) -> Any:
+        no_bias = graph.op("prim::Constant")
+        no_bias.setType(torch.OptionalType.ofTensor())
+        mixed = graph.op("com.microsoft::MultiHeadAttention", query, key, value, no_bias, mask, num_heads_i=heads)
+        mixed.setType(query.type())
+        return mixed
+
+
 class SelfAttention(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -60,16 +79,19 @@ class SelfAttention(nn.Module):
         self.value = nn.Linear(shape.hidden, shape.hidden)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        batch, sequence = x.shape[:2]
-        hidden = self.query.out_features  # a number: of the tensor's own size the graph would make more operators
+        query, key, value = self.query(x), self.key(x), self.value(x)
+        if torch.onnx.is_in_onnx_export():
+            fused: Tensor = FusedAttention.apply(query, key, value, mask, self.heads)  # type: ignore[no-untyped-call]
+            return fused
+        batch, sequence, hidden = x.shape
         size = hidden // self.heads
 
         def split(projected: Tensor) -> Tensor:  # (batch, heads, sequence, head)
             return projected.view(batch, sequence, self.heads, size).transpose(1, 2)
 
-        query, key, value = split(self.query(x)), split(self.key(x)), split(self.value(x))
-        scores = query @ key.transpose(2, 3) * size**-0.5 + mask
-        mixed = scores.softmax(3) @ value
+        ignored = (1.0 - mask[:, None, None, :].to(torch.float32)) * -10000.0
+        scores = split(query) @ split(key).transpose(2, 3) * size**-0.5 + ignored
+        mixed = scores.softmax(3) @ split(value)
         return mixed.transpose(1, 2).reshape(batch, sequence, hidden)
 
 
@@ -111,7 +133,7 @@ class Encoder(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         """(batch, sequence, hidden); without `token_type_ids` all is one text."""
-        mask = (1.0 - attention_mask[:, None, None, :].to(torch.float32)) * -10000.0
+        mask = attention_mask.to(torch.int32)
         x: Tensor = self.embeddings(input_ids, token_type_ids)
         for layer in self.encoder["layer"]:
             x = layer(x, mask)

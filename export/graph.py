@@ -22,6 +22,8 @@ from hearth.manifest import Graph, Provider, Tensor
 EXTERNAL_FROM = 1024
 """Bytes of a tensor from which on it goes to the file of weights."""
 OPSET = 17
+SLOWER = ["SkipLayerNormFusion"]
+"""Fusions whose operator takes longer than what it stands for: this one eight times as long as a LayerNormalization."""
 
 
 def files(role: str) -> tuple[str, str]:
@@ -94,7 +96,7 @@ def optimise(source: Path, folder: Path, role: str = "main", provider: Provider 
     options.add_session_config_entry(
         "session.optimized_model_external_initializers_min_size_in_bytes", str(EXTERNAL_FROM)
     )
-    onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+    onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER)
     places = external_files(folder / name)
     if places - {weights}:
         raise RuntimeError(f"{folder / name} keeps weights in {sorted(places)}; only {weights} beside it is allowed")

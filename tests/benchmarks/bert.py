@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+from export import graph
 from hearth.manifest import Graph, Limits, Tensor, TextPreprocessing
 from tests.artifacts import describe_artifact, publish
 from tests.layers import made_once
@@ -44,7 +45,7 @@ def make_bucket(folder: Path) -> None:
     _quantize(folder / "fp32.onnx", plain / "model.onnx")
     (folder / "fp32.onnx").unlink()
     (folder / "fp32.onnx.data").unlink(missing_ok=True)
-    _optimize(plain / "model.onnx", artifact / "model.onnx")
+    graph.optimise(plain / "model.onnx", artifact)
     for place in (plain, artifact):
         _tokenizer().save(str(place / "tokenizer.json"))
     (plain / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
@@ -88,18 +89,6 @@ def _quantize(source: Path, target: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     quantize_dynamic(source, target, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
-
-
-def _optimize(source: Path, target: Path) -> None:
-    """Do now what a session would do at every start, and put the weights where they can be mapped."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    options.optimized_model_filepath = str(target)
-    options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "model.bin")
-    options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
-    onnxruntime.InferenceSession(source, options)
 
 
 def _tokenizer() -> Tokenizer:

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
+import torch
 
 from export import graph, verify
+from export.bert import Classifier
 from export.build import Step, build
 from export.evaluation import evaluation_of
 from export.recipe import Gate, Gated, RecipeError
+from export.text import pad
 from hearth.manifest import parse
 from hearth.model import Model
 from hearth.transfer import describe
@@ -55,6 +59,25 @@ def test_served_graph_is_int8_and_close_to_fp32_whatever_the_padding(toy_work: P
     assert kinds & {"DynamicQuantizeMatMul", "MatMulIntegerToFloat"}
     weights = onnx.load(toy_work / "small-main.onnx").graph.initializer
     assert any(weight.data_type == onnx.TensorProto.INT8 and weight.dims[0] == 1040 for weight in weights)
+
+
+def test_exported_attention_is_one_operator_and_gives_what_torch_gives(tmp_path: Path) -> None:
+    network = Classifier(toy.SHAPE).eval()
+    for weights in network.parameters():
+        weights.data *= 20 if weights.dim() == 2 else 1  # fresh ones are so small that attention matters to no answer
+    example = {name: torch.ones((1, 8), dtype=torch.int64) for name in ("input_ids", "attention_mask")}
+    axes = {name: {0: "batch", 1: "sequence"} for name in example}
+    graph.traced(lambda: example, axes)(network, tmp_path / "raw.onnx")
+    graph.optimise(tmp_path / "raw.onnx", tmp_path)
+    kinds = [node.op_type for node in onnx.load(tmp_path / "model.onnx", load_external_data=False).graph.node]
+    assert kinds.count("MultiHeadAttention") == toy.SHAPE.layers
+    assert kinds.count("LayerNormalization") == 1 + 2 * toy.SHAPE.layers
+    rows = pad([[2, 9, 14, 7, 11, 12, 3], [2, 8, 3], [2, 3]])
+    expected = network(**rows).detach().numpy()
+    assert np.ptp(expected, axis=0).max() > 1e-3  # the rows' answers differ, so that a mask left out would show
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {name: value.numpy() for name, value in rows.items()})
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_missed_gate_leaves_no_manifest(toy_work: Path) -> None:

@@ -14,6 +14,7 @@ from hearth.errors import SettingsError
 MEGABYTE = 1024 * 1024
 # One vCPU per 1,769 MB, six at most: how Lambda shares out processors (aws.md 3.3).
 MEMORY_PER_CPU_MB = 1769
+SCRATCH = "/tmp"  # noqa: S108 -- the one folder that a Lambda can write to; `tempfile` would be imported for its name
 
 
 FRONT_DOORS = frozenset({"rest", "url"})
@@ -66,7 +67,7 @@ def read(environ: Mapping[str, str]) -> Settings:
     """Settings from `environ`. Raises SettingsError with a sentence that names the variable."""
     memory_mb = _number(environ, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 0)
     on_lambda = memory_mb > 0
-    scratch = Path(environ.get("TMPDIR", "/tmp")) if on_lambda else _user_cache(environ)
+    scratch = Path(environ.get("TMPDIR", SCRATCH)) if on_lambda else _user_cache(environ)
     threads = round(memory_mb / MEMORY_PER_CPU_MB) if on_lambda else (os.cpu_count() or 1)
     return Settings(
         store=_location(environ, "HEARTH_STORE"),
@@ -102,7 +103,7 @@ def get() -> Settings:
 
 
 def _user_cache(environ: Mapping[str, str]) -> Path:
-    return Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", "/tmp")) / ".cache")
+    return Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", SCRATCH)) / ".cache")
 
 
 def _number(environ: Mapping[str, str], key: str, default: float, *, least: float = 0) -> float:
