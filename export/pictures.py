@@ -45,8 +45,8 @@ def pictures_in(folder: Path, most: int) -> list[Path]:
 def feeds(files: Sequence[bytes], how: ImagePreprocessing, name: str, batch: int = 8) -> list[dict[str, Tensor]]:
     """What a graph's input `name` gets of these pictures, `batch` at a time; an unreadable file is an error."""
     try:
-        pixels = [to_tensor(open_picture(file, PIXELS), how) for file in files]
+        pixels = to_tensor((open_picture(file, PIXELS) for file in files), how, len(files))
     except HearthError as error:
         raise DataError(f"A picture for calibration cannot be read: {error.message}.") from None
     full = len(pixels) // batch * batch if len(pixels) >= batch else len(pixels)
-    return [{name: torch.from_numpy(np.stack(pixels[start : start + batch]))} for start in range(0, full, batch)]
+    return [{name: torch.from_numpy(pixels[start : start + batch])} for start in range(0, full, batch)]

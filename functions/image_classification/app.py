@@ -47,7 +47,7 @@ def encode(model: Model, request: Request) -> dict[str, np.ndarray[Any, Any]]:
     how = model.manifest.preprocessing
     assert isinstance(how, ImagePreprocessing)  # noqa: S101 -- what the manifest's schema promises of the task
     name = model.manifest.graphs["main"].inputs[0].name
-    return {name: np.stack([to_tensor(picture, how) for picture in open_pictures(pictures, model.manifest.limits)])}
+    return {name: to_tensor(open_pictures(pictures, model.manifest.limits), how, len(pictures))}
 
 
 def decode(model: Model, request: Request, outputs: list[np.ndarray[Any, Any]]) -> Response:

@@ -127,7 +127,8 @@ def test_a_classifier_answers_as_its_network(
     made = recipe_of(path, flags(folder, "image-classification", pixels="imagenet"))
     model = served(made, folder / "work")
     how, limits = made.recipe.preprocessing, model.manifest.limits
-    pixels = torch.stack([torch.from_numpy(to_tensor(open_picture(one, 10**6), how)) for one in synthetic()])
+    pictures = synthetic()
+    pixels = torch.from_numpy(to_tensor((open_picture(one, 10**6) for one in pictures), how, len(pictures)))
     pixels = pixels.permute(0, 2, 3, 1) if network.nhwc else pixels
     with torch.no_grad():
         raw = torch.cat([network(one[None]) for one in pixels])
@@ -172,9 +173,9 @@ def test_a_detector_answers_as_its_network(folder: Path, network: Grid, form: st
     assert isinstance(head, Detector)
     assert (head.form, head.strides) == (form, (8, 16, 32) if form == "grid" else ())
     model = served(made, folder / "work")
-    pixels = to_tensor(open_picture(synthetic()[0], 10**6), made.recipe.preprocessing)
+    pixels = to_tensor([open_picture(synthetic()[0], 10**6)], made.recipe.preprocessing)
     with torch.no_grad():
-        found = network(torch.from_numpy(pixels)[None])[0]
+        found = network(torch.from_numpy(pixels))[0]
         found = found.T if network.first else found
         scores = (found[:, 4].sigmoid() if network.logits else found[:, 4])[:, None]
         scores = scores * (found[:, 5:].sigmoid() if network.logits else found[:, 5:])

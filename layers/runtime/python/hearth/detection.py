@@ -43,11 +43,10 @@ def detect(model: Model, pictures: Sequence[Image], threshold: float, iou: float
     found: list[Detections] = []
     for start in range(0, len(pictures), together):
         part = pictures[start : start + together]
-        pixels = np.stack([to_tensor(picture, how) for picture in part])
-        if isinstance(entry.shape[0], int) and len(part) < together:
-            pixels = np.concatenate([pixels, np.zeros((together - len(part), *pixels.shape[1:]), np.float32)])
+        # A graph of a fixed batch is given black pictures too, whose answers nobody looks at.
+        pixels = to_tensor(part, how, together if isinstance(entry.shape[0], int) else len(part))
         rows = decoded(model, model.run({entry.name: pixels})[0])
-        for picture, row in zip(part, rows, strict=False):  # a graph of a fixed batch answers to its padding too
+        for picture, row in zip(part, rows, strict=False):
             placement = place(picture.size, how)
             kept = select(row, len(model.manifest.labels), threshold, iou)
             boxes = restore(kept.boxes, placement.scale, placement.offset, picture.size)
@@ -80,10 +79,9 @@ def select(row: Floats, labels: int, threshold: float, iou: float) -> Detections
     scores = row[:, -labels:]
     if row.shape[1] == 5 + labels:
         scores = scores * row[:, 4:5]
-    classes = scores.argmax(1)
     best = scores.max(1)
     # A damaged graph's NaN is no box either; boxes without an area are none.
     real = (best >= threshold) & np.isfinite(row[:, :4]).all(1) & (row[:, 2:4] > row[:, :2]).all(1)
-    boxes, best, classes = row[real, :4], best[real], classes[real]
+    boxes, best, classes = row[real, :4], best[real], scores[real].argmax(1)
     kept = suppress(boxes, best, classes, iou, MOST)
     return Detections(boxes[kept], best[kept], classes[kept])
