@@ -148,6 +148,13 @@ def test_int8_from_a_folder_of_pictures(folder: Path) -> None:
     assert model.manifest.quantization.method == "static-int8"
     assert model.manifest.model == "small"
     assert model.manifest.metrics.served["largest golden difference"] < 0.05
+    served_nodes, fp32_nodes = (
+        onnx.load(folder / "work" / place / "model.onnx", load_external_data=False).graph.node
+        for place in ("artifact", "fp32")
+    )
+    convolutions = {node.domain for node in served_nodes if node.op_type == "QLinearConv"}
+    assert convolutions == {"com.microsoft"}  # channels last
+    assert not [node.op_type for node in fp32_nodes if "nchwc" in node.domain]  # nothing for this processor alone
 
 
 def test_a_detector_s_last_convolutions_stay_fp32(folder: Path) -> None:
