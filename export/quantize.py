@@ -59,6 +59,9 @@ def static_int8(how: StaticInt8, work: Path, source: Path, target: Path) -> str:
         nodes_to_exclude=kept(cleaned, how.keep),
     )
     cleaned.unlink()
+    model = onnx.load(str(target))
+    take_shapes_of_quantized(model)
+    onnx.save(model, str(target))
     return "QDQ, uint8 activations, 7-bit weights per channel, ranges from training examples"
 
 
@@ -147,6 +150,15 @@ def quantize_embeddings(model: onnx.ModelProto, rows: int) -> None:
     read = {name for node in nodes for name in node.input}
     for name in made - read:
         graph.initializer.remove(weights[name])
+
+
+def take_shapes_of_quantized(model: onnx.ModelProto) -> None:
+    """A Shape of what is dequantized asks what is not yet: else whole tensors are dequantized for a shape alone."""
+    makers = {name: node for node in model.graph.node for name in node.output}
+    for node in model.graph.node:
+        maker = makers.get(node.input[0]) if node.op_type == "Shape" else None
+        if maker is not None and maker.op_type == "DequantizeLinear":
+            node.input[0] = maker.input[0]
 
 
 def share_embeddings(model: onnx.ModelProto) -> None:

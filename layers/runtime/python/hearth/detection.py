@@ -80,8 +80,9 @@ def select(row: Floats, labels: int, threshold: float, iou: float) -> Detections
     if row.shape[1] == 5 + labels:
         scores = scores * row[:, 4:5]
     best = scores.max(1)
-    # A damaged graph's NaN is no box either; boxes without an area are none.
-    real = (best >= threshold) & np.isfinite(row[:, :4]).all(1) & (row[:, 2:4] > row[:, :2]).all(1)
-    boxes, best, classes = row[real, :4], best[real], scores[real].argmax(1)
+    likely = best >= threshold  # which a damaged graph's NaN is not
+    boxes, scores, best = row[likely, :4], scores[likely], best[likely]
+    real = np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)  # without an area there is none
+    boxes, best, classes = boxes[real], best[real], scores[real].argmax(1)
     kept = suppress(boxes, best, classes, iou, MOST)
     return Detections(boxes[kept], best[kept], classes[kept])

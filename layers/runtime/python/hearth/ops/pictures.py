@@ -62,7 +62,8 @@ def open_picture(data: bytes, pixels: int) -> Image.Image:
             raise BadRequest(f"The picture has more than {SCANS} scans; save it anew, as a baseline JPEG")
         try:
             picture.load()
-            upright = _eight_bits(ImageOps.exif_transpose(picture))
+            ImageOps.exif_transpose(picture, in_place=True)
+            upright = _eight_bits(picture)
             if upright.has_transparency_data:
                 layer = upright.convert("RGBA")
                 upright = Image.new("RGBA", layer.size, "white")
