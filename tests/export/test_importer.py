@@ -180,7 +180,7 @@ def test_a_detector_answers_as_its_network(folder: Path, network: Grid, form: st
     assert isinstance(head, Detector)
     assert (head.form, head.strides) == (form, (8, 16, 32) if form == "grid" else ())
     model = served(made, folder / "work")
-    pixels = to_tensor([open_picture(synthetic()[0], 10**6)], made.recipe.preprocessing)
+    pixels = to_tensor([open_picture(synthetic()[0], 10**6)], made.recipe.preprocessing, 1)
     with torch.no_grad():
         found = network(torch.from_numpy(pixels))[0]
         found = found.T if network.first else found

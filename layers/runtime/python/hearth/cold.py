@@ -14,6 +14,9 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 
+from hearth import settings
+from hearth.errors import HearthError
+
 NEEDED = "onnxruntime"
 """By every model; imported while its bytes travel."""
 SWITCH_SECONDS = 0.0002
@@ -29,7 +32,7 @@ def start(*needed: str, environ: Mapping[str, str] = os.environ) -> threading.Th
     if "AWS_LAMBDA_RUNTIME_API" not in environ or not environ.get("HEARTH_MODELS"):
         return None
     gc.disable()  # imports make no rubbish, and it would be looked for hundreds of times
-    from hearth import cache  # noqa: F401 -- the thread's, which would wait for itself
+    from hearth import cache  # noqa: F401 -- what the thread needs first, before the long imports hold the interpreter
 
     thread = threading.Thread(target=_prefetch, args=(sys.getswitchinterval(),), name="hearth-prefetch", daemon=True)
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -50,9 +53,7 @@ def load(name: str) -> threading.Thread:
 
 
 def _prefetch(usual: float) -> None:
-    from hearth import settings
     from hearth.cache import warm
-    from hearth.errors import HearthError
 
     try:
         with suppress(HearthError):
@@ -68,7 +69,6 @@ def _prefetch(usual: float) -> None:
 
 def _preload(name: str) -> None:
     from hearth.cache import warm
-    from hearth.errors import HearthError
 
     with suppress(HearthError):
         warm().preload(name)

@@ -67,7 +67,7 @@ def read(environ: Mapping[str, str]) -> Settings:
     """Settings from `environ`. Raises SettingsError with a sentence that names the variable."""
     memory_mb = _number(environ, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 0)
     on_lambda = memory_mb > 0
-    scratch = Path(environ.get("TMPDIR", SCRATCH)) if on_lambda else _user_cache(environ)
+    scratch = Path(environ.get("TMPDIR") or SCRATCH) if on_lambda else _user_cache(environ)
     threads = round(memory_mb / MEMORY_PER_CPU_MB) if on_lambda else (os.cpu_count() or 1)
     return Settings(
         store=_location(environ, "HEARTH_STORE"),

@@ -35,7 +35,7 @@ def before_snapshot() -> None:
 
 def after_restore() -> None:
     """Make this process one of its own."""
-    random.seed()  # the rest of our randomness is the system's, which Lambda makes anew itself
+    random.seed()  # that of libraries: ours is the system's, which Lambda makes anew itself
     s3.forget_connections()
     s3.forget_credentials()
     if settings.get().store:

@@ -108,17 +108,17 @@ def place(picture: tuple[int, int], how: ImagePreprocessing) -> Placement:
     return Placement((width / picture[0], height / picture[1]), offset, (width, height))
 
 
-def to_tensor(pictures: Iterable[Image.Image], how: ImagePreprocessing, rows: int = 1) -> Pixels:
+def to_tensor(pictures: Iterable[Image.Image], how: ImagePreprocessing, rows: int) -> Pixels:
     """RGB pictures resized and normalised: (rows, 3, height, width) float32, zeros where there are fewer pictures."""
     found = np.zeros((rows, 3, how.height, how.width), np.float32)
     # value / scale, less the mean, over std, as one product and one sum of whole planes.
     factors = [1 / (how.scale * std) for std in how.std]
     shifts = [-mean / std for mean, std in zip(how.mean, how.std, strict=True)]
     for row, picture in zip(found, pictures, strict=False):
-        planes = _on_canvas(picture, how).split()
-        for plane, values, factor, shift in zip(
-            row, planes[:: -1 if how.channels == "BGR" else 1], factors, shifts, strict=True
-        ):
+        channels = _on_canvas(picture, how).split()
+        if how.channels == "BGR":
+            channels = channels[::-1]
+        for plane, values, factor, shift in zip(row, channels, factors, shifts, strict=True):
             np.multiply(np.asarray(values), np.float32(factor), out=plane)
             plane += np.float32(shift)
     return found
