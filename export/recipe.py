@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-from export.data import Source
-from hearth.manifest import AudioPreprocessing, Head, ImagePreprocessing, Limits, Task, TextPreprocessing
+from hearth.models.manifest import AudioPreprocessing, Head, ImagePreprocessing, Limits, Task, TextPreprocessing
+from hearth_build.data.datasets import Source
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from hearth.model import Model
+    from hearth.models.model import Model
 
 
 Batch: TypeAlias = "dict[str, Tensor]"
@@ -181,7 +181,7 @@ class Recipe:
     stages: tuple[Stage, ...]
     """The last one trains the network that is exported."""
     graphs: dict[str, Callable[[nn.Module | None, Path], None]]
-    """By role: each writes one plain fp32 graph in one file. `export.graph.traced` makes such a writer."""
+    """By role: each writes one plain fp32 graph in one file. `hearth_build.onnx_export.export.traced` makes such a writer."""
     dev: dict[str, Callable[[Path], Sequence[Example]]]
     """Held-out sets by name, never trained on; the gate looks at the first."""
     golden: Callable[[], Sequence[Any]]
@@ -211,15 +211,15 @@ class Recipe:
 
 def names() -> list[str]:
     """Every recipe's name."""
-    import export.recipes
+    import hearth_build.recipes
 
-    return sorted(found.name.replace("_", "-") for found in pkgutil.iter_modules(export.recipes.__path__))
+    return sorted(found.name.replace("_", "-") for found in pkgutil.iter_modules(hearth_build.recipes.__path__))
 
 
 def load(name: str) -> Recipe:
     """The recipe of this name. Raises RecipeError with the names there are."""
     if name not in names():
         raise RecipeError(f"There is no recipe {name!r}. Recipes: {', '.join(names())}.")
-    module = importlib.import_module(f"export.recipes.{name.replace('-', '_')}.recipe")
+    module = importlib.import_module(f"hearth_build.recipes.{name.replace('-', '_')}.recipe")
     recipe: Recipe = module.RECIPE
     return recipe

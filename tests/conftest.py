@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from hearth import cost, settings
-from hearth.cache import warm
-from tests.artifacts import make_image_artifact, make_text_artifact
-from tests.layers import python313
+from hearth import settings
+from hearth.models.cache import warm
+from hearth.telemetry import cost
+from tests.support.artifacts import make_image_artifact, make_text_artifact
+from tests.support.layers import python313
 from tests.template.local_stack import Aws, local_aws
 
 CONTAINERS = ("sam", "aws")

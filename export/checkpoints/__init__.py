@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from export.checkpoints import bert, distilbert, gpt2, llama, marian, sentences
-from export.checkpoints.folder import Checkpoint, read
-from export.recipe import Recipe, RecipeError
+from hearth_build.checkpoints import bert, distilbert, gpt2, llama, marian, sentences
+from hearth_build.checkpoints.folder import Checkpoint, read
+from hearth_build.recipe import Recipe, RecipeError
 
 FAMILIES: dict[str, Callable[[Checkpoint], Recipe]] = {
     "bert": bert.recipe_of,

@@ -11,12 +11,12 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-from export.bert import Classifier, Shape, named, shape_from
-from export.checkpoints.folder import Checkpoint, imported
-from export.graph import traced
-from export.heads import Guesser, Reader, TokenClassifier
-from export.recipe import DynamicInt8, Recipe, RecipeError
-from hearth.manifest import Entailment, Limits, Mask, Spans, Tagging, TextPreprocessing
+from hearth.models.manifest import Entailment, Limits, Mask, Spans, Tagging, TextPreprocessing
+from hearth_build.checkpoints.folder import Checkpoint, imported
+from hearth_build.networks.bert import Classifier, Shape, named, shape_from
+from hearth_build.networks.bert_heads import Guesser, Reader, TokenClassifier
+from hearth_build.onnx_export.export import traced
+from hearth_build.recipe import DynamicInt8, Recipe, RecipeError
 
 TEXTS = (
     "A wonderful film, I loved every minute of it.",

@@ -9,12 +9,12 @@ from typing import Any
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from export import decoder_graph
-from export.checkpoints.folder import Checkpoint, imported
-from export.decoder_twin import Twin
-from export.gpt import Decoder, Shape
-from export.recipe import DynamicInt8, Recipe, RecipeError
-from hearth.manifest import Limits, TextPreprocessing
+from hearth.models.manifest import Limits, TextPreprocessing
+from hearth_build.checkpoints.folder import Checkpoint, imported
+from hearth_build.networks.gpt import Decoder, Shape
+from hearth_build.onnx_export import decoder_graph
+from hearth_build.onnx_export.decoder_reference import Twin
+from hearth_build.recipe import DynamicInt8, Recipe, RecipeError
 
 TEXTS = (
     "Once upon a time, there was a little girl named Lily. She loved to play outside in the park.",

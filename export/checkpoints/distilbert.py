@@ -8,9 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from export.checkpoints import bert
-from export.checkpoints.folder import Checkpoint
-from export.recipe import Recipe, RecipeError
+from hearth_build.checkpoints import bert
+from hearth_build.checkpoints.folder import Checkpoint
+from hearth_build.recipe import Recipe, RecipeError
 
 CONFIG = {
     "dim": "hidden_size",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.recipe import Gate, Recipe, RecipeError
+from hearth_build.recipe import Gate, Recipe, RecipeError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +30,7 @@ class Checkpoint:
 
     @property
     def kind(self) -> str:
-        """The family that reads it, a key of `export.checkpoints.FAMILIES`."""
+        """The family that reads it, a key of `hearth_build.checkpoints.FAMILIES`."""
         return "sentence-transformers" if (self.folder / "modules.json").is_file() else str(self.config["model_type"])
 
     @property

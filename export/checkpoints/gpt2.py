@@ -6,10 +6,10 @@ import re
 
 from torch import Tensor
 
-from export.checkpoints.decoders import decoder_recipe
-from export.checkpoints.folder import Checkpoint
-from export.gpt import Shape
-from export.recipe import Recipe, RecipeError
+from hearth_build.checkpoints.decoders import decoder_recipe
+from hearth_build.checkpoints.folder import Checkpoint
+from hearth_build.networks.gpt import Shape
+from hearth_build.recipe import Recipe, RecipeError
 
 ACTIVATIONS = {"gelu_new": "gelu-tanh", "gelu_pytorch_tanh": "gelu-tanh", "gelu": "gelu"}
 PARTS = {

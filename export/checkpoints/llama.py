@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from export.checkpoints.decoders import decoder_recipe
-from export.checkpoints.folder import Checkpoint
-from export.gpt import Shape, Stretch
-from export.recipe import Recipe, RecipeError
+from hearth_build.checkpoints.decoders import decoder_recipe
+from hearth_build.checkpoints.folder import Checkpoint
+from hearth_build.networks.gpt import Shape, Stretch
+from hearth_build.recipe import Recipe, RecipeError
 
 PARTS = {
     "input_layernorm": "before_attention",

@@ -12,11 +12,12 @@ from typing import Any
 from tokenizers import Tokenizer
 from torch import nn
 
-from export import sentencepiece, seq2seq_graphs
-from export.checkpoints.folder import Checkpoint, imported
-from export.recipe import DynamicInt8, Gate, Recipe, RecipeError
-from export.seq2seq import ACTIVATIONS, Marian, Shape
-from hearth.manifest import Limits, TextPreprocessing
+from hearth.models.manifest import Limits, TextPreprocessing
+from hearth_build.checkpoints.folder import Checkpoint, imported
+from hearth_build.data import sentencepiece
+from hearth_build.networks.marian import ACTIVATIONS, Marian, Shape
+from hearth_build.onnx_export import seq2seq_graphs
+from hearth_build.recipe import DynamicInt8, Gate, Recipe, RecipeError
 
 TEXTS = (
     "The house is small.",

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from export.bert import Encoder, Shape
-from export.checkpoints import bert
-from export.checkpoints.folder import Checkpoint, imported
-from export.graph import traced
-from export.recipe import DynamicInt8, Recipe, RecipeError
-from hearth.manifest import Limits, Pooling, TextPreprocessing
+from hearth.models.manifest import Limits, Pooling, TextPreprocessing
+from hearth_build.checkpoints import bert
+from hearth_build.checkpoints.folder import Checkpoint, imported
+from hearth_build.networks.bert import Encoder, Shape
+from hearth_build.onnx_export.export import traced
+from hearth_build.recipe import DynamicInt8, Recipe, RecipeError
 
 TEXTS = (
     "A man is playing the guitar.",

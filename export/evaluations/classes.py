@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from export.recipe import Example
+from hearth_build.recipe import Example
 
 BATCH = 32
 Scores = dict[str, float]

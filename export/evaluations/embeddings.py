@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from export.data import DataError
-from export.evaluation import Evaluation
-from export.recipe import Example
-from functions.embeddings import app
-from hearth.ops.pooling import cosine
+from hearth.ops.text.pooling import cosine
+from hearth_build.data.datasets import DataError
+from hearth_build.pipeline.evaluation import Evaluation
+from hearth_build.recipe import Example
+from hearth_functions.embeddings import app
 
 FORM = (
     "a .tsv or .csv file of two sentences (or two words) and how alike they are, in three columns without a header "

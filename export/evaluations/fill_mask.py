@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from export.data import DataError
-from export.evaluation import Evaluation
-from export.recipe import Example
-from functions.fill_mask import app
+from hearth_build.data.datasets import DataError
+from hearth_build.pipeline.evaluation import Evaluation
+from hearth_build.recipe import Example
+from hearth_functions.fill_mask import app
 
 FORM = "a .tsv file of `text with [MASK]<TAB>the masked word`, or a .txt file with a text a line, of which a word each \
 is masked"

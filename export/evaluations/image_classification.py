@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from export.data import DataError
-from export.evaluation import Evaluation
-from export.evaluations.classes import Scores, difference, quality, scores_of, top
-from export.recipe import Example
-from functions.image_classification import app
+from hearth_build.data.datasets import DataError
+from hearth_build.evaluations.classes import Scores, difference, quality, scores_of, top
+from hearth_build.pipeline.evaluation import Evaluation
+from hearth_build.recipe import Example
+from hearth_functions.image_classification import app
 
 FORM = "a folder with one folder of pictures a class, named like the model's labels"
 

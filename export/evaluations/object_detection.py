@@ -13,11 +13,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from export.data import DataError
-from export.evaluation import Evaluation
-from export.recipe import Example
-from functions.object_detection import app
-from hearth.ops.boxes import overlaps
+from hearth.ops.vision.boxes import overlaps
+from hearth_build.data.datasets import DataError
+from hearth_build.pipeline.evaluation import Evaluation
+from hearth_build.recipe import Example
+from hearth_functions.object_detection import app
 
 FORM = (
     "a COCO .json file with its pictures beside it or in `images/`, a folder of Pascal VOC (`Annotations/*.xml` and "

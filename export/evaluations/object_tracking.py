@@ -9,14 +9,14 @@ from typing import Any
 import motmetrics
 import numpy as np
 
-from export.data import DataError
-from export.evaluation import Evaluation
-from export.recipe import Example
-from functions.object_tracking import app
-from hearth.detection import Detections
-from hearth.ops.boxes import overlaps
-from hearth.ops.track import Rules
-from hearth.tracking import follow, mot
+from hearth.ops.vision.boxes import overlaps
+from hearth.ops.vision.bytetrack import Rules
+from hearth.tasks.detection import Detections
+from hearth.tasks.tracking import follow, mot
+from hearth_build.data.datasets import DataError
+from hearth_build.pipeline.evaluation import Evaluation
+from hearth_build.recipe import Example
+from hearth_functions.object_tracking import app
 
 FORM = (
     "a sequence or a folder of them: gt/gt.txt with det/det.txt, img1/*.jpg or an mp4 beside it; or NAME_gt.txt with "

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from export.data import DataError
-from export.evaluation import Evaluation
-from export.recipe import Example
-from functions.question_answering import app
+from hearth_build.data.datasets import DataError
+from hearth_build.pipeline.evaluation import Evaluation
+from hearth_build.recipe import Example
+from hearth_functions.question_answering import app
 
 FORM = (
     'a JSON file as of SQuAD, {"data": [{"paragraphs": [{"context", "qas": [{"question", "answers": [{"text"}]}]}]}]}'

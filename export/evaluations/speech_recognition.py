@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from export.data import DataError
-from export.evaluation import Evaluation
-from export.recipe import Example
-from functions.speech_recognition import app
+from hearth_build.data.datasets import DataError
+from hearth_build.pipeline.evaluation import Evaluation
+from hearth_build.recipe import Example
+from hearth_functions.speech_recognition import app
 
 FORM = (
     "a file of lines `recording<TAB>text`, recordings beside it, or a folder of recordings with a text file of the "

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from export.data import DataError
-from export.evaluation import Evaluation
-from export.evaluations.classes import Scores, difference, quality, scores_of, top
-from export.recipe import Example
-from functions.text_classification import app
-from hearth.manifest import Entailment
+from hearth.models.manifest import Entailment
+from hearth_build.data.datasets import DataError
+from hearth_build.evaluations.classes import Scores, difference, quality, scores_of, top
+from hearth_build.pipeline.evaluation import Evaluation
+from hearth_build.recipe import Example
+from hearth_functions.text_classification import app
 
 FORM = "a .tsv file of `text<TAB>label`, or a .csv file with the columns `label` and `review` (or `text`); labels are \
 numbers or names"

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from export.data import DataError
-from export.evaluation import Evaluation
-from export.recipe import Example
-from functions.text_generation import app
-from hearth.generation import decoder_of, log_likelihoods
+from hearth.tasks.generation import decoder_of, log_likelihoods
+from hearth_build.data.datasets import DataError
+from hearth_build.pipeline.evaluation import Evaluation
+from hearth_build.recipe import Example
+from hearth_functions.text_generation import app
 
 FORM = "a text file in UTF-8"
 NEW = 48

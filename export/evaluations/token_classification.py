@@ -8,11 +8,11 @@ from typing import Any
 
 from seqeval.metrics import f1_score, precision_score, recall_score
 
-from export.data import DataError
-from export.evaluation import Evaluation
-from export.recipe import Example
-from functions.token_classification import app
-from hearth.ops.entities import tag
+from hearth.ops.text.entities import tag
+from hearth_build.data.datasets import DataError
+from hearth_build.pipeline.evaluation import Evaluation
+from hearth_build.recipe import Example
+from hearth_functions.token_classification import app
 
 FORM = "a CoNLL-style file: a token (a word or a character) and its label B-X, I-X or O a line, an empty line between \
 sentences"

@@ -8,11 +8,11 @@ from typing import Any
 
 from sacrebleu.metrics import BLEU, CHRF
 
-from export.data import DataError
-from export.evaluation import Evaluation
-from export.recipe import Example
-from export.translation import language_token, scripts
-from functions.translation import app
+from hearth_build.data.datasets import DataError
+from hearth_build.data.translation import language_token, scripts
+from hearth_build.pipeline.evaluation import Evaluation
+from hearth_build.recipe import Example
+from hearth_functions.translation import app
 
 FORM = "a .tsv file of `source<TAB>translation`"
 TOKENIZERS = {"zh": "zh", "ja": "char", "ko": "char", "th": "char"}

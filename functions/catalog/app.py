@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hearth.entry import create_handler
+from hearth.aws_lambda.handler import create_handler
 
 TASKS = ()
 handler = create_handler(TASKS, Path(__file__).parent / "page")

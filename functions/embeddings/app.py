@@ -7,25 +7,25 @@ without any is the zero vector, which is like nothing. They also have neighbours
 
 from __future__ import annotations
 
-from hearth import cold
+from hearth.models import preload
 
-cold.start("tokenizers")  # before the imports that take long
+preload.start("tokenizers")  # before the imports that take long
 
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from msgspec import Meta, Struct
 
-from hearth.cache import warm
-from hearth.entry import create_handler
+from hearth.models.cache import warm
+from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
-from hearth.manifest import Pooling, TextPreprocessing
-from hearth.model import Model
-from hearth.ops.neighbours import nearest
-from hearth.ops.pooling import Array, Mask, cosine, normalise, pool
-from hearth.ops.tokens import pad, room, texts_of, whole
-from hearth.task import Task
-from hearth.trace import current, step
+from hearth.models.manifest import Pooling, TextPreprocessing
+from hearth.models.model import Model
+from hearth.ops.text.nearest_words import nearest
+from hearth.ops.text.pooling import Array, Mask, cosine, normalise, pool
+from hearth.ops.text.windows import pad, room, texts_of, whole
+from hearth.tasks.task import Task
+from hearth.telemetry.timing import current, step
 
 DIGITS = 8
 """Decimals of a vector's numbers: what float32 can tell apart, at half the length of all of them."""

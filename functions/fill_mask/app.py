@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from hearth import cold, deadline
+from hearth.models import preload
+from hearth import deadline
 
-cold.start("tokenizers")  # before the imports that take long
+preload.start("tokenizers")  # before the imports that take long
 
 from typing import Annotated, Any
 
 import numpy as np
 from msgspec import Meta, Struct
 
-from hearth.cache import warm
-from hearth.entry import create_handler
+from hearth.models.cache import warm
+from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
-from hearth.manifest import Mask, TextPreprocessing
-from hearth.model import Model
-from hearth.ops.scores import activate, best
-from hearth.ops.tokens import Feeds, pad, texts_of
-from hearth.task import Task
-from hearth.trace import step
+from hearth.models.manifest import Mask, TextPreprocessing
+from hearth.models.model import Model
+from hearth.ops.activations import activate, best
+from hearth.ops.text.windows import Feeds, pad, texts_of
+from hearth.tasks.task import Task
+from hearth.telemetry.timing import step
 
 MASKS = 64
 """In one request: each takes a score for every token of the vocabulary."""

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from hearth import cold
+from hearth.models import preload
 
-cold.start()  # before the imports that take long
+preload.start()  # before the imports that take long
 
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from msgspec import Meta, Struct
 
-from hearth.cache import warm
-from hearth.entry import create_handler
-from hearth.manifest import ImagePreprocessing
-from hearth.model import Model
-from hearth.ops.pictures import open_pictures, to_tensor
-from hearth.ops.scores import activate, best
-from hearth.task import Task
-from hearth.trace import step
+from hearth.models.cache import warm
+from hearth.aws_lambda.handler import create_handler
+from hearth.models.manifest import ImagePreprocessing
+from hearth.models.model import Model
+from hearth.ops.vision.images import open_pictures, to_tensor
+from hearth.ops.activations import activate, best
+from hearth.tasks.task import Task
+from hearth.telemetry.timing import step
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from hearth import cold
+from hearth.models import preload
 
-cold.start()  # before the imports that take long
+preload.start()  # before the imports that take long
 
 from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
-from hearth.cache import warm
-from hearth.detection import Detections, detect
-from hearth.entry import create_handler
+from hearth.models.cache import warm
+from hearth.tasks.detection import Detections, detect
+from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest
-from hearth.manifest import Detector
-from hearth.model import Model
-from hearth.ops.drawing import draw_boxes, to_jpeg
-from hearth.ops.pictures import open_pictures
-from hearth.task import Task
-from hearth.trace import step
+from hearth.models.manifest import Detector
+from hearth.models.model import Model
+from hearth.ops.vision.drawing import draw_boxes, to_jpeg
+from hearth.ops.vision.images import open_pictures
+from hearth.tasks.task import Task
+from hearth.telemetry.timing import step
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from hearth import cold
+from hearth.models import preload
 
-cold.start()  # before the imports that take long
+preload.start()  # before the imports that take long
 
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from hearth.cache import warm
-from hearth.entry import create_handler
-from hearth.manifest import Detector
-from hearth.model import Model
-from hearth.ops.track import Rules
-from hearth.ops.track import Track as Tracked
-from hearth.task import Task
-from hearth.trace import step
-from hearth.tracking import Film, follow, look, mot, show
-from hearth.video import Bounds, Stills, Video
+from hearth.models.cache import warm
+from hearth.aws_lambda.handler import create_handler
+from hearth.models.manifest import Detector
+from hearth.models.model import Model
+from hearth.ops.vision.bytetrack import Rules
+from hearth.ops.vision.bytetrack import Track as Tracked
+from hearth.tasks.task import Task
+from hearth.telemetry.timing import step
+from hearth.tasks.tracking import Film, follow, look, mot, show
+from hearth.tasks.video_file import Bounds, Stills, Video
 
 MAX_PIXELS = 4_000_000
 """Of a frame, where the manifest says nothing."""

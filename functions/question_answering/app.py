@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hearth import cold
+from hearth.models import preload
 
-cold.start("tokenizers")  # before the imports that take long
+preload.start("tokenizers")  # before the imports that take long
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -12,16 +12,16 @@ from typing import Annotated, Any
 import numpy as np
 from msgspec import Meta, Struct
 
-from hearth.cache import warm
-from hearth.entry import create_handler
+from hearth.models.cache import warm
+from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
-from hearth.manifest import Spans, TextPreprocessing
-from hearth.model import Model
-from hearth.ops.scores import activate
-from hearth.ops.spans import barred, spans
-from hearth.ops.tokens import MOST_WINDOWS, Row, bounded, pad, room, whole, windows
-from hearth.task import Task
-from hearth.trace import step
+from hearth.models.manifest import Spans, TextPreprocessing
+from hearth.models.model import Model
+from hearth.ops.activations import activate
+from hearth.ops.text.answer_spans import barred, spans
+from hearth.ops.text.windows import MOST_WINDOWS, Row, bounded, pad, room, whole, windows
+from hearth.tasks.task import Task
+from hearth.telemetry.timing import step
 
 WINDOWS = 16
 """Rows of one run: how much memory a long context takes."""

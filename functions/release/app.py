@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from hearth.errors import BadRequest, HearthError, StoreError
-from hearth.s3 import Endpoint, domain, emulator, region
+from hearth.aws.client import Endpoint
+from hearth.aws.credentials import domain, emulator, region
 
 INVOKED_SECONDS = 60.0
 """A version starts, fetches, loads and answers within its own timeout, 29 s; AWS adds the making of it."""
@@ -33,7 +34,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         told["error"] = str(error)
         passed = False
     status = "Succeeded" if passed else "Failed"
-    from hearth import log  # brings botocore, which a cold start does without
+    from hearth.telemetry import log  # brings botocore, which a cold start does without
 
     log.logger().info("release", extra={"deployment": event["DeploymentId"], "status": status, "told": told})
     hook = {"lifecycleEventHookExecutionId": event.get("LifecycleEventHookExecutionId"), "status": status}

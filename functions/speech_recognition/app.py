@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from hearth import cold
+from hearth.models import preload
 
-cold.start()  # before the imports that take long
+preload.start()  # before the imports that take long
 
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from hearth.cache import warm
-from hearth.entry import create_handler
-from hearth.manifest import AudioPreprocessing, Ctc
-from hearth.model import Model
-from hearth.ops import ngrams
-from hearth.ops.chunks import join, spans
-from hearth.ops.ctc import beam_search, greedy, words
-from hearth.ops.mel import log_mel
-from hearth.sound import open_sound
-from hearth.task import Task
-from hearth.trace import current, step
+from hearth.models.cache import warm
+from hearth.aws_lambda.handler import create_handler
+from hearth.models.manifest import AudioPreprocessing, Ctc
+from hearth.models.model import Model
+from hearth.ops.audio import ngram_lm
+from hearth.ops.audio.chunking import join, spans
+from hearth.ops.audio.ctc import beam_search, greedy, words
+from hearth.ops.audio.log_mel import log_mel
+from hearth.tasks.audio_file import open_sound
+from hearth.tasks.task import Task
+from hearth.telemetry.timing import current, step
 
 MAX_SECONDS = 600
 """Of one recording, where the manifest says nothing."""
@@ -77,7 +77,7 @@ def decode(model: Model, request: Request, starts: list[int], outputs: list[np.n
     beams = request.parameters.num_beams or head.beams
     if head.language_model is not None:
         data = model.resources[head.language_model]
-        language = ngrams.read(data, labels, head.language_weight, head.letter_bonus)
+        language = ngram_lm.read(data, labels, head.language_weight, head.letter_bonus)
         heard = beam_search(logs, head.blank, beams, language)
     else:
         heard = beam_search(logs, head.blank, beams) if beams > 1 else greedy(logs, head.blank)

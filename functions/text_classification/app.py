@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hearth import cold
+from hearth.models import preload
 
-cold.start("tokenizers")  # before the imports that take long
+preload.start("tokenizers")  # before the imports that take long
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -12,15 +12,15 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from msgspec import Meta, Struct
 
-from hearth.cache import warm
-from hearth.entry import create_handler
+from hearth.models.cache import warm
+from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
-from hearth.manifest import Entailment, TextPreprocessing
-from hearth.model import Model
-from hearth.ops.scores import activate, best
-from hearth.ops.tokens import Row, first, pad, room, texts_of, whole
-from hearth.task import Task
-from hearth.trace import step
+from hearth.models.manifest import Entailment, TextPreprocessing
+from hearth.models.model import Model
+from hearth.ops.activations import activate, best
+from hearth.ops.text.windows import Row, first, pad, room, texts_of, whole
+from hearth.tasks.task import Task
+from hearth.telemetry.timing import step
 
 LABELS = 100
 """That a caller may name for a zero-shot classification."""

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from hearth import cold
+from hearth.models import preload
 
-cold.start("tokenizers")  # before the imports that take long
+preload.start("tokenizers")  # before the imports that take long
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 
-from hearth.cache import warm
-from hearth.chat import prompt_of
-from hearth.entry import create_handler
+from hearth.models.cache import warm
+from hearth.tasks.chat_template import prompt_of
+from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
-from hearth.generation import Piece, Sampling, decoder_of, generate, log_likelihoods, new_seed, vocabulary_of
-from hearth.model import Model
-from hearth.ops.tokens import bounded
-from hearth.task import Task
-from hearth.trace import current, paced, step
+from hearth.tasks.generation import Piece, Sampling, decoder_of, generate, log_likelihoods, new_seed, vocabulary_of
+from hearth.models.model import Model
+from hearth.ops.text.windows import bounded
+from hearth.tasks.task import Task
+from hearth.telemetry.timing import current, paced, step
 
 MOST = 100
 """New tokens when the caller does not say."""

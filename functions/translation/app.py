@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from hearth import cold
+from hearth.models import preload
 
-cold.start("tokenizers")  # before the imports that take long
+preload.start("tokenizers")  # before the imports that take long
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from msgspec import Meta, Struct
 
-from hearth.cache import warm
-from hearth.entry import create_handler
+from hearth.models.cache import warm
+from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
-from hearth.manifest import Seq2Seq, TextPreprocessing
-from hearth.model import Model
-from hearth.ops.beam import Search, Step, search
-from hearth.ops.tokens import pad, texts_of
-from hearth.task import Task
-from hearth.trace import step
+from hearth.models.manifest import Seq2Seq, TextPreprocessing
+from hearth.models.model import Model
+from hearth.ops.text.beam_search import Search, Step, search
+from hearth.ops.text.windows import pad, texts_of
+from hearth.tasks.task import Task
+from hearth.telemetry.timing import step
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

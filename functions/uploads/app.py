@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hearth.entry import create_handler
+from hearth.aws_lambda.handler import create_handler
 
 TASKS = ()
 handler = create_handler(TASKS)

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from hearth.manifest import Graph, Limits, Tensor, TextPreprocessing
-from tests.artifacts import describe_artifact, publish
-from tests.layers import made_once
+from hearth.models.manifest import Graph, Limits, Tensor, TextPreprocessing
+from tests.support.artifacts import describe_artifact, publish
+from tests.support.layers import made_once
 
 MODEL = "random-bert"
 LABELS = ("negative", "positive")
@@ -37,7 +37,9 @@ def bucket() -> Path:
 
 def make_bucket(folder: Path) -> None:
     """Fill `folder`, about 110 MB twice. Takes a minute."""
-    from export import graph  # with torch: the memory of whoever measures would count as that of its processes
+    from hearth_build.onnx_export import (
+        export,  # with torch: the memory of whoever measures would count as that of its processes
+    )
 
     plain, artifact = folder / "plain", folder / MODEL / "1"
     plain.mkdir(parents=True)
@@ -46,7 +48,7 @@ def make_bucket(folder: Path) -> None:
     _quantize(folder / "fp32.onnx", plain / "model.onnx")
     (folder / "fp32.onnx").unlink()
     (folder / "fp32.onnx.data").unlink(missing_ok=True)
-    graph.optimise(plain / "model.onnx", artifact)
+    export.optimise(plain / "model.onnx", artifact)
     for place in (plain, artifact):
         _tokenizer().save(str(place / "tokenizer.json"))
     (plain / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))

@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-from hearth.manifest import Decoder, parse
+from hearth.models.manifest import Decoder, parse
 
 END = 1
 """A token that its settings must name as the last; the engine asks for a length instead."""

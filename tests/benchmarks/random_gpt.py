@@ -6,13 +6,13 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, models
 
-from export import decoder_graph
-from export.gpt import Decoder, Shape
-from export.graph import describe, optimise
-from export.quantize import quantize
-from export.recipe import DynamicInt8
-from hearth.manifest import TextPreprocessing
-from tests.artifacts import describe_artifact, publish
+from hearth.models.manifest import TextPreprocessing
+from hearth_build.networks.gpt import Decoder, Shape
+from hearth_build.onnx_export import decoder_graph
+from hearth_build.onnx_export.export import describe, optimise
+from hearth_build.onnx_export.quantize import quantize
+from hearth_build.recipe import DynamicInt8
+from tests.support.artifacts import describe_artifact, publish
 
 MODEL = "random-int8"
 SHAPE = Shape(

@@ -12,8 +12,8 @@ import time
 from typing import Any
 
 from tests.events import event
-from tests.layers import ROOT
-from tests.runtime_api import RuntimeApi
+from tests.support.layers import ROOT
+from tests.support.runtime_api import RuntimeApi
 
 MODEL = "gpt-shakespeare"
 ASKED = {"inputs": "ROMEO:\nBut soft, what light", "parameters": {"max_new_tokens": 24, "temperature": 0.8, "seed": 1}}

@@ -1,7 +1,7 @@
 """Published shapes with random weights, each made once: a Hugging Face folder for the peers, an artifact of it for us.
 
 Their speed and size are real, their answers are not. Everything lies under `<work>/<name>/`: `checkpoint/` as
-transformers saves it, and the work folder of `export.build`, whose `artifact/` is served.
+transformers saves it, and the work folder of `hearth_build.pipeline.build`, whose `artifact/` is served.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from hearth.manifest import dump
+from hearth.models.manifest import dump
 
 if TYPE_CHECKING:
-    from export.recipe import Quantizer
+    from hearth_build.recipe import Quantizer
 
 CLASSES = ("negative", "positive")
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -136,8 +136,9 @@ def artifact(work: Path, checkpoint: Path, quantization: Quantizer | None = None
     `verify` is left out, for random weights say nothing that could be verified."""
     folder = work / "artifact"
     if not (folder / "manifest.json").exists():
-        from export import build, checkpoints
-        from export.verify import manifest_of
+        from hearth_build import checkpoints
+        from hearth_build.pipeline import build
+        from hearth_build.pipeline.verify import manifest_of
 
         logging.getLogger().setLevel(logging.ERROR)
         recipe = checkpoints.load(checkpoint, work.name)

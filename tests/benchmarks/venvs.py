@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 from tests.benchmarks.area import WORK, Missing
-from tests.layers import python313
+from tests.support.layers import python313
 
 USED: set[str] = set()
 """What was asked for since the area began; the runner keeps it with each round."""

@@ -1,7 +1,7 @@
 """Vision models of published shapes with random weights, each made once: a plain fp32 and an int8 ONNX file for the
 peers, and the artifact of the same network for us.
 
-Their speed and size are real, their answers are not. `<work>/<name>/` is a work folder of `export.build`.
+Their speed and size are real, their answers are not. `<work>/<name>/` is a work folder of `hearth_build.pipeline.build`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export import build, graph
-from export.graph import traced
-from export.recipe import Gate, Recipe, StaticInt8
-from export.verify import manifest_of
-from hearth.manifest import Detector, Head, ImagePreprocessing, Task, dump
+from hearth.models.manifest import Detector, Head, ImagePreprocessing, Task, dump
+from hearth_build.onnx_export import export
+from hearth_build.onnx_export.export import traced
+from hearth_build.pipeline import build
+from hearth_build.pipeline.verify import manifest_of
+from hearth_build.recipe import Gate, Recipe, StaticInt8
 from tests.benchmarks.yolov8 import YoloV8
 
 EXAMPLES = 4
@@ -124,7 +125,7 @@ def artifact(made: Recipe, work: Path) -> Path:
         for step in (build.Step.PREPARE, build.Step.EXPORT, build.Step.QUANTIZE):
             build.build(made, folder, "hearth bench", step)
         (folder / "picture.jpg").write_bytes(made.golden()[0])
-        graph.optimise(folder / "small-main.onnx", folder / "openvino", provider="openvino")
+        export.optimise(folder / "small-main.onnx", folder / "openvino", provider="openvino")
         for provider, place in (("cpu", folder / "artifact"), ("openvino", folder / "openvino")):
             described = manifest_of(made, place, "", "hearth bench", 0.0)
             (place / "manifest.json").write_bytes(dump(structs.replace(described, provider=provider)))

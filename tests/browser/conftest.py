@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from export import ZOO
-from tests.emulator import free_port
+from hearth_build import ZOO
+from tests.support.emulator import free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page, Request

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 
 import av
 import numpy as np
@@ -19,8 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from tests.functions.films import index_first
+from tests.support import ROOT
 
-PAGE = Path(__file__).resolve().parents[2] / "functions/catalog/page"
+PAGE = ROOT / "functions/catalog/page"
 Floats = NDArray[np.float64]
 WIDTH, HEIGHT = 480, 360
 PLASMA, RED, PURPLE, VIOLET = (204, 214, 209), (196, 148, 134), (196, 178, 206), (86, 66, 190)

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import uuid4
 
 from tests.events import event
-from tests.servers import running
+from tests.support.servers import running
 
 FORMS = ("rest-v1", "http-v2", "function-url", "alb")
 TEXTS = ("text/", "application/json", "application/javascript", "application/xml")

@@ -13,11 +13,11 @@ import pytest
 import uvicorn
 from msgspec.structs import replace
 
-from export import ZOO
-from functions import local
 from hearth import settings
-from hearth.cache import warm
-from hearth.entry import create_handler
+from hearth.aws_lambda.handler import create_handler
+from hearth.models.cache import warm
+from hearth_build import ZOO
+from hearth_build.cli import serve
 from tests.clients.bridge import FORMS, bridged
 from tests.functions import checkpoints
 from tests.functions.test_text_generation import save as save_llama
@@ -39,7 +39,7 @@ def listening(app: object) -> Iterator[str]:
 @contextmanager
 def through(door: str) -> Iterator[str]:
     """The address of all functions: of the local server, or of a front door's events to their handler."""
-    served = listening(local.app()) if door == "local" else bridged(door, create_handler(local.tasks()))
+    served = listening(serve.app()) if door == "local" else bridged(door, create_handler(serve.tasks()))
     with served as address:
         yield address
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,9 @@ from huggingface_hub.errors import HfHubHTTPError, ValidationError
 from huggingface_hub.inference import _common
 
 from tests.functions.test_predict import picture
+from tests.support import ROOT
 
-PAGE = Path(__file__).resolve().parents[2] / "functions/catalog/page"
+PAGE = ROOT / "functions/catalog/page"
 Ask = Callable[[str], InferenceClient]
 
 

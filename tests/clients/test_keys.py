@@ -18,7 +18,8 @@ from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 from tritonclient.utils import InferenceServerException
 
-from hearth import keys, settings
+from hearth import settings
+from hearth.auth import api_keys
 from tests.clients.conftest import through
 
 MINE, OTHERS = "sentiment-en", "resnet20-cifar10"
@@ -33,7 +34,7 @@ def address(request: pytest.FixtureRequest, serving: Path, monkeypatch: pytest.M
     ]
     monkeypatch.setenv("HEARTH_API_KEYS", json.dumps(entries))
     settings.get.cache_clear()
-    keys._table.cache_clear()
+    api_keys._table.cache_clear()
     with through(request.param) as address:
         yield address
 

@@ -16,7 +16,9 @@ from openai.types import Completion, CreateEmbeddingResponse
 from openai.types.audio import TranscriptionVerbose
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-DIGITS = Path(__file__).resolve().parents[2] / "functions/catalog/page/digits.mp3"
+from tests.support import ROOT
+
+DIGITS = ROOT / "functions/catalog/page/digits.mp3"
 PLAY, TALKS, VECTORS, EARS = "gpt-shakespeare", "talks", "embeddings-en", "deepspeech-digits"
 ASKED = [{"role": "user", "content": "Who is there?"}]
 

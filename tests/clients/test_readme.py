@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import ROOT
 from tests.tools import tool
 
-ROOT = Path(__file__).resolve().parents[2]
 SNIPPETS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
 KSERVE = next(snippet for snippet in SNIPPETS if "kserve" in snippet)
 HERE = [snippet for snippet in SNIPPETS if "kserve" not in snippet]

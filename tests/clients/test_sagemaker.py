@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -12,7 +11,9 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-SHIP = Path(__file__).resolve().parents[2] / "functions/catalog/page/ship.jpg"
+from tests.support import ROOT
+
+SHIP = ROOT / "functions/catalog/page/ship.jpg"
 TEXT = json.dumps({"inputs": "A wonderful film."})
 
 

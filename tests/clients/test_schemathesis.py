@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from functions import local
 from hearth import settings
-from hearth.cache import warm
-from hearth.entry import create_handler
-from tests.artifacts import make_image_artifact, make_text_artifact
+from hearth.aws_lambda.handler import create_handler
+from hearth.models.cache import warm
+from hearth_build.cli import serve
 from tests.clients.bridge import bridged
 from tests.conftest import set_alias
+from tests.support.artifacts import make_image_artifact, make_text_artifact
 
 HERE = Path(__file__).resolve().parent
 LEAST = 5_000
@@ -49,7 +49,7 @@ def address(small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("HEARTH_THREADS", "1")
     settings.get.cache_clear()
     warm.cache_clear()
-    with bridged("rest-v1", create_handler(local.tasks())) as address:
+    with bridged("rest-v1", create_handler(serve.tasks())) as address:
         yield address
     settings.get.cache_clear()
     warm.cache_clear()

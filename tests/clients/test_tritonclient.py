@@ -12,7 +12,7 @@ import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
 from tests.functions.test_predict import picture
-from tests.sounds import file_of
+from tests.support.sounds import file_of
 
 Array = np.ndarray[Any, Any]
 IDS, MASK = np.array([[101, 2293, 102]]), np.ones((1, 3), np.int64)

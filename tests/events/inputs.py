@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from tests.events import event
-from tests.layers import ROOT
+from tests.support.layers import ROOT
 
 MODELS = {
     "text_classification": "sentiment-en",

@@ -11,7 +11,7 @@ pytest.importorskip("onnxscript", reason="the export extra (onnxscript) is not i
 @pytest.fixture(scope="session")
 def toy_work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The work folder of the toy recipe, built to its end."""
-    from export.build import build
+    from hearth_build.pipeline.build import build
     from tests.export import toy
 
     work = tmp_path_factory.mktemp("toy")

@@ -11,11 +11,11 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.bert import Classifier, Shape
-from export.graph import traced
-from export.recipe import AdamW, Batch, DynamicInt8, Example, Gate, Linear, Recipe, Stage
-from export.text import Texts, accuracy, logits_of, tokenize, wordpiece
-from hearth.manifest import Limits, TextPreprocessing
+from hearth.models.manifest import Limits, TextPreprocessing
+from hearth_build.data.text import Texts, accuracy, logits_of, tokenize, wordpiece
+from hearth_build.networks.bert import Classifier, Shape
+from hearth_build.onnx_export.export import traced
+from hearth_build.recipe import AdamW, Batch, DynamicInt8, Example, Gate, Linear, Recipe, Stage
 
 GOOD, BAD = ("good", "fine", "great", "lovely"), ("bad", "poor", "awful", "ugly")
 FILLER = tuple(f"word{letter}" for letter in "abcdefghijklmnopqrst")

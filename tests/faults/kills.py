@@ -21,7 +21,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.record import record
+from tests.support.record import record
 from tests.template.local_stack import Stack
 
 MODEL, FUNCTION = "resnet20-cifar10", "ImageClassification"

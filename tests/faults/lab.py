@@ -17,11 +17,13 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from hearth import log, settings, sqs
-from hearth.cache import warm
-from tests.artifacts import make_image_artifact, make_text_artifact
+from hearth import settings
+from hearth.aws import sqs
+from hearth.models.cache import warm
+from hearth.telemetry import log
 from tests.faults.proxy import Proxy, proxied
-from tests.s3 import CREDENTIALS, client, moto_s3
+from tests.support.artifacts import make_image_artifact, make_text_artifact
+from tests.support.s3 import CREDENTIALS, client, moto_s3
 
 TEXT, IMAGE = "sentiment-en", "resnet20-cifar10"
 PRAISE = b'{"inputs": "a wonderful film"}'
@@ -50,7 +52,7 @@ class Lab:
         sqs._endpoint.cache_clear()
 
     def upload(self, key: str, body: bytes) -> tuple[str, str, int, str, str]:
-        """Put an object; what its event tells of it, for tests.storage."""
+        """Put an object; what its event tells of it, for tests.support.storage."""
         told = self.s3.put_object(Bucket="inbox", Key=key, Body=body)
         return key, told["ETag"].strip('"'), len(body), "01", told["VersionId"]
 
@@ -102,7 +104,7 @@ def lab(*, patient: bool = True) -> Iterator[Lab]:
             "HEARTH_DEAD_LETTERS": built.letters,
         }
         quick = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: None)
-        pauses = patch("hearth.store.time", quick) if not patient else patch.dict(os.environ, {})
+        pauses = patch("hearth.aws.retry.time", quick) if not patient else patch.dict(os.environ, {})
         with patch.dict(os.environ, environment), pauses:
             log.logger().setLevel("CRITICAL")
             built.fresh()

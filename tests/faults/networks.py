@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from tests.emulator import free_port
 from tests.faults.lab import Lab, variables
 from tests.faults.proxy import Fault
 from tests.faults.rows import Row, row, spoiled
+from tests.support.emulator import free_port
 
 STORE, WRONG = "503 store_error", "503 integrity_error"
 WEIGHTS, ALIASES = "model.bin", "aliases.json"
@@ -18,7 +18,7 @@ WEIGHTS, ALIASES = "model.bin", "aliases.json"
 @contextmanager
 def impatient(place: Lab) -> Iterator[None]:
     """A second for an answer in the place of ten, and five for a fetch in that of sixty."""
-    with patch("hearth.s3.Endpoint._patience", lambda _: 1.0), variables(place, HEARTH_FETCH_SECONDS="5"):
+    with patch("hearth.aws.client.Endpoint._patience", lambda _: 1.0), variables(place, HEARTH_FETCH_SECONDS="5"):
         yield
 
 

@@ -1,6 +1,6 @@
 """The n-th call to a service fails: for n = 1, 2, 3 … until a run of the handler has no call left that could.
 
-`python -m tests.faults.nth` writes a section of RESULTS.md.
+`python -m tests.faults.nth` writes a section of docs/testing/results.md.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from dataclasses import dataclass, field
 from hashlib import md5
 from typing import Any
 
-from functions.catalog import app as catalog
-from functions.image_classification import app as image
-from functions.text_classification import app as text
-from functions.uploads import app as uploading
-from hearth.batch import BatchFailedError
-from hearth.events import EventFailedError
+from hearth.async_inference.batch import BatchFailedError
+from hearth.async_inference.storage_events import EventFailedError
+from hearth_functions.catalog import app as catalog
+from hearth_functions.image_classification import app as image
+from hearth_functions.text_classification import app as text
+from hearth_functions.uploads import app as uploading
 from tests.faults.lab import CONTEXT, IMAGE, PRAISE, TEXT, Lab, lab, told
 from tests.faults.proxy import Fault, Plan
 from tests.functions.test_predict import picture
-from tests.record import record
-from tests.requests import rest_event
-from tests.storage import bridged, message, notification, queued
+from tests.support.record import record
+from tests.support.requests import rest_event
+from tests.support.storage import bridged, message, notification, queued
 
 FAULTS: dict[str, Callable[[int], Plan]] = {
     "reset": lambda n: lambda call: Fault("reset") if call.number == n else None,

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.artifacts import make_text_artifact
-from tests.emulator import Emulator
 from tests.faults.lab import PRAISE, TEXT, Lab
 from tests.faults.proxy import Call, Fault
 from tests.faults.rows import Attempt, Row
-from tests.layers import python313
-from tests.requests import rest_event
-from tests.storage import bridged, message, queued
+from tests.support.artifacts import make_text_artifact
+from tests.support.emulator import Emulator
+from tests.support.layers import python313
+from tests.support.requests import rest_event
+from tests.support.storage import bridged, message, queued
 
 GONE = "the process ended"
 BIG = "sentiment-big"

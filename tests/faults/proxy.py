@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-from tests.servers import running
+from tests.support.servers import running
 
 HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"}
 CLOCK_SECONDS = 900

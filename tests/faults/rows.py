@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from functions.text_classification import app as text
+from hearth_functions.text_classification import app as text
 from tests.faults.lab import CONTEXT, PRAISE, TEXT, Lab, told
 from tests.faults.proxy import Fault, always
-from tests.requests import rest_event
+from tests.support.requests import rest_event
 
 Attempt = Callable[[], str]
 

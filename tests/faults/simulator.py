@@ -1,6 +1,6 @@
 """The event path in a world of its own: the handler's real code, and everything around it made to fail, seed by seed.
 
-`python -m tests.faults.simulator --seeds 2000` writes a section of RESULTS.md; `--seed N` repeats one run.
+`python -m tests.faults.simulator --seeds 2000` writes a section of docs/testing/results.md; `--seed N` repeats one run.
 Law: every upload ends in exactly one result a version, or among the dead letters; what cannot be answered is a dead
 letter and stops nobody else.
 """
@@ -24,14 +24,16 @@ from unittest.mock import patch
 
 import msgspec
 
-from hearth import events, log, settings, uploads
-from hearth.cache import warm
+from hearth import settings
+from hearth.async_inference import storage_events, uploads
 from hearth.errors import BadRequest
-from hearth.task import Task
-from tests.artifacts import make_text_artifact
+from hearth.models.cache import warm
+from hearth.tasks.task import Task
+from hearth.telemetry import log
 from tests.faults.world import Killed, Message, Rates, Worker, World
-from tests.record import record
-from tests.storage import bridged, notification
+from tests.support.artifacts import make_text_artifact
+from tests.support.record import record
+from tests.support.storage import bridged, notification
 
 LEAST_EVENTS = 50
 WORKERS = 3
@@ -98,7 +100,7 @@ def simulate(seed: int, *, conditions: bool = True, spoil: Callable[[Handle], Ha
     tasks = [Task("text-classification", Request, Any, lambda _, request: _predict(run, request), {})]
 
     def handle(batch: list[Message]) -> Any:
-        return events.handle(tasks, {"Records": [_told(message) for message in batch]}, SimpleNamespace())
+        return storage_events.handle(tasks, {"Records": [_told(message) for message in batch]}, SimpleNamespace())
 
     with _inside(run.world):
         _live(run, spoil(handle) if spoil else handle)
@@ -269,7 +271,7 @@ def _judge_newest(
 
 def _objects(body: str) -> list[Any]:
     try:
-        return list(events._created(json.loads(body)))
+        return list(storage_events._created(json.loads(body)))
     except Exception:
         return []
 
@@ -278,11 +280,11 @@ def _objects(body: str) -> list[Any]:
 def _inside(world: World) -> Iterator[None]:
     """The handler's services are the world's."""
     with (
-        patch("hearth.events.open_store", world.open),
-        patch("hearth.uploads.open_store", world.open),
-        patch("hearth.letters.open_store", world.open),
-        patch("hearth.sqs.send", world.send_letter),
-        patch("hearth.sqs.delete", world.delete_message),
+        patch("hearth.async_inference.storage_events.open_store", world.open),
+        patch("hearth.async_inference.uploads.open_store", world.open),
+        patch("hearth.async_inference.dead_letters.open_store", world.open),
+        patch("hearth.aws.sqs.send", world.send_letter),
+        patch("hearth.aws.sqs.delete", world.delete_message),
     ):
         yield
 

@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from functions.text_classification import app as text
-from hearth.events import EventFailedError
-from hearth.manifest import SIGNATURE
+from hearth.async_inference.storage_events import EventFailedError
+from hearth.models.manifest import SIGNATURE
+from hearth_functions.text_classification import app as text
 from tests.faults.lab import CONTEXT, TEXT, Lab, variables
 from tests.faults.networks import ALIASES, STORE, WEIGHTS, WRONG
 from tests.faults.proxy import Fault
 from tests.faults.rows import Row, ask, row, spoiled
-from tests.storage import bridged, message, queued
+from tests.support.storage import bridged, message, queued
 
 ARTIFACT = f"models/{TEXT}/1"
 OUTBOX = "/outbox/"

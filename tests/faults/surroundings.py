@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from types import SimpleNamespace
 
-from functions.text_classification import app as text
+from hearth_functions.text_classification import app as text
 from tests.faults.lab import CONTEXT, PRAISE, TEXT, Lab, told, variables
 from tests.faults.proxy import Fault
 from tests.faults.rows import Row, row, spoiled
-from tests.requests import rest_event
+from tests.support.requests import rest_event
 
 WRONG = {
     "HEARTH_STORE": "http://x",

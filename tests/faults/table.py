@@ -1,6 +1,6 @@
 """Faults survived: what was made to fail and where, what was expected and observed, whether the next request is fine.
 
-`python -m tests.faults.table` writes a section of RESULTS.md.
+`python -m tests.faults.table` writes a section of docs/testing/results.md.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tests.faults import disks, networks, processes, stores, surroundings
 from tests.faults.lab import Lab, lab
 from tests.faults.rows import Row
-from tests.record import record
+from tests.support.record import record
 
 GROUPS: dict[str, Callable[[Lab], Iterator[Row]]] = {
     "network": networks.rows,

@@ -17,7 +17,7 @@ from typing import Any
 from greenlet import getcurrent, greenlet
 
 from hearth.errors import NotFound, StoreError
-from hearth.store import Conflict, Readable, Store
+from hearth.storage.base import Conflict, Readable, Store
 
 VISIBILITY = 180.0
 DELIVERIES = 3
@@ -152,7 +152,7 @@ class World:
             message.gone = True
             self.queue.remove(message)
 
-    # What the handler calls in the place of `hearth.sqs`
+    # What the handler calls in the place of `hearth.aws.sqs`
 
     def send_letter(self, queue: str, body: str, attributes: Mapping[str, str]) -> None:
         self.call(lambda: self.letters.append((body, attributes)))

@@ -17,17 +17,17 @@ from msgspec.structs import replace
 from starlette.testclient import TestClient
 from tokenizers import decoders
 
-from export.build import export, prepare
-from export.checkpoints import load
-from export.text import wordpiece
-from export.verify import manifest_of
 from hearth import settings
-from hearth.cache import warm
-from hearth.http import create_app
-from hearth.manifest import Manifest
-from hearth.model import Model
-from hearth.task import Task
-from tests.artifacts import publish
+from hearth.http.asgi import create_app
+from hearth.models.cache import warm
+from hearth.models.manifest import Manifest
+from hearth.models.model import Model
+from hearth.tasks.task import Task
+from hearth_build.checkpoints import load
+from hearth_build.data.text import wordpiece
+from hearth_build.pipeline.build import export_graphs, prepare
+from hearth_build.pipeline.verify import manifest_of
+from tests.support.artifacts import publish
 
 TEXT = """the a of in on to and is was anna berg oslo berlin works for mill river hotel ten rooms who where when
 bought film good bad it her uncle by new york ! ? . , - ' 1 8 7 3"""
@@ -86,7 +86,7 @@ def served(folder: Path, work: Path) -> Model:
     recipe = load(folder)
     work.mkdir(parents=True, exist_ok=True)
     prepare(recipe, work)
-    export(recipe, work)
+    export_graphs(recipe, work)
     (work / "fp32" / "tokenizer.json").write_bytes((work / "tokenizer.json").read_bytes())
     for name, make in recipe.resources.items():
         (work / "fp32" / name).write_bytes(make(work))

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from hearth.manifest import Detector, Graph, ImagePreprocessing, Limits, Tensor
-from tests.artifacts import describe_artifact, publish
+from hearth.models.manifest import Detector, Graph, ImagePreprocessing, Limits, Tensor
+from tests.support.artifacts import describe_artifact, publish
 
 WIDTH, HEIGHT, SIDE = 96, 64, 16
 MODEL = "squares"

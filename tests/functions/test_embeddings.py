@@ -22,18 +22,18 @@ from gensim.models import KeyedVectors  # noqa: E402
 from sentence_transformers import SentenceTransformer  # noqa: E402
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer  # noqa: E402
 
-from export.checkpoints import load  # noqa: E402
-from export.checkpoints.sentences import graph  # noqa: E402
-from export.graph import describe, optimise  # noqa: E402
-from export.recipe import RecipeError  # noqa: E402
-from export.recipes.glove_50d.recipe import UNKNOWN, WORDS  # noqa: E402
-from export.word_vectors import WordVectors  # noqa: E402
-from functions.embeddings import app  # noqa: E402
-from hearth import manifest  # noqa: E402
 from hearth.errors import BadRequest, PayloadTooLarge  # noqa: E402
-from hearth.model import Model  # noqa: E402
-from tests.artifacts import describe_artifact  # noqa: E402
+from hearth.models import manifest  # noqa: E402
+from hearth.models.model import Model  # noqa: E402
+from hearth_build.checkpoints import load  # noqa: E402
+from hearth_build.checkpoints.sentences import graph  # noqa: E402
+from hearth_build.networks.word_vectors import WordVectors  # noqa: E402
+from hearth_build.onnx_export.export import describe, optimise  # noqa: E402
+from hearth_build.recipe import RecipeError  # noqa: E402
+from hearth_build.recipes.glove_50d.recipe import UNKNOWN, WORDS  # noqa: E402
+from hearth_functions.embeddings import app  # noqa: E402
 from tests.functions import checkpoints  # noqa: E402
+from tests.support.artifacts import describe_artifact  # noqa: E402
 
 TEXTS = [
     "Anna Berg works in Oslo.",

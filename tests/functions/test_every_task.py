@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 import pytest
 
-from export.evaluation import evaluation_of
-from functions.local import tasks
-from hearth.manifest import TASKS
-from hearth.task import Task
-from tests.layers import FUNCTIONS
+from hearth.models.manifest import TASKS
+from hearth.tasks.task import Task
+from hearth_build.cli.serve import tasks
+from hearth_build.pipeline.evaluation import evaluation_of
+from tests.support import ROOT
+from tests.support.layers import FUNCTIONS
 
-ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = {path.parent.name for path in (ROOT / "functions").glob("*/app.py")}
 
 

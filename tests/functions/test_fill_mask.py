@@ -13,10 +13,10 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers", reason="the export extra (transformers) is not installed")
 
-from export.data import DataError  # noqa: E402
-from export.evaluations import fill_mask as evaluation  # noqa: E402
-from functions.fill_mask import app  # noqa: E402
-from hearth.model import Model  # noqa: E402
+from hearth.models.model import Model  # noqa: E402
+from hearth_build.data.datasets import DataError  # noqa: E402
+from hearth_build.evaluations import fill_mask as evaluation  # noqa: E402
+from hearth_functions.fill_mask import app  # noqa: E402
 from tests.functions import checkpoints  # noqa: E402
 
 ONE = "anna berg [MASK] in oslo."

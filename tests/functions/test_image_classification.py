@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from functions.image_classification import app
-from hearth.manifest import ImagePreprocessing
-from hearth.ops.pictures import open_picture, to_tensor
+from hearth.models.manifest import ImagePreprocessing
+from hearth.ops.vision.images import open_picture, to_tensor
+from hearth_functions.image_classification import app
 
 torch = pytest.importorskip("torch", reason="the export extra (torch) is not installed")
 

@@ -16,11 +16,11 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from starlette.testclient import TestClient
 
-from functions.object_detection import app
 from hearth.errors import BadRequest, ManifestError
-from hearth.http import create_app
-from hearth.manifest import Detector, Graph, ImagePreprocessing, Limits, Tensor
-from tests.artifacts import describe_artifact, publish
+from hearth.http.asgi import create_app
+from hearth.models.manifest import Detector, Graph, ImagePreprocessing, Limits, Tensor
+from hearth_functions.object_detection import app
+from tests.support.artifacts import describe_artifact, publish
 
 MODEL = "colours"
 LABELS = ("red", "green", "blue")

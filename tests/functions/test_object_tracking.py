@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from functions.object_tracking import app
 from hearth.errors import BadRequest, HearthError, PayloadTooLarge, UnsupportedMedia
-from hearth.manifest import Limits
-from hearth.task import choose
+from hearth.models.manifest import Limits
+from hearth.tasks.task import choose
+from hearth_functions.object_tracking import app
 from tests.functions.films import (
     HEIGHT,
     MODEL,
@@ -30,7 +30,7 @@ from tests.functions.films import (
     make_squares,
     png,
 )
-from tests.requests import rest_event
+from tests.support.requests import rest_event
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_a_film_without_anything_in_it(squares: Path) -> None:
 def test_long_films_tell_how_far_they_are(
     squares: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("hearth.tracking.PROGRESS", 0)
+    monkeypatch.setattr("hearth.tasks.tracking.PROGRESS", 0)
     ask(film(frames(20)))
     told = [(record.frames, record.of) for record in caplog.records if record.message == "progress"]
     assert told == [(8, 20), (16, 20), (20, 20)]

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from functions.image_classification import app as image
-from functions.text_classification import app as text
 from hearth.errors import BadRequest, HearthError, PayloadTooLarge, UnsupportedMedia
-from hearth.ops.pictures import open_picture
+from hearth.ops.vision.images import open_picture
+from hearth_functions.image_classification import app as image
+from hearth_functions.text_classification import app as text
 
 RED = (250, 10, 10)
 

@@ -20,10 +20,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers", reason="the export extra (transformers) is not installed")
 import torch  # noqa: E402
 
-from export.data import DataError  # noqa: E402
-from export.evaluations import question_answering as evaluation  # noqa: E402
-from functions.question_answering import app  # noqa: E402
-from hearth.model import Model  # noqa: E402
+from hearth.models.model import Model  # noqa: E402
+from hearth_build.data.datasets import DataError  # noqa: E402
+from hearth_build.evaluations import question_answering as evaluation  # noqa: E402
+from hearth_functions.question_answering import app  # noqa: E402
 from tests.functions import checkpoints  # noqa: E402
 
 SHORT = "Anna Berg bought the mill and her uncle was in Oslo."

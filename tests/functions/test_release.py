@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from export import ZOO
-from functions.release import app
-from hearth.connection import Broken, Response
+from hearth.aws.http1 import Broken, Response
 from hearth.errors import StoreError
-from tests.codedeploy import Account, AccountServer, Deployment, Version, app_spec
-from tests.emulator import Emulator
+from hearth_build import ZOO
+from hearth_functions.release import app
 from tests.events import event
-from tests.runtime.test_golden import spoilt
-from tests.s3 import CREDENTIALS
-from tests.servers import running
+from tests.runtime.tasks.test_golden import spoilt
+from tests.support.codedeploy import Account, AccountServer, Deployment, Version, app_spec
+from tests.support.emulator import Emulator
+from tests.support.s3 import CREDENTIALS
+from tests.support.servers import running
 
 NAME = "hearth-text"
 PASSED = json.dumps({"golden": {"sentiment-en": "1"}, "passed": True}).encode()

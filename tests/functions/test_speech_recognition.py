@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from export.data import DataError
-from export.evaluation import evaluation_of, examples_from
-from functions.speech_recognition import app
-from hearth.cache import warm
-from hearth.http import create_app
-from tests.sounds import PAUSE, TONE, file_of, make_sound_artifact, spoken
+from hearth.http.asgi import create_app
+from hearth.models.cache import warm
+from hearth_build.data.datasets import DataError
+from hearth_build.pipeline.evaluation import evaluation_of, examples_from
+from hearth_functions.speech_recognition import app
+from tests.support.sounds import PAUSE, TONE, file_of, make_sound_artifact, spoken
 
 TEXT = "cab bed feed gab"
 BEAT = TONE + PAUSE

@@ -15,15 +15,15 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from export.checkpoints import load
-from export.evaluations import text_generation
-from export.graph import network_of
-from export.recipe import RecipeError
-from functions.text_generation import app
 from hearth import deadline
 from hearth.errors import BadRequest, PayloadTooLarge
-from hearth.generation import CHUNK, Cache, log_likelihoods
-from hearth.model import Model
+from hearth.models.model import Model
+from hearth.tasks.generation import CHUNK, Cache, log_likelihoods
+from hearth_build.checkpoints import load
+from hearth_build.evaluations import text_generation
+from hearth_build.onnx_export.export import network_of
+from hearth_build.recipe import RecipeError
+from hearth_functions.text_generation import app
 from tests.functions.checkpoints import Asked, asking, served
 
 CONTEXT = 200

@@ -17,12 +17,12 @@ from tokenizers.pre_tokenizers import Split
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers", reason="the export extra (transformers) is not installed")
 
-from export.data import DataError  # noqa: E402
-from export.evaluations import token_classification as evaluation  # noqa: E402
-from export.recipe import Example  # noqa: E402
-from functions.token_classification import app  # noqa: E402
-from hearth.model import Model  # noqa: E402
-from hearth.ops.entities import pieces_of  # noqa: E402
+from hearth.models.model import Model  # noqa: E402
+from hearth.ops.text.entities import pieces_of  # noqa: E402
+from hearth_build.data.datasets import DataError  # noqa: E402
+from hearth_build.evaluations import token_classification as evaluation  # noqa: E402
+from hearth_build.recipe import Example  # noqa: E402
+from hearth_functions.token_classification import app  # noqa: E402
 from tests.functions import checkpoints  # noqa: E402
 
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")

@@ -18,12 +18,12 @@ transformers = pytest.importorskip("transformers", reason="the export extra (tra
 from huggingface_hub import TranslationOutput  # noqa: E402
 from transformers.utils import sentencepiece_model_pb2_new as spm  # noqa: E402
 
-from export.checkpoints import load  # noqa: E402
-from export.recipe import RecipeError  # noqa: E402
-from export.translation import PAD_ID, joint_bpe  # noqa: E402
-from functions.translation import app  # noqa: E402
-from hearth.manifest import Seq2Seq  # noqa: E402
-from hearth.model import Model  # noqa: E402
+from hearth.models.manifest import Seq2Seq  # noqa: E402
+from hearth.models.model import Model  # noqa: E402
+from hearth_build.checkpoints import load  # noqa: E402
+from hearth_build.data.translation import PAD_ID, joint_bpe  # noqa: E402
+from hearth_build.recipe import RecipeError  # noqa: E402
+from hearth_functions.translation import app  # noqa: E402
 from tests.functions import checkpoints  # noqa: E402
 
 TEXTS = (

@@ -12,10 +12,10 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers", reason="the export extra (transformers) is not installed")
 
-from export.data import DataError  # noqa: E402
-from export.evaluations import text_classification as evaluation  # noqa: E402
-from functions.text_classification import app  # noqa: E402
-from hearth.model import Model  # noqa: E402
+from hearth.models.model import Model  # noqa: E402
+from hearth_build.data.datasets import DataError  # noqa: E402
+from hearth_build.evaluations import text_classification as evaluation  # noqa: E402
+from hearth_functions.text_classification import app  # noqa: E402
 from tests.functions import checkpoints  # noqa: E402
 
 TEXT = "Anna Berg bought a hotel in New York, and her uncle was unbelievable!"

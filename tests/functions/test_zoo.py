@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from export.cli import ZOO
-from export.evaluation import evaluation_of, examples_from
 from hearth import settings
-from hearth.cache import warm
-from hearth.manifest import Manifest
+from hearth.models.cache import warm
+from hearth.models.manifest import Manifest
+from hearth_build.cli.main import ZOO
+from hearth_build.pipeline.evaluation import evaluation_of, examples_from
 
 MODELS = (
     "sentiment-en",

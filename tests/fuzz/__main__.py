@@ -46,7 +46,7 @@ def prepare(folder: Path) -> None:
     }
     with atheris.instrument_imports(include=["hearth", "functions"]):
         import tests.fuzz.targets  # noqa: F401
-    from tests.artifacts import make_image_artifact, make_text_artifact
+    from tests.support.artifacts import make_image_artifact, make_text_artifact
 
     make_text_artifact(folder / "store")
     make_image_artifact(folder / "store")
@@ -132,9 +132,9 @@ def row(one: Found) -> str:
 
 
 def keep(rows: Sequence[str], runs: int) -> None:
-    """Write rows to RESULTS.md, beside those of other targets that are there."""
+    """Write rows to docs/testing/results.md, beside those of other targets that are there."""
     from tests.fuzz.targets import TARGETS
-    from tests.record import RESULTS, record
+    from tests.support.record import RESULTS, record
 
     before = RESULTS.read_text() if RESULTS.exists() else ""
     former = "".join(re.findall(r"(?ms)^## Fuzzing$.*?(?=^## |\Z)", before))
@@ -149,7 +149,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("targets", nargs="*")
     parser.add_argument("--runs", type=int, default=100_000)
     parser.add_argument("--seconds", type=int, default=0, help="of each target, at most; 0: until its runs are done")
-    parser.add_argument("--record", action="store_true", help="write the table to RESULTS.md")
+    parser.add_argument("--record", action="store_true", help="write the table to docs/testing/results.md")
     asked = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as place:
         prepare(Path(place))

@@ -12,8 +12,8 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from hearth.dialects.oip.tensors import bytes_array, to_bytes
-from hearth.task import Task
+from hearth.protocols.open_inference.tensors import bytes_array, to_bytes
+from hearth.tasks.task import Task
 from tests.events import HERE as EVENTS
 
 JSON_WORDS = ('"inputs"', '"parameters"', "[[", "]]", "{}", "null", "true", "1e9", "\\u0000", "\\ud800", '":', ",")

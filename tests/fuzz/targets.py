@@ -11,31 +11,36 @@ from typing import Any
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from functions.image_classification import app as images
-from functions.local import tasks
-from functions.text_classification import app as texts
-from hearth import keys, manifest, p256, settings, signature, sound, strict, uploads, video
-from hearth.batch import BatchFailedError
-from hearth.cache import warm
-from hearth.call import Call
-from hearth.dialects import native, sagemaker
-from hearth.dialects.oip.reading import open_body, read
-from hearth.dialects.oip.wire import LENGTH, Spec
-from hearth.dialects.openai import audio, embeddings, form, text
-from hearth.dialects.openai.completions import prompts_of
-from hearth.entry import Handler
+from hearth import settings, strict_json
+from hearth.async_inference import uploads
+from hearth.async_inference.batch import BatchFailedError
+from hearth.async_inference.storage_events import EventFailedError
+from hearth.auth import api_keys
+from hearth.aws_lambda.handler import Handler
 from hearth.errors import HearthError
-from hearth.events import EventFailedError
-from hearth.manifest import Limits
-from hearth.ops import ngrams, pictures
-from hearth.ops.mp4 import believable
-from hearth.ops.tokens import texts_of, whole, windows
-from hearth.registry import Registry
+from hearth.models import ecdsa_p256, manifest, signature
+from hearth.models.cache import warm
+from hearth.models.manifest import Limits
+from hearth.models.registry import Registry
+from hearth.ops.audio import ngram_lm
+from hearth.ops.text.windows import texts_of, whole, windows
+from hearth.ops.vision import images
+from hearth.ops.vision.mp4_index import believable
+from hearth.protocols import huggingface, sagemaker
+from hearth.protocols.base import Call
+from hearth.protocols.open_inference.request import open_body, read
+from hearth.protocols.open_inference.schema import LENGTH, Spec
+from hearth.protocols.openai import common, embeddings, schema, transcriptions
+from hearth.protocols.openai.completions import prompts_of
+from hearth.tasks import audio_file, video_file
+from hearth_build.cli.serve import tasks
+from hearth_functions.image_classification import app as image_classification
+from hearth_functions.text_classification import app as texts
 from tests.fuzz import seeds
-from tests.requests import rest_event
+from tests.support.requests import rest_event
 
 TASKS = tasks()
-HANDLER = Handler(texts.TASKS + images.TASKS)
+HANDLER = Handler(texts.TASKS + image_classification.TASKS)
 SPECS = (Spec("text", "BYTES", (-1,)), Spec("numbers", "FP32", (-1, 2)))
 REF = ("sentiment-en", "1")
 
@@ -54,9 +59,9 @@ TOKENIZER = words()
 
 
 def json_text(data: bytes) -> None:
-    document = strict.loads(data)
+    document = strict_json.loads(data)
     json.dumps(document, allow_nan=False).encode()
-    strict.convert(document, texts.ZeroShotRequest)
+    strict_json.convert(document, texts.ZeroShotRequest)
 
 
 def oip_request(data: bytes) -> None:
@@ -70,27 +75,27 @@ def oip_request(data: bytes) -> None:
 def openai_forms(data: bytes) -> None:
     call = Call((), data)
     with contextlib.suppress(HearthError):
-        asked = form.read(call, text.CompletionRequest, text.REFUSED)
+        asked = common.read(call, schema.CompletionRequest, schema.REFUSED)
         prompts_of(asked.prompt)
-        text.parameters_of(asked, 1, None)
+        schema.parameters_of(asked, 1, None)
     with contextlib.suppress(HearthError):
-        form.read(call, text.ChatRequest, text.REFUSED_IN_CHAT)
-    form.read(call, embeddings.Request, {})
+        common.read(call, schema.ChatRequest, schema.REFUSED_IN_CHAT)
+    common.read(call, embeddings.Request, {})
 
 
 def multipart(data: bytes) -> None:
     for kind in ("multipart/form-data; boundary=b", "multipart/form-data; boundary=" + data[:9].decode("latin-1")):
         with contextlib.suppress(HearthError):
-            audio.parse(Call((), data, headers={"content-type": kind}))
+            transcriptions.parse(Call((), data, headers={"content-type": kind}))
 
 
 def native_requests(data: bytes) -> None:
     """Every task's request from a body, a query string and an object."""
     for task in TASKS:
         with contextlib.suppress(HearthError):
-            native.read(task, data, {"top_k": data[:8].decode("latin-1")} if task.binary else {})
+            huggingface.read(task, data, {"top_k": data[:8].decode("latin-1")} if task.binary else {})
         with contextlib.suppress(HearthError):
-            native.read_object(task, data)
+            huggingface.read_object(task, data)
     uploads.named(data)
 
 
@@ -103,16 +108,16 @@ def sagemaker_call(data: bytes) -> None:
 
 
 def sounds(data: bytes) -> None:
-    sound.open_sound(data, 16_000, 5)
+    audio_file.open_sound(data, 16_000, 5)
 
 
 def open_pictures(data: bytes) -> None:
-    pictures.open_picture(data, 100_000)
+    images.open_picture(data, 100_000)
 
 
 def films(data: bytes) -> None:
     believable(data)
-    for _ in video.Video(data, video.Bounds(20, 100_000, 60)).frames():
+    for _ in video_file.Video(data, video_file.Bounds(20, 100_000, 60)).frames():
         pass
 
 
@@ -127,14 +132,14 @@ def aliases(data: bytes) -> None:
 
 def signatures(data: bytes) -> None:
     with contextlib.suppress(HearthError):
-        signature.Trust({"0" * 64: signature.Key("k", p256.G, signature.Window())}, {}).check(data, *REF, b"{}")
+        signature.Trust({"0" * 64: signature.Key("k", ecdsa_p256.G, signature.Window())}, {}).check(data, *REF, b"{}")
     with contextlib.suppress(HearthError):
         signature._signed(data, "key", "a@1")
     with contextlib.suppress(ValueError):
         signature.key_of(data)
     with contextlib.suppress(ValueError):
-        p256.public_key(data)
-    p256.verify(p256.G, b"message", data)
+        ecdsa_p256.public_key(data)
+    ecdsa_p256.verify(ecdsa_p256.G, b"message", data)
 
 
 def environment(data: bytes) -> None:
@@ -142,8 +147,8 @@ def environment(data: bytes) -> None:
     settings.read({name: value for name, _, value in pairs})
 
 
-def api_keys(data: bytes) -> None:
-    keys._table.__wrapped__("[" + data.decode("utf-8", "surrogateescape")).find("key")
+def key_table(data: bytes) -> None:
+    api_keys._table.__wrapped__("[" + data.decode("utf-8", "surrogateescape")).find("key")
 
 
 def token_helpers(data: bytes) -> None:
@@ -156,7 +161,7 @@ def token_helpers(data: bytes) -> None:
 
 
 def language_models(data: bytes) -> None:
-    ngrams.read.__wrapped__(data, ("-", "a", " "), 1.0, 0.0)
+    ngram_lm.read.__wrapped__(data, ("-", "a", " "), 1.0, 0.0)
 
 
 def events(data: bytes) -> None:
@@ -252,7 +257,7 @@ TARGETS = {
     "aliases": Target(aliases, lambda: seeds.documents({"prod": {"version": "1"}, "canary": {"version": "2"}})),
     "signature": Target(signatures, lambda: seeds.documents(STATEMENT, BUNDLE)),
     "settings": Target(environment, lambda: [SETTINGS]),
-    "api-keys": Target(api_keys, lambda: [KEYS]),
+    "api-keys": Target(key_table, lambda: [KEYS]),
     "tokens": Target(token_helpers, lambda: ["a ab, \ufdfa\n我\u202e\u0301\n".encode(), b"a b " * 40]),
     "ngrams": Target(language_models, lambda: [ARPA]),
     "events": Target(events, seeds.events),

@@ -1,6 +1,6 @@
 """Signed artifacts, changed in every way that comes to mind: none may be served, and none parsed.
 
-`python -m tests.hostile.artifacts [COUNT]` writes the section of RESULTS.md; test_signature.py runs fewer.
+`python -m tests.hostile.artifacts [COUNT]` writes the section of docs/testing/results.md; test_signature.py runs fewer.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ import msgspec
 import onnxruntime
 import tokenizers
 
-from export.signing import LocalKey, digests_of, sign
-from hearth import registry as registries
-from hearth import signature
-from hearth import store as stores
-from hearth.cache import Cache, DiskCache
+from hearth.aws import retry
 from hearth.errors import HearthError
-from hearth.manifest import SIGNATURE, parse
-from hearth.registry import Registry
-from hearth.store import open_store
-from tests.artifacts import make_image_artifact, make_text_artifact
-from tests.record import record
-from tests.signed import EARLY, EXPIRED, STRANGE, key, make_keys, sign_folder
+from hearth.models import registry as registries
+from hearth.models import signature
+from hearth.models.cache import Cache
+from hearth.models.disk_cache import DiskCache
+from hearth.models.manifest import SIGNATURE, parse
+from hearth.models.registry import Registry
+from hearth.storage.open import open_store
+from hearth_build.release.signing import LocalKey, digests_of, sign
+from tests.support.artifacts import make_image_artifact, make_text_artifact
+from tests.support.record import record
+from tests.support.signed import EARLY, EXPIRED, STRANGE, key, make_keys, sign_folder
 
 SEED = 20261125
 MODEL, OTHER = "sentiment-en", "resnet20-cifar10"
@@ -144,7 +145,7 @@ def run(count: int, seed: int, folder: Path, *, control: bool = False) -> Outcom
     """At least `count` attacks. `control`: also try each without keys, which shows what the signature is good for."""
     ground = Field(folder)
     outcome = Outcome()
-    with patch.object(stores, "ATTEMPTS", 1), watched() as seen:
+    with patch.object(retry, "ATTEMPTS", 1), watched() as seen:
         ground.serve()
         assert seen.manifests == [ground.files[f"{TARGET}/manifest.json"]], "the unharmed artifact must be served"
         assert seen.others == ["onnxruntime", "tokenizers"], "and what watches the parsers must see them"

@@ -7,10 +7,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from export import ZOO
 from hearth import settings
-from hearth.cache import warm
-from tests.artifacts import make_image_artifact, make_text_artifact
+from hearth.models.cache import warm
+from hearth_build import ZOO
+from tests.support.artifacts import make_image_artifact, make_text_artifact
 
 FROM_ZOO = ("embeddings-en", "deepspeech-digits", "gpt-shakespeare", "ner-zh", "translate-en-zh")
 KEPT = Path(tempfile.gettempdir()) / "hearth-random-models"

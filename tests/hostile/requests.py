@@ -24,10 +24,10 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from hearth.events import EventFailedError
+from hearth.async_inference.storage_events import EventFailedError
 from tests.hostile import events, models
-from tests.record import record
-from tests.s3 import CREDENTIALS, client, moto_s3
+from tests.support.record import record
+from tests.support.s3 import CREDENTIALS, client, moto_s3
 
 Counts = Counter[tuple[str, str]]
 """By what was sent and how it was answered."""
@@ -43,8 +43,8 @@ SHARES: tuple[tuple[st.SearchStrategy[tuple[str, Any]], float], ...] = (
 @contextmanager
 def serving() -> Iterator[Callable[[Any, Any], Any]]:
     """The handler of all functions over a store with a small model of every task, uploads and results in a local S3."""
-    from functions import local
-    from hearth.entry import create_handler
+    from hearth.aws_lambda.handler import create_handler
+    from hearth_build.cli import serve
 
     before = dict(os.environ)
     with tempfile.TemporaryDirectory() as folder, moto_s3() as url:
@@ -55,7 +55,7 @@ def serving() -> Iterator[Callable[[Any, Any], Any]]:
         os.environ |= {"HEARTH_UPLOADS": "s3://uploads", "HEARTH_OUTPUT": "s3://results"}
         models.serve(models.make_store(Path(folder) / "store"), Path(folder) / "cache")
         try:
-            yield create_handler(local.tasks())
+            yield create_handler(serve.tasks())
         finally:
             os.environ.clear()
             os.environ.update(before)

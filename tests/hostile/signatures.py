@@ -1,6 +1,6 @@
 """Our P-256 against that of `cryptography`: the same verdict on random, mutated and edge-case signatures.
 
-`python -m tests.hostile.signatures [KEYS]` measures both too, and writes the section of RESULTS.md.
+`python -m tests.hostile.signatures [KEYS]` measures both too, and writes the section of docs/testing/results.md.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from hearth import p256
-from tests.record import record
+from hearth.models import ecdsa_p256
+from tests.support.record import record
 
 SEED = 5
 ECDSA = ec.ECDSA(hashes.SHA256())
-EDGES = (0, 1, p256.N - 1, p256.N, p256.N + 1, p256.P, 2**256 - 1, 2**264)
+EDGES = (0, 1, ecdsa_p256.N - 1, ecdsa_p256.N, ecdsa_p256.N + 1, ecdsa_p256.P, 2**256 - 1, 2**264)
 ROUNDS = 15
 IMPORTS = {
     "ours": "from hearth import p256",
@@ -44,7 +44,7 @@ def agreed(public: ec.EllipticCurvePublicKey, message: bytes, given: bytes) -> b
         theirs = True
     except InvalidSignature:
         theirs = False
-    assert p256.verify(p256.public_key(der(public)), message, given) is theirs, given.hex()
+    assert ecdsa_p256.verify(ecdsa_p256.public_key(der(public)), message, given) is theirs, given.hex()
     return theirs
 
 
@@ -52,7 +52,7 @@ def signatures(good: bytes, random: Random, mutations: int) -> Iterator[tuple[by
     """The good one and its kin, and whether they hold."""
     r, s = decode_dss_signature(good)
     yield good, True
-    yield encode_dss_signature(r, p256.N - s), True  # as good, and of the same message
+    yield encode_dss_signature(r, ecdsa_p256.N - s), True  # as good, and of the same message
     yield encode_dss_signature(s, r), False
     yield encode_dss_signature(r, s ^ 1 << random.randrange(250)), False
     edge = random.choice(EDGES)
@@ -88,11 +88,11 @@ def verify_milliseconds() -> tuple[float, float]:
     """Ours and theirs, the least of several."""
     private = ec.generate_private_key(ec.SECP256R1())
     message, public = b"m" * 1500, private.public_key()
-    given, point = private.sign(message, ECDSA), p256.public_key(der(public))
+    given, point = private.sign(message, ECDSA), ecdsa_p256.public_key(der(public))
     ours, theirs = [], []
     for _ in range(100):
         started = time.perf_counter()
-        p256.verify(point, message, given)
+        ecdsa_p256.verify(point, message, given)
         between = time.perf_counter()
         public.verify(given, message, ECDSA)
         ours.append(between - started)
@@ -111,14 +111,14 @@ def main(keys: int = 300) -> None:
     imports = {name: import_milliseconds(statement) for name, statement in IMPORTS.items()}
     ours, theirs = verify_milliseconds()
     size = megabytes("cryptography", "cffi", "_cffi_backend*")
-    source = Path(p256.__file__).stat().st_size / 1e6
+    source = Path(ecdsa_p256.__file__).stat().st_size / 1e6
     held, failed = verdicts[True], verdicts[False]
     text = f"""{held + failed:,} signatures by {keys} keys, {held:,} that hold and {failed:,} that do not (\
 numbers exchanged, at the edges of their range, bits flipped): both give the same verdict on each.
 
 | | import, ms | one verification, ms | MB |
 |---|---|---|---|
-| hearth.p256 | {imports["ours"]:.1f} | {ours:.1f} | {source:.3f} |
+| hearth.models.ecdsa_p256 | {imports["ours"]:.1f} | {ours:.1f} | {source:.3f} |
 | cryptography | {imports["cryptography"]:.1f} | {theirs:.2f} | {size:.1f} |"""
     record("Signatures", f"python -m tests.hostile.signatures {keys}", text, seed=SEED)
 

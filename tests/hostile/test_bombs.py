@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 from tests.hostile.bombs.films import FILMS
 from tests.hostile.bombs.pictures import PICTURES
 from tests.hostile.bombs.sounds import SOUNDS
 from tests.hostile.bombs.texts import TEXTS
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[2]
 LONG = """png: 16 bits of RGBA, as large as allowed
 png: 16 bits of grey, as large as allowed
 png: a palette, as large as allowed

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from hearth.async_inference.storage_events import EventFailedError
 from hearth.errors import BadRequest
-from hearth.events import EventFailedError
 from tests.hostile.requests import answered, storm
 
 

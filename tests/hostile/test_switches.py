@@ -5,11 +5,10 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from hearth import settings
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 DEPLOYED = sorted(
     path
     for folder in ("functions", "layers/runtime/python")

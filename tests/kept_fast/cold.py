@@ -10,12 +10,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.artifacts import make_text_artifact
 from tests.kept_fast.compare import Figures
 from tests.kept_fast.process import environment
-from tests.layers import ROOT
-from tests.requests import rest_event
-from tests.s3 import CREDENTIALS, folder_s3
+from tests.support.artifacts import make_text_artifact
+from tests.support.layers import ROOT
+from tests.support.requests import rest_event
+from tests.support.s3 import CREDENTIALS, folder_s3
 
 HERE = Path(__file__).parent
 MODEL = "sentiment-en"

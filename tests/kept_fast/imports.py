@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.artifacts import make_text_artifact
 from tests.kept_fast.compare import Figures
 from tests.kept_fast.process import environment
-from tests.layers import FUNCTIONS, ROOT
-from tests.requests import rest_event
+from tests.support.artifacts import make_text_artifact
+from tests.support.layers import FUNCTIONS, ROOT
+from tests.support.requests import rest_event
 
 HERE = Path(__file__).parent
 NOWHERE = rest_event("GET", "/nowhere")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.layers import ROOT
+from tests.support.layers import ROOT
 
 
 def environment(*folders: Path, **variables: str) -> dict[str, str]:

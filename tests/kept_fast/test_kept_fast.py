@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from export import ZOO
+from hearth_build import ZOO
 from tests.kept_fast import cold, imports, warm, zoo
 from tests.kept_fast.baseline import GROUPS, OF_INTERPRETER, here, load
 from tests.kept_fast.compare import Figures, worse
-from tests.layers import ROOT
+from tests.support.layers import ROOT
 
 HELP = "Mend it; or, where it is to be so, say why in the commit: python -m tests.kept_fast"
 

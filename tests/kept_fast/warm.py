@@ -17,11 +17,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.artifacts import make_text_artifact
 from tests.kept_fast.compare import Figures
 from tests.kept_fast.process import environment
-from tests.layers import ROOT
-from tests.requests import rest_event
+from tests.support.artifacts import make_text_artifact
+from tests.support.layers import ROOT
+from tests.support.requests import rest_event
 
 HERE = Path(__file__).parent
 PARTS = ("HTTP", "careless HTTP", "predict")

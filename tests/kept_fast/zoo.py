@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from export import ZOO
+from hearth_build import ZOO
 from tests.kept_fast.compare import Figures
 
 

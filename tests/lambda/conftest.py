@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.artifacts import make_image_artifact, make_text_artifact
-from tests.containers import BRIDGE, build_image, engine
-from tests.emulator import Emulator
-from tests.layers import ROOT
-from tests.s3 import CREDENTIALS, client, moto_s3, upload_folder
-from tests.sam import Sam, build
+from tests.support.artifacts import make_image_artifact, make_text_artifact
+from tests.support.containers import BRIDGE, build_image, engine
+from tests.support.emulator import Emulator
+from tests.support.layers import ROOT
+from tests.support.s3 import CREDENTIALS, client, moto_s3, upload_folder
+from tests.support.sam import Sam, build
 
 TEXT_MODEL, IMAGE_MODEL = "sentiment-en", "resnet20-cifar10"
 

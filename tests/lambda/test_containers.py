@@ -19,13 +19,13 @@ from botocore.config import Config
 from openai import OpenAI
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
-from tests.containers import missing
 from tests.events import event
 from tests.events.inputs import MODELS, TRIGGERS, asked, input_of, right, upload_prefix, waking
-from tests.layers import ROOT
-from tests.requests import rest_event
-from tests.sam import Sam, logical
-from tests.strict import MEGABYTES_OF_A_PROCESSOR, Strict, strict, variables
+from tests.support.containers import missing
+from tests.support.layers import ROOT
+from tests.support.requests import rest_event
+from tests.support.sam import Sam, logical
+from tests.support.strict_container import MEGABYTES_OF_A_PROCESSOR, Strict, strict, variables
 
 reason = missing()
 pytestmark = pytest.mark.skipif(reason is not None, reason=reason or "")

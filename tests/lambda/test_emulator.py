@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.artifacts import make_text_artifact
-from tests.emulator import Emulator
-from tests.requests import http_event, rest_event
-from tests.s3 import folder_s3
+from tests.support.artifacts import make_text_artifact
+from tests.support.emulator import Emulator
+from tests.support.requests import http_event, rest_event
+from tests.support.s3 import folder_s3
 
 TEXT_MODEL, IMAGE_MODEL = "sentiment-en", "resnet20-cifar10"
 PRAISE = json.dumps({"inputs": "I love this great movie"})

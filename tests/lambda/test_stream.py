@@ -14,12 +14,12 @@ import pytest
 
 from hearth import __version__
 from tests.events import event
-from tests.runtime_api import ERROR, INIT_ERROR, NEXT, REQUEST_ID, RESPONSE, Head, RuntimeApi
+from tests.support.runtime_api import ERROR, INIT_ERROR, NEXT, REQUEST_ID, RESPONSE, Head, RuntimeApi
 
 CODE = Path(__file__).with_name("streaming")
 DOORS = ("rest-v1", "function-url")
 TEXT_MODEL = "sentiment-en"
-OURS = "from hearth.entry import create_handler\nhandler = create_handler(())"
+OURS = "from hearth.aws_lambda.handler import create_handler\nhandler = create_handler(())"
 
 
 def told(path: Path) -> str:
@@ -377,7 +377,7 @@ def test_a_broken_runtime_api_ends_the_runtime(api: RuntimeApi, tmp_path: Path) 
         ("", {}, "AttributeError"),
         ("def handler(event, context): ...", {}, "TypeError"),
         (
-            "from hearth.entry import create_handler\nhandler = create_handler(())",
+            "from hearth.aws_lambda.handler import create_handler\nhandler = create_handler(())",
             {"HEARTH_STREAM": "alb"},
             "SettingsError",
         ),

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from export.audit import check
-from tests.emulator import Emulator
+from hearth_build.cli.audit import check
 from tests.events import HERE as EVENTS
 from tests.events import event
-from tests.layers import ROOT, layer, python313, runtime_client
-from tests.runtime_api import RuntimeApi
+from tests.support.emulator import Emulator
+from tests.support.layers import ROOT, layer, python313, runtime_client
+from tests.support.runtime_api import RuntimeApi
 
 GENERATION = ROOT / "functions/text_generation"
 MODEL = "gpt-shakespeare"

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.emulator import Emulator
 from tests.events import HERE, event
 from tests.events.inputs import DOORS, MODELS, UPLOADS, asked, input_of, upload_prefix, uploaded
-from tests.layers import FUNCTIONS
-from tests.s3 import upload_folder
+from tests.support.emulator import Emulator
+from tests.support.layers import FUNCTIONS
+from tests.support.s3 import upload_folder
 
 HOOK = "codedeploy-hook"  # Release's alone: tests/functions/test_release.py
 OTHERS = {HOOK, "ping", "golden", "direct", "s3-test-event", "step-functions-batch"}

@@ -12,10 +12,10 @@ import sys
 
 import pytest
 
-from export.cli import ZOO
-from tests.emulator import Emulator
-from tests.requests import rest_event
-from tests.s3 import CREDENTIALS, client
+from hearth_build.cli.main import ZOO
+from tests.support.emulator import Emulator
+from tests.support.requests import rest_event
+from tests.support.s3 import CREDENTIALS, client
 
 FUNCTIONS = {
     "sentiment-en": "text_classification",
@@ -30,7 +30,15 @@ def test_a_published_model_answers_like_the_torch_model(model: str, s3_url: str)
     bucket = f"published-{model}"
     client(s3_url).create_bucket(Bucket=bucket)
     environment = os.environ | CREDENTIALS | {"AWS_ENDPOINT_URL": s3_url, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-m", "export.cli", "publish", str(artifact), "--store", f"s3://{bucket}/models"]
+    command = [
+        sys.executable,
+        "-m",
+        "hearth_build.cli.main",
+        "publish",
+        str(artifact),
+        "--store",
+        f"s3://{bucket}/models",
+    ]
     done = subprocess.run([*command, "--alias", "prod"], env=environment, capture_output=True, text=True)
     assert f"Published {model}@1 as prod" in done.stdout, done.stderr
 

@@ -21,11 +21,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.emulator import free_port
 from tests.load.open_loop import QUANTILES, Client, Sample, capacity, open_loop, quantiles, statuses
-from tests.record import record
+from tests.support import ROOT
+from tests.support.emulator import free_port
+from tests.support.record import record
 
-ROOT = Path(__file__).resolve().parents[2]
 SHARES = (0.5, 0.8, 1.0, 1.2, 2.0)
 MODEL, TEXT = "sentiment-en", "this film is a wonderful surprise and I did not expect to love every minute of it " * 4
 

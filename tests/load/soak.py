@@ -21,11 +21,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.artifacts import make_text_artifact
-from tests.emulator import Emulator
-from tests.layers import FUNCTIONS, ROOT, layer
-from tests.record import record
-from tests.requests import http_event, rest_event
+from tests.support.artifacts import make_text_artifact
+from tests.support.emulator import Emulator
+from tests.support.layers import FUNCTIONS, ROOT, layer
+from tests.support.record import record
+from tests.support.requests import http_event, rest_event
 
 FUNCTION = "text_classification"
 MODELS = ("sentiment-en", "sentiment-fr", "sentiment-es")

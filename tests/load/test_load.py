@@ -13,8 +13,8 @@ from starlette.responses import Response
 from starlette.testclient import TestClient
 
 from hearth import settings
-from hearth.admission import Admission
-from hearth.http import create_app
+from hearth.http.asgi import create_app
+from hearth.http.concurrency_limit import Admission
 from tests.load.open_loop import Client, open_loop, statuses
 from tests.load.overload import MODEL, ROOT, TEXT, serving
 

@@ -25,10 +25,10 @@ from typing import Any
 
 from tests.hostile import models
 from tests.privacy.needles import Hit, search
-from tests.record import record
-from tests.s3 import CREDENTIALS, client, moto_s3
+from tests.support import ROOT
+from tests.support.record import record
+from tests.support.s3 import CREDENTIALS, client, moto_s3
 
-ROOT = Path(__file__).resolve().parents[2]
 NAMED = ("errors", "dead letters")
 """Channels in which the caller's own names for things may be told back."""
 REASON = re.compile(rb'"reason":"(?:[^"\\]|\\.)*"')

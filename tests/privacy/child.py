@@ -26,11 +26,12 @@ from urllib.parse import quote, urlencode
 import uvicorn
 from msgspec.structs import replace
 
-from functions import local
-from hearth import model as models_of
-from hearth import store as stores
-from hearth.entry import create_handler
-from hearth.task import Task
+from hearth.aws_lambda.handler import create_handler
+from hearth.errors import StoreError
+from hearth.models import model as models_of
+from hearth.storage.file import FileStore
+from hearth.tasks.task import Task
+from hearth_build.cli import serve
 from tests.clients.bridge import FORMS, wrapped
 from tests.events import event
 from tests.hostile import models
@@ -38,7 +39,7 @@ from tests.hostile.bases import Base, bases
 from tests.hostile.mutations import mutated, raw
 from tests.privacy import leaks
 from tests.privacy.needles import canary
-from tests.s3 import client
+from tests.support.s3 import client
 
 PROBE = "the film is good"
 """What is said by the caller who must see nothing of the one before."""
@@ -86,7 +87,7 @@ class Child:
 
     def break_things(self) -> None:
         """Let a model's run, its tokenizer and the store fail when the mood is so, and quote what they were given."""
-        run, tokenizer, get = models_of.Model.run, models_of._tokenizer, stores.FileStore.get
+        run, tokenizer, get = models_of.Model.run, models_of._tokenizer, FileStore.get
 
         def _run(model: Any, feeds: Any, *rest: Any, **more: Any) -> Any:
             self.fail("run", repr(feeds))
@@ -94,12 +95,12 @@ class Child:
 
         def _get(store: Any, *given: Any, **more: Any) -> bytes:
             if self.mood == "store":
-                raise stores.StoreError("the store could not be read: Input/output error")
+                raise StoreError("the store could not be read: Input/output error")
             return get(store, *given, **more)
 
         models_of.Model.run = _run  # type: ignore[method-assign]
         models_of._tokenizer = lambda *given: _Fragile(tokenizer(*given), self)  # type: ignore[assignment]
-        stores.FileStore.get = _get  # type: ignore[method-assign]
+        FileStore.get = _get  # type: ignore[method-assign]
 
     # How it is asked
 
@@ -264,9 +265,9 @@ def main(work: Path, seed: int, requests: int, *, leaking: bool) -> None:
     logging.getLogger().setLevel(logging.DEBUG)
     models.serve(work / "store", work / "cache")
     child.break_things()
-    tasks = tuple(map(child.task, local.tasks()))
-    local.tasks = lambda: tasks
-    server = uvicorn.Server(uvicorn.Config(local.app(), host="127.0.0.1", port=0, log_level="warning"))
+    tasks = tuple(map(child.task, serve.tasks()))
+    serve.tasks = lambda: tasks
+    server = uvicorn.Server(uvicorn.Config(serve.app(), host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

@@ -8,8 +8,9 @@ import sys
 import tempfile
 from collections.abc import Callable
 
-from hearth import log, settings, trace
+from hearth import settings
 from hearth.errors import BadRequest, StoreError
+from hearth.telemetry import log, timing
 
 
 def _log(text: str) -> None:
@@ -32,11 +33,11 @@ def _stderr(text: str) -> None:
 
 
 def _metric(text: str) -> None:
-    trace.current().facts["model"] = text
+    timing.current().facts["model"] = text
 
 
 def _timing(text: str) -> None:
-    with trace.step(text.split()[0]):
+    with timing.step(text.split()[0]):
         pass
 
 

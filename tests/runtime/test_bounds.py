@@ -13,27 +13,27 @@ import pytest
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from hearth import strict
-from hearth.dialects.oip.tensors import from_bytes
+from hearth import strict_json
 from hearth.errors import BadRequest, PayloadTooLarge
-from hearth.manifest import Limits
-from hearth.ops.pictures import SCANS, open_picture, open_pictures
-from hearth.ops.tokens import CHARACTERS, TOTAL, bounded, texts_of, whole, windows
+from hearth.models.manifest import Limits
+from hearth.ops.text.windows import CHARACTERS, TOTAL, bounded, texts_of, whole, windows
+from hearth.ops.vision.images import SCANS, open_picture, open_pictures
+from hearth.protocols.open_inference.tensors import from_bytes
 
 
 def nested(depth: int, brackets: str = "[]") -> bytes:
     return (brackets[0] * depth + brackets[1] * depth).encode()
 
 
-@pytest.mark.parametrize("depth", [1, strict.DEPTH])
+@pytest.mark.parametrize("depth", [1, strict_json.DEPTH])
 def test_documents_may_be_nested(depth: int) -> None:
-    assert strict.loads(nested(depth)) is not None
+    assert strict_json.loads(nested(depth)) is not None
 
 
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        (nested(strict.DEPTH + 1), "more than 64 levels"),
+        (nested(strict_json.DEPTH + 1), "more than 64 levels"),
         (nested(500_000), "more than 100000 objects and lists"),
         (b'{"a":' * 5000 + b"1" + b"}" * 5000, "more than 64 levels"),
         (b'["' + b"]" * 100 + b'",' + nested(64) + b"]", "more than 64 levels"),  # brackets of a string do not count
@@ -50,7 +50,7 @@ def test_json_that_is_much_work_is_refused_at_once(raw: bytes, words: str) -> No
     began = time.monotonic()
     tracemalloc.start()
     with pytest.raises(BadRequest, match=words):
-        strict.loads(raw)
+        strict_json.loads(raw)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert time.monotonic() - began < 5
@@ -59,9 +59,9 @@ def test_json_that_is_much_work_is_refused_at_once(raw: bytes, words: str) -> No
 
 def test_strings_may_hold_what_documents_may_not() -> None:
     text = "[" * 1000 + '\\"' * 500 + "1" * 1000 + "{" * 1000
-    assert strict.loads(json.dumps({"inputs": [text, text]}).encode()) == {"inputs": [text, text]}
+    assert strict_json.loads(json.dumps({"inputs": [text, text]}).encode()) == {"inputs": [text, text]}
     numbers = [[1.5] * 640] * 1000
-    assert strict.loads(json.dumps(numbers).encode()) == numbers
+    assert strict_json.loads(json.dumps(numbers).encode()) == numbers
 
 
 LIMITS = Limits(batch=4, characters=1000)

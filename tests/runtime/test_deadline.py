@@ -16,16 +16,17 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from starlette.testclient import TestClient
 
-from functions.local import app as local_app
-from functions.text_classification.app import handler
-from hearth import deadline, manifest, settings
-from hearth.cache import warm
+from hearth import deadline, settings
 from hearth.errors import DeadlineExceeded
-from hearth.model import Model
-from hearth.ops import ctc
-from hearth.transfer import describe
-from tests.artifacts import make_text_artifact, publish
-from tests.requests import rest_event
+from hearth.models import manifest
+from hearth.models.cache import warm
+from hearth.models.download import describe
+from hearth.models.model import Model
+from hearth.ops.audio import ctc
+from hearth_build.cli.serve import app as local_app
+from hearth_functions.text_classification.app import handler
+from tests.support.artifacts import make_text_artifact, publish
+from tests.support.requests import rest_event
 
 ROUNDS = 10**12
 

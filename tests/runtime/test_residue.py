@@ -21,18 +21,22 @@ import pytest
 from starlette.testclient import TestClient
 from tokenizers import Regex, Tokenizer, models, normalizers
 
-from functions import local
-from functions.image_classification import app as image
-from functions.text_classification import app as text
-from hearth import deadline, http, keys, log, settings, trace
-from hearth.entry import Handler, create_handler
+from hearth import deadline, settings
+from hearth.auth import api_keys
+from hearth.aws_lambda.handler import Handler, create_handler
 from hearth.errors import Internal
-from hearth.manifest import Manifest
-from tests.artifacts import describe, publish
+from hearth.http import asgi
+from hearth.models.manifest import Manifest
+from hearth.telemetry import log
+from hearth.telemetry import timing as trace
+from hearth_build.cli import serve
+from hearth_functions.image_classification import app as image
+from hearth_functions.text_classification import app as text
 from tests.conftest import log_lines
 from tests.functions.test_predict import picture
-from tests.runtime.test_entry import CONTEXT, rest
-from tests.runtime.test_keys import ENTRIES, KEYS, filled, sent
+from tests.runtime.auth.test_api_keys import ENTRIES, KEYS, filled, sent
+from tests.runtime.aws_lambda.test_handler import CONTEXT, rest
+from tests.support.artifacts import describe, publish
 
 MARK = "residue7c1f9e"
 """Of tenant A alone, in everything that it sends."""
@@ -68,7 +72,7 @@ def warm_container(serving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     monkeypatch.setenv("HEARTH_API_KEYS", json.dumps(ENTRIES))
     settings.get.cache_clear()
-    keys._table.cache_clear()
+    api_keys._table.cache_clear()
     return scratch
 
 
@@ -112,7 +116,7 @@ def of_tenant_a() -> Iterator[tuple[str, str, bytes, dict[str, str]]]:
 
 def of_tenant_b() -> Iterator[tuple[str, str, bytes]]:
     """Every route there is, right and wrong."""
-    for dialect in http.DIALECTS:
+    for dialect in asgi.DIALECTS:
         for route in dialect.routes:
             for model in ("sentiment-en", "resnet20-cifar10"):
                 yield route.method, filled(route, model), b""
@@ -149,7 +153,7 @@ def test_the_next_caller_meets_nothing_of_the_one_before(
     door: str,
 ) -> None:
     caplog.set_level(logging.INFO)
-    with TestClient(local.app()) as client:
+    with TestClient(serve.app()) as client:
         handler = create_handler((*text.TASKS, *image.TASKS))
 
         def ask(method: str, path: str, body: bytes, headers: dict[str, str]) -> str:
@@ -199,8 +203,8 @@ def test_what_a_request_leaves_in_context_goes_with_it(warm_container: Path) -> 
         event["multiValueHeaders"] |= {"x-api-key": [KEYS["words"]]}
         handler(event, context)
         assert trace.current() is before
-        assert keys.asking() == ""
-        assert keys.visible(["resnet20-cifar10"]) == ["resnet20-cifar10"]
+        assert api_keys.asking() == ""
+        assert api_keys.visible(["resnet20-cifar10"]) == ["resnet20-cifar10"]
         assert deadline.left() is None
     record = {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put"}
     record |= {"s3": {"bucket": {"name": "b"}, "object": {"key": f"uploads/sentiment-en/{MARK}"}}}  # type: ignore[dict-item]
@@ -241,7 +245,7 @@ def test_the_hostile_tokenizer_does_panic() -> None:
 
 def test_a_panic_becomes_an_answer_and_the_next_call_is_fine(serving: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_hostile(serving)
-    with TestClient(local.app()) as client:
+    with TestClient(serve.app()) as client:
         for path in ("/models/sentiment-en", "/endpoints/sentiment-en/invocations"):
             answer = client.post(path, content=PANICS)
             assert 500 <= answer.status_code <= 503, answer.text
@@ -266,7 +270,7 @@ def test_a_panic_in_a_ping_and_before_the_app_is_answered_too(serving: Path, mon
     def fail(*_: object) -> None:
         raise panic
 
-    monkeypatch.setattr("hearth.cache.Model", fail)
+    monkeypatch.setattr("hearth.models.cache.Model", fail)
     assert handler({"ping": True}, CONTEXT)["models"]["sentiment-en"].startswith("internal")
     monkeypatch.setattr(handler, "read", fail)
     assert handler(rest("/models/sentiment-en", FINE), CONTEXT)["statusCode"] == 500

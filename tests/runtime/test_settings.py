@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from hearth import settings
 from hearth.errors import SettingsError
-
-ROOT = Path(__file__).parents[2]
+from tests.support import ROOT
 
 
 def test_threads_follow_a_lambdas_memory() -> None:

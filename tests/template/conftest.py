@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.artifacts import make_image_artifact, make_text_artifact
+from tests.support.artifacts import make_image_artifact, make_text_artifact
 from tests.template.local_stack import Aws, Stack, deploy
 from tests.template.stack import ROOT
 

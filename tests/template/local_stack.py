@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import WaiterError
 
-from tests.emulator import free_port
-from tests.layers import FUNCTIONS, layer
+from tests.support.emulator import free_port
+from tests.support.layers import FUNCTIONS, layer
 from tests.template.stack import ROOT, Template, read, translate
 from tests.tools import tool
 
@@ -184,7 +184,7 @@ def _answer_as_the_template_says(gateway: Any, api: str, template: Template) -> 
 
 
 def adapted(template: Template) -> Template:
-    """The template as ministack can make it; EMULATORS.md says what that weakens."""
+    """The template as ministack can make it; docs/testing/emulators.md says what that weakens."""
     kept = {
         name: {field: value for field, value in resource.items() if field != "UpdatePolicy"}
         for name, resource in template["Resources"].items()

@@ -1,6 +1,6 @@
 """Who may do what: every role of the deployed stack tried on every prefix, queue and key, beside the documented rule.
 
-`python -m tests.template.matrix` deploys the stack on a local AWS and writes the table into RESULTS.md.
+`python -m tests.template.matrix` deploys the stack on a local AWS and writes the table into docs/testing/results.md.
 No attempt changes anything: one that is allowed finds nothing to do, or is refused later for a fault of its own.
 """
 
@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.record import record
+from tests.support.record import record
 from tests.template.local_stack import Stack, deploy, local_aws
 from tests.template.probe import Credentials, Prober
 

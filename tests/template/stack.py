@@ -15,9 +15,9 @@ from typing import Any
 
 import yaml
 
+from tests.support import ROOT
 from tests.tools import tool
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 TEMPLATE = ROOT / "template.yaml"
 Template = dict[str, Any]
 Resource = dict[str, Any]

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from export.batch import start, watch
-from export.cli import app
-from export.stack import stack as described
-from tests.runtime.test_uploads import form
+from hearth_build.cli.main import app
+from hearth_build.cloud.batch_run import start, watch
+from hearth_build.cloud.stack import stack as described
+from tests.runtime.async_inference.test_uploads import form
 from tests.template.local_stack import STACK, Stack
 from tests.template.test_deploy import eventually, picture
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from hearth.manifest import TASKS
-from tests.layers import FUNCTIONS
+from hearth.models.manifest import TASKS
+from tests.support.layers import FUNCTIONS
 from tests.template.gate import ACCEPTED, gate
 from tests.template.rules import RULES, assertions, findings
 from tests.template.stack import Template, by_default, of_type, read, translate

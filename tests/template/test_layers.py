@@ -13,7 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.layers import FUNCTIONS, ROOT, layer, python313
+from tests.support.layers import FUNCTIONS, ROOT, layer, python313
 
 pytestmark = pytest.mark.usefixtures("python_of_lambda")
 BUDGET = 180 * 10**6
@@ -51,7 +51,7 @@ import sys
 from pathlib import Path
 sys.path[:0] = sys.argv[2:]
 import numpy
-from hearth.model import _session
+from hearth.models.model import _session
 session = _session(Path(sys.argv[1]), 1, "openvino", fixed_shapes=True)
 assert session.get_providers()[0] == "OpenVINOExecutionProvider", session.get_providers()
 (pixels,) = session.get_inputs()

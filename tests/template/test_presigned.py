@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from hearth import tickets
-from hearth.s3 import Bucket
+from hearth.async_inference import presign
+from hearth.aws.s3 import Bucket
 from tests.template.local_stack import Stack
 from tests.template.matrix import assumed, roles
 
@@ -90,11 +90,11 @@ def test_a_form_expires(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     environ = {"AWS_ACCESS_KEY_ID": who.access, "AWS_SECRET_ACCESS_KEY": who.secret, "AWS_SESSION_TOKEN": who.token}
     environ |= {"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": stack.aws.url}
     bucket = Bucket(stack.outputs["UploadBucketName"], environ)
-    now = tickets.time.time()
+    now = presign.time.time()
     statuses = []
-    for age in (0, tickets.SECONDS + 1):
-        monkeypatch.setattr(tickets.time, "time", lambda age=age: now - age)
-        made, _ = tickets.form(bucket, "uploads/sentiment-en/expires", "text/plain", len(DATA), environ)
+    for age in (0, presign.SECONDS + 1):
+        monkeypatch.setattr(presign.time, "time", lambda age=age: now - age)
+        made, _ = presign.form(bucket, "uploads/sentiment-en/expires", "text/plain", len(DATA), environ)
         monkeypatch.undo()
         statuses.append(put(stack, made)[0])
     assert statuses == [204, 403]

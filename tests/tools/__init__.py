@@ -35,7 +35,7 @@ def tool(name: str) -> Path:
 
 def _interpreter(pins: Path) -> Path:
     if pins.read_text().startswith("# python 3.13"):
-        from tests.layers import python313  # imports this module in turn
+        from tests.support.layers import python313  # imports this module in turn
 
         return python313()
     return Path(sys.executable)

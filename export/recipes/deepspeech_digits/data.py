@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export.data import Source, unique
-from export.recipe import Batch, Example
-from hearth.manifest import AudioPreprocessing
-from hearth.ops.mel import Floats, log_mel, logarithm, mel_power, normalised
+from hearth.models.manifest import AudioPreprocessing
+from hearth.ops.audio.log_mel import Floats, log_mel, logarithm, mel_power, normalised
+from hearth_build.data.datasets import Source, unique
+from hearth_build.recipe import Batch, Example
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 ALPHABET = " abcdefghijklmnopqrstuvwxyz'"

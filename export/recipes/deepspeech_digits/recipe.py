@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from export.deepspeech import STRIDE, DeepSpeech, ctc_loss
-from export.graph import traced
-from export.ngrams import arpa
-from export.recipe import AdamW, Batch, Gate, OneCycle, Recipe, Stage, StaticInt8
-from export.recipes.deepspeech_digits import data
-from hearth.manifest import Ctc, Limits
-from hearth.ops.ctc import greedy
-from hearth.ops.mel import log_mel
+from hearth.models.manifest import Ctc, Limits
+from hearth.ops.audio.ctc import greedy
+from hearth.ops.audio.log_mel import log_mel
+from hearth_build.data.ngram_lm import arpa
+from hearth_build.networks.deepspeech import STRIDE, DeepSpeech, ctc_loss
+from hearth_build.onnx_export.export import traced
+from hearth_build.recipe import AdamW, Batch, Gate, OneCycle, Recipe, Stage, StaticInt8
+from hearth_build.recipes.deepspeech_digits import data
 
 SYMBOLS = (*data.ALPHABET, "")
 

@@ -17,10 +17,11 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
-from export.bert import Encoder, read_shape, read_weights
-from export.data import Source, hold_out, text_key, unique
-from export.recipe import Example
-from export.recipes.sentiment_en.data import (
+from hearth_build.data.datasets import Source, hold_out, text_key, unique
+from hearth_build.data.text import pad, tokenize, wordpiece
+from hearth_build.networks.bert import Encoder, read_shape, read_weights
+from hearth_build.recipe import Example
+from hearth_build.recipes.sentiment_en.data import (
     MULTI30K,
     SST2_TRAIN,
     STSB,
@@ -30,7 +31,6 @@ from export.recipes.sentiment_en.data import (
     natural,
     read_tabbed,
 )
-from export.text import pad, tokenize, wordpiece
 
 Pair = tuple[str, str, float]
 

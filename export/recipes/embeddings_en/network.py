@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from export.recipes.embeddings_en.data import DIMENSIONS, WORDS, teacher_vectors
-from export.word_vectors import WordVectors
+from hearth_build.networks.word_vectors import WordVectors
+from hearth_build.recipes.embeddings_en.data import DIMENSIONS, WORDS, teacher_vectors
 
 SPECIAL = 5
 """Tokens at the head of the vocabulary; [CLS] and [SEP] stand in every text."""

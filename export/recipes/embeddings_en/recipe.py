@@ -13,14 +13,14 @@ from pathlib import Path
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.checkpoints import sentences
-from export.evaluations.embeddings import spearman
-from export.recipe import AdamW, Batch, DynamicInt8, Gate, Linear, Recipe, Stage
-from export.recipes.embeddings_en import data
-from export.recipes.embeddings_en.network import student, turned
-from export.recipes.sentiment_en.data import MULTI30K, SST2_TRAIN, STSB, UCI_FILES, VOCABULARY
-from export.text import Texts, tokens_of
-from hearth.manifest import Limits, Pooling, TextPreprocessing
+from hearth.models.manifest import Limits, Pooling, TextPreprocessing
+from hearth_build.checkpoints import sentences
+from hearth_build.data.text import Texts, tokens_of
+from hearth_build.evaluations.embeddings import spearman
+from hearth_build.recipe import AdamW, Batch, DynamicInt8, Gate, Linear, Recipe, Stage
+from hearth_build.recipes.embeddings_en import data
+from hearth_build.recipes.embeddings_en.network import student, turned
+from hearth_build.recipes.sentiment_en.data import MULTI30K, SST2_TRAIN, STSB, UCI_FILES, VOCABULARY
 
 LONGEST = 512
 """Tokens of a text; that the teacher read shorter ones does not matter to a mean."""

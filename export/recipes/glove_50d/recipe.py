@@ -12,12 +12,12 @@ from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import Split
 from torch import nn
 
-from export.checkpoints import sentences
-from export.data import Source
-from export.evaluations.embeddings import read
-from export.recipe import Example, Gate, NoQuantization, Recipe
-from export.word_vectors import WordVectors
-from hearth.manifest import Limits, Pooling, TextPreprocessing
+from hearth.models.manifest import Limits, Pooling, TextPreprocessing
+from hearth_build.checkpoints import sentences
+from hearth_build.data.datasets import Source
+from hearth_build.evaluations.embeddings import read
+from hearth_build.networks.word_vectors import WordVectors
+from hearth_build.recipe import Example, Gate, NoQuantization, Recipe
 
 UNKNOWN = "[UNK]"
 DIMENSIONS = 50

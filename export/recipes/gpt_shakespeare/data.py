@@ -11,8 +11,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 
-from export.data import Source
-from export.recipe import Batch, Example
+from hearth_build.data.datasets import Source
+from hearth_build.recipe import Batch, Example
 
 VOCABULARY = 1024
 TRAIN_PART, WATCH_PART = 0.9, 0.036

@@ -7,12 +7,12 @@ from pathlib import Path
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export import decoder_graph
-from export.decoder_twin import Twin
-from export.gpt import Decoder, Shape
-from export.recipe import AdamW, Batch, DynamicInt8, Gate, OneCycle, Recipe, Stage
-from export.recipes.gpt_shakespeare import data
-from hearth.manifest import Limits, TextPreprocessing
+from hearth.models.manifest import Limits, TextPreprocessing
+from hearth_build.networks.gpt import Decoder, Shape
+from hearth_build.onnx_export import decoder_graph
+from hearth_build.onnx_export.decoder_reference import Twin
+from hearth_build.recipe import AdamW, Batch, DynamicInt8, Gate, OneCycle, Recipe, Stage
+from hearth_build.recipes.gpt_shakespeare import data
 
 TEMPLATE = "chat_template.jinja"
 """A conversation as a scene: who asks is the first citizen, and the second one answers."""

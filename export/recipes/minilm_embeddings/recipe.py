@@ -7,12 +7,12 @@ from pathlib import Path
 
 from torch import nn
 
-from export.checkpoints import folder, sentences
-from export.evaluations.embeddings import read
-from export.recipe import DynamicInt8, Example, Gate, Recipe
-from export.recipes.embeddings_en.data import STSB_DEV
-from export.recipes.sentiment_en.data import minilm
-from hearth.manifest import Limits, Pooling, TextPreprocessing
+from hearth.models.manifest import Limits, Pooling, TextPreprocessing
+from hearth_build.checkpoints import folder, sentences
+from hearth_build.evaluations.embeddings import read
+from hearth_build.recipe import DynamicInt8, Example, Gate, Recipe
+from hearth_build.recipes.embeddings_en.data import STSB_DEV
+from hearth_build.recipes.sentiment_en.data import minilm
 
 
 def prepare(work: Path) -> None:

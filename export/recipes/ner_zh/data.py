@@ -12,8 +12,8 @@ from tokenizers import Regex, Tokenizer, decoders, normalizers
 from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import Split
 
-from export.data import Source, hold_out, text_key, unique
-from export.recipe import Example
+from hearth_build.data.datasets import Source, hold_out, text_key, unique
+from hearth_build.recipe import Example
 
 Tagged = tuple[str, list[str]]
 """A sentence and a label a character."""

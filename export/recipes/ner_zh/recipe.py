@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from export.graph import traced
-from export.recipe import AdamW, Batch, DynamicInt8, Gate, OneCycle, Recipe, Stage
-from export.recipes.ner_zh import data
-from export.recipes.ner_zh.network import Tagger
-from export.text import Texts, logits_of
-from hearth.manifest import Limits, Tagging, TextPreprocessing
+from hearth.models.manifest import Limits, Tagging, TextPreprocessing
+from hearth_build.data.text import Texts, logits_of
+from hearth_build.onnx_export.export import traced
+from hearth_build.recipe import AdamW, Batch, DynamicInt8, Gate, OneCycle, Recipe, Stage
+from hearth_build.recipes.ner_zh import data
+from hearth_build.recipes.ner_zh.network import Tagger
 
 MAX_TOKENS = 256
 IGNORED = -100

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from export.data import Source, hold_out, unique
-from export.recipe import Batch, Example
+from hearth_build.data.datasets import Source, hold_out, unique
+from hearth_build.recipe import Batch, Example
 
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 MEAN = (0.4914, 0.4822, 0.4465)

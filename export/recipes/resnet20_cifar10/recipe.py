@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.graph import traced
-from export.pictures import synthetic
-from export.recipe import SGD, Batch, Gate, OneCycle, Recipe, Stage, StaticInt8
-from export.recipes.resnet20_cifar10 import data
-from export.recipes.resnet20_cifar10.network import FlipAveraged
-from export.resnet import ResNet
-from hearth.manifest import ImagePreprocessing, Limits
+from hearth.models.manifest import ImagePreprocessing, Limits
+from hearth_build.data.images import synthetic
+from hearth_build.networks.resnet import ResNet
+from hearth_build.onnx_export.export import traced
+from hearth_build.recipe import SGD, Batch, Gate, OneCycle, Recipe, Stage, StaticInt8
+from hearth_build.recipes.resnet20_cifar10 import data
+from hearth_build.recipes.resnet20_cifar10.network import FlipAveraged
 
 
 def network(work: Path) -> nn.Module:

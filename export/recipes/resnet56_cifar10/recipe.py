@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from export.data import Source
-from export.graph import traced
-from export.pictures import synthetic
-from export.recipe import Batch, Gate, Recipe, RecipeError, StaticInt8
-from export.recipes.resnet20_cifar10 import data
-from export.resnet import ResNet
-from hearth.manifest import ImagePreprocessing, Limits
+from hearth.models.manifest import ImagePreprocessing, Limits
+from hearth_build.data.datasets import Source
+from hearth_build.data.images import synthetic
+from hearth_build.networks.resnet import ResNet
+from hearth_build.onnx_export.export import traced
+from hearth_build.recipe import Batch, Gate, Recipe, RecipeError, StaticInt8
+from hearth_build.recipes.resnet20_cifar10 import data
 
 BLOCKS = 9
 MEAN = (0.485, 0.456, 0.406)

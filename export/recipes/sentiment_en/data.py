@@ -10,9 +10,9 @@ import random
 import re
 from pathlib import Path
 
-from export.data import Source, hold_out, text_key, unique
-from export.recipe import Example, RecipeError
-from export.text import wordpiece
+from hearth_build.data.datasets import Source, hold_out, text_key, unique
+from hearth_build.data.text import wordpiece
+from hearth_build.recipe import Example, RecipeError
 
 Labelled = tuple[str, int]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from export.bert import Classifier, read_shape, read_weights
-from export.recipes.sentiment_en.data import minilm
-from export.train import weights_of
+from hearth_build.networks.bert import Classifier, read_shape, read_weights
+from hearth_build.pipeline.train import weights_of
+from hearth_build.recipes.sentiment_en.data import minilm
 
 MAX_TOKENS = 128
 EMBEDDING = 96

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.graph import traced
-from export.recipe import AdamW, Batch, DynamicInt8, Gate, Linear, Recipe, Stage
-from export.recipes.sentiment_en import data
-from export.recipes.sentiment_en.network import MAX_TOKENS, student, teacher
-from export.text import Texts, accuracy, distillation, logits_of, taught, tokens_of
-from hearth.manifest import Limits, TextPreprocessing
+from hearth.models.manifest import Limits, TextPreprocessing
+from hearth_build.data.text import Texts, accuracy, distillation, logits_of, taught, tokens_of
+from hearth_build.onnx_export.export import traced
+from hearth_build.recipe import AdamW, Batch, DynamicInt8, Gate, Linear, Recipe, Stage
+from hearth_build.recipes.sentiment_en import data
+from hearth_build.recipes.sentiment_en.network import MAX_TOKENS, student, teacher
 
 
 def teacher_batches(work: Path) -> Texts:

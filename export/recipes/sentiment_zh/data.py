@@ -9,9 +9,9 @@ import random
 import zipfile
 from pathlib import Path
 
-from export.data import Source, hold_out, text_key, unique
-from export.recipe import Example
-from export.text import wordpiece
+from hearth_build.data.datasets import Source, hold_out, text_key, unique
+from hearth_build.data.text import wordpiece
+from hearth_build.recipe import Example
 
 Labelled = tuple[str, int]
 

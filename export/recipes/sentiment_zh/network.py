@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from export.bert import Classifier, Shape
-from export.train import weights_of
+from hearth_build.networks.bert import Classifier, Shape
+from hearth_build.pipeline.train import weights_of
 
 MAX_TOKENS = 160
 SHAPE = Shape(

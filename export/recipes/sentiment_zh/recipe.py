@@ -11,13 +11,13 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.bert import MaskedLanguageModel
-from export.graph import traced
-from export.recipe import AdamW, Batch, DynamicInt8, Gate, Linear, Recipe, Stage
-from export.recipes.sentiment_zh import data
-from export.recipes.sentiment_zh.network import MAX_TOKENS, SHAPE, student, teacher
-from export.text import MASK, Masked, Texts, accuracy, distillation, logits_of, taught, tokens_of
-from hearth.manifest import Limits, TextPreprocessing
+from hearth.models.manifest import Limits, TextPreprocessing
+from hearth_build.data.text import MASK, Masked, Texts, accuracy, distillation, logits_of, taught, tokens_of
+from hearth_build.networks.bert import MaskedLanguageModel
+from hearth_build.onnx_export.export import traced
+from hearth_build.recipe import AdamW, Batch, DynamicInt8, Gate, Linear, Recipe, Stage
+from hearth_build.recipes.sentiment_zh import data
+from hearth_build.recipes.sentiment_zh.network import MAX_TOKENS, SHAPE, student, teacher
 
 SMOOTHING = 0.05
 

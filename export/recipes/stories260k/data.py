@@ -10,8 +10,8 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
 from torch import Tensor
 
-from export.data import Source
-from export.gpt import Decoder, Shape
+from hearth_build.data.datasets import Source
+from hearth_build.networks.gpt import Decoder, Shape
 
 PUBLISHED = "https://huggingface.co/karpathy/tinyllamas/tree/main/stories260K"
 WEIGHTS = Source(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from export import decoder_graph
-from export.decoder_twin import Twin
-from export.recipe import DynamicInt8, Gate, Recipe
-from export.recipes.stories260k import data
-from hearth.manifest import Limits, TextPreprocessing
+from hearth.models.manifest import Limits, TextPreprocessing
+from hearth_build.onnx_export import decoder_graph
+from hearth_build.onnx_export.decoder_reference import Twin
+from hearth_build.recipe import DynamicInt8, Gate, Recipe
+from hearth_build.recipes.stories260k import data
 
 RECIPE = Recipe(
     name="stories260k",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
-from export.data import Source, hold_out, text_key
-from export.recipe import Example
-from export.translation import Pair, joint_bpe, read_pairs, write_pairs
+from hearth_build.data.datasets import Source, hold_out, text_key
+from hearth_build.data.translation import Pair, joint_bpe, read_pairs, write_pairs
+from hearth_build.recipe import Example
 
 SPLIT_SEED = 40
 HELD_PART = 0.02

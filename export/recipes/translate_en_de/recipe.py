@@ -6,13 +6,13 @@ from pathlib import Path
 
 from torch import nn
 
-from export.recipe import DynamicInt8, Gate, Recipe
-from export.recipes.translate_en_de import data
-from export.seq2seq import Marian, Shape
-from export.seq2seq_graphs import Twin, graphs, head
-from export.train import weights_of
-from export.translation import EOS_ID, PAD_ID, stage
-from hearth.manifest import Limits, TextPreprocessing
+from hearth.models.manifest import Limits, TextPreprocessing
+from hearth_build.data.translation import EOS_ID, PAD_ID, stage
+from hearth_build.networks.marian import Marian, Shape
+from hearth_build.onnx_export.seq2seq_graphs import Twin, graphs, head
+from hearth_build.pipeline.train import weights_of
+from hearth_build.recipe import DynamicInt8, Gate, Recipe
+from hearth_build.recipes.translate_en_de import data
 
 MAX_TOKENS = 100
 SHAPE = Shape(

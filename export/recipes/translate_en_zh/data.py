@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from export.data import Source, hold_out, text_key
-from export.recipe import Example
-from export.translation import SCRIPTS, Pair, joint_bpe, language_token, read_pairs, scripts, write_pairs
+from hearth_build.data.datasets import Source, hold_out, text_key
+from hearth_build.data.translation import SCRIPTS, Pair, joint_bpe, language_token, read_pairs, scripts, write_pairs
+from hearth_build.recipe import Example
 
 SPLIT_SEED = 41
 VAL_PART, HELD_PART = 0.05, 0.02

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from torch import nn
 
-from export.recipe import DynamicInt8, Gate, Recipe
-from export.recipes.translate_en_zh import data
-from export.seq2seq import Marian, Shape
-from export.seq2seq_graphs import Twin, graphs, head
-from export.translation import EOS_ID, PAD_ID, SCRIPTS, stage
-from hearth.manifest import Limits, TextPreprocessing
+from hearth.models.manifest import Limits, TextPreprocessing
+from hearth_build.data.translation import EOS_ID, PAD_ID, SCRIPTS, stage
+from hearth_build.networks.marian import Marian, Shape
+from hearth_build.onnx_export.seq2seq_graphs import Twin, graphs, head
+from hearth_build.recipe import DynamicInt8, Gate, Recipe
+from hearth_build.recipes.translate_en_zh import data
 
 MAX_TOKENS = 64
 SHAPE = Shape(

@@ -14,9 +14,9 @@ import torch
 from PIL import Image, ImageDraw
 from torch.nn import functional
 
-from export.data import Source
-from export.evaluations.object_detection import voc_boxes
-from export.recipe import Batch, Example
+from hearth_build.data.datasets import Source
+from hearth_build.evaluations.object_detection import voc_boxes
+from hearth_build.recipe import Batch, Example
 
 LABELS = ("RBC", "WBC", "Platelets")
 WIDTH, HEIGHT = 320, 256

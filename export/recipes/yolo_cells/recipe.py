@@ -7,18 +7,18 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from export import yolo, yolo_loss
-from export.graph import traced
-from export.recipe import AdamW, Batch, Gate, OneCycle, Recipe, Stage, StaticInt8
-from export.recipes.yolo_cells import data
-from export.train import weights_of
-from hearth.manifest import Detector, ImagePreprocessing, Limits
+from hearth.models.manifest import Detector, ImagePreprocessing, Limits
+from hearth_build.networks import yolox, yolox_loss
+from hearth_build.onnx_export.export import traced
+from hearth_build.pipeline.train import weights_of
+from hearth_build.recipe import AdamW, Batch, Gate, OneCycle, Recipe, Stage, StaticInt8
+from hearth_build.recipes.yolo_cells import data
 
-CELLS, STEPS = yolo.grid(data.WIDTH, data.HEIGHT)
+CELLS, STEPS = yolox.grid(data.WIDTH, data.HEIGHT)
 
 
 def network(work: Path) -> nn.Module:
-    return yolo.Yolo(len(data.LABELS))
+    return yolox.Yolo(len(data.LABELS))
 
 
 def second(work: Path) -> nn.Module:
@@ -27,17 +27,17 @@ def second(work: Path) -> nn.Module:
     Those die there: their loss is large while hardly any cell has a box, so every ReLU before them comes to rest, and
     small platelets all score alike. On features that are trained already they learn without that.
     """
-    made = yolo.Yolo(len(data.LABELS))
+    made = yolox.Yolo(len(data.LABELS))
     fresh = made.heads[0].score.state_dict(prefix="heads.0.score.")
     made.load_state_dict({**weights_of(work, "train"), **fresh})
     return made
 
 
 def loss(network: nn.Module, batch: Batch) -> Tensor:
-    assert isinstance(network, yolo.Yolo)
+    assert isinstance(network, yolox.Yolo)
     boxes, logits = network.raw(batch["pixels"])
-    truth = yolo_loss.Truth(batch["boxes"], batch["classes"], batch["real"])
-    return yolo_loss.loss(yolo.decode(boxes, CELLS, STEPS), logits, (CELLS + 0.5) * STEPS, truth)
+    truth = yolox_loss.Truth(batch["boxes"], batch["classes"], batch["real"])
+    return yolox_loss.loss(yolox.decode(boxes, CELLS, STEPS), logits, (CELLS + 0.5) * STEPS, truth)
 
 
 RECIPE = Recipe(
@@ -95,7 +95,7 @@ RECIPE = Recipe(
         keep=(r"^/heads\.\d/(box/box|score/score)\.1/", r"^/heads\.\d/Reshape", r"^/(Concat|Transpose|Sigmoid)"),
     ),
     gate=Gate(metric=0.85, quantization_loss=0.01, bytes=4_000_000),
-    head=Detector(form="grid", strides=yolo.STRIDES),
+    head=Detector(form="grid", strides=yolox.STRIDES),
     limits=Limits(batch=32, pixels=50_000_000),
     reference="YOLO-family detectors on BCCD: mAP@0.5 of about 0.85 to 0.93.",
     limitations=(

@@ -7,13 +7,13 @@ from pathlib import Path
 import onnx
 from torch import Tensor, nn
 
-from export import onnx_file
-from export.data import Source
-from export.evaluations.object_detection import read_coco
-from export.onnx_changes import Changes, adapted
-from export.pictures import feeds, synthetic
-from export.recipe import Example, Gate, Recipe, StaticInt8
-from hearth.manifest import Detector, ImagePreprocessing, Limits
+from hearth.models.manifest import Detector, ImagePreprocessing, Limits
+from hearth_build.data.datasets import Source
+from hearth_build.data.images import feeds, synthetic
+from hearth_build.evaluations.object_detection import read_coco
+from hearth_build.onnx_export import file
+from hearth_build.onnx_export.rewrite import Changes, adapted
+from hearth_build.recipe import Example, Gate, Recipe, StaticInt8
 
 SIDE = 416
 STRIDES = (8, 16, 32)
@@ -66,7 +66,7 @@ KEPT = (
 
 
 def write(network: nn.Module | None, path: Path) -> None:
-    onnx.save(adapted(onnx_file.load(WEIGHTS.file()), Changes("images", "output", (SIDE, SIDE))), str(path))
+    onnx.save(adapted(file.load(WEIGHTS.file()), Changes("images", "output", (SIDE, SIDE))), str(path))
 
 
 def dev(work: Path) -> list[Example]:

@@ -20,9 +20,9 @@ from typing import Any
 from tests.benchmarks.area import ROOT, Case, Figures, Turn, Way
 from tests.benchmarks.bert import LABELS, MODEL, bucket
 from tests.benchmarks.worker import peak_mb
-from tests.emulator import Emulator, free_port
-from tests.layers import FUNCTIONS, layer, made_once, python313
-from tests.requests import rest_event
+from tests.support.emulator import Emulator, free_port
+from tests.support.layers import FUNCTIONS, layer, made_once, python313
+from tests.support.requests import rest_event
 
 PLAIN = "tokenizers + FastAPI + boto3 + session by path"
 TRANSFORMERS = "transformers + FastAPI + boto3 + session by path"
@@ -121,7 +121,7 @@ def packages(name: str, tokenizer: str) -> Path:
 def server(folder: Path) -> Iterator[str]:
     """A local S3 in a process of its own; yields its URL."""
     port = free_port()
-    process = subprocess.Popen([sys.executable, "-m", "tests.s3", str(folder), str(port)], cwd=ROOT)
+    process = subprocess.Popen([sys.executable, "-m", "tests.support.s3", str(folder), str(port)], cwd=ROOT)
     try:
         yield f"http://127.0.0.1:{port}"
     finally:

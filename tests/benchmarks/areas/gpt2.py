@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
-from export.recipe import Block4
+from hearth_build.recipe import Block4
 from tests.benchmarks import text_peers as peers
 from tests.benchmarks.area import Case, Way
 from tests.benchmarks.text_models import gpt2, text

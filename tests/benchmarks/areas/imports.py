@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.benchmarks.area import ROOT, Case, Way
 from tests.benchmarks.areas.cold import layers, packages
 from tests.benchmarks.fresh import way
-from tests.layers import python313, runtime_client
+from tests.support.layers import python313, runtime_client
 
 NEEDED = "import onnxruntime, numpy, tokenizers"
 MINIMAL = "onnxruntime + numpy + tokenizers"
@@ -23,9 +23,11 @@ TYPICAL = "from fastapi import FastAPI; from mangum import Mangum; from pydantic
 def cases(work: Path) -> Sequence[Case]:
     minimal = interpreter(MINIMAL, NEEDED, layers)
     typical = interpreter("the same + FastAPI + Mangum + boto3", f"{NEEDED}; {TYPICAL}", tutorial)
-    http = interpreter("Hearth, HTTP event", f"{NEEDED}; import app, hearth.gateway", handler)
+    http = interpreter("Hearth, HTTP event", f"{NEEDED}; import app, hearth.aws_lambda.http_adapter", handler)
     event = interpreter(
-        "Hearth, storage or direct event", f"{NEEDED}; import app, hearth.events, hearth.batch", handler
+        "Hearth, storage or direct event",
+        f"{NEEDED}; import app, hearth.async_inference.storage_events, hearth.async_inference.batch",
+        handler,
     )
     return [
         Case("HTTP event", [http, minimal, typical], MINIMAL, 2.2, limit="4.9 typical"),

@@ -19,7 +19,7 @@ from tests.benchmarks.bert import MODEL, bucket
 from tests.benchmarks.clients import SECONDS, server
 from tests.benchmarks.venvs import venv
 from tests.benchmarks.worker import worker
-from tests.emulator import free_port
+from tests.support.emulator import free_port
 
 PEERS = ROOT / "tests/benchmarks/peers"
 BASELINE = "session.run, one thread, no server"

@@ -32,7 +32,7 @@ def cases(work: Path) -> Sequence[Case]:
 
 
 def made(name: str, call: str) -> Way:
-    before = "from pathlib import Path; import onnxruntime; from hearth.model import _session; "
+    before = "from pathlib import Path; import onnxruntime; from hearth.models.model import _session; "
     options = "options = onnxruntime.SessionOptions(); options.intra_op_num_threads = 2; "
     clock = "started, processor = time.perf_counter(), time.process_time(); "
     runtime = str(ROOT / "layers/runtime/python")

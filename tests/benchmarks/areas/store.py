@@ -14,7 +14,7 @@ from tests.benchmarks.area import ROOT, Case, Turn, Way
 from tests.benchmarks.areas.cold import server
 from tests.benchmarks.bert import MODEL, bucket
 from tests.benchmarks.worker import worker
-from tests.s3 import CREDENTIALS
+from tests.support.s3 import CREDENTIALS
 
 PREFIX = f"{MODEL}/1"
 ENGINES = ROOT / "tests/benchmarks/engines"

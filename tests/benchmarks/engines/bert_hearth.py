@@ -11,9 +11,9 @@ if __name__ == "__main__":
     folder, threads, texts = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     pin(threads)
 
-    from functions.text_classification.app import Request, answer
-    from hearth.manifest import parse
-    from hearth.model import Model
+    from hearth.models.manifest import parse
+    from hearth.models.model import Model
+    from hearth_functions.text_classification.app import Request, answer
 
     model = Model(parse((folder / "manifest.json").read_bytes()), folder, threads)
     serve(lambda: repeated(lambda: answer(model, Request(texts))))

@@ -11,9 +11,9 @@ if __name__ == "__main__":
     folder, threads, new, text = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     pin(threads)
 
-    from functions.text_generation.app import Parameters, Request, pieces_of
-    from hearth.manifest import parse
-    from hearth.model import Model
+    from hearth.models.manifest import parse
+    from hearth.models.model import Model
+    from hearth_functions.text_generation.app import Parameters, Request, pieces_of
 
     model = Model(parse((folder / "manifest.json").read_bytes()), folder, threads)
     request = Request(text, Parameters(max_new_tokens=new))

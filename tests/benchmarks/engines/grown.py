@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.artifacts import make_text_artifact
 from tests.benchmarks.worker import peak_mb
+from tests.support.artifacts import make_text_artifact
 
 PAGE = 1000
 """Keys of a page of a listing."""
@@ -27,9 +27,9 @@ Work = Callable[[], None]
 
 def video(count: int, folder: Path, scratch: Path) -> Work:
     """Frames tracked, with the drawn video and the contact sheet."""
-    from functions.object_tracking import app
-    from hearth.manifest import parse
-    from hearth.model import Model
+    from hearth.models.manifest import parse
+    from hearth.models.model import Model
+    from hearth_functions.object_tracking import app
 
     artifact = folder / "squares/1"
     model = Model(parse((artifact / "manifest.json").read_bytes()), artifact, threads=1)
@@ -44,9 +44,9 @@ def video(count: int, folder: Path, scratch: Path) -> Work:
 
 def tokens(count: int, folder: Path, scratch: Path) -> Work:
     """Tokens of an answer after a prompt of one."""
-    from hearth.generation import Cache
-    from hearth.manifest import parse
-    from hearth.model import Model
+    from hearth.models.manifest import parse
+    from hearth.models.model import Model
+    from hearth.tasks.generation import Cache
 
     artifact = folder / "random-int8/1"
     model = Model(parse((artifact / "manifest.json").read_bytes()), artifact, threads=1)
@@ -62,10 +62,10 @@ def tokens(count: int, folder: Path, scratch: Path) -> Work:
 
 def batch(count: int, folder: Path, scratch: Path) -> Work:
     """Objects that a batch answers, from a folder into a folder."""
-    from functions.text_classification import app
-    from hearth.batch import Item, Job
-    from hearth.cache import warm
-    from hearth.store import open_store
+    from hearth.async_inference.batch import Item, Job
+    from hearth.models.cache import warm
+    from hearth.storage.open import open_store
+    from hearth_functions.text_classification import app
 
     _use(folder, "sentiment-en", scratch)
     source, output = open_store((folder / "objects").as_uri()), open_store((scratch / "results").as_uri())
@@ -82,7 +82,7 @@ def batch(count: int, folder: Path, scratch: Path) -> Work:
 
 def models(count: int, folder: Path, scratch: Path) -> Work:
     """Models that are asked for one after the other, of which ten fit into the cache's memory."""
-    from hearth.cache import warm
+    from hearth.models.cache import warm
 
     _use(folder, "", scratch)
     os.environ |= {"HEARTH_CACHE_MEMORY_MB": "10", "HEARTH_CACHE_DISK_MB": "20"}
@@ -99,7 +99,7 @@ def models(count: int, folder: Path, scratch: Path) -> Work:
 
 def listing(count: int, folder: Path, scratch: Path) -> Work:
     """Keys of an S3 bucket, page by page; the server makes them up."""
-    from hearth.store import open_store
+    from hearth.storage.open import open_store
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _lister(count))
     threading.Thread(target=server.serve_forever, daemon=True).start()

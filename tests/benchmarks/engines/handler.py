@@ -17,9 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
-from tests.artifacts import make_text_artifact
 from tests.benchmarks.engines.turns import serve
-from tests.requests import REQUEST_ID, rest_event
+from tests.support.artifacts import make_text_artifact
+from tests.support.requests import REQUEST_ID, rest_event
 
 MODEL, TEXT = "sentiment-en", "this movie is great"
 COUNT = 400
@@ -56,9 +56,10 @@ def empty_fastapi() -> Callable[[], object]:
 
 def ours(kind: str) -> tuple[Callable[[], object], Callable[[], object], Callable[[], object]]:
     """A call, its bare work, session.run alone."""
-    from functions.text_classification import app
-    from hearth import deadline, trace
-    from hearth.cache import warm
+    from hearth import deadline
+    from hearth.models.cache import warm
+    from hearth.telemetry import timing
+    from hearth_functions.text_classification import app
 
     request = app.Request(TEXT)
     with warm().get(MODEL) as model:
@@ -70,7 +71,7 @@ def ours(kind: str) -> tuple[Callable[[], object], Callable[[], object], Callabl
         assert answer["statusCode"] == 200, answer
 
     def direct() -> None:
-        trace.begin()
+        timing.begin()
         deadline.set_from(CONTEXT)
         app.predict(MODEL, request)
 

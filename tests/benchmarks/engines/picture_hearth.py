@@ -11,10 +11,10 @@ if __name__ == "__main__":
     folder, kind, threads, picture = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]).read_bytes()
     pin(threads)
 
-    from functions.image_classification import app as labels
-    from functions.object_detection import app as boxes
-    from hearth.manifest import parse
-    from hearth.model import Model
+    from hearth.models.manifest import parse
+    from hearth.models.model import Model
+    from hearth_functions.image_classification import app as labels
+    from hearth_functions.object_detection import app as boxes
 
     model = Model(parse((folder / "manifest.json").read_bytes()), folder, threads)
     if kind == "labels":

@@ -7,9 +7,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from hearth.manifest import parse
-from hearth.store import open_store
-from hearth.transfer import fetch
+from hearth.models.download import fetch
+from hearth.models.manifest import parse
+from hearth.storage.open import open_store
 from tests.benchmarks.engines.turns import serve
 
 if __name__ == "__main__":

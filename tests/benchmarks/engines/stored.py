@@ -22,8 +22,8 @@ from typing import Any, Protocol
 
 from tests.benchmarks.engines.handler import CONTEXT, MODEL, TEXT, as_lambda
 from tests.benchmarks.engines.turns import serve
-from tests.emulator import free_port
-from tests.s3 import CREDENTIALS, client
+from tests.support.emulator import free_port
+from tests.support.s3 import CREDENTIALS, client
 
 COUNT = 40
 BUCKET = "bucket"
@@ -105,8 +105,8 @@ def calls(way: str, at: Place) -> tuple[Callable[[str], object], Callable[[], ob
     """What answers for an object by its key, and the bare computation."""
     import msgspec
 
-    from functions.text_classification import app
-    from hearth.cache import warm
+    from hearth.models.cache import warm
+    from hearth_functions.text_classification import app
 
     with warm().get(MODEL) as model:
         session = model.session()

@@ -11,9 +11,9 @@ if __name__ == "__main__":
     folder, threads, new, beams, texts = Path(sys.argv[1]), *map(int, sys.argv[2:5]), sys.argv[5:]
     pin(threads)
 
-    from functions.translation.app import Parameters, Request, answer
-    from hearth.manifest import parse
-    from hearth.model import Model
+    from hearth.models.manifest import parse
+    from hearth.models.model import Model
+    from hearth_functions.translation.app import Parameters, Request, answer
 
     model = Model(parse((folder / "manifest.json").read_bytes()), folder, threads)
     request = Request(texts, Parameters(max_new_tokens=new, num_beams=beams))

@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hearth import settings
-from hearth.cache import warm
-from tests.artifacts import make_image_artifact, make_text_artifact
+from hearth.models.cache import warm
 from tests.functions.films import make_squares
 from tests.hostile.bombs.films import FILMS, plain
 from tests.hostile.bombs.pictures import PICTURES, saved
 from tests.hostile.bombs.sounds import SOUNDS, wav
 from tests.hostile.bombs.texts import TEXTS
-from tests.record import record
-from tests.requests import rest_event
-from tests.sounds import make_sound_artifact
+from tests.support.artifacts import make_image_artifact, make_text_artifact
+from tests.support.record import record
+from tests.support.requests import rest_event
+from tests.support.sounds import make_sound_artifact
 
 MEGABYTES = 700
 """Above what the process had before, at most."""
@@ -63,10 +63,10 @@ class Context:
 
 def routes() -> dict[str, tuple[Any, str, Files]]:
     """Of each kind of file: the handler, the model and the files."""
-    from functions.image_classification import app as images
-    from functions.object_tracking import app as tracks
-    from functions.speech_recognition import app as speech
-    from functions.text_classification import app as texts
+    from hearth_functions.image_classification import app as images
+    from hearth_functions.object_tracking import app as tracks
+    from hearth_functions.speech_recognition import app as speech
+    from hearth_functions.text_classification import app as texts
 
     return {
         "picture": (images.handler, "resnet20-cifar10", PICTURES),
@@ -78,7 +78,7 @@ def routes() -> dict[str, tuple[Any, str, Files]]:
 
 def prepare(folder: Path) -> None:
     """This process serves, and has answered once: what is measured later is the files' own."""
-    from hearth.manifest import Limits
+    from hearth.models.manifest import Limits
 
     make_image_artifact(folder / "store", limits=Limits())
     make_text_artifact(folder / "store")
@@ -180,7 +180,7 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="tests.hostile.bombs")
     parser.add_argument("kinds", nargs="*", help="picture, sound, film, text")
     parser.add_argument("--only", action="append", default=[], help="a file's name; may be said again")
-    parser.add_argument("--record", action="store_true", help="write the table to RESULTS.md")
+    parser.add_argument("--record", action="store_true", help="write the table to docs/testing/results.md")
     asked = parser.parse_args(words)
     found = run(asked.kinds, asked.only)
     wrong = [one for one in found if not one.fine]

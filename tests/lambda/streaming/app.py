@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hearth.entry import Handler
+from hearth.aws_lambda.handler import Handler
 
 PIECE = 65536
 

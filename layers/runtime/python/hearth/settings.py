@@ -54,7 +54,7 @@ class Settings(NamedTuple):
     max_queue: int
     """Requests that the local server takes on at once; one more is answered 429."""
     streams: frozenset[str]
-    """Front doors whose answers `hearth.stream` sends piece by piece, of FRONT_DOORS."""
+    """Front doors whose answers `hearth.aws_lambda.streaming` sends piece by piece, of FRONT_DOORS."""
     api_keys: str
     """A JSON list of API keys' entries, or the path of a file with one; empty: no key is wanted."""
     audit: str

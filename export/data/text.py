@@ -1,0 +1,146 @@
+"""What the text recipes share: tokenizers, length-bucketed batches, masking, scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.processors import TemplateProcessing
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hearth_build.pipeline.train import weights_of
+from hearth_build.recipe import Batch
+
+MASK = "[MASK]"
+TEMPERATURE = 2.0
+
+
+def wordpiece(vocabulary: Path) -> Tokenizer:
+    """BERT's tokenizer, uncased, from its vocab.txt. No truncation, no padding: the function does both."""
+    tokens = vocabulary.read_text(encoding="utf-8").splitlines()
+    numbers = {token: number for number, token in enumerate(tokens)}
+    tokenizer = Tokenizer(WordPiece(numbers, unk_token="[UNK]", max_input_chars_per_word=100))
+    tokenizer.normalizer = BertNormalizer(lowercase=True, handle_chinese_chars=True)
+    tokenizer.pre_tokenizer = BertPreTokenizer()
+    special = [(token, numbers[token]) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=special
+    )
+    tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", MASK])
+    return tokenizer
+
+
+def tokenize(tokenizer: Tokenizer, texts: Sequence[str], longest: int) -> list[list[int]]:
+    """Token ids, cut to `longest` as the function cuts: the last token stays."""
+    encoded = (encoding.ids for encoding in tokenizer.encode_batch(list(texts)))
+    return [ids if len(ids) <= longest else [*ids[: longest - 1], ids[-1]] for ids in encoded]
+
+
+def tokens_of(work: Path, texts: Sequence[str], longest: int) -> list[list[int]]:
+    """`tokenize` with the tokenizer that a recipe's preparation left in its work folder."""
+    return tokenize(Tokenizer.from_file(str(work / "tokenizer.json")), texts, longest)
+
+
+def pad(rows: Sequence[Sequence[int]]) -> Batch:
+    """`input_ids` and `attention_mask`, int64 (batch, longest)."""
+    lengths = torch.tensor([len(row) for row in rows])
+    ids = torch.zeros(len(rows), int(lengths.max()), dtype=torch.int64)
+    for number, row in enumerate(rows):
+        ids[number, : len(row)] = torch.tensor(row)
+    mask = (torch.arange(ids.shape[1]) < lengths[:, None]).to(torch.int64)
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+@dataclass
+class Texts:
+    """Batches of texts of like length, in random order; `extra` are more tensors by row, such as labels."""
+
+    rows: list[list[int]]
+    extra: dict[str, Tensor]
+
+    def plan(self, epoch: int, size: int, seed: int) -> Sequence[Sequence[int]]:
+        random = np.random.default_rng((seed, epoch))
+        # Lengths get a little noise, so that an epoch's batches differ from the last one's.
+        lengths = np.array([len(row) for row in self.rows]) * random.uniform(0.85, 1.15, len(self.rows))
+        batches = np.array_split(np.argsort(lengths), -(-len(self.rows) // size))
+        return [batches[number].tolist() for number in random.permutation(len(batches))]
+
+    def collate(self, indices: Sequence[int], progress: float) -> Batch:
+        chosen = {name: values[indices] for name, values in self.extra.items()}
+        return pad([self.rows[index] for index in indices]) | chosen
+
+
+@dataclass
+class Masked(Texts):
+    """Texts of which 15 % of the tokens are to be guessed: 80 % masked, 10 % replaced, 10 % left."""
+
+    mask_id: int
+    vocabulary: int
+
+    def collate(self, indices: Sequence[int], progress: float) -> Batch:
+        batch = pad([self.rows[index] for index in indices])
+        ids, inside = batch["input_ids"], batch["attention_mask"].bool()
+        inside[:, 0] = False  # [CLS]
+        inside &= ids.roll(-1, 1) != 0  # [SEP]
+        masked = inside & (torch.rand(ids.shape) < 0.15)
+        masked[0, 1] |= ~masked.any()  # never an empty loss
+        targets = ids[masked]
+        dice = torch.rand(ids.shape)
+        changed = ids.masked_fill(masked & (dice < 0.8), self.mask_id)
+        random = torch.randint(self.vocabulary, ids.shape)
+        changed = torch.where(masked & (dice >= 0.8) & (dice < 0.9), random, changed)
+        return {"input_ids": changed, "attention_mask": batch["attention_mask"], "masked": masked, "targets": targets}
+
+
+def logits_of(network: nn.Module, rows: Sequence[Sequence[int]], size: int = 64) -> Tensor:
+    """float32 (rows, labels), in the order of `rows`; without dropout and gradients."""
+    network.eval()
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+    found: list[Tensor] = []
+    with torch.no_grad():
+        for start in range(0, len(order), size):
+            found.append(network(**pad([rows[index] for index in order[start : start + size]])))
+    back = torch.empty(len(order), dtype=torch.int64)
+    back[torch.tensor(order)] = torch.arange(len(order))
+    return torch.cat(found)[back]
+
+
+def taught(
+    work: Path,
+    teacher: Callable[[Path], nn.Module],
+    labelled: Sequence[tuple[str, int]],
+    unlabelled: Sequence[str],
+    longest: int,
+) -> Texts:
+    """Texts with their labels (-1: unknown) and the logits of what stage `teacher` trained, computed once and kept."""
+    rows = tokens_of(work, [*(text for text, _ in labelled), *unlabelled], longest)
+    logits = work / "teacher" / "logits.pt"
+    if not logits.exists():
+        network = teacher(work)
+        network.load_state_dict(weights_of(work, "teacher"))
+        partial = logits.with_suffix(".partial")
+        torch.save(logits_of(network, rows), partial)
+        partial.replace(logits)
+    labels = [label for _, label in labelled] + [-1] * len(unlabelled)
+    return Texts(rows, {"labels": torch.tensor(labels), "teacher": torch.load(logits, weights_only=True)})
+
+
+def distillation(logits: Tensor, batch: Batch) -> Tensor:
+    """The teacher's softened answer, and half as much the true label where there is one (Hinton et al. 2015)."""
+    wanted = functional.softmax(batch["teacher"] / TEMPERATURE, 1)
+    soft = functional.cross_entropy(logits / TEMPERATURE, wanted) * TEMPERATURE**2
+    known = batch["labels"] >= 0
+    hard = functional.cross_entropy(logits[known], batch["labels"][known], reduction="sum") / len(known)
+    return soft + 0.5 * hard
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    return (logits.argmax(1) == labels).double().mean().item()

@@ -1,0 +1,52 @@
+"""`hearth_build.networks.gpt.Decoder` in the place of a loaded artifact, for comparisons: no cache, every token read anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from hearth.models.model import Model
+
+
+class Twin:
+    def __init__(self, network: nn.Module, served: Model) -> None:
+        self.network, self.manifest = network, served.manifest
+        self.tokenizer, self.resources = served.tokenizer, served.resources
+
+    def session(self, graph: str = "main") -> Session:
+        return Session(self.network)
+
+    def run_bound(self, binding: Binding, graph: str = "main") -> None:
+        self.session(graph).run_with_iobinding(binding)
+
+
+class Session:
+    """As much of onnxruntime.InferenceSession as `hearth.tasks.generation` uses."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+
+    def io_binding(self) -> Binding:
+        return Binding()
+
+    def run_with_iobinding(self, binding: Binding) -> None:
+        new, total = binding.values["input_ids"].numpy()[0], int(binding.values["total"].numpy()[0])
+        binding.tokens[total - len(new) :] = new.tolist()
+        with torch.no_grad():
+            logits = self.network(torch.tensor([binding.tokens]))[0, total - len(new) :]
+        rows = torch.from_numpy(binding.values["rows"].numpy())
+        binding.values["logits"].update_inplace(np.ascontiguousarray(logits[rows].numpy()))
+
+
+class Binding:
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.tokens: list[int] = []
+
+    def bind_ortvalue_input(self, name: str, value: Any) -> None:
+        self.values[name] = value
+
+    bind_ortvalue_output = bind_ortvalue_input

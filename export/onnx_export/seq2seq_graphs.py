@@ -1,0 +1,194 @@
+"""The two graphs of a translator: `main` reads the source once, `decoder` writes one more token of every beam.
+
+Cross-attention keys and values are kept once for a source, whatever the number of its beams: the decoder folds the
+beams of a source into the queries of one attention. The output matrix is also the embedding (columns are tokens), so
+that it lies in the decoder's file once.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hearth.models.manifest import Seq2Seq
+from hearth.models.model import Model
+from hearth_build.networks.marian import Layer, Marian, Shape, additive
+from hearth_build.onnx_export.export import OPSET
+
+EXAMPLE = (2, 3, 5, 2)
+"""Sources, beams, source tokens, tokens written so far, of what is traced."""
+SIDES = ("key", "value")
+
+
+class Encoder(nn.Module):
+    """From source tokens to every decoder layer's cross-attention keys (batch, heads, head, source) and values
+    (batch, heads, source, head)."""
+
+    def __init__(self, network: Marian) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> list[Tensor]:
+        memory = self.network.encode(input_ids, attention_mask)
+        found = []
+        for layer in self.network.model["decoder"]["layers"]:
+            attention = layer.encoder_attn
+            found += [
+                attention.split(attention.k_proj(memory)).transpose(2, 3),
+                attention.split(attention.v_proj(memory)),
+            ]
+        return found
+
+
+class Step(nn.Module):
+    """Logits (rows, vocabulary) of the next token and the grown self-attention keys and values.
+
+    `rows` are the beams of each source one after another. `cache` is every layer's cross-attention key and value, as
+    `Encoder` gives them, then every layer's self-attention key and value (rows, heads, written, head).
+    """
+
+    table: Tensor
+
+    def __init__(self, network: Marian) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("table", network.model["shared"].weight.detach().t().contiguous())
+        self.fused = nn.ModuleList(fused(layer) for layer in network.model["decoder"]["layers"])
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, *cache: Tensor) -> list[Tensor]:
+        shape, layers = self.network.shape, self.network.model["decoder"]["layers"]
+        mask = additive(attention_mask)
+        cross, past = cache[: 2 * len(layers)], cache[2 * len(layers) :]
+        written = past[0].shape[2]
+        x = self.table.index_select(1, input_ids.reshape(-1)).t().unsqueeze(1)  # (rows, 1, hidden)
+        if shape.scale_embedding:
+            x = x * shape.hidden**0.5
+        x = x + self.network.positions[written : written + 1]
+        present: list[Tensor] = []
+        for number, (layer, mixer) in enumerate(zip(layers, self.fused, strict=True)):
+            pair = slice(2 * number, 2 * number + 2)
+            attended, grown = self_attention(layer, mixer(x), *past[pair])
+            x = layer.self_attn_layer_norm(x + attended)
+            x = layer.encoder_attn_layer_norm(x + cross_attention(layer, x, *cross[pair], mask))
+            x = layer.feed(x)
+            present += grown
+        # Two dimensions before the multiplication: to take one from the logits would copy them.
+        logits = x.reshape(-1, shape.hidden) @ self.table + self.network.final_logits_bias
+        return [logits, *present]
+
+
+def fused(layer: Layer) -> nn.Linear:
+    """Query, key and value of the self-attention in one multiplication."""
+    parts = (layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj)
+    joined = nn.Linear(parts[0].in_features, 3 * parts[0].out_features)
+    with torch.no_grad():
+        joined.weight.copy_(torch.cat([part.weight for part in parts]))
+        joined.bias.copy_(torch.cat([part.bias for part in parts]))
+    return joined
+
+
+def self_attention(layer: Layer, mixed: Tensor, past_key: Tensor, past_value: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """(rows, 1, hidden) and the grown key and value; `mixed` (rows, 1, 3 × hidden)."""
+    attention = layer.self_attn
+    hidden = attention.out_proj.in_features
+    size = hidden // attention.heads
+    query, key, value = (part.reshape(-1, attention.heads, 1, size) for part in mixed.split([hidden] * 3, 2))
+    key, value = torch.cat([past_key, key], 2), torch.cat([past_value, value], 2)
+    scores = query @ key.transpose(2, 3) * size**-0.5
+    return attention.out_proj((scores.softmax(3) @ value).reshape(-1, 1, hidden)), [key, value]
+
+
+def cross_attention(layer: Layer, x: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    """(rows, 1, hidden); the beams of a source are the queries of one attention."""
+    attention = layer.encoder_attn
+    hidden = attention.out_proj.in_features
+    size = hidden // attention.heads
+    query = (
+        attention.q_proj(x).reshape(key.shape[0], -1, attention.heads, size).transpose(1, 2)
+    )  # (batch, heads, beams, head)
+    scores = query @ key * size**-0.5 + mask
+    mixed: Tensor = attention.out_proj((scores.softmax(3) @ value).transpose(1, 2).reshape(-1, 1, hidden))
+    return mixed
+
+
+def names(prefix: str, layers: int) -> list[str]:
+    return [f"{prefix}_{side}_{layer}" for layer in range(layers) for side in SIDES]
+
+
+def graphs(shape: Shape) -> dict[str, Callable[[nn.Module | None, Path], None]]:
+    """`Recipe.graphs` of a Marian network of this shape."""
+    cross, past, present = (names(prefix, shape.decoder_layers) for prefix in ("cross", "past", "present"))
+    batch, beams, source, written = EXAMPLE
+    head = shape.hidden // shape.heads
+    ids, mask = torch.ones(batch, source, dtype=torch.int64), torch.ones(batch, source, dtype=torch.int64)
+    source_axes: dict[str, dict[int, str]] = {
+        name: {0: "batch", 1: "source"} for name in ("input_ids", "attention_mask")
+    }
+    cross_axes = {name: {0: "batch", 3 if "key" in name else 2: "source"} for name in cross}
+
+    def write_encoder(network: nn.Module | None, path: Path) -> None:
+        assert isinstance(network, Marian)
+        write(Encoder(network), {"input_ids": ids, "attention_mask": mask}, cross, source_axes | cross_axes, path)
+
+    def write_step(network: nn.Module | None, path: Path) -> None:
+        assert isinstance(network, Marian)
+        rows = batch * beams
+        inputs = {"input_ids": torch.ones(rows, 1, dtype=torch.int64), "attention_mask": mask}
+        for name in cross:
+            sizes = (head, source) if "key" in name else (source, head)
+            inputs[name] = torch.zeros(batch, shape.heads, *sizes)
+        inputs |= {name: torch.zeros(rows, shape.heads, written, head) for name in past}
+        axes = source_axes | cross_axes | {"input_ids": {0: "rows"}, "logits": {0: "rows"}}
+        axes |= {name: {0: "rows", 2: "written"} for name in past} | {name: {0: "rows", 2: "grown"} for name in present}
+        write(Step(network), inputs, ["logits", *present], axes, path)
+
+    return {"main": write_encoder, "decoder": write_step}
+
+
+def write(
+    part: nn.Module, inputs: dict[str, Tensor], outputs: list[str], axes: dict[str, dict[int, str]], path: Path
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            part.eval(),
+            tuple(inputs.values()),
+            str(path),
+            input_names=list(inputs),
+            output_names=outputs,
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+
+
+class Twin:
+    """The torch network in the place of a loaded artifact."""
+
+    def __init__(self, network: nn.Module, served: Model) -> None:
+        assert isinstance(network, Marian)
+        self.manifest, self.tokenizer, self.resources = served.manifest, served.tokenizer, served.resources
+        self.parts = {"main": Encoder(network).eval(), "decoder": Step(network).eval()}
+
+    def run(self, feeds: dict[str, np.ndarray[Any, Any]], graph: str = "main") -> list[np.ndarray[Any, Any]]:
+        with torch.no_grad():
+            values = [torch.from_numpy(feeds[tensor.name]) for tensor in self.manifest.graphs[graph].inputs]
+            return [value.numpy() for value in self.parts[graph](*values)]
+
+
+def head(shape: Shape, *, start: int, eos: int, max_new: int, **more: Any) -> Seq2Seq:
+    return Seq2Seq(
+        layers=shape.decoder_layers,
+        heads=shape.heads,
+        head_size=shape.hidden // shape.heads,
+        start=start,
+        eos=eos,
+        max_new=max_new,
+        **more,
+    )

@@ -1,0 +1,102 @@
+"""The steps from a recipe to an artifact; `hearth build RECIPE` runs those that are not done yet."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+
+import torch
+
+from hearth.models.manifest import Provider
+from hearth_build.onnx_export import export
+from hearth_build.onnx_export.quantize import quantize
+from hearth_build.pipeline import train, verify
+from hearth_build.recipe import Recipe, RecipeError
+
+
+class Step(StrEnum):
+    PREPARE = "prepare"
+    TRAIN = "train"
+    EXPORT = "export"
+    QUANTIZE = "quantize"
+    VERIFY = "verify"
+
+
+def build(recipe: Recipe, work: Path, command: str, step: Step | None = None, provider: Provider = "cpu") -> Path:
+    """Run one step, or all that are not done; returns the artifact folder. Raises RecipeError, DataError, Gated.
+
+    `provider` is what `verify` measures beside ONNX Runtime's own.
+    """
+    verify.need(provider)  # said before hours of training
+    work.mkdir(parents=True, exist_ok=True)
+    steps: dict[Step, Callable[[], None]] = {
+        Step.PREPARE: lambda: prepare(recipe, work),
+        Step.TRAIN: lambda: run_stages(recipe, work),
+        Step.EXPORT: lambda: export_graphs(recipe, work),
+        Step.QUANTIZE: lambda: quantize_graphs(recipe, work),
+        Step.VERIFY: lambda: judge(recipe, work, command, provider),
+    }
+    for name, run in steps.items():
+        if step in (None, name):
+            train.console.rule(f"{recipe.name}: {name}")
+            run()
+    return work / "artifact"
+
+
+def prepare(recipe: Recipe, work: Path) -> None:
+    done = work / "prepared"
+    if not done.exists():
+        recipe.prepare(work)
+        done.touch()
+
+
+def run_stages(recipe: Recipe, work: Path) -> None:
+    need(work / "prepared", recipe, Step.PREPARE)
+    for stage in recipe.stages:
+        train.train(stage, work, recipe.seed)
+
+
+def export_graphs(recipe: Recipe, work: Path) -> None:
+    torch.manual_seed(recipe.seed)
+    network = export.network_of(recipe, work)
+    for folder in ("raw", "fp32"):
+        shutil.rmtree(work / folder, ignore_errors=True)
+    (work / "raw").mkdir()
+    for role, write in recipe.graphs.items():
+        raw = work / "raw" / export.files(role)[0]
+        write(network, raw)
+        export.optimise(raw, work / "fp32", role)
+
+
+def quantize_graphs(recipe: Recipe, work: Path) -> None:
+    need(work / "fp32", recipe, Step.EXPORT)
+    shutil.rmtree(work / "artifact", ignore_errors=True)
+    methods = []
+    for role in recipe.graphs:
+        how = recipe.quantization[role] if isinstance(recipe.quantization, dict) else recipe.quantization
+        small = work / f"small-{role}.onnx"
+        methods.append(quantize(how, work, work / "raw" / export.files(role)[0], small))
+        export.optimise(small, work / "artifact", role)
+    (work / "method.txt").write_text("; ".join(dict.fromkeys(methods)), encoding="utf-8")
+
+
+def judge(recipe: Recipe, work: Path, command: str, provider: Provider) -> None:
+    need(work / "method.txt", recipe, Step.QUANTIZE)
+    method = (work / "method.txt").read_text(encoding="utf-8")
+    seconds = training_seconds(recipe, work)
+    manifest = verify.verify(recipe, work, method=method, command=command, seconds=seconds, provider=provider)
+    shown = {name: round(value, 4) for name, value in manifest.metrics.served.items()}
+    train.console.print(f"{recipe.name}@{recipe.version} is an artifact: {work / 'artifact'}\n{shown}")
+
+
+def training_seconds(recipe: Recipe, work: Path) -> float:
+    ends = [json.loads((work / stage.name / "history.json").read_text())[-1]["seconds"] for stage in recipe.stages]
+    return float(sum(ends))
+
+
+def need(path: Path, recipe: Recipe, step: Step) -> None:
+    if not path.exists():
+        raise RecipeError(f"{path} is missing. Run `hearth build {recipe.name} --step {step}` first.")

@@ -1,0 +1,243 @@
+"""Lambda's Runtime API: the next invocation, and its answer in one piece or in many.
+
+Over one kept connection to a server in the same sandbox; an answer in pieces is the last thing on its connection.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import select
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from hearth import __version__
+from hearth.aws.http1 import Connection
+
+T = TypeVar("T")
+VERSION = "/2018-06-01/runtime"
+AGENT = {"User-Agent": f"hearth/{__version__}"}
+ERROR_TYPE = "Lambda-Runtime-Function-Error-Type"
+ERROR_BODY = "Lambda-Runtime-Function-Error-Body"
+HTTP_INTEGRATION = "application/vnd.awslambda.http-integration-response"
+
+
+class RuntimeApiError(Exception):
+    """The Runtime API does not do its part; nothing is left but to end, and Lambda starts the function anew."""
+
+
+class Gone(ConnectionError):
+    """Nobody takes the rest of the answer."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a handler is told of its invocation, by the names of AWS's own client."""
+
+    aws_request_id: str
+    invoked_function_arn: str = ""
+    deadline_ms: int = 0
+    """Of the Unix epoch."""
+    tenant_id: str | None = None
+    client_context: Any = None
+    """As the caller sent it."""
+    identity: Any = None
+    function_name: str = field(default_factory=lambda: os.environ.get("AWS_LAMBDA_FUNCTION_NAME", ""))
+    function_version: str = field(default_factory=lambda: os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", ""))
+    memory_limit_in_mb: str = field(default_factory=lambda: os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", ""))
+    log_group_name: str = field(default_factory=lambda: os.environ.get("AWS_LAMBDA_LOG_GROUP_NAME", ""))
+    log_stream_name: str = field(default_factory=lambda: os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME", ""))
+
+    def get_remaining_time_in_millis(self) -> int:
+        return max(self.deadline_ms - int(time.time() * 1000), 0)
+
+
+@dataclass(frozen=True)
+class Invocation:
+    headers: Mapping[str, str]
+    """By names in small letters."""
+    body: bytes
+
+    @property
+    def id(self) -> str:
+        return self.headers["lambda-runtime-aws-request-id"]
+
+    @property
+    def trace_id(self) -> str:
+        return self.headers.get("lambda-runtime-trace-id", "")
+
+    @property
+    def context(self) -> Context:
+        """Raises ValueError if a header makes no sense."""
+        told = self.headers.get
+        return Context(
+            self.id,
+            told("lambda-runtime-invoked-function-arn", ""),
+            int(told("lambda-runtime-deadline-ms", "0")),
+            told("lambda-runtime-aws-tenant-id"),
+            json.loads(told("lambda-runtime-client-context") or "null"),
+            json.loads(told("lambda-runtime-cognito-identity") or "null"),
+        )
+
+    @property
+    def echo(self) -> dict[str, str]:
+        """What an answer repeats, where the Runtime API said it."""
+        name = "lambda-runtime-invocation-id"
+        return {name: self.headers[name]} if name in self.headers else {}
+
+
+def described(error: BaseException, kind: str = "", request_id: str = "") -> dict[str, Any]:
+    """An exception as Lambda's callers and consoles read it."""
+    return {
+        "errorMessage": str(error),
+        "errorType": kind or type(error).__name__,
+        "requestId": request_id,
+        "stackTrace": traceback.format_tb(error.__traceback__),
+    }
+
+
+class RuntimeApi:
+    def __init__(self, address: str) -> None:
+        self._connection = Connection(f"http://{address}")
+
+    def next(self) -> Invocation:
+        """Waits, for hours if need be. Raises RuntimeApiError."""
+        try:
+            status, headers, body = self._ask("GET", "/invocation/next")
+        except OSError:
+            # The connection may have been closed while the sandbox was frozen.
+            status, headers, body = self._ask("GET", "/invocation/next")
+        if status != 200:
+            raise RuntimeApiError(f"GET /invocation/next was answered {status}: {body[:200]!r}")
+        return Invocation(headers, body)
+
+    def answer(self, invocation: Invocation, body: bytes) -> None:
+        """JSON, whole."""
+        headers = {"Content-Type": "application/json", **invocation.echo}
+        self._tell(f"/invocation/{invocation.id}/response", body, headers)
+
+    def fail(self, invocation: Invocation, error: Mapping[str, Any]) -> None:
+        cause = {"working_directory": os.getcwd(), "paths": [], "exceptions": [_exception(error)]}
+        headers = {"Lambda-Runtime-Function-XRay-Error-Cause": json.dumps(cause), **invocation.echo}
+        self._tell(f"/invocation/{invocation.id}/error", _json(error), headers | _typed(error))
+
+    def fail_init(self, error: Mapping[str, Any]) -> None:
+        self._tell("/init/error", _json(error), _typed(error))
+
+    def stream(self, invocation: Invocation) -> Stream:
+        return Stream(self._connection, invocation)
+
+    def _tell(self, path: str, body: bytes, headers: Mapping[str, str]) -> None:
+        # A refusal, for example of too large an answer, has been told to the caller by who refuses.
+        try:
+            status, _, said = self._ask("POST", path, body, headers)
+        except OSError as error:
+            status, said = 0, repr(error).encode()
+        if status >= 500:
+            raise RuntimeApiError(f"POST {path} was answered {status}: {said[:200]!r}")
+        if status != 202:
+            print(json.dumps({"level": "ERROR", "message": f"{path}: {status}", "said": said[:200].decode("latin-1")}))
+
+    def _ask(
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        try:
+            response = self._connection.request(method, VERSION + path, AGENT | dict(headers or {}), body)
+            return response.status, response.headers, response.read()
+        except OSError:
+            self._connection.close()
+            raise
+
+
+class Stream:
+    """An answer in pieces. `write` returns when the piece has left this process, so a slow reader slows its writer."""
+
+    def __init__(self, connection: Connection, invocation: Invocation) -> None:
+        self._connection, self._invocation = connection, invocation
+        self.began = self.ended = self.gone = False
+
+    def write(self, piece: bytes) -> None:
+        """Raises Gone."""
+        if piece:
+            self._send(_chunk(piece))
+
+    def end(self, piece: bytes = b"") -> None:
+        """With the last piece. Raises Gone."""
+        self._finish((_chunk(piece) if piece else b"") + b"0\r\n\r\n")
+
+    def break_off(self, error: Mapping[str, Any]) -> None:
+        """Tell that what was sent is not all that should have been. Raises Gone."""
+        told = base64.b64encode(_json(error)).decode()
+        self._finish(f"0\r\n{ERROR_TYPE}: {error['errorType']}\r\n{ERROR_BODY}: {told}\r\n\r\n".encode())
+
+    def _finish(self, last: bytes) -> None:
+        self._send(last)
+        self.ended = True
+        status = self._or_gone(self._answer)
+        self._connection.close()  # which AWS asks of runtimes that stream
+        if status != 202:
+            self.gone = True
+            raise Gone(f"the Runtime API answered {status}")
+
+    def _send(self, data: bytes) -> None:
+        if self.ended:
+            raise Gone("the answer has ended")
+        if not self.began:
+            self.began = True
+            self._or_gone(self._begin)
+        elif self._answered():
+            self.ended = self.gone = True
+            status = self._or_gone(self._answer)
+            self._connection.close()  # the rest of the request would be read as another one
+            raise Gone(f"the Runtime API answered {status} before the end")
+        self._or_gone(lambda: self._connection.send(data))
+
+    def _begin(self) -> None:
+        headers = AGENT | self._invocation.echo
+        headers |= {
+            "Content-Type": HTTP_INTEGRATION,
+            "Lambda-Runtime-Function-Response-Mode": "streaming",
+            "Transfer-Encoding": "chunked",
+            "Trailer": f"{ERROR_TYPE}, {ERROR_BODY}",
+        }
+        self._connection.begin("POST", f"{VERSION}/invocation/{self._invocation.id}/response", headers)
+
+    def _answered(self) -> bool:
+        """Whether the Runtime API speaks, or has closed the connection, though it has not heard us to the end."""
+        poll = select.poll()
+        assert self._connection.socket is not None  # noqa: S101 -- what closes it ends the answer
+        poll.register(self._connection.socket, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def _answer(self) -> int:
+        response = self._connection.response()
+        response.read()
+        return response.status
+
+    def _or_gone(self, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except OSError as error:
+            self.ended = self.gone = True
+            self._connection.close()
+            raise Gone(f"the Runtime API has closed the connection: {error!r}") from None
+
+
+def _chunk(piece: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(piece), piece)
+
+
+def _json(error: Mapping[str, Any]) -> bytes:
+    return json.dumps(error).encode()
+
+
+def _typed(error: Mapping[str, Any]) -> dict[str, str]:
+    return {"Content-Type": "application/json", ERROR_TYPE: str(error["errorType"])}
+
+
+def _exception(error: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": error["errorType"], "message": error["errorMessage"][:1000], "stack": []}

@@ -1,0 +1,137 @@
+"""Files between a store and the disk: parallel ranges, each byte checked against the manifest as it arrives."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import stat
+import threading
+import time
+from collections.abc import Sequence
+from contextvars import copy_context
+from pathlib import Path
+
+from hearth.aws.retry import TransientError, retrying
+from hearth.deadline import near
+from hearth.errors import IntegrityError, NotFound, StoreError
+from hearth.models.manifest import CHUNK, File
+from hearth.storage.base import Store
+
+CONNECTIONS = 4
+"""Ranged reads at once: S3's rate is one a connection, and two saturate a loopback."""
+BLOCK = 1024 * 1024
+"""Bytes received, hashed and written at a time; of fewer, the threads wait for the interpreter more than they work."""
+
+
+def fetch(store: Store, prefix: str, files: Sequence[File], folder: Path, deadline: float) -> None:
+    """Bring `files` from below `prefix` into `folder`, each byte checked against its SHA-256 as it arrives.
+
+    The folder must be empty. Raises NotFound, StoreError, IntegrityError, or OSError where the disk is full;
+    then what lies in the folder is of no use.
+    """
+    pieces = [(file, start) for file in files for start in range(0, max(file.size, 1), CHUNK)]
+    for file in files:
+        _reserve(folder / file.path, file.size)
+    work = iter(pieces)
+    lock = threading.Lock()
+    failures: list[BaseException] = []
+
+    def worker() -> None:
+        buffer = memoryview(bytearray(min(BLOCK, max(file.size for file in files))))
+        while not failures:
+            with lock:
+                piece = next(work, None)
+            if piece is None:
+                return
+            file, start = piece
+            try:
+                retrying(lambda: _fetch_piece(store, prefix, file, start, folder, buffer, deadline), deadline)  # noqa: B023
+            except BaseException as error:
+                failures.append(error)
+
+    threads = [
+        threading.Thread(target=copy_context().run, args=(worker,), daemon=True)  # which knows the request's end
+        for _ in range(min(CONNECTIONS, len(pieces)) - 1)
+    ]
+    for thread in threads:
+        thread.start()
+    worker()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def _fetch_piece(
+    store: Store, prefix: str, file: File, start: int, folder: Path, buffer: memoryview, deadline: float
+) -> None:
+    length = min(CHUNK, file.size - start)
+    expected = file.chunks[start // CHUNK] if file.chunks else file.sha256
+    digest = hashlib.sha256()
+    if length:
+        descriptor = os.open(folder / file.path, os.O_WRONLY | os.O_NOFOLLOW)
+        try:
+            with store.open(f"{prefix}/{file.path}", start, length, file.size) as source:
+                done = 0
+                while done < length:
+                    count = source.readinto(buffer[: length - done])  # what there is, so that a trickle is noticed
+                    if not count:
+                        raise TransientError(f"{file.path} ended after {start + done} of {file.size} bytes")
+                    if near(0) or time.monotonic() > deadline:
+                        raise StoreError(f"{file.path} came too slowly: {start + done} of {file.size} bytes in time")
+                    block = buffer[:count]
+                    digest.update(block)
+                    os.pwrite(descriptor, block, start + done)
+                    done += count
+        except NotFound:
+            raise StoreError(f"{file.path}, which the manifest lists, is not in the store") from None
+        finally:
+            os.close(descriptor)
+    if digest.hexdigest() != expected:
+        raise IntegrityError(f"{file.path} is not what the manifest says (SHA-256 differs)")
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Make the file with all its blocks, so that a full disk shows now and not in the middle."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        if size:
+            os.posix_fallocate(descriptor, 0, size)
+    finally:
+        os.close(descriptor)
+
+
+def verify(file: File, path: Path) -> bool:
+    """Whether the file on disk is what the manifest says, and no name for one elsewhere."""
+    try:
+        # O_NONBLOCK: the opening of a pipe waits for nobody.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as opened:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_size != file.size:
+                return False
+            return hashlib.file_digest(opened, "sha256").hexdigest() == file.sha256
+    except OSError:
+        return False
+
+
+def describe(path: Path) -> File:
+    """The manifest's entry for a file on disk."""
+    with path.open("rb") as opened:
+        whole = hashlib.sha256()
+        chunks = []
+        while block := opened.read(CHUNK):
+            whole.update(block)
+            chunks.append(hashlib.sha256(block).hexdigest())
+        size = opened.tell()
+    return File(path.name, size, whole.hexdigest(), tuple(chunks) if size > CHUNK else ())
+
+
+def upload(store: Store, path: str, source: Path, *, if_absent: bool = False) -> str:
+    """Put a file of this machine into the store without reading it into memory."""
+    with source.open("rb") as opened:
+        if os.fstat(opened.fileno()).st_size == 0:
+            return store.put(path, b"", if_absent=if_absent)
+        with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            return store.put(path, mapped, if_absent=if_absent)

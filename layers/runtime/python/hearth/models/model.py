@@ -1,0 +1,102 @@
+"""A loaded artifact: its ONNX sessions, its tokenizer, and `run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hearth import deadline
+from hearth.errors import IntegrityError, Unavailable
+from hearth.models.manifest import ImagePreprocessing, Manifest, Provider, TextPreprocessing
+
+if TYPE_CHECKING:
+    import numpy as np
+    from tokenizers import Tokenizer
+
+
+OPENVINO = "OpenVINOExecutionProvider"
+SPIN_MICROSECONDS = "1000"
+"""That a thread of a session waits for work before it sleeps: longer than from one token to the next. Left to ONNX
+Runtime, threads look for work ever more seldom, which makes short runs slower, and take a processor meanwhile."""
+
+
+class Model:
+    """Built from a folder whose files were verified. Safe to run from several threads at once."""
+
+    def __init__(self, manifest: Manifest, folder: Path, threads: int) -> None:
+        self.manifest = manifest
+        self.resources = {path: (folder / path).read_bytes() for path in manifest.resources}
+        fixed_shapes = isinstance(manifest.preprocessing, ImagePreprocessing)
+        self._sessions = {
+            role: _session(folder / graph.path, threads, manifest.provider, fixed_shapes=fixed_shapes)
+            for role, graph in manifest.graphs.items()
+        }
+        # After the sessions: their weights were mapped while they were made, which is when there is most in memory.
+        self.tokenizer = _tokenizer(manifest, folder)
+        self._outputs = {role: [tensor.name for tensor in graph.outputs] for role, graph in manifest.graphs.items()}
+
+    def run(self, feeds: dict[str, np.ndarray[Any, Any]], graph: str = "main") -> list[np.ndarray[Any, Any]]:
+        """The outputs of a graph, in the order of its manifest entry. Raises DeadlineExceeded."""
+        with deadline.Run() as options:
+            return self._sessions[graph].run(self._outputs[graph], feeds, options)  # type: ignore[no-any-return]
+
+    def run_bound(self, binding: Any, graph: str = "main") -> None:
+        """As `run`, with what is bound to `io_binding` of the graph's session. Raises DeadlineExceeded."""
+        with deadline.Run() as options:
+            self._sessions[graph].run_with_iobinding(binding, options)
+
+    def session(self, graph: str = "main") -> Any:
+        """The graph's onnxruntime.InferenceSession, for outputs that are bound once and filled many times."""
+        return self._sessions[graph]
+
+
+def _session(path: Path, threads: int, provider: Provider, *, fixed_shapes: bool) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    # The graph was optimised when it was exported, and its weights lie in a file that is mapped into memory.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = threads  # unset, ONNX Runtime pins threads to processors that a Lambda lacks
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # its errors are raised; a line of its own might quote what a caller sent
+    # Each new text length makes another plan and grows an arena that never shrinks (aws.md, fault 10).
+    options.enable_cpu_mem_arena = fixed_shapes
+    options.enable_mem_pattern = fixed_shapes
+    if threads > 1:
+        options.add_session_config_entry("session.prepack.enable_parallel", "1")
+        options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_MICROSECONDS)
+    providers = ["CPUExecutionProvider"] if provider == "cpu" else _openvino(threads)
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # ONNX Runtime's own classes share no narrower base
+        if "bad_alloc" in str(error) or "allocate memory" in str(error):
+            raise Unavailable(f"{path.name} needs more memory than there is here: give the function more") from error
+        raise IntegrityError(f"{path.name} cannot be loaded: {type(error).__name__}") from error
+
+
+def _openvino(threads: int) -> list[Any]:
+    """What a session is told of its provider. Raises Unavailable: ONNX Runtime itself would go on without it."""
+    import onnxruntime
+
+    if OPENVINO not in onnxruntime.get_available_providers():
+        raise Unavailable(
+            "The manifest's `provider` is openvino, which this ONNX Runtime does not have: install "
+            "onnxruntime-openvino in the place of onnxruntime, or build the model without it"
+        )
+    how = {"device_type": "CPU", "num_of_threads": str(threads), "num_streams": "1"}
+    return [(OPENVINO, how), "CPUExecutionProvider"]
+
+
+def _tokenizer(manifest: Manifest, folder: Path) -> Tokenizer | None:
+    if not isinstance(manifest.preprocessing, TextPreprocessing):
+        return None
+    from tokenizers import Tokenizer
+
+    path = folder / manifest.preprocessing.tokenizer
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises bare Exception
+        raise IntegrityError(f"{path.name} cannot be loaded: {type(error).__name__}") from error
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(manifest.preprocessing.max_tokens)
+    return tokenizer

@@ -1,0 +1,163 @@
+"""From the name that a caller says to one version of a model: `name`, `name@version`, `name@alias`."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from hearth.auth import api_keys
+from hearth.errors import BadRequest, Forbidden, IntegrityError, ManifestError, NotFound, StoreError
+from hearth.models.manifest import SIGNATURE, Manifest, Version, parse
+from hearth.storage.base import Store
+
+if TYPE_CHECKING:
+    from hearth.models.signature import Signed, Trust
+
+DEFAULT_ALIAS = "prod"
+LONGEST = 4 * 1024 * 1024
+"""Bytes of a manifest, a signature or aliases.json, at most: they are read whole before anything vouches for them."""
+_NAME = re.compile(r"(?P<model>[a-z0-9][a-z0-9._-]{0,62})(@(?P<suffix>[A-Za-z0-9][A-Za-z0-9._-]{0,62}))?")
+
+
+class Alias(msgspec.Struct, frozen=True):
+    version: Version
+
+
+class Ref(msgspec.Struct, frozen=True):
+    """One artifact."""
+
+    model: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.model}@{self.version}"
+
+
+class Registry:
+    """`allowed` lists `name` or `name@version` (which then is what the bare name means); empty: all of the store.
+
+    With `trust`, a manifest is parsed only after its signature was verified.
+    """
+
+    def __init__(
+        self, store: Store, allowed: Sequence[str] = (), alias_seconds: float = 60, trust: Trust | None = None
+    ) -> None:
+        self.store = store
+        self._trust = trust
+        self._pins = {name.partition("@")[0]: name.partition("@")[2] for name in allowed}
+        self._alias_seconds = alias_seconds
+        self._aliases: dict[str, tuple[float, dict[str, Alias]]] = {}
+        self._manifests: dict[Ref, Manifest] = {}
+        self._origins: dict[Ref, tuple[str, str | None]] = {}
+        self._lock = threading.Lock()
+
+    def resolve(self, name: str) -> Ref:
+        """The artifact that `name` means now. Raises BadRequest, Forbidden, NotFound, StoreError.
+
+        Here, and in `models`, a caller's scope binds: whatever a request asks of a model, its name comes by here.
+        """
+        match = _NAME.fullmatch(name)
+        if match is None:
+            raise BadRequest(
+                "A model is asked for as name, name@version or name@alias: small letters, digits and - . _"
+            )
+        model, suffix = match["model"], match["suffix"]
+        api_keys.permit(model)
+        if self._pins and model not in self._pins:
+            raise NotFound(f"There is no model {model} here; GET /models lists what there is")
+        pin = self._pins.get(model)
+        if pin:
+            if suffix not in (None, pin):
+                raise Forbidden(f"Only version {pin} of {model} may be asked for here")
+            return Ref(model, pin)
+        if suffix and suffix.isdecimal():
+            return Ref(model, suffix)
+        alias = suffix or DEFAULT_ALIAS
+        found = self.aliases(model).get(alias)
+        if found is None:
+            raise NotFound(f"Model {model} has no alias {alias}; ask for a version, or set it with `hearth alias`")
+        return Ref(model, found.version)
+
+    def aliases(self, model: str) -> dict[str, Alias]:
+        """A model's aliases, at most `alias_seconds` old; older ones while the store does not answer."""
+        known = self._aliases.get(model)
+        now = time.monotonic()
+        if known and now - known[0] < self._alias_seconds:
+            return known[1]
+        try:
+            raw = self.store.get(f"{model}/aliases.json", limit=LONGEST)
+            aliases = msgspec.json.decode(raw, type=dict[str, Alias])
+        except NotFound:
+            raise NotFound(f"There is no model {model} here; GET /models lists what there is") from None
+        except (StoreError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            if known:
+                return known[1]
+            raise StoreError(f"The aliases of {model} cannot be read: {error}") from error
+        self._aliases[model] = (now, aliases)
+        return aliases
+
+    def forget_aliases(self) -> None:
+        """Ask the store again, however short a time ago it answered."""
+        self._aliases.clear()
+
+    def manifest(self, ref: Ref) -> Manifest:
+        """The manifest of an artifact; versions never change, so it is read once.
+
+        Raises NotFound, ManifestError, StoreError; IntegrityError where it is not signed by who is trusted.
+        """
+        with self._lock:
+            manifest = self._manifests.get(ref)
+            if manifest is None:
+                manifest = self._manifests[ref] = self._read(ref)
+        return manifest
+
+    def _read(self, ref: Ref) -> Manifest:
+        if self._trust:
+            self._trust.check_version(ref.model, ref.version)
+        try:
+            raw = self.store.get(f"{ref.model}/{ref.version}/manifest.json", limit=LONGEST)
+        except NotFound:
+            self._aliases.pop(ref.model, None)  # an alias that led here may be mended before its time is over
+            raise NotFound(f"Model {ref.model} has no version {ref.version}") from None
+        signed = self._signed(self._trust, ref, raw) if self._trust else None
+        manifest = parse(raw)
+        if (manifest.model, manifest.version) != (ref.model, ref.version):
+            raise ManifestError(f"manifest.json of {ref} says it is {manifest.model}@{manifest.version}")
+        digest = hashlib.sha256(raw).hexdigest()
+        described = {file.path: file.sha256 for file in manifest.files} | {"manifest.json": digest}
+        if signed and signed.files != described:
+            raise IntegrityError(f"The files that manifest.json of {ref} lists are not those that were signed")
+        self._origins[ref] = digest, signed.key if signed else None
+        return manifest
+
+    def _signed(self, trust: Trust, ref: Ref, manifest: bytes) -> Signed:
+        """What a trusted key says of the artifact whose manifest.json has these bytes."""
+        try:
+            signature = self.store.get(f"{ref.model}/{ref.version}/{SIGNATURE}", limit=LONGEST)
+        except NotFound:
+            raise IntegrityError(f"{ref} is not signed. `hearth sign` or `hearth publish --sign` does it.") from None
+        return trust.check(signature, ref.model, ref.version, manifest)
+
+    def origin(self, ref: Ref) -> tuple[str | None, str | None]:
+        """SHA-256 of a manifest that was read here, and the name of the key that signed it, if any did."""
+        return self._origins.get(ref, (None, None))
+
+    def models(self) -> list[str]:
+        """The names that the caller may ask for, sorted."""
+        if self._pins:
+            return api_keys.visible(sorted(self._pins))
+        paths = (path.split("/") for path in self.store.list())
+        return api_keys.visible(parts[0] for parts in paths if parts[1:] == ["aliases.json"])
+
+    def versions(self, model: str) -> list[str]:
+        """The versions of a model that may be asked for, oldest first."""
+        if self._pins.get(model):
+            return [self._pins[model]]
+        paths = (path.split("/") for path in self.store.list(f"{model}/"))
+        return sorted((parts[1] for parts in paths if parts[2:] == ["manifest.json"]), key=int)

@@ -1,0 +1,19 @@
+"""A store by its address."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from hearth.errors import SettingsError
+from hearth.storage.base import Store
+from hearth.storage.file import FileStore
+from hearth.storage.s3 import S3Store
+
+
+def open_store(uri: str) -> Store:
+    """The store at `uri`. Touches neither disk nor network."""
+    if uri.startswith("s3://") and urlsplit(uri).netloc:
+        return S3Store(uri)
+    if uri.startswith("file:///"):
+        return FileStore(uri)
+    raise SettingsError(f"A store is s3://bucket/prefix or file:///path, not {uri!r}")

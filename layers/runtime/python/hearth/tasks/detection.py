@@ -1,0 +1,88 @@
+"""Pictures through a detector: what object detection and object tracking share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from hearth.errors import ManifestError
+from hearth.models.manifest import Detector, ImagePreprocessing
+from hearth.models.model import Model
+from hearth.ops.vision.boxes import Floats, Integers, corners, decode_grid, restore, suppress
+from hearth.ops.vision.images import place, to_tensor
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+TOGETHER = 8
+"""Pictures in one run of the graph: a long list takes no more memory than so many."""
+MOST = 300
+"""Boxes of a picture."""
+
+
+class Detections(NamedTuple):
+    """Of one picture, best first."""
+
+    boxes: Floats
+    """(n, 4): x1, y1, x2, y2 in pixels of the original picture."""
+    scores: Floats
+    """(n,), 0 to 1."""
+    classes: Integers
+    """(n,): places in the manifest's labels."""
+
+
+def detect(model: Model, pictures: Sequence[Image], threshold: float, iou: float) -> list[Detections]:
+    """The boxes of each RGB picture whose score is at least `threshold`; of two boxes of a class that overlap by more
+    than `iou`, the weaker one goes. Raises ManifestError where the graph answers in another form than promised."""
+    how = model.manifest.preprocessing
+    assert isinstance(how, ImagePreprocessing)  # noqa: S101 -- what the manifest's schema promises of the task
+    entry = model.manifest.graphs["main"].inputs[0]
+    together = entry.shape[0] if isinstance(entry.shape[0], int) else TOGETHER
+    found: list[Detections] = []
+    for start in range(0, len(pictures), together):
+        part = pictures[start : start + together]
+        # A graph of a fixed batch is given black pictures too, whose answers nobody looks at.
+        pixels = to_tensor(part, how, together if isinstance(entry.shape[0], int) else len(part))
+        rows = decoded(model, model.run({entry.name: pixels})[0])
+        for picture, row in zip(part, rows, strict=False):
+            placement = place(picture.size, how)
+            kept = select(row, len(model.manifest.labels), threshold, iou)
+            boxes = restore(kept.boxes, placement.scale, placement.offset, picture.size)
+            found.append(kept._replace(boxes=boxes))
+    return found
+
+
+def decoded(model: Model, outputs: Floats) -> Floats:
+    """The graph's answer, (batch, n, 4 + scores), with corners on the canvas in its first four columns."""
+    how, head, labels = model.manifest.preprocessing, model.manifest.head, len(model.manifest.labels)
+    assert isinstance(how, ImagePreprocessing)  # noqa: S101 -- as above
+    if not isinstance(head, Detector):
+        raise ManifestError(f"{model.manifest.model}: `head` must be a detector's")
+    if outputs.ndim != 3 or outputs.shape[-1] - labels not in (4, 5):
+        columns = f"{4 + labels} columns, or {5 + labels} with objectness"
+        raise ManifestError(f"{model.manifest.model} answers in shape {outputs.shape}; {columns} are needed")
+    if head.form == "boxes":
+        return corners(outputs)
+    try:
+        return decode_grid(outputs, how.width, how.height, head.strides)
+    except ValueError as error:
+        raise ManifestError(f"{model.manifest.model}: {error}") from None
+
+
+def select(row: Floats, labels: int, threshold: float, iou: float) -> Detections:
+    """The boxes worth keeping of (n, 4 + labels), or of (n, 5 + labels) where an objectness stands before the labels.
+
+    Each box has one class, its best.
+    """
+    scores = row[:, -labels:]
+    if row.shape[1] == 5 + labels:
+        scores = scores * row[:, 4:5]
+    best = scores.max(1)
+    likely = best >= threshold  # which a damaged graph's NaN is not
+    boxes, scores, best = row[likely, :4], scores[likely], best[likely]
+    real = np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)  # without an area there is none
+    boxes, best, classes = boxes[real], best[real], scores[real].argmax(1)
+    kept = suppress(boxes, best, classes, iou, MOST)
+    return Detections(boxes[kept], best[kept], classes[kept])

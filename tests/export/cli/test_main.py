@@ -1,0 +1,111 @@
+"""The `hearth` command as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from tests.support.emulator import free_port
+
+
+def hearth(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HEARTH_")}
+    kept |= {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "200", **environment}
+    command = [sys.executable, "-m", "hearth_build.cli.main", *arguments]
+    return subprocess.run(command, cwd=cwd, env=kept, capture_output=True, text=True, timeout=300)
+
+
+def test_publish_list_alias_and_predict(toy_work: Path, tmp_path: Path) -> None:
+    store = ("--store", (tmp_path / "store").as_uri())
+    published = hearth("publish", str(toy_work / "artifact"), *store, "--alias", "prod", cwd=tmp_path)
+    assert "Published toy@1 as prod" in published.stdout, published.stderr
+    assert "canary" in hearth("alias", "toy", "canary", "1", *store, cwd=tmp_path).stdout
+    listed = hearth("models", *store, cwd=tmp_path).stdout
+    assert "toy" in listed
+    assert "canary, prod" in listed
+    answered = hearth("predict", "toy@canary", "good great worda", *store, cwd=tmp_path)
+    assert json.loads(answered.stdout)[0][0]["label"] == "positive", answered.stderr
+    best = hearth("predict", "toy", "bad", *store, "--parameters", '{"top_k": 1}', cwd=tmp_path)
+    assert [score["label"] for score in json.loads(best.stdout)[0]] == ["negative"], best.stderr
+    table = hearth("models", *store, "--markdown", cwd=tmp_path).stdout
+    assert "| `toy` | text-classification | accuracy, made-up sentences |" in table
+
+
+def test_evaluate_measures_on_the_users_own_file(toy_work: Path, tmp_path: Path) -> None:
+    store = ("--store", (tmp_path / "store").as_uri())
+    hearth("publish", str(toy_work / "artifact"), *store, "--alias", "prod", cwd=tmp_path)
+    data = tmp_path / "mine.tsv"
+    data.write_text("good great worda\t1\nbad awful wordb\t0\ngood great wordc\t0\n", encoding="utf-8")
+    done = hearth("evaluate", "toy", "--data", str(data), *store, cwd=tmp_path)
+    assert "toy@1 on 3 examples" in done.stdout, done.stderr
+    assert "accuracy  0.6667" in done.stdout
+    data.write_text("no label here\n", encoding="utf-8")
+    assert "it must be a .tsv file" in hearth("evaluate", "toy", "--data", str(data), *store, cwd=tmp_path).stderr
+    missing = hearth("evaluate", "toy", "--data", "nowhere", *store, cwd=tmp_path)
+    assert "nowhere does not exist" in missing.stderr
+    assert missing.returncode == 1
+
+
+def test_errors_are_one_sentence_and_a_status(tmp_path: Path) -> None:
+    store = ("--store", tmp_path.as_uri())
+    for arguments, words in (
+        (("build", "nothing"), "There is no recipe 'nothing'"),
+        (("build", "sentiment-en"), "HEARTH_DATA is not set"),
+        (("publish", str(tmp_path), *store), "no manifest.json"),
+        (("alias", "toy", "prod", "9", *store), "no version 9"),
+        (("predict", "toy", "text", *store), "no model toy"),
+    ):
+        done = hearth(*arguments, cwd=tmp_path)
+        assert done.returncode == 1, arguments
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_serve_says_what_it_serves_answers_and_ends(store_folder: Path, tmp_path: Path) -> None:
+    port = free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "hearth_build.cli.main",
+        "serve",
+        "--store",
+        store_folder.as_uri(),
+        "--port",
+        str(port),
+    ]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "HEARTH_CACHE_DIR": str(tmp_path / "cache")}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline().startswith("Serving resnet20-cifar10, sentiment-en from file://")
+        assert f"http://127.0.0.1:{port}/docs" in server.stdout.readline()
+        address = f"http://127.0.0.1:{port}/models/sentiment-en"
+        answer = b""
+        for _ in range(200):
+            try:
+                with urllib.request.urlopen(address, b'{"inputs": "good"}') as response:
+                    answer = response.read()
+                break
+            except urllib.error.URLError:
+                time.sleep(0.05)
+        server.send_signal(signal.SIGINT)
+        _, complaints = server.communicate(timeout=30)
+    assert b"positive" in answer
+    assert "Traceback" not in complaints
+    assert server.returncode in (0, -signal.SIGINT)
+
+
+def test_the_command_starts_without_torch_and_onnx() -> None:
+    heavy = ("torch", "onnx", "transformers", "fastapi")
+    code = f"import sys, hearth_build.cli.main; print([name for name in {heavy} if name in sys.modules])"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stderr

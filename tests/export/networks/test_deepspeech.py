@@ -1,0 +1,108 @@
+"""The speech network: its graph answers as it does, and its batches hold what their texts say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from hearth.ops.audio import ngram_lm
+from hearth.ops.audio.ctc import greedy
+from hearth.ops.audio.log_mel import logarithm, mel_power
+from hearth_build.data.ngram_lm import arpa
+from hearth_build.networks.deepspeech import STRIDE, DeepSpeech, ctc_loss
+from hearth_build.onnx_export import export
+from hearth_build.recipe import load
+from hearth_build.recipes.deepspeech_digits import data
+
+
+def test_the_graph_answers_as_the_network_for_any_length_and_batch(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    recipe = load("deepspeech-digits")
+    network = DeepSpeech(data.FEATURES.mels, len(recipe.labels)).eval()
+    recipe.graphs["main"](network, tmp_path / "raw.onnx")
+    export.optimise(tmp_path / "raw.onnx", tmp_path)
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    for batch, frames in ((1, 1), (1, 2), (1, 57), (3, 120)):
+        features = torch.randn(batch, frames, data.FEATURES.mels)
+        with torch.no_grad():
+            wanted = network(features).numpy()
+        found = session.run(None, {"features": features.numpy()})[0]
+        assert found.shape == (batch, -(-frames // STRIDE), len(recipe.labels))
+        np.testing.assert_allclose(found, wanted, atol=2e-5)
+        np.testing.assert_allclose(np.exp(found).sum(2), 1, atol=1e-5)
+
+
+def test_the_loss_is_that_of_the_formula() -> None:
+    """Two frames, one letter: the paths are (a, a), (a, blank), (blank, a)."""
+    chances = torch.tensor([[[0.3, 0.7], [0.6, 0.4]]])
+    loss = ctc_loss(chances.log(), torch.tensor([[0]]), torch.tensor([1]), blank=1)
+    assert loss.item() == pytest.approx(-np.log(0.3 * 0.6 + 0.3 * 0.4 + 0.7 * 0.6), abs=1e-5)
+
+
+@pytest.fixture
+def strings() -> data.Strings:
+    """Two recordings of each digit, each a tone of its own."""
+    powers, digits = [], []
+    for digit in range(10):
+        for _ in range(2):
+            tone = np.sin(np.arange(2400) * 2 * np.pi * (300 + 300 * digit) / data.FEATURES.rate).astype(np.float32)
+            for speed in data.SPEEDS:
+                powers.append(logarithm(mel_power(data.hurried(tone, speed), data.FEATURES)).astype(np.float16))
+            digits.append(digit)
+    noise = mel_power(data.hiss(np.random.default_rng(0), 40_000, 1.0), data.FEATURES)
+    return data.Strings(np.array(digits), np.array(["someone"] * 20), powers, (noise, noise))
+
+
+def test_batches_are_whole_and_repeatable(strings: data.Strings) -> None:
+    plan = strings.plan(0, 4, seed=1)
+    assert sorted(index for batch in plan for index in batch) == list(range(20))
+    for progress in (0.0, 0.5, 1.0):
+        torch.manual_seed(3)
+        one = strings.collate(plan[0], progress)
+        torch.manual_seed(3)
+        other = strings.collate(plan[0], progress)
+        assert all(torch.equal(one[name], other[name]) for name in one)
+        assert one["features"].isfinite().all()
+        texts = [
+            "".join(data.ALPHABET[letter] for letter in row[:length].tolist())
+            for row, length in zip(one["targets"], one["lengths"].tolist(), strict=True)
+        ]
+        assert all(word in data.WORDS for text in texts for word in text.split())
+        if progress == 0:
+            assert all(len(text.split()) <= 1 for text in texts)
+
+
+def test_a_network_learns_its_letters(strings: data.Strings) -> None:
+    torch.manual_seed(0)
+    network = DeepSpeech(data.FEATURES.mels, data.BLANK + 1, channels=24, hidden=16, dilations=())
+    optimiser = torch.optim.AdamW(network.parameters(), 1e-2)
+    features = torch.stack([torch.from_numpy(strings.powers[index * len(data.SPEEDS)][:26]) for index in (0, 18)])
+    texts = [data.WORDS[strings.digits[index]] for index in (0, 18)]
+    batch = {
+        "features": features.float() / 5,
+        "targets": torch.tensor([[data.ALPHABET.index(letter) for letter in text.ljust(4)] for text in texts]),
+        "lengths": torch.tensor([len(text) for text in texts]),
+    }
+    for _ in range(180):
+        loss = ctc_loss(network(batch["features"]), batch["targets"], batch["lengths"], data.BLANK)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    with torch.no_grad():
+        logs = network.eval()(batch["features"]).numpy()
+    found = ["".join(data.ALPHABET[heard.symbol] for heard in greedy(row, data.BLANK)) for row in logs]
+    assert loss.item() < 0.5
+    assert found == texts
+
+
+def test_chances_of_letters_sum_to_one_after_any_context() -> None:
+    texts = ["two one", "one", "one two two", "ten"]
+    language = ngram_lm.read(arpa(texts, order=3), (*" abcdefghijklmnopqrstuvwxyz", ""), 1.0, 0.0)
+    tokens = [gram[0] for gram in language.grams if len(gram) == 1 and gram[0] != ngram_lm.START]
+    for context in [(), ("o",), ("t",), ("|",), ("o", "n"), (ngram_lm.START, "t"), ("n", "o"), ("w", "e")]:
+        assert sum(10 ** language.probability(context, token) for token in tokens) == pytest.approx(1, abs=2e-3)
+    assert 10 ** language.probability(("t",), "w") == pytest.approx((3 - 0.5) / 4, abs=1e-3)

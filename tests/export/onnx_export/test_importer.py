@@ -1,0 +1,266 @@
+"""ONNX files from elsewhere: what is found, guessed, asked; and the artifact answers as the file's own network does."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+torch = pytest.importorskip("torch", reason="the export extra (torch) is not installed")
+
+from torch import Tensor, nn  # noqa: E402
+from typer.testing import CliRunner  # noqa: E402
+
+from hearth.models.manifest import Detector, parse  # noqa: E402
+from hearth.models.model import Model  # noqa: E402
+from hearth.ops.vision.images import open_picture, to_tensor  # noqa: E402
+from hearth_build.cli.main import app as cli  # noqa: E402
+from hearth_build.data.datasets import DataError  # noqa: E402
+from hearth_build.data.images import synthetic  # noqa: E402
+from hearth_build.onnx_export.file import load  # noqa: E402
+from hearth_build.onnx_export.importer import Import, recipe_of  # noqa: E402
+from hearth_build.onnx_export.inspect import Flags  # noqa: E402
+from hearth_build.recipe import RecipeError  # noqa: E402
+from hearth_functions.image_classification import app as classification  # noqa: E402
+from hearth_functions.object_detection import app as detection  # noqa: E402
+
+LABELS = ("cat", "dog", "cow")
+
+
+class Classifier(nn.Module):
+    """Asks for NCHW or NHWC, ends with or without a softmax."""
+
+    def __init__(self, nhwc: bool = False, softmax: bool = False, joined: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.convolution, self.linear = nn.Conv2d(3, 8, 3, 2), nn.Linear(8, 3)
+        self.nhwc, self.softmax, self.joined = nhwc, softmax, joined
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.permute(0, 3, 1, 2) if self.nhwc else x
+        x = self.convolution(x).relu().mean((2, 3))
+        # A batch that is written into the graph, as many exporters do.
+        logits: Tensor = self.linear(x.reshape(1, 8) if self.joined else x) * 4
+        return logits.softmax(1) if self.softmax else logits
+
+
+class Grid(nn.Module):
+    """A detector of 64 x 64 pixels with cells of 8, 16 and 32 pixels; columns first, or not."""
+
+    def __init__(self, first: bool = False, logits: bool = False, decoded: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        self.heads = nn.ModuleList(nn.Conv2d(3, 8, stride, stride) for stride in (8, 16, 32))
+        self.first, self.logits, self.decoded = first, logits, decoded
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = torch.cat([head(x).flatten(2) for head in self.heads], 2)  # (batch, 8, 84)
+        boxes, scores = found[:, :4], found[:, 4:] * 3
+        if self.decoded:
+            steps = torch.linspace(2, 62, 84)
+            boxes = torch.stack(
+                [boxes[:, 0] + steps, boxes[:, 1] + steps, boxes[:, 2].exp() * 9, boxes[:, 3].exp() * 9], 1
+            )
+        found = torch.cat([boxes, scores if self.logits else scores.sigmoid()], 1)
+        return found if self.first else found.transpose(1, 2)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "labels.txt").write_text("\n".join(LABELS) + "\n")
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number, file in enumerate(synthetic()):
+        (pictures / f"{number}.png").write_bytes(file)
+    return tmp_path
+
+
+def exported(network: nn.Module, path: Path, shape: tuple[int, ...], free: bool = True, opset: int = 17) -> Path:
+    axes = {"x": {0: "n"}, "y": {0: "n"}} if free else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the tracing exporter
+        torch.onnx.export(
+            network.eval(),
+            (torch.rand(1, *shape),),
+            str(path),
+            input_names=["x"],
+            output_names=["y"],
+            dynamic_axes=axes,
+            opset_version=opset,
+            dynamo=False,
+        )
+    return path
+
+
+def flags(folder: Path, task: str, **more: Any) -> Flags:
+    said: dict[str, Any] = {"pixels": "unit", "channels": "RGB", "resize": "stretch", "labels": folder / "labels.txt"}
+    return Flags(task=task, **{**said, **more})  # type: ignore[arg-type]
+
+
+def served(made: Import, work: Path) -> Model:
+    from hearth_build.pipeline.build import build
+
+    artifact = build(made.recipe, work, "hearth import")
+    return Model(parse((artifact / "manifest.json").read_bytes()), artifact, threads=1)
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "free", "opset"),
+    [
+        (Classifier(), (3, 40, 48), True, 17),
+        (Classifier(nhwc=True, softmax=True), (40, 48, 3), True, 17),
+        (Classifier(), (3, 40, 48), False, 17),
+        (Classifier(joined=True), (3, 40, 48), False, 17),
+        (Classifier(), (3, 40, 48), True, 11),
+    ],
+)
+def test_a_classifier_answers_as_its_network(
+    folder: Path, network: Classifier, shape: tuple[int, ...], free: bool, opset: int
+) -> None:
+    path = exported(network, folder / "net.onnx", shape, free, opset)
+    made = recipe_of(path, flags(folder, "image-classification", pixels="imagenet"))
+    model = served(made, folder / "work")
+    how, limits = made.recipe.preprocessing, model.manifest.limits
+    pictures = synthetic()
+    pixels = torch.from_numpy(to_tensor((open_picture(one, 10**6) for one in pictures), how, len(pictures)))
+    pixels = pixels.permute(0, 2, 3, 1) if network.nhwc else pixels
+    with torch.no_grad():
+        raw = torch.cat([network(one[None]) for one in pixels])
+    wanted = (raw if network.softmax else raw.softmax(1)).numpy()
+    assert limits.batch == (1 if network.joined else 32)
+    batches = [[one] for one in synthetic()] if network.joined else [synthetic()]
+    rows = [row for batch in batches for row in classification.answer(model, classification.Request(batch))]
+    for row, scores in zip(rows, wanted, strict=True):
+        found = {one.label: one.score for one in row}
+        np.testing.assert_allclose([found[label] for label in LABELS], scores, atol=1e-4)
+
+
+def test_int8_from_a_folder_of_pictures(folder: Path) -> None:
+    path = exported(Classifier(), folder / "net.onnx", (3, 40, 48))
+    made = recipe_of(path, flags(folder, "image-classification", calibrate=folder / "pictures", name="small"))
+    model = served(made, folder / "work")
+    assert model.manifest.quantization.method == "static-int8"
+    assert model.manifest.model == "small"
+    assert model.manifest.metrics.served["largest golden difference"] < 0.05
+    served_nodes, fp32_nodes = (
+        onnx.load(folder / "work" / place / "model.onnx", load_external_data=False).graph.node
+        for place in ("artifact", "fp32")
+    )
+    convolutions = {node.domain for node in served_nodes if node.op_type == "QLinearConv"}
+    assert convolutions == {"com.microsoft"}  # channels last
+    assert not [node.op_type for node in fp32_nodes if "nchwc" in node.domain]  # nothing for this processor alone
+
+
+def test_a_detector_s_last_convolutions_stay_fp32(folder: Path) -> None:
+    network = Grid()
+    path = exported(network, folder / "net.onnx", (3, 64, 64))
+    made = recipe_of(path, flags(folder, "object-detection", calibrate=folder / "pictures"))
+    assert any("stay fp32" in line for line in made.lines)
+    model = served(made, folder / "work")
+    # This network has no others, so nothing is lost.
+    pixels = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        np.testing.assert_allclose(model.run({"pixels": pixels.numpy()})[0], network(pixels).numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("network", "form"),
+    [(Grid(), "grid"), (Grid(first=True, logits=True), "grid"), (Grid(first=True, decoded=True), "boxes")],
+)
+def test_a_detector_answers_as_its_network(folder: Path, network: Grid, form: str) -> None:
+    path = exported(network, folder / "net.onnx", (3, 64, 64))
+    made = recipe_of(path, flags(folder, "object-detection"))
+    head = made.recipe.head
+    assert isinstance(head, Detector)
+    assert (head.form, head.strides) == (form, (8, 16, 32) if form == "grid" else ())
+    model = served(made, folder / "work")
+    pixels = to_tensor([open_picture(synthetic()[0], 10**6)], made.recipe.preprocessing, 1)
+    with torch.no_grad():
+        found = network(torch.from_numpy(pixels))[0]
+        found = found.T if network.first else found
+        scores = (found[:, 4].sigmoid() if network.logits else found[:, 4])[:, None]
+        scores = scores * (found[:, 5:].sigmoid() if network.logits else found[:, 5:])
+    parameters = detection.Parameters(threshold=0.0, iou=1.0)
+    answer = detection.answer(model, detection.Request(synthetic()[0], parameters))
+    assert isinstance(answer, list)
+    wanted = scores.max(1).values.sort(descending=True).values.numpy()
+    np.testing.assert_allclose([one.score for one in answer], wanted[: len(answer)], atol=1e-4)
+    assert len(answer) > 60
+
+
+def test_everything_that_is_missing_is_asked_at_once(folder: Path) -> None:
+    path = exported(Classifier(), folder / "net.onnx", (3, 40, 48))
+    with pytest.raises(RecipeError) as caught:
+        recipe_of(path, Flags(task="image-classification"))
+    words = str(caught.value)
+    assert "input   x: float32 [n, 3, 40, 48]" in words
+    assert "output  y: float32 [n, 3]" in words
+    assert "opset 17" in words
+    for flag in ("--pixels", "--channels", "--resize", "--labels"):
+        assert flag in words
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: {"labels": folder / "none.txt"}, "cannot be read"),
+        (lambda folder: {"size": (64, 64)}, "does not fit the graph, which takes 48x40"),
+        (lambda folder: {"output": "z"}, "One output"),
+        (lambda folder: {"name": "Not A Name"}, "--name takes"),
+        (lambda folder: {"calibrate": folder / "work"}, "holds no picture"),
+        (lambda folder: {"data": folder / "none"}, "does not exist"),
+    ],
+)
+def test_flags_that_do_not_fit(folder: Path, change: Callable[[Path], dict[str, Any]], message: str) -> None:
+    path = exported(Classifier(), folder / "net.onnx", (3, 40, 48))
+    (folder / "work").mkdir()
+    with pytest.raises((RecipeError, DataError), match=message):
+        recipe_of(path, flags(folder, "image-classification", **change(folder)))
+
+
+def test_labels_are_counted(folder: Path) -> None:
+    path = exported(Classifier(), folder / "net.onnx", (3, 40, 48))
+    (folder / "labels.txt").write_text("one\ntwo\n")
+    with pytest.raises(RecipeError, match="has 3 classes, --labels has 2 names"):
+        recipe_of(path, flags(folder, "image-classification"))
+    with pytest.raises(RecipeError, match="One output of"):
+        recipe_of(path, flags(folder, "object-detection"))
+
+
+def test_ultralytics_names_and_json_labels_are_read(folder: Path) -> None:
+    path = exported(Grid(first=True, decoded=True), folder / "net.onnx", (3, 64, 64))
+    model = onnx.load(str(path))
+    onnx.helper.set_model_props(model, {"names": str(dict(enumerate(LABELS)))})
+    onnx.save(model, str(path))
+    assert recipe_of(path, flags(folder, "object-detection", labels=None)).recipe.labels == LABELS
+    (folder / "labels.json").write_text(json.dumps({str(2 - n): label for n, label in enumerate(LABELS)}))
+    found = recipe_of(path, flags(folder, "object-detection", labels=folder / "labels.json")).recipe.labels
+    assert found == LABELS[::-1]
+
+
+def test_no_onnx_file(folder: Path) -> None:
+    with pytest.raises(RecipeError, match="does not exist"):
+        load(folder / "none.onnx")
+    (folder / "bad.onnx").write_bytes(b"not a graph")
+    with pytest.raises(RecipeError, match="not a sound ONNX file"):
+        load(folder / "bad.onnx")
+
+
+def test_the_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    exported(Classifier(), folder / "net.onnx", (3, 40, 48))
+    words = "import net.onnx --task image-classification --labels labels.txt --mean 0.5,0.5,0.5 --std 0.2,0.2,0.2"
+    result = CliRunner().invoke(cli, [*words.split(), "--channels", "RGB", "--resize", "letterbox"])
+    assert result.exit_code == 0, result.output
+    assert "guessed the layout: NCHW" in result.output
+    assert "hearth publish build/net/artifact" in result.output
+    assert parse((folder / "build/net/artifact/manifest.json").read_bytes()).labels == LABELS
+    result = CliRunner().invoke(cli, [*words.split(), "--size", "huge"])
+    assert result.exit_code == 2
+    assert "say it like 224x224" in result.output

@@ -1,0 +1,198 @@
+"""HTTP/1.1 as a client: every framing of an answer, what is no answer, and when a connection may be used again."""
+
+from __future__ import annotations
+
+import mmap
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hearth.aws.http1 import LONGEST_HEAD, Broken, Connection, Response
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@contextmanager
+def server(*answers: Sequence[bytes], close: bool = True) -> Iterator[tuple[str, list[bytes]]]:
+    """One connection at a time, each with its answer in pieces, sent once the request's head is there; yields its
+    address and what was received."""
+    received: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            for pieces in answers:
+                taken, _ = listening.accept()
+                with taken:
+                    received.append(taken.recv(1 << 20))
+                    for piece in pieces:
+                        taken.sendall(piece)
+                    if not close:
+                        received.append(taken.recv(1 << 20))
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", received
+        thread.join(5)
+
+
+def asked(pieces: Sequence[bytes], use: Callable[[Response], object] = Response.read) -> tuple[Response, object]:
+    with server(pieces) as (address, _):
+        connection = Connection(address, 5)
+        response = connection.request("GET", "/", {})
+        found = use(response)
+        connection.close()
+        return response, found
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        OK + b"Content-Length: 5\r\n\r\nhello",
+        OK + b"content-length:5 \r\n\r\nhello",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\nTrailer: a\r\n\r\n",
+        OK + b"Transfer-Encoding: Chunked\r\nContent-Length: 99\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        OK + b"\r\nhello",
+        b"HTTP/1.0 200 OK\r\n\r\nhello",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+        + OK
+        + b"Content-Length: 5\r\n\r\nhello",
+    ],
+)
+def test_a_body_is_read_however_it_is_framed_and_cut(answer: bytes) -> None:
+    for pieces in ([answer], [answer[i : i + 1] for i in range(len(answer))]):
+        response, body = asked(pieces)
+        assert (response.status, body, response.ended) == (200, b"hello", True)
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 304 \r\nContent-Length: 9\r\n\r\n"])
+def test_some_answers_have_no_body(head: bytes) -> None:
+    response, body = asked([head])
+    assert (response.ended, body) == (True, b"")
+
+
+def test_headers_are_by_small_names_and_repeated_ones_are_joined() -> None:
+    response, _ = asked([OK + b'X-A:  one \r\nETag: "1"\r\nx-a: two\r\nContent-Length: 0\r\n\r\n'])
+    assert response.headers == {"x-a": "one, two", "etag": '"1"', "content-length": "0"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"", "closed before it answered"),
+        (OK + b"Content-Le", "closed before its headers ended"),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", "no HTTP"),
+        (b"HTTP/2 200\r\n\r\n", "no HTTP"),
+        (b"HTTP/1.1 999 What\r\n\r\n", "no HTTP"),
+        (OK + b" folded: line\r\n\r\n", "no header"),
+        (OK + b"no colon\r\n\r\n", "no header"),
+        (OK + b"Content-Length: -1\r\n\r\n", "no length"),
+        (OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", "no length"),
+        (OK + "Content-Length: ²\r\n\r\n".encode(), "no length"),
+        (OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n", "encoded as"),
+        (OK + b"Content-Length: 5\r\n\r\nhell", "1 bytes to come"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\nx\r\n", "no length"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n-5\r\nhello", "no length"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n", "longer than it says"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel", "2 bytes to come"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "closed in the middle"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"A: b\r\n" * 200, "trailers do not end"),
+        (OK + b"A: b\r\n" * (LONGEST_HEAD // 5), "headers do not end"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"0" * (2 * LONGEST_HEAD), "does not end"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 20, "again and again"),
+    ],
+)
+def test_what_is_no_answer_is_said(answer: bytes, reason: str) -> None:
+    with pytest.raises(Broken, match=reason):
+        asked([answer])
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_an_answer_or_broken(noise: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(OK + noise)
+        theirs.shutdown(socket.SHUT_WR)
+        connection = Connection("http://nowhere")
+        connection.socket = ours
+        try:
+            connection.response().read()
+        except Broken:
+            pass
+        finally:
+            connection.close()
+
+
+def test_a_body_goes_into_the_callers_memory_piece_by_piece() -> None:
+    buffer = memoryview(bytearray(8))
+    counts = []
+
+    def use(response: Response) -> bytes:
+        done = 0
+        while count := response.readinto(buffer[done : done + 3]):
+            counts.append(count)
+            done += count
+        return bytes(buffer[:done])
+
+    assert asked([OK + b"Content-Length: 8\r\n\r\n12345678"], use)[1] == b"12345678"
+    assert counts == [3, 3, 2]
+
+
+def test_a_connection_is_kept_unless_an_answer_says_otherwise_or_is_followed_by_something() -> None:
+    for head, kept in (
+        (OK + b"Content-Length: 2\r\n\r\nok", True),
+        (OK + b"Content-Length: 2\r\nConnection: Close\r\n\r\nok", False),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", False),
+        (b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok", True),
+        (OK + b"\r\nok", False),
+        (OK + b"Content-Length: 2\r\n\r\nok" + OK + b"Content-Length: 6\r\n\r\nforged", False),
+    ):
+        with server([head]) as (address, _):
+            connection = Connection(address, 5)
+            assert connection.request("GET", "/", {}).read() == b"ok"
+            assert (connection.socket is not None) is kept, head
+            connection.close()
+
+
+def test_a_request_is_one_packet_with_its_length(tmp_path: Path) -> None:
+    with server([OK + b"Content-Length: 0\r\n\r\n"]) as (address, received):
+        connection = Connection(address, 5)
+        connection.request("PUT", "/a?b", {"X-Name": "v"}, b"body")
+        connection.close()
+    host = address.removeprefix("http://")
+    head = f"PUT /a?b HTTP/1.1\r\nHost: {host}\r\nAccept-Encoding: identity\r\nX-Name: v\r\nContent-Length: 4\r\n\r\n"
+    assert received == [head.encode() + b"body"]
+    (tmp_path / "file").write_bytes(b"x" * 100)
+    with (tmp_path / "file").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        with server([OK + b"Content-Length: 0\r\n\r\n"]) as (address, received):
+            connection = Connection(address, 5)
+            assert connection.request("PUT", "/", {}, mapped).status == 200
+            connection.close()
+        assert b"Content-Length: 100\r\n\r\n" in received[0]
+
+
+@pytest.mark.parametrize(("target", "value"), [("/a b", "c"), ("/a\r\nx: y", "c"), ("/", "a\r\nx: y"), ("/", "a\nb")])
+def test_a_request_cannot_be_split(target: str, value: str) -> None:
+    with pytest.raises(ValueError, match="one line"):
+        Connection("http://127.0.0.1:9").request("GET", target, {"a": value})
+
+
+def test_a_closed_connection_says_so() -> None:
+    connection = Connection("http://127.0.0.1:9")
+    with pytest.raises(Broken, match="closed"):
+        connection.send(b"x")
+    with pytest.raises(Broken, match="closed"):
+        connection.response()
+
+
+def test_silence_ends_with_the_time_given() -> None:
+    with server([], close=False) as (address, _):
+        connection = Connection(address, 0.2)
+        with pytest.raises(TimeoutError):
+            connection.request("GET", "/", {})
+        connection.close()

@@ -1,0 +1,128 @@
+"""SnapStart's hooks: what a snapshot holds, and what every process made from it has of its own."""
+
+from __future__ import annotations
+
+import http.server
+import importlib
+import random
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hearth import settings
+from hearth.aws import client
+from hearth.aws_lambda import snapstart
+from hearth.models.cache import warm
+from hearth.models.registry import Ref
+from tests.support.artifacts import make_text_artifact
+from tests.support.layers import runtime_client
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    make_text_artifact(tmp_path / "store", "sentiment", "1")
+    (tmp_path / "store/sentiment/aliases.json").write_text('{"prod": {"version": "1"}}')
+    monkeypatch.setenv("HEARTH_STORE", (tmp_path / "store").as_uri())
+    monkeypatch.setenv("HEARTH_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("HEARTH_MODELS", "sentiment,nobody-published-it")
+    settings.get.cache_clear()
+    warm.cache_clear()
+    yield tmp_path / "store"
+    settings.get.cache_clear()
+    warm.cache_clear()
+
+
+def test_a_snapshot_holds_the_pinned_models() -> None:
+    snapstart.before_snapshot()
+    assert warm().loaded() == {Ref("sentiment", "1")}
+
+
+def test_two_restores_have_other_random_numbers() -> None:
+    found = []
+    for _ in range(2):
+        random.seed(7)  # the same snapshot
+        snapstart.after_restore()
+        found.append(random.getrandbits(64))
+    assert found[0] != found[1]
+    random.seed(7)
+    same = random.getrandbits(64)
+    random.seed(7)
+    assert random.getrandbits(64) == same  # what would happen without the hook
+
+
+def test_a_restore_trusts_no_file_that_was_verified_before(tmp_path: Path) -> None:
+    snapstart.before_snapshot()
+    cache = warm()
+    graph = next(tmp_path.glob("cache/sentiment@1-*/model.onnx"))
+    good = graph.read_bytes()
+    fetched = cache.disk.bytes_fetched
+
+    graph.write_bytes(bytes(len(good)))
+    snapstart.after_restore()
+    cache.drop(Ref("sentiment", "1"))
+    with cache.get("sentiment"):
+        pass
+    assert graph.read_bytes() == good
+    assert cache.disk.bytes_fetched == 2 * fetched
+
+
+def test_a_restore_sees_an_alias_that_moved(store: Path) -> None:
+    snapstart.before_snapshot()
+    make_text_artifact(store, "sentiment", "2")
+    (store / "sentiment/aliases.json").write_text('{"prod": {"version": "2"}}')
+    assert warm().registry.resolve("sentiment") == Ref("sentiment", "1")
+    snapstart.after_restore()
+    assert warm().registry.resolve("sentiment") == Ref("sentiment", "2")
+
+
+class _Counting(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    connections = 0
+
+    def setup(self) -> None:
+        super().setup()
+        type(self).connections += 1
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_restore_makes_new_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Counting) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        endpoint = client.Endpoint(f"http://127.0.0.1:{server.server_port}", "s3")
+        for expected in (1, 1, 2):
+            if expected == 2:
+                snapstart.after_restore()
+            endpoint.send("GET", "/").read()
+            assert _Counting.connections == expected
+        endpoint.drop()
+        server.shutdown()
+        thread.join()
+
+
+def test_lambda_is_given_both_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(runtime_client()))
+    snapshot_restore_py = importlib.import_module("snapshot_restore_py")
+    del sys.modules["snapshot_restore_py"]  # what is set next goes with this test
+    monkeypatch.setitem(sys.modules, "snapshot_restore_py", snapshot_restore_py)
+    snapstart.register()
+    assert [hook[0] for hook in snapshot_restore_py.get_before_snapshot()] == [snapstart.before_snapshot]
+    assert [hook[0] for hook in snapshot_restore_py.get_after_restore()] == [snapstart.after_restore]
+
+
+def test_elsewhere_there_is_nothing_to_register(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "snapshot_restore_py", None)
+    snapstart.register()

@@ -1,0 +1,93 @@
+"""The page's files, from the local server and as the catalog function answers an event."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from hearth_build.cli import serve
+from hearth_functions.catalog import app as catalog
+from tests.runtime.aws_lambda.test_handler import CONTEXT, rest
+
+FOLDER = Path(catalog.__file__).parent / "page"
+STRICT = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
+    "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+Get = Callable[[str], tuple[int, dict[str, str], bytes]]
+
+
+@pytest.fixture
+def client(serving: Path) -> Iterator[TestClient]:
+    with TestClient(serve.app()) as client:
+        yield client
+
+
+@pytest.fixture(params=["local", "catalog"])
+def get(request: pytest.FixtureRequest, client: TestClient) -> Get:
+    """(path) -> status, headers, body."""
+
+    def ask_local(path: str) -> tuple[int, dict[str, str], bytes]:
+        answer = client.get(path)
+        return answer.status_code, dict(answer.headers), answer.content
+
+    def ask_catalog(path: str) -> tuple[int, dict[str, str], bytes]:
+        answer = catalog.handler(rest(path, method="GET"), CONTEXT)
+        body = answer["body"].encode()
+        several = {name: values[0] for name, values in answer.get("multiValueHeaders", {}).items()}
+        headers = {name.lower(): value for name, value in {**several, **answer.get("headers", {})}.items()}
+        return answer["statusCode"], headers, base64.b64decode(body) if answer["isBase64Encoded"] else body
+
+    return ask_local if request.param == "local" else ask_catalog
+
+
+def test_every_file_arrives_as_it_lies_here(get: Get) -> None:
+    status, headers, index = get("/")
+    assert status == 200
+    assert headers["content-type"] == "text/html; charset=utf-8"
+    assert headers["cache-control"] == "no-cache"
+    (digest,) = set(re.findall(r'"page/([0-9a-f]{16})/', index.decode()))
+    assert re.sub(f"page/{digest}/", "page/", index.decode()) == (FOLDER / "index.html").read_text()
+    kinds = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".jpg": "image/jpeg"}
+    for path in FOLDER.iterdir():
+        if path.name == "index.html":
+            continue
+        status, headers, body = get(f"/page/{digest}/{path.name}")
+        assert (status, body) == (200, path.read_bytes()), path.name
+        assert headers["content-type"].startswith(kinds.get(path.suffix, headers["content-type"]))
+        assert "immutable" in headers["cache-control"]
+        assert headers["content-security-policy"] == STRICT
+        assert headers["x-content-type-options"] == "nosniff"
+    assert get("/page/another/main.js")[1]["cache-control"] == "no-store"
+
+
+def test_nothing_else_can_be_asked_for(get: Get) -> None:
+    for name in ("app.py", "..%2fapp.py", "%2e%2e%2fapp.py", "..", "index.html", "main.js%00", "../../app.py"):
+        status, headers, body = get(f"/page/x/{name}")
+        assert status == 404, name
+        assert headers["content-type"] == "application/json"
+        assert b"import" not in body
+
+
+def test_an_unchanged_start_is_not_sent_again(client: TestClient) -> None:
+    first = client.get("/")
+    again = client.get("/", headers={"If-None-Match": f'W/"old", {first.headers["etag"]}'})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["content-security-policy"] == STRICT
+    assert client.get("/", headers={"If-None-Match": '"old"'}).status_code == 200
+
+
+def test_the_page_is_small_and_asks_nobody_else() -> None:
+    files = [path for path in FOLDER.iterdir() if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 150_000
+    for path in files:
+        if path.suffix in (".js", ".css", ".html", ".svg"):
+            text = path.read_text()
+            assert set(re.findall(r"https?://[^\s\"'`)]+", text)) <= {"http://www.w3.org/2000/svg"}, path.name
+            if path.suffix == ".html":
+                assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", text)

@@ -1,0 +1,346 @@
+"""Signatures: P-256 as `cryptography` has it, and the reference tool; nothing unsigned is parsed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature, encode_dss_signature
+
+from hearth import settings
+from hearth.errors import HearthError, IntegrityError, SettingsError
+from hearth.models import ecdsa_p256, registry, signature
+from hearth.models.cache import Cache, warm
+from hearth.models.disk_cache import DiskCache
+from hearth.models.manifest import SIGNATURE, parse
+from hearth.models.registry import Registry
+from hearth.storage.open import open_store
+from hearth_build.release.signing import digests_of, sign
+from tests.conftest import set_alias
+from tests.hostile.artifacts import run
+from tests.hostile.signatures import ECDSA, SEED, agreed, compare, der
+from tests.support import ROOT
+from tests.support.artifacts import make_text_artifact
+from tests.support.signed import EXPIRED, NEXT, STRANGE, TRUSTED, key, make_keys, sign_folder
+from tests.tools import tool
+
+N = ecdsa_p256.N
+
+
+def test_random_and_mutated_signatures_are_judged_as_by_cryptography() -> None:
+    assert compare(keys=25, mutations=10, seed=SEED) == {True: 25 * 2, False: 25 * 13}
+
+
+@pytest.mark.parametrize("secret", [1, 2, 3, 4, N - 1, N - 2, N - 3, N // 2, N // 2 + 1])
+def test_keys_that_are_small_multiples_of_the_base_point(secret: int) -> None:
+    """Sums of a point with itself and with its negative come up on the way."""
+    private = ec.derive_private_key(secret, ec.SECP256R1())
+    for number in range(5):
+        message = b"%d" % number
+        assert agreed(private.public_key(), message, private.sign(message, ECDSA))
+        assert not agreed(private.public_key(), b"other", private.sign(message, ECDSA))
+
+
+def test_numbers_at_the_edges_are_refused() -> None:
+    private = ec.derive_private_key(77, ec.SECP256R1())
+    message = b"message"
+    r, s = decode_dss_signature(private.sign(message, ECDSA))
+    for pair in (
+        *((edge, s) for edge in (0, 1, N - 1, N, N + 1, r + N, ecdsa_p256.P, 2**256 - 1, 2**264)),
+        *((r, edge) for edge in (0, 1, N - 1, N, N + 1, s + N, ecdsa_p256.P, 2**256 - 1, 2**264)),
+        *((0, 0), (1, 1), (N, N)),
+    ):
+        assert not agreed(private.public_key(), message, encode_dss_signature(*pair))
+    # u · G + v · Q is the point at infinity for r = -z / d, whatever s is.
+    z = int.from_bytes(hashlib.sha256(message).digest())
+    assert not agreed(private.public_key(), message, encode_dss_signature(-z * pow(77, -1, N) % N, 5))
+
+
+def test_an_x_beyond_the_order_wraps_around() -> None:
+    """One of 2^128 signatures has a point whose x is at least N; such a one is made by choosing the key for it."""
+    i = next(i for i in range(1, 1000) if _root(N + i) is not None)
+    point = (N + i, _root(N + i) or 0)
+    z, r, s = 12345, i, 67890
+    # Q = (s R - z G) / r makes (r, s) a signature of the digest z.
+    jacobian = ecdsa_p256._sum_of_products(-z % N, s, point)
+    x, y = _affine(jacobian)
+    x, y = _affine(ecdsa_p256._sum_of_products(0, pow(r, -1, N), (x, y)))
+    public = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
+    public.verify(encode_dss_signature(r, s), z.to_bytes(32), ec.ECDSA(Prehashed(hashes.SHA256())))
+    assert ecdsa_p256._holds((x, y), z, r, s)
+    assert not ecdsa_p256._holds((x, y), z + 1, r, s)
+
+
+def _root(x: int) -> int | None:
+    square = (x**3 + ecdsa_p256.A * x + ecdsa_p256.B) % ecdsa_p256.P
+    root = pow(square, (ecdsa_p256.P + 1) // 4, ecdsa_p256.P)
+    return root if root * root % ecdsa_p256.P == square else None
+
+
+def _affine(point: tuple[int, int, int]) -> tuple[int, int]:
+    x, y, z = point
+    return x * pow(z, -2, ecdsa_p256.P) % ecdsa_p256.P, y * pow(z, -3, ecdsa_p256.P) % ecdsa_p256.P
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda der: der[:-1],
+        lambda der: der + b"\0",
+        lambda der: b"\x31" + der[1:],
+        lambda der: b"\x30\x80" + der[2:] + b"\0\0",
+        lambda der: b"\x30\x81" + der[1:],
+        lambda der: bytes([der[0], der[1] + 1]) + der[2:] + b"\0",
+        lambda der: der[:3] + bytes([der[3] + 1]) + b"\0" + der[4:],
+        lambda der: der[:2] + b"\x03" + der[3:],
+        lambda der: b"0\x06\x02\x01\x01\x02\x00",
+        lambda der: b"0\x04\x02\x00\x02\x00",
+        lambda der: b"0\x00",
+        lambda der: b"0",
+        lambda der: b"",
+        lambda der: bytes(64),
+        lambda der: der * 2,
+        lambda der: b"0\x06\x02\x01\xff\x02\x01\xff",
+    ],
+)
+def test_der_has_one_form(change: Callable[[bytes], bytes]) -> None:
+    private = ec.derive_private_key(99, ec.SECP256R1())
+    assert not agreed(private.public_key(), b"m", change(private.sign(b"m", ECDSA)))
+
+
+def test_public_keys_are_points_of_this_curve() -> None:
+    good = der(ec.derive_private_key(5, ec.SECP256R1()).public_key())
+    other = ec.generate_private_key(ec.SECP384R1()).public_key()
+    for wrong in (b"", good[:-1], good + b"\0", good[:-1] + bytes([good[-1] ^ 1]), der(other), good[:-64] + bytes(64)):
+        with pytest.raises(ValueError, match="P-256"):
+            ecdsa_p256.public_key(wrong)
+    beyond = good[:-64] + (ecdsa_p256.P + 1).to_bytes(32) + good[-32:]
+    with pytest.raises(ValueError, match="P-256"):
+        ecdsa_p256.public_key(beyond)
+
+
+# Artifacts
+
+
+@pytest.fixture
+def trust(tmp_path: Path) -> Path:
+    return make_keys(tmp_path / "keys")
+
+
+@pytest.fixture
+def signed_store(tmp_path: Path, trust: Path) -> Path:
+    folder = tmp_path / "store"
+    sign_folder(make_text_artifact(folder), key(trust))
+    return folder
+
+
+def serve(store: Path, trust: Path, name: str = "sentiment-en") -> str:
+    """The version that a cold process serves."""
+    found = Registry(open_store(store.as_uri()), alias_seconds=0, trust=signature.read(trust))
+    with Cache(found, DiskCache(store.parent / "cache", 2**30), 2**30, 1, 20).get(name) as model:
+        return model.manifest.version
+
+
+def sign_as(store: Path, trust: Path, name: str, version: str = "1") -> None:
+    sign_folder(store / "sentiment-en" / version, key(trust, name))
+
+
+def test_a_signed_artifact_is_served_and_its_key_is_known(signed_store: Path, trust: Path) -> None:
+    found = Registry(open_store(signed_store.as_uri()), trust=signature.read(trust))
+    ref = found.resolve("sentiment-en")
+    found.manifest(ref)
+    manifest = (signed_store / "sentiment-en/1/manifest.json").read_bytes()
+    assert found.origin(ref) == (hashlib.sha256(manifest).hexdigest(), f"{TRUSTED}.pem")
+    assert serve(signed_store, trust) == "1"
+
+
+def test_two_keys_overlap_and_an_old_one_ends(signed_store: Path, trust: Path) -> None:
+    sign_as(signed_store, trust, NEXT)
+    assert serve(signed_store, trust) == "1"
+    sign_as(signed_store, trust, TRUSTED)
+    assert serve(signed_store, trust) == "1"
+    (trust / "trust.json").write_text(json.dumps({"keys": {"trusted.pem": {"not_after": "2020-12-31"}}}))
+    with pytest.raises(IntegrityError, match=r"trusted\.pem, which is trusted .* to 2020-12-31 alone. `hearth sign`"):
+        serve(signed_store, trust)
+    (trust / f"{TRUSTED}.pem").unlink()
+    (trust / "trust.json").unlink()
+    with pytest.raises(IntegrityError, match="a key that is not trusted here"):
+        serve(signed_store, trust)
+    sign_as(signed_store, trust, NEXT)
+    assert serve(signed_store, trust) == "1"
+
+
+def test_an_alias_that_moves_below_the_least_version_changes_nothing(
+    signed_store: Path, trust: Path, tmp_path: Path
+) -> None:
+    make_text_artifact(signed_store, version="2")
+    sign_as(signed_store, trust, TRUSTED, "2")
+    (trust / "trust.json").write_text('{"minimum": {"sentiment-en": 2}}')
+    found = Registry(open_store(signed_store.as_uri()), alias_seconds=0, trust=signature.read(trust))
+    cache = Cache(found, DiskCache(tmp_path / "cache", 2**30), 2**30, 1, 20)
+    with cache.get("sentiment-en") as model:
+        assert model.manifest.version == "2"
+    set_alias(signed_store, "sentiment-en", "1")
+    with cache.get("sentiment-en") as model:
+        assert model.manifest.version == "2"
+    assert cache.counters.stale == 1
+    for name in ("sentiment-en", "sentiment-en@1"):
+        with pytest.raises(IntegrityError, match="older than version 2"):
+            serve(signed_store, trust, name)
+
+
+@pytest.mark.parametrize("listed", ["more", "fewer"])
+def test_the_manifest_lists_what_was_signed_and_nothing_else(signed_store: Path, trust: Path, listed: str) -> None:
+    folder = signed_store / "sentiment-en/1"
+    raw = (folder / "manifest.json").read_bytes()
+    digests = digests_of(parse(raw), raw)
+    if listed == "fewer":
+        digests["extra.bin"] = "0" * 64
+    else:
+        del digests["model.bin"]
+    (folder / SIGNATURE).write_bytes(sign(key(trust), "sentiment-en@1", digests))
+    with pytest.raises(IntegrityError, match="not those that were signed"):
+        serve(signed_store, trust)
+
+
+def test_a_signature_of_another_artifact_is_none(
+    signed_store: Path, trust: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = (signed_store / "sentiment-en/1/manifest.json").read_bytes()
+    other = sign(key(trust), "sentiment-zh@1", digests_of(parse(raw), raw))
+    (signed_store / "sentiment-en/1" / SIGNATURE).write_bytes(other)
+    monkeypatch.setattr(registry, "parse", lambda raw: pytest.fail("parsed"))
+    with pytest.raises(IntegrityError, match="is of sentiment-zh@1"):
+        serve(signed_store, trust)
+
+
+def test_an_extra_file_in_the_store_is_never_fetched(signed_store: Path, trust: Path, tmp_path: Path) -> None:
+    (signed_store / "sentiment-en/1/extra.bin").write_bytes(b"x")
+    assert serve(signed_store, trust) == "1"
+    assert not list((tmp_path / "cache").rglob("extra.bin"))
+
+
+def test_hundreds_of_changed_artifacts_are_refused_before_anything_is_parsed(tmp_path: Path) -> None:
+    outcome = run(200, 7, tmp_path)
+    assert outcome.wrong == []
+    assert sum(outcome.refused.values()) == 200
+    assert set(outcome.errors) <= {"IntegrityError", "NotFound", "StoreError"}
+
+
+def test_the_setting_turns_it_on_for_the_process(
+    store_folder: Path, trust: Path, serving: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with warm().get("sentiment-en"):
+        pass
+    monkeypatch.setenv("HEARTH_VERIFY_KEYS", str(trust))
+    settings.get.cache_clear()
+    warm.cache_clear()
+    with pytest.raises(IntegrityError, match="sentiment-en@1 is not signed") as caught, warm().get("sentiment-en"):
+        pass
+    assert (caught.value.status, caught.value.code) == (503, "integrity_error")
+    sign_folder(store_folder / "sentiment-en/1", key(trust))
+    with warm().get("sentiment-en"):
+        pass
+
+
+def test_without_keys_nothing_of_signatures_is_imported(store_folder: Path, trust: Path, tmp_path: Path) -> None:
+    sign_folder(store_folder / "sentiment-en/1", key(trust))
+    code = """
+import sys
+from hearth.models.cache import warm
+with warm().get("sentiment-en"):
+    print("hearth.models.signature" in sys.modules, "hearth.models.ecdsa_p256" in sys.modules, "cryptography" in sys.modules)
+"""
+    environment = {
+        "HEARTH_STORE": store_folder.as_uri(),
+        "HEARTH_CACHE_DIR": str(tmp_path / "c"),
+        "PYTHONPATH": ":".join(sys.path),
+    }
+    for keys, expected in (({}, "False False False"), ({"HEARTH_VERIFY_KEYS": str(trust)}, "True True False")):
+        done = subprocess.run([sys.executable, "-c", code], env=environment | keys, capture_output=True, text=True)
+        assert done.stdout.strip() == expected, done.stderr
+
+
+def test_public_keys_lie_in_the_runtime_layer_when_they_lay_beside_it(trust: Path, tmp_path: Path) -> None:
+    layers = ROOT / "layers"
+    (copy := tmp_path / "layers").mkdir()
+    shutil.copy(layers / "build.py", copy)
+    shutil.copytree(layers / "runtime", copy / "runtime", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "without").mkdir()
+    (tmp_path / "with").mkdir()
+    subprocess.run([sys.executable, copy / "build.py", "runtime", tmp_path / "without"], check=True)
+    shutil.copytree(trust, copy / "runtime/trust")
+    subprocess.run([sys.executable, copy / "build.py", "runtime", tmp_path / "with"], check=True)
+    assert not (tmp_path / "without/trust").exists()
+    assert signature.read(tmp_path / "with/trust").keys == signature.read(trust).keys
+
+
+def break_key(trust: Path) -> None:
+    (trust / f"{NEXT}.pem").write_text("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda trust: [path.unlink() for path in trust.iterdir()], "holds no key"),
+        (lambda trust: (trust / "trust.json").write_text("{"), "trust.json"),
+        (lambda trust: (trust / "trust.json").write_text('{"keys": {"gone.pem": {}}}'), r"speaks of gone\.pem"),
+        (lambda trust: (trust / "trust.json").write_text('{"minimum": {"m": "2"}}'), "minimum"),
+        (lambda trust: (trust / "trust.json").write_text('{"minimal": {}}'), "minimal"),
+        (lambda trust: (trust / "trust.json").write_text('{"keys": {"next.pem": {"not_after": "soon"}}}'), "not_after"),
+        (break_key, r"next\.pem is no P-256 public key"),
+        (lambda trust: (trust / "next.pem").write_bytes(b"\xff"), r"next\.pem is no P-256 public key"),
+    ],
+)
+def test_a_trust_folder_that_makes_no_sense_is_named(trust: Path, spoil: Callable[[Path], object], words: str) -> None:
+    signature.read(trust)
+    spoil(trust)
+    with pytest.raises(SettingsError, match=f"HEARTH_VERIFY_KEYS.*{words}"):
+        signature.read(trust)
+
+
+# The reference tool
+
+
+def reference(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [str(tool("model_signing") / "bin/model_signing"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def reference_verifies(artifact: Path, public: Path) -> bool:
+    done = reference("verify", "key", artifact, "--signature", artifact / SIGNATURE, "--public_key", public)
+    assert ("Verification succeeded" in done.stdout) is (done.returncode == 0)
+    return done.returncode == 0
+
+
+def test_the_reference_tool_verifies_ours(signed_store: Path, trust: Path) -> None:
+    artifact = signed_store / "sentiment-en/1"
+    assert reference_verifies(artifact, trust / f"{TRUSTED}.pem")
+    assert not reference_verifies(artifact, trust / f"{NEXT}.pem")
+    (artifact / "extra.bin").write_bytes(b"x")
+    assert not reference_verifies(artifact, trust / f"{TRUSTED}.pem")
+    (artifact / "extra.bin").unlink()
+    (artifact / "manifest.json").write_bytes((artifact / "manifest.json").read_bytes() + b" ")
+    assert not reference_verifies(artifact, trust / f"{TRUSTED}.pem")
+
+
+def test_we_verify_the_reference_tools(signed_store: Path, trust: Path) -> None:
+    artifact = signed_store / "sentiment-en/1"
+    for name, served in ((TRUSTED, True), (STRANGE, False), (EXPIRED, False)):
+        (artifact / SIGNATURE).unlink()
+        private = trust.parent / f"{name}.key"
+        done = reference("sign", "key", artifact, "--signature", artifact / SIGNATURE, "--private_key", private)
+        assert done.returncode == 0, done.stderr
+        if served:
+            assert serve(signed_store, trust) == "1"
+        else:
+            with pytest.raises(HearthError, match="trusted"):
+                serve(signed_store, trust)

@@ -1,0 +1,150 @@
+"""Tracks: the filter against the eight-state form in plain loops, association, the life of a track."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hearth.ops.vision.bytetrack import Rules, Track, Tracker
+from hearth.ops.vision.kalman import BEGINNING, POSITION, VELOCITY, Motion
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+RULES = Rules()
+
+
+class Plain:
+    """One box in the textbook's matrices: (cx, cy, w, h) and their velocities."""
+
+    def __init__(self, measured: Array) -> None:
+        self.mean = np.concatenate([measured, np.zeros(4)])
+        size = measured[[2, 3, 2, 3]]
+        self.covariance = np.diag(np.concatenate([BEGINNING[0] * size, BEGINNING[1] * size]) ** 2)
+
+    def predict(self) -> None:
+        size = self.mean[[2, 3, 2, 3]]
+        step = np.eye(8) + np.eye(8, k=4)
+        self.covariance = step @ self.covariance @ step.T
+        self.covariance += np.diag(np.concatenate([POSITION * size, VELOCITY * size]) ** 2)
+        self.mean = step @ self.mean
+
+    def correct(self, measured: Array) -> None:
+        see = np.eye(4, 8)
+        noise = np.diag((POSITION * self.mean[[2, 3, 2, 3]]) ** 2)
+        gain = self.covariance @ see.T @ np.linalg.inv(see @ self.covariance @ see.T + noise)
+        self.mean = self.mean + gain @ (measured - see @ self.mean)
+        self.covariance = (np.eye(8) - gain @ see) @ self.covariance
+
+
+def test_the_filter_is_the_one_with_eight_states() -> None:
+    random = np.random.default_rng(0)
+    boxes = random.uniform(20, 300, (3, 4))
+    motion, plain = Motion(), [Plain(box) for box in boxes]
+    motion.add(boxes)
+    for frame in range(30):
+        motion.predict()
+        seen = np.flatnonzero(random.random(3) < (0.7 if frame else 1))
+        measured = boxes[seen] + 3 * frame + random.normal(size=(len(seen), 4))
+        motion.correct(seen, measured)
+        for one in plain:
+            one.predict()
+        for which, row in zip(seen, measured, strict=True):
+            plain[which].correct(row)
+        for which, one in enumerate(plain):
+            np.testing.assert_allclose(motion.means[which].T.ravel(), one.mean, rtol=1e-9)
+            whole = one.covariance
+            of_value, of_both, of_velocity = np.diag(whole)[:4], np.diag(whole, 4), np.diag(whole)[4:]
+            np.testing.assert_allclose(motion.covariances[which].T, [of_value, of_both, of_velocity], rtol=1e-9)
+            assert np.allclose(whole[:4, 4:], np.diag(of_both)), "the four filters have nothing to do with each other"
+
+
+def box(x: float, y: float, side: float = 40) -> list[float]:
+    return [x, y, x + side, y + side]
+
+
+def follow(frames: list[list[tuple[list[float], float]]], rules: Rules = RULES, kinds: Any = None) -> list[Track]:
+    tracker = Tracker(rules)
+    for number, frame in enumerate(frames):
+        boxes = np.array([one for one, _ in frame], np.float32).reshape(-1, 4)
+        scores = np.array([score for _, score in frame], np.float32)
+        classes = np.array(kinds[number] if kinds else [0] * len(frame), np.int64)
+        tracker.update(boxes, scores, classes)
+    return tracker.tracks
+
+
+def frames_of(track: Track) -> list[int]:
+    return [sighting.frame for sighting in track.sightings]
+
+
+def test_two_that_cross_keep_their_numbers() -> None:
+    """Their paths overlap in the middle; only the motion says who is who."""
+    tracks = follow([[(box(6 * t, 100), 0.9), (box(300 - 6 * t, 110), 0.9)] for t in range(50)])
+    assert [frames_of(track) for track in tracks] == [list(range(1, 51))] * 2
+    assert [track.number for track in tracks] == [1, 2]
+    for track, end in zip(tracks, (6 * 49, 300 - 6 * 49), strict=True):
+        assert track.sightings[-1].box[0] == pytest.approx(end, abs=2)
+
+
+def test_the_second_round_continues_a_track_and_begins_none() -> None:
+    fading = [[(box(2 * t, 50), 0.9 if t < 5 else 0.2)] for t in range(20)]
+    (track,) = follow(fading)
+    assert frames_of(track) == list(range(1, 21))
+    assert track.sightings[-1].score == pytest.approx(0.2)
+    assert not follow([[(box(2 * t, 50), 0.5)] for t in range(20)])
+
+
+def test_the_sure_are_matched_before_the_unsure() -> None:
+    """An unsure detection lies exactly where the track is expected, a sure one beside it."""
+    still = [[(box(100, 100), 0.9)]] * 5
+    (track,) = follow([*still, [(box(100, 100), 0.3), (box(108, 100), 0.95)]])
+    assert track.sightings[-1].score == pytest.approx(0.95)
+
+
+def test_a_track_counts_after_its_sightings_and_then_from_its_beginning() -> None:
+    seen = [[(box(0, 0), 0.9)]] * 3
+    assert not follow(seen[:2])
+    assert not follow([seen[0], [], seen[0], [], seen[0]]), "a single miss ends what does not count yet"
+    (track,) = follow(seen)
+    assert frames_of(track) == [1, 2, 3]
+
+
+def test_a_gap_is_filled_on_a_straight_line() -> None:
+    hidden = [[] if 10 <= t < 20 else [(box(4 * t, 0), 0.9)] for t in range(30)]
+    (track,) = follow(hidden)
+    assert frames_of(track) == list(range(1, 31))
+    assert [sighting.frame for sighting in track.sightings if sighting.score == 0] == list(range(11, 21))
+    for sighting in track.sightings[10:20]:
+        assert sighting.box[0] == pytest.approx(4 * (sighting.frame - 1), abs=4)
+
+
+@pytest.mark.parametrize(("unseen", "tracks"), [(5, 1), (6, 2)])
+def test_a_track_outlives_max_age_and_no_more(unseen: int, tracks: int) -> None:
+    seen = [[(box(0, 0), 0.9)]] * 5
+    assert len(follow([*seen, *[[]] * unseen, *seen], Rules(max_age=5))) == tracks
+
+
+def test_no_track_takes_a_detection_of_another_class() -> None:
+    tracks = follow([[(box(0, 0), 0.9)]] * 10, kinds=[[0]] * 5 + [[1]] * 5)
+    assert [(track.kind, frames_of(track)) for track in tracks] == [(0, [1, 2, 3, 4, 5]), (1, [6, 7, 8, 9, 10])]
+
+
+def test_nothing_anywhere_and_boxes_without_area() -> None:
+    assert follow([[], [], []]) == []
+    assert follow([[([5.0, 5.0, 5.0, 5.0], 0.9)]] * 5) == [], "what overlaps with nothing is no track"
+
+
+def test_a_tracker_begins_with_nothing() -> None:
+    frames = [[(box(0, 0), 0.9)]] * 4
+    assert [track.number for track in follow(frames)] == [track.number for track in follow(frames)] == [1]
+
+
+def test_the_order_of_detections_does_not_matter() -> None:
+    random = np.random.default_rng(3)
+    frames = [[(box(100 * n + 3 * t, 90 * n), 0.9) for n in range(5)] for t in range(12)]
+    shuffled = [[frame[index] for index in random.permutation(5)] for frame in frames]
+    paths = [
+        {tuple(np.round(track.sightings[-1].box, 3)) for track in follow(version)} for version in (frames, shuffled)
+    ]
+    assert paths[0] == paths[1]
+    assert len(paths[0]) == 5

@@ -1,0 +1,117 @@
+"""Golden answers are given again by every model of the zoo, and a spoilt one is noticed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hearth import settings
+from hearth.models.cache import warm
+from hearth.storage.open import open_store
+from hearth.tasks import golden
+from hearth.tasks.task import Task
+from hearth_build import ZOO
+from hearth_build.release.served import manifest_of, tasks_of
+
+MODELS = sorted(path.name for path in ZOO.iterdir() if path.is_dir())
+
+
+@pytest.fixture(autouse=True)
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("HEARTH_STORE", ZOO.as_uri())
+    monkeypatch.setenv("HEARTH_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("HEARTH_MODELS", raising=False)
+    settings.get.cache_clear()
+    warm.cache_clear()
+    yield
+    settings.get.cache_clear()
+    warm.cache_clear()
+
+
+def tasks(model: str) -> Sequence[Task]:
+    return tasks_of(manifest_of(open_store(ZOO.as_uri()), model).task)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_of_the_zoo_gives_its_golden_answers(model: str) -> None:
+    told = golden.check(tasks(model), [model])
+    assert told == {"golden": {model: next((ZOO / model).glob("*/")).name}, "passed": True}
+
+
+def spoilt(store: Path, model: str, *, honest: bool) -> None:
+    """`model` of the zoo in `store`, with other golden answers; an honest manifest knows of them."""
+    shutil.copytree(ZOO / model, store / model)
+    file = next((store / model).glob("*/golden.json"))
+    found = json.loads(file.read_text(encoding="utf-8"))
+    if model == "yolo-cells":
+        found["cases"][1]["answer"]["boxes"] *= 2  # twice as many cells
+    else:
+        found["cases"][2]["answer"] = {label: 1 - score for label, score in found["cases"][2]["answer"].items()}
+    raw = json.dumps(found).encode()
+    file.write_bytes(raw)
+    if honest:
+        manifest = json.loads(file.with_name("manifest.json").read_text(encoding="utf-8"))
+        entry = next(entry for entry in manifest["files"] if entry["path"] == "golden.json")
+        entry |= {"sha256": hashlib.sha256(raw).hexdigest(), "size": len(raw)}
+        file.with_name("manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def check_of(
+    store: Path, models: list[str], monkeypatch: pytest.MonkeyPatch, task: str = "text-classification"
+) -> dict[str, Any]:
+    monkeypatch.setenv("HEARTH_STORE", store.as_uri())
+    settings.get.cache_clear()
+    warm.cache_clear()
+    return golden.check(tasks_of(task), models)
+
+
+def test_another_answer_fails_a_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoilt(tmp_path / "store", "sentiment-en", honest=True)
+    told = check_of(tmp_path / "store", ["sentiment-en"], monkeypatch)
+    assert not told["passed"]
+    assert "golden answer 2 of version 1 is missed by 0.9" in told["golden"]["sentiment-en"]
+
+
+def test_golden_answers_that_the_manifest_does_not_know_fail_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoilt(tmp_path / "store", "sentiment-en", honest=False)
+    told = check_of(tmp_path / "store", ["sentiment-en"], monkeypatch)
+    assert not told["passed"]
+    assert told["golden"]["sentiment-en"].startswith("integrity_error")
+
+
+@pytest.mark.parametrize("task", ["object-detection", "object-tracking"])
+def test_a_tracker_is_judged_by_its_detectors_answers(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = check_of(ZOO, ["yolo-cells"], monkeypatch, task)
+    assert told == {"golden": {"yolo-cells": "1"}, "passed": True}
+    spoilt(tmp_path / "store", "yolo-cells", honest=True)
+    told = check_of(tmp_path / "store", ["yolo-cells"], monkeypatch, task)
+    assert not told["passed"]
+    assert "golden answer 1 of version 1 is missed" in told["golden"]["yolo-cells"]
+
+
+def test_a_model_that_the_function_cannot_serve_fails_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = check_of(ZOO, ["resnet20-cifar10"], monkeypatch)
+    assert not told["passed"]
+    assert "is not served by this function" in told["golden"]["resnet20-cifar10"]
+
+
+def test_a_model_that_nobody_published_fails_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = check_of(ZOO, ["sentiment-en", "not-there"], monkeypatch)
+    assert told["passed"]
+    assert told["golden"]["not-there"].startswith("not_found")
+
+
+def test_a_store_that_does_not_answer_fails_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ZOO / "sentiment-en", tmp_path / "sentiment-en")
+    next(tmp_path.glob("sentiment-en/*/model.bin")).write_bytes(b"torn")
+    assert not check_of(tmp_path, ["sentiment-en"], monkeypatch)["passed"]

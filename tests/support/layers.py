@@ -1,0 +1,108 @@
+"""What Lambda brings and SAM builds: Python 3.13, the runtime client, the emulator, the layers.
+
+Everything is made once, lies under `.tools/`, and is made again when what it is made of changes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support import ROOT
+from tests.tools import tool
+
+TOOLS = ROOT / ".tools"
+FUNCTIONS = {
+    "catalog": ("core", "runtime"),
+    "uploads": ("core", "runtime"),
+    "release": ("core", "runtime"),
+    "text_classification": ("core", "runtime"),
+    "token_classification": ("core", "runtime"),
+    "fill_mask": ("core", "runtime"),
+    "question_answering": ("core", "runtime"),
+    "embeddings": ("core", "runtime"),
+    "text_generation": ("core", "runtime"),
+    "translation": ("core", "runtime"),
+    "image_classification": ("core", "vision", "runtime"),
+    "object_detection": ("core", "vision", "runtime"),
+    "object_tracking": ("core", "vision", "video", "runtime"),
+    "speech_recognition": ("core", "audio", "runtime"),
+}
+"""The layers of each function, as template.yaml gives them."""
+RUNTIME_CLIENT = ("awslambdaric==4.2.2", "boto3==1.44.5")
+"""What AWS puts into /var/runtime."""
+
+
+@functools.cache
+def python313() -> Path:
+    """The interpreter of Lambda's python3.13. Raises FileNotFoundError with what to install."""
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    candidates = [shutil.which("python3.13"), *sorted(versions.glob("3.13.*/bin/python3.13"), reverse=True)]
+    for candidate in candidates:
+        # pyenv's shim answers for versions that are installed but not chosen, and then fails.
+        if candidate and subprocess.run([candidate, "-c", ""], capture_output=True).returncode == 0:
+            return Path(candidate)
+    raise FileNotFoundError("python3.13 is neither on PATH nor under pyenv: pyenv install 3.13")
+
+
+def emulator_binary() -> Path:
+    """The Runtime Interface Emulator that SAM CLI carries."""
+    return next(tool("sam").glob("lib/python3*/site-packages/samcli/local/rapid/aws-lambda-rie-x86_64"))
+
+
+def runtime_client() -> Path:
+    """A folder with awslambdaric and boto3 for Python 3.13."""
+
+    def build(folder: Path) -> None:
+        command = [python313(), "-m", "pip", "install", "--quiet", "--target", folder, *RUNTIME_CLIENT]
+        subprocess.run(command, check=True)
+
+    return made_once("runtime-client", "".join(RUNTIME_CLIENT).encode(), build)
+
+
+def layer(name: str, architecture: str = "x86_64") -> Path:
+    """The folder that stands for /opt with this layer alone."""
+    root = ROOT / "layers"
+    sources = [root / "build.py", *(root / ("runtime" if name == "runtime" else f"wheels/{name}")).rglob("*")]
+    content = b"".join(
+        f"{path.relative_to(root)}\0".encode() + path.read_bytes()
+        for path in sorted(sources)
+        if path.is_file() and path.suffix != ".pyc"
+    )
+
+    def build(folder: Path) -> None:
+        # The builder compiles with the python3.13 that it finds on PATH.
+        path = f"{python313().parent}{os.pathsep}{os.environ['PATH']}"
+        command = [sys.executable, root / "build.py", name, folder, architecture]
+        subprocess.run(command, check=True, env=os.environ | {"PATH": path})
+
+    return made_once(f"layer-{name}" if architecture == "x86_64" else f"{architecture}-layer-{name}", content, build)
+
+
+def made_once(name: str, content: bytes, build: Callable[[Path], None]) -> Path:
+    """`.tools/<name>-<hash of content>`, filled by `build` if it is not there; older ones are removed."""
+    folder = TOOLS / f"{name}-{hashlib.sha256(content).hexdigest()[:16]}"
+    with _locked(TOOLS / f"{name}.lock"):
+        if not folder.exists():
+            for stale in TOOLS.glob(f"{name}-*"):
+                shutil.rmtree(stale)
+            partial = TOOLS / f"{name}-partial"
+            build(partial)
+            partial.rename(folder)
+    return folder
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,116 @@
+"""SAM CLI over the built template: `invoke`, `start-api` and `start-lambda`, in containers of our own engine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.containers import docker
+from tests.support.emulator import free_port
+from tests.support.layers import ROOT, python313
+from tests.template.stack import by_default, read
+from tests.tools import tool
+
+LAYER = "arn:aws:lambda:us-east-1:123456789012:layer:{}:1"
+
+
+@dataclass(frozen=True)
+class Sam:
+    folder: Path
+    environment: dict[str, str]
+
+    @property
+    def arguments(self) -> list[str]:
+        return [
+            *("--template", str(self.folder / "built/local.json")),
+            *("--env-vars", str(self.folder / "variables.json")),
+            *("--layer-cache-basedir", str(self.folder / "layers")),
+            "--skip-pull-image",
+        ]
+
+    def invoke(self, function: str, event: object) -> Any:
+        """`sam local invoke`: a fresh container, one event. Raises RuntimeError with SAM's words."""
+        command = [tool("sam") / "bin/sam", "local", "invoke", function, "--event", "-", *self.arguments]
+        done = subprocess.run(command, input=json.dumps(event), env=self.environment, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        # The function's own log goes to stderr; the answer is the last line.
+        return json.loads(done.stdout.strip().splitlines()[-1])
+
+    @contextmanager
+    def running(self, what: str) -> Iterator[int]:
+        """`sam local <what>`, whose containers stay warm after their first call; yields its port."""
+        port = free_port()
+        command = [tool("sam") / "bin/sam", "local", what, "--port", str(port), *self.arguments]
+        command += ["--host", "127.0.0.1", "--warm-containers", "LAZY"]
+        log = self.folder / f"{what}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command, env=self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+            try:
+                deadline = time.monotonic() + 120
+                while b"Running on" not in log.read_bytes():
+                    if process.poll() is not None or time.monotonic() > deadline:
+                        raise RuntimeError(f"sam local {what} did not start:\n{log.read_text()}")
+                    time.sleep(0.2)
+                yield port
+            finally:
+                process.terminate()
+                process.wait(30)
+
+
+def logical(function: str) -> str:
+    """The name in template.yaml of a folder of functions/."""
+    return function.title().replace("_", "")
+
+
+def build(folder: Path, environment: dict[str, str], variables: dict[str, str]) -> Sam:
+    """`sam build` of template.yaml into `folder`; its functions will have `variables`."""
+    # SAM builds with the interpreter of the function's version, and looks for it on PATH alone.
+    environment = environment | {"PATH": f"{python313().parent}{os.pathsep}{os.environ['PATH']}"}
+    environment |= {"HOME": str(folder), "SAM_CLI_TELEMETRY": "0"}
+    command = [tool("sam") / "bin/sam", "build", "--template", ROOT / "template.yaml"]
+    command += ["--build-dir", folder / "built", "--cache-dir", folder / "cache"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    _localise(folder, variables)
+    _forget_images(environment)
+    return Sam(folder, environment)
+
+
+def _forget_images(environment: dict[str, str]) -> None:
+    """Of layers: SAM tells those by ARN apart by their names alone, and would take an older run's."""
+    images = docker("images", "--quiet", "samcli/lambda-python", environment=environment).split()
+    if images:
+        docker("image", "rm", "--force", *images, environment=environment)
+
+
+def _localise(folder: Path, variables: dict[str, str]) -> None:
+    """The built template as `built/local.json`: all `variables` declared, since SAM local sets no others, and layers
+    by ARN, as if published and fetched before: of layers in the template SAM builds an image at every cold start."""
+    template = read(folder / "built/template.yaml")
+    declared = template["Globals"]["Function"]["Environment"]["Variables"]
+    # A container starts and loads within the function's time, on a machine that may be busy with other tests.
+    template["Globals"]["Function"]["Timeout"] = 120
+    declared.update({name: declared.get(name, "") for name in variables})
+    for name, resource in template["Resources"].items():
+        if resource["Type"] == "AWS::Serverless::LayerVersion":
+            arn = LAYER.format(name)
+            fetched = folder / "layers" / f"{name}-1-{hashlib.sha256(arn.encode()).hexdigest()[:10]}"
+            fetched.parent.mkdir(exist_ok=True)
+            (folder / "built" / name).rename(fetched)
+        elif "Layers" in resource.get("Properties", {}):
+            resource["Properties"]["Layers"] = [
+                LAYER.format(by_default(layer)["Ref"]) for layer in resource["Properties"]["Layers"]
+            ]
+    (folder / "built/local.json").write_text(json.dumps(template))
+    (folder / "variables.json").write_text(json.dumps({"Parameters": variables}))
