@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-from hearth.models.manifest import AudioPreprocessing, Head, ImagePreprocessing, Limits, Task, TextPreprocessing
+from hearth.models.manifest import AudioPreprocessing, Head, ImagePreprocessing, Limits, TaskId, TextPreprocessing
 from hearth_build.data.datasets import Source
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class Example:
 @dataclass(frozen=True)
 class Recipe:
     name: str
-    task: Task
+    task: TaskId
     description: str
     licence: str
     """Of the artifact; its limits by the data's licences stand in `limitations`."""

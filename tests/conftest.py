@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hearth import settings
-from hearth.models.cache import warm
+from hearth.models.cache import warm_cache
 from hearth.telemetry import cost
 from tests.support.artifacts import make_image_artifact, make_text_artifact
 from tests.support.layers import python313
@@ -55,7 +55,7 @@ def serving(store_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("HEARTH_STORE", f"file://{store_folder}")
     monkeypatch.setenv("HEARTH_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("HEARTH_ALIAS_SECONDS", "0")
-    for known in (settings.get, warm, cost.a_millisecond):
+    for known in (settings.get, warm_cache, cost.dollars_per_millisecond):
         known.cache_clear()
     return store_folder
 

@@ -52,7 +52,7 @@ def _uri(where: str) -> str:
 
 
 def _here(model: str, where: str, output: str, store: str, run: str | None, concurrency: int, tolerated: int) -> bool:
-    from hearth.async_inference.batch import Failed, Job
+    from hearth.async_inference.batch import BatchJob, FailedItem
     from hearth_build.cloud.batch_run import Counts, run_here
     from hearth_build.release.served import manifest_of, tasks_of
 
@@ -62,9 +62,9 @@ def _here(model: str, where: str, output: str, store: str, run: str | None, conc
     os.environ["HEARTH_STORE"] = store
     os.environ.setdefault("HEARTH_THREADS", "1")  # files share the processors
     tasks = tasks_of(manifest_of(open_store(store), model).task)
-    job = Job(tasks, model, source, open_store(output), run or model.replace("@", "-"))
+    job = BatchJob(tasks, model, source, open_store(output), run or model.replace("@", "-"))
 
-    def tell(failure: Failed) -> None:
+    def tell(failure: FailedItem) -> None:
         console.print(f"{failure.key}: {failure.error_type}: {failure.error}", markup=False, highlight=False)
 
     with _quiet(), console.status("") as status:

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.progress import track
 
 from hearth.errors import NotFound
-from hearth.models.manifest import TASKS
 from hearth.models.registry import Registry
 from hearth.storage.open import open_store
+from hearth.task_table import TASKS
 from hearth_build import ZOO
 from hearth_build.cloud.cost_model import (
     PRICES,
@@ -51,14 +51,14 @@ def cost_of(
     """What a model costs on Lambda by memory size, and from how many calls on a server is cheaper."""
     chosen = prices_of(prices)
     registry = Registry(open_store(store))
-    ref = registry.resolve(name)
-    task = registry.manifest(ref).task
+    resolved = registry.resolve(name)
+    ref, task = resolved.ref, resolved.manifest.task
     body, media = _request(value) if value is not None else _golden(registry, f"{ref.model}/{ref.version}/golden.json")
     event = event_of(f"/models/{name}", body, media)
     rounds = [(number, each) for each in range(processes) for number in processors_to_measure()]
     runs: dict[int, list[Any]] = {}
     for number, _ in track(rounds, "Measuring", console=Console(stderr=True)):
-        runs.setdefault(number, []).append(measure(event, TASKS[task], store, number, calls))
+        runs.setdefault(number, []).append(measure(event, TASKS[task].function, store, number, calls))
     measured = {number: median_of(each) for number, each in runs.items()}
     architecture = "arm64" if arm64 else "x86_64"
     found = cost(measured, chosen, architecture=architecture, cold_rate=cold_rate, bound_ms=latency)

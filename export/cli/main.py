@@ -141,26 +141,28 @@ def predict(
     import msgspec
 
     from hearth import strict_json
-    from hearth.models.manifest import TASKS
-    from hearth.protocols import huggingface
-    from hearth.tasks.task import choose
-    from hearth_build.release.served import manifest_of, tasks_of
+    from hearth.models.cache import warm_cache
+    from hearth.task_table import TASKS
+    from hearth.tasks.payload import read_body
+    from hearth.tasks.task import open_model
+    from hearth_build.release.served import tasks_of
 
-    made_for = manifest_of(open_store(store), name).task
     if task and task not in TASKS:
         raise typer.BadParameter(f"--task is one of {', '.join(TASKS)}.")
     os.environ["HEARTH_STORE"] = store
-    chosen = choose(tasks_of(task or made_for), name, made_for, task)
-    document = strict_json.loads(parameters.encode())
-    if value.startswith("{"):
-        request = huggingface.read(chosen, value.encode(), {})
-    elif chosen.binary:
-        request = strict_json.convert({"inputs": Path(value).read_bytes(), "parameters": document}, chosen.request)
-    else:
-        request = strict_json.convert({"inputs": value, "parameters": document}, chosen.request)
     with _logging_to_stderr():
-        response = chosen.predict(name, request)
-    print(msgspec.json.format(msgspec.json.encode(response), indent=2).decode())
+        resolved = warm_cache().resolve(name)
+        chosen, lease = open_model(tasks_of(task or resolved.manifest.task), resolved, task)
+        document = strict_json.loads(parameters.encode())
+        if value.startswith("{"):
+            request = read_body(chosen, value.encode(), {})
+        elif chosen.row.binary:
+            request = strict_json.convert({"inputs": Path(value).read_bytes(), "parameters": document}, chosen.request)
+        else:
+            request = strict_json.convert({"inputs": value, "parameters": document}, chosen.request)
+        with lease as model:
+            prediction = chosen.predict(model, request)
+    print(msgspec.json.format(msgspec.json.encode(prediction.output), indent=2).decode())
 
 
 @app.command()
@@ -172,20 +174,20 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(help="The first so many examples only.", min=1)] = None,
 ) -> None:
     """Measure a model on data of your own."""
-    from hearth.models.cache import warm
-    from hearth.models.manifest import TASKS
-    from hearth.tasks.task import choose
+    from hearth.models.cache import warm_cache
+    from hearth.task_table import TASKS
+    from hearth.tasks.task import open_model
     from hearth_build.pipeline.evaluation import evaluation_of, examples_from
     from hearth_build.release.served import tasks_of
 
     if task and task not in TASKS:
         raise typer.BadParameter(f"--task is one of {', '.join(TASKS)}.")
     os.environ["HEARTH_STORE"] = store
-    with warm().get(name) as model:
-        made_for = model.manifest.task
-        task = choose(tasks_of(task or made_for), name, made_for, task).id
-        examples = examples_from(data, task)[:limit]
-        found = evaluation_of(task).measure(model, examples)
+    resolved = warm_cache().resolve(name)
+    chosen, lease = open_model(tasks_of(task or resolved.manifest.task), resolved, task)
+    with lease as model:
+        examples = examples_from(data, chosen.id)[:limit]
+        found = evaluation_of(chosen.id).measure(model, examples)
     console.print(f"{model.manifest.model}@{model.manifest.version} on {len(examples)} examples of {data}")
     for metric, measured in found.items():
         console.print(f"{metric:>24}  {measured:.4f}", highlight=False)
@@ -206,13 +208,13 @@ def serve(
 @contextmanager
 def _logging_to_stderr() -> Iterator[None]:
     """The answer alone goes to standard output."""
-    from hearth.telemetry.log import OUTPUT
+    from hearth.telemetry.log import HANDLER
 
-    OUTPUT.stream = sys.stderr
+    HANDLER.stream = sys.stderr
     try:
         yield
     finally:
-        OUTPUT.stream = None
+        HANDLER.stream = None
 
 
 def main() -> None:

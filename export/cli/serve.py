@@ -15,7 +15,7 @@ from fastapi_swagger import patch_fastapi
 from hearth import settings
 from hearth.auth import api_keys
 from hearth.http.asgi import create_app
-from hearth.models.cache import warm
+from hearth.models.cache import warm_cache
 from hearth.tasks.task import Task
 from hearth_build import FUNCTIONS
 from hearth_build.cli import serve_uploads
@@ -29,7 +29,7 @@ def tasks() -> tuple[Task, ...]:
 
 
 def app() -> FastAPI:
-    api_keys.table()  # what is wrong with them is said now, and not to the first caller
+    api_keys.key_table()  # what is wrong with them is said now, and not to the first caller
     all_tasks = tasks()
     made = create_app(all_tasks, local=True, folder=FUNCTIONS / "catalog/page")
     if settings.get().uploads.startswith("file:"):
@@ -52,8 +52,8 @@ def serve(store: str, host: str, port: int) -> None:
 
 def _run(store: str, host: str, port: int) -> None:
     settings.get.cache_clear()
-    warm.cache_clear()
-    print(f"Serving {', '.join(warm().registry.models()) or 'no model'} from {store}")
+    warm_cache.cache_clear()
+    print(f"Serving {', '.join(warm_cache().registry.models()) or 'no model'} from {store}")
     address = f"http://{host}:{port}"
     print(f"Try them at {address}/, POST to {address}/models/NAME, read at {address}/docs", flush=True)
     uvicorn.run(app(), host=host, port=port, log_level="warning")

@@ -24,12 +24,12 @@ from starlette.responses import Response
 from hearth import settings
 from hearth.async_inference import dead_letters, presign, storage_events
 from hearth.errors import BadRequest, HearthError, PayloadTooLarge, UnsupportedMedia
-from hearth.http.asgi import ours
+from hearth.http.asgi import client_error
 from hearth.protocols import huggingface
 from hearth.protocols.base import JSON
 from hearth.tasks.task import Task
 from hearth.telemetry import log
-from hearth.telemetry import timing as trace
+from hearth.telemetry.timing import begin
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ class Worker:
             try:
                 storage_events.handle(self._tasks, event, None)
             except storage_events.EventFailedError as error:
-                dead_letters.tell(arrived.key, error.failures[0])  # nobody delivers the event again here
+                dead_letters.record_failure(arrived.key, error.failures[0])  # nobody delivers the event again here
             except Exception as error:
-                log.unexpected(error)
+                log.log_unexpected(error)
 
 
 def install(app: FastAPI, tasks: Sequence[Task]) -> None:
@@ -73,15 +73,15 @@ def install(app: FastAPI, tasks: Sequence[Task]) -> None:
     root = Path(unquote(urlsplit(settings.get().uploads).path))
 
     async def put(request: Request) -> Response:
-        timing, request_id = trace.begin(), uuid.uuid4().hex
+        timing, request_id = begin(), uuid.uuid4().hex
         failure: HearthError | None = None
         try:
             worker.add(await receive(request, root))
         except Exception as error:
-            failure = ours(error)
+            failure = client_error(error)
         status = failure.status if failure else 200
-        log.request(timing, request_id=request_id, status=status, trigger="http", failure=failure)
-        body = huggingface.error(failure, request_id) if failure else b""
+        log.finish_request(timing, request_id=request_id, status=status, trigger="http", failure=failure)
+        body = huggingface.encode_error(failure, request_id) if failure else b""
         return Response(body, status, {"X-Request-Id": request_id}, JSON)
 
     app.add_route("/uploads/{id}", put, ["PUT"])
@@ -92,9 +92,9 @@ async def receive(request: Request, root: Path) -> Arrived:
 
     Raises Forbidden, UnsupportedMedia, PayloadTooLarge, BadRequest, ClientDisconnect.
     """
-    key, kind, most = presign.opened(request.query_params)
-    if request.headers.get("content-type") != kind:
-        raise UnsupportedMedia(f"The content type must be {kind}, which was said when the upload was asked for")
+    key, content_type, max_bytes = presign.verify_signed_path(request.query_params)
+    if request.headers.get("content-type") != content_type:
+        raise UnsupportedMedia(f"The content type must be {content_type}, as it was when the upload was asked for")
     path = root / key
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -104,8 +104,8 @@ async def receive(request: Request, root: Path) -> Arrived:
             os.fchmod(file.fileno(), 0o600)
             async for part in request.stream():
                 size += len(part)
-                if size > most:
-                    raise PayloadTooLarge(f"The upload is longer than the {most} bytes that were asked for")
+                if size > max_bytes:
+                    raise PayloadTooLarge(f"The upload is longer than the {max_bytes} bytes that were asked for")
                 digest.update(part)
                 file.write(part)
         if not size:

@@ -12,11 +12,11 @@ from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
-from hearth.async_inference.batch import Failed, Item, Job
+from hearth.async_inference.batch import BatchJob, FailedItem, Item
 from hearth.errors import BadRequest, HearthError
-from hearth.models.manifest import TASKS
 from hearth.storage.base import Store
 from hearth.storage.open import open_store
+from hearth.task_table import TASKS
 from hearth_build.cloud.stack import AwsError, Stack, client, logical
 from hearth_build.release.served import manifest_of
 
@@ -41,14 +41,14 @@ class Counts:
 
 
 def run_here(
-    job: Job, concurrency: int, on_failure: Callable[[Failed], None], on_progress: Callable[[Counts], None]
+    job: BatchJob, concurrency: int, on_failure: Callable[[FailedItem], None], on_progress: Callable[[Counts], None]
 ) -> Counts:
     """Answer everything in the job's source; what has its result already is passed over. Holds few paths at a time."""
     if f"{job.output.uri}/".startswith(f"{job.source.uri}/"):
         raise BadRequest(f"Results cannot go below the inputs: {job.output.uri} is in {job.source.uri}")
     counts, paths = Counts(), job.source.each()
     with ThreadPoolExecutor(concurrency) as pool:
-        waiting: set[Future[Failed | None]] = set()
+        waiting: set[Future[FailedItem | None]] = set()
         while True:
             waiting |= {pool.submit(_answer, job, path) for path in islice(paths, 2 * concurrency - len(waiting))}
             if not waiting:
@@ -64,11 +64,11 @@ def run_here(
             on_progress(counts)
 
 
-def _answer(job: Job, path: str) -> Failed | None:
+def _answer(job: BatchJob, path: str) -> FailedItem | None:
     try:
         return job.answer(Item(path))
     except HearthError as error:
-        return Failed(path, error.code, error.message)
+        return FailedItem(path, error.code, error.message)
 
 
 # By the stack
@@ -86,7 +86,7 @@ def start(stack: Stack, model: str, where: str, options: dict[str, int], run: st
     if url.netloc != uploads or not prefix.startswith(f"batch/{model}/"):
         raise BadRequest(f"The stack reads batches of {model} at s3://{uploads}/batch/{model}/ only, not at {where}")
     manifest = manifest_of(open_store(f"s3://{stack.output('ArtifactBucketName')}/models"), model)
-    function = logical(TASKS[manifest.task])
+    function = logical(TASKS[manifest.task].function)
     if function not in stack.resources:
         raise BadRequest(f"Stack {stack.name} has no function {function} for {model}")
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hearth.errors import HearthError
 from hearth.models.manifest import ImagePreprocessing
-from hearth.ops.vision.images import open_picture, to_tensor
+from hearth.ops.vision.images import open_image, to_tensor
 from hearth_build.data.datasets import DataError
 
 PIXELS = 100_000_000
@@ -45,7 +45,7 @@ def pictures_in(folder: Path, most: int) -> list[Path]:
 def feeds(files: Sequence[bytes], how: ImagePreprocessing, name: str, batch: int = 8) -> list[dict[str, Tensor]]:
     """What a graph's input `name` gets of these pictures, `batch` at a time; an unreadable file is an error."""
     try:
-        pixels = to_tensor((open_picture(file, PIXELS) for file in files), how, len(files))
+        pixels = to_tensor((open_image(file, PIXELS) for file in files), how, len(files))
     except HearthError as error:
         raise DataError(f"A picture for calibration cannot be read: {error.message}.") from None
     full = len(pixels) // batch * batch if len(pixels) >= batch else len(pixels)

@@ -22,7 +22,7 @@ def scores_of(function: ModuleType, model: Any, inputs: Sequence[Any]) -> list[S
     size = min(BATCH, model.manifest.limits.batch)
     for start in range(0, len(inputs), size):
         request = function.Request(inputs=list(inputs[start : start + size]), parameters=parameters)
-        found += [{score.label: score.score for score in row} for row in function.answer(model, request)]
+        found += [{score.label: score.score for score in row} for row in function.predict(model, request).output]
     return found
 
 

@@ -111,8 +111,7 @@ def ranks(values: Sequence[float]) -> np.ndarray:
 
 
 def knows(model: Any, words: Sequence[str]) -> bool:
-    unknown = model.manifest.preprocessing.pad_id
-    return all(app.find(model.tokenizer, word, unknown) is not None for word in words)
+    return all(app.find_word(model, word) is not None for word in words)
 
 
 def flat(inputs: dict[str, list[str]]) -> list[str]:
@@ -120,7 +119,7 @@ def flat(inputs: dict[str, list[str]]) -> list[str]:
 
 
 def nearest(model: Any, inputs: dict[str, list[str]]) -> str:
-    found = app.answer(model, app.Request(inputs=app.Words(**inputs), top_k=1))
+    found = app.predict(model, app.Request(inputs=app.Words(**inputs), top_k=1)).output
     assert isinstance(found[0], app.Neighbour)
     return found[0].word.lower()
 
@@ -132,7 +131,7 @@ def likeness(model: Any, asked: Sequence[Sequence[str]]) -> list[float]:
     vectors: dict[str, np.ndarray] = {}
     for start in range(0, len(texts), size):
         some = texts[start : start + size]
-        found = app.answer(model, app.Request(inputs=some, normalize=True))
+        found = app.predict(model, app.Request(inputs=some, normalize=True)).output
         vectors |= {text: np.array(vector) for text, vector in zip(some, found, strict=True)}
     return [float(vectors[one] @ vectors[other]) for one, other in asked]
 
@@ -142,9 +141,9 @@ def answer(model: Any, inputs: Any) -> Answer:
     if isinstance(inputs, list):
         return likeness(model, [inputs])[0]
     if isinstance(inputs, dict):
-        found = app.answer(model, app.Request(inputs=app.Words(**inputs)))
+        found = app.predict(model, app.Request(inputs=app.Words(**inputs))).output
         return [(one.word, one.score) for one in found if isinstance(one, app.Neighbour)]
-    vectors = app.answer(model, app.Request(inputs=inputs))
+    vectors = app.predict(model, app.Request(inputs=inputs)).output
     assert isinstance(vectors[0], list)
     return vectors[0]
 

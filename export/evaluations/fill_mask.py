@@ -46,9 +46,9 @@ def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
         if len(tokens) != 1:
             continue
         text = example.inputs.replace(MASK, mask)
-        best = [guess.token for guess in app.answer(model, app.Request(text, app.Parameters(top_k=TOP)))]
+        best = [guess.token for guess in app.predict(model, app.Request(text, app.Parameters(top_k=TOP))).output]
         word = model.tokenizer.id_to_token(tokens[0])
-        sure = app.answer(model, app.Request(text, app.Parameters(targets=word)))[0].score
+        sure = app.predict(model, app.Request(text, app.Parameters(targets=word))).output[0].score
         counted, right, among = counted + 1, right + (best[0] == tokens[0]), among + (tokens[0] in best)
         loss -= math.log(max(sure, 1e-12))
     if not counted:
@@ -63,7 +63,7 @@ def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
 
 def answer(model: Any, inputs: str) -> list[dict[str, Any]]:
     """The best guesses of a text with one mask."""
-    found = app.answer(model, app.Request(inputs, app.Parameters(top_k=TOP)))
+    found = app.predict(model, app.Request(inputs, app.Parameters(top_k=TOP))).output
     return [{"token": guess.token, "word": guess.token_str, "score": guess.score} for guess in found]
 
 

@@ -148,11 +148,11 @@ def mean(values: np.ndarray) -> float:
 
 
 def boxes_of(model: Any, file: bytes, threshold: float) -> Answer:
-    found = app.answer(model, app.Request(file, app.Parameters(threshold=threshold)))
+    found = app.predict(model, app.Request(file, app.Parameters(threshold=threshold))).output
     assert isinstance(found, list)
     boxes = []
     for one in found:
-        assert isinstance(one, app.Found)
+        assert isinstance(one, app.Detection)
         edges = [one.box.xmin, one.box.ymin, one.box.xmax, one.box.ymax]
         boxes.append({"label": one.label, "score": one.score, "box": edges})
     return {"threshold": threshold, "boxes": boxes}

@@ -12,7 +12,7 @@ import numpy as np
 from hearth.ops.vision.boxes import overlaps
 from hearth.ops.vision.bytetrack import Rules
 from hearth.tasks.detection import Detections
-from hearth.tasks.tracking import follow, mot
+from hearth.tasks.tracking import follow, to_mot
 from hearth_build.data.datasets import DataError
 from hearth_build.pipeline.evaluation import Evaluation
 from hearth_build.recipe import Example
@@ -95,7 +95,9 @@ def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
 def tracks(model: Any, inputs: Any) -> Table:
     """Rows like those of gt: of detections that were given, or of what the function answers."""
     if isinstance(inputs, list) and isinstance(inputs[0], Detections):
-        return np.array([line.split(",") for line in mot(follow(inputs, Rules())).splitlines()], float).reshape(-1, 10)
+        return np.array([line.split(",") for line in to_mot(follow(inputs, Rules())).splitlines()], float).reshape(
+            -1, 10
+        )
     return np.array(answer(model, inputs), float).reshape(-1, 7)
 
 
@@ -114,7 +116,7 @@ def compared(truth: Table, found: Table) -> Any:
 
 def answer(model: Any, inputs: Any) -> list[list[float]]:
     """Rows like those of gt; of a model that knows persons they alone, because the MOT Challenge's truth is people."""
-    found = app.answer(model, app.Request(inputs)).tracks or []
+    found = app.predict(model, app.Request(inputs)).output.tracks or []
     persons = "person" in model.manifest.labels
     return [
         [seen.frame, track.id, box.xmin + 1, box.ymin + 1, box.xmax - box.xmin, box.ymax - box.ymin, seen.score]

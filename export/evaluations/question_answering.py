@@ -41,7 +41,7 @@ def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
     parameters = app.Parameters(handle_impossible_answer=any(not example.expected for example in examples))
     exact = words = 0.0
     for example in examples:
-        found = app.answer(model, app.Request(app.Pair(**example.inputs), parameters))
+        found = app.predict(model, app.Request(app.Pair(**example.inputs), parameters)).output
         wanted = example.expected or [""]
         exact += max(plain(found.answer) == plain(text) for text in wanted)
         words += max(overlap(plain(found.answer), plain(text)) for text in wanted)
@@ -62,7 +62,7 @@ def overlap(given: list[str], wanted: list[str]) -> float:
 
 
 def answer(model: Any, inputs: dict[str, str]) -> dict[str, Any]:
-    found = app.answer(model, app.Request(app.Pair(**inputs)))
+    found = app.predict(model, app.Request(app.Pair(**inputs))).output
     return {"answer": found.answer, "start": found.start, "score": found.score}
 
 

@@ -80,7 +80,7 @@ def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
 
 
 def answer(model: Any, inputs: bytes) -> str:
-    return app.answer(model, app.Request(inputs)).text
+    return app.predict(model, app.Request(inputs)).output.text
 
 
 def difference(one: str, other: str) -> float:

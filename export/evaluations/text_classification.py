@@ -57,7 +57,7 @@ def answer(model: Any, inputs: str | dict[str, Any]) -> Scores:
 
 def zero_shot(model: Any, inputs: dict[str, Any]) -> Scores:
     parameters = app.ZeroShotParameters(inputs["candidate_labels"])
-    found = app.answer_zero_shot(model, app.ZeroShotRequest(inputs["inputs"], parameters))
+    found = app.predict_zero_shot(model, app.ZeroShotRequest(inputs["inputs"], parameters)).output
     return {score.label: score.score for score in found}
 
 

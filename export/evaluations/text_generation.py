@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hearth.tasks.generation import decoder_of, log_likelihoods
+from hearth.tasks.generation import log_likelihoods
 from hearth_build.data.datasets import DataError
 from hearth_build.pipeline.evaluation import Evaluation
 from hearth_build.recipe import Example
@@ -34,7 +34,7 @@ def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
     nats = characters = tokens = 0.0
     for example in examples:
         ids = tokens_of(model, example.inputs)
-        for window, counted in windows(ids, decoder_of(model).context):
+        for window, counted in windows(ids, model.head.context):
             nats -= float(log_likelihoods(model, window)[-counted:].sum())
             tokens += counted
         characters += len(example.inputs) - len(model.tokenizer.decode(ids[:1]))
@@ -67,8 +67,8 @@ def windows(ids: Sequence[int], context: int) -> Iterator[tuple[Sequence[int], i
 def answer(model: Any, inputs: str) -> dict[str, Any]:
     """What the likeliest tokens say after a prompt, and the logarithms of the probabilities of the prompt's own."""
     ids = tokens_of(model, inputs)
-    new = max(1, min(NEW, decoder_of(model).context - len(ids) - 1))
-    said = app.answer(model, app.Request(inputs, app.Parameters(max_new_tokens=new)))[0].generated_text
+    new = max(1, min(NEW, model.head.context - len(ids) - 1))
+    said = app.predict(model, app.Request(inputs, app.Parameters(max_new_tokens=new))).output[0].generated_text
     return {"generated_text": said, "logprobs": [round(value, 5) for value in log_likelihoods(model, ids).tolist()]}
 
 

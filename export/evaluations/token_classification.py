@@ -79,7 +79,7 @@ def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
     size = min(32, model.manifest.limits.batch)
     for start in range(0, len(examples), size):
         part = examples[start : start + size]
-        found = app.answer(model, app.Request([example.inputs for example in part]))
+        found = app.predict(model, app.Request([example.inputs for example in part])).output
         for example, entities in zip(part, found, strict=True):
             truth.append(marked(example.inputs, example.expected))
             given.append(marked(example.inputs, [[e.start, e.end, e.entity_group] for e in entities]))
@@ -101,7 +101,7 @@ def marked(text: str, spans: Sequence[Span]) -> list[str]:
 def answer(model: Any, inputs: str) -> list[dict[str, Any]]:
     """Every token with its label: what entities are made of."""
     parameters = app.Parameters(aggregation_strategy="none", ignore_labels=())
-    tokens = app.answer(model, app.Request(inputs, parameters))
+    tokens = app.predict(model, app.Request(inputs, parameters)).output
     return [{"word": one.word, "entity": one.entity, "score": one.score} for one in tokens]
 
 

@@ -54,7 +54,7 @@ def translated(model: Any, texts: Sequence[str]) -> list[str]:
     for start in range(0, len(order), model.manifest.limits.batch):
         indices = order[start : start + model.manifest.limits.batch]
         request = app.Request([texts[index] for index in indices], parameters)
-        for index, one in zip(indices, app.answer(model, request), strict=True):
+        for index, one in zip(indices, app.predict(model, request).output, strict=True):
             found[index] = one.translation_text
     return found
 

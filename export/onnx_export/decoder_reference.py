@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from hearth.models.model import Model
+from hearth_build.onnx_export.reference import ReferenceModel
 
 
-class Twin:
+class Twin(ReferenceModel):
     def __init__(self, network: nn.Module, served: Model) -> None:
-        self.network, self.manifest = network, served.manifest
-        self.tokenizer, self.resources = served.tokenizer, served.resources
+        super().__init__(served)
+        self.network = network
 
     def session(self, graph: str = "main") -> Session:
         return Session(self.network)

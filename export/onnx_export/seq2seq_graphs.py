@@ -20,6 +20,7 @@ from hearth.models.manifest import Seq2Seq
 from hearth.models.model import Model
 from hearth_build.networks.marian import Layer, Marian, Shape, additive
 from hearth_build.onnx_export.export import OPSET
+from hearth_build.onnx_export.reference import ReferenceModel
 
 EXAMPLE = (2, 3, 5, 2)
 """Sources, beams, source tokens, tokens written so far, of what is traced."""
@@ -168,12 +169,10 @@ def write(
         )
 
 
-class Twin:
-    """The torch network in the place of a loaded artifact."""
-
+class Twin(ReferenceModel):
     def __init__(self, network: nn.Module, served: Model) -> None:
         assert isinstance(network, Marian)
-        self.manifest, self.tokenizer, self.resources = served.manifest, served.tokenizer, served.resources
+        super().__init__(served)
         self.parts = {"main": Encoder(network).eval(), "decoder": Step(network).eval()}
 
     def run(self, feeds: dict[str, np.ndarray[Any, Any]], graph: str = "main") -> list[np.ndarray[Any, Any]]:

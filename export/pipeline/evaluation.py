@@ -1,7 +1,7 @@
 """How a task's answers are judged; `hearth evaluate MODEL --data PATH` and the step `verify` run it.
 
 `export/evaluations/<folder of the function>.py` holds each family's `EVALUATION`. All goes through the function's own
-`answer(model, request)`, so what is measured is what is served.
+`predict(model, request)`, so what is measured is what is served.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hearth.models.manifest import TASKS
+from hearth.task_table import TASKS
 from hearth_build.recipe import Example
 
 
@@ -42,7 +42,7 @@ class Evaluation:
 
 def evaluation_of(task: str) -> Evaluation:
     """The evaluation of a task's family."""
-    found: Evaluation = importlib.import_module(f"hearth_build.evaluations.{TASKS[task]}").EVALUATION
+    found: Evaluation = importlib.import_module(f"hearth_build.evaluations.{TASKS[task].function}").EVALUATION
     return found
 
 

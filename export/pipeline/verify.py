@@ -26,6 +26,7 @@ from hearth.models.download import describe as describe_file
 from hearth.models.manifest import Manifest, Metrics, Provenance, Provider, Quantization, dump
 from hearth.models.model import OPENVINO, Model
 from hearth_build.onnx_export import export
+from hearth_build.onnx_export.reference import ReferenceModel
 from hearth_build.pipeline import model_card
 from hearth_build.pipeline.evaluation import Evaluation, evaluation_of
 from hearth_build.recipe import Block4, DynamicInt8, Gate, Gated, Quantizer, Recipe, RecipeError, StaticInt8
@@ -39,12 +40,12 @@ GAIN = 1.1
 METHODS = {StaticInt8: "static-int8", DynamicInt8: "dynamic-int8", Block4: "int4-blocks"}
 
 
-class TorchModel:
-    """The torch network in the place of a loaded artifact."""
+class TorchModel(ReferenceModel):
+    """A torch network of one graph."""
 
     def __init__(self, network: nn.Module, served: Model) -> None:
-        self.network, self.manifest = network, served.manifest
-        self.tokenizer, self.resources = served.tokenizer, served.resources
+        super().__init__(served)
+        self.network = network
 
     def run(self, feeds: dict[str, np.ndarray], graph: str = "main") -> list[np.ndarray]:
         with torch.no_grad():

@@ -199,8 +199,8 @@ def verify_published(store: Store, name: str, trust: Trust) -> Ref:
     More than the runtime asks: here a file that lies beside those that were signed is an error too.
     """
     registry = Registry(store, trust=trust)
-    ref = registry.resolve(name)
-    manifest = registry.manifest(ref)
+    resolved = registry.resolve(name)
+    ref, manifest = resolved.ref, resolved.manifest
     prefix = f"{ref.model}/{ref.version}/"
     found = {path.removeprefix(prefix) for path in store.list(prefix)}
     unsigned = found - {file.path for file in manifest.files} - {"manifest.json", SIGNATURE}

@@ -1,4 +1,4 @@
-"""What is served, whether the service is up, and the page. Loads no model."""
+"""The catalogue of models, health, and the page. Loads no model."""
 
 from __future__ import annotations
 

@@ -1,36 +1,31 @@
-"""feature-extraction and sentence-similarity: texts as vectors, and how alike they are.
+"""feature-extraction and sentence-similarity: texts as vectors, and how similar they are.
 
 Models of whole sentences and static word vectors answer both. Word vectors count a text's known words alone; a text
-without any is the zero vector, which is like nothing. They also have neighbours and analogies, asked for by
+without any is the zero vector, which is similar to nothing. They also have neighbours and analogies, asked for by
 `{"inputs": {"positive": ["king", "woman"], "negative": ["man"]}, "top_k": 5}`. An unknown word there is an error.
 """
 
 from __future__ import annotations
-
-from hearth.models import preload
-
-preload.start("tokenizers")  # before the imports that take long
 
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from msgspec import Meta, Struct
 
-from hearth.models.cache import warm
 from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.models.manifest import Pooling, TextPreprocessing
 from hearth.models.model import Model
 from hearth.ops.text.nearest_words import nearest
 from hearth.ops.text.pooling import Array, Mask, cosine, normalise, pool
-from hearth.ops.text.windows import pad, room, texts_of, whole
-from hearth.tasks.task import Task
-from hearth.telemetry.timing import current, step
+from hearth.ops.text.windows import Row, list_texts, pad, tokenize_whole, window_capacity
+from hearth.tasks.task import Prediction, Task, Usage
+from hearth.telemetry.timing import step
 
-DIGITS = 8
-"""Decimals of a vector's numbers: what float32 can tell apart, at half the length of all of them."""
+DECIMALS = 8
+"""Of a vector's numbers: what float32 can tell apart, at half the length of all of them."""
 
-Count = Annotated[int, Meta(ge=1, le=1000)]
+Embedder = Model[TextPreprocessing, Pooling]
 WordList = Annotated[list[Annotated[str, Meta(max_length=200)]], Meta(max_length=100)]
 
 
@@ -43,7 +38,7 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     """Whether a text that is too long is cut, or refused."""
     truncation_direction: Literal["left", "right"] = "right"
     """The side that a cut takes away."""
-    top_k: Count = 10
+    top_k: Annotated[int, Meta(ge=1, le=1000)] = 10
     """Neighbours of words."""
 
 
@@ -74,130 +69,112 @@ class Sentences(Struct, frozen=True, forbid_unknown_fields=True):
     sentences: list[str]
 
 
-class Comparison(Struct, frozen=True, forbid_unknown_fields=True):
+class SimilarityRequest(Struct, frozen=True, forbid_unknown_fields=True):
     inputs: Sentences
     parameters: Parameters = Parameters()
 
 
-Likeness = list[float]
+SimilarityResponse = list[float]
 """The cosine of each sentence's vector with the source sentence's."""
 
 
-def encode(model: Model, texts: str | list[str], wanted: Parameters) -> dict[str, np.ndarray[Any, Any]]:
+def encode(model: Embedder, texts: str | list[str], parameters: Parameters) -> dict[str, np.ndarray[Any, Any]]:
     """Token ids and mask, (batch, longest text) int64. Raises BadRequest, PayloadTooLarge."""
-    how, tokenizer, head = parts(model)
-    texts = texts_of(texts, model.manifest.limits)
-    rows = tokenizer.encode_batch_fast(texts)
-    if not wanted.truncate and any(row.overflowing for row in rows):
-        raise PayloadTooLarge(f"A text has more than {how.max_tokens} tokens; shorten it or let it be cut (`truncate`)")
-    if wanted.truncation_direction == "left":
-        rows = [
-            ending(tokenizer, text, how.max_tokens) if row.overflowing else row
-            for text, row in zip(texts, rows, strict=True)
-        ]
-    feeds = pad(rows, how.pad_id, [tensor.name for tensor in model.manifest.graphs["main"].inputs])
-    if head.words:
-        feeds["attention_mask"] *= feeds["input_ids"] != how.pad_id  # which stands for unknown words too
+    max_tokens, pad_id = model.preprocessing.max_tokens, model.preprocessing.pad_id
+    texts = list_texts(texts, model.manifest.limits)
+    rows = model.tokenizer.encode_batch_fast(texts)
+    if not parameters.truncate and any(row.overflowing for row in rows):
+        raise PayloadTooLarge(f"A text has more than {max_tokens} tokens; shorten it or let it be cut (`truncate`)")
+    if parameters.truncation_direction == "left":
+        rows = [last_tokens(model, text) if row.overflowing else row for text, row in zip(texts, rows, strict=True)]
+    feeds = pad(rows, pad_id, model.input_names["main"])
+    if model.head.words:
+        feeds["attention_mask"] *= feeds["input_ids"] != pad_id  # which stands for unknown words too
     return feeds
 
 
-def ending(tokenizer: Any, text: str, longest: int) -> Any:
+def last_tokens(model: Embedder, text: str) -> Row:
     """The last tokens of a text, with the special ones around them."""
-    row = whole(tokenizer, text)
-    row.truncate(room(tokenizer, longest), direction="left")
-    return tokenizer.post_process(row)
+    row = tokenize_whole(model.tokenizer, text)
+    row.truncate(window_capacity(model.tokenizer, model.preprocessing.max_tokens), direction="left")
+    return model.tokenizer.post_process(row)
 
 
-def decode(model: Model, wanted: Parameters, mask: Mask, outputs: list[np.ndarray[Any, Any]]) -> Array:
+def decode(model: Embedder, parameters: Parameters, mask: Mask, outputs: list[np.ndarray[Any, Any]]) -> Array:
     """A vector a text, (batch, dimensions). Raises BadRequest."""
-    _, _, head = parts(model)
-    size = wanted.dimensions or head.dimensions
+    head = model.head
+    size = parameters.dimensions or head.dimensions
     if size > head.dimensions:
         raise BadRequest(f"`dimensions` is {size}; the vectors of {model.manifest.model} have {head.dimensions}")
     vectors = pool(outputs[0], mask, head.method)[:, :size]
-    unit = head.normalise if wanted.normalize is None else wanted.normalize
+    unit = head.normalise if parameters.normalize is None else parameters.normalize
     return normalise(vectors) if unit else vectors
 
 
-def embed(model: Model, texts: str | list[str], wanted: Parameters) -> Array:
-    """(texts, dimensions)"""
+def embed(model: Embedder, texts: str | list[str], parameters: Parameters) -> tuple[Array, Usage]:
+    """(texts, dimensions), and what they took."""
     with step("encode"):
-        feeds = encode(model, texts, wanted)
-    current().count("input_tokens", int(feeds["attention_mask"].sum()))
+        feeds = encode(model, texts, parameters)
     with step("run"):
         outputs = model.run(feeds)
+    mask = feeds["attention_mask"]
     with step("decode"):
-        return decode(model, wanted, feeds["attention_mask"], outputs)
+        return decode(model, parameters, mask, outputs), Usage(len(mask), int(mask.sum()))
 
 
-def answer(model: Model, request: Request) -> Response:
-    wanted = request.parameters or request
+def predict(model: Embedder, request: Request) -> Prediction:
+    parameters = request.parameters or request
     if isinstance(request.inputs, Words):
-        return [*neighbours(model, request.inputs, wanted.top_k)]
-    numbers: Response = np.round(embed(model, request.inputs, wanted).astype(np.float64), DIGITS).tolist()
-    return numbers
+        return Prediction(neighbours(model, request.inputs, parameters.top_k), Usage())
+    vectors, usage = embed(model, request.inputs, parameters)
+    return Prediction(np.round(vectors.astype(np.float64), DECIMALS).tolist(), usage)
 
 
-def compare(model: Model, request: Comparison) -> Likeness:
+def predict_similarity(model: Embedder, request: SimilarityRequest) -> Prediction:
     if not request.inputs.sentences:
         raise BadRequest("`inputs.sentences` is empty; send at least one sentence to compare with")
-    vectors = embed(model, [request.inputs.source_sentence, *request.inputs.sentences], request.parameters)
-    likeness: Likeness = cosine(vectors[0], vectors[1:]).tolist()
-    return likeness
+    texts = [request.inputs.source_sentence, *request.inputs.sentences]
+    vectors, usage = embed(model, texts, request.parameters)
+    return Prediction(cosine(vectors[0], vectors[1:]).tolist(), usage)
 
 
-def neighbours(model: Model, words: Words, count: int) -> list[Neighbour]:
+def neighbours(model: Embedder, words: Words, count: int) -> list[Neighbour]:
     """Raises BadRequest: an unknown word, no word, or a model of sentences."""
-    how, tokenizer, head = parts(model)
-    if not head.words:
+    tokenizer, pad_id = model.tokenizer, model.preprocessing.pad_id
+    if not model.head.words:
         raise BadRequest(f"{model.manifest.model} makes vectors of texts and has no neighbours; send texts as `inputs`")
     if not words.positive and not words.negative:
         raise BadRequest("`inputs.positive` is empty; send at least one word")
     positive, negative = (
-        [identify(tokenizer, word, how.pad_id, f"inputs.{side}[{place}]") for place, word in enumerate(listed)]
+        [word_id(model, word, f"inputs.{side}[{place}]") for place, word in enumerate(listed)]
         for side, listed in (("positive", words.positive), ("negative", words.negative))
     )
 
-    def vectors(numbers: np.ndarray[Any, Any]) -> Array:
-        ids = numbers[None]
-        return normalise(model.run({"input_ids": ids, "attention_mask": np.ones_like(ids)})[0][0])
+    def vectors(ids: np.ndarray[Any, Any]) -> Array:
+        rows = ids[None]
+        return normalise(model.run({"input_ids": rows, "attention_mask": np.ones_like(rows)})[0][0])
 
-    found = nearest(vectors, tokenizer.get_vocab_size(), positive, negative, how.pad_id, count)
-    return [Neighbour(str(tokenizer.id_to_token(number)), score) for number, score in found]
+    results = nearest(vectors, tokenizer.get_vocab_size(), positive, negative, pad_id, count)
+    return [Neighbour(str(tokenizer.id_to_token(number)), score) for number, score in results]
 
 
-def identify(tokenizer: Any, word: str, unknown: int, field: str) -> int:
-    """A word's number. Raises BadRequest, which names the `field` that it stood in."""
-    number = find(tokenizer, word, unknown)
+def word_id(model: Embedder, word: str, field: str) -> int:
+    """Raises BadRequest for an unknown word, which names the `field` that the word stood in."""
+    number = find_word(model, word)
     if number is None:
         raise BadRequest(f"The model has no vector of `{field}`, which must be one word that it knows")
     return number
 
 
-def find(tokenizer: Any, word: str, unknown: int) -> int | None:
-    """The number of a word as it is written, or as the vocabulary writes it (in small letters, say)."""
+def find_word(model: Embedder, word: str) -> int | None:
+    """The id of a word as it is written, or as the vocabulary writes it (in lower case, say); None: it is unknown."""
+    tokenizer, unknown = model.tokenizer, model.preprocessing.pad_id
     written = tokenizer.normalizer.normalize_str(word) if tokenizer.normalizer else word
-    numbers = (tokenizer.token_to_id(form) for form in (word, written))
-    return next((number for number in numbers if number not in (None, unknown)), None)
-
-
-def parts(model: Model) -> tuple[TextPreprocessing, Any, Pooling]:
-    """What the manifest's schema promises of the task."""
-    how, head = model.manifest.preprocessing, model.manifest.head
-    assert isinstance(how, TextPreprocessing)  # noqa: S101
-    assert isinstance(head, Pooling)  # noqa: S101
-    assert model.tokenizer is not None  # noqa: S101
-    return how, model.tokenizer, head
-
-
-def predict(name: str, request: Request) -> Response:
-    with warm().get(name) as model:
-        return answer(model, request)
-
-
-def predict_likeness(name: str, request: Comparison) -> Likeness:
-    with warm().get(name) as model:
-        return compare(model, request)
+    for form in (word, written):
+        number = tokenizer.token_to_id(form)
+        if number not in (None, unknown):
+            return int(number)
+    return None
 
 
 TASKS = (
@@ -207,20 +184,18 @@ TASKS = (
         Response,
         predict,
         {"inputs": ["A man is playing the guitar.", "Two dogs run through the snow."]},
-        serves=("sentence-similarity",),
     ),
     Task(
         "sentence-similarity",
-        Comparison,
-        Likeness,
-        predict_likeness,
+        SimilarityRequest,
+        SimilarityResponse,
+        predict_similarity,
         {
             "inputs": {
                 "source_sentence": "A man is playing the guitar.",
                 "sentences": ["Somebody plays an instrument.", "The bank raised its interest rates."],
             }
         },
-        serves=("feature-extraction",),
     ),
 )
 handler = create_handler(TASKS)

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from hearth.models import preload
-
-preload.start()  # before the imports that take long
-
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from hearth.models.cache import warm
 from hearth.aws_lambda.handler import create_handler
-from hearth.models.manifest import Detector
-from hearth.models.model import Model
 from hearth.ops.vision.bytetrack import Rules
-from hearth.ops.vision.bytetrack import Track as Tracked
-from hearth.tasks.task import Task
+from hearth.ops.vision.bytetrack import Track as TrackedObject
+from hearth.tasks.detection import DetectionModel
+from hearth.tasks.schema import Box
+from hearth.tasks.task import Prediction, Task, Usage
+from hearth.tasks.tracking import Film, detect_frames, draw_tracks, follow, to_mot
+from hearth.tasks.video_file import Bounds, ImageSequence, Video
 from hearth.telemetry.timing import step
-from hearth.tasks.tracking import Film, follow, look, mot, show
-from hearth.tasks.video_file import Bounds, Stills, Video
 
 MAX_PIXELS = 4_000_000
 """Of a frame, where the manifest says nothing."""
 MAX_SECONDS = 600
-"""Of a video, likewise."""
+"""Of a video, where the manifest says nothing."""
 MAX_FRAMES = 2_000
 """Frames of one request that are looked at."""
 
@@ -33,9 +28,9 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     threshold: Annotated[float, Meta(ge=0, le=1)] = Rules.sure
     """Detections of at least this score, and a little more, begin tracks; weaker ones only continue them."""
     max_age: Annotated[int, Meta(ge=0, le=300)] | None = None
-    """Frames of the film that a track outlives unseen; where none is sent, a second of it, or 30 pictures."""
+    """Frames of the film that a track outlives unseen; unset: a second of it, or 30 pictures."""
     every: Annotated[int, Meta(ge=1, le=30)] = 1
-    """Look at every so many frames."""
+    """Look at one frame of so many."""
     format: Literal["json", "mot"] = "json"
     annotate: bool = False
     """Answer with the video too, tracks drawn in."""
@@ -47,15 +42,6 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True):
     inputs: bytes | list[bytes]
     """An mp4 file, or encoded pictures as its frames; base64 in JSON."""
     parameters: Parameters = Parameters()
-
-
-class Box(Struct, frozen=True):
-    """In pixels of the frame, upright."""
-
-    xmin: int
-    ymin: int
-    xmax: int
-    ymax: int
 
 
 class Sighting(Struct, frozen=True):
@@ -74,7 +60,7 @@ class Track(Struct, frozen=True):
 
 class Response(Struct, frozen=True, omit_defaults=True):
     frames: int
-    """That could be read."""
+    """How many could be read."""
     rate: float
     """Frames a second."""
     width: int
@@ -92,44 +78,44 @@ class Response(Struct, frozen=True, omit_defaults=True):
     """JPEG; base64 in JSON."""
 
 
-def encode(model: Model, request: Request) -> Film:
+def encode(model: DetectionModel, request: Request) -> Film:
     """The frames, of which none is decoded yet but the first. Raises BadRequest, PayloadTooLarge, UnsupportedMedia."""
     limits = model.manifest.limits
     bounds = Bounds(MAX_FRAMES, limits.pixels or MAX_PIXELS, limits.seconds or MAX_SECONDS)
     if isinstance(request.inputs, bytes):
         return Video(request.inputs, bounds, request.parameters.every)
-    return Stills(request.inputs, bounds, request.parameters.every)
+    return ImageSequence(request.inputs, bounds, request.parameters.every)
 
 
-def decode(model: Model, request: Request, film: Film, outputs: list[Tracked]) -> Response:
-    labels, wanted = model.manifest.labels, request.parameters
+def decode(model: DetectionModel, request: Request, film: Film, outputs: list[TrackedObject]) -> Response:
+    labels, parameters = model.manifest.labels, request.parameters
     video = sheet = None
-    if wanted.annotate or wanted.contact_sheet:
-        video, sheet = show(film, outputs, labels, video=wanted.annotate, sheet=wanted.contact_sheet)
-    as_text = wanted.format == "mot"
+    if parameters.annotate or parameters.contact_sheet:
+        video, sheet = draw_tracks(film, outputs, labels, video=parameters.annotate, sheet=parameters.contact_sheet)
+    as_text = parameters.format == "mot"
     return Response(
-        frames=film.read,
+        frames=film.frames_read,
         rate=round(float(film.rate), 3),
         width=film.width,
         height=film.height,
         complete=not film.damage,
         reason=film.damage,
-        tracks=None if as_text else [_track(one, labels[one.kind], film) for one in outputs],
-        mot=mot(outputs, wanted.every) if as_text else None,
+        tracks=None if as_text else [to_track(track, labels[track.kind], film) for track in outputs],
+        mot=to_mot(outputs, parameters.every) if as_text else None,
         video=video,
         sheet=sheet,
     )
 
 
-def rules(film: Film, wanted: Parameters) -> Rules:
-    """Those of the tracker, whose frames are the ones that are looked at."""
-    age = wanted.max_age
+def rules(film: Film, parameters: Parameters) -> Rules:
+    """Those of the tracker, which counts the frames that are looked at."""
+    age = parameters.max_age
     if age is None:  # ByteTrack's 30 frames are of films with 30 a second
-        age = Rules.max_age if isinstance(film, Stills) else max(round(film.rate), 1)
-    return Rules(sure=wanted.threshold, max_age=-(-age // film.every))
+        age = Rules.max_age if isinstance(film, ImageSequence) else max(round(film.rate), 1)
+    return Rules(sure=parameters.threshold, max_age=-(-age // film.every))
 
 
-def _track(track: Tracked, label: str, film: Film) -> Track:
+def to_track(track: TrackedObject, label: str, film: Film) -> Track:
     edges = (film.width, film.height) * 2
     sightings = [
         Sighting(
@@ -142,32 +128,18 @@ def _track(track: Tracked, label: str, film: Film) -> Track:
     return Track(track.number, label, sightings)
 
 
-def answer(model: Model, request: Request) -> Response:
-    head, wanted = model.manifest.head, request.parameters
-    assert isinstance(head, Detector)  # noqa: S101 -- what the manifest's schema promises of the task
+def predict(model: DetectionModel, request: Request) -> Prediction:
+    parameters = request.parameters
     with step("encode"):
         film = encode(model, request)
-    outputs = follow(look(model, film, wanted.threshold, head.iou), rules(film, wanted))
+    detections = detect_frames(model, film, parameters.threshold, model.head.iou)
+    outputs = follow(detections, rules(film, parameters))
     with step("decode"):
-        return decode(model, request, film, outputs)
-
-
-def predict(name: str, request: Request) -> Response:
-    with warm().get(name) as model:
-        return answer(model, request)
+        response = decode(model, request, film, outputs)
+    return Prediction(response, Usage())
 
 
 # The example is a red pixel as PNG, twice.
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
-TASKS = (
-    Task(
-        "object-tracking",
-        Request,
-        Response,
-        predict,
-        {"inputs": [PIXEL, PIXEL]},
-        binary=True,
-        serves=("object-detection",),
-    ),
-)
+TASKS = (Task("object-tracking", Request, Response, predict, {"inputs": [PIXEL, PIXEL]}),)
 handler = create_handler(TASKS)

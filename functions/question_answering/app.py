@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from hearth.models import preload
-
-preload.start("tokenizers")  # before the imports that take long
-
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
 from msgspec import Meta, Struct
 
-from hearth.models.cache import warm
 from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.models.manifest import Spans, TextPreprocessing
 from hearth.models.model import Model
 from hearth.ops.activations import activate
-from hearth.ops.text.answer_spans import barred, spans
-from hearth.ops.text.windows import MOST_WINDOWS, Row, bounded, pad, room, whole, windows
-from hearth.tasks.task import Task
+from hearth.ops.text.answer_spans import best_spans, mask_logits
+from hearth.ops.text.windows import MAX_WINDOWS, Row, check_lengths, pad, tokenize_whole, window_capacity, windows
+from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
 
-WINDOWS = 16
-"""Rows of one run: how much memory a long context takes."""
-USUAL = 384
+BATCH = 16
+"""Windows of one run: they decide how much memory a long context takes."""
+WINDOW = 384
 """Tokens of a window where the caller says nothing, or fewer if the model reads fewer."""
 
+SpanModel = Model[TextPreprocessing, Spans]
+Logits = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
+"""(tokens,) of a window: where an answer starts and where it ends."""
 Positive = Annotated[int, Meta(ge=1)]
 
 
@@ -68,109 +66,95 @@ Response = Answer | list[Answer | list[Answer]]
 """The answer, or with `top_k` over 1 a list, best first; a list of those where a list of pairs came."""
 
 
-def encode(model: Model, request: Request) -> list[list[Row]]:
+def encode(model: SpanModel, request: Request) -> list[list[Row]]:
     """The windows of each pair: the question, then a part of the context. Raises BadRequest, PayloadTooLarge."""
-    pairs, limits = pairs_of(request), model.manifest.limits
+    pairs, limits = list_pairs(request), model.manifest.limits
     if not pairs:
         raise BadRequest('`inputs` is an empty list; send {"question": …, "context": …}')
     if len(pairs) > limits.batch:
         raise PayloadTooLarge(f"`inputs` has {len(pairs)} pairs; {limits.batch} are allowed in one request")
-    bounded((text for pair in pairs for text in (pair.question, pair.context)), limits)
+    check_lengths((text for pair in pairs for text in (pair.question, pair.context)), limits)
     for pair in pairs:
         for field, text in (("question", pair.question), ("context", pair.context)):
             if not text.strip():
                 raise BadRequest(f"`{field}` is empty; send a question and the text that may answer it")
-    found: list[list[Row]] = []
+    rows: list[list[Row]] = []
     for pair in pairs:
-        found.append(rows_of(model, pair, request.parameters, MOST_WINDOWS - sum(map(len, found))))
-    return found
+        rows.append(windows_of_pair(model, pair, request.parameters, MAX_WINDOWS - sum(map(len, rows))))
+    return rows
 
 
-def rows_of(model: Model, pair: Pair, wanted: Parameters, most: int) -> list[Row]:
-    """The windows of a pair, at most so many. Raises BadRequest, PayloadTooLarge."""
-    how, head, tokenizer = model.manifest.preprocessing, model.manifest.head, model.tokenizer
-    assert isinstance(how, TextPreprocessing)  # noqa: S101 -- what the manifest's schema promises of the task
-    assert isinstance(head, Spans)  # noqa: S101
-    assert tokenizer is not None  # noqa: S101
-    size = min(wanted.max_seq_len or USUAL, how.max_tokens)
-    question, context = whole(tokenizer, pair.question), whole(tokenizer, pair.context)
+def windows_of_pair(model: SpanModel, pair: Pair, parameters: Parameters, maximum: int) -> list[Row]:
+    """At most `maximum` windows. Raises BadRequest, PayloadTooLarge."""
+    tokenizer = model.tokenizer
+    size = min(parameters.max_seq_len or WINDOW, model.preprocessing.max_tokens)
+    question, context = tokenize_whole(tokenizer, pair.question), tokenize_whole(tokenizer, pair.context)
     if not context.ids:
         raise BadRequest("`context` has no words")
-    if wanted.max_question_len:
-        question.truncate(wanted.max_question_len)
-    left = room(tokenizer, size, question)
-    if left < 2:
+    if parameters.max_question_len:
+        question.truncate(parameters.max_question_len)
+    capacity = window_capacity(tokenizer, size, question)
+    if capacity < 2:
         raise BadRequest(
             f"The question has {len(question.ids)} tokens, which leaves no room for the context in windows of {size}; "
             "shorten it, or set `parameters.max_question_len`"
         )
-    stride = wanted.doc_stride
+    stride = parameters.doc_stride
     if stride is None:
-        stride = min(head.stride, size // 2, left // 2)
-    # Windows must get on through the context: each row costs a run of the network.
-    if stride > left * 3 // 4:
-        raise BadRequest(f"`parameters.doc_stride` is {stride}; with this question {left * 3 // 4} is the most")
-    return windows(tokenizer, context, size, stride, question, most)
+        stride = min(model.head.stride, size // 2, capacity // 2)
+    # Windows must get on through the context: each costs a run of the network.
+    if stride > capacity * 3 // 4:
+        raise BadRequest(f"`parameters.doc_stride` is {stride}; with this question {capacity * 3 // 4} is the most")
+    return windows(tokenizer, context, size, stride, question, maximum)
 
 
-def pairs_of(request: Request) -> list[Pair]:
+def list_pairs(request: Request) -> list[Pair]:
     return [request.inputs] if isinstance(request.inputs, Pair) else request.inputs
 
 
-def run(model: Model, rows: Sequence[Row]) -> list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
-    """Logits (tokens,) of each window: where an answer starts and where it ends."""
-    how, inputs = model.manifest.preprocessing, model.manifest.graphs["main"].inputs
-    assert isinstance(how, TextPreprocessing)  # noqa: S101
-    found = []
-    for begin in range(0, len(rows), WINDOWS):
-        part = rows[begin : begin + WINDOWS]
-        start, end = model.run(pad(part, how.pad_id, [tensor.name for tensor in inputs]))
-        found += [(start[at, : len(row.ids)], end[at, : len(row.ids)]) for at, row in enumerate(part)]
-    return found
+def run(model: SpanModel, rows: Sequence[Row]) -> list[Logits]:
+    names, pad_id = model.input_names["main"], model.preprocessing.pad_id
+    logits = []
+    for begin in range(0, len(rows), BATCH):
+        part = rows[begin : begin + BATCH]
+        start, end = model.run(pad(part, pad_id, names))  # (windows, tokens) each
+        logits += [(start[at, : len(row.ids)], end[at, : len(row.ids)]) for at, row in enumerate(part)]
+    return logits
 
 
-def decode(
-    model: Model,
-    request: Request,
-    texts: list[list[Row]],
-    logits: Sequence[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]],
-) -> Response:
+def decode(model: SpanModel, request: Request, texts: list[list[Row]], logits: Sequence[Logits]) -> Response:
     remaining = iter(logits)
-    answers = [
-        ranked(model, request.parameters, pair.context, rows, [next(remaining) for _ in rows])
-        for pair, rows in zip(pairs_of(request), texts, strict=True)
+    results = [
+        rank(model, request.parameters, pair.context, rows, [next(remaining) for _ in rows])
+        for pair, rows in zip(list_pairs(request), texts, strict=True)
     ]
-    shown = [found[0] if request.parameters.top_k == 1 else found for found in answers]
+    shown = [answers[0] if request.parameters.top_k == 1 else answers for answers in results]
     return shown[0] if isinstance(request.inputs, Pair) else shown  # type: ignore[return-value]
 
 
-def ranked(
-    model: Model,
-    wanted: Parameters,
-    context: str,
-    rows: Sequence[Row],
-    logits: Sequence[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]],
+def rank(
+    model: SpanModel, parameters: Parameters, context: str, rows: Sequence[Row], logits: Sequence[Logits]
 ) -> list[Answer]:
-    """The best answers of all windows. One that several windows give, in whatever case, has the sum of its scores."""
-    head = model.manifest.head
-    assert isinstance(head, Spans)  # noqa: S101
-    found: dict[str, Answer] = {}
+    """The best answers of all windows. An answer that several windows give, in whatever case, has the sum of its
+    scores."""
+    answers: dict[str, Answer] = {}
     impossible = 1.0
     for row, pair in zip(rows, logits, strict=True):
         inside = np.array([sequence == 1 for sequence in row.sequence_ids])
-        start, end = (activate(barred(one, inside), "softmax") for one in pair)
+        start, end = (activate(mask_logits(edge, inside), "softmax") for edge in pair)
         impossible = min(impossible, float(start[0] * end[0]))
-        # Spans within the same words are one answer, so more are ranked than are wanted.
-        count = wanted.top_k * 2 + 10 if wanted.align_to_words else wanted.top_k
-        for first, last, score in spans(start, end, inside, count, wanted.max_answer_len or head.max_answer):
-            begin, stop = characters(row, first, last, wanted.align_to_words)
+        # Spans within the same words are one answer, so more are ranked than are asked for.
+        count = parameters.top_k * 2 + 10 if parameters.align_to_words else parameters.top_k
+        max_tokens = parameters.max_answer_len or model.head.max_answer
+        for first, last, score in best_spans(start, end, inside, count, max_tokens):
+            begin, stop = characters(row, first, last, parameters.align_to_words)
             key = context[begin:stop].lower()
-            known = found.get(key, Answer(0.0, begin, stop, context[begin:stop]))
-            found[key] = Answer(known.score + score, known.start, known.end, known.answer)
-    answers = list(found.values())
-    if wanted.handle_impossible_answer or not answers:
-        answers.append(Answer(impossible, 0, 0, ""))
-    return sorted(answers, key=lambda answer: -answer.score)[: wanted.top_k]
+            known = answers.get(key, Answer(0.0, begin, stop, context[begin:stop]))
+            answers[key] = Answer(known.score + score, known.start, known.end, known.answer)
+    ranked = list(answers.values())
+    if parameters.handle_impossible_answer or not ranked:
+        ranked.append(Answer(impossible, 0, 0, ""))
+    return sorted(ranked, key=lambda answer: -answer.score)[: parameters.top_k]
 
 
 def characters(row: Row, first: int, last: int, words: bool) -> tuple[int, int]:
@@ -184,18 +168,15 @@ def characters(row: Row, first: int, last: int, words: bool) -> tuple[int, int]:
     return row.offsets[first][0], row.offsets[last][1]
 
 
-def answer(model: Model, request: Request) -> Response:
+def predict(model: SpanModel, request: Request) -> Prediction:
     with step("encode"):
         texts = encode(model, request)
+    rows = [row for windows_of_text in texts for row in windows_of_text]
     with step("run"):
-        logits = run(model, [row for rows in texts for row in rows])
+        logits = run(model, rows)
     with step("decode"):
-        return decode(model, request, texts, logits)
-
-
-def predict(name: str, request: Request) -> Response:
-    with warm().get(name) as model:
-        return answer(model, request)
+        response = decode(model, request, texts, logits)
+    return Prediction(response, Usage(len(texts), sum(len(row.ids) for row in rows)))
 
 
 TASKS = (

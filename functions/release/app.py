@@ -1,68 +1,65 @@
-"""CodeDeploy's hook before traffic: a new version of a function gives its models' golden answers, or gets none."""
+"""CodeDeploy's hook before traffic: a new version of a function gives golden answers, or gets no traffic."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from hearth.errors import BadRequest, HearthError, StoreError
 from hearth.aws.client import Endpoint
-from hearth.aws.credentials import domain, emulator, region
+from hearth.aws.credentials import domain, endpoint_override, region
+from hearth.errors import BadRequest, HearthError, StoreError
+from hearth.telemetry.log import logger
 
-INVOKED_SECONDS = 60.0
-"""A version starts, fetches, loads and answers within its own timeout, 29 s; AWS adds the making of it."""
+READ_SECONDS = 60.0
+"""A version starts, fetches, loads and answers within its own timeout, 29 s; AWS adds the time to set it up."""
 TARGET = "CodeDeploy_20141006"
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
-    """Judge the versions that a deployment is about to move traffic to, and tell CodeDeploy.
+    """Judge the versions that a deployment is about to move traffic to, and report to CodeDeploy.
 
-    Whatever goes wrong is a failure of the deployment: it leaves the traffic where it is.
+    Whatever goes wrong is a failure of the deployment, which then leaves the traffic where it is.
     """
     if not isinstance(event, dict) or "DeploymentId" not in event:
         failure = BadRequest("This function is CodeDeploy's hook; it takes a DeploymentId")
         return {"error": failure.message, "error_type": failure.code}
-    told: dict[str, Any] = {}
+    report: dict[str, Any] = {}
     passed = False
     try:
-        for name, version in versions_of(event["DeploymentId"]):
-            told[f"{name}:{version}"] = answer = golden_answers(name, version)
+        for name, version in target_versions(event["DeploymentId"]):
+            report[f"{name}:{version}"] = answer = golden_answers(name, version)
             passed = answer.get("passed") is True
             if not passed:
                 break
     except (HearthError, OSError) as error:
-        told["error"] = str(error)
+        report["error"] = str(error)
         passed = False
     status = "Succeeded" if passed else "Failed"
-    from hearth.telemetry import log  # brings botocore, which a cold start does without
-
-    log.logger().info("release", extra={"deployment": event["DeploymentId"], "status": status, "told": told})
+    logger().info("release", extra={"deployment": event["DeploymentId"], "status": status, "report": report})
     hook = {"lifecycleEventHookExecutionId": event.get("LifecycleEventHookExecutionId"), "status": status}
-    codedeploy("PutLifecycleEventHookExecutionStatus", {"deploymentId": event["DeploymentId"], **hook})
-    return {"status": status, "told": told}
+    call_codedeploy("PutLifecycleEventHookExecutionStatus", {"deploymentId": event["DeploymentId"], **hook})
+    return {"status": status, "report": report}
 
 
-def versions_of(deployment: str) -> list[tuple[str, str]]:
-    """Functions and the versions that the deployment moves their traffic to.
-
-    Raises OSError, HTTPException, StoreError.
-    """
-    answer = codedeploy("GetDeployment", {"deploymentId": deployment})
+def target_versions(deployment: str) -> list[tuple[str, str]]:
+    """Functions and the versions that the deployment moves their traffic to. Raises OSError, StoreError."""
+    answer = call_codedeploy("GetDeployment", {"deploymentId": deployment})
     try:
         revision = answer["deploymentInfo"]["revision"]
         content = (revision.get("appSpecContent") or revision["string"])["content"]
-        functions = [one["Properties"] for resource in json.loads(content)["Resources"] for one in resource.values()]
-        found = [(function["Name"], function["TargetVersion"]) for function in functions]
+        resources = json.loads(content)["Resources"]
+        functions = [function["Properties"] for resource in resources for function in resource.values()]
+        versions = [(function["Name"], function["TargetVersion"]) for function in functions]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"Deployment {deployment} has no AppSpec of functions as JSON") from error
-    if not found:
+    if not versions:
         raise StoreError(f"Deployment {deployment} names no function")
-    return found
+    return versions
 
 
 def golden_answers(name: str, version: str) -> dict[str, Any]:
-    """What a version says to a golden event. Raises OSError, HTTPException, StoreError."""
-    service = Endpoint(address_of("lambda"), "lambda", read_seconds=INVOKED_SECONDS)
+    """What a version answers to a golden event. Raises OSError, StoreError."""
+    service = Endpoint(service_address("lambda"), "lambda", read_seconds=READ_SECONDS)
     path = f"/2015-03-31/functions/{name}/invocations"
     response = service.send("POST", path, f"Qualifier={version}", body=b'{"golden": true}')
     raw = response.read()
@@ -77,10 +74,10 @@ def golden_answers(name: str, version: str) -> dict[str, Any]:
     return answer
 
 
-def codedeploy(action: str, values: dict[str, Any]) -> dict[str, Any]:
-    """One action of CodeDeploy's JSON protocol. Raises OSError, HTTPException, StoreError."""
+def call_codedeploy(action: str, values: dict[str, Any]) -> dict[str, Any]:
+    """One action of CodeDeploy's JSON protocol. Raises OSError, StoreError."""
     headers = {"content-type": "application/x-amz-json-1.1", "x-amz-target": f"{TARGET}.{action}"}
-    service = Endpoint(address_of("codedeploy"), "codedeploy")  # its connection closes with it, the answer unread
+    service = Endpoint(service_address("codedeploy"), "codedeploy")
     response = service.send("POST", "/", "", headers, json.dumps(values).encode())
     raw = response.read()
     if response.status != 200:
@@ -89,5 +86,5 @@ def codedeploy(action: str, values: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def address_of(service: str) -> str:
-    return emulator(service) or f"https://{service}.{region()}.{domain(region())}"
+def service_address(service: str) -> str:
+    return endpoint_override(service) or f"https://{service}.{region()}.{domain(region())}"

@@ -1,28 +1,31 @@
-"""text-generation: a text goes on, or an answer to messages, token by token."""
+"""text-generation: a text is continued, or messages are answered, token by token."""
 
 from __future__ import annotations
 
-from hearth.models import preload
-
-preload.start("tokenizers")  # before the imports that take long
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 
-from hearth.models.cache import warm
-from hearth.tasks.chat_template import prompt_of
 from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
-from hearth.tasks.generation import Piece, Sampling, decoder_of, generate, log_likelihoods, new_seed, vocabulary_of
-from hearth.models.model import Model
-from hearth.ops.text.windows import bounded
-from hearth.tasks.task import Task
-from hearth.telemetry.timing import current, paced, step
+from hearth.ops.text.windows import check_lengths
+from hearth.tasks.chat_template import prompt_of
+from hearth.tasks.generation import (
+    Generation,
+    LanguageModel,
+    Piece,
+    Sampling,
+    generate,
+    log_likelihoods,
+    new_seed,
+    vocabulary_size,
+)
+from hearth.tasks.task import Prediction, Task, Usage
+from hearth.telemetry.timing import step
 
-MOST = 100
-"""New tokens when the caller does not say."""
+MAX_NEW_TOKENS = 100
+"""Where the caller does not say."""
 UNUSED = ("adapter_id", "grammar", "truncate", "typical_p")
 """Options of other servers; Hugging Face's client drops those that an error names, and asks again."""
 
@@ -43,9 +46,9 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     details: bool = False
     decoder_input_details: bool = False
     top_n_tokens: Annotated[int, Meta(ge=0, le=20)] = 0
-    """The likeliest tokens at each place, told in the details."""
+    """The likeliest tokens at each place, shown in the details."""
     logit_bias: Annotated[dict[str, Annotated[float, Meta(ge=-100, le=100)]], Meta(max_length=1024)] = {}
-    """Added to the logits of tokens, by their numbers."""
+    """Added to the logits of tokens, by their ids."""
     best_of: Literal[1] = 1
     watermark: Literal[False] = False
     adapter_id: Any = None
@@ -63,7 +66,7 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True):
     """Either `inputs` or, for models with a chat template, `messages`."""
 
     inputs: str | Annotated[list[Annotated[int, Meta(ge=0)]], Meta(min_length=1)] | None = None
-    """A text to go on from, or its tokens' numbers."""
+    """A text to continue, or its token ids."""
     parameters: Parameters = Parameters()
     messages: Annotated[list[Message], Meta(min_length=1, max_length=1000)] | None = None
     stream: bool = False
@@ -87,127 +90,121 @@ class Details(Struct, frozen=True):
     top_tokens: list[list[Token]] | UnsetType = UNSET
 
 
-class Generated(Struct, frozen=True, omit_defaults=True):
+class GeneratedText(Struct, frozen=True, omit_defaults=True):
     generated_text: str
     details: Details | None = None
 
 
-Response = list[Generated]
+Response = list[GeneratedText]
 """One answer."""
 
 
-def encode(model: Model, request: Request) -> list[int]:
+def encode(model: LanguageModel, request: Request) -> list[int]:
     """The prompt's tokens. Raises BadRequest, PayloadTooLarge."""
-    wanted = request.parameters
-    unused = [name for name in UNUSED if getattr(wanted, name) is not None]
+    parameters, context = request.parameters, model.head.context
+    unused = [name for name in UNUSED if getattr(parameters, name) is not None]
     if unused:
         raise BadRequest(f"The following `model_kwargs` are not used by the model: {unused}")
-    tokens, length = tokens_of(model, request)
-    new, context = wanted.max_new_tokens or 1, decoder_of(model).context
+    tokens, length = prompt_tokens(model, request)
+    new = parameters.max_new_tokens or 1
     if not tokens:
-        raise BadRequest("The prompt is empty; send at least one character to go on from", param="inputs")
+        raise BadRequest("The prompt is empty; send at least one character to continue", param="inputs")
     if length + new > context:
         raise PayloadTooLarge(
             f"The prompt has {length} tokens and `max_new_tokens` is {new}; the model takes {context} of both together"
         )
-    current().count("input_tokens", length)
     return tokens
 
 
-def tokens_of(model: Model, request: Request) -> tuple[list[int], int]:
+def prompt_tokens(model: LanguageModel, request: Request) -> tuple[list[int], int]:
     """The tokens that the model may read, and how many there were."""
-    assert model.tokenizer is not None  # noqa: S101 -- what the manifest's schema promises of the task
+    limits = model.manifest.limits
     if isinstance(request.inputs, list) and request.messages is None:
-        if max(request.inputs) >= vocabulary_of(model):
-            raise BadRequest(f"The model's tokens have numbers below {vocabulary_of(model)}", param="inputs")
+        if max(request.inputs) >= (vocabulary := vocabulary_size(model)):
+            raise BadRequest(f"The model's tokens have ids below {vocabulary}", param="inputs")
         return request.inputs, len(request.inputs)
-    if request.messages is not None:  # before a template writes them down
-        bounded((message.content for message in request.messages), model.manifest.limits)
-    text = text_of(model, request)
-    bounded([text], model.manifest.limits)
+    if request.messages is not None:  # before a template writes them out
+        check_lengths((message.content for message in request.messages), limits)
+    text = prompt_text(model, request)
+    check_lengths([text], limits)
     # A template writes the special tokens itself.
     encoding = model.tokenizer.encode(text, add_special_tokens=request.messages is None)
     return list(encoding.ids), len(encoding.ids) + sum(len(part.ids) for part in encoding.overflowing)
 
 
-def text_of(model: Model, request: Request) -> str:
+def prompt_text(model: LanguageModel, request: Request) -> str:
     if (request.inputs is None) == (request.messages is None):
-        raise BadRequest("Send either `inputs`, a text to go on from, or `messages`, a conversation to answer")
-    if isinstance(request.inputs, list):
-        assert model.tokenizer is not None  # noqa: S101
-        return model.tokenizer.decode(request.inputs)
-    return prompt_of(model, to_builtins(request.messages)) if request.inputs is None else request.inputs
+        raise BadRequest("Send either `inputs`, a text to continue, or `messages`, a conversation to answer")
+    if request.messages is not None:
+        return prompt_of(model, to_builtins(request.messages))
+    return model.tokenizer.decode(request.inputs) if isinstance(request.inputs, list) else str(request.inputs)
 
 
-def pieces_of(model: Model, request: Request) -> Iterator[Piece]:
-    """The answer's pieces as they come; their texts add up to it. Raises as `encode`, before the first one."""
-    wanted = request.parameters
+def stream(model: LanguageModel, request: Request) -> Generation:
+    """The answer's pieces as they come; their texts add up to it. Raises BadRequest, PayloadTooLarge."""
+    parameters = request.parameters
     with step("encode"):
         prompt = encode(model, request)
-        bias = {int(token): value for token, value in wanted.logit_bias.items() if token.isascii() and token.isdigit()}
-        if len(bias) < len(wanted.logit_bias) or max(bias, default=0) >= vocabulary_of(model):
-            most = vocabulary_of(model)
-            raise BadRequest(f"`logit_bias` names tokens by their numbers, below {most}", param="parameters.logit_bias")
-    chosen = wanted.temperature not in (None, 1.0) or wanted.top_k is not None or wanted.top_p is not None
-    sampled = chosen if wanted.do_sample is None else wanted.do_sample
+        bias = read_bias(model, parameters.logit_bias) if parameters.logit_bias else {}
+    chosen = parameters.temperature not in (None, 1.0)
+    chosen = chosen or parameters.top_k is not None or parameters.top_p is not None
+    sampled = chosen if parameters.do_sample is None else parameters.do_sample
     sampling = Sampling(
-        temperature=(1.0 if wanted.temperature is None else wanted.temperature) if sampled else 0.0,
-        top_k=wanted.top_k,
-        top_p=wanted.top_p,
-        repetition=wanted.repetition_penalty,
-        presence=wanted.presence_penalty,
-        frequency=wanted.frequency_penalty,
+        temperature=(1.0 if parameters.temperature is None else parameters.temperature) if sampled else 0.0,
+        top_k=parameters.top_k,
+        top_p=parameters.top_p,
+        repetition=parameters.repetition_penalty,
+        presence=parameters.presence_penalty,
+        frequency=parameters.frequency_penalty,
         bias=bias,
-        seed=new_seed() if wanted.seed is None else wanted.seed,
+        seed=new_seed() if parameters.seed is None else parameters.seed,
     )
-    current().facts["seed"] = sampling.seed  # the answer says which one would repeat it
-    most = wanted.max_new_tokens or min(MOST, decoder_of(model).context - len(prompt))
-    for piece in paced(generate(model, prompt, most, sampling, wanted.stop, wanted.top_n_tokens)):
-        current().count("output_tokens", 1)
-        yield piece
+    maximum = parameters.max_new_tokens or min(MAX_NEW_TOKENS, model.head.context - len(prompt))
+    pieces = generate(model, prompt, maximum, sampling, parameters.stop, parameters.top_n_tokens)
+    return Generation(Usage(input_tokens=len(prompt), seed=sampling.seed), pieces)
 
 
-def decode(model: Model, request: Request, pieces: Sequence[Piece]) -> Response:
-    wanted, tokenizer, facts = request.parameters, model.tokenizer, current().facts
-    assert tokenizer is not None  # noqa: S101
+def read_bias(model: LanguageModel, logit_bias: dict[str, float]) -> dict[int, float]:
+    """Raises BadRequest."""
+    vocabulary = vocabulary_size(model)
+    bias = {int(token): value for token, value in logit_bias.items() if token.isascii() and token.isdigit()}
+    if len(bias) < len(logit_bias) or max(bias) >= vocabulary:
+        raise BadRequest(f"`logit_bias` names tokens by their ids, below {vocabulary}", param="parameters.logit_bias")
+    return bias
+
+
+def decode(model: LanguageModel, request: Request, pieces: Sequence[Piece], usage: Usage) -> Response:
+    parameters, tokenizer = request.parameters, model.tokenizer
     text = "".join(piece.text for piece in pieces)
-    whole = text_of(model, request) + text if wanted.return_full_text else text
-    if not (wanted.details or wanted.decoder_input_details):
-        return [Generated(whole)]
-    prompt, length = tokens_of(model, request)
+    whole = prompt_text(model, request) + text if parameters.return_full_text else text
+    if not (parameters.details or parameters.decoder_input_details):
+        return [GeneratedText(whole)]
     prefill = []
-    if wanted.decoder_input_details:
-        known = [None, *log_likelihoods(model, prompt).tolist()]
-        prefill = [Token(one, tokenizer.decode([one]), logprob) for one, logprob in zip(prompt, known, strict=True)]
-    tokens = [Token(piece.token, piece.text, piece.logprob, piece.special) for piece in pieces]
+    if parameters.decoder_input_details:
+        prompt, _ = prompt_tokens(model, request)
+        logprobs = [None, *log_likelihoods(model, prompt).tolist()]
+        prefill = [
+            Token(token, tokenizer.decode([token]), logprob) for token, logprob in zip(prompt, logprobs, strict=True)
+        ]
     details = Details(
         finish_reason=pieces[-1].finish or "",
-        generated_tokens=len(tokens),
-        seed=int(facts["seed"]),
+        generated_tokens=usage.output_tokens,
+        seed=usage.seed or 0,
         prefill=prefill,
-        tokens=tokens,
-        top_tokens=[[Token(*one) for one in piece.top] for piece in pieces] if wanted.top_n_tokens else UNSET,
-        input_length=length,
+        tokens=[Token(piece.token, piece.text, piece.logprob, piece.special) for piece in pieces],
+        top_tokens=[[Token(*top) for top in piece.top] for piece in pieces] if parameters.top_n_tokens else UNSET,
+        input_length=usage.input_tokens,
     )
-    return [Generated(whole, details)]
+    return [GeneratedText(whole, details)]
 
 
-def answer(model: Model, request: Request) -> Response:
-    coming = pieces_of(model, request)
+def predict(model: LanguageModel, request: Request) -> Prediction:
+    generation = stream(model, request)
     with step("run"):
-        pieces = list(coming)
+        pieces = list(generation)
     with step("decode"):
-        return decode(model, request, pieces)
-
-
-def predict(name: str, request: Request) -> Response:
-    with warm().get(name) as model:
-        return answer(model, request)
-
-
-def stream(name: str, request: Request) -> Iterator[Piece]:
-    with warm().get(name) as model:
-        yield from pieces_of(model, request)
+        response = decode(model, request, pieces, generation.usage)
+    return Prediction(response, generation.usage)
 
 
 EXAMPLE = {

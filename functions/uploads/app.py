@@ -1,4 +1,4 @@
-"""Large inputs: leave to upload them, and their results. Loads no model."""
+"""Uploads of large inputs, and their results. Loads no model."""
 
 from __future__ import annotations
 

@@ -17,10 +17,11 @@ RUNTIME = ROOT / "layers/runtime/python/hearth"
 FORBIDDEN = {"torch", "transformers", "onnx", "hearth_build", "hearth_functions", "pickle", "joblib"}
 ORDER = (
     {"errors"},
-    {"settings", "deadline", "strict_json"},
+    {"settings", "deadline", "strict_json", "task_table"},
     {"aws", "telemetry", "auth"},
     {"storage"},
     {"models"},
+    {"bootstrap"},
     {"ops"},
     {"tasks"},
     {"async_inference"},

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hearth.models.manifest import Detector, Head, ImagePreprocessing, Task, dump
+from hearth.models.manifest import Detector, Head, ImagePreprocessing, TaskId, dump
 from hearth_build.onnx_export import export
 from hearth_build.onnx_export.export import traced
 from hearth_build.pipeline import build
@@ -61,7 +61,7 @@ class Logits(nn.Module):
 
 def recipe(
     name: str,
-    task: Task,
+    task: TaskId,
     network: Any,
     size: int,
     classes: int,

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from hearth import settings
 from hearth.aws_lambda.handler import create_handler
-from hearth.models.cache import warm
+from hearth.models.cache import warm_cache
 from hearth_build import ZOO
 from hearth_build.cli import serve
 from tests.clients.bridge import FORMS, bridged
@@ -65,8 +65,8 @@ def server(request: pytest.FixtureRequest, store: Path, tmp_path_factory: pytest
         patch.setenv("HEARTH_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("HEARTH_THREADS", "1")
         settings.get.cache_clear()
-        warm.cache_clear()
+        warm_cache.cache_clear()
         with through(request.param) as address:
             yield address
     settings.get.cache_clear()
-    warm.cache_clear()
+    warm_cache.cache_clear()

@@ -34,7 +34,7 @@ def address(request: pytest.FixtureRequest, serving: Path, monkeypatch: pytest.M
     ]
     monkeypatch.setenv("HEARTH_API_KEYS", json.dumps(entries))
     settings.get.cache_clear()
-    api_keys._table.cache_clear()
+    api_keys._read_table.cache_clear()
     with through(request.param) as address:
         yield address
 

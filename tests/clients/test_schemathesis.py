@@ -15,7 +15,7 @@ import pytest
 
 from hearth import settings
 from hearth.aws_lambda.handler import create_handler
-from hearth.models.cache import warm
+from hearth.models.cache import warm_cache
 from hearth_build.cli import serve
 from tests.clients.bridge import bridged
 from tests.conftest import set_alias
@@ -48,11 +48,11 @@ def address(small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("HEARTH_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("HEARTH_THREADS", "1")
     settings.get.cache_clear()
-    warm.cache_clear()
+    warm_cache.cache_clear()
     with bridged("rest-v1", create_handler(serve.tasks())) as address:
         yield address
     settings.get.cache_clear()
-    warm.cache_clear()
+    warm_cache.cache_clear()
 
 
 def test_nothing_that_is_sent_makes_a_5xx_or_an_undocumented_answer(

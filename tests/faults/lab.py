@@ -19,7 +19,7 @@ from unittest.mock import patch
 
 from hearth import settings
 from hearth.aws import sqs
-from hearth.models.cache import warm
+from hearth.models.cache import warm_cache
 from hearth.telemetry import log
 from tests.faults.proxy import Proxy, proxied
 from tests.support.artifacts import make_image_artifact, make_text_artifact
@@ -48,7 +48,7 @@ class Lab:
     def forget(self) -> None:
         """As after a restart: the disk stays."""
         settings.get.cache_clear()
-        warm.cache_clear()
+        warm_cache.cache_clear()
         sqs._endpoint.cache_clear()
 
     def upload(self, key: str, body: bytes) -> tuple[str, str, int, str, str]:

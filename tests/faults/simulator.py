@@ -27,8 +27,8 @@ import msgspec
 from hearth import settings
 from hearth.async_inference import storage_events, uploads
 from hearth.errors import BadRequest
-from hearth.models.cache import warm
-from hearth.tasks.task import Task
+from hearth.models.cache import warm_cache
+from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry import log
 from tests.faults.world import Killed, Message, Rates, Worker, World
 from tests.support.artifacts import make_text_artifact
@@ -40,7 +40,7 @@ WORKERS = 3
 BATCH = 10
 MODELS = ("sentiment-en", "sentiment-zh")
 LETTERS = "https://sqs.invalid/1/letters"
-FAILED = uploads.failed("")
+FAILED = uploads.failure_path("")
 ARN = "arn:aws:sqs:us-east-1:1:uploads"
 KINDS = ("fine",) * 12 + ("poison", "panic", "bug", "stranger", "malformed", "killer")
 """Of uploads: answered; refused; a fault of the tokenizer's or of ours; for no model; no event; ends its worker."""
@@ -130,7 +130,7 @@ def _predict(run: Run, request: Request) -> Any:
     if kind == "killer":
         raise Killed
     run.answers += 1
-    return [request.inputs, run.answers]  # no two answers are alike
+    return Prediction([request.inputs, run.answers], Usage())  # no two answers are alike
 
 
 def _live(run: Run, handle: Handle) -> None:
@@ -223,7 +223,7 @@ def _judge_failures(run: Run, ended: set[str]) -> Iterator[str]:
         if place.startswith("outbox/") and place.endswith(FAILED)
     }
     for key, versions in failures.items():
-        if key not in ended or not uploads.chosen(key):
+        if key not in ended or not uploads.is_ours(key):
             yield f"a failure is told of what has not failed: {key}"
         if any(b"needle" in version.data for version in versions):
             yield f"a failure quotes an object: {key}"
@@ -231,7 +231,7 @@ def _judge_failures(run: Run, ended: set[str]) -> Iterator[str]:
         return  # at the last delivery the letter is put even where the failure could not be told
     for body, reason in run.world.letters:
         for found in _objects(body):
-            if reason and uploads.chosen(found.key) and found.key not in failures:
+            if reason and uploads.is_ours(found.key) and found.key not in failures:
                 yield f"nobody is told why there is no result: {found.key}"
 
 
@@ -271,7 +271,7 @@ def _judge_newest(
 
 def _objects(body: str) -> list[Any]:
     try:
-        return list(storage_events._created(json.loads(body)))
+        return list(storage_events._created_objects(json.loads(body)))
     except Exception:
         return []
 
@@ -283,8 +283,8 @@ def _inside(world: World) -> Iterator[None]:
         patch("hearth.async_inference.storage_events.open_store", world.open),
         patch("hearth.async_inference.uploads.open_store", world.open),
         patch("hearth.async_inference.dead_letters.open_store", world.open),
-        patch("hearth.aws.sqs.send", world.send_letter),
-        patch("hearth.aws.sqs.delete", world.delete_message),
+        patch("hearth.aws.sqs.send_message", world.send_letter),
+        patch("hearth.aws.sqs.delete_message", world.delete_message),
     ):
         yield
 
@@ -317,7 +317,7 @@ def stage() -> Iterator[None]:
 
 def _forget() -> None:
     settings.get.cache_clear()
-    warm.cache_clear()
+    warm_cache.cache_clear()
 
 
 def repeat(seed: int) -> str:

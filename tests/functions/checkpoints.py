@@ -19,7 +19,7 @@ from tokenizers import decoders
 
 from hearth import settings
 from hearth.http.asgi import create_app
-from hearth.models.cache import warm
+from hearth.models.cache import warm_cache
 from hearth.models.manifest import Manifest
 from hearth.models.model import Model
 from hearth.tasks.task import Task
@@ -138,8 +138,8 @@ def asking(model: Model, work: Path, tasks: Sequence[Task]) -> Iterator[Asked]:
         patch.setenv("HEARTH_STORE", (work / "store").as_uri())
         patch.setenv("HEARTH_CACHE_DIR", str(work / "cache"))
         settings.get.cache_clear()
-        warm.cache_clear()
+        warm_cache.cache_clear()
         with TestClient(create_app(tasks), raise_server_exceptions=False) as client:
             yield Asked(client, model.manifest.model)
     settings.get.cache_clear()
-    warm.cache_clear()
+    warm_cache.cache_clear()

@@ -67,7 +67,7 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def ask(model: Model, texts: str | list[str], **parameters: Any) -> np.ndarray:
-    return np.array(app.answer(model, app.Request(inputs=texts, **parameters)))
+    return np.array(app.predict(model, app.Request(inputs=texts, **parameters)).output)
 
 
 def test_vectors_are_those_of_sentence_transformers(both: tuple[SentenceTransformer, Model]) -> None:
@@ -84,12 +84,12 @@ def test_normalised_and_shortened_as_asked(both: tuple[SentenceTransformer, Mode
     short = whole.encode(TEXTS, normalize_embeddings=True, truncate_dim=8)
     np.testing.assert_allclose(ask(model, TEXTS, normalize=True, dimensions=8), short, atol=1e-5)
     inside = app.Request(inputs=TEXTS, parameters=app.Parameters(normalize=True, dimensions=8))
-    np.testing.assert_allclose(np.array(app.answer(model, inside)), short, atol=1e-5)
+    np.testing.assert_allclose(np.array(app.predict(model, inside).output), short, atol=1e-5)
 
 
 def test_likeness_is_that_of_sentence_transformers(both: tuple[SentenceTransformer, Model]) -> None:
     whole, model = both
-    found = app.compare(model, app.Comparison(app.Sentences(TEXTS[0], TEXTS[1:])))
+    found = app.predict_similarity(model, app.SimilarityRequest(app.Sentences(TEXTS[0], TEXTS[1:]))).output
     wanted = whole.similarity(whole.encode(TEXTS[:1]), whole.encode(TEXTS[1:]))[0]
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
@@ -250,7 +250,9 @@ def test_texts_are_the_mean_of_their_known_words(words: tuple[KeyedVectors, Mode
 
 def test_likeness_of_words_is_gensims(words: tuple[KeyedVectors, Model]) -> None:
     reference, model = words
-    found = app.compare(model, app.Comparison(app.Sentences("KING", ["queen", "w1", "unheard"])))
+    found = app.predict_similarity(
+        model, app.SimilarityRequest(app.Sentences("KING", ["queen", "w1", "unheard"]))
+    ).output
     wanted = [reference.similarity("king", "queen"), reference.similarity("king", "w1"), 0]
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
@@ -266,9 +268,9 @@ def test_likeness_of_words_is_gensims(words: tuple[KeyedVectors, Model]) -> None
 )
 def test_unknown_words_have_no_neighbours(words: tuple[KeyedVectors, Model], inputs: app.Words, message: str) -> None:
     with pytest.raises(BadRequest, match=message):
-        app.answer(words[1], app.Request(inputs=inputs))
+        app.predict(words[1], app.Request(inputs=inputs)).output
 
 
 def test_words_are_found_in_any_case(words: tuple[KeyedVectors, Model]) -> None:
-    found = app.answer(words[1], app.Request(inputs=app.Words(["King"])))
-    assert found == app.answer(words[1], app.Request(inputs=app.Words(["king"])))
+    found = app.predict(words[1], app.Request(inputs=app.Words(["King"]))).output
+    assert found == app.predict(words[1], app.Request(inputs=app.Words(["king"]))).output

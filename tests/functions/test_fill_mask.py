@@ -61,12 +61,12 @@ def agree(ours: Any, theirs: Any) -> None:
 )
 def test_guesses_are_those_of_transformers(both: tuple[Model, Any], text: str, parameters: dict[str, Any]) -> None:
     model, pipeline = both
-    agree(app.answer(model, app.Request(text, app.Parameters(**parameters))), pipeline(text, **parameters))
+    agree(app.predict(model, app.Request(text, app.Parameters(**parameters))).output, pipeline(text, **parameters))
 
 
 def test_several_texts_at_once(both: tuple[Model, Any]) -> None:
     model, pipeline = both
-    agree(app.answer(model, app.Request([ONE, TWO])), pipeline([ONE, TWO]))
+    agree(app.predict(model, app.Request([ONE, TWO])).output, pipeline([ONE, TWO]))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_over_http_and_in_the_documentation(ask: Any) -> None:
 
 def test_evaluation_counts_words_that_are_one_token(both: tuple[Model, Any], tmp_path: Path) -> None:
     model, _ = both
-    ranked = app.answer(model, app.Request(ONE, app.Parameters(top_k=1000)))
+    ranked = app.predict(model, app.Request(ONE, app.Parameters(top_k=1000))).output
     place, guess = next((place, guess) for place, guess in enumerate(ranked) if guess.token_str in checkpoints.WORDS)
     (tmp_path / "words.tsv").write_text(f"{ONE}\t{guess.token_str}\n{ONE}\tunbelievable\n", encoding="utf-8")
     found = evaluation.measure(model, evaluation.read(tmp_path / "words.tsv"))

@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 from hearth.models.manifest import ImagePreprocessing
-from hearth.ops.vision.images import open_picture, to_tensor
+from hearth.ops.vision.images import open_image, to_tensor
+from hearth.tasks.schema import Label
 from hearth_functions.image_classification import app
+from tests.support.asking import ask
 
 torch = pytest.importorskip("torch", reason="the export extra (torch) is not installed")
 
@@ -86,10 +88,10 @@ PICTURES = {
 @pytest.mark.parametrize("kind", PICTURES)
 def test_every_kind_of_picture(serving: Path, kind: str) -> None:
     data, label = PICTURES[kind]
-    answer = app.predict(MODEL, app.Request(data))
-    scores = [one.score for one in answer if isinstance(one, app.Score)]
+    answer = ask(app, MODEL, app.Request(data))
+    scores = [one.score for one in answer if isinstance(one, Label)]
     if label:
-        assert isinstance(answer[0], app.Score)
+        assert isinstance(answer[0], Label)
         assert answer[0].label == label
         assert scores[0] > 0.9
     else:
@@ -98,7 +100,7 @@ def test_every_kind_of_picture(serving: Path, kind: str) -> None:
 
 def test_grey_of_16_bits_is_the_grey_of_8() -> None:
     for value in (0, 90, 255):
-        sixteen = open_picture(saved(Image.fromarray(np.full((3, 4), value * 257, np.uint16))), 100)
+        sixteen = open_image(saved(Image.fromarray(np.full((3, 4), value * 257, np.uint16))), 100)
         assert np.asarray(sixteen).tolist() == np.full((3, 4, 3), value).tolist()
 
 
@@ -107,7 +109,7 @@ def test_orientation_is_undone() -> None:
     exif[0x0112] = 6  # a quarter turn clockwise shows it upright
     lying = Image.new("RGB", (40, 30), "white")
     lying.paste((250, 10, 10), (0, 0, 20, 30))
-    upright = np.asarray(open_picture(saved(lying, "PNG", exif=exif), 10_000))
+    upright = np.asarray(open_image(saved(lying, "PNG", exif=exif), 10_000))
     assert upright.shape == (40, 30, 3)
     assert upright[5, 15].tolist() == [250, 10, 10]
     assert upright[35, 15].tolist() == [255, 255, 255]
@@ -115,7 +117,7 @@ def test_orientation_is_undone() -> None:
 
 @pytest.mark.parametrize(("top_k", "count"), [(1, 1), (2, 2), (9, 3)])
 def test_top_k(serving: Path, top_k: int, count: int) -> None:
-    (answer,) = app.predict(MODEL, app.Request([saved(RED)], app.Parameters(top_k=top_k)))
+    (answer,) = ask(app, MODEL, app.Request([saved(RED)], app.Parameters(top_k=top_k)))
     assert isinstance(answer, list)
     assert len(answer) == count
     assert [one.score for one in answer] == sorted((one.score for one in answer), reverse=True)

@@ -21,6 +21,7 @@ from hearth.http.asgi import create_app
 from hearth.models.manifest import Detector, Graph, ImagePreprocessing, Limits, Tensor
 from hearth_functions.object_detection import app
 from tests.support.artifacts import describe_artifact, publish
+from tests.support.asking import ask as ask_task
 
 MODEL = "colours"
 LABELS = ("red", "green", "blue")
@@ -260,10 +261,10 @@ def test_what_is_refused(ask: Any, inputs: bytes | list[bytes], parameters: dict
 def test_a_picture_and_a_list_cannot_both_be_drawn(serving: Path) -> None:
     make_colours(serving)
     with pytest.raises(BadRequest, match="send it alone"):
-        app.predict(MODEL, app.Request([PICTURES["jpeg"]], app.Parameters(annotate=True)))
+        ask_task(app, MODEL, app.Request([PICTURES["jpeg"]], app.Parameters(annotate=True)))
 
 
 def test_a_graph_of_other_labels_is_the_artifact_s_fault(serving: Path) -> None:
     make_colours(serving, labels=("red",))
     with pytest.raises(ManifestError, match="5 columns"):
-        app.predict(MODEL, app.Request(PICTURES["jpeg"]))
+        ask_task(app, MODEL, app.Request(PICTURES["jpeg"]))

@@ -15,7 +15,6 @@ from PIL import Image
 
 from hearth.errors import BadRequest, HearthError, PayloadTooLarge, UnsupportedMedia
 from hearth.models.manifest import Limits
-from hearth.tasks.task import choose
 from hearth_functions.object_tracking import app
 from tests.functions.films import (
     HEIGHT,
@@ -30,6 +29,7 @@ from tests.functions.films import (
     make_squares,
     png,
 )
+from tests.support.asking import ask as ask_task
 from tests.support.requests import rest_event
 
 
@@ -39,7 +39,7 @@ def squares(serving: Path) -> Path:
 
 
 def ask(inputs: bytes | list[bytes], **parameters: object) -> app.Response:
-    return app.predict(MODEL, app.Request(inputs, app.Parameters(**parameters)))  # type: ignore[arg-type]
+    return ask_task(app, MODEL, app.Request(inputs, app.Parameters(**parameters)))  # type: ignore[arg-type]
 
 
 def corners(track: app.Track) -> list[tuple[int, int]]:
@@ -174,7 +174,7 @@ def test_a_film_without_anything_in_it(squares: Path) -> None:
 def test_long_films_tell_how_far_they_are(
     squares: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("hearth.tasks.tracking.PROGRESS", 0)
+    monkeypatch.setattr("hearth.tasks.tracking.PROGRESS_SECONDS", 0)
     ask(film(frames(20)))
     told = [(record.frames, record.of) for record in caplog.records if record.message == "progress"]
     assert told == [(8, 20), (16, 20), (20, 20)]
@@ -194,4 +194,4 @@ def test_raw_and_base64_bodies_through_the_handler(squares: Path) -> None:
 
 
 def test_a_detector_answers_for_tracks() -> None:
-    assert choose(app.TASKS, MODEL, "object-detection", "object-tracking").id == "object-tracking"
+    assert app.TASKS[0].answers_for("object-detection")

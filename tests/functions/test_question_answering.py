@@ -128,7 +128,7 @@ def test_answers_are_the_references(
 ) -> None:
     model, network = both
     parameters = app.Parameters(top_k, longest, stride, size, None, empty, align)
-    ours = app.answer(model, app.Request(app.Pair(QUESTION, context), parameters))
+    ours = app.predict(model, app.Request(app.Pair(QUESTION, context), parameters)).output
     tokenizer = checkpoints.tokenizer_of(folder / "hf")
     theirs = reference(network, tokenizer, context, top_k, longest, size, stride, empty, align)
     found = msgspec.to_builtins(ours if isinstance(ours, list) else [ours])
@@ -140,10 +140,10 @@ def test_answers_are_the_references(
 def test_several_pairs_answer_like_single_ones(both: tuple[Model, Any]) -> None:
     model, _ = both
     pairs = [app.Pair(QUESTION, LONG), app.Pair("Where?", SHORT)]
-    together = app.answer(model, app.Request(pairs))
+    together = app.predict(model, app.Request(pairs)).output
     assert isinstance(together, list)
     for pair, one in zip(pairs, together, strict=True):
-        alone = app.answer(model, app.Request(pair))
+        alone = app.predict(model, app.Request(pair)).output
         assert isinstance(one, app.Answer)
         assert isinstance(alone, app.Answer)
         assert (one.answer, one.start) == (alone.answer, alone.start)

@@ -64,7 +64,7 @@ def test_a_version_under_the_real_runtime_is_judged_by_the_hook_under_it(
             status = account.deploy(Deployment(NEW), release.invoke)
             (line,) = release.records("release")
     assert status == ("Succeeded" if honest else "Failed"), line
-    told = line["told"][f"{NAME}:2"]["golden"]["sentiment-en"]  # type: ignore[index]
+    told = line["report"][f"{NAME}:2"]["golden"]["sentiment-en"]  # type: ignore[index]
     assert told == "1" if honest else "is missed by" in told
 
 
@@ -111,7 +111,7 @@ def test_a_version_that_is_not_there_or_hangs_gets_none(account: Account, monkey
         time.sleep(0.5)
         return 200, PASSED
 
-    monkeypatch.setattr(app, "INVOKED_SECONDS", 0.1)
+    monkeypatch.setattr(app, "READ_SECONDS", 0.1)
     account.versions[f"{NAME}:2"] = hanging
     deployment = Deployment(NEW)
     assert account.deploy(deployment, hook) == deployment.status == "Failed"

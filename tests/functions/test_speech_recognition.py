@@ -11,10 +11,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from hearth.http.asgi import create_app
-from hearth.models.cache import warm
+from hearth.models.cache import warm_cache
 from hearth_build.data.datasets import DataError
 from hearth_build.pipeline.evaluation import evaluation_of, examples_from
 from hearth_functions.speech_recognition import app
+from tests.support.asking import ask as ask_task
 from tests.support.sounds import PAUSE, TONE, file_of, make_sound_artifact, spoken
 
 TEXT = "cab bed feed gab"
@@ -35,7 +36,7 @@ def tones(serving: Path) -> str:
 
 
 def hear(name: str, data: bytes, **parameters: object) -> app.Response:
-    return app.predict(name, app.Request(data, app.Parameters(**parameters)))  # type: ignore[arg-type]
+    return ask_task(app, name, app.Request(data, app.Parameters(**parameters)))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (16000, 2), (22050, 1), (44100, 2), (48000, 1)])
@@ -159,7 +160,7 @@ def test_error_rates_of_files_and_folders(tones: str, tmp_path: Path) -> None:
     (folder / "two.txt").write_text("fed a")  # what was said and what was heard differ by two words of four
     (folder / "list.tsv").write_text("one.wav\tcab bed\ntwo.wav\tfed a\n")
     for path in (folder, folder / "list.tsv"):
-        with warm().get(tones) as model:
+        with warm_cache().get(tones) as model:
             found = evaluation.measure(model, examples_from(path, TASK))
         assert found == pytest.approx({"WER": 2 / 4, "CER": 3 / 12, "exact": 1 / 2})
     assert evaluation.difference("cab", "cab") == 0
@@ -181,6 +182,6 @@ def test_data_of_another_form_is_refused_with_the_form(tmp_path: Path, name: str
 
 
 def test_an_answer_is_json(tones: str) -> None:
-    with warm().get(tones) as model:
+    with warm_cache().get(tones) as model:
         answer = evaluation_of(TASK).answer(model, file_of(spoken(TEXT)))
     assert json.loads(json.dumps(answer)) == TEXT

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from hearth import deadline
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.models.model import Model
-from hearth.tasks.generation import CHUNK, Cache, log_likelihoods
+from hearth.tasks.generation import CHUNK, KeyValueCache, log_likelihoods
 from hearth_build.checkpoints import load
 from hearth_build.evaluations import text_generation
 from hearth_build.onnx_export.export import network_of
@@ -111,8 +111,8 @@ def ask(llama: Model, folder: Path) -> Iterator[Asked]:
         yield asked
 
 
-def answer(model: Model, inputs: str, **parameters: Any) -> app.Generated:
-    return app.answer(model, app.Request(inputs, app.Parameters(**parameters)))[0]
+def answer(model: Model, inputs: str, **parameters: Any) -> app.GeneratedText:
+    return app.predict(model, app.Request(inputs, app.Parameters(**parameters))).output[0]
 
 
 def tokens(model: Model, inputs: str, **parameters: Any) -> list[int]:
@@ -144,7 +144,7 @@ def test_penalised_greedy_tokens_are_transformers(pair: tuple[Any, Model]) -> No
 def test_a_text_ends_with_the_time_of_its_request(llama: Model) -> None:
     asked = app.Request(PROMPT, app.Parameters(max_new_tokens=100))
     pieces = []
-    for piece in app.pieces_of(llama, asked):
+    for piece in app.stream(llama, asked):
         pieces.append(piece)
         if len(pieces) == 2:
             time.sleep(0.3)  # so slow is its reader
@@ -152,7 +152,7 @@ def test_a_text_ends_with_the_time_of_its_request(llama: Model) -> None:
             deadline.set_seconds(0.5)
     deadline.set_from(None)
     assert [piece.finish for piece in pieces] == [None, None, None, "length"]
-    assert len(list(app.pieces_of(llama, asked))) == 100
+    assert len(list(app.stream(llama, asked))) == 100
 
 
 def test_log_likelihoods_are_transformers(pair: tuple[Any, Model]) -> None:
@@ -183,7 +183,7 @@ def test_nats_a_character_of_a_text_longer_than_the_context(llama: Model, tmp_pa
 
 
 def test_the_cache_is_one_buffer_that_the_graph_writes(llama: Model) -> None:
-    cache = Cache(llama, 40)
+    cache = KeyValueCache(llama, 40)
     cache._buffer.fill(np.nan)
     cache.read_prompt([1, 7, 8])
     cache.read([9])
@@ -241,12 +241,12 @@ def test_a_stop_string_ends_the_answer_wherever_its_tokens_lie(llama: Model) -> 
 
 def test_pieces_come_one_by_one_and_are_never_half_a_character(llama: Model) -> None:
     request = app.Request("我非常", app.Parameters(max_new_tokens=80, do_sample=True, seed=3))
-    pieces = app.pieces_of(llama, request)
+    pieces = app.stream(llama, request)
     first = next(pieces)
     assert first.finish is None
     texts = [first.text, *(piece.text for piece in pieces)]
     assert "" in texts  # a token that is less than a character
-    assert "".join(texts) == app.answer(llama, request)[0].generated_text
+    assert "".join(texts) == app.predict(llama, request).output[0].generated_text
 
 
 def test_the_end_token_ends_and_is_not_text(llama: Model) -> None:
@@ -294,7 +294,7 @@ def test_messages_that_a_template_or_a_model_refuses(ask: Asked, pair: tuple[Any
     if pair[1].resources:
         return
     with pytest.raises(BadRequest, match="no chat template"):
-        app.answer(pair[1], app.Request(messages=[app.Message("user", "a")]))
+        app.predict(pair[1], app.Request(messages=[app.Message("user", "a")])).output
 
 
 def test_limits(llama: Model) -> None:

@@ -76,7 +76,7 @@ def agree(ours: list[app.Entity], theirs: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize("text", TEXTS)
 def test_entities_are_those_of_transformers(both: tuple[Model, Any], text: str, strategy: Any) -> None:
     model, pipeline = both
-    ours = app.answer(model, app.Request(text, app.Parameters(aggregation_strategy=strategy)))
+    ours = app.predict(model, app.Request(text, app.Parameters(aggregation_strategy=strategy))).output
     agree(ours, pipeline(text, aggregation_strategy=strategy))
 
 
@@ -86,7 +86,7 @@ def test_long_texts_are_read_in_windows_as_transformers_does(
     both: tuple[Model, Any], strategy: Any, stride: int
 ) -> None:
     model, pipeline = both
-    ours = app.answer(model, app.Request(LONG, app.Parameters(aggregation_strategy=strategy, stride=stride)))
+    ours = app.predict(model, app.Request(LONG, app.Parameters(aggregation_strategy=strategy, stride=stride))).output
     assert ours[-1].end > len(LONG) // 2
     agree(ours, pipeline(LONG, aggregation_strategy=strategy, stride=stride))
 
@@ -101,8 +101,8 @@ def test_a_tokenizer_without_marked_pieces_falls_back_to_spaces() -> None:
 
 def test_lists_answer_like_single_texts_and_long_ones_fit(both: tuple[Model, Any]) -> None:
     model, _ = both
-    together = app.answer(model, app.Request([*TEXTS, LONG, ""]))
-    alone = [app.answer(model, app.Request(text)) for text in TEXTS]
+    together = app.predict(model, app.Request([*TEXTS, LONG, ""])).output
+    alone = [app.predict(model, app.Request(text)).output for text in TEXTS]
     for one, other in zip(together, alone, strict=False):
         assert [(e.start, e.end, e.entity_group) for e in one] == [(e.start, e.end, e.entity_group) for e in other]
     assert together[-2][-1].end > len(LONG) // 2
@@ -113,7 +113,7 @@ def test_labels_can_be_ignored(both: tuple[Model, Any]) -> None:
     model, pipeline = both
     parameters = app.Parameters(aggregation_strategy="simple", ignore_labels=("O", "PER"))
     agree(
-        app.answer(model, app.Request(TEXTS[0], parameters)),
+        app.predict(model, app.Request(TEXTS[0], parameters)).output,
         pipeline(TEXTS[0], aggregation_strategy="simple", ignore_labels=["O", "PER"]),
     )
 
@@ -165,7 +165,7 @@ def test_evaluation_reads_words_and_characters(tmp_path: Path) -> None:
 
 def test_evaluation_counts_whole_entities(both: tuple[Model, Any]) -> None:
     model, _ = both
-    right = [[e.start, e.end, e.entity_group] for e in app.answer(model, app.Request(TEXTS[0]))]
+    right = [[e.start, e.end, e.entity_group] for e in app.predict(model, app.Request(TEXTS[0])).output]
     examples = [Example(TEXTS[0], right), Example(TEXTS[0], [*right[1:], [right[0][0], right[0][1] + 1, right[0][2]]])]
     assert evaluation.measure(model, examples[:1])["F1"] == 1
     assert evaluation.measure(model, examples)["F1"] == pytest.approx(1 - 0.5 / len(right), abs=1e-6)

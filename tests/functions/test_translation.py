@@ -168,9 +168,9 @@ def test_a_batch_keeps_its_order_and_empty_texts(ask: Any) -> None:
 
 def test_many_beams_are_written_in_groups(both: tuple[Model, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     request = app.Request(list(TEXTS), app.Parameters(num_beams=2))
-    together = app.answer(both[0], request)
-    monkeypatch.setattr(app, "ROWS", 4)
-    assert app.answer(both[0], request) == together
+    together = app.predict(both[0], request).output
+    monkeypatch.setattr(app, "MAX_ROWS", 4)
+    assert app.predict(both[0], request).output == together
 
 
 def test_languages(ask: Any) -> None:
@@ -273,7 +273,7 @@ def test_sentencepiece_files_make_the_tokenizer(both: tuple[Model, Any], folder:
     assert model.tokenizer.encode("ö☃").tokens[-3:] == ["▁ö", "☃", "</s>"]
     assert model.tokenizer.encode("ö☃").ids[-2] == 2
     assert model.tokenizer.decode(model.tokenizer.encode("abc. a").ids) == "abc. a"
-    assert app.answer(model, app.Request("abc"))[0].translation_text
+    assert app.predict(model, app.Request("abc")).output[0].translation_text
     (tmp_path / "source.spm").write_bytes(b"no model")
     with pytest.raises(RecipeError, match="not a SentencePiece model"):
         load(tmp_path)

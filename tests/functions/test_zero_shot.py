@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from hearth.models.cache import warm_cache
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers", reason="the export extra (transformers) is not installed")
 
@@ -60,7 +62,7 @@ def test_labels_and_scores_are_those_of_transformers(
 ) -> None:
     model, pipeline = both
     request = app.ZeroShotRequest(text, app.ZeroShotParameters(labels, **more))
-    ours: Any = app.answer_zero_shot(model, request)
+    ours: Any = app.predict_zero_shot(model, request).output
     theirs = pipeline(text, candidate_labels=labels, **more)
     assert [score.label for score in ours] == theirs["labels"]
     assert [score.score for score in ours] == pytest.approx(theirs["scores"], abs=1e-4)
@@ -109,8 +111,8 @@ def test_bad_requests_say_what_to_do(ask: Any, inputs: Any, parameters: Any, sta
 
 def test_a_classifier_with_labels_of_its_own_says_so(serving: Path) -> None:
     request = app.ZeroShotRequest("good", app.ZeroShotParameters(["a"]))
-    with pytest.raises(app.BadRequest, match="labels of its own"):
-        app.predict_zero_shot("sentiment-en", request)
+    with pytest.raises(app.BadRequest, match="labels of its own"), warm_cache().get("sentiment-en") as model:
+        app.predict_zero_shot(model, request)
 
 
 @pytest.mark.parametrize("function", [None, "sigmoid", "softmax", "none"])
@@ -119,7 +121,7 @@ def test_several_labels_at_once_are_those_of_transformers(
 ) -> None:
     model, pipeline = multi
     more = {} if function is None else {"function_to_apply": function}
-    ours = app.answer(model, app.Request(TEXTS[:2], app.Parameters(**more)))
+    ours = app.predict(model, app.Request(TEXTS[:2], app.Parameters(**more))).output
     for one, other in zip(ours, pipeline(TEXTS[:2], top_k=None, **more), strict=True):
         assert [score.label for score in one] == [score["label"] for score in other]
         assert [score.score for score in one] == pytest.approx([score["score"] for score in other], abs=1e-4)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hearth import settings
-from hearth.models.cache import warm
+from hearth.models.cache import warm_cache
 from hearth.models.manifest import Manifest
 from hearth_build.cli.main import ZOO
 from hearth_build.pipeline.evaluation import evaluation_of, examples_from
@@ -49,18 +49,18 @@ def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("HEARTH_STORE", ZOO.as_uri())
     monkeypatch.setenv("HEARTH_CACHE_DIR", str(tmp_path))
     settings.get.cache_clear()
-    warm.cache_clear()
+    warm_cache.cache_clear()
     yield
-    warm.cache_clear()
+    warm_cache.cache_clear()
 
 
 def manifest(name: str) -> Manifest:
-    registry = warm().registry
-    return registry.manifest(registry.resolve(name))
+    registry = warm_cache().registry
+    return registry.resolve(name).manifest
 
 
 def test_the_zoo_holds_these_and_stays_small() -> None:
-    assert warm().registry.models() == sorted(MODELS)
+    assert warm_cache().registry.models() == sorted(MODELS)
     assert sum(path.stat().st_size for path in ZOO.rglob("*") if path.is_file()) <= MAX_BYTES
 
 
@@ -68,7 +68,7 @@ def test_the_zoo_holds_these_and_stays_small() -> None:
 def test_answers_are_the_torch_models(name: str) -> None:
     golden = json.loads(next((ZOO / name).glob("*/golden.json")).read_text(encoding="utf-8"))
     evaluation = evaluation_of(manifest(name).task)
-    with warm().get(name) as model:
+    with warm_cache().get(name) as model:
         for case in golden["cases"]:
             inputs = case["inputs"]
             if isinstance(inputs, dict) and "base64" in inputs:
@@ -88,7 +88,7 @@ def test_answers_are_the_torch_models(name: str) -> None:
 )
 def test_sentences_come_out_right(name: str, text: str, brief: str) -> None:
     evaluation = evaluation_of(manifest(name).task)
-    with warm().get(name) as model:
+    with warm_cache().get(name) as model:
         assert evaluation.brief(evaluation.answer(model, text)) == brief
 
 
@@ -117,6 +117,6 @@ def test_the_card_tells_where_it_comes_from(name: str) -> None:
 @pytest.mark.skipif("HEARTH_DATA" not in os.environ, reason="HEARTH_DATA is not set: the data sets are not here")
 def test_the_measured_accuracy_can_be_measured_again() -> None:
     examples = examples_from(Path(os.environ["HEARTH_DATA"]) / "sentiment_en/sst2_dev.tsv", "text-classification")
-    with warm().get("sentiment-en") as model:
+    with warm_cache().get("sentiment-en") as model:
         found = evaluation_of("text-classification").measure(model, examples)
     assert found["accuracy"] == pytest.approx(manifest("sentiment-en").metrics.served["accuracy"], abs=0.002)

@@ -19,20 +19,22 @@ from hearth.auth import api_keys
 from hearth.aws_lambda.handler import Handler
 from hearth.errors import HearthError
 from hearth.models import ecdsa_p256, manifest, signature
-from hearth.models.cache import warm
+from hearth.models.cache import warm_cache
 from hearth.models.manifest import Limits
 from hearth.models.registry import Registry
 from hearth.ops.audio import ngram_lm
-from hearth.ops.text.windows import texts_of, whole, windows
+from hearth.ops.text.windows import list_texts, tokenize_whole, windows
 from hearth.ops.vision import images
 from hearth.ops.vision.mp4_index import believable
-from hearth.protocols import huggingface, sagemaker
-from hearth.protocols.base import Call
-from hearth.protocols.open_inference.request import open_body, read
-from hearth.protocols.open_inference.schema import LENGTH, Spec
+from hearth.protocols import sagemaker
+from hearth.protocols.base import Request
+from hearth.protocols.open_inference.request import parse, split_body
+from hearth.protocols.open_inference.schema import HEADER_LENGTH, TensorMetadata
 from hearth.protocols.openai import common, embeddings, schema, transcriptions
-from hearth.protocols.openai.completions import prompts_of
+from hearth.protocols.openai.completions import list_prompts
+from hearth.protocols.openai.sampling import task_parameters
 from hearth.tasks import audio_file, video_file
+from hearth.tasks.payload import read_body, read_object
 from hearth_build.cli.serve import tasks
 from hearth_functions.image_classification import app as image_classification
 from hearth_functions.text_classification import app as texts
@@ -41,7 +43,7 @@ from tests.support.requests import rest_event
 
 TASKS = tasks()
 HANDLER = Handler(texts.TASKS + image_classification.TASKS)
-SPECS = (Spec("text", "BYTES", (-1,)), Spec("numbers", "FP32", (-1, 2)))
+SPECS = (TensorMetadata("text", "BYTES", (-1,)), TensorMetadata("numbers", "FP32", (-1, 2)))
 REF = ("sentiment-en", "1")
 
 
@@ -66,53 +68,53 @@ def json_text(data: bytes) -> None:
 
 def oip_request(data: bytes) -> None:
     size, body = int.from_bytes(data[:2], "big"), data[2:]
-    for headers in ({}, {LENGTH: str(size)}, {LENGTH: data[:2].decode("latin-1")}):
+    for headers in ({}, {HEADER_LENGTH: str(size)}, {HEADER_LENGTH: data[:2].decode("latin-1")}):
         for specs in (SPECS, SPECS[1:]):
             with contextlib.suppress(HearthError):
-                read(open_body(body, headers), specs, ("scores",))
+                parse(split_body(body, headers), specs, ("scores",))
 
 
 def openai_forms(data: bytes) -> None:
-    call = Call((), data)
+    call = Request((), data)
     with contextlib.suppress(HearthError):
-        asked = common.read(call, schema.CompletionRequest, schema.REFUSED)
-        prompts_of(asked.prompt)
-        schema.parameters_of(asked, 1, None)
+        asked = common.read(call, schema.CompletionRequest, schema.REFUSED_IN_COMPLETIONS)
+        list_prompts(asked.prompt)
+        task_parameters(asked, 1, None)
     with contextlib.suppress(HearthError):
-        common.read(call, schema.ChatRequest, schema.REFUSED_IN_CHAT)
-    common.read(call, embeddings.Request, {})
+        common.read(call, schema.ChatCompletionRequest, schema.REFUSED_IN_CHAT)
+    common.read(call, embeddings.EmbeddingRequest, {})
 
 
 def multipart(data: bytes) -> None:
     for kind in ("multipart/form-data; boundary=b", "multipart/form-data; boundary=" + data[:9].decode("latin-1")):
         with contextlib.suppress(HearthError):
-            transcriptions.parse(Call((), data, headers={"content-type": kind}))
+            transcriptions.parse_form(Request((), data, headers={"content-type": kind}))
 
 
 def native_requests(data: bytes) -> None:
     """Every task's request from a body, a query string and an object."""
     for task in TASKS:
         with contextlib.suppress(HearthError):
-            huggingface.read(task, data, {"top_k": data[:8].decode("latin-1")} if task.binary else {})
+            read_body(task, data, {"top_k": data[:8].decode("latin-1")} if task.row.binary else {})
         with contextlib.suppress(HearthError):
-            huggingface.read_object(task, data)
-    uploads.named(data)
+            read_object(task, data)
+    uploads.upload_reference(data)
 
 
 def sagemaker_call(data: bytes) -> None:
     first, _, body = data.partition(b"\n")
     name, _, variant = first.decode("latin-1").partition(" ")
-    headers = {sagemaker.MODEL: name} if name else {}
-    headers |= {sagemaker.VARIANT: variant} if variant else {}
-    sagemaker.endpoint(Call(texts.TASKS, body, {"name": REF[0]}, {}, headers))
+    headers = {sagemaker.TARGET_MODEL: name} if name else {}
+    headers |= {sagemaker.TARGET_VARIANT: variant} if variant else {}
+    sagemaker.invoke_endpoint(Request(texts.TASKS, body, {"name": REF[0]}, {}, headers))
 
 
 def sounds(data: bytes) -> None:
-    audio_file.open_sound(data, 16_000, 5)
+    audio_file.read_audio(data, 16_000, 5)
 
 
 def open_pictures(data: bytes) -> None:
-    images.open_picture(data, 100_000)
+    images.open_image(data, 100_000)
 
 
 def films(data: bytes) -> None:
@@ -148,16 +150,16 @@ def environment(data: bytes) -> None:
 
 
 def key_table(data: bytes) -> None:
-    api_keys._table.__wrapped__("[" + data.decode("utf-8", "surrogateescape")).find("key")
+    api_keys._read_table.__wrapped__("[" + data.decode("utf-8", "surrogateescape")).find("key")
 
 
 def token_helpers(data: bytes) -> None:
     written = data.decode("utf-8", "replace")
-    for one in texts_of(written.split("\n"), Limits(batch=8, characters=4096)):
-        row = whole(TOKENIZER, one)
+    for one in list_texts(written.split("\n"), Limits(batch=8, characters=4096)):
+        row = tokenize_whole(TOKENIZER, one)
         assert len(windows(TOKENIZER, row, 16, len(data) % 7)) <= 2048
     wanted = texts.ZeroShotParameters(candidate_labels=written)
-    texts.labels_of(texts.ZeroShotRequest(written, wanted))
+    texts.candidate_labels(texts.ZeroShotRequest(written, wanted))
 
 
 def language_models(data: bytes) -> None:
@@ -238,7 +240,7 @@ REQUESTS = (
 
 def stored() -> bytes:
     """The manifest of the model that is served."""
-    return warm().registry.store.get(f"{REF[0]}/{REF[1]}/manifest.json")
+    return warm_cache().registry.store.get(f"{REF[0]}/{REF[1]}/manifest.json")
 
 
 TARGETS = {

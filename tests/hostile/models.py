@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from hearth import settings
-from hearth.models.cache import warm
+from hearth.models.cache import warm_cache
 from hearth_build import ZOO
 from tests.support.artifacts import make_image_artifact, make_text_artifact
 
@@ -49,10 +49,10 @@ def _random() -> Path:
 def serve(store: Path, cache: Path) -> None:
     os.environ |= {"HEARTH_STORE": store.as_uri(), "HEARTH_CACHE_DIR": str(cache), "HEARTH_THREADS": "1"}
     settings.get.cache_clear()
-    warm.cache_clear()
+    warm_cache.cache_clear()
 
 
 def forget() -> None:
     """This process serves nothing any more."""
     settings.get.cache_clear()
-    warm.cache_clear()
+    warm_cache.cache_clear()

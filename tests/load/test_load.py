@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from hearth import settings
 from hearth.http.asgi import create_app
-from hearth.http.concurrency_limit import Admission
+from hearth.http.concurrency_limit import ConcurrencyLimit
 from tests.load.open_loop import Client, open_loop, statuses
 from tests.load.overload import MODEL, ROOT, TEXT, serving
 
@@ -56,7 +56,9 @@ class Slow:
 async def _crowd() -> None:
     said: list[tuple[str, int, str | None]] = []
     app = Slow()
-    admission = Admission(app, lambda request, failure: Response(failure.code, failure.status, {"retry-after": "1"}))
+    admission = ConcurrencyLimit(
+        app, lambda request, failure: Response(failure.code, failure.status, {"retry-after": "1"})
+    )
 
     async def ask(path: str, method: str = "POST") -> None:
         async def send(message: Any) -> None:

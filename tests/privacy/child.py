@@ -69,9 +69,9 @@ class Child:
             raise self.random.choice(BROKEN)(text) from KeyError(text)
 
     def task(self, task: Task) -> Task:
-        def predict(name: str, request: Any) -> Any:
+        def predict(model: Any, request: Any) -> Any:
             self.fail("predict", repr(request))
-            answer = task.predict(name, request)
+            answer = task.predict(model, request)
             if self.leaking:
                 self.leak(request)
             return answer

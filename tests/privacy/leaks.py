@@ -33,7 +33,7 @@ def _stderr(text: str) -> None:
 
 
 def _metric(text: str) -> None:
-    timing.current().facts["model"] = text
+    timing.current().fields["model"] = text
 
 
 def _timing(text: str) -> None:

@@ -16,8 +16,15 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from hearth import strict_json
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.models.manifest import Limits
-from hearth.ops.text.windows import CHARACTERS, TOTAL, bounded, texts_of, whole, windows
-from hearth.ops.vision.images import SCANS, open_picture, open_pictures
+from hearth.ops.text.windows import (
+    MAX_CHARACTERS,
+    MAX_TOTAL_CHARACTERS,
+    check_lengths,
+    list_texts,
+    tokenize_whole,
+    windows,
+)
+from hearth.ops.vision.images import MAX_SCANS, open_image, open_images
 from hearth.protocols.open_inference.tensors import from_bytes
 
 
@@ -73,19 +80,19 @@ LIMITS = Limits(batch=4, characters=1000)
         ([], LIMITS, "empty list"),
         (["a"] * 5, LIMITS, "4 are allowed"),
         ("a" * 1001, LIMITS, "1000 are allowed"),
-        ("a" * (CHARACTERS + 1), Limits(), "100000 are allowed"),
+        ("a" * (MAX_CHARACTERS + 1), Limits(), "100000 are allowed"),
         ("\ufdfa" * 56, LIMITS, "1008 characters once ligatures are written out; 1000"),
-        (["a" * 90_000] * 12, Limits(), f"{TOTAL} are allowed"),
+        (["a" * 90_000] * 12, Limits(), f"{MAX_TOTAL_CHARACTERS} are allowed"),
     ],
 )
 def test_texts_are_measured_before_they_are_tokenised(inputs: str | list[str], limits: Limits, words: str) -> None:
     with pytest.raises(BadRequest, match=words):
-        texts_of(inputs, limits)
+        list_texts(inputs, limits)
 
 
 def test_texts_within_the_limits_pass() -> None:
-    assert texts_of(["a" * 1000, "\ufdfa" * 55, "我" * 1000], LIMITS)
-    bounded(["a" * 100_000] * 10, Limits())
+    assert list_texts(["a" * 1000, "\ufdfa" * 55, "我" * 1000], LIMITS)
+    check_lengths(["a" * 100_000] * 10, Limits())
 
 
 def test_windows_are_counted_before_they_are_made() -> None:
@@ -93,11 +100,11 @@ def test_windows_are_counted_before_they_are_made() -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
 
     def row() -> Any:
-        return whole(tokenizer, "a " * 1000)
+        return tokenize_whole(tokenizer, "a " * 1000)
 
-    assert len(windows(tokenizer, row(), 10, 5, most=199)) == 199
+    assert len(windows(tokenizer, row(), 10, 5, maximum=199)) == 199
     with pytest.raises(PayloadTooLarge, match="windows"):
-        windows(tokenizer, row(), 10, 5, most=198)
+        windows(tokenizer, row(), 10, 5, maximum=198)
 
 
 def jpeg(**options: Any) -> bytes:
@@ -108,29 +115,29 @@ def jpeg(**options: Any) -> bytes:
 
 def test_pictures_of_a_request_share_their_pixels() -> None:
     files = [jpeg()] * 4
-    assert len(list(open_pictures(files, Limits(batch=4, pixels=4 * 64 * 64)))) == 4
+    assert len(list(open_images(files, Limits(batch=4, pixels=4 * 64 * 64)))) == 4
     with pytest.raises(PayloadTooLarge, match="4095 are allowed after those before it, 16383 in all"):
-        list(open_pictures(files, Limits(batch=4, pixels=4 * 64 * 64 - 1)))
+        list(open_images(files, Limits(batch=4, pixels=4 * 64 * 64 - 1)))
     with pytest.raises(PayloadTooLarge, match="3 are allowed"):
-        list(open_pictures(files, Limits(batch=3)))
+        list(open_images(files, Limits(batch=3)))
     with pytest.raises(BadRequest, match="empty"):
-        list(open_pictures([], Limits()))
+        list(open_images([], Limits()))
 
 
 def test_a_jpeg_of_very_many_scans_is_not_decoded() -> None:
     progressive = jpeg(progressive=True)
-    assert open_picture(progressive, 10_000).size == (64, 64)
+    assert open_image(progressive, 10_000).size == (64, 64)
     last = progressive.rindex(b"\xff\xda")
-    many = progressive[:last] + progressive[last:-2] * SCANS + b"\xff\xd9"
+    many = progressive[:last] + progressive[last:-2] * MAX_SCANS + b"\xff\xd9"
     with pytest.raises(BadRequest, match="100 scans"):
-        open_picture(many, 10_000)
+        open_image(many, 10_000)
 
 
 def test_grey_of_sixteen_bits_keeps_its_values() -> None:
     values = np.arange(0, 65536, 64, np.uint16).reshape(32, 32)
     file = io.BytesIO()
     Image.fromarray(values).save(file, "PNG")
-    found = np.asarray(open_picture(file.getvalue(), 10_000))
+    found = np.asarray(open_image(file.getvalue(), 10_000))
     assert (found[..., 0] == values >> 8).all()
 
 

@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 from hearth import deadline, settings
 from hearth.errors import DeadlineExceeded
 from hearth.models import manifest
-from hearth.models.cache import warm
+from hearth.models.cache import warm_cache
 from hearth.models.download import describe
 from hearth.models.model import Model
 from hearth.ops.audio import ctc
@@ -72,7 +72,7 @@ def loaded(folder: Path) -> Model:
 def load(*names: str) -> None:
     """Fetching takes its time too, which is not what is tried here."""
     for name in names:
-        warm().preload(name)
+        warm_cache().preload(name)
 
 
 FEEDS = {"input_ids": np.ones((1, 3), np.int64), "attention_mask": np.ones((1, 3), np.int64)}

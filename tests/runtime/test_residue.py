@@ -25,8 +25,8 @@ from hearth import deadline, settings
 from hearth.auth import api_keys
 from hearth.aws_lambda.handler import Handler, create_handler
 from hearth.errors import Internal
-from hearth.http import asgi
 from hearth.models.manifest import Manifest
+from hearth.protocols.router import protocols
 from hearth.telemetry import log
 from hearth.telemetry import timing as trace
 from hearth_build.cli import serve
@@ -72,7 +72,7 @@ def warm_container(serving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     monkeypatch.setenv("HEARTH_API_KEYS", json.dumps(ENTRIES))
     settings.get.cache_clear()
-    api_keys._table.cache_clear()
+    api_keys._read_table.cache_clear()
     return scratch
 
 
@@ -116,8 +116,8 @@ def of_tenant_a() -> Iterator[tuple[str, str, bytes, dict[str, str]]]:
 
 def of_tenant_b() -> Iterator[tuple[str, str, bytes]]:
     """Every route there is, right and wrong."""
-    for dialect in asgi.DIALECTS:
-        for route in dialect.routes:
+    for protocol in protocols():
+        for route in protocol.routes:
             for model in ("sentiment-en", "resnet20-cifar10"):
                 yield route.method, filled(route, model), b""
                 yield route.method, filled(route, model), b'{"inputs": "good"}'
@@ -189,7 +189,7 @@ def test_the_watch_on_files_sees_them() -> None:
 
 
 def _traces() -> list[object]:
-    return [thing for thing in gc.get_objects() if type(thing) is trace.Trace]
+    return [thing for thing in gc.get_objects() if type(thing) is trace.Timing]
 
 
 def test_what_a_request_leaves_in_context_goes_with_it(warm_container: Path) -> None:
@@ -203,16 +203,16 @@ def test_what_a_request_leaves_in_context_goes_with_it(warm_container: Path) -> 
         event["multiValueHeaders"] |= {"x-api-key": [KEYS["words"]]}
         handler(event, context)
         assert trace.current() is before
-        assert api_keys.asking() == ""
-        assert api_keys.visible(["resnet20-cifar10"]) == ["resnet20-cifar10"]
-        assert deadline.left() is None
+        assert api_keys.current_tenant() == ""
+        assert api_keys.allowed_models(["resnet20-cifar10"]) == ["resnet20-cifar10"]
+        assert deadline.remaining() is None
     record = {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put"}
     record |= {"s3": {"bucket": {"name": "b"}, "object": {"key": f"uploads/sentiment-en/{MARK}"}}}  # type: ignore[dict-item]
     message = {"eventSource": "aws:sqs", "messageId": "m", "body": json.dumps({"Records": [record]})}
     assert handler({"Records": [message]}, context)["batchItemFailures"]
     assert trace.current() is before
-    assert deadline.left() is None
-    assert before.facts == {}
+    assert deadline.remaining() is None
+    assert before.fields == {}
     gc.collect()
     assert [thing for thing in _traces() if thing not in there] == []
 
@@ -272,7 +272,7 @@ def test_a_panic_in_a_ping_and_before_the_app_is_answered_too(serving: Path, mon
 
     monkeypatch.setattr("hearth.models.cache.Model", fail)
     assert handler({"ping": True}, CONTEXT)["models"]["sentiment-en"].startswith("internal")
-    monkeypatch.setattr(handler, "read", fail)
+    monkeypatch.setattr(handler, "respond", fail)
     assert handler(rest("/models/sentiment-en", FINE), CONTEXT)["statusCode"] == 500
     for ending in (KeyboardInterrupt(), SystemExit()):  # those are no failures of a request
         panic = ending
@@ -297,9 +297,9 @@ HOSTILE = "x\r\n" + '{"level":"ERROR"}' + "\u2028\u0085\x1b[2J\u202e\x00\ud800" 
 
 
 def test_no_text_breaks_or_floods_a_line(capfd: pytest.CaptureFixture[str]) -> None:
-    timing = trace.Trace()
-    timing.facts |= {"model": HOSTILE, "version": HOSTILE, "outcome": HOSTILE, "tenant": HOSTILE}
-    log.request(timing, request_id=HOSTILE, status=500, trigger="http", failure=Internal(HOSTILE))
+    timing = trace.Timing()
+    timing.fields |= {"model": HOSTILE, "version": HOSTILE, "outcome": HOSTILE, "tenant": HOSTILE}
+    log.finish_request(timing, request_id=HOSTILE, status=500, trigger="http", failure=Internal(HOSTILE))
     (line,) = [one for one in capfd.readouterr().out.split("\n") if one]
     assert len(line) < 5000
     assert line.isprintable()
@@ -319,8 +319,8 @@ def test_a_line_that_cannot_be_written_tells_nothing_elsewhere(
     try:
         raise ValueError(MARK)
     except ValueError as error:
-        log.unexpected(error)
-        log.request(trace.Trace(), request_id="r", status=500, trigger="http", failure=Internal("fault"))
+        log.log_unexpected(error)
+        log.finish_request(trace.Timing(), request_id="r", status=500, trigger="http", failure=Internal("fault"))
     assert MARK not in "".join(capfd.readouterr())
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hearth.models.manifest import TASKS
+from hearth.task_table import TASKS
 from tests.support.layers import FUNCTIONS
 from tests.template.gate import ACCEPTED, gate
 from tests.template.rules import RULES, assertions, findings

@@ -92,9 +92,9 @@ def test_a_form_expires(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = Bucket(stack.outputs["UploadBucketName"], environ)
     now = presign.time.time()
     statuses = []
-    for age in (0, presign.SECONDS + 1):
+    for age in (0, presign.LIFETIME_SECONDS + 1):
         monkeypatch.setattr(presign.time, "time", lambda age=age: now - age)
-        made, _ = presign.form(bucket, "uploads/sentiment-en/expires", "text/plain", len(DATA), environ)
+        made, _ = presign.presigned_post(bucket, "uploads/sentiment-en/expires", "text/plain", len(DATA), environ)
         monkeypatch.undo()
         statuses.append(put(stack, made)[0])
     assert statuses == [204, 403]

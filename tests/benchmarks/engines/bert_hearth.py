@@ -13,7 +13,7 @@ if __name__ == "__main__":
 
     from hearth.models.manifest import parse
     from hearth.models.model import Model
-    from hearth_functions.text_classification.app import Request, answer
+    from hearth_functions.text_classification.app import Request, predict
 
     model = Model(parse((folder / "manifest.json").read_bytes()), folder, threads)
-    serve(lambda: repeated(lambda: answer(model, Request(texts))))
+    serve(lambda: repeated(lambda: predict(model, Request(texts)).output))

@@ -13,8 +13,8 @@ if __name__ == "__main__":
 
     from hearth.models.manifest import parse
     from hearth.models.model import Model
-    from hearth_functions.text_generation.app import Parameters, Request, pieces_of
+    from hearth_functions.text_generation.app import Parameters, Request, stream
 
     model = Model(parse((folder / "manifest.json").read_bytes()), folder, threads)
     request = Request(text, Parameters(max_new_tokens=new))
-    serve(lambda: token_by_token(pieces_of(model, request)))
+    serve(lambda: token_by_token(stream(model, request)))

@@ -37,7 +37,7 @@ def video(count: int, folder: Path, scratch: Path) -> Work:
     request = app.Request(film, app.Parameters(annotate=True, contact_sheet=True))
 
     def work() -> None:
-        assert app.answer(model, request).frames == count
+        assert app.predict(model, request).output.frames == count
 
     return work
 
@@ -46,13 +46,13 @@ def tokens(count: int, folder: Path, scratch: Path) -> Work:
     """Tokens of an answer after a prompt of one."""
     from hearth.models.manifest import parse
     from hearth.models.model import Model
-    from hearth.tasks.generation import Cache
+    from hearth.tasks.generation import KeyValueCache
 
     artifact = folder / "random-int8/1"
     model = Model(parse((artifact / "manifest.json").read_bytes()), artifact, threads=1)
 
     def work() -> None:
-        cache = Cache(model, 1 + count)
+        cache = KeyValueCache(model, 1 + count)
         token = int(cache.read_prompt([0]).argmax())
         for _ in range(count):
             token = int(cache.read([token])[0].argmax())
@@ -62,15 +62,15 @@ def tokens(count: int, folder: Path, scratch: Path) -> Work:
 
 def batch(count: int, folder: Path, scratch: Path) -> Work:
     """Objects that a batch answers, from a folder into a folder."""
-    from hearth.async_inference.batch import Item, Job
-    from hearth.models.cache import warm
+    from hearth.async_inference.batch import BatchJob, Item
+    from hearth.models.cache import warm_cache
     from hearth.storage.open import open_store
     from hearth_functions.text_classification import app
 
     _use(folder, "sentiment-en", scratch)
     source, output = open_store((folder / "objects").as_uri()), open_store((scratch / "results").as_uri())
-    job = Job(app.TASKS, "sentiment-en", source, output, "")
-    with warm().get("sentiment-en"):  # its load is no item
+    job = BatchJob(app.TASKS, "sentiment-en", source, output, "")
+    with warm_cache().get("sentiment-en"):  # its load is no item
         pass
 
     def work() -> None:
@@ -82,16 +82,16 @@ def batch(count: int, folder: Path, scratch: Path) -> Work:
 
 def models(count: int, folder: Path, scratch: Path) -> Work:
     """Models that are asked for one after the other, of which ten fit into the cache's memory."""
-    from hearth.models.cache import warm
+    from hearth.models.cache import warm_cache
 
     _use(folder, "", scratch)
     os.environ |= {"HEARTH_CACHE_MEMORY_MB": "10", "HEARTH_CACHE_DISK_MB": "20"}
-    with warm().get("sentiment-en"):  # imports are no item
+    with warm_cache().get("sentiment-en"):  # imports are no item
         pass
 
     def work() -> None:
         for number in range(count):
-            with warm().get(f"model-{number}"):
+            with warm_cache().get(f"model-{number}"):
                 pass
 
     return work

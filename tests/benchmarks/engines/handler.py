@@ -57,12 +57,13 @@ def empty_fastapi() -> Callable[[], object]:
 def ours(kind: str) -> tuple[Callable[[], object], Callable[[], object], Callable[[], object]]:
     """A call, its bare work, session.run alone."""
     from hearth import deadline
-    from hearth.models.cache import warm
+    from hearth.models.cache import warm_cache
     from hearth.telemetry import timing
     from hearth_functions.text_classification import app
+    from tests.support.asking import ask
 
     request = app.Request(TEXT)
-    with warm().get(MODEL) as model:
+    with warm_cache().get(MODEL) as model:
         session, feeds = model.session(), app.encode(model, request)
     names = [output.name for output in session.get_outputs()]
 
@@ -73,7 +74,7 @@ def ours(kind: str) -> tuple[Callable[[], object], Callable[[], object], Callabl
     def direct() -> None:
         timing.begin()
         deadline.set_from(CONTEXT)
-        app.predict(MODEL, request)
+        ask(app, MODEL, request)
 
     def work() -> object:
         return app.decode(model, request, session.run(names, app.encode(model, request)))

@@ -18,6 +18,6 @@ if __name__ == "__main__":
 
     model = Model(parse((folder / "manifest.json").read_bytes()), folder, threads)
     if kind == "labels":
-        serve(lambda: repeated(lambda: labels.answer(model, labels.Request(picture))))
+        serve(lambda: repeated(lambda: labels.predict(model, labels.Request(picture)).output))
     else:
-        serve(lambda: repeated(lambda: boxes.answer(model, boxes.Request(picture))))
+        serve(lambda: repeated(lambda: boxes.predict(model, boxes.Request(picture)).output))

@@ -105,10 +105,10 @@ def calls(way: str, at: Place) -> tuple[Callable[[str], object], Callable[[], ob
     """What answers for an object by its key, and the bare computation."""
     import msgspec
 
-    from hearth.models.cache import warm
+    from hearth.models.cache import warm_cache
     from hearth_functions.text_classification import app
 
-    with warm().get(MODEL) as model:
+    with warm_cache().get(MODEL) as model:
         session = model.session()
 
     def compute(text: str = TEXT) -> Any:

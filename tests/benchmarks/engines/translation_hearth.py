@@ -13,8 +13,8 @@ if __name__ == "__main__":
 
     from hearth.models.manifest import parse
     from hearth.models.model import Model
-    from hearth_functions.translation.app import Parameters, Request, answer
+    from hearth_functions.translation.app import Parameters, Request, predict
 
     model = Model(parse((folder / "manifest.json").read_bytes()), folder, threads)
     request = Request(texts, Parameters(max_new_tokens=new, num_beams=beams))
-    serve(lambda: repeated(lambda: answer(model, request)))
+    serve(lambda: repeated(lambda: predict(model, request).output))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hearth.models.cache import warm
+from hearth.models.cache import warm_cache
 from hearth.models.manifest import Entailment, Mask, Spans, Tagging, parse
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -62,12 +62,12 @@ def test_a_folder_becomes_an_artifact_that_answers(
     monkeypatch.setenv("HEARTH_STORE", (tmp_path / "store").as_uri())
     monkeypatch.setenv("HEARTH_CACHE_DIR", str(tmp_path / "cache"))
     settings.get.cache_clear()
-    warm.cache_clear()
+    warm_cache.cache_clear()
     evaluation = evaluation_of(task)
-    with warm().get("tiny_bert") as model:
+    with warm_cache().get("tiny_bert") as model:
         for inputs in recipe.golden():
             assert isinstance(evaluation.brief(evaluation.answer(model, inputs)), str)
-    warm.cache_clear()
+    warm_cache.cache_clear()
 
 
 @pytest.fixture(scope="module")

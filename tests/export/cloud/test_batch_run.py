@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from hearth.async_inference.batch import Failed, Item, Job
+from hearth.async_inference.batch import BatchJob, FailedItem, Item
 from hearth.storage.open import open_store
 from hearth_build.cli.main import app
 from hearth_build.cloud.batch_run import Counts, outcomes, run_here
@@ -18,17 +18,17 @@ from hearth_functions.text_classification.app import TASKS
 
 
 @pytest.fixture
-def job(serving: Path, tmp_path: Path) -> Job:
+def job(serving: Path, tmp_path: Path) -> BatchJob:
     """Forty texts, one of them broken."""
     source = open_store(f"file://{tmp_path}/in")
     for number in range(39):
         source.put(f"{number % 4}/é {number}.txt", b"i love this")
     source.put("broken.txt", b"\xff\xfe")
-    return Job(TASKS, "sentiment-en", source, open_store(f"file://{tmp_path}/out"), "run")
+    return BatchJob(TASKS, "sentiment-en", source, open_store(f"file://{tmp_path}/out"), "run")
 
 
-def test_a_folder_is_answered_once(job: Job, tmp_path: Path) -> None:
-    failures: list[Failed] = []
+def test_a_folder_is_answered_once(job: BatchJob, tmp_path: Path) -> None:
+    failures: list[FailedItem] = []
     assert run_here(job, 4, failures.append, lambda counts: None) == Counts(39, 1)
     assert [(row.key, row.error_type) for row in failures] == [("broken.txt", "bad_request")]
     results = {path: (tmp_path / "out" / path).stat().st_mtime_ns for path in job.output.each()}
@@ -47,8 +47,10 @@ def test_a_long_listing_needs_little_memory(serving: Path, tmp_path: Path, monke
         if number < 20:
             folder.mkdir(parents=True)
         os.close(os.open(folder / f"{'long' * 20}{number}.txt", os.O_CREAT))
-    monkeypatch.setattr(Job, "answer", lambda self, item: None)
-    job = Job(TASKS, "sentiment-en", open_store(f"file://{tmp_path}/in"), open_store(f"file://{tmp_path}/out"), "run")
+    monkeypatch.setattr(BatchJob, "answer", lambda self, item: None)
+    job = BatchJob(
+        TASKS, "sentiment-en", open_store(f"file://{tmp_path}/in"), open_store(f"file://{tmp_path}/out"), "run"
+    )
 
     def peak(walk: object) -> int:
         tracemalloc.start()
@@ -98,4 +100,4 @@ def test_what_the_result_writer_left_is_read(tmp_path: Path) -> None:
 
 def test_an_item_of_a_job_without_a_run() -> None:
     store = open_store("file:///nowhere")
-    assert Job(TASKS, "m", store, store, "").result(Item("a/b").key) == "a/b.json"
+    assert BatchJob(TASKS, "m", store, store, "").result_path(Item("a/b").key) == "a/b.json"

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hearth import settings
-from hearth.models.cache import warm
+from hearth.models.cache import warm_cache
 from hearth_build.cli.main import app as cli
 from hearth_build.data.datasets import DataError
 from hearth_build.evaluations.object_tracking import EVALUATION, compared, table
@@ -32,7 +32,7 @@ def sequence(tmp_path: Path) -> Path:
 def evaluate(store: Path, data: Path) -> str:
     command = ["evaluate", MODEL, "--task", "object-tracking", "--data", str(data), "--store", store.as_uri()]
     settings.get.cache_clear()
-    warm.cache_clear()
+    warm_cache.cache_clear()
     done = CliRunner().invoke(cli, command)
     assert done.exit_code == 0, done.output
     return done.output
@@ -104,7 +104,7 @@ def test_tud_campus_is_tracked_better_than_by_sort() -> None:
 def test_predict_writes_the_answer_alone_to_standard_output(
     serving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hearth.tasks.tracking.PROGRESS", 0)
+    monkeypatch.setattr("hearth.tasks.tracking.PROGRESS_SECONDS", 0)
     make_squares(serving)
     path = tmp_path / "squares.mp4"
     path.write_bytes(film(frames(9)))

@@ -19,7 +19,7 @@ from typer.testing import CliRunner  # noqa: E402
 
 from hearth.models.manifest import Detector, parse  # noqa: E402
 from hearth.models.model import Model  # noqa: E402
-from hearth.ops.vision.images import open_picture, to_tensor  # noqa: E402
+from hearth.ops.vision.images import open_image, to_tensor  # noqa: E402
 from hearth_build.cli.main import app as cli  # noqa: E402
 from hearth_build.data.datasets import DataError  # noqa: E402
 from hearth_build.data.images import synthetic  # noqa: E402
@@ -128,14 +128,14 @@ def test_a_classifier_answers_as_its_network(
     model = served(made, folder / "work")
     how, limits = made.recipe.preprocessing, model.manifest.limits
     pictures = synthetic()
-    pixels = torch.from_numpy(to_tensor((open_picture(one, 10**6) for one in pictures), how, len(pictures)))
+    pixels = torch.from_numpy(to_tensor((open_image(one, 10**6) for one in pictures), how, len(pictures)))
     pixels = pixels.permute(0, 2, 3, 1) if network.nhwc else pixels
     with torch.no_grad():
         raw = torch.cat([network(one[None]) for one in pixels])
     wanted = (raw if network.softmax else raw.softmax(1)).numpy()
     assert limits.batch == (1 if network.joined else 32)
     batches = [[one] for one in synthetic()] if network.joined else [synthetic()]
-    rows = [row for batch in batches for row in classification.answer(model, classification.Request(batch))]
+    rows = [row for batch in batches for row in classification.predict(model, classification.Request(batch)).output]
     for row, scores in zip(rows, wanted, strict=True):
         found = {one.label: one.score for one in row}
         np.testing.assert_allclose([found[label] for label in LABELS], scores, atol=1e-4)
@@ -180,14 +180,14 @@ def test_a_detector_answers_as_its_network(folder: Path, network: Grid, form: st
     assert isinstance(head, Detector)
     assert (head.form, head.strides) == (form, (8, 16, 32) if form == "grid" else ())
     model = served(made, folder / "work")
-    pixels = to_tensor([open_picture(synthetic()[0], 10**6)], made.recipe.preprocessing, 1)
+    pixels = to_tensor([open_image(synthetic()[0], 10**6)], made.recipe.preprocessing, 1)
     with torch.no_grad():
         found = network(torch.from_numpy(pixels))[0]
         found = found.T if network.first else found
         scores = (found[:, 4].sigmoid() if network.logits else found[:, 4])[:, None]
         scores = scores * (found[:, 5:].sigmoid() if network.logits else found[:, 5:])
     parameters = detection.Parameters(threshold=0.0, iou=1.0)
-    answer = detection.answer(model, detection.Request(synthetic()[0], parameters))
+    answer = detection.predict(model, detection.Request(synthetic()[0], parameters)).output
     assert isinstance(answer, list)
     wanted = scores.max(1).values.sort(descending=True).values.numpy()
     np.testing.assert_allclose([one.score for one in answer], wanted[: len(answer)], atol=1e-4)

@@ -101,7 +101,7 @@ def model(work: Path, place: str) -> Model:
 
 def tell(told: Model, count: int) -> tuple[str, list[int]]:
     parameters = app.Parameters(max_new_tokens=count, details=True, return_full_text=True)
-    found = app.answer(told, app.Request(PROMPT, parameters))[0]
+    found = app.predict(told, app.Request(PROMPT, parameters)).output[0]
     assert found.details is not None
     return found.generated_text, [token.id for token in found.details.tokens]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hearth import settings
-from hearth.models.cache import warm
+from hearth.models.cache import warm_cache
 from tests.functions.films import make_squares
 from tests.hostile.bombs.films import FILMS, plain
 from tests.hostile.bombs.pictures import PICTURES, saved
@@ -90,7 +90,7 @@ def prepare(folder: Path) -> None:
         "HEARTH_THREADS": "1",
     }
     settings.get.cache_clear()
-    warm.cache_clear()
+    warm_cache.cache_clear()
     first = {
         "picture": saved("PNG"),
         "sound": wav(),

@@ -1,17 +1,20 @@
-"""An app that does all that an answer can do, for the tests of the runtime."""
+"""A handler that does all that a response can do, for the tests of the runtime."""
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hearth.aws_lambda import http_event
 from hearth.aws_lambda.handler import Handler
+from hearth.http.pipeline import HttpResponse
 
 PIECE = 65536
+EVENTS = {"content-type": "text/event-stream"}
 
 
 class Panic(BaseException):
@@ -22,99 +25,72 @@ def scratch(name: str) -> Path:
     return Path(os.environ["SCRATCH"]) / name
 
 
-async def app(scope: Any, receive: Any, send: Any) -> None:
-    async def start(status: int = 200, *headers: tuple[bytes, bytes]) -> None:
-        await send({"type": "http.response.start", "status": status, "headers": list(headers)})
+def gated() -> Iterator[bytes]:
+    """Pieces of which each is made only when the test has said so."""
+    with scratch("gate").open("rb", buffering=0) as gate:
+        while word := gate.read(1):
+            yield b"data: " + word + b"\n\n"
 
-    async def body(piece: bytes = b"", more: bool = True) -> None:
-        await send({"type": "http.response.body", "body": piece, "more_body": more})
 
-    match scope["path"]:
-        case "/pieces":  # each made only when the test has said so
-            await start(200, (b"content-type", b"text/event-stream"))
-            with scratch("gate").open("rb", buffering=0) as gate:
-                while word := gate.read(1):
-                    await body(b"data: " + word + b"\n\n")
-            await body(more=False)
-        case "/flood":
-            made = 0
-            await start()
-            try:
-                while True:
-                    await body(bytes(PIECE))
-                    made += 1
-                    scratch("made").write_text(str(made))
-            finally:
-                scratch("closed").write_text(str(made))
-        case "/before":
-            await start()
-            raise LookupError("a secret of the caller")
-        case "/after":
-            await start()
-            await body(b"half")
-            raise LookupError("a secret of the caller")
-        case "/panic":
-            raise Panic("a secret of the caller")
-        case "/late-panic":
-            await start()
-            await body(b"half")
-            raise Panic("a secret of the caller")
-        case "/too-late":
-            await start()
-            await body(b"all", more=False)
-            raise LookupError("a secret of the caller")
-        case "/open":
-            await start()
-            await body(b"half")
-        case "/nothing":
-            return
-        case "/early":  # the head alone, then nothing, then a byte
-            await start(200)
-            await body()
-            await body()
-            await body(b"x")
-            await body(more=False)
-        case "/binary":
-            await start(200, (b"content-type", b"image/png"))
-            await body(bytes(range(256)) * 2, more=False)
-        case "/headers":
-            cookies = [(b"set-cookie", b"a=1; Path=/"), (b"Set-Cookie", b"b=2")]
-            await start(
-                418, (b"Content-Length", b"12"), (b"X-One", b"caf\xe9"), (b"x-two", b"1"), (b"X-Two", b"2"), *cookies
-            )
-            await body("große Kanne".encode(), more=False)
-        case "/no-content":
-            await start(204)
-            await body(more=False)
-        case _:
-            told = await receive()
-            echo = {
-                "method": scope["method"],
-                "path": scope["path"],
-                "query": scope["query_string"].decode(),
-                "headers": {name.decode(): value.decode() for name, value in scope["headers"]},
-                "body": list(told["body"]),
-                "more": told["more_body"],
-                "streams": scope.get("hearth.streams"),
-                "request_id": scope["aws.context"].aws_request_id,
-                "remaining": scope["aws.context"].get_remaining_time_in_millis(),
-                "arn": scope["aws.context"].invoked_function_arn,
-                "trace": os.environ.get("_X_AMZN_TRACE_ID"),
-            }
-            await start(200, (b"content-type", b"application/json"))
-            await body(json.dumps(echo).encode(), more=False)
+def flood() -> Iterator[bytes]:
+    made = 0
+    try:
+        while True:
+            yield bytes(PIECE)
+            made += 1
+            scratch("made").write_text(str(made))
+    finally:
+        scratch("closed").write_text(str(made))
+
+
+def failing(error: BaseException, *pieces: bytes) -> Iterator[bytes]:
+    yield from pieces
+    raise error
+
+
+SECRET = "a secret of the caller"
 
 
 class Own(Handler):
-    @functools.cached_property
-    def web(self) -> Any:
-        from mangum import Mangum
-
-        class Whole(Mangum):
-            def __call__(self, asked: Any, event: Any, context: Any) -> Any:  # type: ignore[override]
-                return super().__call__(event, context)
-
-        return Whole(app, lifespan="off")
+    def respond(self, event: dict[str, Any], context: Any, *, streams: bool = False) -> HttpResponse:
+        request = http_event.read(event)
+        match request.path:
+            case "/pieces":
+                return HttpResponse(200, EVENTS, gated())  # type: ignore[arg-type]
+            case "/flood":
+                return HttpResponse(200, {}, flood())  # type: ignore[arg-type]
+            case "/before":
+                raise LookupError(SECRET)
+            case "/first":
+                return HttpResponse(200, {}, failing(LookupError(SECRET)))  # type: ignore[arg-type]
+            case "/after":
+                return HttpResponse(200, {}, failing(LookupError(SECRET), b"half"))  # type: ignore[arg-type]
+            case "/panic":
+                raise Panic(SECRET)
+            case "/late-panic":
+                return HttpResponse(200, {}, failing(Panic(SECRET), b"half"))  # type: ignore[arg-type]
+            case "/early":  # the head alone, then nothing, then a byte
+                return HttpResponse(200, {}, iter((b"", b"", b"x")))  # type: ignore[arg-type]
+            case "/nothing":
+                return HttpResponse(200, {}, iter(()))  # type: ignore[arg-type]
+            case "/binary":
+                return HttpResponse(200, {"content-type": "image/png"}, bytes(range(256)) * 2)
+            case "/headers":
+                return HttpResponse(418, {"content-length": "12", "x-one": "caf\xe9"}, "große Kanne".encode())
+            case "/no-content":
+                return HttpResponse(204, {"content-type": "text/plain"}, b"")
+        echo = {
+            "method": request.method,
+            "path": request.path,
+            "headers": request.headers,
+            "body": list(request.body),
+            "streams": streams,
+            "request_id": context.aws_request_id,
+            "remaining": context.get_remaining_time_in_millis(),
+            "arn": context.invoked_function_arn,
+            "trace": os.environ.get("_X_AMZN_TRACE_ID"),
+        }
+        return HttpResponse(200, {"content-type": "application/json"}, json.dumps(echo).encode())
 
     def __call__(self, event: Any, context: Any) -> Any:
         match event:

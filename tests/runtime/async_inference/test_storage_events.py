@@ -229,7 +229,7 @@ def test_a_letter_that_cannot_be_put_leaves_the_message_to_the_queue(
     account.sqs.delete_queue(QueueUrl=account.letters)
     assert text.handler(queued(message("5", "m")), CONTEXT) == {"batchItemFailures": [{"itemIdentifier": "m"}]}
     with pytest.raises(StoreError, match="the queue answered 400 to SendMessage"):
-        sqs.send(account.letters, "5", {"reason": "x"})
+        sqs.send_message(account.letters, "5", {"reason": "x"})
 
 
 def test_a_foreign_bucket_is_refused(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,5 +267,5 @@ def test_a_clock_that_is_wrong_is_corrected_by_the_stores(account: Account, monk
 
 @pytest.mark.parametrize("text", ["a\tb\n", "\x00\x1b", "\ud800\ufffe\uffff", "🙂\u202e"])
 def test_only_what_sqs_takes_is_in_an_attribute(account: Account, text: str) -> None:
-    sqs.send(account.letters, "body", {"reason": sqs.allowed(text)})
-    assert account.dead()[0][1]["reason"] == sqs.allowed(text)
+    sqs.send_message(account.letters, "body", {"reason": sqs.replace_refused_characters(text)})
+    assert account.dead()[0][1]["reason"] == sqs.replace_refused_characters(text)

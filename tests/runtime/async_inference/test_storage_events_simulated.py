@@ -80,16 +80,20 @@ def test_writes_without_a_condition_are_caught() -> None:
     ("where", "wrong", "said"),
     [
         ("hearth.async_inference.storage_events._version", lambda _: "", "was lost"),
-        ("hearth.async_inference.dead_letters.ordered", list, "a neighbour of what went wrong"),
-        ("hearth.async_inference.dead_letters.release", lambda _: None, "a neighbour of what went wrong"),
+        ("hearth.async_inference.dead_letters.poison_safe_order", list, "a neighbour of what went wrong"),
+        ("hearth.async_inference.dead_letters.delete_message", lambda _: None, "a neighbour of what went wrong"),
         (
             "hearth.async_inference.dead_letters.REASONS",
             {"bad_request": "cannot read needle-1"},
             "a dead letter quotes an object",
         ),
-        ("hearth.async_inference.dead_letters.tell", lambda *_: True, "nobody is told why there is no result"),
-        ("hearth.async_inference.results._show", lambda *_: None, "the newest result is not shown"),
-        ("hearth.async_inference.results._older", lambda *_: True, "an older result came after a newer one"),
+        (
+            "hearth.async_inference.dead_letters.record_failure",
+            lambda *_: True,
+            "nobody is told why there is no result",
+        ),
+        ("hearth.async_inference.results._update_latest", lambda *_: None, "the newest result is not shown"),
+        ("hearth.async_inference.results._is_older", lambda *_: True, "an older result came after a newer one"),
     ],
 )
 def test_other_faults_of_a_handler_are_caught(where: str, wrong: Any, said: str) -> None:

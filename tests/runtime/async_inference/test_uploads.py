@@ -202,7 +202,7 @@ def ticket(inbox: Aws, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[s
 
     def make(key: str) -> tuple[str, dict[str, str]]:
         bucket = Bucket("h5-inbox", environment)
-        return bucket.url, presign.form(bucket, key, "text/plain", 10, environment)[0]
+        return bucket.url, presign.presigned_post(bucket, key, "text/plain", 10, environment)[0]
 
     return make
 
@@ -234,7 +234,7 @@ def test_a_form_expires(inbox: Aws, ticket: Callable[..., Any], monkeypatch: pyt
     import ssl
 
     context = ssl.create_default_context(cafile=str(inbox.certificate))
-    monkeypatch.setattr(presign, "SECONDS", 1)
+    monkeypatch.setattr(presign, "LIFETIME_SECONDS", 1)
     url, fields = ticket("uploads/late")
     time.sleep(2.1)
     assert form(url, fields, b"0", context) == 403
@@ -313,7 +313,7 @@ def test_the_local_server_refuses_as_s3_does(
         assert changed != ticket
         assert put(server, changed, b"0").status_code == 403, new
     assert put(server, ticket | {"url": f"/uploads/{ticket['id']}"}, b"0").status_code == 403
-    monkeypatch.setattr(time, "time", lambda now=time.time: now() + presign.SECONDS + 1)
+    monkeypatch.setattr(time, "time", lambda now=time.time: now() + presign.LIFETIME_SECONDS + 1)
     assert put(server, ticket, b"0").status_code == 403
     assert not [path for path in tmp_path.glob("in/**/*") if path.is_file()]
 

@@ -22,15 +22,15 @@ from starlette.testclient import TestClient
 
 from hearth import settings
 from hearth.auth import api_keys
-from hearth.auth.api_keys import Entry, Table
-from hearth.auth.token_bucket import Bucket
+from hearth.auth.api_keys import Entry, KeyTable
+from hearth.auth.token_bucket import TokenBucket
 from hearth.aws_lambda.handler import create_handler
 from hearth.errors import OutOfScope, SettingsError, Unauthorized
-from hearth.http import asgi
 from hearth.models import preload
-from hearth.models.cache import warm
-from hearth.protocols.base import Call, Route
-from hearth.protocols.open_inference.target import target
+from hearth.models.cache import warm_cache
+from hearth.protocols.base import Request, Route
+from hearth.protocols.open_inference.target import find_target
+from hearth.protocols.router import protocols
 from hearth_build.cli import serve
 from hearth_functions.image_classification import app as image
 from hearth_functions.text_classification import app as text
@@ -63,7 +63,7 @@ def locked(serving: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """This process serves the store, to those with a key."""
     monkeypatch.setenv("HEARTH_API_KEYS", json.dumps(ENTRIES))
     settings.get.cache_clear()
-    api_keys._table.cache_clear()
+    api_keys._read_table.cache_clear()
     return serving
 
 
@@ -78,7 +78,7 @@ def sent(name: str) -> dict[str, str]:
 
 
 CHAT = b'{"model": "x", "messages": [{"role": "user", "content": "a"}]}'
-ROUTES = [(dialect, route) for dialect in asgi.DIALECTS for route in dialect.routes]
+ROUTES = [(dialect, route) for dialect in protocols() for route in dialect.routes]
 NAMED = [(dialect, route) for dialect, route in ROUTES if "{name}" in route.path]
 
 
@@ -161,12 +161,12 @@ def test_the_documentation_page_can_send_a_key(client: TestClient) -> None:
 
 
 def test_only_health_the_page_and_the_documentation_are_open(client: TestClient) -> None:
-    opened = {route.path for dialect in asgi.DIALECTS for route in dialect.routes if route.open}
+    opened = {route.path for dialect in protocols() for route in dialect.routes if route.public}
     assert {"/v2/health/live", "/v2/health/ready", "/ping"} <= opened
     for path in ("/v2/health/live", "/v2/health/ready", "/ping", "/", "/docs", "/openapi.json"):
         assert client.get(path).status_code == 200, path
     for dialect, route in ROUTES:
-        if not route.open:
+        if not route.public:
             answer = client.request(route.method, filled(route, "sentiment-en"))
             assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer"), route.path
             assert "sentiment-en" not in answer.text, (dialect.name, route.path)
@@ -212,7 +212,7 @@ def test_a_scope_may_name_a_model_whose_own_name_ends_like_a_graphs(serving: Pat
     def meant(name: str, *scope: str) -> str:
         token = api_keys._caller.set(api_keys.Caller("t", scope))
         try:
-            return target(Call((), path={"name": name})).name
+            return find_target(Request((), path_params={"name": name})).resolved.ref.model
         finally:
             api_keys._caller.reset(token)
 
@@ -247,7 +247,12 @@ def test_the_key_comes_in_either_header(client: TestClient) -> None:
 
 
 def test_each_dialect_has_its_own_words(client: TestClient) -> None:
-    asked = {"huggingface": "/models", "open_inference": "/v2/models", "openai": "/v1/models", "sagemaker": "/invocations"}
+    asked = {
+        "huggingface": "/models",
+        "open_inference": "/v2/models",
+        "openai": "/v1/models",
+        "sagemaker": "/invocations",
+    }
     told = {}
     for name, path in asked.items():
         for status, headers in ((401, {}), (429, sent("slow"))):
@@ -303,9 +308,9 @@ def test_who_may_not_ask_is_told_so_before_the_body_is_read(locked: Path) -> Non
 
 def test_fifty_threads_never_get_more_than_the_burst() -> None:
     for burst in (1, 7, 40):
-        bucket, start = Bucket(1e-9, burst), threading.Barrier(50)
+        bucket, start = TokenBucket(1e-9, burst), threading.Barrier(50)
 
-        def race(bucket: Bucket = bucket, start: threading.Barrier = start) -> int:
+        def race(bucket: TokenBucket = bucket, start: threading.Barrier = start) -> int:
             start.wait()
             return sum(bucket.take() == 0 for _ in range(20))
 
@@ -331,7 +336,7 @@ def test_fifty_requests_at_once_get_no_more_than_the_burst(client: TestClient) -
 )
 def test_no_span_of_time_has_more_than_burst_and_rate_allow(rate: float, burst: int, pauses: list[float]) -> None:
     now = 0.0
-    bucket = Bucket(rate, burst, lambda: now)
+    bucket = TokenBucket(rate, burst, lambda: now)
     taken = []
     for pause in pauses:
         now += pause
@@ -356,7 +361,7 @@ def test_every_entry_is_compared_whichever_key_is_sent(monkeypatch: pytest.Monke
         return compare(first, second)
 
     monkeypatch.setattr(hmac, "compare_digest", counting)
-    table = Table([Entry(**one) for one in ENTRIES])
+    table = KeyTable([Entry(**one) for one in ENTRIES])
     for key in KEYS.values():
         compared.clear()
         assert table.find(key)
@@ -413,7 +418,7 @@ def test_keys_that_cannot_be_read_let_nobody_in(
     monkeypatch.setenv("HEARTH_API_KEYS", source)
     settings.get.cache_clear()
     with pytest.raises(SettingsError, match=words):
-        api_keys.table()
+        api_keys.key_table()
     with pytest.raises(SettingsError, match="HEARTH_API_KEYS"):
         serve.app()  # the server says so when it starts
     told = create_handler(text.TASKS)(rest("/models/sentiment-en", BODY["sentiment-en"]), CONTEXT)
@@ -459,7 +464,7 @@ def test_on_aws_the_tenant_is_who_the_front_door_verified(
     event["multiValueHeaders"] |= forged
     assert create_handler(text.TASKS)(event, CONTEXT)["statusCode"] == 200
     lines = log_lines(capsys)
-    assert [line.get("tenant") for line in lines] == [api_keys.tenant(principal) if principal else None]
+    assert [line.get("tenant") for line in lines] == [api_keys.tenant_hash(principal) if principal else None]
     assert "u1" not in json.dumps(lines)
 
 
@@ -471,15 +476,15 @@ def test_jwt_and_iam_of_http_apis_and_function_urls(serving: Path, capsys: pytes
         event = http_v2("/models/sentiment-en", BODY["sentiment-en"])
         event["requestContext"] |= {"authorizer": told}
         assert create_handler(text.TASKS)(event, CONTEXT)["statusCode"] == 200
-        assert log_lines(capsys)[-1]["tenant"] == api_keys.tenant(principal)
+        assert log_lines(capsys)[-1]["tenant"] == api_keys.tenant_hash(principal)
 
 
 def test_a_function_with_keys_of_its_own_loads_nothing_for_who_has_none(
     locked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = []
-    begin = preload.load
-    monkeypatch.setattr(preload, "load", lambda name: threads.append(begin(name)))
+    begin = preload.start_load
+    monkeypatch.setattr(preload, "start_load", lambda name: threads.append(begin(name)))
     for who, status in ((None, 401), ("pictures", 403), ("words", 200)):
         event = rest("/models/sentiment-en", BODY["sentiment-en"])
         event["headers"] |= {"X-Api-Key": KEYS[who]} if who else {}
@@ -488,7 +493,7 @@ def test_a_function_with_keys_of_its_own_loads_nothing_for_who_has_none(
         assert answer["statusCode"] == status, answer
         for thread in threads:
             thread.join()
-        assert bool(warm().loaded()) is (who == "words")
+        assert bool(warm_cache().loaded()) is (who == "words")
         assert bool(threads) is (who == "words")
 
 

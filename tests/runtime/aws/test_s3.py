@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hearth.aws.credentials import Credentials, credentials, forget_credentials
+from hearth.aws.credentials import Credentials, find_credentials, forget_credentials
 from hearth.aws.s3 import Bucket
 from hearth.errors import StoreError
 
@@ -46,15 +46,15 @@ def test_a_profiles_credentials_are_found(nowhere: Path) -> None:
     nowhere.write_text(
         "[default]\naws_access_key_id = key\naws_secret_access_key = secret\naws_session_token = token\n"
     )
-    assert credentials({}) == Credentials("key", "secret", "token")
+    assert find_credentials({}) == Credentials("key", "secret", "token")
 
 
 def test_no_credentials_are_a_store_error(nowhere: Path) -> None:
     with pytest.raises(StoreError, match="neither in the environment nor by boto3"):
-        credentials({})
+        find_credentials({})
 
 
 def test_without_boto3_the_environment_is_named(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "boto3", None)
     with pytest.raises(StoreError, match="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"):
-        credentials({})
+        find_credentials({})

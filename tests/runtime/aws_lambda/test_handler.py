@@ -15,7 +15,7 @@ import pytest
 from hearth import settings
 from hearth.async_inference.storage_events import EventFailedError
 from hearth.aws_lambda.handler import create_handler
-from hearth.models.cache import warm
+from hearth.models.cache import warm_cache
 from hearth_functions.catalog import app as catalog
 from hearth_functions.image_classification import app as image
 from hearth_functions.text_classification import app as text
@@ -209,7 +209,7 @@ def test_what_is_no_input_triggers_nothing(s3: Any) -> None:
 def test_without_a_store_a_request_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HEARTH_STORE", raising=False)
     settings.get.cache_clear()
-    warm.cache_clear()
+    warm_cache.cache_clear()
     answer = create_handler(text.TASKS)(rest("/models/sentiment-en", b'{"inputs": "good"}'), CONTEXT)
     assert answer["statusCode"] == 500
     assert "HEARTH_STORE" in json.loads(answer["body"])["error"]

@@ -1,15 +1,20 @@
-"""Our reading and wording of AWS's events beside Mangum's, for every kind of front door."""
+"""HTTP events as Mangum reads and answers them, for every service that sends them; and events that none sends."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
 from mangum import Mangum
 
-from hearth.aws_lambda.http_event import read, word
-from hearth.protocols.router import SPOKEN, Doors, dialects, spoken
+from hearth.aws_lambda.http_event import check, read, write
+from hearth.errors import BadRequest
+from hearth_functions.catalog import app as catalog
+from tests.events import event
 from tests.support.requests import http_event, rest_event
 
 PATH = "/models/a%20b/versions/%C3%A9"
@@ -71,28 +76,69 @@ def test_a_request_is_what_mangum_reads(event: dict[str, Any]) -> None:
         ("image/png", b""),
     ],
 )
-def test_an_answer_is_what_mangum_words(event: dict[str, Any], media: str, body: bytes) -> None:
+def test_a_response_is_what_mangum_makes(event: dict[str, Any], media: str, body: bytes) -> None:
     headers = {"content-type": media, "x-request-id": "r"}
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     theirs = mangums(event)({"status": 201, "headers": raw, "body": body})
-    assert word(event, 201, headers, body) == theirs
+    assert write(event, 201, headers, body) == theirs
 
 
-def test_every_route_is_found_and_no_other() -> None:
-    known = Doors(None)
-    for dialect in dialects():
-        for route in dialect.routes:
-            filled = route.path.replace("{", "the-").replace("}", "\n")
-            found = known.find(route.method, filled)
-            assert found is not None
-            door, words = found
-            assert door == (dialect, route)
-            assert set(words.values()) <= set(filled.split("/"))
-    assert known.find("GET", "/models/a/b/c/d") is None
-    assert known.find("DELETE", "/models") is None
+SOURCES = ("rest-v1", "http-v2", "function-url", "alb", "alb-multi-value")
 
 
-def test_a_path_is_spoken_as_its_dialect_says() -> None:
-    said = {prefix.strip("/"): dialect.name for dialect in dialects() for prefix in dialect.prefixes if prefix != "/"}
-    assert said == SPOKEN
-    assert spoken("/").name == spoken("/models/a").name == spoken("/v10").name == "huggingface"
+@pytest.mark.parametrize("source", SOURCES)
+def test_what_services_send_passes(source: str) -> None:
+    check(event(source))
+
+
+def _without(*path: str) -> Callable[[Any], None]:
+    def change(made: Any) -> None:
+        for name in path[:-1]:
+            made = made[name]
+        made.pop(path[-1], None)
+
+    return change
+
+
+def _with(value: Any, *path: str) -> Callable[[Any], None]:
+    def change(made: Any) -> None:
+        for name in path[:-1]:
+            made = made[name]
+        made[path[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("source", "change"),
+    [
+        ("rest-v1", _without("path")),
+        ("rest-v1", _with(None, "requestContext")),
+        ("rest-v1", _with(None, "requestContext", "identity")),
+        ("rest-v1", _with(["POST"], "httpMethod")),
+        ("rest-v1", _with({"host": ["a"]}, "headers")),
+        ("rest-v1", _with({"host": "a"}, "multiValueHeaders")),
+        ("rest-v1", _with({"a": 1}, "queryStringParameters")),
+        ("rest-v1", _with({"inputs": "a"}, "body")),
+        ("rest-v1", _with("yes", "isBase64Encoded")),
+        ("rest-v1", lambda made: [made.pop(name, None) for name in ("resource", "version")]),
+        ("http-v2", _with(5, "requestContext", "http", "method")),
+        ("http-v2", _without("requestContext", "http", "sourceIp")),
+        ("http-v2", _with(None, "headers")),
+        ("function-url", _with("a=b", "cookies")),
+        ("function-url", _with(7, "rawQueryString")),
+        ("alb", _without("headers")),
+        ("alb-multi-value", _with(None, "multiValueHeaders")),
+        ("alb", _with("::1:80", "headers", "host")),
+        ("function-url", _with("a:port", "headers", "host")),
+        ("function-url", _with("web", "headers", "x-forwarded-port")),
+    ],
+)
+def test_what_none_sends_is_a_bad_request(source: str, change: Callable[[Any], None]) -> None:
+    made = copy.deepcopy(event(source))
+    change(made)
+    with pytest.raises(BadRequest):
+        check(made)
+    if "httpMethod" in made or "http" in (made.get("requestContext") or {}):
+        answer = catalog.handler(made, SimpleNamespace(aws_request_id="r", get_remaining_time_in_millis=lambda: 9000))
+        assert answer["statusCode"] == 400

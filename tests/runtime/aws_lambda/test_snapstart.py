@@ -15,7 +15,7 @@ import pytest
 from hearth import settings
 from hearth.aws import client
 from hearth.aws_lambda import snapstart
-from hearth.models.cache import warm
+from hearth.models.cache import warm_cache
 from hearth.models.registry import Ref
 from tests.support.artifacts import make_text_artifact
 from tests.support.layers import runtime_client
@@ -29,15 +29,15 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("HEARTH_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("HEARTH_MODELS", "sentiment,nobody-published-it")
     settings.get.cache_clear()
-    warm.cache_clear()
+    warm_cache.cache_clear()
     yield tmp_path / "store"
     settings.get.cache_clear()
-    warm.cache_clear()
+    warm_cache.cache_clear()
 
 
 def test_a_snapshot_holds_the_pinned_models() -> None:
     snapstart.before_snapshot()
-    assert warm().loaded() == {Ref("sentiment", "1")}
+    assert warm_cache().loaded() == {Ref("sentiment", "1")}
 
 
 def test_two_restores_have_other_random_numbers() -> None:
@@ -55,7 +55,7 @@ def test_two_restores_have_other_random_numbers() -> None:
 
 def test_a_restore_trusts_no_file_that_was_verified_before(tmp_path: Path) -> None:
     snapstart.before_snapshot()
-    cache = warm()
+    cache = warm_cache()
     graph = next(tmp_path.glob("cache/sentiment@1-*/model.onnx"))
     good = graph.read_bytes()
     fetched = cache.disk.bytes_fetched
@@ -73,9 +73,9 @@ def test_a_restore_sees_an_alias_that_moved(store: Path) -> None:
     snapstart.before_snapshot()
     make_text_artifact(store, "sentiment", "2")
     (store / "sentiment/aliases.json").write_text('{"prod": {"version": "2"}}')
-    assert warm().registry.resolve("sentiment") == Ref("sentiment", "1")
+    assert warm_cache().registry.find("sentiment") == Ref("sentiment", "1")
     snapstart.after_restore()
-    assert warm().registry.resolve("sentiment") == Ref("sentiment", "2")
+    assert warm_cache().registry.find("sentiment") == Ref("sentiment", "2")
 
 
 class _Counting(http.server.BaseHTTPRequestHandler):

@@ -131,7 +131,7 @@ def test_one_log_line_with_milliseconds_and_no_payload(client: TestClient, capsy
     assert len(lines) == 1
     assert set(lines[0]) == {
         *("level", "location", "message", "timestamp", "service", "request_id", "status", "trigger"),
-        *("cold", "model", "version", "ms"),
+        *("cold", "model", "version", "items", "input_tokens", "ms"),
     }
     assert (lines[0]["level"], lines[0]["message"], lines[0]["service"]) == ("INFO", "request", "hearth")
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}[+-]\d{4}", lines[0]["timestamp"])

@@ -18,12 +18,12 @@ from hearth import settings
 from hearth.aws import retry
 from hearth.errors import BadRequest, HearthError, IntegrityError, NotFound, Unavailable
 from hearth.models import preload
-from hearth.models.cache import Cache, warm
+from hearth.models.cache import Cache, warm_cache
 from hearth.models.disk_cache import DiskCache
 from hearth.models.download import fetch
 from hearth.models.registry import Registry
 from hearth.storage.open import open_store
-from hearth.telemetry import timing as trace
+from hearth.telemetry.timing import begin
 from tests.conftest import set_alias
 from tests.support.artifacts import make_text_artifact
 
@@ -42,7 +42,7 @@ def test_many_ask_and_one_loads(serving: Path) -> None:
 
     def ask() -> None:
         barrier.wait()
-        with warm().get("sentiment-en"):
+        with warm_cache().get("sentiment-en"):
             pass
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
@@ -50,25 +50,25 @@ def test_many_ask_and_one_loads(serving: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (warm().counters.loads, warm().counters.hits) == (1, 7)
+    assert (warm_cache().counters.loads, warm_cache().counters.hits) == (1, 7)
 
 
 @pytest.mark.parametrize("name", ["sentiment-en", "sentiment-en@1", "sentiment-en@prod"])
 def test_a_name_a_version_and_an_alias_lead_to_the_same(serving: Path, name: str) -> None:
-    with warm().get(name) as model:
+    with warm_cache().get(name) as model:
         assert (model.manifest.model, model.manifest.version) == ("sentiment-en", "1")
 
 
 @pytest.mark.parametrize("name", ["none", "sentiment-en@9", "sentiment-en@none"])
 def test_an_unknown_name_is_not_found_and_leaves_nothing(serving: Path, name: str) -> None:
-    with pytest.raises(NotFound), warm().get(name):
+    with pytest.raises(NotFound), warm_cache().get(name):
         pass
-    assert not warm()._slots
+    assert not warm_cache()._slots
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", "UP", "a@b@c", "a" * 200])
 def test_a_malformed_name_is_a_bad_request(serving: Path, name: str) -> None:
-    with pytest.raises(BadRequest), warm().get(name):
+    with pytest.raises(BadRequest), warm_cache().get(name):
         pass
 
 
@@ -210,14 +210,12 @@ def test_an_artifact_under_another_name_is_refused(store_folder: Path, tmp_path:
 def test_a_prefetch_and_a_request_fetch_once(serving: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEARTH_MODELS", "sentiment-en")
     settings.get.cache_clear()
-    warm.cache_clear()
-    assert preload.start(environ={"HEARTH_MODELS": "sentiment-en"}) is None
-    thread = preload.start(environ={"HEARTH_MODELS": "sentiment-en", "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1"})
-    assert thread is not None
-    with warm().get("sentiment-en") as model:
-        assert warm().disk.bytes_fetched == model.manifest.size
+    warm_cache.cache_clear()
+    thread = preload.start_fetch()
+    with warm_cache().get("sentiment-en") as model:
+        assert warm_cache().disk.bytes_fetched == model.manifest.size
     thread.join()
-    assert warm().disk.bytes_fetched == model.manifest.size
+    assert warm_cache().disk.bytes_fetched == model.manifest.size
 
 
 @pytest.mark.parametrize(("pinned", "loaded"), [("sentiment-en", 1), ("sentiment-en,resnet20-cifar10", 0)])
@@ -226,14 +224,10 @@ def test_a_lone_model_is_loaded_before_it_is_asked_for(
 ) -> None:
     monkeypatch.setenv("HEARTH_MODELS", pinned)
     settings.get.cache_clear()
-    warm.cache_clear()
-    usual = sys.getswitchinterval()
-    thread = preload.start(environ={"HEARTH_MODELS": pinned, "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1"})
-    assert thread is not None
-    thread.join()
-    assert len(warm().loaded()) == loaded
-    assert len(list(warm().disk.folder.iterdir())) == pinned.count(",") + 1
-    assert sys.getswitchinterval() == usual
+    warm_cache.cache_clear()
+    preload.start_fetch().join()
+    assert len(warm_cache().loaded()) == loaded
+    assert len(list(warm_cache().disk.folder.iterdir())) == pinned.count(",") + 1
 
 
 def test_a_full_disk_evicts_and_tries_once_more(
@@ -289,12 +283,12 @@ def test_processes_share_a_disk_that_is_too_small_for_all(store_folder: Path, tm
 
 
 def test_a_load_ahead_of_the_request_is_told_by_the_first_request(serving: Path) -> None:
-    warm().preload("sentiment-en")
+    warm_cache().preload("sentiment-en")
     for cold_start in (True, False):
-        timing = trace.begin()
-        with warm().get("sentiment-en"):
+        timing = begin()
+        with warm_cache().get("sentiment-en"):
             pass
-        assert timing.facts["cold"] is cold_start
+        assert timing.fields["cold"] is cold_start
         assert ({"manifest", "fetch", "load", "wait"} <= set(timing.steps)) is cold_start
-    assert (warm().counters.loads, warm().counters.hits) == (1, 2)
-    assert all(slot.users == 0 for slot in warm()._slots.values())
+    assert (warm_cache().counters.loads, warm_cache().counters.hits) == (1, 2)
+    assert all(slot.users == 0 for slot in warm_cache()._slots.values())

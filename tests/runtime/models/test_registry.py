@@ -28,7 +28,7 @@ def registry(folder: Path, *allowed: str, alias_seconds: float = 0) -> Registry:
 
 def test_a_name_is_an_alias_or_a_version(folder: Path) -> None:
     found = registry(folder)
-    assert found.resolve(MODEL) == found.resolve(f"{MODEL}@prod") == found.resolve(f"{MODEL}@2") == Ref(MODEL, "2")
+    assert found.find(MODEL) == found.find(f"{MODEL}@prod") == found.find(f"{MODEL}@2") == Ref(MODEL, "2")
     assert found.versions(MODEL) == ["1", "2", "10"]
     assert found.models() == [MODEL]
     with pytest.raises(NotFound, match="has no alias next"):
@@ -39,7 +39,7 @@ def test_a_name_is_an_alias_or_a_version(folder: Path) -> None:
 
 def test_a_pinned_version_is_the_only_one(folder: Path) -> None:
     found = registry(folder, f"{MODEL}@1")
-    assert found.resolve(MODEL) == found.resolve(f"{MODEL}@1") == Ref(MODEL, "1")
+    assert found.find(MODEL) == found.find(f"{MODEL}@1") == Ref(MODEL, "1")
     assert found.versions(MODEL) == ["1"]
     assert found.models() == [MODEL]
     with pytest.raises(Forbidden, match="Only version 1"):
@@ -50,26 +50,26 @@ def test_a_pinned_version_is_the_only_one(folder: Path) -> None:
 
 def test_aliases_that_cannot_be_read_are_those_of_before(folder: Path) -> None:
     aliases, found = folder / MODEL / "aliases.json", registry(folder)
-    assert found.resolve(MODEL).version == "2"
+    assert found.resolve(MODEL).ref.version == "2"
     aliases.write_text("{")
-    assert found.resolve(MODEL).version == "2"
+    assert found.resolve(MODEL).ref.version == "2"
     with pytest.raises(StoreError, match="cannot be read"):
         registry(folder).resolve(MODEL)
 
 
 def test_aliases_are_read_again_when_they_are_old_or_forgotten(folder: Path) -> None:
     aliases, found = folder / MODEL / "aliases.json", registry(folder, alias_seconds=3600)
-    assert found.resolve(MODEL).version == "2"
+    assert found.resolve(MODEL).ref.version == "2"
     aliases.write_text('{"prod": {"version": "10"}}')
-    assert found.resolve(MODEL).version == "2"
+    assert found.resolve(MODEL).ref.version == "2"
     found.forget_aliases()
-    assert found.resolve(MODEL).version == "10"
+    assert found.resolve(MODEL).ref.version == "10"
 
 
 def test_an_alias_that_leads_nowhere_is_not_remembered(folder: Path) -> None:
     aliases, found = folder / MODEL / "aliases.json", registry(folder, alias_seconds=3600)
     aliases.write_text('{"prod": {"version": "77"}}')
     with pytest.raises(NotFound, match="has no version 77"):
-        found.manifest(found.resolve(MODEL))
+        found.resolve(MODEL)
     aliases.write_text('{"prod": {"version": "2"}}')
-    assert found.manifest(found.resolve(MODEL)).version == "2"
+    assert found.resolve(MODEL).manifest.version == "2"

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_ds
 from hearth import settings
 from hearth.errors import HearthError, IntegrityError, SettingsError
 from hearth.models import ecdsa_p256, registry, signature
-from hearth.models.cache import Cache, warm
+from hearth.models.cache import Cache, warm_cache
 from hearth.models.disk_cache import DiskCache
 from hearth.models.manifest import SIGNATURE, parse
 from hearth.models.registry import Registry
@@ -155,8 +155,7 @@ def sign_as(store: Path, trust: Path, name: str, version: str = "1") -> None:
 
 def test_a_signed_artifact_is_served_and_its_key_is_known(signed_store: Path, trust: Path) -> None:
     found = Registry(open_store(signed_store.as_uri()), trust=signature.read(trust))
-    ref = found.resolve("sentiment-en")
-    found.manifest(ref)
+    ref = found.resolve("sentiment-en").ref
     manifest = (signed_store / "sentiment-en/1/manifest.json").read_bytes()
     assert found.origin(ref) == (hashlib.sha256(manifest).hexdigest(), f"{TRUSTED}.pem")
     assert serve(signed_store, trust) == "1"
@@ -238,16 +237,19 @@ def test_hundreds_of_changed_artifacts_are_refused_before_anything_is_parsed(tmp
 def test_the_setting_turns_it_on_for_the_process(
     store_folder: Path, trust: Path, serving: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with warm().get("sentiment-en"):
+    with warm_cache().get("sentiment-en"):
         pass
     monkeypatch.setenv("HEARTH_VERIFY_KEYS", str(trust))
     settings.get.cache_clear()
-    warm.cache_clear()
-    with pytest.raises(IntegrityError, match="sentiment-en@1 is not signed") as caught, warm().get("sentiment-en"):
+    warm_cache.cache_clear()
+    with (
+        pytest.raises(IntegrityError, match="sentiment-en@1 is not signed") as caught,
+        warm_cache().get("sentiment-en"),
+    ):
         pass
     assert (caught.value.status, caught.value.code) == (503, "integrity_error")
     sign_folder(store_folder / "sentiment-en/1", key(trust))
-    with warm().get("sentiment-en"):
+    with warm_cache().get("sentiment-en"):
         pass
 
 
@@ -255,8 +257,8 @@ def test_without_keys_nothing_of_signatures_is_imported(store_folder: Path, trus
     sign_folder(store_folder / "sentiment-en/1", key(trust))
     code = """
 import sys
-from hearth.models.cache import warm
-with warm().get("sentiment-en"):
+from hearth.models.cache import warm_cache
+with warm_cache().get("sentiment-en"):
     print("hearth.models.signature" in sys.modules, "hearth.models.ecdsa_p256" in sys.modules, "cryptography" in sys.modules)
 """
     environment = {

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from hearth import settings
-from hearth.aws_lambda import handler, http_event
-from hearth.models.cache import warm
+from hearth.aws_lambda import http_event
+from hearth.aws_lambda.http_adapter import HttpAdapter
+from hearth.models.cache import warm_cache
 from hearth.models.registry import Ref
 from hearth.telemetry import statistics
 from hearth_build import ZOO
@@ -42,19 +43,19 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
         patch.setenv("HEARTH_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("HEARTH_THREADS", "1")
         settings.get.cache_clear()
-        warm.cache_clear()
+        warm_cache.cache_clear()
         statistics.clear()
         with TestClient(serve.app(), raise_server_exceptions=False) as client:
             del client.headers["accept-encoding"]
             yield client
     settings.get.cache_clear()
-    warm.cache_clear()
+    warm_cache.cache_clear()
 
 
 def zeros(model: str, role: str = "main", **sizes: int) -> dict[str, np.ndarray[Any, Any]]:
     """The inputs of a model's graph; `sizes`: of the dimensions that vary."""
-    registry = warm().registry
-    graph = registry.manifest(registry.resolve(model)).graphs[role]
+    registry = warm_cache().registry
+    graph = registry.resolve(model).manifest.graphs[role]
     kinds = {"int64": "<i8", "int32": "<i4", "float32": "<f4"}
     return {
         tensor.name: np.zeros(
@@ -499,18 +500,18 @@ def test_mlservers_content_types(client: TestClient) -> None:
 
 def state(client: TestClient, name: str) -> str:
     entries = client.post("/v2/repository/index", json={}).json()
-    return str(next(handler["state"] for handler in entries if handler["name"] == name))
+    return str(next(entry["state"] for entry in entries if entry["name"] == name))
 
 
 def test_the_repository(client: TestClient) -> None:
     load, unload = (f"/v2/repository/models/sentiment-zh/{what}" for what in ("load", "unload"))
     assert client.post(load, json={}).status_code == 200
-    assert Ref("sentiment-zh", "1") in warm().loaded()
+    assert Ref("sentiment-zh", "1") in warm_cache().loaded()
     assert state(client, "sentiment-zh") == "READY"
     assert client.post(unload, json={"parameters": {"unload_dependents": False}}).status_code == 200
-    assert Ref("sentiment-zh", "1") not in warm().loaded()
+    assert Ref("sentiment-zh", "1") not in warm_cache().loaded()
     assert state(client, "sentiment-zh") == "UNAVAILABLE"
-    ready = [handler["name"] for handler in client.post("/v2/repository/index", json={"ready": True}).json()]
+    ready = [entry["name"] for entry in client.post("/v2/repository/index", json={"ready": True}).json()]
     assert "sentiment-zh" not in ready
     assert client.get("/v2/models/sentiment-zh/ready").status_code == 200  # the next request loads it
     assert infer(client, "sentiment-zh", texts("我非常喜欢"))
@@ -539,9 +540,7 @@ def test_statistics_are_counts_of_what_happened(client: TestClient) -> None:
     assert after["inference_stats"]["fail"]["count"] - before["inference_stats"]["fail"]["count"] == 1
     assert after["inference_stats"]["success"]["ns"] > after["inference_stats"]["compute_infer"]["ns"] > 0
     every = client.get("/v2/models/stats")
-    assert {handler["name"] for handler in every.json()["model_stats"]} == set(
-        client.get("/v2/models").json()["models"]
-    )
+    assert {entry["name"] for entry in every.json()["model_stats"]} == set(client.get("/v2/models").json()["models"])
     assert "environment" in every.headers["x-hearth-statistics"]
 
 
@@ -550,7 +549,7 @@ def test_generate(client: TestClient) -> None:
     body = {"text_input": "ROMEO:\n", "parameters": {"max_new_tokens": 12, "seed": 3, "temperature": 0.7}, "id": "g"}
     answer = client.post(path, json=body).json()
     assert (answer["id"], answer["model_name"]) == ("g", "gpt-shakespeare")
-    assert answer["model_version"] == warm().registry.resolve("gpt-shakespeare").version
+    assert answer["model_version"] == warm_cache().registry.find("gpt-shakespeare").version
     beside = {"text_input": "ROMEO:\n", "max_tokens": 12, "seed": 3, "temperature": 0.7, "stream": False}
     assert client.post(path, json=beside).json()["text_output"] == answer["text_output"]
     stream = client.post(f"{path}_stream", json=body)
@@ -607,7 +606,7 @@ def test_the_documentation_names_every_route(client: TestClient) -> None:
     ("path", "wanted"),
     [
         ("/v2/models/sentiment-en/infer", "sentiment-en"),
-        ("/prod/v2/models/sentiment-en/versions/1/infer", "sentiment-en"),
+        ("/v2/models/sentiment-en/versions/1/infer", "sentiment-en"),
         ("/v2/models/sentiment-en-raw%40prod/infer", "sentiment-en"),
         ("/v2/models/translate-en-zh-raw-decoder@prod/infer", "translate-en-zh"),
         ("/endpoints/sentiment-zh/invocations", "sentiment-zh"),
@@ -616,14 +615,14 @@ def test_the_documentation_names_every_route(client: TestClient) -> None:
     ],
 )
 def test_a_cold_start_loads_what_the_path_names(client: TestClient, path: str, wanted: str) -> None:
-    for ref in warm().loaded():
-        warm().drop(ref)
+    for ref in warm_cache().loaded():
+        warm_cache().drop(ref)
     event = rest(path)
-    handler._load_ahead(http_event.read(event), event)
+    HttpAdapter((), None).respond(http_event.read(event), event, None)
     for thread in threading.enumerate():
         if thread.name == "hearth-load":
             thread.join()
-    assert {ref.model for ref in warm().loaded()} == ({wanted} if wanted else set())
+    assert {ref.model for ref in warm_cache().loaded()} == ({wanted} if wanted else set())
 
 
 # What a client sends makes no 5xx and does not end the process, whatever the numbers are.

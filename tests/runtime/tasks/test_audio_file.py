@@ -12,7 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from hearth.errors import BadRequest, HearthError, PayloadTooLarge, UnsupportedMedia
-from hearth.tasks.audio_file import open_sound
+from hearth.tasks.audio_file import read_audio
 
 RATE = 8000
 KINDS = [
@@ -53,7 +53,7 @@ FILES = [(*kind, rate) for kind in KINDS for rate in (8000, 16000, 44100, 48000)
 @pytest.mark.parametrize(("form", "subtype", "tolerance", "rate"), FILES)
 def test_files_of_every_kind(form: str, subtype: str, tolerance: float, rate: int, channels: int) -> None:
     data = file_of(np.stack([tone(rate)] * channels, 1), rate, form, subtype)
-    found = open_sound(data, RATE, 10)
+    found = read_audio(data, RATE, 10)
     assert found.dtype == np.float32
     assert found.ndim == 1
     assert len(found) == pytest.approx(0.6 * RATE, abs=0.2 * RATE if form in ("MP3", "OGG") else 2)
@@ -62,33 +62,33 @@ def test_files_of_every_kind(form: str, subtype: str, tolerance: float, rate: in
 
 def test_channels_are_averaged() -> None:
     left, right = tone(RATE), np.zeros(4800, np.float32)
-    assert strength(open_sound(file_of(np.stack([left, right], 1), RATE), RATE, 1), 440) == pytest.approx(
+    assert strength(read_audio(file_of(np.stack([left, right], 1), RATE), RATE, 1), 440) == pytest.approx(
         0.25, abs=1e-3
     )
 
 
 def test_a_long_file_comes_in_blocks_and_whole() -> None:
     sound = np.random.default_rng(0).integers(-9000, 9000, 700_000, np.int16)
-    found = open_sound(file_of(sound, RATE), RATE, 100)
+    found = read_audio(file_of(sound, RATE), RATE, 100)
     np.testing.assert_allclose(found, sound / 32768, atol=1e-6)
 
 
 def test_floats_beyond_one_are_scaled() -> None:
-    found = open_sound(file_of(tone(RATE) * 1000, RATE, "WAV", "FLOAT"), RATE, 1)
+    found = read_audio(file_of(tone(RATE) * 1000, RATE, "WAV", "FLOAT"), RATE, 1)
     assert np.abs(found).max() == pytest.approx(1)
 
 
 def test_a_stream_whose_header_does_not_know_its_length() -> None:
     data = bytearray(file_of(tone(RATE), RATE))
     data[4:8] = data[data.index(b"data") + 4 : data.index(b"data") + 8] = struct.pack("<I", 0xFFFFFFFF)
-    assert len(open_sound(bytes(data), RATE, 1)) == 4800
+    assert len(read_audio(bytes(data), RATE, 1)) == 4800
 
 
 @pytest.mark.parametrize("form", ["WAV", "FLAC", "OGG", "MP3"])
 def test_too_long_is_refused(form: str) -> None:
     data = file_of(np.zeros(RATE * 12, np.float32), RATE, form)
     with pytest.raises(PayloadTooLarge, match="longer than 10 seconds"):
-        open_sound(data, RATE, 10)
+        read_audio(data, RATE, 10)
 
 
 def test_a_header_that_lies_about_the_length_is_found_out() -> None:
@@ -97,7 +97,7 @@ def test_a_header_that_lies_about_the_length_is_found_out() -> None:
     data[8 + 13] &= 0xF0
     data[8 + 14 : 8 + 18] = struct.pack(">I", 0)  # 0: unknown
     with pytest.raises(PayloadTooLarge):
-        open_sound(bytes(data), RATE, 10)
+        read_audio(bytes(data), RATE, 10)
 
 
 def damaged(form: str) -> bytes:
@@ -127,7 +127,7 @@ def damaged(form: str) -> bytes:
 )
 def test_what_cannot_be_heard_is_refused_with_a_reason(data: bytes, error: type[HearthError], words: str) -> None:
     with pytest.raises(error, match=words):
-        open_sound(data, RATE, 10)
+        read_audio(data, RATE, 10)
 
 
 @pytest.mark.parametrize("form", ["WAV", "FLAC", "OGG", "MP3"])
@@ -140,7 +140,7 @@ def test_any_damage_is_an_answer_or_a_refusal(form: str) -> None:
             if place < len(data):
                 data[place] = random.integers(256)
         try:
-            found = open_sound(bytes(data), RATE, 10)
+            found = read_audio(bytes(data), RATE, 10)
         except BadRequest:
             continue
         assert np.isfinite(found).all()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hearth import settings
-from hearth.models.cache import warm
+from hearth.models.cache import warm_cache
 from hearth.storage.open import open_store
 from hearth.tasks import golden
 from hearth.tasks.task import Task
@@ -28,10 +28,10 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("HEARTH_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.delenv("HEARTH_MODELS", raising=False)
     settings.get.cache_clear()
-    warm.cache_clear()
+    warm_cache.cache_clear()
     yield
     settings.get.cache_clear()
-    warm.cache_clear()
+    warm_cache.cache_clear()
 
 
 def tasks(model: str) -> Sequence[Task]:
@@ -67,7 +67,7 @@ def check_of(
 ) -> dict[str, Any]:
     monkeypatch.setenv("HEARTH_STORE", store.as_uri())
     settings.get.cache_clear()
-    warm.cache_clear()
+    warm_cache.cache_clear()
     return golden.check(tasks_of(task), models)
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from hearth.errors import BadRequest, HearthError, PayloadTooLarge, UnsupportedMedia
 from hearth.ops.vision.mp4_index import believable
-from hearth.tasks.video_file import Bounds, Stills, Video, write_video
+from hearth.tasks.video_file import Bounds, ImageSequence, Video, write_video
 from tests.functions.films import HEIGHT, WIDTH, cut_off, film, frame, frames, index_first, png
 
 BOUNDS = Bounds(frames=100, pixels=WIDTH * HEIGHT, seconds=20)
@@ -23,19 +23,19 @@ BOUNDS = Bounds(frames=100, pixels=WIDTH * HEIGHT, seconds=20)
 def test_every_frame_comes_as_it_was_and_again() -> None:
     pictures = frames(25)
     video = Video(film(pictures, rate=25), BOUNDS)
-    assert (video.width, video.height, video.rate, video.total) == (WIDTH, HEIGHT, 25, 25)
+    assert (video.width, video.height, video.rate, video.frames_total) == (WIDTH, HEIGHT, 25, 25)
     for _ in range(2):
         read = list(video.frames())
         assert [one.number for one in read] == list(range(1, 26))
         for one, picture in zip(read, pictures, strict=True):
-            assert np.abs(np.asarray(one.picture, np.int16) - picture).mean() < 4
-        assert (video.read, video.damage) == (25, "")
+            assert np.abs(np.asarray(one.image, np.int16) - picture).mean() < 4
+        assert (video.frames_read, video.damage) == (25, "")
 
 
 def test_every_third_frame() -> None:
     video = Video(film(frames(25)), BOUNDS, every=3)
     assert [one.number for one in video.frames()] == list(range(1, 26, 3))
-    assert video.read == 25
+    assert video.frames_read == 25
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg4", "libvpx-vp9"])
@@ -47,7 +47,7 @@ def test_codecs_that_mp4_files_hold(codec: str) -> None:
 def test_a_telephone_held_upright(turn: int) -> None:
     """The square lies in the upper left of what is stored; the file says how to turn it."""
     video = Video(film([frame((0, 0))] * 3, turn=turn), BOUNDS)
-    picture = next(video.frames()).picture
+    picture = next(video.frames()).image
     wanted = np.rot90(frame((0, 0)), turn // 90)
     assert (video.width, video.height) == picture.size == (wanted.shape[1], wanted.shape[0])
     assert np.abs(np.asarray(picture, np.int16) - wanted).mean() < 4
@@ -57,7 +57,7 @@ def test_a_file_that_was_cut_off_gives_what_is_there() -> None:
     video = Video(cut_off(index_first(film(frames(40))), 0.7), BOUNDS)
     read = list(video.frames())
     assert 10 < len(read) < 40
-    assert len(read) == video.read
+    assert len(read) == video.frames_read
     assert video.damage == f"The file ends too early: {len(read)} of 40 frames could be read"
 
 
@@ -131,20 +131,20 @@ def test_any_damage_is_a_sentence_never_a_fault() -> None:
         with suppress(BadRequest):
             video = Video(bytes(damaged[: random.integers(len(whole) // 2, len(whole))]), BOUNDS)
             for one in video.frames():
-                assert one.picture.size == (video.width, video.height)
+                assert one.image.size == (video.width, video.height)
 
 
 def test_pictures_as_frames() -> None:
-    stills = Stills([png(picture) for picture in frames(7)], BOUNDS, every=2)
+    stills = ImageSequence([png(picture) for picture in frames(7)], BOUNDS, every=2)
     assert [one.number for one in stills.frames()] == [1, 3, 5, 7]
-    assert (stills.read, stills.damage) == (7, "")
+    assert (stills.frames_read, stills.damage) == (7, "")
     with pytest.raises(BadRequest, match="empty list"):
-        Stills([], BOUNDS)
+        ImageSequence([], BOUNDS)
     with pytest.raises(PayloadTooLarge, match="101 pictures"):
-        Stills([png(frame())] * 101, BOUNDS)
+        ImageSequence([png(frame())] * 101, BOUNDS)
     other = [png(frame()), png(frame()[:, :50])]
     with pytest.raises(BadRequest, match="Picture 2 has 50 x 64 pixels"):
-        list(Stills(other, BOUNDS).frames())
+        list(ImageSequence(other, BOUNDS).frames())
 
 
 def test_what_is_written_can_be_read() -> None:
@@ -153,7 +153,7 @@ def test_what_is_written_can_be_read() -> None:
     with av.open(io.BytesIO(data)) as container:
         (stream,) = container.streams
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
-    read = [one.picture for one in Video(data, BOUNDS).frames()]
+    read = [one.image for one in Video(data, BOUNDS).frames()]
     assert len(read) == 30
     for one, picture in zip(read, pictures, strict=True):
         assert np.abs(np.asarray(one, np.int16) - np.asarray(picture)).mean() < 12
@@ -176,4 +176,4 @@ def test_a_written_video_keeps_to_its_bits() -> None:
 def test_frames_are_decoded_as_they_are_asked_for() -> None:
     video = Video(film(frames(40)), BOUNDS)
     assert [one.number for one in islice(video.frames(), 2)] == [1, 2]
-    assert video.read == 0, "it has not come to its end"
+    assert video.frames_read == 0, "it has not come to its end"

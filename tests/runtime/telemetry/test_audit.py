@@ -70,7 +70,7 @@ def test_a_record_says_who_asked_what_of_which_bytes(client: TestClient, audited
         "number": 1,
         "request_id": answer.headers["x-request-id"],
         "trigger": "http",
-        "tenant": api_keys.tenant("words"),
+        "tenant": api_keys.tenant_hash("words"),
         "model": "sentiment-en",
         "version": "1",
         "model_sha256": hashlib.sha256(manifest).hexdigest(),
@@ -114,7 +114,7 @@ def test_on_lambda_line_and_record_estimate_the_cost_and_records_may_go_to_the_l
 ) -> None:
     monkeypatch.setenv("HEARTH_AUDIT", "log")
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "2048")
-    cost.a_millisecond.cache_clear()
+    cost.dollars_per_millisecond.cache_clear()
     settings.get.cache_clear()
     audit.chain.cache_clear()
     handler = create_handler(text.TASKS)
@@ -274,8 +274,8 @@ def test_the_commands(tmp_path: Path) -> None:
         10,
     )
     assert key not in made.stdout
-    caller, _ = api_keys._table(f"[{made.stdout}]").find(key)
-    assert caller == api_keys.Caller(api_keys.tenant("acme"), ("sentiment-*", "ner-*"))
+    caller, _ = api_keys._read_table(f"[{made.stdout}]").find(key)
+    assert caller == api_keys.Caller(api_keys.tenant_hash("acme"), ("sentiment-*", "ner-*"))
     file = tmp_path / "audit.jsonl"
     lines = chains(3)
     file.write_bytes(b"".join(lines))
@@ -319,6 +319,6 @@ def test_storage_events_and_calls_by_reference_have_the_digest_of_the_object(
     ]
     for record in (event, call):
         assert record["input_sha256"] == hashlib.sha256(data).hexdigest()
-        assert record["tenant"] == api_keys.tenant("words")
+        assert record["tenant"] == api_keys.tenant_hash("words")
     assert check(audited.read_bytes().splitlines()).wrong == ""
     assert "canary" not in audited.read_text()

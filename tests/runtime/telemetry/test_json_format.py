@@ -33,5 +33,5 @@ def test_it_is_local_with_milliseconds_and_zone(when: float) -> None:
     there = time.localtime(when)
     wanted = f"{time.strftime('%Y-%m-%d %H:%M:%S', there)},{int(when % 1 * 1000):03d}{time.strftime('%z', there)}"
     record = logging.makeLogRecord({"created": when, "msg": "words", "levelname": "INFO"})
-    for line in (json_format.line("INFO", "f:1", "words", when, {}), json_format.Lines().format(record)):
+    for line in (json_format.line("INFO", "f:1", "words", when, {}), json_format.JsonFormatter().format(record)):
         assert json.loads(line)["timestamp"] == wanted

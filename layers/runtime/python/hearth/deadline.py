@@ -1,7 +1,7 @@
 """How long the work of a request may still take, and the one thread that ends runs of ONNX Runtime in time.
 
-An invocation's remaining time, less a margin in which the answer is written, bounds whatever is done in it: loops ask
-`check` between steps, and a run that goes on beyond its end is cancelled from outside, for nothing within it asks.
+The remaining time of an invocation, less a margin for writing the answer, bounds all work done in it. Loops call
+`check` between steps. A run of ONNX Runtime checks nothing, so it is cancelled from outside when its time is over.
 """
 
 from __future__ import annotations
@@ -16,43 +16,43 @@ from typing import Any
 from hearth.errors import DeadlineExceeded
 
 MARGIN = 0.5
-"""Seconds of an invocation that are kept for its answer."""
+"""Seconds of an invocation that are kept for writing its answer."""
 
 _end: ContextVar[float | None] = ContextVar("hearth-deadline", default=None)
 
 
 def set_from(context: Any) -> None:
-    """The work that follows ends before Lambda ends the invocation of `context`; with none, it may take its time."""
-    remaining = getattr(context, "get_remaining_time_in_millis", None)
-    _end.set(None if remaining is None else time.monotonic() + remaining() / 1000 - MARGIN)
+    """End the work that follows before Lambda ends the invocation of `context`; without a context there is no end."""
+    milliseconds = getattr(context, "get_remaining_time_in_millis", None)
+    _end.set(None if milliseconds is None else time.monotonic() + milliseconds() / 1000 - MARGIN)
 
 
 def set_seconds(seconds: float) -> None:
-    """The work that follows may take so long."""
+    """Let the work that follows take this long."""
     _end.set(time.monotonic() + seconds)
 
 
-def left() -> float | None:
-    """Seconds; None: nobody set an end."""
+def remaining() -> float | None:
+    """Seconds that are left; None where no end was set."""
     end = _end.get()
     return None if end is None else end - time.monotonic()
 
 
 def check() -> None:
-    """Raises DeadlineExceeded where no time is left."""
+    """Raise DeadlineExceeded where no time is left."""
     end = _end.get()
     if end is not None and time.monotonic() >= end:
         raise _exceeded()
 
 
-def near(seconds: float) -> bool:
-    """Whether less than so much is left."""
+def expires_within(seconds: float) -> bool:
+    """Whether less than so many seconds are left."""
     end = _end.get()
     return end is not None and time.monotonic() + seconds >= end
 
 
 def _exceeded() -> DeadlineExceeded:
-    return DeadlineExceeded("The work was ended at the time that a request may take: send less at once, or in parts")
+    return DeadlineExceeded("The request took longer than it may and was ended: send less at once, or in parts")
 
 
 @functools.cache
@@ -63,9 +63,9 @@ def _run_options() -> Any:
 
 
 class Run:
-    """`with Run() as options`: a run with these options (None: it may take its time) ends when the request's time does.
+    """`with Run() as options`: a run with these options ends when the request's time does; None sets no end.
 
-    Raises DeadlineExceeded at once where no time is left, and in the place of the error of a run that was ended.
+    Raises DeadlineExceeded at once where no time is left, and in place of the error of a run that was ended.
     """
 
     __slots__ = ("end", "ended", "options")
@@ -93,7 +93,7 @@ class Run:
 
 
 class _Watchdog:
-    """One thread for all runs. It sleeps until the earliest end that it has heard of; most runs are over by then, and
+    """One thread for all runs. It sleeps until the earliest end that it knows; most runs are over by then, and
     neither beginning nor ending them wakes it."""
 
     def __init__(self) -> None:
@@ -126,8 +126,8 @@ class _Watchdog:
                     if run.end is not None and run.end <= now:
                         run.ended = True
                         run.options.terminate = True
-                coming = [run.end for run in self._runs if run.end is not None and not run.ended]
-                self._wakes = min(coming, default=float("inf"))
+                pending = [run.end for run in self._runs if run.end is not None and not run.ended]
+                self._wakes = min(pending, default=float("inf"))
                 self._changed.wait(None if self._wakes == float("inf") else max(self._wakes - now, 0))
 
 

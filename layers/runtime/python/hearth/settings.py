@@ -12,12 +12,12 @@ from typing import NamedTuple
 from hearth.errors import SettingsError
 
 MEGABYTE = 1024 * 1024
-# One vCPU per 1,769 MB, six at most: how Lambda shares out processors (aws.md 3.3).
+# One vCPU per 1,769 MB, six at most: how Lambda shares out processors (AWS Lambda quotas).
 MEMORY_PER_CPU_MB = 1769
 SCRATCH = "/tmp"  # noqa: S108 -- the one folder that a Lambda can write to; `tempfile` would be imported for its name
 
 
-FRONT_DOORS = frozenset({"rest", "url"})
+STREAMING_SOURCES = frozenset({"rest", "url"})
 """What can stream: REST APIs with ResponseTransferMode STREAM, function URLs with InvokeMode RESPONSE_STREAM."""
 
 
@@ -25,20 +25,20 @@ class Settings(NamedTuple):
     store: str
     """Where artifacts lie: `s3://bucket/prefix` or `file:///path`."""
     models: tuple[str, ...]
-    """What may be asked for: `name` or `name@version`; empty: whatever the store has."""
+    """What may be asked for: `name` or `name@version`; empty: all models of the store."""
     cache_dir: Path
     cache_memory: int
     """Bytes of loaded models, at most."""
     cache_disk: int
     """Bytes of artifacts on disk, at most."""
     threads: int
-    """Of one inference."""
+    """Threads of one inference."""
     output: str
     """Where results of storage events go, as `store`; empty: storage events are refused."""
     uploads: str
     """Where clients may put large inputs: `s3://bucket` or `file:///path`; empty: nowhere."""
     dead_letters: str
-    """URL of the queue into which the messages of storage events go that cannot be answered; empty: left to SQS."""
+    """URL of the queue for messages of storage events that cannot be answered; empty: left to SQS."""
     deliveries: int
     """How often a message is tried: the queue's maxReceiveCount."""
     upload_prefix: str
@@ -52,19 +52,19 @@ class Settings(NamedTuple):
     run_seconds: float
     """How long the local server works on one request."""
     max_queue: int
-    """Requests that the local server takes on at once; one more is answered 429."""
+    """Requests that the local server works on at once; one more is answered 429."""
     streams: frozenset[str]
-    """Front doors whose answers `hearth.aws_lambda.streaming` sends piece by piece, of FRONT_DOORS."""
+    """Services of STREAMING_SOURCES to which `hearth.aws_lambda.streaming` answers piece by piece."""
     api_keys: str
-    """A JSON list of API keys' entries, or the path of a file with one; empty: no key is wanted."""
+    """A JSON list of API keys' entries, or the path of a file with one; empty: no key is needed."""
     audit: str
     """Where audit records go: `log` or `file:///path`; empty: none are made."""
     verify_keys: Path | None
-    """Folder of the public keys whose signatures artifacts must have; None: nobody needs to have signed them."""
+    """Folder of the public keys whose signatures artifacts must have; None: none is needed."""
 
 
 def read(environ: Mapping[str, str]) -> Settings:
-    """Settings from `environ`. Raises SettingsError with a sentence that names the variable."""
+    """The settings in `environ`. Raises SettingsError with a sentence that names the variable."""
     memory_mb = _number(environ, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 0)
     on_lambda = memory_mb > 0
     scratch = Path(environ.get("TMPDIR") or SCRATCH) if on_lambda else _user_cache(environ)
@@ -76,20 +76,20 @@ def read(environ: Mapping[str, str]) -> Settings:
         cache_memory=_megabytes(environ, "HEARTH_CACHE_MEMORY_MB", memory_mb * 0.6 if on_lambda else 2048),
         # 512 MB is the least ephemeral storage that a function has; the rest of it is for others.
         cache_disk=_megabytes(environ, "HEARTH_CACHE_DISK_MB", 448 if on_lambda else 4096),
-        threads=int(_number(environ, "HEARTH_THREADS", min(max(threads, 1), 6), least=1)),
+        threads=int(_number(environ, "HEARTH_THREADS", min(max(threads, 1), 6), minimum=1)),
         output=_location(environ, "HEARTH_OUTPUT"),
         uploads=_bucket(environ, "HEARTH_UPLOADS"),
         dead_letters=_queue(environ, "HEARTH_DEAD_LETTERS"),
-        deliveries=int(_number(environ, "HEARTH_DELIVERIES", 3, least=1)),
+        deliveries=int(_number(environ, "HEARTH_DELIVERIES", 3, minimum=1)),
         upload_prefix=environ.get("HEARTH_UPLOAD_PREFIX", "uploads/"),
         # Six megabytes is what Lambda takes; base64 makes four and a half of it.
         max_body=_megabytes(environ, "HEARTH_MAX_BODY_MB", 4.5),
         alias_seconds=_number(environ, "HEARTH_ALIAS_SECONDS", 60),
-        fetch_seconds=_number(environ, "HEARTH_FETCH_SECONDS", 60, least=1),
-        run_seconds=_number(environ, "HEARTH_RUN_SECONDS", 60, least=0.1),
-        max_queue=int(_number(environ, "HEARTH_MAX_QUEUE", 64, least=1)),
+        fetch_seconds=_number(environ, "HEARTH_FETCH_SECONDS", 60, minimum=1),
+        run_seconds=_number(environ, "HEARTH_RUN_SECONDS", 60, minimum=0.1),
+        max_queue=int(_number(environ, "HEARTH_MAX_QUEUE", 64, minimum=1)),
         # SAM's local API takes whole answers alone.
-        streams=frozenset() if environ.get("AWS_SAM_LOCAL") else _front_doors(environ),
+        streams=frozenset() if environ.get("AWS_SAM_LOCAL") else _streaming_sources(environ),
         api_keys=environ.get("HEARTH_API_KEYS", "").strip(),
         audit=_audit(environ),
         verify_keys=Path(environ["HEARTH_VERIFY_KEYS"]).absolute() if environ.get("HEARTH_VERIFY_KEYS") else None,
@@ -106,14 +106,14 @@ def _user_cache(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", SCRATCH)) / ".cache")
 
 
-def _number(environ: Mapping[str, str], key: str, default: float, *, least: float = 0) -> float:
+def _number(environ: Mapping[str, str], key: str, default: float, *, minimum: float = 0) -> float:
     text = environ.get(key, "")
     try:
         number = float(text) if text else float(default)
     except ValueError:
         raise SettingsError(f"{key} must be a number, not {text!r}") from None
-    if not least <= number < float("inf"):
-        raise SettingsError(f"{key} must be at least {least:g}, not {text!r}")
+    if not minimum <= number < float("inf"):
+        raise SettingsError(f"{key} must be at least {minimum:g}, not {text!r}")
     return number
 
 
@@ -157,8 +157,8 @@ def _models(environ: Mapping[str, str]) -> tuple[str, ...]:
     return names
 
 
-def _front_doors(environ: Mapping[str, str]) -> frozenset[str]:
+def _streaming_sources(environ: Mapping[str, str]) -> frozenset[str]:
     named = frozenset(name.strip() for name in environ.get("HEARTH_STREAM", "").split(",") if name.strip())
-    if not named <= FRONT_DOORS:
-        raise SettingsError(f"HEARTH_STREAM must list {' or '.join(sorted(FRONT_DOORS))}, not {sorted(named)}")
+    if not named <= STREAMING_SOURCES:
+        raise SettingsError(f"HEARTH_STREAM must list {' or '.join(sorted(STREAMING_SOURCES))}, not {sorted(named)}")
     return named

@@ -24,7 +24,7 @@ _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _LONG = re.compile(rb"[-+.0-9eE]{%d}" % (DIGITS + 1))
 _BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.:\[\]-]{0,62}")
-"""Names that look like names. Anything else may be a text in the wrong place, and is told to nobody."""
+"""Names that look like names. Anything else may be a text in the wrong place, which no message repeats."""
 
 
 def loads(raw: bytes) -> Any:
@@ -56,17 +56,17 @@ def convert(document: Any, kind: type[T]) -> T:
         raise BadRequest(_without_values(str(error)), param=param) from None
 
 
-def told(name: str) -> str:
-    """A name that a caller made up, as an answer may tell it back."""
+def safe_name(name: str) -> str:
+    """A name that a caller made up, as an error message may repeat it."""
     return f"`{name}`" if PLAIN.fullmatch(name) else "(no plain word)"
 
 
 def _without_values(words: str) -> str:
-    """msgspec's words, with of the document's own only what is a plain name: the field and the rule tell the rest."""
+    """msgspec's message without values of the document: the field and the rule say enough."""
     quoted = re.fullmatch(r"(Invalid (?:enum )?value) '(.*)'( - at `.*`)?", words, re.DOTALL)
     quoted = quoted or re.fullmatch(r"(Object contains unknown field) `(.*?)`( - at `.*`)?", words, re.DOTALL)
     if quoted:
-        words = f"{quoted[1]} {told(quoted[2])}{quoted[3] or ''}"
+        words = f"{quoted[1]} {safe_name(quoted[2])}{quoted[3] or ''}"
     return words.replace("`$.", "`").replace("`$`", "the body")
 
 

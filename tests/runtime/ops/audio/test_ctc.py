@@ -14,8 +14,8 @@ import pytest
 
 from hearth.errors import IntegrityError
 from hearth.ops.audio import ngram_lm
-from hearth.ops.audio.chunking import join, spans
-from hearth.ops.audio.ctc import Language, Logs, beam_search, greedy, words
+from hearth.ops.audio.chunking import chunk_bounds, join
+from hearth.ops.audio.ctc import Language, Logs, beam_search, greedy, words_of
 
 LETTERS = (*" abcdefghijklmnopqrstuvwxyz'", "")
 BLANK = 28
@@ -69,7 +69,7 @@ def by_every_path(logs: Logs, blank: int, language: Language | None = None) -> t
 
 def text_of(logs: Logs, width: int) -> str:
     heard = beam_search(logs, BLANK, width) if width > 1 else greedy(logs, BLANK)
-    return " ".join(word.text for word in words(heard, LETTERS))
+    return " ".join(word.text for word in words_of(heard, LETTERS))
 
 
 def spikes(text: str, every: int = 3, other: float = 0.02) -> Logs:
@@ -120,7 +120,7 @@ def test_no_frames_and_nothing_but_blanks_are_no_text(width: int) -> None:
 def test_words_and_when_they_were_said(width: int) -> None:
     logs = spikes(" to be  ")
     heard = beam_search(logs, BLANK, width) if width > 1 else greedy(logs, BLANK)
-    assert [(word.text, word.first, word.end) for word in words(heard, LETTERS)] == [("to", 4, 8), ("be", 13, 17)]
+    assert [(word.text, word.first, word.end) for word in words_of(heard, LETTERS)] == [("to", 4, 8), ("be", 13, 17)]
 
 
 @pytest.mark.skipif("HEARTH_DATA" not in os.environ, reason="HEARTH_DATA is not set: the data sets are not here")
@@ -136,7 +136,7 @@ def test_the_same_sentence_in_pieces() -> None:
     path = Path(os.environ["HEARTH_DATA"]) / "speech/ctc_libri_logits.json"
     logs = np.array(json.loads(path.read_text()))
     for size in (40, 77, 150):
-        pieces = spans(len(logs), size, size // 4)
+        pieces = chunk_bounds(len(logs), size, size // 4)
         assert text_of(join([logs[a:b] for a, b in pieces], [a for a, _ in pieces], BLANK), 4) == SENTENCE
 
 
@@ -167,7 +167,7 @@ def test_a_language_model_that_is_none_says_so(text: str) -> None:
 
 @pytest.mark.parametrize(("total", "size", "overlap"), [(1, 10, 2), (10, 10, 2), (11, 10, 2), (18, 10, 2), (95, 10, 3)])
 def test_spans_cover_everything_and_share_their_edges(total: int, size: int, overlap: int) -> None:
-    found = spans(total, size, overlap)
+    found = chunk_bounds(total, size, overlap)
     assert found[0][0] == 0
     assert found[-1][1] == total
     assert all(end - start <= size for start, end in found)
@@ -181,7 +181,7 @@ def test_a_seam_neither_doubles_nor_loses_a_letter_that_the_pieces_hear_a_frame_
     logs = spikes(text)
     for size in range(24, 60, 5):
         pieces, starts = [], []
-        for number, (start, end) in enumerate(spans(len(logs), size, 16)):
+        for number, (start, end) in enumerate(chunk_bounds(len(logs), size, 16)):
             pieces.append(np.roll(logs[start:end], number % 2, 0))
             starts.append(start)
         joined = join(pieces, starts, BLANK)

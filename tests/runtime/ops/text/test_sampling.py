@@ -13,9 +13,9 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from hearth.ops.text.detokenizer import LONGEST, Detokeniser
+from hearth.ops.text.detokenizer import MAX_TOKENS, Detokenizer
 from hearth.ops.text.sampling import candidates, draw, log_probabilities, penalise
-from hearth.ops.text.stop_strings import Stops
+from hearth.ops.text.stop_strings import StopStrings
 
 NOTHING = torch.zeros(1, 0, dtype=torch.int64)
 
@@ -125,7 +125,7 @@ def test_characters_come_whole_and_add_up(make: object) -> None:
     for split in range(len(ids)):
         if tokenizer.decode(ids[:split]).endswith("\ufffd"):
             continue  # no prompt ends inside a character
-        text = Detokeniser(tokenizer.decode, ids[:split])
+        text = Detokenizer(tokenizer.decode, ids[:split])
         pieces = [text.push(token) for token in ids[split:]]
         assert not any("\ufffd" in piece for piece in pieces)
         whole = tokenizer.decode(ids)
@@ -134,23 +134,23 @@ def test_characters_come_whole_and_add_up(make: object) -> None:
 
 def test_a_replacement_character_of_the_text_itself_is_not_lost() -> None:
     tokenizer = byte_tokenizer()
-    text = Detokeniser(tokenizer.decode)
+    text = Detokenizer(tokenizer.decode)
     assert "".join(text.push(token) for token in tokenizer.encode("a\ufffdb").ids) == "a\ufffdb"
 
 
 def test_broken_bytes_come_out_in_the_end_and_break_nothing_after() -> None:
     tokenizer = byte_tokenizer()
     lone = tokenizer.encode("我").ids[:1]
-    text = Detokeniser(tokenizer.decode)
-    pieces = [text.push(token) for token in lone * (LONGEST + 1) + tokenizer.encode("ok").ids]
-    assert pieces[: LONGEST - 1] == [""] * (LONGEST - 1)
+    text = Detokenizer(tokenizer.decode)
+    pieces = [text.push(token) for token in lone * (MAX_TOKENS + 1) + tokenizer.encode("ok").ids]
+    assert pieces[: MAX_TOKENS - 1] == [""] * (MAX_TOKENS - 1)
     assert "".join(pieces).endswith("ok")
 
 
 def test_stop_strings_over_pieces_are_never_shown() -> None:
     for stop, text in (("\n\nUser:", "Hello.\n\nUser: more"), ("aab", "aaaab"), ("ab", "xaxab"), ("c", "abc")):
         for size in (1, 2, 3, 50):
-            watch, shown = Stops([stop, "never"]), ""
+            watch, shown = StopStrings([stop, "never"]), ""
             for start in range(0, len(text), size):
                 shown += watch.push(text[start : start + size])
                 if watch.met:
@@ -160,7 +160,7 @@ def test_stop_strings_over_pieces_are_never_shown() -> None:
 
 
 def test_what_only_looked_like_a_stop_string_is_shown() -> None:
-    watch = Stops(["END"])
+    watch = StopStrings(["END"])
     assert [watch.push(piece) for piece in ("th", "e E", "N", "d E")] == ["th", "e ", "", "ENd "]
     assert not watch.met
     assert watch.rest() == "E"
@@ -168,5 +168,5 @@ def test_what_only_looked_like_a_stop_string_is_shown() -> None:
 
 
 def test_the_first_of_several_stop_strings_counts() -> None:
-    watch = Stops(["two", "one"])
+    watch = StopStrings(["two", "one"])
     assert watch.push("zero one two") == "zero "

@@ -16,12 +16,13 @@ from msgspec import Meta
 
 from hearth import settings, strict_json
 from hearth.async_inference import uploads
-from hearth.async_inference.results import answered
+from hearth.async_inference.results import answer_object
 from hearth.errors import HearthError, Internal, NotFound, SettingsError
 from hearth.storage.base import Conflict, Store
 from hearth.storage.open import open_store
 from hearth.tasks.task import Task
-from hearth.telemetry import log, timing
+from hearth.telemetry import log
+from hearth.telemetry.timing import step
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -39,29 +40,29 @@ class Item(msgspec.Struct, frozen=True, rename="pascal"):
     etag: str = ""
 
 
-class Event(msgspec.Struct, frozen=True):
+class BatchEvent(msgspec.Struct, frozen=True):
     batch: Batch
     items: list[Item] = msgspec.field(name="Items")
 
 
-class Failed(msgspec.Struct, frozen=True):
+class FailedItem(msgspec.Struct, frozen=True):
     key: str
     error_type: str
     error: str
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class BatchResult(msgspec.Struct, frozen=True):
     done: int
     """Objects that have their result, those of an earlier run of the batch among them."""
-    failed: list[Failed]
+    failed: list[FailedItem]
 
 
 class BatchFailedError(Exception):
     """The batch is to be handed over again."""
 
 
-class Job(msgspec.Struct, frozen=True):
-    """What becomes of objects: answered by a model, from a store into a store."""
+class BatchJob(msgspec.Struct, frozen=True):
+    """Objects answered by a model, from a store into a store."""
 
     tasks: Sequence[Task]
     model: str
@@ -70,33 +71,33 @@ class Job(msgspec.Struct, frozen=True):
     run: str
     """First part of the results' paths."""
 
-    def result(self, key: str) -> str:
+    def result_path(self, key: str) -> str:
         return f"{self.run}/{key}.json" if self.run else f"{key}.json"
 
-    def answer(self, item: Item, request_id: str = "") -> Failed | None:
-        """Bring about the result of one object. Raises HearthError for what is no fault of the object."""
+    def answer(self, item: Item, request_id: str = "") -> FailedItem | None:
+        """Write the result of one object. Raises HearthError for what is no fault of the object."""
         failure = log.attempt(lambda: self._answer(item), request_id=request_id, trigger="batch")
         if failure and failure.status >= 500 and not isinstance(failure, Internal):
             raise failure
-        return Failed(item.key, failure.code, failure.message) if failure else None
+        return FailedItem(item.key, failure.code, failure.message) if failure else None
 
     def _answer(self, item: Item) -> str:
         if item.key.endswith("/") and not item.size:
             return "not an input"  # what consoles make as a folder
         uploads.check_size(item.size)
-        path = self.result(item.key)
+        path = self.result_path(item.key)
         try:
             self.output.get(path)
         except NotFound:
             pass
         else:
             return "answered before"
-        with timing.step("input"):
+        with step("input"):
             data, etag = self.source.get_with_etag(item.key, limit=uploads.MAX_BYTES)
-        document = msgspec.json.encode(answered(self.tasks, self.model, "", data, {"key": item.key, "etag": etag}))
-        with timing.step("output"):
+        result = answer_object(self.tasks, self.model, "", data, {"key": item.key, "etag": etag})
+        with step("output"):
             try:
-                self.output.put(path, document, if_absent=True)
+                self.output.put(path, msgspec.json.encode(result), if_absent=True)
             except Conflict:
                 return "answered meanwhile"
         return "answered"
@@ -104,24 +105,24 @@ class Job(msgspec.Struct, frozen=True):
 
 def handle(tasks: Sequence[Task], event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Answer the items of a batch. Raises BadRequest for another form, BatchFailedError."""
-    told = strict_json.convert(event, Event)
+    document = strict_json.convert(event, BatchEvent)
     output = settings.get().output
     if not output:
         raise BatchFailedError(SettingsError("HEARTH_OUTPUT is not set: it says where results are written").message)
-    source = open_store(f"s3://{told.batch.bucket}")
-    job = Job(tasks, told.batch.model, source, open_store(output), told.batch.run)
-    done, failed = 0, list[Failed]()
-    for item in told.items:
+    source = open_store(f"s3://{document.batch.bucket}")
+    job = BatchJob(tasks, document.batch.model, source, open_store(output), document.batch.run)
+    done, failed = 0, list[FailedItem]()
+    for item in document.items:
         try:
-            failure = job.answer(item, getattr(context, "aws_request_id", ""))
+            failed_item = job.answer(item, getattr(context, "aws_request_id", ""))
         except HearthError as error:
             # An object on which a whole invocation's time was spent would fail again.
             if error.code != "timeout" or done or failed:
                 raise BatchFailedError(f"{error.code}: {error.message}") from error
-            failure = Failed(item.key, error.code, error.message)
-        if failure:
-            failed.append(failure)
+            failed_item = FailedItem(item.key, error.code, error.message)
+        if failed_item:
+            failed.append(failed_item)
         else:
             done += 1
-    answer: dict[str, Any] = msgspec.to_builtins(Outcome(done, failed))
-    return answer
+    result: dict[str, Any] = msgspec.to_builtins(BatchResult(done, failed))
+    return result

@@ -1,7 +1,7 @@
-"""Dead letters: a queue's message that cannot be answered, put aside with the reason and counted as done.
+"""Dead letters: messages that cannot be answered, put aside with the reason and counted as done.
 
-Without this SQS moves a message by itself, after `maxReceiveCount` deliveries and without a word why; it still does
-where the function died, or could not put the letter. Who asks for the result of an upload is told the reason too.
+Without this SQS moves a message by itself, after `maxReceiveCount` deliveries and without the reason; it still does
+where the function died, or could not put the dead letter. Who asks for the result of an upload gets the reason too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hearth.aws import sqs
 from hearth.aws.credentials import domain
 from hearth.errors import BadRequest, HearthError
 from hearth.storage.open import open_store
-from hearth.telemetry import log
+from hearth.telemetry.log import logger
 
 REASONS = {
     "not_found": "There is no such model here, or the object is gone",
@@ -26,50 +26,53 @@ REASONS = {
     "forbidden": "The event names a bucket or a version that may not be asked for here",
     "bad_request": "The object is not what the model takes, or the message is no storage event",
 }
-"""Of faults of the sender, in words of our own: those of the error may quote the object."""
-LONGEST = 1000
-"""Characters of a reason."""
+"""Of errors of the sender, in words of our own: those of the error may quote the object."""
+MAX_CHARACTERS = 1000
+"""Of a reason."""
 
 
-def bury(message: Mapping[str, Any], failed: Sequence[tuple[str, HearthError]]) -> bool:
-    """Whether a message that failed is done with: it lies among the dead letters. Otherwise it is to come again.
+def send_to_dlq(message: Mapping[str, Any], failures: Sequence[tuple[str, HearthError]]) -> bool:
+    """Whether a message that failed is done with, because it is among the dead letters now. Otherwise it comes again.
 
-    `failed` has the key of each object that could not be answered, and why; an empty key is that of no upload. The
-    message is put there at once where asking again cannot help, and at its last delivery.
+    `failures` has the key of each object that could not be answered, and why; an empty key is of no upload. A message
+    goes to the dead letters at once where another delivery cannot help, and at its last delivery.
     """
     chosen = settings.get()
-    passing = [failure for _, failure in failed if not isinstance(failure, BadRequest)]
+    passing = [failure for _, failure in failures if not isinstance(failure, BadRequest)]
     last = deliveries(message) >= chosen.deliveries
     if not chosen.dead_letters or (passing and not last):
         return False
-    told = [tell(key, failure) for key, failure in failed]
-    if not all(told) and not last:
+    recorded = [record_failure(key, failure) for key, failure in failures]
+    if not all(recorded) and not last:
         return False
-    failure = passing[0] if passing else failed[0][1]
+    failure = passing[0] if passing else failures[0][1]
     reason = _reason(failure)
-    if len(failed) > 1:
-        reason = f"{len(failed)} objects of the message failed; one so: {reason}"
-    attributes = {"error_type": failure.code, "reason": sqs.allowed(reason[:LONGEST])}
+    if len(failures) > 1:
+        reason = f"{len(failures)} objects of the message failed; one of them: {reason}"
+    attributes = {
+        "error_type": failure.code,
+        "reason": sqs.replace_refused_characters(reason[:MAX_CHARACTERS]),
+    }
     try:
-        sqs.send(chosen.dead_letters, message["body"], attributes)
+        sqs.send_message(chosen.dead_letters, message["body"], attributes)
     except HearthError as error:
-        log.logger().error("dead letter not put", extra={"reason": error.message})
+        logger().error("dead letter not put", extra={"reason": error.message})
         return False
     return True
 
 
-def tell(key: str, failure: HearthError) -> bool:
-    """Let whoever asks for an upload's result know why there is none; False where that could not be written.
+def record_failure(key: str, failure: HearthError) -> bool:
+    """Write why an upload has no result, for whoever asks for it; return False where that could not be written.
 
-    For a key that was not chosen here nobody can ask, and nothing is written.
+    Nobody can ask for a key that was not chosen here, so nothing is written for one.
     """
-    if not uploads.chosen(key):
+    if not uploads.is_ours(key):
         return True
-    document = uploads.Failure(failure.code, _reason(failure)[:LONGEST])
+    document = uploads.FailedResult(failure.code, _reason(failure)[:MAX_CHARACTERS])
     try:
-        open_store(settings.get().output).put(uploads.failed(key), msgspec.json.encode(document))
+        open_store(settings.get().output).put(uploads.failure_path(key), msgspec.json.encode(document))
     except HearthError as error:
-        log.logger().error("failure not told", extra={"reason": error.message})
+        logger().error("failure not recorded", extra={"reason": error.message})
         return False
     return True
 
@@ -81,34 +84,33 @@ def _reason(failure: HearthError) -> str:
 
 
 def deliveries(message: Mapping[str, Any]) -> int:
-    """How often a message was handed out, this time included."""
+    """How often a message was delivered, this time included; 1 where the message does not say so."""
     try:
         return int(message["attributes"]["ApproximateReceiveCount"])
     except (KeyError, TypeError, ValueError):
         return 1
 
 
-def ordered(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """A batch in an order in which one message that kills its worker takes no other along to the dead letters.
+def poison_safe_order(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """A batch in an order in which a message that kills its worker takes no other along to the dead letters.
 
-    Who came less often is tried first; of those who came together again, every other time the last first.
+    Messages that were delivered less often come first. Among those delivered equally often the order is turned round
+    at every second delivery: what stood behind the poisonous message the last time stands before it now.
     """
-    counted = [(deliveries(message), str(message["messageId"]), message) for message in messages]
-    return [
-        message
-        for times in sorted({count for count, _, _ in counted})
-        for _, message in sorted(
-            ((name, message) for count, name, message in counted if count == times),
-            key=lambda named: named[0],
-            reverse=times % 2 == 0,
-        )
-    ]
+    ordered = sorted(messages, key=lambda message: str(message["messageId"]))
+    batch: list[Mapping[str, Any]] = []
+    for count in sorted({deliveries(message) for message in messages}):
+        group = [message for message in ordered if deliveries(message) == count]
+        if count % 2 == 0:
+            group.reverse()
+        batch += group
+    return batch
 
 
-def release(message: Mapping[str, Any]) -> None:
-    """Take a message that is done with from its queue now: what comes after it in its batch may kill this process."""
+def delete_message(message: Mapping[str, Any]) -> None:
+    """Delete a message that is done with from its queue now: what comes after it in its batch may kill this process."""
     try:
         _, _, _, region, account, name = message["eventSourceARN"].split(":")
-        sqs.delete(f"https://sqs.{region}.{domain(region)}/{account}/{name}", message["receiptHandle"])
+        sqs.delete_message(f"https://sqs.{region}.{domain(region)}/{account}/{name}", message["receiptHandle"])
     except (KeyError, AttributeError, ValueError, HearthError):
-        log.logger().warning("message not released")  # Lambda does it too, unless the process dies
+        logger().warning("message not deleted")  # Lambda does it too, unless the process dies

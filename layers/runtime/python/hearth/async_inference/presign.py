@@ -1,6 +1,6 @@
-"""Leave to put one object: a form that S3 checks itself, or a signed path of the local server.
+"""Permission to put one object: a form that S3 checks itself, or a signed path of the local server.
 
-A form is a POST policy of Signature Version 4, as in AWS's "Browser-Based Uploads Using POST": who has it may put
+A form is a POST policy of Signature Version 4, as in AWS's "Browser-Based Uploads Using POST": whoever has it may put
 one key, of one content type and of so many bytes, until it expires, and nothing else.
 """
 
@@ -16,35 +16,34 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from hearth.aws.client import signing_key
-from hearth.aws.credentials import credentials
+from hearth.aws.credentials import find_credentials
 from hearth.aws.s3 import Bucket
 from hearth.errors import Forbidden
 
-SECONDS = 900
-"""Of a ticket's life."""
+LIFETIME_SECONDS = 900
 _SECRET = secrets.token_bytes(32)
-"""Signs the local server's paths; they are of no use after it ended."""
+"""Signs the local server's paths, which are of no use after it ended."""
 
 
-def form(
+def presigned_post(
     bucket: Bucket, key: str, content_type: str, size: int, environ: Mapping[str, str] = os.environ
 ) -> tuple[dict[str, str], int]:
     """The fields of a POST to `bucket.url` that puts at most `size` bytes at `key`, and when they expire (seconds
     since 1970). The file's field comes after them. Raises StoreError without credentials."""
-    who, now = credentials(environ), time.time()
+    credentials, now = find_credentials(environ), time.time()
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
     fields = {
         "key": key,
         "Content-Type": content_type,
         "x-amz-algorithm": "AWS4-HMAC-SHA256",
-        "x-amz-credential": f"{who.access_key}/{stamp[:8]}/{bucket.region}/s3/aws4_request",
+        "x-amz-credential": f"{credentials.access_key}/{stamp[:8]}/{bucket.region}/s3/aws4_request",
         "x-amz-date": stamp,
     }
-    if who.token:
-        fields["x-amz-security-token"] = who.token
-    expires = int(now) + SECONDS
+    if credentials.token:
+        fields["x-amz-security-token"] = credentials.token
+    expires = int(now) + LIFETIME_SECONDS
     policy = {
-        "expiration": told(expires),
+        "expiration": isoformat(expires),
         "conditions": [
             {"bucket": bucket.name},
             ["content-length-range", 1, size],
@@ -52,32 +51,33 @@ def form(
         ],
     }
     fields["policy"] = base64.b64encode(json.dumps(policy).encode()).decode()
-    key_of_day = signing_key(who, stamp[:8], bucket.region, "s3")
+    key_of_day = signing_key(credentials, stamp[:8], bucket.region, "s3")
     fields["x-amz-signature"] = hmac.digest(key_of_day, fields["policy"].encode(), "sha256").hex()
     return fields, expires
 
 
-def path(name: str, key: str, content_type: str, size: int) -> tuple[str, int]:
+def signed_path(upload_id: str, key: str, content_type: str, size: int) -> tuple[str, int]:
     """The local server's path at which at most `size` bytes can be put for `key`, and when it expires."""
-    expires = int(time.time()) + SECONDS
+    expires = int(time.time()) + LIFETIME_SECONDS
     query = {"key": key, "type": content_type, "size": str(size), "expires": str(expires)}
     query["signature"] = _signature(query)
-    return f"/uploads/{name}?" + "&".join(f"{word}={quote(value, safe='')}" for word, value in query.items()), expires
+    encoded = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
+    return f"/uploads/{upload_id}?{encoded}", expires
 
 
-def opened(query: Mapping[str, str]) -> tuple[str, str, int]:
-    """Key, content type and most bytes of a path that `path` made. Raises Forbidden."""
-    asked = {name: query.get(name, "") for name in ("key", "type", "size", "expires")}
-    if not hmac.compare_digest(_signature(asked).encode(), query.get("signature", "").encode()):
+def verify_signed_path(query: Mapping[str, str]) -> tuple[str, str, int]:
+    """Key, content type and maximum of bytes of a path that `signed_path` made. Raises Forbidden."""
+    signed = {name: query.get(name, "") for name in ("key", "type", "size", "expires")}
+    if not hmac.compare_digest(_signature(signed).encode(), query.get("signature", "").encode()):
         raise Forbidden("This address is not what POST /uploads gave")
-    if time.time() > int(asked["expires"]):
+    if time.time() > int(signed["expires"]):
         raise Forbidden("This address has expired; ask POST /uploads for another")
-    return asked["key"], asked["type"], int(asked["size"])
+    return signed["key"], signed["type"], int(signed["size"])
 
 
-def told(when: int) -> str:
-    """Seconds since 1970 in words (ISO 8601, UTC)."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when))
+def isoformat(seconds: int) -> str:
+    """A time in seconds since 1970 as ISO 8601, UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _signature(query: Mapping[str, str]) -> str:

@@ -18,17 +18,18 @@ import msgspec
 
 from hearth.aws.retry import ATTEMPTS
 from hearth.errors import BadRequest, NotFound
-from hearth.models.cache import manifest_of
+from hearth.models.cache import warm_cache
 from hearth.storage.base import Conflict, Store
 from hearth.tasks.payload import read_object
-from hearth.tasks.task import Task, choose
+from hearth.tasks.task import Task, open_model
+from hearth.telemetry.timing import current
 
-LONGEST_KEY = 1024
-"""Bytes of a key of S3."""
+MAX_KEY_BYTES = 1024
+"""Of a key of S3."""
 
 
-class Created(msgspec.Struct, frozen=True):
-    """An object that was put, as its event tells it."""
+class CreatedObject(msgspec.Struct, frozen=True):
+    """An object that was put, as its event describes it."""
 
     bucket: str
     key: str
@@ -40,98 +41,102 @@ class Created(msgspec.Struct, frozen=True):
     """Empty where the bucket has no versions."""
 
     @property
-    def about(self) -> dict[str, str]:
-        named = {"bucket": self.bucket, "key": self.key, "etag": self.etag, "sequencer": self.sequencer}
-        return named | ({"version": self.version} if self.version else {})
+    def description(self) -> dict[str, str]:
+        described = {"bucket": self.bucket, "key": self.key, "etag": self.etag, "sequencer": self.sequencer}
+        return described | ({"version": self.version} if self.version else {})
 
 
 class Result(msgspec.Struct, frozen=True):
     model: str
     version: str
     input: dict[str, str]
+    """A description of the object."""
     output: Any = None
-
-
-def answered(tasks: Sequence[Task], name: str, asked: str, body: bytes, about: dict[str, str]) -> Result:
-    """What the model `name` makes of an object, for the task that is `asked` or its own. Raises HearthError."""
-    manifest = manifest_of(name)
-    task = choose(tasks, name, manifest.task, asked)
-    output = task.predict(name, read_object(task, body))
-    return Result(manifest.model, manifest.version, about, output)
 
 
 class Superseded(Exception):
     """The object was written again before it was read, in a bucket without versions."""
 
 
-def settle(output: Store, created: Created, make: Callable[[], Result]) -> str:
-    """Bring about the result of `created`, which `make` gives if nobody has before; says how that went.
+def answer_object(tasks: Sequence[Task], name: str, task_id: str, body: bytes, description: dict[str, str]) -> Result:
+    """What the model `name` makes of an object, for the task `task_id` or its own. Raises HearthError."""
+    task, lease = open_model(tasks, warm_cache().resolve(name), task_id)
+    with lease as model:
+        prediction = task.predict(model, read_object(task, body))
+        current().record_usage(prediction.usage)
+        return Result(model.manifest.model, model.manifest.version, description, prediction.output)
+
+
+def write_result_once(output: Store, created: CreatedObject, make: Callable[[], Result]) -> str:
+    """Write the result of `created`, which `make` gives if nobody has before; return how that went.
 
     `make` may raise Superseded. Raises BadRequest, StoreError, and what `make` raises.
     """
     newest = f"{created.key}.json"
-    kept = f"{newest}@{quote(created.version, safe='')}" if created.version else newest
-    if output.uri.startswith("s3:") and len(f"{urlsplit(output.uri).path[1:]}/{kept}".encode()) > LONGEST_KEY:
-        raise BadRequest(f"The object's key is so long that its result's has more than {LONGEST_KEY} bytes")
+    path = f"{newest}@{quote(created.version, safe='')}" if created.version else newest
+    if output.uri.startswith("s3:") and len(f"{urlsplit(output.uri).path[1:]}/{path}".encode()) > MAX_KEY_BYTES:
+        raise BadRequest(f"The object's key is so long that its result's has more than {MAX_KEY_BYTES} bytes")
     try:
         if created.version:
-            data, outcome = _once(output, kept, make)
-            former = _read(output, newest)
-        elif (former := _read(output, newest)) and not _older(former[0], created.about):
-            return "superseded" if _older(created.about, former[0]) else "answered before"
+            data, outcome = _put_if_absent(output, path, make)
+            latest = _read_latest(output, newest)
+        elif (latest := _read_latest(output, newest)) and not _is_older(latest[0], created.description):
+            return "superseded" if _is_older(created.description, latest[0]) else "answered before"
         else:
             data, outcome = msgspec.json.encode(make()), "answered"
     except Superseded:
         return "superseded"
-    _show(output, newest, created, data, former)
+    _update_latest(output, newest, created, data, latest)
     return outcome
 
 
-def _once(output: Store, name: str, make: Callable[[], Result]) -> tuple[bytes, str]:
+def _put_if_absent(output: Store, path: str, make: Callable[[], Result]) -> tuple[bytes, str]:
     try:
-        return output.get(name), "answered before"
+        return output.get(path), "answered before"
     except NotFound:
         data = msgspec.json.encode(make())
     try:
-        output.put(name, data, if_absent=True)
+        output.put(path, data, if_absent=True)
     except Conflict as conflict:  # another's was first; or ours, whose acknowledgement was lost
         try:
-            return output.get(name), "answered meanwhile"
+            return output.get(path), "answered meanwhile"
         except NotFound:  # removed since: the next delivery sees to it
             raise conflict from None
     return data, "answered"
 
 
-def _show(output: Store, name: str, created: Created, data: bytes, former: Shown | None) -> None:
-    """Write `data` unless a newer object's result is there, or this one's own; `former` is what was last seen there,
+LatestResult = tuple[dict[str, str], str]
+"""The description of the input that a result is of, and the result's entity tag."""
+
+
+def _update_latest(output: Store, path: str, created: CreatedObject, data: bytes, latest: LatestResult | None) -> None:
+    """Write `data` unless a newer object's result is there, or this one's own; `latest` is what was last seen there,
     which the store itself compares when it writes."""
     for _ in range(ATTEMPTS):
-        if former and not _older(former[0], created.about):
+        if latest and not _is_older(latest[0], created.description):
             return
         try:
-            output.put(name, data, if_absent=former is None, if_match=former[1] if former else None)
+            output.put(path, data, if_absent=latest is None, if_match=latest[1] if latest else None)
             return
         except Conflict:
-            former = _read(output, name)
-    raise Conflict(f"{name} is being written by many at once")
+            latest = _read_latest(output, path)
+    raise Conflict(f"{path} is being written by many at once")
 
 
-Shown = tuple[dict[str, str], str]
-"""What a result says of its input, and the result's entity tag."""
-
-
-def _read(output: Store, name: str) -> Shown | None:
+def _read_latest(output: Store, path: str) -> LatestResult | None:
     try:
-        raw, tag = output.get_with_etag(name)
+        raw, tag = output.get_with_etag(path)
     except NotFound:
         return None
     return msgspec.json.decode(raw, type=Result).input, tag
 
 
-def _older(former: Mapping[str, str], later: Mapping[str, str]) -> bool:
-    """Whether `former` is of an object that came before that of `later`; of an unknown order, whether of another."""
-    told = [about.get("sequencer", "").upper() for about in (former, later)]
-    before, after = (sequencer.ljust(max(map(len, told)), "0") for sequencer in told)
+def _is_older(first: Mapping[str, str], second: Mapping[str, str]) -> bool:
+    """Whether `first` describes an object that came before that of `second`; where their order is not known, whether it
+    describes another object."""
+    sequencers = [description.get("sequencer", "").upper() for description in (first, second)]
+    width = max(map(len, sequencers))
+    before, after = (sequencer.ljust(width, "0") for sequencer in sequencers)
     if before == after:
-        return any(former.get(name, "") != later.get(name, "") for name in ("etag", "version"))
+        return any(first.get(name, "") != second.get(name, "") for name in ("etag", "version"))
     return before < after

@@ -1,7 +1,7 @@
 """Storage events: an object put below the upload prefix becomes `<key>.json` at the output, once a version.
 
 The law: an upload whose event arrived ends in exactly one result a version of the object (`results`), or its message
-among the dead letters (`letters`). Deliveries may repeat, come late or out of order; workers may die at any point.
+among the dead letters (`dead_letters`). Deliveries may repeat, come late or out of order; workers may die at any point.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from urllib.parse import unquote_plus
 
 from hearth import settings
 from hearth.async_inference import dead_letters, uploads
-from hearth.async_inference.results import Created, Result, Superseded, answered, settle
+from hearth.async_inference.results import CreatedObject, Result, Superseded, answer_object, write_result_once
 from hearth.errors import BadRequest, Forbidden, HearthError, SettingsError
 from hearth.storage.open import open_store
 from hearth.tasks.task import Task
-from hearth.telemetry import log, timing
+from hearth.telemetry.log import attempt, logger, plain
+from hearth.telemetry.timing import step
 
 
 class EventFailedError(Exception):
-    """A storage event without a queue could not be answered; Lambda keeps it because this was raised."""
+    """A storage event without a queue could not be answered; Lambda keeps the event because this was raised."""
 
     def __init__(self, failures: Sequence[HearthError]) -> None:
         super().__init__(f"{len(failures)} of the event's objects could not be answered; the log says why")
@@ -32,61 +33,60 @@ def handle(tasks: Sequence[Task], event: Mapping[str, Any], context: Any) -> dic
     """Answer S3, EventBridge and SQS events. An SQS message that is to come again is named in `batchItemFailures`."""
     messages = [record for record in event.get("Records", ()) if record.get("eventSource") == "aws:sqs"]
     if not messages:
-        failed = [failure for created in _created(event) if (failure := _failure(tasks, created, context))]
-        if failed:
-            raise EventFailedError(failed)
+        failures = [failure for created in _created_objects(event) if (failure := _answer(tasks, created, context))]
+        if failures:
+            raise EventFailedError(failures)
         return {}
     again = []
     repeated = any(dead_letters.deliveries(message) > 1 for message in messages)
-    for message in dead_letters.ordered(messages):
-        if not _done(tasks, message, context):
+    for message in dead_letters.poison_safe_order(messages):
+        if not _is_done(tasks, message, context):
             again.append({"itemIdentifier": message["messageId"]})
         elif repeated:
-            dead_letters.release(message)
+            dead_letters.delete_message(message)
     return {"batchItemFailures": again}
 
 
-def _done(tasks: Sequence[Task], message: Mapping[str, Any], context: Any) -> bool:
-    """Whether a message needs no further delivery. Nothing that is wrong with it is its neighbours' concern."""
+def _is_done(tasks: Sequence[Task], message: Mapping[str, Any], context: Any) -> bool:
+    """Answer a message; whether it needs no further delivery. What is wrong with it does not concern its neighbours."""
+    failures: list[tuple[str, HearthError]] = []
     try:
-        told = list(_created(json.loads(message["body"])))
-    except Exception:  # whatever a stranger's JSON holds in the place of an event
-        log.logger().error("malformed message", extra={"message_id": log.plain(message.get("messageId", ""))})
-        failed: list[tuple[str, HearthError]] = [("", BadRequest("The message is no storage event"))]
+        objects = list(_created_objects(json.loads(message["body"])))
+    except Exception:  # whatever a stranger's JSON holds in place of an event
+        logger().error("malformed message", extra={"message_id": plain(message.get("messageId", ""))})
+        failures.append(("", BadRequest("The message is no storage event")))
     else:
-        failed = [
-            ("" if _foreign(created) else created.key, failure)
-            for created in told
-            if (failure := _failure(tasks, created, context))
-        ]
-    return not failed or dead_letters.bury(message, failed)
+        for created in objects:
+            if failure := _answer(tasks, created, context):
+                failures.append(("" if _is_foreign(created) else created.key, failure))
+    return not failures or dead_letters.send_to_dlq(message, failures)
 
 
-def _created(event: Mapping[str, Any]) -> Iterator[Created]:
-    """The objects that an event tells of. Raises what wrong forms raise: KeyError, TypeError, ValueError and others."""
+def _created_objects(event: Mapping[str, Any]) -> Iterator[CreatedObject]:
+    """The objects that an event announces. Raises KeyError, TypeError, ValueError and others for wrong forms."""
     if event.get("source") == "aws.s3":
         if event.get("detail-type") == "Object Created":
             detail = event["detail"]
-            thing = detail["object"]  # EventBridge gives the key as it is
-            yield Created(
+            described = detail["object"]  # EventBridge gives the key as it is
+            yield CreatedObject(
                 _text(detail["bucket"]["name"]),
-                _text(thing["key"]),
-                _text(thing.get("etag", "")),
-                int(thing.get("size", 0)),
-                _text(thing.get("sequencer", "")),
-                _version(thing.get("version-id")),
+                _text(described["key"]),
+                _text(described.get("etag", "")),
+                int(described.get("size", 0)),
+                _text(described.get("sequencer", "")),
+                _version(described.get("version-id")),
             )
         return
     for record in event.get("Records", ()):
         if record.get("eventSource") == "aws:s3" and record.get("eventName", "").startswith("ObjectCreated:"):
-            thing = record["s3"]["object"]  # a notification gives it URL-encoded
-            yield Created(
+            described = record["s3"]["object"]  # a notification gives the key URL-encoded
+            yield CreatedObject(
                 _text(record["s3"]["bucket"]["name"]),
-                _text(unquote_plus(thing["key"], errors="strict")),
-                _text(thing.get("eTag", "")),
-                int(thing.get("size", 0)),
-                _text(thing.get("sequencer", "")),
-                _version(thing.get("versionId")),
+                _text(unquote_plus(described["key"], errors="strict")),
+                _text(described.get("eTag", "")),
+                int(described.get("size", 0)),
+                _text(described.get("sequencer", "")),
+                _version(described.get("versionId")),
             )
 
 
@@ -102,36 +102,37 @@ def _version(value: object) -> str:
     return "" if value in (None, "null") else _text(value)
 
 
-def _failure(tasks: Sequence[Task], created: Created, context: Any) -> HearthError | None:
-    """Answer for one object; why that failed, if it did."""
+def _answer(tasks: Sequence[Task], created: CreatedObject, context: Any) -> HearthError | None:
+    """Answer one object, with a log line of its own; return why that failed, if it did."""
     request_id = getattr(context, "aws_request_id", "")
-    tenant = uploads.owner(created.key)
-    return log.attempt(lambda: _answer(tasks, created), request_id=request_id, trigger="storage", tenant=tenant)
+    tenant = uploads.tenant_of_key(created.key)
+    return attempt(lambda: _write_answer(tasks, created), request_id=request_id, trigger="storage", tenant=tenant)
 
 
-def _answer(tasks: Sequence[Task], created: Created) -> str:
+def _write_answer(tasks: Sequence[Task], created: CreatedObject) -> str:
     chosen = settings.get()
     if not chosen.output:
         raise SettingsError("HEARTH_OUTPUT is not set: it says where results of uploads are written")
-    place = uploads.place(created.key)
-    if place is None or f"s3://{created.bucket}/{created.key}".startswith(f"{chosen.output.rstrip('/')}/"):
+    target = uploads.input_of_key(created.key)
+    if target is None or f"s3://{created.bucket}/{created.key}".startswith(f"{chosen.output.rstrip('/')}/"):
         return "not an input"
-    if _foreign(created):
+    if _is_foreign(created):
         raise Forbidden("The event is of a bucket that is not the one of HEARTH_UPLOADS")
     uploads.check_size(created.size)
-    return settle(open_store(chosen.output), created, lambda: _result(tasks, *place, created))
+    name, task_id = target
+    return write_result_once(open_store(chosen.output), created, lambda: _make_result(tasks, name, task_id, created))
 
 
-def _foreign(created: Created) -> bool:
-    """Whether an object is in a bucket where nobody was let upload."""
-    where = settings.get().uploads
-    return where.startswith("s3://") and where != f"s3://{created.bucket}"
+def _is_foreign(created: CreatedObject) -> bool:
+    """Whether an object is in another bucket than the one for uploads."""
+    uri = settings.get().uploads
+    return uri.startswith("s3://") and uri != f"s3://{created.bucket}"
 
 
-def _result(tasks: Sequence[Task], name: str, asked: str, created: Created) -> Result:
-    with timing.step("input"):
-        source = uploads.source(created.bucket)
+def _make_result(tasks: Sequence[Task], name: str, task_id: str, created: CreatedObject) -> Result:
+    with step("input"):
+        source = uploads.source_store(created.bucket)
         body, etag = source.get_with_etag(created.key, version=created.version, limit=uploads.MAX_BYTES)
     if created.etag and not created.version and etag.strip('"') != created.etag.strip('"'):
-        raise Superseded  # that one's own event is on its way
-    return answered(tasks, name, asked, body, created.about)
+        raise Superseded  # the newer object's own event is on its way
+    return answer_object(tasks, name, task_id, body, created.description)

@@ -1,8 +1,8 @@
-"""Who asks: API keys kept as hashes, the models that each may name, how often it may ask; on AWS, verified claims.
+"""Who asks: API keys kept as hashes, the models that each may use, how often it may ask; on AWS, verified claims.
 
-`HEARTH_API_KEYS` is a JSON list of entries, or the path of a file with one. A key itself is kept nowhere. What a
-caller may see is held in a context variable, which the registry asks wherever a name becomes a model: no route and
-no dialect can forget it. Work that no request began (a prefetch, a storage event) is not bound by it.
+`HEARTH_API_KEYS` is a JSON list of entries, or the path of a file with one. A key itself is kept nowhere. The caller of
+a request is held in a context variable, which the registry reads wherever a name becomes a model, so that no route and
+no protocol can forget it. Work that no request began (a prefetch, a storage event) has no caller and is not restricted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Meta
 
 from hearth import settings
-from hearth.auth.token_bucket import Bucket
+from hearth.auth.token_bucket import TokenBucket
 from hearth.errors import OutOfScope, SettingsError, TooManyRequests, Unauthorized
 
 HEADER = "x-api-key"
@@ -32,88 +32,88 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A key as it is kept."""
 
     name: Annotated[str, Meta(min_length=1, max_length=200)]
-    """The tenant's; two keys of one tenant, old and new, may be valid at once."""
+    """Of the tenant. Two keys of one tenant, old and new, may be valid at once."""
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     models: Annotated[list[str], Meta(min_length=1)]
-    """Patterns of names, as `sentiment-*`."""
+    """Patterns of names, such as `sentiment-*`."""
     rate: Annotated[float, Meta(ge=0)] = 0
-    """Requests a second in the long run; 0: without limit."""
+    """Requests a second in the long run; 0: no limit."""
     burst: Annotated[int, Meta(ge=1)] = 1
-    """Requests at once, of a key that has rested."""
+    """Requests at once, by a key that has rested."""
 
 
 class Caller(msgspec.Struct, frozen=True):
     tenant: str = ""
-    """A hash of the tenant's name; empty: nobody said who asks."""
+    """A hash of the tenant's name; empty: the caller is not known."""
     models: tuple[str, ...] = ("*",)
 
-    def may(self, model: str) -> bool:
+    def may_use(self, model: str) -> bool:
         return "*" in self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
 
 
-NOBODY = Caller(models=())
-"""Who asks without a key for what is open to all: for him there are no models."""
+ANONYMOUS = Caller(models=())
+"""A caller without a key on a public route: there are no models for them."""
 _caller: ContextVar[Caller | None] = ContextVar("hearth-caller", default=None)
 
 
-class Table:
+class KeyTable:
     """The keys that are valid here."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._rows = [
-            (entry.sha256, Caller(tenant(entry.name), tuple(entry.models)), _bucket(entry)) for entry in entries
+            (entry.sha256, Caller(tenant_hash(entry.name), tuple(entry.models)), _bucket(entry)) for entry in entries
         ]
 
-    def find(self, key: str) -> tuple[Caller, Bucket | None]:
+    def find(self, key: str) -> tuple[Caller, TokenBucket | None]:
         """Takes as long for a wrong key as for any right one. Raises Unauthorized."""
-        presented, found = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest(), None
+        presented, match = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest(), None
         for kept, caller, bucket in self._rows:
             if hmac.compare_digest(kept, presented):
-                found = caller, bucket
-        if found is None:
+                match = caller, bucket
+        if match is None:
             raise Unauthorized("This API key is not known here; ask whoever runs the service for one")
-        return found
+        return match
 
 
-def _bucket(entry: Entry) -> Bucket | None:
-    return Bucket(entry.rate, entry.burst) if entry.rate else None
+def _bucket(entry: Entry) -> TokenBucket | None:
+    return TokenBucket(entry.rate, entry.burst) if entry.rate else None
 
 
-def tenant(name: str) -> str:
+def tenant_hash(name: str) -> str:
     """What logs and audit records call a tenant."""
     return hashlib.sha256(b"hearth-tenant:" + name.encode()).hexdigest()[:16]
 
 
-def table() -> Table | None:
-    """The keys of HEARTH_API_KEYS; None: it is not set, and all may ask. Raises SettingsError."""
+def key_table() -> KeyTable | None:
+    """The keys of HEARTH_API_KEYS; None where it is not set and everybody may ask. Raises SettingsError."""
     source = settings.get().api_keys
-    return _table(source) if source else None
+    return _read_table(source) if source else None
 
 
 @functools.lru_cache(maxsize=1)
-def _table(source: str) -> Table:
+def _read_table(source: str) -> KeyTable:
     if source.lstrip().startswith("["):
-        raw, words = source.encode("utf-8", "surrogateescape"), "HEARTH_API_KEYS"
+        raw, place = source.encode("utf-8", "surrogateescape"), "HEARTH_API_KEYS"
     else:
-        words = f"The file {source} of HEARTH_API_KEYS"
+        place = f"The file {source} of HEARTH_API_KEYS"
         try:
             raw = Path(source.removeprefix("file://")).read_bytes()
         except OSError as error:
-            raise SettingsError(f"{words} cannot be read: {error.strerror}") from None
+            raise SettingsError(f"{place} cannot be read: {error.strerror}") from None
     try:
-        return Table(msgspec.json.decode(raw, type=list[Entry]))
+        return KeyTable(msgspec.json.decode(raw, type=list[Entry]))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{words} must be a JSON list of what `hearth api-key` prints: {error}") from None
+        raise SettingsError(f"{place} must be a JSON list of what `hearth api-key` prints: {error}") from None
 
 
-def identify(headers: Mapping[str, str], event: Any = None) -> tuple[Caller, Bucket | None]:
-    """Who asks, by the names in small letters of `headers` and the AWS `event`, if it came as one.
+def identify(headers: Mapping[str, str], event: Any = None) -> tuple[Caller, TokenBucket | None]:
+    """The caller, by `headers` (names in lower case) and by the AWS `event`, where the request came as one.
 
     Raises Unauthorized, SettingsError.
     """
-    known = table()
+    known = key_table()
     if known is None:
-        return Caller(_verified(event)), None
+        return Caller(_verified_tenant(event)), None
     key = headers.get(HEADER, "")
     if not key:
         scheme, _, rest = headers.get("authorization", "").partition(" ")
@@ -123,14 +123,14 @@ def identify(headers: Mapping[str, str], event: Any = None) -> tuple[Caller, Buc
     return known.find(key)
 
 
-def admit(headers: Mapping[str, str], event: Any = None, *, open_to_all: bool = False) -> Caller:
-    """Let a request in, and bind all that is done for it to what its caller may see.
+def authenticate(headers: Mapping[str, str], event: Any = None, *, public: bool = False) -> Caller:
+    """Find out who asks, and restrict all that is done for this request to what they may use.
 
-    Raises Unauthorized, TooManyRequests, SettingsError; the caller then sees nothing.
+    Raises Unauthorized, TooManyRequests, SettingsError; the caller is anonymous then.
     """
-    _caller.set(NOBODY)
-    if open_to_all and table():
-        return NOBODY
+    _caller.set(ANONYMOUS)
+    if public and key_table():
+        return ANONYMOUS
     caller, bucket = identify(headers, event)
     if bucket and (wait := bucket.take()):
         seconds = max(1, math.ceil(wait))
@@ -140,42 +140,43 @@ def admit(headers: Mapping[str, str], event: Any = None, *, open_to_all: bool = 
 
 
 @contextmanager
-def hidden() -> Iterator[None]:
-    """For what is open to all: where keys are wanted, the block sees no models."""
-    token = _caller.set(NOBODY if table() else None)
+def anonymous() -> Iterator[None]:
+    """For what is public: where keys are asked for, the block sees no models."""
+    token = _caller.set(ANONYMOUS if key_table() else None)
     try:
         yield
     finally:
         _caller.reset(token)
 
 
-def permit(model: str) -> None:
-    """Raises OutOfScope, whether there is such a model or not."""
+def authorize(model: str) -> None:
+    """Raises OutOfScope where the caller may not use `model`, whether there is such a model or not."""
     caller = _caller.get()
-    if caller and not caller.may(model):
+    if caller and not caller.may_use(model):
         raise OutOfScope(f"This API key may not ask for {model}; GET /models lists what it may")
 
 
-def asking() -> str:
-    """The hash of the tenant who asks; empty: nobody said."""
+def current_tenant() -> str:
+    """The hash of the tenant who asks; empty: the caller is not known."""
     caller = _caller.get()
     return caller.tenant if caller else ""
 
 
-def visible(models: Iterable[str]) -> list[str]:
+def allowed_models(models: Iterable[str]) -> list[str]:
+    """Those of `models` that the caller may use."""
     caller = _caller.get()
-    return [model for model in models if caller is None or caller.may(model)]
+    return [model for model in models if caller is None or caller.may_use(model)]
 
 
-def _verified(event: Any) -> str:
-    """The tenant that the front door has verified; what a client can write itself is not looked at."""
-    told = event.get("requestContext") if isinstance(event, dict) else None
+def _verified_tenant(event: Any) -> str:
+    """The tenant that API Gateway has verified; what a client can write itself is not looked at."""
+    context = event.get("requestContext") if isinstance(event, dict) else None
     for kind, path in PRINCIPALS.items():
-        place: Any = told
+        value: Any = context
         for name in path:
-            place = place.get(name) if isinstance(place, dict) else None
-        if place and isinstance(place, str):
-            return tenant(f"{kind}:{place}")
+            value = value.get(name) if isinstance(value, dict) else None
+        if value and isinstance(value, str):
+            return tenant_hash(f"{kind}:{value}")
     return ""
 
 
@@ -187,4 +188,4 @@ PRINCIPALS = {
     "arn": ("identity", "userArn"),
     "key": ("identity", "apiKeyId"),
 }
-"""Where API Gateway and function URLs write who was let in, by kind: a person before the key that is metered."""
+"""Where API Gateway and function URLs write who was authenticated, by kind: a person before the key that is metered."""

@@ -1,4 +1,4 @@
-"""A token bucket."""
+"""A token bucket: how often one caller may ask."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 
 
-class Bucket:
-    """A token bucket. `rate` is in tokens a second, `burst` what it holds."""
+class TokenBucket:
+    """Holds at most `burst` tokens and gains `rate` of them a second."""
 
     def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate, self._burst, self._clock = rate, burst, clock
@@ -16,7 +16,7 @@ class Bucket:
         self._lock = threading.Lock()
 
     def take(self) -> float:
-        """0: a token was taken; else the seconds until there will be one."""
+        """Take a token and return 0, or return the seconds until there will be one."""
         with self._lock:
             now = self._clock()
             self._tokens = min(self._burst, self._tokens + (now - self._when) * self._rate)

@@ -1,7 +1,7 @@
-"""Requests to S3 and to what signs alike, over a connection of ours: a fraction of an SDK's import time, and bytes go
-where we say.
+"""Signed requests to AWS services, over a connection of ours.
 
-Signature Version 4 as in AWS's "Create a signed AWS API request". The payload's SHA-256 is part of what is
+An SDK takes a third of a cold start to import (`hearth bench imports`), and hands bodies over in pieces of its own
+choice. Signature Version 4 as in AWS's "Create a signed AWS API request". The payload's SHA-256 is part of what is
 signed, so a store refuses a body that was damaged on its way.
 """
 
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from hearth import deadline
-from hearth.aws.credentials import Credentials, credentials, region
+from hearth.aws.credentials import Credentials, find_credentials, region
 from hearth.aws.http1 import Body, Connection, Response
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class Endpoint:
 
     def _patience(self) -> float:
         """Seconds to wait for more of an answer: no more than the request has left."""
-        left = deadline.left()
+        left = deadline.remaining()
         return self._read_seconds if left is None else min(self._read_seconds, max(left, 0.1))
 
     def _learned_the_time(self, response: Response) -> bool:
@@ -139,7 +139,7 @@ class Endpoint:
         return ssl.create_default_context()  # reading the authorities takes longer than a connection: once a bucket
 
     def _sign(self, method: str, path: str, search: str, headers: dict[str, str], body: Body) -> dict[str, str]:
-        who = credentials(self._environ)
+        who = find_credentials(self._environ)
         now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + self._ahead))
         day = now[:8]
         digest = hashlib.sha256(body).hexdigest()

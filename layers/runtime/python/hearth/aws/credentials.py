@@ -16,8 +16,8 @@ class Credentials(NamedTuple):
     token: str | None
 
 
-def credentials(environ: Mapping[str, str] = os.environ) -> Credentials:
-    """From the environment, where Lambda puts them; else from whatever boto3 finds (profiles, SSO, roles)."""
+def find_credentials(environ: Mapping[str, str] = os.environ) -> Credentials:
+    """Credentials from the environment, where Lambda puts them, or else as boto3 finds them (profiles, SSO, roles)."""
     if "AWS_ACCESS_KEY_ID" in environ and "AWS_SECRET_ACCESS_KEY" in environ:
         return Credentials(
             environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"], environ.get("AWS_SESSION_TOKEN")
@@ -30,13 +30,13 @@ def region(environ: Mapping[str, str] = os.environ) -> str:
     return environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
 
 
-def emulator(service: str, environ: Mapping[str, str] = os.environ) -> str | None:
-    """The address of what stands in for a service, as AWS's own SDKs are told it."""
+def endpoint_override(service: str, environ: Mapping[str, str] = os.environ) -> str | None:
+    """The address of what stands in for a service, by the variables that AWS's own SDKs read."""
     return environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or environ.get("AWS_ENDPOINT_URL")
 
 
 def domain(region: str) -> str:
-    """What the services' host names in a region end with."""
+    """The end of the services' host names in a region."""
     return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
 
 
@@ -49,10 +49,10 @@ def _session_credentials() -> Any:
         raise StoreError(
             "No AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or install boto3 to use profiles"
         ) from None
-    found = boto3.Session().get_credentials()
-    if found is None:
+    session_credentials = boto3.Session().get_credentials()
+    if session_credentials is None:
         raise StoreError("No AWS credentials were found, neither in the environment nor by boto3")
-    return found
+    return session_credentials
 
 
 def forget_credentials() -> None:

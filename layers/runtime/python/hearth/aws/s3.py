@@ -1,4 +1,4 @@
-"""Requests to one bucket."""
+"""Signed requests to one bucket of S3."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from hearth.aws.client import Endpoint
-from hearth.aws.credentials import domain, emulator, region
+from hearth.aws.credentials import domain, endpoint_override, region
 from hearth.aws.http1 import Body, Response
 
 
@@ -16,7 +16,7 @@ class Bucket(Endpoint):
 
     def __init__(self, name: str, environ: Mapping[str, str] = os.environ) -> None:
         self.name = name
-        address = emulator("s3", environ)
+        address = endpoint_override("s3", environ)
         self._base = f"/{name}"
         if not address:  # else an emulator or a compatible store: bucket in the path
             host = f"s3.{region(environ)}.{domain(region(environ))}"

@@ -1,4 +1,4 @@
-"""Messages of SQS over the signed requests of `s3`, in its JSON protocol."""
+"""Messages of SQS, over signed requests in its JSON protocol."""
 
 from __future__ import annotations
 
@@ -9,51 +9,53 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hearth.aws.client import Endpoint
-from hearth.aws.credentials import emulator
-from hearth.aws.retry import PASSING, TransientError, retrying
+from hearth.aws.credentials import endpoint_override
+from hearth.aws.retry import RETRYABLE_STATUSES, TransientError, retry
 from hearth.errors import StoreError
 
 
-def send(queue: str, body: str, attributes: Mapping[str, str]) -> None:
+def send_message(queue: str, body: str, attributes: Mapping[str, str]) -> None:
     """Put a message into the queue with this URL; perhaps twice, where an acknowledgement is lost. Raises StoreError.
 
-    A value of an attribute has at least one character, and none that `allowed` changes.
+    A value of an attribute has at least one character, and none that `replace_refused_characters` changes.
     """
     values = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
     _call(queue, "SendMessage", {"MessageBody": body, "MessageAttributes": values})
 
 
-def delete(queue: str, receipt: str) -> None:
+def delete_message(queue: str, receipt: str) -> None:
     """Take the message that was received with this handle from the queue. Raises StoreError."""
     _call(queue, "DeleteMessage", {"ReceiptHandle": receipt})
 
 
-def allowed(text: str) -> str:
-    """`text` with a question mark in the place of each character that SQS refuses."""
-    return "".join(sign if sign in "\t\n\r" or any(a <= sign <= b for a, b in _ALLOWED) else "?" for sign in text)
+def replace_refused_characters(text: str) -> str:
+    """`text` with a question mark in place of each character that SQS refuses."""
+    return "".join(
+        sign if sign in "\t\n\r" or any(a <= sign <= b for a, b in _ALLOWED_RANGES) else "?" for sign in text
+    )
 
 
-_ALLOWED = ((" ", "\ud7ff"), ("\ue000", "\ufffd"), ("\U00010000", "\U0010ffff"))
+_ALLOWED_RANGES = ((" ", "\ud7ff"), ("\ue000", "\ufffd"), ("\U00010000", "\U0010ffff"))
 
 
 def _call(queue: str, action: str, values: dict[str, Any]) -> None:
     headers = {"content-type": "application/x-amz-json-1.0", "x-amz-target": f"AmazonSQS.{action}"}
     body = json.dumps({"QueueUrl": queue, **values}).encode()
 
-    def once() -> None:
+    def attempt() -> None:
         response = _endpoint(queue).send("POST", "/", headers=headers, body=body)
         answer = response.read()
         if response.status == 200:
             return
         reason = f"the queue answered {response.status} to {action}"
-        if response.status in PASSING or b"hrottl" in answer:
+        if response.status in RETRYABLE_STATUSES or b"hrottl" in answer:
             raise TransientError(reason)
         raise StoreError(f"{reason}: check the role's permissions, and the queue's URL")
 
-    retrying(once, None)
+    retry(attempt, None)
 
 
 @functools.cache
 def _endpoint(queue: str) -> Endpoint:
     url = urlsplit(queue)
-    return Endpoint(emulator("sqs") or f"{url.scheme}://{url.netloc}", "sqs")
+    return Endpoint(endpoint_override("sqs") or f"{url.scheme}://{url.netloc}", "sqs")

@@ -1,67 +1,101 @@
-"""HTTP events to their routes, past every web framework: importing one takes longer than all the rest of a cold start.
+"""HTTP requests to their routes, past every web framework: importing one takes longer than all the rest of a cold start
+(`hearth bench imports`).
 
-Whatever is no route of ours (documentation, unknown paths) goes through the app.
+What is no route of ours (documentation, unknown paths) goes through the app.
 """
 
 from __future__ import annotations
 
+import base64
 import functools
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hearth.aws_lambda import http_event
-from hearth.http import pipeline
-from hearth.protocols.router import Doors
+from hearth.aws_lambda.http_event import HttpRequest
+from hearth.errors import HearthError
+from hearth.protocols.base import Request
+from hearth.protocols.router import Match, Router
 from hearth.tasks.task import Task
-from hearth.telemetry import timing
+from hearth.telemetry.timing import begin
+
+if TYPE_CHECKING:
+    from hearth.http.pipeline import HttpResponse
 
 
-class Gateway:
-    """What a handler calls with an HTTP event."""
-
+class HttpAdapter:
     def __init__(self, tasks: Sequence[Task], folder: Path | None) -> None:
         self._tasks, self._folder = tasks, folder
-        self._doors = Doors(folder)
+        self._router = Router(_pages(folder) if folder else ())
+        self._cold = True
 
-    @functools.cached_property
-    def app(self) -> Any:
-        """The same routes and the documentation, under ASGI."""
-        from hearth.http.asgi import create_app
+    def respond(
+        self, request: HttpRequest, event: Mapping[str, Any], context: Any, *, streams: bool = False
+    ) -> HttpResponse:
+        """The response to what `event` asks. Its body comes in pieces only where it `streams`."""
+        match = self._router.find(request.method, request.path)
+        if match is None:
+            return self._from_app(event, context)
+        if self._cold:  # the model loads while the rest of the way to the answer is imported
+            self._cold = False
+            _preload(request, match, event)
+        from hearth.http.pipeline import Exchange
 
-        return create_app(self._tasks, folder=self._folder)
+        exchange = Exchange(
+            match.protocol,
+            match.route,
+            Request(
+                self._tasks,
+                path_params=match.path_params,
+                query=request.query,
+                headers=request.headers,
+                request_id=getattr(context, "aws_request_id", None) or uuid.uuid4().hex,
+            ),
+            begin(),
+            event,
+            streams,
+        )
+        return exchange.run(request.body)
+
+    def _from_app(self, event: Mapping[str, Any], context: Any) -> HttpResponse:
+        from hearth.http.pipeline import HttpResponse
+
+        answer = self._mangum(event, context)
+        headers = {name: ", ".join(values) for name, values in answer.get("multiValueHeaders", {}).items()}
+        headers |= answer.get("headers", {})
+        body = answer["body"]
+        return HttpResponse(
+            answer["statusCode"], headers, base64.b64decode(body) if answer["isBase64Encoded"] else body.encode()
+        )
 
     @functools.cached_property
     def _mangum(self) -> Any:
         from mangum import Mangum
 
-        return Mangum(self.app, lifespan="off")
+        from hearth.http.asgi import create_app
 
-    def infer(self, event: Mapping[str, Any], context: Any) -> Any:
-        """The event as Mangum reads it: its `scope` and `body`."""
-        return self._mangum.infer(event, context)
+        return Mangum(create_app(self._tasks, folder=self._folder), lifespan="off")
 
-    def __call__(self, asked: http_event.Asked, event: Mapping[str, Any], context: Any) -> Any:
-        """The answer to what `event` asks, in the form that who sent it takes."""
-        found = self._doors.find(asked.method, asked.path)
-        if found is None:
-            return self._mangum(event, context)
-        (dialect, route), words = found
-        request = pipeline.Request(
-            dialect,
-            route,
-            self._tasks,
-            words,
-            asked.query,
-            asked.headers,
-            getattr(context, "aws_request_id", None) or uuid.uuid4().hex,
-            timing.begin(),
-            event=event,
-            streams=False,
-        )
-        said = pipeline.answer(request, asked.body)
-        assert isinstance(said.body, bytes)  # noqa: S101 -- what `streams` says
-        if said.status not in (204, 304):
-            said.headers["content-length"] = str(len(said.body))
-        return http_event.word(event, said.status, said.headers, said.body)
+
+def _pages(folder: Path) -> Any:
+    from hearth.http.playground import routes
+
+    return routes(folder)
+
+
+def _preload(request: HttpRequest, match: Match, event: Mapping[str, Any]) -> None:
+    """Load the model that the path asks for on a thread, if the caller may use it. Errors are reported where the
+    request is answered."""
+    if match.route.model_name is None:
+        return
+    from hearth.auth import api_keys
+    from hearth.models import preload
+
+    try:
+        name = match.route.model_name(match.path_params)
+        caller, _ = api_keys.identify(request.headers, event)
+    except HearthError:
+        return
+    if caller.may_use(name.partition("@")[0]):
+        preload.start_load(name)

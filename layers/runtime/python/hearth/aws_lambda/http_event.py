@@ -1,32 +1,90 @@
-"""Events of API Gateway, function URLs and load balancers as requests, and answers in the form that each wants."""
+"""HTTP events of API Gateway, function URLs and load balancers: their forms, as requests, and responses to them.
+
+These services send nothing else, but whoever may invoke the function can send anything: forms are checked first.
+"""
 
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote, unquote_plus
 
-from msgspec import Struct
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
 
-from hearth.aws_lambda import http_event_form
+from hearth.errors import BadRequest
 
-TEXTS = ("text/", "application/json", "application/javascript", "application/xml")
-"""Media types that go out as they are; others as base64."""
+Texts = dict[str, str]
+Lists = dict[str, list[str]]
+HOST = re.compile(r"[^:]*(:\d{1,5})?", re.ASCII)
+PORT = re.compile(r"\d{1,5}", re.ASCII)
+TEXT_MEDIA_TYPES = ("text/", "application/json", "application/javascript", "application/xml")
+"""Bodies of these media types go out as they are; others as base64."""
 
 
-class Asked(Struct, frozen=True):
+class _Identity(Struct, rename="camel"):
+    source_ip: str | None = None
+
+
+class _RestContext(Struct):
+    identity: _Identity | UnsetType = UNSET
+
+
+class _Http(Struct, rename="camel"):
+    method: str
+    path: str
+    source_ip: str
+
+
+class _UrlContext(Struct):
+    http: _Http
+
+
+class _Event(Struct, kw_only=True, rename="camel"):
+    headers: Texts | None = None
+    body: str | None = None
+    is_base64_encoded: bool = msgspec.field(name="isBase64Encoded", default=False)
+
+
+class _RestEvent(_Event, kw_only=True, rename="camel"):
+    """Of a REST API, and of an HTTP API in the older form."""
+
+    http_method: str
+    path: str
+    request_context: _RestContext
+    multi_value_headers: Lists | None = None
+    query_string_parameters: Texts | None = None
+    multi_value_query_string_parameters: Lists | None = None
+
+
+class _LoadBalancerEvent(_RestEvent, kw_only=True, rename="camel"):
+    multi_value_headers: Lists | UnsetType = UNSET  # type: ignore[assignment]
+
+
+class _UrlEvent(_Event, kw_only=True, rename="camel"):
+    """Of an HTTP API, and of a function's URL."""
+
+    request_context: _UrlContext
+    headers: Texts
+    raw_path: str
+    raw_query_string: str = ""
+    cookies: list[str] | None = None
+
+
+class HttpRequest(Struct, frozen=True):
     method: str
     path: str
     headers: dict[str, str]
-    """By names in small letters."""
+    """By names in lower case."""
     query: dict[str, str]
     body: bytes
 
 
-def read(event: Mapping[str, Any]) -> Asked:
-    """What the event asks. Raises BadRequest, binascii.Error, UnicodeError."""
-    headers = http_event_form.check(event)
+def read(event: Mapping[str, Any]) -> HttpRequest:
+    """The event as a request. Raises BadRequest, binascii.Error, UnicodeError."""
+    headers = check(event)
     context = event["requestContext"]
     body = event.get("body") or ""
     if event.get("isBase64Encoded"):
@@ -38,41 +96,67 @@ def read(event: Mapping[str, Any]) -> Asked:
         if event.get("cookies"):
             headers["cookie"] = "; ".join(event["cookies"])
         query = dict(parse_qsl(event.get("rawQueryString") or "", keep_blank_values=True))
-        return Asked(http["method"], unquote(http["path"]) or "/", headers, query, data)
+        return HttpRequest(http["method"], unquote(http["path"]) or "/", headers, query, data)
     query = _query(event)
     if "elb" in context:  # which decodes no query
         query = {unquote_plus(name): unquote_plus(value) for name, value in query.items()}
-    return Asked(event["httpMethod"], unquote(event["path"]) or "/", headers, query, data)
+    return HttpRequest(event["httpMethod"], unquote(event["path"]) or "/", headers, query, data)
+
+
+def check(event: Mapping[str, Any]) -> dict[str, str]:
+    """The headers by their names in lower case. Raises BadRequest for an event that no such service sends."""
+    try:
+        context = event["requestContext"]
+        url = "http" in context and event.get("version") == "2.0"
+        balancer = "elb" in context
+        if not (url or balancer or "resource" in event or "version" in event):
+            raise BadRequest("An HTTP event says by `resource`, `version` or `requestContext.elb` whose it is")
+        if balancer and "multiValueHeaders" not in event and event["headers"] is None:
+            raise BadRequest("A load balancer's event has headers")
+        form = _UrlEvent if url else _LoadBalancerEvent if balancer else _RestEvent
+        return _headers(msgspec.convert(event, form))
+    except (msgspec.ValidationError, KeyError, TypeError):
+        raise BadRequest("This looks like an HTTP event, and has not the form of one") from None
+
+
+def _headers(event: _Event) -> dict[str, str]:
+    """Raises BadRequest for a host that has no form of one."""
+    headers = {name.lower(): value for name, value in (event.headers or {}).items()}
+    for name, values in (getattr(event, "multi_value_headers", None) or {}).items():
+        headers[name.lower()] = ", ".join(values)
+    if not HOST.fullmatch(headers.get("host", "")) or not PORT.fullmatch(headers.get("x-forwarded-port", "80")):
+        raise BadRequest("The header Host must be a name, perhaps with a port")
+    return headers
 
 
 def _query(event: Mapping[str, Any]) -> dict[str, str]:
     """The last value of each name."""
-    several = event.get("multiValueQueryStringParameters")
-    if several:
-        return {name: values[-1] for name, values in several.items() if values}
+    lists = event.get("multiValueQueryStringParameters")
+    if lists:
+        return {name: values[-1] for name, values in lists.items() if values}
     return dict(event.get("queryStringParameters") or {})
 
 
-def word(event: Mapping[str, Any], status: int, headers: dict[str, str], body: bytes) -> dict[str, Any]:
-    """The answer as who sent the event takes it. `headers` by names in small letters, Content-Type among them."""
+def write(event: Mapping[str, Any], status: int, headers: dict[str, str], body: bytes) -> dict[str, Any]:
+    """The response as the sender of the event takes it. `headers` by names in lower case, Content-Type among them."""
     text, encoded = _text(headers["content-type"], body)
-    answer: dict[str, Any] = {"statusCode": status, "body": text, "isBase64Encoded": encoded}
+    response: dict[str, Any] = {"statusCode": status, "body": text, "isBase64Encoded": encoded}
     if "elb" not in event["requestContext"]:
-        answer["headers"] = headers
+        response["headers"] = headers
         if event.get("version") != "2.0":
-            answer["multiValueHeaders"] = {}
+            response["multiValueHeaders"] = {}
     elif "multiValueHeaders" in event:
-        answer["multiValueHeaders"] = {name: [value] for name, value in headers.items()}
+        response["multiValueHeaders"] = {name: [value] for name, value in headers.items()}
     else:
-        answer["headers"] = headers
-    return answer
+        response["headers"] = headers
+    return response
 
 
-def _text(media: str, body: bytes) -> tuple[str, bool]:
+def _text(media_type: str, body: bytes) -> tuple[str, bool]:
     """The body, and whether it had to become base64."""
     if not body:
         return "", False
-    if any(kind in media for kind in TEXTS):
+    if any(kind in media_type for kind in TEXT_MEDIA_TYPES):
         try:
             return body.decode(), False
         except UnicodeDecodeError:

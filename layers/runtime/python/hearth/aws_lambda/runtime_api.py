@@ -36,12 +36,12 @@ class Gone(ConnectionError):
 
 @dataclass(frozen=True)
 class Context:
-    """What a handler is told of its invocation, by the names of AWS's own client."""
+    """The context of an invocation, by the names of AWS's own client."""
 
     aws_request_id: str
     invoked_function_arn: str = ""
     deadline_ms: int = 0
-    """Of the Unix epoch."""
+    """Milliseconds since 1970."""
     tenant_id: str | None = None
     client_context: Any = None
     """As the caller sent it."""
@@ -59,7 +59,7 @@ class Context:
 @dataclass(frozen=True)
 class Invocation:
     headers: Mapping[str, str]
-    """By names in small letters."""
+    """By names in lower case."""
     body: bytes
 
     @property
@@ -73,24 +73,24 @@ class Invocation:
     @property
     def context(self) -> Context:
         """Raises ValueError if a header makes no sense."""
-        told = self.headers.get
+        header = self.headers.get
         return Context(
             self.id,
-            told("lambda-runtime-invoked-function-arn", ""),
-            int(told("lambda-runtime-deadline-ms", "0")),
-            told("lambda-runtime-aws-tenant-id"),
-            json.loads(told("lambda-runtime-client-context") or "null"),
-            json.loads(told("lambda-runtime-cognito-identity") or "null"),
+            header("lambda-runtime-invoked-function-arn", ""),
+            int(header("lambda-runtime-deadline-ms", "0")),
+            header("lambda-runtime-aws-tenant-id"),
+            json.loads(header("lambda-runtime-client-context") or "null"),
+            json.loads(header("lambda-runtime-cognito-identity") or "null"),
         )
 
     @property
     def echo(self) -> dict[str, str]:
-        """What an answer repeats, where the Runtime API said it."""
+        """The header that an answer repeats, where the Runtime API sent it."""
         name = "lambda-runtime-invocation-id"
         return {name: self.headers[name]} if name in self.headers else {}
 
 
-def described(error: BaseException, kind: str = "", request_id: str = "") -> dict[str, Any]:
+def describe_error(error: BaseException, kind: str = "", request_id: str = "") -> dict[str, Any]:
     """An exception as Lambda's callers and consoles read it."""
     return {
         "errorMessage": str(error),
@@ -107,10 +107,10 @@ class RuntimeApi:
     def next(self) -> Invocation:
         """Waits, for hours if need be. Raises RuntimeApiError."""
         try:
-            status, headers, body = self._ask("GET", "/invocation/next")
+            status, headers, body = self._request("GET", "/invocation/next")
         except OSError:
             # The connection may have been closed while the sandbox was frozen.
-            status, headers, body = self._ask("GET", "/invocation/next")
+            status, headers, body = self._request("GET", "/invocation/next")
         if status != 200:
             raise RuntimeApiError(f"GET /invocation/next was answered {status}: {body[:200]!r}")
         return Invocation(headers, body)
@@ -118,31 +118,33 @@ class RuntimeApi:
     def answer(self, invocation: Invocation, body: bytes) -> None:
         """JSON, whole."""
         headers = {"Content-Type": "application/json", **invocation.echo}
-        self._tell(f"/invocation/{invocation.id}/response", body, headers)
+        self._post(f"/invocation/{invocation.id}/response", body, headers)
 
     def fail(self, invocation: Invocation, error: Mapping[str, Any]) -> None:
         cause = {"working_directory": os.getcwd(), "paths": [], "exceptions": [_exception(error)]}
         headers = {"Lambda-Runtime-Function-XRay-Error-Cause": json.dumps(cause), **invocation.echo}
-        self._tell(f"/invocation/{invocation.id}/error", _json(error), headers | _typed(error))
+        self._post(f"/invocation/{invocation.id}/error", _json(error), headers | _typed(error))
 
     def fail_init(self, error: Mapping[str, Any]) -> None:
-        self._tell("/init/error", _json(error), _typed(error))
+        self._post("/init/error", _json(error), _typed(error))
 
     def stream(self, invocation: Invocation) -> Stream:
         return Stream(self._connection, invocation)
 
-    def _tell(self, path: str, body: bytes, headers: Mapping[str, str]) -> None:
-        # A refusal, for example of too large an answer, has been told to the caller by who refuses.
+    def _post(self, path: str, body: bytes, headers: Mapping[str, str]) -> None:
+        # Whoever refuses, for example too large an answer, tells the caller so.
         try:
-            status, _, said = self._ask("POST", path, body, headers)
+            status, _, answer = self._request("POST", path, body, headers)
         except OSError as error:
-            status, said = 0, repr(error).encode()
+            status, answer = 0, repr(error).encode()
         if status >= 500:
-            raise RuntimeApiError(f"POST {path} was answered {status}: {said[:200]!r}")
+            raise RuntimeApiError(f"POST {path} was answered {status}: {answer[:200]!r}")
         if status != 202:
-            print(json.dumps({"level": "ERROR", "message": f"{path}: {status}", "said": said[:200].decode("latin-1")}))
+            print(
+                json.dumps({"level": "ERROR", "message": f"{path}: {status}", "answer": answer[:200].decode("latin-1")})
+            )
 
-    def _ask(
+    def _request(
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> tuple[int, Mapping[str, str], bytes]:
         try:
@@ -170,9 +172,9 @@ class Stream:
         self._finish((_chunk(piece) if piece else b"") + b"0\r\n\r\n")
 
     def break_off(self, error: Mapping[str, Any]) -> None:
-        """Tell that what was sent is not all that should have been. Raises Gone."""
-        told = base64.b64encode(_json(error)).decode()
-        self._finish(f"0\r\n{ERROR_TYPE}: {error['errorType']}\r\n{ERROR_BODY}: {told}\r\n\r\n".encode())
+        """Report that what was sent is not all that should have been. Raises Gone."""
+        encoded = base64.b64encode(_json(error)).decode()
+        self._finish(f"0\r\n{ERROR_TYPE}: {error['errorType']}\r\n{ERROR_BODY}: {encoded}\r\n\r\n".encode())
 
     def _finish(self, last: bytes) -> None:
         self._send(last)
@@ -207,9 +209,9 @@ class Stream:
         self._connection.begin("POST", f"{VERSION}/invocation/{self._invocation.id}/response", headers)
 
     def _answered(self) -> bool:
-        """Whether the Runtime API speaks, or has closed the connection, though it has not heard us to the end."""
+        """Whether the Runtime API has answered or closed the connection before the end of the stream."""
         poll = select.poll()
-        assert self._connection.socket is not None  # noqa: S101 -- what closes it ends the answer
+        assert self._connection.socket is not None  # noqa: S101 -- whatever closes it ends the stream
         poll.register(self._connection.socket, select.POLLIN)
         return bool(poll.poll(0))
 

@@ -11,13 +11,14 @@ import random
 from contextlib import suppress
 
 from hearth import settings
-from hearth.aws import client, credentials
+from hearth.aws.client import forget_connections
+from hearth.aws.credentials import forget_credentials
 from hearth.errors import HearthError
-from hearth.models.cache import warm
+from hearth.models.cache import warm_cache
 
 
 def register() -> None:
-    """Give Lambda both hooks, where its runtime takes them."""
+    """Register both hooks, where Lambda's runtime takes them."""
     try:
         from snapshot_restore_py import register_after_restore, register_before_snapshot
     except ImportError:
@@ -29,15 +30,15 @@ def register() -> None:
 def before_snapshot() -> None:
     """Load what this function pins: a snapshot with its models in memory starts without fetching any."""
     for name in settings.get().models:
-        with suppress(HearthError):  # the request that needs the model will meet the same fault, and tell its caller
-            warm().preload(name)
-    client.forget_connections()
+        with suppress(HearthError):  # the request that needs the model meets the same error, and tells its caller
+            warm_cache().preload(name)
+    forget_connections()
 
 
 def after_restore() -> None:
     """Make this process one of its own."""
     random.seed()  # that of libraries: ours is the system's, which Lambda makes anew itself
-    client.forget_connections()
-    credentials.forget_credentials()
+    forget_connections()
+    forget_credentials()
     if settings.get().store:
-        warm().forget_checks()
+        warm_cache().forget_checks()

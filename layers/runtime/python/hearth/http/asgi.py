@@ -1,10 +1,13 @@
-"""FastAPI around the dialects: the local server's app, and a Lambda's for what streams and what is no route of ours."""
+"""The routes of all protocols under ASGI, with documentation: the local server's app.
+
+On Lambda it serves the documentation and unknown paths alone; routes are answered without it (`http_adapter`).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +21,23 @@ from starlette.types import Receive, Scope, Send
 from hearth import __version__, deadline, settings
 from hearth.auth import api_keys
 from hearth.errors import ENDS, BadRequest, HearthError, MethodNotAllowed, NotFound
-from hearth.http import openapi, pipeline
-from hearth.protocols.base import Dialect, Route
-from hearth.protocols.router import dialects, doors, spoken
+from hearth.http import openapi, playground
+from hearth.http.concurrency_limit import ConcurrencyLimit
+from hearth.http.pipeline import BodyReader, Exchange, HttpResponse, StreamedBody, error_response
+from hearth.protocols import base
+from hearth.protocols.router import Router, protocol_for, protocols
 from hearth.tasks.task import Task
-from hearth.telemetry import log
-from hearth.telemetry import timing as trace
+from hearth.telemetry.log import as_hearth_error, finish_request
+from hearth.telemetry.timing import begin
 
-DIALECTS = dialects()
-STATUSES = {404: NotFound, 405: MethodNotAllowed}
+ROUTING_ERRORS = {404: NotFound, 405: MethodNotAllowed}
 
 
 def create_app(tasks: Sequence[Task], *, local: bool = False, folder: Path | None = None) -> FastAPI:
-    """The app of the functions whose `tasks` these are; with none, the catalogue alone. `folder` has the page.
+    """The app of the functions whose `tasks` these are; without any, the catalogue alone. `folder` has the playground.
 
     A `local` server answers several requests at once, so it predicts on threads, and brings a documentation page
-    of its own that needs no network; a Lambda answers one request, and has the page load its scripts from a CDN.
+    of its own that needs no network; a Lambda answers one request, and its page loads its scripts from a CDN.
     """
     app = FastAPI(
         title="Hearth",
@@ -42,88 +46,83 @@ def create_app(tasks: Sequence[Task], *, local: bool = False, folder: Path | Non
         docs_url=None if local else "/docs",
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
-        redirect_slashes=False,  # an answer of the router itself, past the doors and the log
+        redirect_slashes=False,  # a response of the router itself, past the pipeline and the log
     )
-
-    def endpoint(dialect: Dialect, route: Route) -> Callable[[Request], Awaitable[Response]]:
-        async def respond(request: Request) -> Response:
-            timing, told = trace.begin(), request.scope
-            if local:  # a Lambda's invocation says itself how long it may take
-                deadline.set_seconds(settings.get().run_seconds)
-            door = pipeline.Request(
-                dialect,
-                route,
-                tasks,
-                request.path_params,
-                request.query_params,
-                dict(reversed(request.headers.items())),  # the first of several of one name
-                _request_id(request),
-                timing,
-                event=told.get("aws.event"),
-                streams="aws.event" not in told or bool(told.get("hearth.streams")),
-            )
-            try:
-                door.admit()
-                body = await _body(request, pipeline.Body(door.headers))
-                answer = await run_in_threadpool(door.work, body) if local else door.work(body)
-            except (*ENDS, asyncio.CancelledError):
-                raise
-            except BaseException as error:
-                return _response(request, pipeline.failed(dialect, ours(error), timing, door.request_id))
-            return _response(request, door.said(answer))
-
-        return respond
-
-    for dialect, route in (door for each in DIALECTS for door in doors(each, folder)):
-        app.add_route(route.path, endpoint(dialect, route), [route.method])
-
-    if local:  # a Lambda has one request, and its concurrency is bounded outside
-        from hearth.http.concurrency_limit import Admission
-
-        def refuse(request: Request, failure: HearthError) -> Response:
-            return _failed(request, failure)
-
-        app.add_middleware(Admission, refuse=refuse)
+    router = Router(playground.routes(folder) if folder else ())
+    for protocol, route in router.routes():
+        app.add_route(route.path, _endpoint(protocol, route, tasks, local=local), [route.method])
+    if local:  # a Lambda has one request, and its concurrency is limited outside
+        app.add_middleware(ConcurrencyLimit, refuse=_refuse)
 
     @app.exception_handler(HTTPException)
-    async def no_route(request: Request, failure: HTTPException) -> Response:
+    async def no_route(request: Request, error: HTTPException) -> Response:
         path = request.url.path
-        kind = STATUSES.get(failure.status_code, BadRequest)
-        words = f"{request.method} {path[:200]}: {failure.detail}"
-        return _failed(request, kind(words), failure.headers)
+        kind = ROUTING_ERRORS.get(error.status_code, BadRequest)
+        return _refuse(request, kind(f"{request.method} {path[:200]}: {error.detail}"), error.headers)
 
-    def described() -> dict[str, Any]:
-        with api_keys.hidden():
-            return openapi.document(app.title, app.description, DIALECTS, tasks)
+    def document() -> dict[str, Any]:
+        with api_keys.anonymous():
+            return openapi.document(app.title, app.description, protocols(), tasks)
 
-    app.openapi = described  # type: ignore[method-assign]
+    app.openapi = document  # type: ignore[method-assign]
     return app
 
 
-def ours(error: BaseException) -> HearthError:
-    """As `log.ours`; a client that has gone is none of our faults."""
+def _endpoint(
+    protocol: base.Protocol, route: base.Route, tasks: Sequence[Task], *, local: bool
+) -> Callable[[Request], Awaitable[Response]]:
+    async def respond(request: Request) -> Response:
+        timing, scope = begin(), request.scope
+        if local:  # a Lambda's invocation says itself how long it may take
+            deadline.set_seconds(settings.get().run_seconds)
+        headers = dict(reversed(request.headers.items()))  # the first of several of one name
+        hearth_request = base.Request(
+            tasks,
+            path_params=request.path_params,
+            query=request.query_params,
+            headers=headers,
+            request_id=_request_id(request),
+        )
+        event = scope.get("aws.event")
+        exchange = Exchange(protocol, route, hearth_request, timing, event, streams=event is None)
+        try:
+            exchange.authenticate()
+            body = await _read_body(request, BodyReader(headers))
+            response = await run_in_threadpool(exchange.handle, body) if local else exchange.handle(body)
+        except (*ENDS, asyncio.CancelledError):
+            raise
+        except BaseException as error:
+            return _to_starlette(exchange.fail(client_error(error)))
+        return _to_starlette(exchange.respond(response))
+
+    return respond
+
+
+def client_error(error: BaseException) -> HearthError:
+    """As `as_hearth_error`; that a client has gone is no fault of ours."""
     if isinstance(error, ClientDisconnect):
         return BadRequest("The client went away")
-    return log.ours(error)
+    return as_hearth_error(error)
 
 
-def _failed(request: Request, failure: HearthError, headers: Mapping[str, str] | None = None) -> Response:
-    """Of a request that met no route."""
-    dialect = spoken(request.url.path)
-    return _response(request, pipeline.failed(dialect, failure, trace.begin(), _request_id(request), headers))
+def _refuse(request: Request, error: HearthError, headers: Mapping[str, str] | None = None) -> Response:
+    """The response to a request that reached no route."""
+    timing, request_id = begin(), _request_id(request)
+    finish_request(timing, request_id=request_id, status=error.status, trigger="http", failure=error)
+    return _to_starlette(error_response(protocol_for(request.url.path), error, timing, request_id, headers))
 
 
-def _response(request: Request, said: pipeline.Said) -> Response:
-    if isinstance(said.body, bytes):
-        return Response(said.body, said.status, said.headers)
-    return _Streaming(said.body, said.headers, alone="hearth.streams" in request.scope)
+def _to_starlette(response: HttpResponse) -> Response:
+    if isinstance(response.body, bytes):
+        return Response(response.body, response.status, response.headers)
+    return _ClosingStream(response.body, response.headers)
 
 
-class _Streaming(StreamingResponse):
-    """Ends the work when nobody takes the pieces any more; `alone` in its process, the work needs no thread."""
+class _ClosingStream(StreamingResponse):
+    """Ends the work when nobody takes the pieces any more."""
 
-    def __init__(self, pieces: Generator[bytes], headers: Mapping[str, str], *, alone: bool) -> None:
-        super().__init__(_here(pieces) if alone else pieces, 200, headers)
+    def __init__(self, pieces: StreamedBody, headers: Mapping[str, str]) -> None:
+        super().__init__(pieces, 200, headers)
         self._pieces = pieces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -131,11 +130,6 @@ class _Streaming(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             self._pieces.close()
-
-
-async def _here(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    for piece in pieces:
-        yield piece
 
 
 def _request_id(request: Request) -> str:
@@ -146,7 +140,7 @@ def _request_id(request: Request) -> str:
     return str(request.scope["hearth.request_id"])
 
 
-async def _body(request: Request, body: pipeline.Body) -> bytes:
+async def _read_body(request: Request, reader: BodyReader) -> bytes:
     async for part in request.stream():
-        body.take(part)
-    return body.whole()
+        reader.feed(part)
+    return reader.finish()

@@ -1,4 +1,4 @@
-"""The OpenAPI document: every dialect's routes, and a path a model, since its task decides what it takes."""
+"""The OpenAPI document: the routes of every protocol, and a path a model, since its task decides what it takes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import msgspec
 from hearth import __version__
 from hearth.auth import api_keys
 from hearth.errors import NotFound
-from hearth.models.cache import manifest_of, warm
-from hearth.protocols.base import EVENTS, JSON, Dialect, Route
+from hearth.models.cache import warm_cache
+from hearth.protocols.base import BINARY, EVENT_STREAM, JSON, Protocol, Route
+from hearth.protocols.router import DEFAULT
 from hearth.tasks.task import Task, choose
 
 STATUSES = {
     400: "The request is wrong; the error says how",
-    401: "An API key is wanted, and none that is known was sent",
+    401: "An API key is needed, and none that is known was sent",
     403: "This may not be asked for here",
     404: "No such model, version, alias or route",
     405: "Not with this method",
@@ -28,102 +29,108 @@ STATUSES = {
     500: "Our fault; the log has the cause under the request's id",
     503: "The model cannot be loaded now; Retry-After says when to ask again",
 }
-
-SCHEMES = {
+SECURITY_SCHEMES = {
     "key": {"type": "apiKey", "in": "header", "name": api_keys.HEADER},
     "bearer": {"type": "http", "scheme": "bearer"},
 }
-"""How an API key is sent, where one is wanted."""
+"""How an API key is sent, where one is needed."""
 
 
-def document(title: str, description: str, dialects: Sequence[Dialect], tasks: Sequence[Task]) -> dict[str, Any]:
-    schemas: dict[str, Any] = {}
-    paths: dict[str, Any] = _models(schemas, dialects[-1], tasks)
-    for dialect in dialects:
-        for route in dialect.routes:
-            paths.setdefault(route.path, {})[route.method.lower()] = _operation(schemas, dialect, route)
-    components: dict[str, Any] = {"schemas": schemas}
-    found: dict[str, Any] = {
+def document(title: str, description: str, protocols: Sequence[Protocol], tasks: Sequence[Task]) -> dict[str, Any]:
+    """The document for whoever asks now: models that they may not use are left out."""
+    schemas = Schemas()
+    default = next(protocol for protocol in protocols if protocol.name == DEFAULT)
+    paths: dict[str, Any] = _model_paths(schemas, default, tasks)
+    for protocol in protocols:
+        for route in protocol.routes:
+            paths.setdefault(route.path, {})[route.method.lower()] = _operation(schemas, protocol, route)
+    components: dict[str, Any] = {"schemas": schemas.components}
+    result: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": title, "version": __version__, "description": description},
         "paths": paths,
         "components": components,
     }
-    if api_keys.table():
-        components["securitySchemes"] = SCHEMES
-        found["security"] = [{name: []} for name in SCHEMES]
-    return found
+    if api_keys.key_table():
+        components["securitySchemes"] = SECURITY_SCHEMES
+        result["security"] = [{name: []} for name in SECURITY_SCHEMES]
+    return result
 
 
-def _operation(schemas: dict[str, Any], dialect: Dialect, route: Route) -> dict[str, Any]:
-    prefix = dialect.name.title()
-    words = re.findall(r"{(\w+)(?::\w+)?}", route.path)
+class Schemas:
+    """The schemas that the document's parts refer to, by the names of their types."""
+
+    def __init__(self) -> None:
+        self.components: dict[str, Any] = {}
+
+    def content(self, schema: Any, media_types: Sequence[str] = (), *, prefix: str = "") -> dict[str, Any]:
+        """`schema` as JSON, and bodies of other media types. Names of types get the `prefix`."""
+        content = {} if schema is None else {JSON: {"schema": self._add(schema, prefix)}}
+        # What an event of a stream holds, no schema of a whole body can say.
+        binary = {"schema": {"type": "string", "format": "binary"}}
+        return content | {media_type: {} if media_type == EVENT_STREAM else binary for media_type in media_types}
+
+    def _add(self, schema: Any, prefix: str) -> dict[str, Any]:
+        (root,), parts = msgspec.json.schema_components([schema], ref_template=f"#/components/schemas/{prefix}{{name}}")
+        self.components.update({f"{prefix}{name}": part for name, part in parts.items()})
+        return root
+
+
+def _operation(schemas: Schemas, protocol: Protocol, route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "tags": [dialect.name],
+        "tags": [protocol.title],
         "summary": route.summary,
-        "operationId": f"{dialect.name}-{route.method.lower()}{re.sub(r'[^a-z0-9]+', '-', route.path.rstrip('}'))}",
+        "operationId": route.operation_id,
         "parameters": [
-            {"name": word, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-            for word in words
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+            for name in re.findall(r"{(\w+)}", route.path)
         ],
         "responses": _responses(
             schemas,
-            dialect,
-            _content(schemas, prefix, route.gives, route.gives_also),
-            {status: _content(schemas, prefix, kind) for status, kind in route.answers.items()},
+            protocol,
+            {status: schemas.content(schema) for status, schema in route.responses.items()}
+            or {200: schemas.content(route.response_schema, route.response_media_types)},
         ),
     }
-    if route.open:
+    if route.public:
         operation["security"] = []
-    if route.takes is not None or route.takes_also:
-        content = _content(schemas, prefix, route.takes, route.takes_also)
-        operation["requestBody"] = {"required": not route.optional, "content": content}
+    if route.request_schema is not None or route.request_media_types:
+        content = schemas.content(route.request_schema, route.request_media_types)
+        operation["requestBody"] = {"required": not route.body_optional, "content": content}
     return operation
 
 
-def _content(schemas: dict[str, Any], prefix: str, kind: Any, others: Sequence[str] = ()) -> dict[str, Any]:
-    content = {} if kind is None else {JSON: {"schema": _schema(schemas, prefix, kind)}}
-    # What an event of a stream holds, no schema of a whole body can say.
-    binary = {"schema": {"type": "string", "format": "binary"}}
-    return content | {media: {} if media == EVENTS else binary for media in others}
-
-
-def _schema(schemas: dict[str, Any], prefix: str, kind: Any) -> dict[str, Any]:
-    (schema,), parts = msgspec.json.schema_components([kind], ref_template=f"#/components/schemas/{prefix}{{name}}")
-    schemas.update({f"{prefix}{name}": part for name, part in parts.items()})
-    return schema
-
-
-def _responses(
-    schemas: dict[str, Any], dialect: Dialect, content: dict[str, Any], others: Mapping[int, dict[str, Any]]
-) -> dict[str, Any]:
-    failure = _content(schemas, dialect.name.title(), dialect.failure)
-    answers = {
+def _responses(schemas: Schemas, protocol: Protocol, contents: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
+    error = schemas.content(protocol.error_schema)
+    responses = {
         str(status): {"description": "The answer"} | ({"content": content} if content else {})
-        for status, content in (others or {200: content}).items()
+        for status, content in contents.items()
     }
-    return answers | {str(status): {"description": words, "content": failure} for status, words in STATUSES.items()}
+    return responses | {
+        str(status): {"description": description, "content": error} for status, description in STATUSES.items()
+    }
 
 
-def _models(schemas: dict[str, Any], native: Dialect, tasks: Sequence[Task]) -> dict[str, Any]:
+def _model_paths(schemas: Schemas, protocol: Protocol, tasks: Sequence[Task]) -> dict[str, Any]:
     paths: dict[str, Any] = {}
-    for name in warm().registry.models():
+    registry = warm_cache().registry
+    for name in registry.models():
         try:
-            task = choose(tasks, name, manifest_of(name).task)
+            task = choose(tasks, registry.resolve(name))
         except NotFound:
             continue
         prefix = "".join(part.title() for part in task.id.split("-"))
-        content = _content(schemas, prefix, task.request, ("application/octet-stream",) * task.binary)
-        content[JSON]["example"] = task.example
-        answer = _content(schemas, prefix, task.response, (EVENTS,) * bool(task.stream))
+        request = schemas.content(task.request, (BINARY,) if task.row.binary else (), prefix=prefix)
+        request[JSON]["example"] = task.example
+        response = schemas.content(task.response, (EVENT_STREAM,) if task.stream else (), prefix=prefix)
         paths[f"/models/{name}"] = {
             "post": {
                 "tags": ["models"],
-                "summary": f"{name}: {task.id}",
-                "description": 'In the place of a large input, `inputs` may be `{"upload": id}` of what was uploaded.',
-                "operationId": f"ask-{name}",
-                "requestBody": {"required": True, "content": content},
-                "responses": _responses(schemas, native, answer, {}),
+                "summary": f"Ask {name} ({task.id})",
+                "description": 'In place of a large input, `inputs` may be `{"upload": id}` of what was uploaded.',
+                "operationId": f"infer_{name}",
+                "requestBody": {"required": True, "content": request},
+                "responses": _responses(schemas, protocol, {200: response}),
             }
         }
     return paths

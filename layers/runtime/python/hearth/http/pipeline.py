@@ -1,10 +1,10 @@
-"""The outermost boundary of an HTTP request, whatever serves it: let in, read, answered, labelled, one line logged."""
+"""One HTTP request from its start to its log line, whoever serves it: authenticate, read, route, answer, finish."""
 
 from __future__ import annotations
 
-import itertools
+import threading
 import zlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -13,42 +13,44 @@ from msgspec.structs import replace
 from hearth import settings
 from hearth.auth import api_keys
 from hearth.errors import ENDS, BadRequest, HearthError, PayloadTooLarge, Unauthorized
-from hearth.protocols.base import JSON, Answer, Call, Dialect, Route, event
-from hearth.tasks.task import Task
-from hearth.telemetry import audit, log
-from hearth.telemetry import timing as trace
+from hearth.protocols.base import JSON, Protocol, Request, Response, Route, server_sent_event
+from hearth.tasks.task import Usage
+from hearth.telemetry import audit
+from hearth.telemetry.log import as_hearth_error, finish_request
+from hearth.telemetry.timing import Timing
 
-INFLATE = {"gzip": 31, "x-gzip": 31, "deflate": 15}
-"""Window bits of zlib for each Content-Encoding; deflate has zlib's wrapper (RFC 9110)."""
+COMPRESSION_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+"""Window bits of zlib by Content-Encoding; deflate has zlib's wrapper (RFC 9110)."""
 
 
-class Said(Struct, frozen=True):
-    """An answer, labelled and logged; one in pieces is logged at its end."""
+class HttpResponse(Struct, frozen=True):
+    """A response as it leaves; one in pieces is logged at its end."""
 
     status: int
     headers: dict[str, str]
-    """By names in small letters, without Content-Length."""
-    body: bytes | Generator[bytes]
+    """By names in lower case, without Content-Length."""
+    body: bytes | StreamedBody
 
 
-class Body:
-    """A body that comes in parts: inflated, and refused as soon as it is too long, whatever Content-Length says."""
+class BodyReader:
+    """A body that comes in parts: decompressed, and refused as soon as it is too long, whatever Content-Length says."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         """Raises BadRequest."""
         self._limit = settings.get().max_body
         self._encoding = headers.get("content-encoding", "identity").strip().lower()
-        if self._encoding not in ("identity", "", *INFLATE):
-            raise BadRequest("This Content-Encoding is not understood; send gzip, deflate or the plain body")
-        self._inflate = zlib.decompressobj(INFLATE[self._encoding]) if self._encoding in INFLATE else None
+        if self._encoding not in ("identity", "", *COMPRESSION_BITS):
+            raise BadRequest("This Content-Encoding is not supported; send gzip, deflate or the plain body")
+        bits = COMPRESSION_BITS.get(self._encoding)
+        self._decompressor = zlib.decompressobj(bits) if bits else None
         self._parts: list[bytes] = []
         self._length = 0
 
-    def take(self, part: bytes) -> None:
+    def feed(self, part: bytes) -> None:
         """Raises BadRequest, PayloadTooLarge."""
-        if self._inflate:
+        if self._decompressor:
             try:
-                part = self._inflate.decompress(part, self._limit + 1 - self._length)
+                part = self._decompressor.decompress(part, self._limit + 1 - self._length)
             except zlib.error:
                 raise BadRequest(f"The body says it is {self._encoding}, and is not") from None
         self._length += len(part)
@@ -58,117 +60,185 @@ class Body:
             )
         self._parts.append(part)
 
-    def whole(self) -> bytes:
-        """Raises BadRequest."""
-        if self._inflate and self._length and not self._inflate.eof:
+    def finish(self) -> bytes:
+        """The whole body. Raises BadRequest."""
+        if self._decompressor and self._length and not self._decompressor.eof:
             raise BadRequest(f"The {self._encoding} body ends too early")
         return b"".join(self._parts)
 
 
-class Request(Struct, frozen=True):
-    """One request to a known route, for as long as it is answered."""
+class Exchange(Struct, frozen=True):
+    """A request to a known route, and the way to its response."""
 
-    dialect: Dialect
+    protocol: Protocol
     route: Route
-    tasks: Sequence[Task]
-    words: Mapping[str, str]
-    """What stands in the path for each {word} of the route."""
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    """By names in small letters."""
-    request_id: str
-    timing: trace.Trace
+    request: Request
+    timing: Timing
     event: Any = None
     """AWS's, where the request came as one."""
     streams: bool = True
-    """Whether the answer's pieces can leave as they are made."""
+    """Whether the pieces of a response can leave as they are made."""
 
-    def admit(self) -> None:
-        """Let the caller in. Raises as keys.admit."""
-        caller = api_keys.admit(self.headers, self.event, open_to_all=self.route.open)
-        if caller.tenant:
-            self.timing.facts["tenant"] = caller.tenant
-
-    def work(self, body: bytes) -> Answer:
-        """The route's answer, its first piece made: what fails before it has a status of its own."""
-        audit.seen(body)
-        answer = self.route.work(Call(self.tasks, body, self.words, self.query, self.headers, self.request_id))
-        if isinstance(answer.body, bytes):
-            return answer
-        first = next(answer.body, b"")
-        return replace(answer, body=itertools.chain((first,), answer.body))
-
-    def said(self, answer: Answer) -> Said:
-        headers = {"content-type": media(answer.media)}
-        for name, of in answer.headers.items():
-            headers[name.lower()] = of
-        if isinstance(answer.body, bytes):
-            return finished(self.timing, Said(answer.status, headers, answer.body), self.request_id)
-        headers |= {"x-hearth-stream": "streamed" if self.streams else "buffered", "cache-control": "no-store"}
-        pieces = self._pieces(answer.body)
-        body: bytes | Generator[bytes] = pieces if self.streams else b"".join(pieces)
-        return Said(200, headers | _labels(self.timing, self.request_id), body)
-
-    def _pieces(self, pieces: Iterator[bytes]) -> Generator[bytes]:
-        """What fails on the way is told in the dialect's words, as the last event. A comment at the end, which clients
-        overlook, has the times that the headers could not know."""
-        failure: HearthError | None = None
+    def run(self, body: bytes) -> HttpResponse:
+        """All steps for a body that has arrived. Whatever happens becomes a response and one log line."""
         try:
-            yield from pieces
-        except GeneratorExit:
-            self.timing.facts["client_gone"] = True
-            raise
+            self.authenticate()
+            reader = BodyReader(self.request.headers)
+            reader.feed(body)
+            return self.respond(self.handle(reader.finish()))
         except ENDS:
             raise
         except BaseException as error:
-            failure = log.ours(error)
-            yield event(self.dialect.error(failure, self.request_id))
-        finally:  # also when the client has gone
-            status = failure.status if failure else 200
-            log.request(self.timing, request_id=self.request_id, status=status, trigger="http", failure=failure)
-        yield f": server-timing {self.timing.server_timing()}\n\n".encode()
+            return self.fail(as_hearth_error(error))
+
+    def authenticate(self) -> None:
+        """Raises Unauthorized, TooManyRequests, SettingsError."""
+        caller = api_keys.authenticate(self.request.headers, self.event, public=self.route.public)
+        if caller.tenant:
+            self.timing.fields["tenant"] = caller.tenant
+
+    def handle(self, body: bytes) -> Response:
+        """The route's response, its first piece made: an error before it still gets a status of its own."""
+        audit.record_input(body)
+        self.request.body = body
+        response = self.route.endpoint(self.request)
+        if isinstance(response.body, bytes):
+            return response
+        return replace(response, body=_after_first(next(response.body, b""), response.body))
+
+    def respond(self, response: Response) -> HttpResponse:
+        """The response as it leaves, with its labels; its log line is written at its end."""
+        headers = {"content-type": _content_type(response.media_type), "x-request-id": self.request.request_id}
+        if lease := self.request.lease:
+            headers["x-hearth-model"] = f"{lease.model.manifest.model}@{lease.model.manifest.version}"
+        headers |= {name.lower(): value for name, value in response.headers.items()}
+        if isinstance(response.body, bytes):
+            self._finish(response.status, usage=response.usage)
+            return HttpResponse(
+                response.status, headers | {"server-timing": self.timing.server_timing()}, response.body
+            )
+        headers |= {
+            "x-hearth-stream": "streamed" if self.streams else "buffered",
+            "cache-control": "no-store",
+            "server-timing": self.timing.server_timing(),
+        }
+        body = StreamedBody(response.body, self.timing, self._encode_event, self._finish, response.usage)
+        return HttpResponse(200, headers, body if self.streams else b"".join(body))
+
+    def fail(self, error: HearthError) -> HttpResponse:
+        """The response to an error, in the words of the route's protocol."""
+        self._finish(error.status, error)
+        return error_response(self.protocol, error, self.timing, self.request.request_id)
+
+    def _encode_event(self, error: HearthError) -> bytes:
+        return server_sent_event(self.protocol.encode_error(error, self.request.request_id))
+
+    def _finish(self, status: int, failure: HearthError | None = None, usage: Usage | None = None) -> None:
+        """Give the model back, and write the log line."""
+        if lease := self.request.lease:
+            lease.close()
+        if usage:
+            self.timing.record_usage(usage)
+        finish_request(self.timing, request_id=self.request.request_id, status=status, trigger="http", failure=failure)
 
 
-def answer(request: Request, body: bytes) -> Said:
-    """Whatever happens becomes an answer and one log line."""
-    try:
-        request.admit()
-        read = Body(request.headers)
-        read.take(body)
-        return request.said(request.work(read.whole()))
-    except ENDS:
-        raise
-    except BaseException as error:
-        return failed(request.dialect, log.ours(error), request.timing, request.request_id)
+class StreamedBody:
+    """An iterator over the pieces of a response, which finishes its request exactly once: at the last piece, at an
+    error, or when it is closed because the client has gone, even before the first piece was taken.
+
+    An error on the way is the last event, in the protocol's words. A comment at the end, which clients overlook, has
+    the times that the headers could not know.
+    """
+
+    def __init__(
+        self,
+        pieces: Iterator[bytes],
+        timing: Timing,
+        encode_error: Callable[[HearthError], bytes],
+        finish: Callable[[int, HearthError | None, Usage | None], None],
+        usage: Usage | None,
+    ) -> None:
+        self._pieces, self._timing, self._encode_error = pieces, timing, encode_error
+        self._finish, self._usage = finish, usage
+        self._tail: Iterator[bytes] | None = None
+        """What still comes after the pieces; None: they have not ended."""
+        self._closed = False
+        self._lock = threading.Lock()
+        """Held while a piece is made: whoever closes meanwhile leaves the end to the thread that makes it."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        with self._lock:
+            piece = self._next() if not self._closed or self._tail is not None else b""
+            if self._closed:
+                self._abandon()
+                raise StopIteration
+        return piece
+
+    def _next(self) -> bytes:
+        if self._tail is not None:
+            return next(self._tail)
+        failure: HearthError | None = None
+        try:
+            return next(self._pieces)
+        except StopIteration:
+            pass
+        except ENDS:
+            raise
+        except BaseException as error:
+            failure = as_hearth_error(error)
+        self._end(failure.status if failure else 200, failure)
+        tail = [self._encode_error(failure)] if failure else []
+        self._tail = iter([*tail, f": server-timing {self._timing.server_timing()}\n\n".encode()])
+        return next(self._tail)
+
+    def close(self) -> None:
+        """Make no more pieces. Waits for none that is being made."""
+        self._closed = True
+        if self._lock.acquire(blocking=False):
+            try:
+                self._abandon()
+            finally:
+                self._lock.release()
+
+    def _abandon(self) -> None:
+        if self._tail is None:
+            self._timing.fields["client_gone"] = True
+            self._end(200, None)
+
+    def _end(self, status: int, failure: HearthError | None) -> None:
+        self._tail = iter(())
+        if close := getattr(self._pieces, "close", None):
+            close()
+        self._finish(status, failure, self._usage)
 
 
-def failed(
-    dialect: Dialect,
-    failure: HearthError,
-    timing: trace.Trace,
+def _after_first(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
+def error_response(
+    protocol: Protocol,
+    error: HearthError,
+    timing: Timing,
     request_id: str,
     headers: Mapping[str, str] | None = None,
-) -> Said:
-    told = {"content-type": JSON, **(headers or {}), **dialect.headers(failure)}
-    if failure.retry_after is not None:
-        told["retry-after"] = str(failure.retry_after)
-    if isinstance(failure, Unauthorized):
-        told["www-authenticate"] = "Bearer"
-    said = Said(failure.status, {name.lower(): of for name, of in told.items()}, dialect.error(failure, request_id))
-    return finished(timing, said, request_id, failure)
+) -> HttpResponse:
+    """An error as a response, with `headers` beside the protocol's own; nothing is logged here."""
+    labelled = {"content-type": JSON, **(headers or {}), **protocol.error_headers(error)}
+    if error.retry_after is not None:
+        labelled["retry-after"] = str(error.retry_after)
+    if isinstance(error, Unauthorized):
+        labelled["www-authenticate"] = "Bearer"
+    labelled |= {"x-request-id": request_id, "server-timing": timing.server_timing()}
+    body = protocol.encode_error(error, request_id)
+    return HttpResponse(error.status, {name.lower(): value for name, value in labelled.items()}, body)
 
 
-def finished(timing: trace.Trace, said: Said, request_id: str, failure: HearthError | None = None) -> Said:
-    """With its labels; its line is logged."""
-    said.headers.update(_labels(timing, request_id))
-    log.request(timing, request_id=request_id, status=said.status, trigger="http", failure=failure)
-    return said
-
-
-def media(kind: str) -> str:
-    """A media type as the header Content-Type tells it."""
-    return f"{kind}; charset=utf-8" if kind.startswith("text/") and "charset=" not in kind else kind
-
-
-def _labels(timing: trace.Trace, request_id: str) -> dict[str, str]:
-    return {"x-request-id": request_id, "server-timing": timing.server_timing()}
+def _content_type(media_type: str) -> str:
+    if media_type.startswith("text/") and "charset=" not in media_type:
+        return f"{media_type}; charset=utf-8"
+    return media_type

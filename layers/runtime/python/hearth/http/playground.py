@@ -1,7 +1,7 @@
-"""The playground: a folder's files, read once, so that no path can ask for anything else.
+"""The playground: the files of a folder, read once, so that no path can ask for anything else.
 
-Its files lie below a path that has a digest of them all: browsers keep them for good, and a new page never meets an
-old page's parts. Only `/` itself is asked for again.
+The files lie below a path that has a digest of them all: browsers keep them for good, and a new page never meets parts
+of an old one. Only `/` itself is asked for again.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import hashlib
 from pathlib import Path
 
 from hearth.errors import NotFound
-from hearth.protocols.base import Answer, Call, Route
+from hearth.protocols.base import Request, Response, Route
 
-MEDIA = {
+MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -47,26 +47,33 @@ FOREVER = "public, max-age=31536000, immutable"
 
 def routes(folder: Path) -> tuple[Route, ...]:
     """`/` for index.html, whose links to `page/…` get the digest, and a path for the files that they name."""
-    files = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix in MEDIA}
+    files = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix in MEDIA_TYPES}
     digest = hashlib.sha256(b"".join(name.encode() + data for name, data in files.items())).hexdigest()[:16]
     index = files.pop("index.html").replace(b'"page/', f'"page/{digest}/'.encode())
     tag = f'"{digest}"'
 
-    def start(call: Call) -> Answer:
+    def index_page(request: Request) -> Response:
         headers = {**HEADERS, "Cache-Control": "no-cache", "ETag": tag}
-        if tag in call.headers.get("if-none-match", ""):
-            return Answer(b"", MEDIA[".html"], headers, status=304)
-        return Answer(index, MEDIA[".html"], headers)
+        if tag in request.headers.get("if-none-match", ""):
+            return Response(b"", MEDIA_TYPES[".html"], headers, status=304)
+        return Response(index, MEDIA_TYPES[".html"], headers)
 
-    def file(call: Call) -> Answer:
-        name = call.path["file"]
+    def page_file(request: Request) -> Response:
+        name = request.path_params["file"]
         if name not in files:
             raise NotFound("The page has no such file; load it anew")
-        # A page of before, still open while a new one came, gets what there is now, and must not keep it.
-        control = FOREVER if call.path["digest"] == digest else "no-store"
-        return Answer(files[name], MEDIA[Path(name).suffix], {**HEADERS, "Cache-Control": control})
+        # An older page that is still open gets the file that there is now, and must not keep it.
+        control = FOREVER if request.path_params["digest"] == digest else "no-store"
+        return Response(files[name], MEDIA_TYPES[Path(name).suffix], {**HEADERS, "Cache-Control": control})
 
     return (
-        Route("GET", "/", start, "The playground", open=True),
-        Route("GET", "/page/{digest}/{file}", file, "A part of the playground", open=True),
+        Route("GET", "/", index_page, "get_playground", "Open the playground", public=True),
+        Route(
+            "GET",
+            "/page/{digest}/{file}",
+            page_file,
+            "get_playground_file",
+            "Get a file of the playground",
+            public=True,
+        ),
     )

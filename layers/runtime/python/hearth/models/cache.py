@@ -1,4 +1,4 @@
-"""The warm cache: verified artifacts on local disk and loaded models in memory, both bounded by bytes."""
+"""The warm cache: loaded models in memory, made from verified artifacts on local disk, both bounded by bytes."""
 
 from __future__ import annotations
 
@@ -7,27 +7,34 @@ import threading
 import time
 from collections import OrderedDict
 from types import TracebackType
+from typing import Any
 
 import msgspec
 
 from hearth import settings
-from hearth.errors import HearthError, SettingsError
+from hearth.errors import HearthError, ManifestError, SettingsError, Unavailable
 from hearth.models.disk_cache import DiskCache
-from hearth.models.manifest import Manifest
 from hearth.models.model import Model
-from hearth.models.registry import Ref, Registry
+from hearth.models.registry import Ref, Registry, Resolved
 from hearth.storage.open import open_store
 from hearth.telemetry.timing import current, step
 
 
 class _Slot(msgspec.Struct):
-    """A model in memory, or on its way there."""
+    """One artifact in memory. Its states, and what leads from one to the next:
+
+        (no slot) --open-----> loading -> loaded
+        (no slot) --preload--> loading -> preloaded --open--> loaded
+        loading --error--> (no slot);  loaded, preloaded --evict, drop--> (no slot)
+
+    loading: `model` is None, and the thread that loads it holds `lock`; preloaded: `preload_steps` is set.
+    """
 
     lock: threading.Lock = msgspec.field(default_factory=threading.Lock)
-    model: Model | None = None
+    model: Model[Any, Any] | None = None
     users: int = 0
-    ahead: dict[str, float] = msgspec.field(default_factory=dict)
-    """Milliseconds per step of a load that was done before any request came."""
+    preload_steps: dict[str, float] | None = None
+    """Milliseconds per step of a load that no request has made use of yet."""
 
 
 class Counters(msgspec.Struct):
@@ -39,8 +46,29 @@ class Counters(msgspec.Struct):
     evictions: int = 0
 
 
+class Lease:
+    """A loaded model while a request uses it; until `close` it stays in memory. A context manager for its model."""
+
+    __slots__ = ("_cache", "_slot", "model")
+
+    def __init__(self, cache: Cache, slot: _Slot, model: Model[Any, Any]) -> None:
+        self._cache, self._slot, self.model = cache, slot, model
+
+    def close(self) -> None:
+        """Give the model back; once."""
+        self._cache._release(self._slot)
+
+    def __enter__(self) -> Model[Any, Any]:
+        return self.model
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+
 class Cache:
-    """Loaded models by name. One load however many ask at once; one in use is never evicted."""
+    """Loaded models. One load however many ask at once; a model in use is never evicted."""
 
     def __init__(self, registry: Registry, disk: DiskCache, limit: int, threads: int, fetch_seconds: float) -> None:
         self.registry = registry
@@ -50,52 +78,65 @@ class Cache:
         self._threads = threads
         self._fetch_seconds = fetch_seconds
         self._slots: OrderedDict[Ref, _Slot] = OrderedDict()  # least recently used first
-        self._over = False  # what is in use was too much to be brought below the limit
-        self._served: dict[str, Ref] = {}  # what each name last meant, while it could be loaded
+        self._over_limit = False  # what is in use is too much, so that eviction has to be tried again
+        self._answered: dict[str, Resolved] = {}  # what answered last for each name
         self._lock = threading.Lock()
 
-    def get(self, name: str) -> _Use:
-        """The model that `name` means now, for the length of the block.
+    def resolve(self, name: str) -> Resolved:
+        """What `name` means now; what answered for it last, where the manifest of a new version is of no use.
 
-        Where a new version cannot be loaded, the one that this name meant before goes on serving.
-        The block raises what `Registry.resolve` does, IntegrityError, StoreError, Unavailable.
+        Raises what `Registry.resolve` raises.
         """
-        return _Use(self, name)
-
-    def _take(self, name: str) -> _Slot:
         with step("resolve"):
-            ref = self.registry.resolve(name)
-        former = self._served.get(name)
+            try:
+                return self.registry.resolve(name)
+            except (Unavailable, ManifestError):
+                former = self._answered.get(name)
+                if former is None:
+                    raise
+                self.counters.stale += 1
+                return former
+
+    def open(self, resolved: Resolved) -> Lease:
+        """The loaded model of `resolved`, or the version that answered for the name before, where this one cannot be
+        loaded.
+
+        `Lease.model.manifest` says which. Raises IntegrityError, StoreError, Unavailable.
+        """
         try:
-            slot = self._acquire(ref)
+            slot, model = self._acquire(resolved.ref)
         except HearthError:
             self.counters.load_failures += 1
-            if former is None or former == ref:
+            former = self._answered.get(resolved.name)
+            if former is None or former.ref == resolved.ref or former.manifest.task != resolved.manifest.task:
                 raise
-            ref, slot = former, self._acquire(former)
+            resolved = former
+            slot, model = self._acquire(former.ref)
             self.counters.stale += 1
-        self._served[name] = ref
-        facts = current().facts
-        facts["model"], facts["version"] = ref.model, ref.version
-        return slot
+        self._answered[resolved.name] = resolved
+        timing = current()
+        timing.fields["model"], timing.fields["version"] = resolved.ref.model, resolved.ref.version
+        timing.artifact = self.registry.origin(resolved.ref)
+        return Lease(self, slot, model)
 
-    def _leave(self, slot: _Slot) -> None:
-        with self._lock:
-            slot.users -= 1
+    def get(self, name: str) -> Lease:
+        """`open` of what `resolve` says; for who needs nothing in between."""
+        return self.open(self.resolve(name))
 
     def prefetch(self, name: str) -> None:
-        """Bring the artifact of `name` to the disk and load nothing. Raises what `get` does."""
-        ref = self.registry.resolve(name)
+        """Bring the artifact of `name` to the disk and load nothing. Raises what `get` raises."""
+        resolved = self.registry.resolve(name)
         deadline = time.monotonic() + self._fetch_seconds
-        with self.disk.artifact(self.registry.store, ref, self.registry.manifest(ref), deadline):
+        with self.disk.artifact(self.registry.store, resolved.ref, resolved.manifest, deadline):
             pass
 
     def preload(self, name: str) -> None:
-        """Load what `name` means before it is asked; the first request then still counts as cold, and tells its steps.
-
-        Raises what `get` does.
-        """
-        self._leave(self._acquire(self.registry.resolve(name), ahead=True))
+        """Load what `name` means before a request asks for it. The first request that does still counts as a cold
+        start, and reports the steps of this load. Raises what `get` raises."""
+        with step("manifest"):
+            ref = self.registry.resolve(name).ref
+        slot, _ = self._acquire(ref, for_request=False)
+        self._release(slot)
 
     def forget_checks(self) -> None:
         """Trust no file that was verified before, and no alias that was read."""
@@ -113,31 +154,22 @@ class Cache:
             if (slot := self._slots.get(ref)) and slot.model:
                 del self._slots[ref]
 
-    def _acquire(self, ref: Ref, *, ahead: bool = False) -> _Slot:
+    def _acquire(self, ref: Ref, *, for_request: bool = True) -> tuple[_Slot, Model[Any, Any]]:
+        """A slot with one user more, and its model. Raises what loading raises."""
         with self._lock:
             slot = self._slots.get(ref)
-            if slot is not None and slot.model is not None and not slot.ahead:
+            if slot and slot.model and slot.preload_steps is None:
                 slot.users += 1
                 self.counters.hits += 1
                 self._slots.move_to_end(ref)  # now the most recently used
-                if self._over:
+                if self._over_limit:
                     self._evict()
-                current().facts.setdefault("cold", False)
-                return slot
+                current().fields.setdefault("cold", False)
+                return slot, slot.model
             slot = self._slots.setdefault(ref, _Slot())
             slot.users += 1
         try:
-            waiting = time.perf_counter()
-            with slot.lock:
-                loaded = slot.model is None
-                if slot.model is None:
-                    model = self._load(ref)
-                    slot.ahead = dict(current().steps) if ahead else {}
-                    slot.model = model
-                elif slot.ahead and not ahead:
-                    current().steps.update(slot.ahead, wait=(time.perf_counter() - waiting) * 1000)
-                    current().facts["cold"] = True
-                    slot.ahead = {}
+            model, loaded = self._wait_or_load(ref, slot, for_request=for_request)
         except BaseException:
             with self._lock:
                 slot.users -= 1
@@ -149,20 +181,40 @@ class Cache:
             self.counters.hits += not loaded
             self._slots[ref] = self._slots.pop(ref, slot)  # now the most recently used
             self._evict()
-        current().facts.setdefault("cold", loaded)
-        return slot
+        current().fields.setdefault("cold", loaded)
+        return slot, model
 
-    def _load(self, ref: Ref) -> Model:
+    def _wait_or_load(self, ref: Ref, slot: _Slot, *, for_request: bool) -> tuple[Model[Any, Any], bool]:
+        """The slot's model, and whether it was this thread that loaded it."""
+        waiting = time.perf_counter()
+        with slot.lock:
+            if slot.model is None:
+                model = self._load(ref)
+                if not for_request:
+                    slot.preload_steps = dict(current().steps)
+                slot.model = model
+                return model, True
+            if for_request and slot.preload_steps is not None:  # a cold start all the same, whose load began earlier
+                current().steps.update(slot.preload_steps, wait=(time.perf_counter() - waiting) * 1000)
+                current().fields["cold"] = True
+                slot.preload_steps = None
+            return slot.model, False
+
+    def _load(self, ref: Ref) -> Model[Any, Any]:
         deadline = time.monotonic() + self._fetch_seconds
-        with step("manifest"):
-            manifest = self.registry.manifest(ref)
+        manifest = self.registry.manifest(ref)
         fetching = time.perf_counter()
         with self.disk.artifact(self.registry.store, ref, manifest, deadline) as folder:
             current().steps["fetch"] = (time.perf_counter() - fetching) * 1000
             with step("load"):
                 return Model(manifest, folder, self._threads)
 
+    def _release(self, slot: _Slot) -> None:
+        with self._lock:
+            slot.users -= 1
+
     def _evict(self) -> None:
+        """Forget models that nobody uses, the least recently used first, until the others are within the limit."""
         size = sum(slot.model.manifest.size for slot in self._slots.values() if slot.model)
         for ref, slot in list(self._slots.items()):
             if size <= self.limit:
@@ -171,30 +223,11 @@ class Cache:
                 del self._slots[ref]
                 size -= slot.model.manifest.size
                 self.counters.evictions += 1
-        self._over = size > self.limit
-
-
-class _Use:
-    """A model's name while it is used; every request has one, and a generator would take longer."""
-
-    __slots__ = ("_cache", "_name", "_slot")
-
-    def __init__(self, cache: Cache, name: str) -> None:
-        self._cache, self._name = cache, name
-
-    def __enter__(self) -> Model:
-        self._slot = self._cache._take(self._name)
-        assert self._slot.model is not None  # noqa: S101 -- what _acquire promises
-        return self._slot.model
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        self._cache._leave(self._slot)
+        self._over_limit = size > self.limit
 
 
 @functools.cache
-def warm() -> Cache:
+def warm_cache() -> Cache:
     """The cache of this process, made from its settings."""
     chosen = settings.get()
     if not chosen.store:
@@ -207,9 +240,3 @@ def warm() -> Cache:
     registry = Registry(open_store(chosen.store), chosen.models, chosen.alias_seconds, trust)
     disk = DiskCache(chosen.cache_dir, chosen.cache_disk)
     return Cache(registry, disk, chosen.cache_memory, chosen.threads, chosen.fetch_seconds)
-
-
-def manifest_of(name: str) -> Manifest:
-    """Of the version that `name` means now. Raises as Registry.resolve and Registry.manifest."""
-    registry = warm().registry
-    return registry.manifest(registry.resolve(name))

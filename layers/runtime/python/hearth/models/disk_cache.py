@@ -21,10 +21,11 @@ from hearth.storage.base import Store
 
 
 class DiskCache:
-    """Artifacts as folders `<model>@<version>` in a folder that is its user's alone, shared by his processes.
+    """Artifacts as folders `<model>@<version>` in a folder that is private to its user and shared by their processes.
 
     A folder is filled under a temporary name and renamed when it is whole. Whoever uses or fills one holds a lock
-    on it, which dies with its process: what is not locked may be evicted, and a partial one is rubbish.
+    on it, which dies with its process: what is not locked may be evicted, and a partial folder without a lock is
+    left-over.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from contextvars import copy_context
 from pathlib import Path
 
-from hearth.aws.retry import TransientError, retrying
-from hearth.deadline import near
+from hearth.aws.retry import TransientError, retry
+from hearth.deadline import expires_within
 from hearth.errors import IntegrityError, NotFound, StoreError
 from hearth.models.manifest import CHUNK, File
 from hearth.storage.base import Store
@@ -46,7 +46,7 @@ def fetch(store: Store, prefix: str, files: Sequence[File], folder: Path, deadli
                 return
             file, start = piece
             try:
-                retrying(lambda: _fetch_piece(store, prefix, file, start, folder, buffer, deadline), deadline)  # noqa: B023
+                retry(lambda: _fetch_piece(store, prefix, file, start, folder, buffer, deadline), deadline)  # noqa: B023
             except BaseException as error:
                 failures.append(error)
 
@@ -78,7 +78,7 @@ def _fetch_piece(
                     count = source.readinto(buffer[: length - done])  # what there is, so that a trickle is noticed
                     if not count:
                         raise TransientError(f"{file.path} ended after {start + done} of {file.size} bytes")
-                    if near(0) or time.monotonic() > deadline:
+                    if expires_within(0) or time.monotonic() > deadline:
                         raise StoreError(f"{file.path} came too slowly: {start + done} of {file.size} bytes in time")
                     block = buffer[:count]
                     digest.update(block)

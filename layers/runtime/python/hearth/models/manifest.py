@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct, field
 
 from hearth.errors import ManifestError
+from hearth.task_table import TASKS
 
 CHUNK = 8 * 1024 * 1024
 """Bytes of a file that one SHA-256 of `File.chunks` covers, and that one ranged read fetches."""
@@ -19,38 +20,10 @@ CHUNK = 8 * 1024 * 1024
 SIGNATURE = "model.sig"
 """Beside a manifest: its signature. The reference tool calls it so too, and leaves it out of what it signs."""
 
-TASKS = {
-    "text-classification": "text_classification",
-    "zero-shot-classification": "text_classification",
-    "token-classification": "token_classification",
-    "fill-mask": "fill_mask",
-    "question-answering": "question_answering",
-    "feature-extraction": "embeddings",
-    "sentence-similarity": "embeddings",
-    "text-generation": "text_generation",
-    "translation": "translation",
-    "image-classification": "image_classification",
-    "object-detection": "object_detection",
-    "object-tracking": "object_tracking",
-    "automatic-speech-recognition": "speech_recognition",
-}
-"""Each task and the folder below `functions/` that answers it."""
-
-Task = Literal[
-    "text-classification",
-    "zero-shot-classification",
-    "token-classification",
-    "fill-mask",
-    "question-answering",
-    "feature-extraction",
-    "sentence-similarity",
-    "text-generation",
-    "translation",
-    "image-classification",
-    "object-detection",
-    "object-tracking",
-    "automatic-speech-recognition",
-]
+if TYPE_CHECKING:
+    TaskId = str
+else:
+    TaskId = Literal[tuple(TASKS)]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Version = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,8}$")]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
@@ -279,7 +252,7 @@ class Manifest(Strict, frozen=True, kw_only=True):
     schema_version: Literal[1] = field(name="schema", default=1)
     model: Name
     version: Version
-    task: Task
+    task: TaskId
     files: tuple[File, ...]
     graphs: dict[str, Graph]
     """By role; every task has `main`, an encoder-decoder its `decoder` too."""
@@ -317,6 +290,14 @@ class Manifest(Strict, frozen=True, kw_only=True):
             tokenizer = self.preprocessing.tokenizer
             if tokenizer not in listed:
                 raise ValueError(f"`preprocessing.tokenizer` names {tokenizer}, which `files` does not list")
+        row = TASKS[self.task]
+        kind = self.preprocessing.__struct_config__.tag
+        if kind != row.preprocessing:
+            raise ValueError(f"`preprocessing.kind` is {kind}; a model of {self.task} has {row.preprocessing}")
+        head = "" if self.head is None else str(self.head.__struct_config__.tag)
+        if head not in row.heads:
+            kinds = " or ".join(name or "none" for name in row.heads)
+            raise ValueError(f"`head.kind` is {head or 'none'}; a model of {self.task} has {kinds}")
         for path in self.resources:
             if path not in listed:
                 raise ValueError(f"`resources` names {path}, which `files` does not list")

@@ -3,36 +3,58 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from hearth import deadline
 from hearth.errors import IntegrityError, Unavailable
-from hearth.models.manifest import ImagePreprocessing, Manifest, Provider, TextPreprocessing
+from hearth.models.manifest import (
+    AudioPreprocessing,
+    Head,
+    ImagePreprocessing,
+    Manifest,
+    Provider,
+    TextPreprocessing,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from tokenizers import Tokenizer
 
-
+P = TypeVar("P", bound=TextPreprocessing | ImagePreprocessing | AudioPreprocessing)
+H = TypeVar("H", bound=Head | None)
 OPENVINO = "OpenVINOExecutionProvider"
 SPIN_MICROSECONDS = "1000"
-"""That a thread of a session waits for work before it sleeps: longer than from one token to the next. Left to ONNX
-Runtime, threads look for work ever more seldom, which makes short runs slower, and take a processor meanwhile."""
+"""How long a thread of a session waits actively for work before it sleeps: longer than from one token to the next. By
+ONNX Runtime's own rule threads look for work ever more seldom, which makes short runs slower, and take a processor
+meanwhile (`hearth bench gpt2`)."""
 
 
-class Model:
-    """Built from a folder whose files were verified. Safe to run from several threads at once."""
+class Model(Generic[P, H]):
+    """Built from a folder whose files were verified. Safe to run from several threads at once.
+
+    A task's functions take the model with the kinds of preprocessing and head that their task's manifests have, such as
+    `Model[TextPreprocessing, Tagging]`; the manifest's schema and the task table vouch for them.
+    """
+
+    preprocessing: P
+    head: H
+    tokenizer: Tokenizer
+    """Only where the preprocessing is a text's."""
 
     def __init__(self, manifest: Manifest, folder: Path, threads: int) -> None:
         self.manifest = manifest
+        self.preprocessing, self.head = manifest.preprocessing, manifest.head  # type: ignore[assignment]
         self.resources = {path: (folder / path).read_bytes() for path in manifest.resources}
         fixed_shapes = isinstance(manifest.preprocessing, ImagePreprocessing)
         self._sessions = {
             role: _session(folder / graph.path, threads, manifest.provider, fixed_shapes=fixed_shapes)
             for role, graph in manifest.graphs.items()
         }
-        # After the sessions: their weights were mapped while they were made, which is when there is most in memory.
-        self.tokenizer = _tokenizer(manifest, folder)
+        if isinstance(manifest.preprocessing, TextPreprocessing):
+            # After the sessions: while they are made their weights are mapped, and most memory is taken.
+            self.tokenizer = _tokenizer(folder / manifest.preprocessing.tokenizer, manifest.preprocessing.max_tokens)
+        self.input_names = {role: [tensor.name for tensor in graph.inputs] for role, graph in manifest.graphs.items()}
+        """By role of the graph, in the order of its manifest entry."""
         self._outputs = {role: [tensor.name for tensor in graph.outputs] for role, graph in manifest.graphs.items()}
 
     def run(self, feeds: dict[str, np.ndarray[Any, Any]], graph: str = "main") -> list[np.ndarray[Any, Any]]:
@@ -59,7 +81,7 @@ def _session(path: Path, threads: int, provider: Provider, *, fixed_shapes: bool
     options.intra_op_num_threads = threads  # unset, ONNX Runtime pins threads to processors that a Lambda lacks
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # its errors are raised; a line of its own might quote what a caller sent
-    # Each new text length makes another plan and grows an arena that never shrinks (aws.md, fault 10).
+    # Each new text length makes another plan and grows an arena that never shrinks.
     options.enable_cpu_mem_arena = fixed_shapes
     options.enable_mem_pattern = fixed_shapes
     if threads > 1:
@@ -75,28 +97,25 @@ def _session(path: Path, threads: int, provider: Provider, *, fixed_shapes: bool
 
 
 def _openvino(threads: int) -> list[Any]:
-    """What a session is told of its provider. Raises Unavailable: ONNX Runtime itself would go on without it."""
+    """The providers of a session for OpenVINO. Raises Unavailable: ONNX Runtime itself would go on without it."""
     import onnxruntime
 
     if OPENVINO not in onnxruntime.get_available_providers():
         raise Unavailable(
             "The manifest's `provider` is openvino, which this ONNX Runtime does not have: install "
-            "onnxruntime-openvino in the place of onnxruntime, or build the model without it"
+            "onnxruntime-openvino in place of onnxruntime, or build the model without it"
         )
-    how = {"device_type": "CPU", "num_of_threads": str(threads), "num_streams": "1"}
-    return [(OPENVINO, how), "CPUExecutionProvider"]
+    options = {"device_type": "CPU", "num_of_threads": str(threads), "num_streams": "1"}
+    return [(OPENVINO, options), "CPUExecutionProvider"]
 
 
-def _tokenizer(manifest: Manifest, folder: Path) -> Tokenizer | None:
-    if not isinstance(manifest.preprocessing, TextPreprocessing):
-        return None
+def _tokenizer(path: Path, max_tokens: int) -> Tokenizer:
     from tokenizers import Tokenizer
 
-    path = folder / manifest.preprocessing.tokenizer
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises bare Exception
         raise IntegrityError(f"{path.name} cannot be loaded: {type(error).__name__}") from error
     tokenizer.no_padding()
-    tokenizer.enable_truncation(manifest.preprocessing.max_tokens)
+    tokenizer.enable_truncation(max_tokens)
     return tokenizer

@@ -1,4 +1,4 @@
-"""From the name that a caller says to one version of a model: `name`, `name@version`, `name@alias`."""
+"""Which artifact a name means: `name`, `name@version`, `name@alias`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from hearth.models.signature import Signed, Trust
 
 DEFAULT_ALIAS = "prod"
-LONGEST = 4 * 1024 * 1024
-"""Bytes of a manifest, a signature or aliases.json, at most: they are read whole before anything vouches for them."""
+MAX_BYTES = 4 * 1024 * 1024
+"""Of a manifest, a signature or aliases.json: they are read whole before anything vouches for them."""
 _NAME = re.compile(r"(?P<model>[a-z0-9][a-z0-9._-]{0,62})(@(?P<suffix>[A-Za-z0-9][A-Za-z0-9._-]{0,62}))?")
 
 
@@ -39,9 +39,19 @@ class Ref(msgspec.Struct, frozen=True):
         return f"{self.model}@{self.version}"
 
 
-class Registry:
-    """`allowed` lists `name` or `name@version` (which then is what the bare name means); empty: all of the store.
+class Resolved(msgspec.Struct, frozen=True):
+    """What a name means for one request. Everything that is done for the request uses this object."""
 
+    name: str
+    """As it was asked for."""
+    ref: Ref
+    manifest: Manifest
+
+
+class Registry:
+    """Resolves names against a store.
+
+    `allowed` lists `name` or `name@version` (which then is what the bare name means); empty: all models of the store.
     With `trust`, a manifest is parsed only after its signature was verified.
     """
 
@@ -57,18 +67,23 @@ class Registry:
         self._origins: dict[Ref, tuple[str, str | None]] = {}
         self._lock = threading.Lock()
 
-    def resolve(self, name: str) -> Ref:
+    def resolve(self, name: str) -> Resolved:
+        """What `name` means now. Raises what `find` and `manifest` raise."""
+        ref = self.find(name)
+        return Resolved(name, ref, self.manifest(ref))
+
+    def find(self, name: str) -> Ref:
         """The artifact that `name` means now. Raises BadRequest, Forbidden, NotFound, StoreError.
 
-        Here, and in `models`, a caller's scope binds: whatever a request asks of a model, its name comes by here.
+        Here, and in `models`, the caller's scope is enforced: every name that a request asks for passes through here.
         """
         match = _NAME.fullmatch(name)
         if match is None:
             raise BadRequest(
-                "A model is asked for as name, name@version or name@alias: small letters, digits and - . _"
+                "A model is asked for as name, name@version or name@alias: lower-case letters, digits and - . _"
             )
         model, suffix = match["model"], match["suffix"]
-        api_keys.permit(model)
+        api_keys.authorize(model)
         if self._pins and model not in self._pins:
             raise NotFound(f"There is no model {model} here; GET /models lists what there is")
         pin = self._pins.get(model)
@@ -78,11 +93,13 @@ class Registry:
             return Ref(model, pin)
         if suffix and suffix.isdecimal():
             return Ref(model, suffix)
-        alias = suffix or DEFAULT_ALIAS
-        found = self.aliases(model).get(alias)
-        if found is None:
-            raise NotFound(f"Model {model} has no alias {alias}; ask for a version, or set it with `hearth alias`")
-        return Ref(model, found.version)
+        alias = self.aliases(model).get(suffix or DEFAULT_ALIAS)
+        if alias is None:
+            raise NotFound(
+                f"Model {model} has no alias {suffix or DEFAULT_ALIAS}; "
+                "ask for a version, or set the alias with `hearth alias`"
+            )
+        return Ref(model, alias.version)
 
     def aliases(self, model: str) -> dict[str, Alias]:
         """A model's aliases, at most `alias_seconds` old; older ones while the store does not answer."""
@@ -91,7 +108,7 @@ class Registry:
         if known and now - known[0] < self._alias_seconds:
             return known[1]
         try:
-            raw = self.store.get(f"{model}/aliases.json", limit=LONGEST)
+            raw = self.store.get(f"{model}/aliases.json", limit=MAX_BYTES)
             aliases = msgspec.json.decode(raw, type=dict[str, Alias])
         except NotFound:
             raise NotFound(f"There is no model {model} here; GET /models lists what there is") from None
@@ -107,9 +124,9 @@ class Registry:
         self._aliases.clear()
 
     def manifest(self, ref: Ref) -> Manifest:
-        """The manifest of an artifact; versions never change, so it is read once.
+        """The manifest of an artifact. Versions never change, so it is read once.
 
-        Raises NotFound, ManifestError, StoreError; IntegrityError where it is not signed by who is trusted.
+        Raises NotFound, ManifestError, StoreError; IntegrityError where no trusted key signed it.
         """
         with self._lock:
             manifest = self._manifests.get(ref)
@@ -121,7 +138,7 @@ class Registry:
         if self._trust:
             self._trust.check_version(ref.model, ref.version)
         try:
-            raw = self.store.get(f"{ref.model}/{ref.version}/manifest.json", limit=LONGEST)
+            raw = self.store.get(f"{ref.model}/{ref.version}/manifest.json", limit=MAX_BYTES)
         except NotFound:
             self._aliases.pop(ref.model, None)  # an alias that led here may be mended before its time is over
             raise NotFound(f"Model {ref.model} has no version {ref.version}") from None
@@ -139,7 +156,7 @@ class Registry:
     def _signed(self, trust: Trust, ref: Ref, manifest: bytes) -> Signed:
         """What a trusted key says of the artifact whose manifest.json has these bytes."""
         try:
-            signature = self.store.get(f"{ref.model}/{ref.version}/{SIGNATURE}", limit=LONGEST)
+            signature = self.store.get(f"{ref.model}/{ref.version}/{SIGNATURE}", limit=MAX_BYTES)
         except NotFound:
             raise IntegrityError(f"{ref} is not signed. `hearth sign` or `hearth publish --sign` does it.") from None
         return trust.check(signature, ref.model, ref.version, manifest)
@@ -151,9 +168,9 @@ class Registry:
     def models(self) -> list[str]:
         """The names that the caller may ask for, sorted."""
         if self._pins:
-            return api_keys.visible(sorted(self._pins))
+            return api_keys.allowed_models(sorted(self._pins))
         paths = (path.split("/") for path in self.store.list())
-        return api_keys.visible(parts[0] for parts in paths if parts[1:] == ["aliases.json"])
+        return api_keys.allowed_models(parts[0] for parts in paths if parts[1:] == ["aliases.json"])
 
     def versions(self, model: str) -> list[str]:
         """The versions of a model that may be asked for, oldest first."""

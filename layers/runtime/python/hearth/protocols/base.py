@@ -1,4 +1,4 @@
-"""What a dialect is: calls come in as bytes and words, answers go out as bytes, and no web framework is needed."""
+"""What a protocol is: requests come in as bytes, responses go out as bytes, and no web framework is needed."""
 
 from __future__ import annotations
 
@@ -9,78 +9,96 @@ import msgspec
 from msgspec import Struct
 
 from hearth.errors import HearthError
-from hearth.models.cache import manifest_of
-from hearth.tasks.task import Task, choose
+from hearth.models.cache import Lease, warm_cache
+from hearth.models.model import Model
+from hearth.models.registry import Resolved
+from hearth.tasks.task import Task, Usage, open_model
 
 JSON = "application/json"
-EVENTS = "text/event-stream"
+EVENT_STREAM = "text/event-stream"
+BINARY = "application/octet-stream"
 
 
-class Call(Struct, frozen=True):
-    """One request, its body read to the end and inflated."""
+class Request(Struct):
+    """One request to a route, its body read to the end and decompressed."""
 
     tasks: Sequence[Task]
     body: bytes = b""
-    path: Mapping[str, str] = {}
-    """What stands in the path for each {word} of the route."""
+    path_params: Mapping[str, str] = {}
+    """What stands in the path for each {parameter} of the route."""
     query: Mapping[str, str] = {}
     headers: Mapping[str, str] = {}
-    """By names in small letters."""
+    """By names in lower case."""
     request_id: str = ""
+    lease: Lease | None = None
+    """The model that answers, once it is open. The pipeline closes it when the response has been sent."""
 
-    def task(self, name: str, asked: str = "") -> Task:
-        """Who answers for the model `name`. Raises BadRequest, Forbidden, NotFound, StoreError."""
-        return choose(self.tasks, name, manifest_of(name).task, asked)
+    def open_model(self, model: str | Resolved, task: str = "") -> tuple[Task, Model[Any, Any]]:
+        """Load the model of this request, once: the task that answers for it, and the model.
+
+        `model` is its name, or what a name was resolved to. Raises what `Cache.resolve` and `tasks.open_model` raise.
+        """
+        resolved = warm_cache().resolve(model) if isinstance(model, str) else model
+        answering, self.lease = open_model(self.tasks, resolved, task)
+        return answering, self.lease.model
 
 
-class Answer(Struct, frozen=True):
+class Response(Struct, frozen=True):
     body: bytes | Iterator[bytes]
     """Pieces of an iterator leave one by one, as they are made."""
-    media: str = JSON
+    media_type: str = JSON
     headers: Mapping[str, str] = {}
     status: int = 200
-    """Of an answer that is whole; one in pieces has 200."""
+    """Of a whole response; one in pieces has 200."""
+    usage: Usage | None = None
+    """What the answer took, for the log; of a response in pieces it grows until its end."""
 
 
-class Route(msgspec.Struct, frozen=True):
+class Route(Struct, frozen=True):
     method: str
     path: str
-    """With {words} for what differs."""
-    work: Callable[[Call], Answer]
-    """Raises HearthError; what an answer streams may raise it too."""
+    """With {parameters}."""
+    endpoint: Callable[[Request], Response]
+    """Raises HearthError; what a response streams may raise it too."""
+    operation_id: str
+    """Names the method of a generated client."""
     summary: str
-    takes: Any = None
+    request_schema: Any = None
     """The type of a JSON body, for the documentation."""
-    gives: Any = None
-    """The type of a JSON answer, for the documentation."""
-    takes_also: tuple[str, ...] = ()
-    """Media types of other bodies."""
-    gives_also: tuple[str, ...] = ()
-    """Media types of other answers."""
-    answers: Mapping[int, Any] = msgspec.field(default_factory=dict)
-    """In the place of `gives` where statuses differ from 200: the type of each one's JSON answer; None: no body."""
-    optional: bool = False
-    """Whether the body may be left out."""
-    open: bool = False
-    """Whether no API key is needed; such a route sees no models where keys are wanted."""
+    response_schema: Any = None
+    """The type of a JSON response, for the documentation."""
+    request_media_types: tuple[str, ...] = ()
+    """Of bodies that are not JSON."""
+    response_media_types: tuple[str, ...] = ()
+    """Of responses that are not JSON."""
+    responses: Mapping[int, Any] = msgspec.field(default_factory=dict)
+    """In place of `response_schema` where statuses differ from 200: the type of each one's JSON; None: no body."""
+    body_optional: bool = False
+    public: bool = False
+    """Whether no API key is needed; such a route sees no models where keys are asked for."""
+    model_name: Callable[[Mapping[str, str]], str] | None = None
+    """The name of the model that the path asks for, by its parameters; on a cold start its load begins at once."""
 
 
-class Dialect(msgspec.Struct, frozen=True):
+class Protocol(Struct, frozen=True):
     name: str
+    """Of its module."""
+    title: str
     prefixes: tuple[str, ...]
-    """Of the paths whose failures it words, unknown routes included."""
+    """Of the paths whose errors it words, unknown routes included."""
     routes: tuple[Route, ...]
-    error: Callable[[HearthError, str], bytes]
-    """(failure, request id) -> the body that says so; also what `broken` sends."""
-    failure: type[Any]
-    """What `error` writes, for the documentation."""
-    headers: Callable[[HearthError], Mapping[str, str]] = lambda failure: {}
-    """Of a failure, beside Retry-After."""
-
-    def speaks(self, path: str) -> bool:
-        return any(path == prefix or path.startswith(prefix.rstrip("/") + "/") for prefix in self.prefixes)
+    encode_error: Callable[[HearthError, str], bytes]
+    """(error, request id) -> the body that says so; also the last event of a stream that broke."""
+    error_schema: type[Any]
+    """What `encode_error` writes, for the documentation."""
+    error_headers: Callable[[HearthError], Mapping[str, str]] = lambda error: {}
+    """Of an error, beside Retry-After."""
 
 
-def event(data: bytes) -> bytes:
-    """A Server-Sent Event."""
+def named_model(path_params: Mapping[str, str]) -> str:
+    """The `model_name` of routes whose path has {name}."""
+    return path_params["name"]
+
+
+def server_sent_event(data: bytes) -> bytes:
     return b"data: " + data + b"\n\n"

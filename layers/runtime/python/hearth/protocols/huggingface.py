@@ -1,4 +1,4 @@
-"""The native dialect: Hugging Face task payloads."""
+"""Hugging Face's task payloads: the protocol of Hearth's own routes."""
 
 from __future__ import annotations
 
@@ -10,22 +10,33 @@ import msgspec
 from hearth import __version__
 from hearth.async_inference import uploads
 from hearth.errors import BadRequest, HearthError, Unavailable
-from hearth.models.cache import manifest_of, warm
+from hearth.models.cache import warm_cache
 from hearth.models.manifest import Manifest
-from hearth.protocols import uploads as files
-from hearth.protocols.base import EVENTS, Answer, Call, Dialect, Route, event
-from hearth.tasks.payload import read, read_object
+from hearth.models.model import Model
+from hearth.protocols.base import (
+    BINARY,
+    EVENT_STREAM,
+    Protocol,
+    Request,
+    Response,
+    Route,
+    named_model,
+    server_sent_event,
+)
+from hearth.protocols.uploads import ROUTES as UPLOAD_ROUTES
+from hearth.tasks.generation import Generation
+from hearth.tasks.payload import read_body, read_object
 from hearth.tasks.task import Task
-from hearth.telemetry import timing
+from hearth.telemetry.timing import step
 
 
-class Failure(msgspec.Struct, frozen=True):
+class Error(msgspec.Struct, frozen=True):
     error: str
     error_type: str
     request_id: str
 
 
-class Summary(msgspec.Struct, frozen=True):
+class ModelSummary(msgspec.Struct, frozen=True):
     name: str
     task: str
     version: str
@@ -37,11 +48,11 @@ class Summary(msgspec.Struct, frozen=True):
     """Of the served form, on data that it was not trained on."""
 
 
-class Catalogue(msgspec.Struct, frozen=True):
-    models: list[Summary]
+class ModelList(msgspec.Struct, frozen=True):
+    models: list[ModelSummary]
 
 
-class Info(msgspec.Struct, frozen=True):
+class EndpointInfo(msgspec.Struct, frozen=True):
     """What `get_endpoint_info` of Hugging Face's client reads."""
 
     model_id: str
@@ -51,49 +62,72 @@ class Info(msgspec.Struct, frozen=True):
     version: str
 
 
-def error(failure: HearthError, request_id: str) -> bytes:
-    return msgspec.json.encode(Failure(failure.message, failure.code, request_id))
+def encode_error(error: HearthError, request_id: str) -> bytes:
+    return msgspec.json.encode(Error(error.message, error.code, request_id))
 
 
-def ask(call: Call) -> Answer:
-    name = call.path["name"]
-    task = call.task(name, call.path.get("task", ""))
+def infer(request: Request) -> Response:
+    task, model = request.open_model(request.path_params["name"], request.path_params.get("task", ""))
+    return answer(request, task, model)
+
+
+def answer(request: Request, task: Task, model: Model[Any, Any]) -> Response:
+    """The response of a model that was opened for the request."""
     try:
-        with timing.step("read"):
-            named = uploads.named(call.body)
-            if named:
-                request = read_object(task, uploads.read(named[0], name), named[1])
-            else:
-                request = read(task, call.body, call.query)
-        if task.stream and request.stream:
-            return Answer(_events(task, name, request), EVENTS)
-        response = task.predict(name, request)
-    except HearthError as failure:
-        if task.stream:
-            _type(failure)
-        raise
-    with timing.step("write"):
-        return Answer(msgspec.json.encode(response))
+        with step("read"):
+            payload = _read(request, task, model)
+        if task.stream and payload.stream:
+            generation = task.generate(model, payload)
+            top_tokens = bool(payload.parameters.top_n_tokens)
+            return Response(_events(generation, top_tokens), EVENT_STREAM, usage=generation.usage)
+        prediction = task.predict(model, payload)
+    except HearthError as error:
+        raise _generation_error(error) if task.stream else error from None
+    with step("write"):
+        return Response(msgspec.json.encode(prediction.output), usage=prediction.usage)
 
 
-def _type(failure: HearthError) -> None:
-    """The words by which Hugging Face's client chooses its exceptions about generated text."""
-    if isinstance(failure, BadRequest):
-        failure.code = "validation"
-    elif isinstance(failure, Unavailable):
-        failure.code = "overloaded"
+def _read(request: Request, task: Task, model: Model[Any, Any]) -> Any:
+    """The task's request, from the body or the upload that the body names. Raises BadRequest, NotFound, StoreError."""
+    if b'"upload"' in request.body and (reference := uploads.upload_reference(request.body)):
+        upload_id, fields = reference
+        return read_object(task, uploads.read(upload_id, model.manifest.model), fields)
+    return read_body(task, request.body, request.query)
 
 
-def _events(task: Task, name: str, request: Any) -> Iterator[bytes]:
+class ValidationError(BadRequest):
+    """What is wrong with a request for a text, by the code for which Hugging Face's client has an exception."""
+
+    code = "validation"
+
+
+class OverloadedError(Unavailable):
+    """Why no text can be written now, by the code for which Hugging Face's client has an exception."""
+
+    code = "overloaded"
+
+
+def _generation_error(error: HearthError) -> HearthError:
+    """The error by the code that Hugging Face's client knows of services that generate text."""
+    if isinstance(error, BadRequest):
+        worded: HearthError = ValidationError(error.message, retry_after=error.retry_after, param=error.param)
+    elif isinstance(error, Unavailable):
+        worded = OverloadedError(error.message, retry_after=error.retry_after)
+    else:
+        return error
+    worded.status = error.status
+    return worded
+
+
+def _events(generation: Generation, top_tokens: bool) -> Iterator[bytes]:
     """An event a token; the last one has the whole text."""
-    assert task.stream is not None  # noqa: S101
-    facts, text = timing.current().facts, ""
+    usage, text = generation.usage, ""
     try:
-        for index, piece in enumerate(task.stream(name, request), 1):
+        for index, piece in enumerate(generation, 1):
             text += piece.text
             token = {"id": piece.token, "text": piece.text, "logprob": piece.logprob, "special": piece.special}
             document: dict[str, Any] = {"index": index, "token": token, "generated_text": None, "details": None}
-            if request.parameters.top_n_tokens:
+            if top_tokens:
                 document["top_tokens"] = [
                     {"id": token, "text": text, "logprob": logprob, "special": False}
                     for token, text, logprob in piece.top
@@ -103,22 +137,22 @@ def _events(task: Task, name: str, request: Any) -> Iterator[bytes]:
                 document["details"] = {
                     "finish_reason": piece.finish,
                     "generated_tokens": index,
-                    "seed": facts["seed"],
-                    "input_length": facts["input_tokens"],
+                    "seed": usage.seed,
+                    "input_length": usage.input_tokens,
                 }
-            yield event(msgspec.json.encode(document))
-    except HearthError as failure:
-        _type(failure)
-        raise
+            yield server_sent_event(msgspec.json.encode(document))
+    except HearthError as error:
+        raise _generation_error(error) from None
 
 
-def models(call: Call) -> Answer:
-    return Answer(msgspec.json.encode(Catalogue([_summary(name) for name in warm().registry.models()])))
+def list_models(request: Request) -> Response:
+    registry = warm_cache().registry
+    models = [_summary(name, registry.resolve(name).manifest) for name in registry.models()]
+    return Response(msgspec.json.encode(ModelList(models)))
 
 
-def _summary(name: str) -> Summary:
-    manifest = manifest_of(name)
-    return Summary(
+def _summary(name: str, manifest: Manifest) -> ModelSummary:
+    return ModelSummary(
         name,
         manifest.task,
         manifest.version,
@@ -129,35 +163,59 @@ def _summary(name: str) -> Summary:
     )
 
 
-def model(call: Call) -> Answer:
-    return Answer(msgspec.json.encode(manifest_of(call.path["name"])))
+def _manifest(request: Request) -> Manifest:
+    return warm_cache().resolve(request.path_params["name"]).manifest
 
 
-def info(call: Call) -> Answer:
-    manifest = manifest_of(call.path["name"])
-    return Answer(
-        msgspec.json.encode(Info(manifest.model, manifest.version, manifest.task, manifest.licence, __version__))
-    )
+def get_model(request: Request) -> Response:
+    return Response(msgspec.json.encode(_manifest(request)))
 
 
-def health(call: Call) -> Answer:
-    manifest_of(call.path["name"])
-    return Answer(b'{"status":"ok"}')
+def get_endpoint_info(request: Request) -> Response:
+    manifest = _manifest(request)
+    info = EndpointInfo(manifest.model, manifest.version, manifest.task, manifest.licence, __version__)
+    return Response(msgspec.json.encode(info))
 
 
-OTHER = ("application/octet-stream",)
-DIALECT = Dialect(
+def check_model_health(request: Request) -> Response:
+    _manifest(request)
+    return Response(b'{"status":"ok"}')
+
+
+_ANSWER: dict[str, Any] = {
+    "request_schema": Any,
+    "response_schema": Any,
+    "request_media_types": (BINARY,),
+    "response_media_types": (EVENT_STREAM,),
+    "model_name": named_model,
+}
+PROTOCOL = Protocol(
     name="huggingface",
+    title="Hugging Face",
     prefixes=("/",),
     routes=(
-        Route("POST", "/models/{name}", ask, "Ask a model", Any, Any, OTHER, (EVENTS,)),
-        Route("POST", "/pipeline/{task}/{name}", ask, "Ask a model for a task", Any, Any, OTHER, (EVENTS,)),
-        Route("GET", "/models", models, "What is served", gives=Catalogue),
-        Route("GET", "/models/{name}", model, "A model's manifest", gives=Manifest),
-        Route("GET", "/models/{name}/info", info, "What a model is, in short", gives=Info),
-        Route("GET", "/models/{name}/health", health, "Whether a model is there", gives=dict[str, str]),
-        *files.ROUTES,
+        Route("POST", "/models/{name}", infer, "infer", "Ask a model", **_ANSWER),
+        Route("POST", "/pipeline/{task}/{name}", infer, "infer_task", "Ask a model for one of its tasks", **_ANSWER),
+        Route("GET", "/models", list_models, "list_models", "List the models", response_schema=ModelList),
+        Route("GET", "/models/{name}", get_model, "get_model", "Get the manifest of a model", response_schema=Manifest),
+        Route(
+            "GET",
+            "/models/{name}/info",
+            get_endpoint_info,
+            "get_endpoint_info",
+            "Get a short description of a model",
+            response_schema=EndpointInfo,
+        ),
+        Route(
+            "GET",
+            "/models/{name}/health",
+            check_model_health,
+            "check_model_health",
+            "Check that a model is available",
+            response_schema=dict[str, str],
+        ),
+        *UPLOAD_ROUTES,
     ),
-    error=error,
-    failure=Failure,
+    encode_error=encode_error,
+    error_schema=Error,
 )

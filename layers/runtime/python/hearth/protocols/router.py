@@ -1,4 +1,4 @@
-"""Which route a method and a path mean, and whose words a path's failures are in."""
+"""Which route a method and a path mean, and which protocol words a path's errors."""
 
 from __future__ import annotations
 
@@ -6,79 +6,91 @@ import functools
 import importlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 
-from hearth.protocols.base import Dialect, Route
+from msgspec import Struct
 
-SPOKEN = {
+from hearth.protocols.base import Protocol, Route
+
+DEFAULT = "huggingface"
+PREFIXES = {
     "v1": "openai",
     "v2": "open_inference",
     "endpoints": "sagemaker",
     "invocations": "sagemaker",
     "ping": "sagemaker",
 }
-"""Dialects by the first part of the paths that are theirs; all others are the native one's. A Lambda imports only the
-dialect that it is spoken to in."""
-Door = tuple[Dialect, Route]
-_Patterns = defaultdict[tuple[str, int], list[tuple[re.Pattern[str], Door]]]
-"""Of a dialect's routes, by method and number of path segments."""
+"""Protocols by the first part of their paths; all other paths are of the default one. A Lambda imports only the
+protocol in which it is asked."""
 
 
-def spoken(path: str) -> Dialect:
-    """Who words the failures of a path, and most likely answers there."""
-    return _dialect(SPOKEN.get(path.lstrip("/").partition("/")[0], "huggingface"))
+class Match(Struct, frozen=True):
+    protocol: Protocol
+    route: Route
+    path_params: Mapping[str, str]
 
 
-def dialects() -> tuple[Dialect, ...]:
-    return tuple(_dialect(name) for name in dict.fromkeys((*SPOKEN.values(), "huggingface")))
+_Patterns = defaultdict[tuple[str, int], list[tuple[re.Pattern[str], Protocol, Route]]]
+"""The routes of a protocol, by method and number of path segments."""
+
+
+def protocol_for(path: str) -> Protocol:
+    """The protocol that words the errors of a path, and most likely answers there."""
+    return load(PREFIXES.get(path.lstrip("/").partition("/")[0], DEFAULT))
+
+
+def protocols() -> tuple[Protocol, ...]:
+    """All protocols, the default one last."""
+    return tuple(load(name) for name in dict.fromkeys((*PREFIXES.values(), DEFAULT)))
 
 
 @functools.cache
-def _dialect(name: str) -> Dialect:
-    found: Dialect = importlib.import_module(f"hearth.protocols.{name}").DIALECT
-    return found
+def load(name: str) -> Protocol:
+    protocol: Protocol = importlib.import_module(f"hearth.protocols.{name}").PROTOCOL
+    return protocol
 
 
-def doors(dialect: Dialect, folder: Path | None) -> list[Door]:
-    """The routes of a dialect; among the native one's those of the page in `folder`."""
-    found = [(dialect, route) for route in dialect.routes]
-    if folder and dialect.name == "huggingface":
-        from hearth.http import playground
+class Router:
+    """Finds routes; `pages` are routes beside those of the protocols, whose errors the default protocol words."""
 
-        found += [(dialect, route) for route in playground.routes(folder)]
-    return found
+    def __init__(self, pages: Sequence[Route] = ()) -> None:
+        self._pages = pages
+        self._patterns: dict[str, _Patterns] = {}
 
+    def routes(self) -> list[tuple[Protocol, Route]]:
+        """All routes."""
+        return [pair for protocol in protocols() for pair in self._of(protocol)]
 
-class Doors:
-    """Finds routes, those of the page in `folder` among them."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
-        self._known: dict[str, _Patterns] = {}
-
-    def find(self, method: str, path: str) -> tuple[Door, Mapping[str, str]] | None:
-        """Who answers, and what stands for each {word}. Few routes have paths that are another dialect's."""
-        return self._among(spoken(path), method, path) or next(
-            (found for dialect in dialects() if (found := self._among(dialect, method, path))), None
-        )
-
-    def _among(self, dialect: Dialect, method: str, path: str) -> tuple[Door, Mapping[str, str]] | None:
-        if dialect.name not in self._known:
-            self._known[dialect.name] = _patterns(doors(dialect, self._folder))
-        for pattern, door in self._known[dialect.name].get((method, path.count("/")), ()):
-            if match := pattern.fullmatch(path):
-                return door, match.groupdict()
+    def find(self, method: str, path: str) -> Match | None:
+        """The route that answers, and what stands for each {parameter}. Few paths are of another protocol than the one
+        whose prefix they have."""
+        if match := self._find(protocol_for(path), method, path):
+            return match
+        for protocol in protocols():
+            if match := self._find(protocol, method, path):
+                return match
         return None
 
+    def _find(self, protocol: Protocol, method: str, path: str) -> Match | None:
+        if protocol.name not in self._patterns:
+            self._patterns[protocol.name] = _compile(self._of(protocol))
+        for pattern, owner, route in self._patterns[protocol.name].get((method, path.count("/")), ()):
+            if match := pattern.fullmatch(path):
+                return Match(owner, route, match.groupdict())
+        return None
 
-def _patterns(doors: Iterable[Door]) -> _Patterns:
-    known: _Patterns = defaultdict(list)
-    for dialect, route in doors:
-        known[route.method, route.path.count("/")].append((_pattern(route.path), (dialect, route)))
-    return known
+    def _of(self, protocol: Protocol) -> list[tuple[Protocol, Route]]:
+        routes = protocol.routes + (tuple(self._pages) if protocol.name == DEFAULT else ())
+        return [(protocol, route) for route in routes]
+
+
+def _compile(routes: Iterable[tuple[Protocol, Route]]) -> _Patterns:
+    patterns: _Patterns = defaultdict(list)
+    for protocol, route in routes:
+        patterns[route.method, route.path.count("/")].append((_pattern(route.path), protocol, route))
+    return patterns
 
 
 def _pattern(path: str) -> re.Pattern[str]:
-    """Of a path with {words}, none of which takes a slash."""
+    """Of a path with {parameters}, none of which takes a slash."""
     return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(path)))

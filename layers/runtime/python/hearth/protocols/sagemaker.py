@@ -1,4 +1,4 @@
-"""The SageMaker runtime: native payloads below /endpoints, and a container's /invocations and /ping."""
+"""The SageMaker runtime: Hugging Face's payloads below /endpoints, and a container's /invocations and /ping."""
 
 from __future__ import annotations
 
@@ -8,73 +8,96 @@ import msgspec
 from msgspec.structs import replace
 
 from hearth.errors import BadRequest, HearthError, OutOfScope, TooManyRequests, Unauthorized, Unavailable
-from hearth.models.cache import manifest_of, warm
+from hearth.models.cache import warm_cache
 from hearth.protocols import huggingface
-from hearth.protocols.base import EVENTS, Answer, Call, Dialect, Route
+from hearth.protocols.base import BINARY, EVENT_STREAM, Protocol, Request, Response, Route, named_model
 
-MODEL, VARIANT = "x-amzn-sagemaker-target-model", "x-amzn-sagemaker-target-variant"
-INVOKED = "x-Amzn-Invoked-Production-Variant"
+TARGET_MODEL, TARGET_VARIANT = "x-amzn-sagemaker-target-model", "x-amzn-sagemaker-target-variant"
+INVOKED_VARIANT = "x-Amzn-Invoked-Production-Variant"
 
 
-class Failure(msgspec.Struct, frozen=True, rename={"kind": "__type"}):
+class SageMakerError(msgspec.Struct, frozen=True, rename={"type": "__type"}):
     """What the AWS SDKs read."""
 
-    kind: str
+    type: str
     message: str
 
 
-def error(failure: HearthError, request_id: str) -> bytes:
-    kind = "InternalFailure"
-    if isinstance(failure, TooManyRequests):
-        kind = "ThrottlingException"
-    elif isinstance(failure, (Unauthorized, OutOfScope)):
-        kind = "AccessDeniedException"
-    elif isinstance(failure, BadRequest):
-        kind = "ValidationError"
-    elif isinstance(failure, Unavailable):
-        kind = "ServiceUnavailable"
-    return msgspec.json.encode(Failure(kind, failure.message))
+def encode_error(error: HearthError, request_id: str) -> bytes:
+    name = "InternalFailure"
+    if isinstance(error, TooManyRequests):
+        name = "ThrottlingException"
+    elif isinstance(error, (Unauthorized, OutOfScope)):
+        name = "AccessDeniedException"
+    elif isinstance(error, BadRequest):
+        name = "ValidationError"
+    elif isinstance(error, Unavailable):
+        name = "ServiceUnavailable"
+    return msgspec.json.encode(SageMakerError(name, error.message))
 
 
-def endpoint(call: Call) -> Answer:
-    """The model that the endpoint is called as, or TargetModel; TargetVariant is a version or an alias of it."""
-    name = call.headers.get(MODEL) or call.path["name"]
-    variant = call.headers.get(VARIANT)
-    return _invoke(call, f"{name}@{variant}" if variant else name)
+def invoke_endpoint(request: Request) -> Response:
+    """Ask the model that the endpoint is named after, or TargetModel; TargetVariant is a version or an alias of it."""
+    name = request.headers.get(TARGET_MODEL) or request.path_params["name"]
+    variant = request.headers.get(TARGET_VARIANT)
+    return _invoke(request, f"{name}@{variant}" if variant else name)
 
 
-def container(call: Call) -> Answer:
-    """TargetModel, or the one model that is served."""
-    name = call.headers.get(MODEL)
+def invoke_container(request: Request) -> Response:
+    """Ask TargetModel, or the one model that is served."""
+    name = request.headers.get(TARGET_MODEL)
     if not name:
-        served = warm().registry.models()
+        served = warm_cache().registry.models()
         if len(served) != 1:
             raise BadRequest(
                 f"{len(served)} models are served here: name one in the header X-Amzn-SageMaker-Target-Model, or ask "
                 "/endpoints/{name}/invocations"
             )
         name = served[0]
-    return _invoke(call, name)
+    return _invoke(request, name)
 
 
-def _invoke(call: Call, name: str) -> Answer:
-    answer = huggingface.ask(replace(call, path={"name": name}))
-    return replace(answer, headers={**answer.headers, INVOKED: manifest_of(name).version})
+def _invoke(request: Request, name: str) -> Response:
+    task, model = request.open_model(name)
+    response = huggingface.answer(request, task, model)
+    return replace(response, headers={**response.headers, INVOKED_VARIANT: model.manifest.version})
 
 
-def ping(call: Call) -> Answer:
-    return Answer(b"{}")
+def ping(request: Request) -> Response:
+    return Response(b"{}")
 
 
-BINARY = ("application/octet-stream",)
-DIALECT = Dialect(
+_ANSWER: dict[str, Any] = {
+    "request_schema": Any,
+    "response_schema": Any,
+    "request_media_types": (BINARY,),
+    "response_media_types": (EVENT_STREAM,),
+}
+PROTOCOL = Protocol(
     name="sagemaker",
+    title="SageMaker",
     prefixes=("/endpoints", "/invocations", "/ping"),
     routes=(
-        Route("POST", "/endpoints/{name}/invocations", endpoint, "Ask a model", Any, Any, BINARY, (EVENTS,)),
-        Route("POST", "/invocations", container, "Ask the model that is served", Any, Any, BINARY, (EVENTS,)),
-        Route("GET", "/ping", ping, "Whether the process answers", gives=dict[str, str], open=True),
+        Route(
+            "POST",
+            "/endpoints/{name}/invocations",
+            invoke_endpoint,
+            "invoke_endpoint",
+            "Invoke the endpoint of a model",
+            model_name=named_model,
+            **_ANSWER,
+        ),
+        Route("POST", "/invocations", invoke_container, "invoke_container", "Invoke the served model", **_ANSWER),
+        Route(
+            "GET",
+            "/ping",
+            ping,
+            "ping",
+            "Check that the server is alive",
+            response_schema=dict[str, str],
+            public=True,
+        ),
     ),
-    error=error,
-    failure=Failure,
+    encode_error=encode_error,
+    error_schema=SageMakerError,
 )

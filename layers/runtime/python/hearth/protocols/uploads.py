@@ -1,4 +1,4 @@
-"""Routes of large inputs: leave to upload, the result of what was uploaded, its removal."""
+"""Routes of large inputs: create an upload, get the result of what was uploaded, delete both."""
 
 from __future__ import annotations
 
@@ -7,31 +7,55 @@ from typing import Any
 import msgspec
 
 from hearth.async_inference import uploads
-from hearth.protocols.base import Answer, Call, Route
+from hearth.protocols.base import Request, Response, Route
 
-PAUSE = "2"
+RETRY_AFTER = "2"
 """Seconds after which to ask again for a result."""
 
 
-def admit(call: Call) -> Answer:
-    return Answer(msgspec.json.encode(uploads.admit(call.body)), headers={"Cache-Control": "no-store"}, status=201)
+def create_upload(request: Request) -> Response:
+    upload = uploads.create_upload(request.body)
+    return Response(msgspec.json.encode(upload), headers={"Cache-Control": "no-store"}, status=201)
 
 
-def result(call: Call) -> Answer:
-    name = call.path["id"]
-    document = uploads.result(name)
+def get_result(request: Request) -> Response:
+    upload_id = request.path_params["id"]
+    document = uploads.get_result(upload_id)
     if document is None:
-        return Answer(msgspec.json.encode(uploads.Waiting(name)), headers={"Retry-After": PAUSE}, status=202)
-    return Answer(document)
+        pending = uploads.PendingResult(upload_id)
+        return Response(msgspec.json.encode(pending), headers={"Retry-After": RETRY_AFTER}, status=202)
+    return Response(document)
 
 
-def remove(call: Call) -> Answer:
-    uploads.delete(call.path["id"])
-    return Answer(b"", status=204)
+def delete_result(request: Request) -> Response:
+    uploads.delete(request.path_params["id"])
+    return Response(b"", status=204)
 
 
 ROUTES = (
-    Route("POST", "/uploads", admit, "Leave to upload a large input", uploads.Wish, answers={201: uploads.Ticket}),
-    Route("GET", "/results/{id}", result, "The result of an upload", answers={200: Any, 202: uploads.Waiting}),
-    Route("DELETE", "/results/{id}", remove, "Remove an upload and its result", answers={204: None}),
+    Route(
+        "POST",
+        "/uploads",
+        create_upload,
+        "create_upload",
+        "Create an upload",
+        uploads.UploadRequest,
+        responses={201: uploads.UploadTicket},
+    ),
+    Route(
+        "GET",
+        "/results/{id}",
+        get_result,
+        "get_result",
+        "Get the result of an upload",
+        responses={200: Any, 202: uploads.PendingResult},
+    ),
+    Route(
+        "DELETE",
+        "/results/{id}",
+        delete_result,
+        "delete_result",
+        "Delete an upload and its result",
+        responses={204: None},
+    ),
 )

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from hearth.aws.http1 import Body
 from hearth.errors import IntegrityError, StoreError
-
-if TYPE_CHECKING:
-    pass
 
 
 class Conflict(StoreError):
@@ -29,22 +26,25 @@ class Readable(Protocol):
 
 
 class Store(Protocol):
-    """Objects by path below one root. `deadline` is of `time.monotonic()`; None: the attempts alone bound it."""
+    """Objects by path below one root.
+
+    `deadline` is a time of `time.monotonic()`; None: the number of attempts is the only bound.
+    """
 
     uri: str
 
     def get_with_etag(
         self, path: str, *, deadline: float | None = None, limit: int | None = None, version: str = ""
     ) -> tuple[bytes, str]:
-        """The object, of this `version` where the store keeps several, and its entity tag.
+        """The object, in this `version` where the store keeps several, and its entity tag.
 
-        Raises NotFound, StoreError; so too where it has more than `limit` bytes.
+        Raises NotFound; StoreError, also where the object has more than `limit` bytes.
         """
 
     def open(self, path: str, start: int, length: int, size: int) -> AbstractContextManager[Readable]:
         """`length` bytes from `start` of an object that has `size`, once, without retries.
 
-        Raises OSError, HTTPException, NotFound, StoreError; IntegrityError where it has another size.
+        Raises OSError, NotFound, StoreError; IntegrityError where it has another size.
         """
 
     def put(self, path: str, data: Body, *, if_absent: bool = False, if_match: str | None = None) -> str:
@@ -64,10 +64,10 @@ class Store(Protocol):
         return self.get_with_etag(path, deadline=deadline, limit=limit)[0]
 
 
-def _check_size(path: str, found: int, expected: int) -> None:
-    if found != expected:
-        raise IntegrityError(f"{path} has {found} bytes, not the {expected} that the manifest says")
+def check_size(path: str, size: int, expected: int) -> None:
+    if size != expected:
+        raise IntegrityError(f"{path} has {size} bytes, not the {expected} that the manifest says")
 
 
-def _too_long(path: str, limit: int) -> str:
+def too_long_message(path: str, limit: int) -> str:
     return f"{path} has more than {limit} bytes, which it may not"

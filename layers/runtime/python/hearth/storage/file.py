@@ -1,4 +1,4 @@
-"""Objects in a folder."""
+"""Objects in a folder of this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from hearth.aws.http1 import Body
 from hearth.errors import NotFound, StoreError
-from hearth.storage.base import Conflict, Readable, Store, _check_size, _too_long
+from hearth.storage.base import Conflict, Readable, Store, check_size, too_long_message
 
 
 class FileStore(Store):
@@ -33,7 +33,7 @@ class FileStore(Store):
         try:
             with self._file(path).open("rb") as file:
                 if limit is not None and os.fstat(file.fileno()).st_size > limit:
-                    raise StoreError(_too_long(path, limit))
+                    raise StoreError(too_long_message(path, limit))
                 data = file.read()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise NotFound(f"{path} is not in the store") from None
@@ -45,7 +45,7 @@ class FileStore(Store):
     def open(self, path: str, start: int, length: int, size: int) -> Iterator[Readable]:
         try:
             with self._file(path).open("rb", buffering=0) as file:
-                _check_size(path, os.fstat(file.fileno()).st_size, size)
+                check_size(path, os.fstat(file.fileno()).st_size, size)
                 file.seek(start)
                 yield file
         except FileNotFoundError:

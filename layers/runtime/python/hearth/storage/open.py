@@ -1,4 +1,4 @@
-"""A store by its address."""
+"""A store by its URI."""
 
 from __future__ import annotations
 

@@ -1,17 +1,20 @@
-"""Objects in S3."""
+"""Objects in a bucket of S3, below a prefix."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-from xml.etree.ElementTree import Element
 
 from hearth.aws.http1 import Body, Response
-from hearth.aws.retry import PASSING, TransientError, retrying
+from hearth.aws.retry import RETRYABLE_STATUSES, TransientError, retry
 from hearth.aws.s3 import Bucket
 from hearth.errors import NotFound, StoreError
-from hearth.storage.base import Conflict, Readable, Refused, Store, _check_size, _too_long
+from hearth.storage.base import Conflict, Readable, Refused, Store, check_size, too_long_message
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 
 class S3Store(Store):
@@ -27,16 +30,16 @@ class S3Store(Store):
     def get_with_etag(
         self, path: str, *, deadline: float | None = None, limit: int | None = None, version: str = ""
     ) -> tuple[bytes, str]:
-        def once() -> tuple[bytes, str]:
+        def attempt() -> tuple[bytes, str]:
             response = self.bucket.request("GET", self._key(path), query={"versionId": version} if version else None)
             if limit is not None and (response.length is None or response.length > limit) and response.status == 200:
                 self.bucket.drop()
-                raise StoreError(_too_long(path, limit))
+                raise StoreError(too_long_message(path, limit))
             data = response.read()  # raises Broken where the body was cut
             self._check(response, path, data, expected=200)
             return data, response.headers.get("etag", "")
 
-        return retrying(once, deadline)
+        return retry(attempt, deadline)
 
     @contextmanager
     def open(self, path: str, start: int, length: int, size: int) -> Iterator[Readable]:
@@ -45,7 +48,7 @@ class S3Store(Store):
             if response.status != 206:
                 self._check(response, path, response.read(), expected=206)
             total = response.headers.get("content-range", "").rpartition("/")[2]
-            _check_size(path, int(total) if total.isdecimal() else size, size)
+            check_size(path, int(total) if total.isdecimal() else size, size)
             yield response
         finally:
             if not response.ended:  # something was left unread: the connection is of no use any more
@@ -56,12 +59,12 @@ class S3Store(Store):
         if if_match is not None:
             headers["if-match"] = if_match
 
-        def once() -> str:
+        def attempt() -> str:
             response = self.bucket.request("PUT", self._key(path), headers=headers, body=data)
             self._check(response, path, response.read(), expected=200)
             return response.headers.get("etag", "")
 
-        return retrying(once, None)
+        return retry(attempt, None)
 
     def each(self, prefix: str = "") -> Iterator[str]:
         query = {"list-type": "2", "prefix": self._key(prefix)}
@@ -89,23 +92,23 @@ class S3Store(Store):
             query |= {"key-marker": key, "version-id-marker": markers["VersionIdMarker"] or ""}
 
     def _delete(self, key: str, version: str) -> None:
-        def once() -> None:
+        def attempt() -> None:
             response = self.bucket.request("DELETE", key, query={"versionId": version})
             self._check(response, key, response.read(), expected=204)
 
-        retrying(once, None)
+        retry(attempt, None)
 
     def _listing(self, query: Mapping[str, str]) -> Element:
         """A page of a listing, its elements' names without their namespace."""
         from xml.etree import ElementTree  # few requests list
 
-        def once() -> bytes:
+        def attempt() -> bytes:
             response = self.bucket.request("GET", "", query=query)
             body = response.read()
             self._check(response, "the listing", body, expected=200)
             return body
 
-        tree = ElementTree.fromstring(retrying(once, None))  # noqa: S314 -- our own store's answer
+        tree = ElementTree.fromstring(retry(attempt, None))  # noqa: S314 -- our own store's answer
         for element in tree.iter():
             element.tag = element.tag.rpartition("}")[2]
         return tree
@@ -119,7 +122,7 @@ class S3Store(Store):
         if status in (409, 412):
             raise Conflict(f"{path} is in the store already, or was changed by someone else")
         code = body.partition(b"<Code>")[2].partition(b"</Code>")[0].decode("ascii", "replace")
-        if status in PASSING or "Throttl" in code:
+        if status in RETRYABLE_STATUSES or "Throttl" in code:
             raise TransientError(f"the store answered {status} for {path}")
         if status == 403 and code.startswith("KMS."):
             raise StoreError(f"the store refused {path} ({code}): check the role's permissions for the bucket's key")

@@ -16,14 +16,15 @@ from hearth.ops.vision.images import place, to_tensor
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-TOGETHER = 8
-"""Pictures in one run of the graph: a long list takes no more memory than so many."""
-MOST = 300
-"""Boxes of a picture."""
+BATCH = 8
+"""Pictures in one run of the graph: a long list takes no more memory than this many."""
+MAX_BOXES = 300
+"""Of a picture."""
+DetectionModel = Model[ImagePreprocessing, Detector]
 
 
 class Detections(NamedTuple):
-    """Of one picture, best first."""
+    """The boxes of one picture, best first."""
 
     boxes: Floats
     """(n, 4): x1, y1, x2, y2 in pixels of the original picture."""
@@ -33,40 +34,36 @@ class Detections(NamedTuple):
     """(n,): places in the manifest's labels."""
 
 
-def detect(model: Model, pictures: Sequence[Image], threshold: float, iou: float) -> list[Detections]:
+def detect(model: DetectionModel, pictures: Sequence[Image], threshold: float, iou: float) -> list[Detections]:
     """The boxes of each RGB picture whose score is at least `threshold`; of two boxes of a class that overlap by more
-    than `iou`, the weaker one goes. Raises ManifestError where the graph answers in another form than promised."""
-    how = model.manifest.preprocessing
-    assert isinstance(how, ImagePreprocessing)  # noqa: S101 -- what the manifest's schema promises of the task
-    entry = model.manifest.graphs["main"].inputs[0]
-    together = entry.shape[0] if isinstance(entry.shape[0], int) else TOGETHER
-    found: list[Detections] = []
-    for start in range(0, len(pictures), together):
-        part = pictures[start : start + together]
-        # A graph of a fixed batch is given black pictures too, whose answers nobody looks at.
-        pixels = to_tensor(part, how, together if isinstance(entry.shape[0], int) else len(part))
-        rows = decoded(model, model.run({entry.name: pixels})[0])
+    than `iou`, the weaker one goes. Raises ManifestError where the graph's outputs are not what the manifest says."""
+    graph_input = model.manifest.graphs["main"].inputs[0]
+    fixed_batch = graph_input.shape[0] if isinstance(graph_input.shape[0], int) else None
+    size = fixed_batch or BATCH
+    detections: list[Detections] = []
+    for start in range(0, len(pictures), size):
+        part = pictures[start : start + size]
+        # A graph with a fixed batch gets black pictures too, whose boxes nobody looks at.
+        pixels = to_tensor(part, model.preprocessing, fixed_batch or len(part))
+        rows = decode_outputs(model, model.run({graph_input.name: pixels})[0])
         for picture, row in zip(part, rows, strict=False):
-            placement = place(picture.size, how)
+            placement = place(picture.size, model.preprocessing)
             kept = select(row, len(model.manifest.labels), threshold, iou)
             boxes = restore(kept.boxes, placement.scale, placement.offset, picture.size)
-            found.append(kept._replace(boxes=boxes))
-    return found
+            detections.append(kept._replace(boxes=boxes))
+    return detections
 
 
-def decoded(model: Model, outputs: Floats) -> Floats:
-    """The graph's answer, (batch, n, 4 + scores), with corners on the canvas in its first four columns."""
-    how, head, labels = model.manifest.preprocessing, model.manifest.head, len(model.manifest.labels)
-    assert isinstance(how, ImagePreprocessing)  # noqa: S101 -- as above
-    if not isinstance(head, Detector):
-        raise ManifestError(f"{model.manifest.model}: `head` must be a detector's")
+def decode_outputs(model: DetectionModel, outputs: Floats) -> Floats:
+    """The graph's outputs, (batch, n, 4 + scores), with corners on the canvas in the first four columns."""
+    preprocessing, head, labels = model.preprocessing, model.head, len(model.manifest.labels)
     if outputs.ndim != 3 or outputs.shape[-1] - labels not in (4, 5):
         columns = f"{4 + labels} columns, or {5 + labels} with objectness"
-        raise ManifestError(f"{model.manifest.model} answers in shape {outputs.shape}; {columns} are needed")
+        raise ManifestError(f"{model.manifest.model} has outputs of shape {outputs.shape}; {columns} are needed")
     if head.form == "boxes":
         return corners(outputs)
     try:
-        return decode_grid(outputs, how.width, how.height, head.strides)
+        return decode_grid(outputs, preprocessing.width, preprocessing.height, head.strides)
     except ValueError as error:
         raise ManifestError(f"{model.manifest.model}: {error}") from None
 
@@ -84,5 +81,5 @@ def select(row: Floats, labels: int, threshold: float, iou: float) -> Detections
     boxes, scores, best = row[likely, :4], scores[likely], best[likely]
     real = np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)  # without an area there is none
     boxes, best, classes = boxes[real], best[real], scores[real].argmax(1)
-    kept = suppress(boxes, best, classes, iou, MOST)
+    kept = suppress(boxes, best, classes, iou, MAX_BOXES)
     return Detections(boxes[kept], best[kept], classes[kept])

@@ -1,4 +1,4 @@
-"""A task's request from a body or from an uploaded object."""
+"""A task's request, from a body or from an uploaded object."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from hearth.tasks.task import Task
 from hearth.telemetry import audit
 
 
-def read(task: Task, body: bytes, query: Mapping[str, str]) -> Any:
-    """The task's request from a body: JSON with `inputs` and `parameters`, or for binary tasks the bytes themselves.
+def read_body(task: Task, body: bytes, query: Mapping[str, str]) -> Any:
+    """The task's request from a body: JSON with `inputs` and `parameters`, or for binary tasks the input itself.
 
-    What a body is, its first byte says: clients send raw pictures with any content type or none (wire.md 2c).
+    The first byte of a body decides which, because clients send raw pictures with any content type or none.
     Raises BadRequest.
     """
     if not body:
-        raise BadRequest('The body is empty; send {"inputs": …}' + (" or the bytes themselves" * task.binary))
-    if task.binary and body.lstrip()[:1] != b"{":
+        alternative = " or the bytes themselves" if task.row.binary else ""
+        raise BadRequest(f'The body is empty; send {{"inputs": …}}{alternative}')
+    if task.row.binary and body.lstrip()[:1] != b"{":
         parameters = {key: _value(text) for key, text in query.items()}
         return strict_json.convert({"inputs": body, "parameters": parameters}, task.request)
     if query:
@@ -28,23 +29,24 @@ def read(task: Task, body: bytes, query: Mapping[str, str]) -> Any:
     return strict_json.convert(strict_json.loads(body), task.request)
 
 
-def read_object(task: Task, data: bytes, more: Mapping[str, Any] | None = None) -> Any:
-    """The task's request from an uploaded object: JSON as a body has it, else the input itself, for tasks that read
-    text in UTF-8. Fields of `more` take the place of its own. Raises BadRequest."""
-    audit.seen(data)
+def read_object(task: Task, data: bytes, fields: Mapping[str, Any] | None = None) -> Any:
+    """The task's request from an uploaded object: JSON as a body has it, or else the input itself, which for tasks of
+    texts is UTF-8. `fields` replace those of the object. Raises BadRequest."""
+    audit.record_input(data)
     if data.lstrip()[:1] == b"{":
         document = strict_json.loads(data)
-    elif task.binary:
+    elif task.row.binary:
         document = {"inputs": data}
     else:
         try:
             document = {"inputs": data.decode("utf-8")}
         except UnicodeDecodeError:
             raise BadRequest("The object must be text in UTF-8, or JSON with `inputs`") from None
-    return strict_json.convert(document | (more or {}), task.request)
+    return strict_json.convert(document | (fields or {}), task.request)
 
 
 def _value(text: str) -> Any:
+    """A parameter of a query string as JSON would have it."""
     if re.fullmatch(r"\d{1,9}", text, re.ASCII):
         return int(text)
     if re.fullmatch(r"-?\d{1,9}(\.\d{1,17})?", text, re.ASCII):

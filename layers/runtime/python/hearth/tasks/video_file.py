@@ -1,4 +1,4 @@
-"""Videos, and pictures one after another, read frame by frame; videos written. The one place that knows PyAV."""
+"""Videos, and sequences of pictures, read frame by frame; videos written. The one module that uses PyAV."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 from hearth import deadline
 from hearth.errors import BadRequest, PayloadTooLarge, UnsupportedMedia
-from hearth.ops.vision.images import open_picture
+from hearth.ops.vision.images import open_image
 from hearth.ops.vision.mp4_index import believable
 
 CODECS = ("h264", "hevc", "vp9", "av1", "mpeg4")
@@ -23,12 +23,12 @@ BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
 """What an mp4 file begins with."""
 RATES = (Fraction(1), Fraction(120))
 """Frames a second that are believed of a header."""
-STILLS_RATE = Fraction(10)
+IMAGES_RATE = Fraction(10)
 """Frames a second of pictures, which say nothing of it."""
 TURNS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
-LARGEST = 1280
+MAX_SIDE = 1280
 """Pixels of a written video's longer side."""
-QUALITY = {"preset": "veryfast", "crf": "26", "bufsize": "500k", "x264-params": "threads=1"}
+ENCODER_OPTIONS = {"preset": "veryfast", "crf": "26", "bufsize": "500k", "x264-params": "threads=1"}
 
 
 class Bounds(NamedTuple):
@@ -44,7 +44,7 @@ class Bounds(NamedTuple):
 class Frame(NamedTuple):
     number: int
     """From 1."""
-    picture: Image.Image
+    image: Image.Image
     """Upright RGB."""
 
 
@@ -73,19 +73,19 @@ class Video:
         self._data, self._bounds, self.every = data, bounds, every
         self.damage = ""
         """What could not be read, in a sentence; known when `frames` has ended."""
-        self.read = 0
+        self.frames_read = 0
         """Frames that were decoded; known likewise."""
         with self._open() as container:
             stream = _stream(container)
-            self.total = stream.frames
+            self.frames_total = stream.frames
             """Frames that the header promises; 0 where it says nothing."""
-            self.rate = min(max(stream.average_rate or STILLS_RATE, RATES[0]), RATES[1])
+            self.rate = min(max(stream.average_rate or IMAGES_RATE, RATES[0]), RATES[1])
             width, height = stream.codec_context.width, stream.codec_context.height
-            self._check(self.total, (container.duration or 0) / av.time_base, width * height)
+            self._check(self.frames_total, (container.duration or 0) / av.time_base, width * height)
         first = next(self.frames(), None)
         if first is None:
             raise BadRequest("The video is damaged: no frame of it could be read")
-        self.width, self.height = first.picture.size
+        self.width, self.height = first.image.size
 
     def frames(self) -> Iterator[Frame]:
         """Each `every`-th frame, beginning with the first."""
@@ -108,11 +108,11 @@ class Video:
                         continue
                     turn = TURNS.get(frame.rotation % 360)
                     yield Frame(reading.frames, picture if turn is None else picture.transpose(turn))
-        self.read, self.damage = reading.frames, self._damage(reading)
+        self.frames_read, self.damage = reading.frames, self._damage(reading)
 
     def _damage(self, reading: _Reading) -> str:
-        if reading.cut or reading.packets < self.total:
-            promised = f" of {self.total}" if self.total else ""
+        if reading.cut or reading.packets < self.frames_total:
+            promised = f" of {self.frames_total}" if self.frames_total else ""
             return f"The file ends too early: {reading.frames}{promised} frames could be read"
         if reading.failed:
             return f"The file is damaged in {reading.failed} places; the frames there are missing or partly wrong"
@@ -144,10 +144,10 @@ class Video:
             )
 
 
-class Stills:
+class ImageSequence:
     """Encoded pictures of one size in the place of a video; decoded one at a time, as they are asked for.
 
-    Raises what `open_picture` does, PayloadTooLarge, and BadRequest where there is none or the sizes differ.
+    Raises what `open_image` does, PayloadTooLarge, and BadRequest where there is none or the sizes differ.
     """
 
     damage = ""
@@ -158,13 +158,13 @@ class Stills:
         if len(files[::every]) > bounds.frames:
             raise PayloadTooLarge(f"`inputs` has {len(files)} pictures; {bounds.frames} are looked at in one request")
         self._files, self._bounds, self.every = files, bounds, every
-        self.read = self.total = len(files)
-        self.rate = STILLS_RATE
-        self.width, self.height = open_picture(files[0], bounds.pixels).size
+        self.frames_read = self.frames_total = len(files)
+        self.rate = IMAGES_RATE
+        self.width, self.height = open_image(files[0], bounds.pixels).size
 
     def frames(self) -> Iterator[Frame]:
         for index in range(0, len(self._files), self.every):
-            picture = open_picture(self._files[index], self._bounds.pixels)
+            picture = open_image(self._files[index], self._bounds.pixels)
             if picture.size != (self.width, self.height):
                 raise BadRequest(
                     f"Picture {index + 1} has {picture.width} x {picture.height} pixels, the first one {self.width} x "
@@ -173,17 +173,17 @@ class Stills:
             yield Frame(index + 1, picture)
 
 
-def write_video(pictures: Iterable[Image.Image], size: tuple[int, int], rate: Fraction, bits: int) -> bytes:
+def write_video(images: Iterable[Image.Image], size: tuple[int, int], rate: Fraction, bits: int) -> bytes:
     """RGB pictures of `size` as an mp4 file (H.264) that browsers play, of at most about `bits` a second."""
-    factor = min(LARGEST / max(size), 1)
+    factor = min(MAX_SIDE / max(size), 1)
     width, height = (max(round(side * factor / 2) * 2, 2) for side in size)
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
-        stream: Any = container.add_stream("libx264", rate=rate, options=QUALITY | {"maxrate": str(bits)})
+        stream: Any = container.add_stream("libx264", rate=rate, options=ENCODER_OPTIONS | {"maxrate": str(bits)})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.thread_count = 1
-        for picture in pictures:
-            resized = picture.resize((width, height), Image.Resampling.BILINEAR)
+        for image in images:
+            resized = image.resize((width, height), Image.Resampling.BILINEAR)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(resized), format="rgb24")))
         container.mux(stream.encode())
     return file.getvalue()

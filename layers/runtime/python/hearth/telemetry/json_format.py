@@ -1,4 +1,4 @@
-"""How lines of the log are written: one JSON document each, as AWS's Powertools write them."""
+"""How log lines are written: one JSON document each, with the names that AWS's Powertools use."""
 
 from __future__ import annotations
 
@@ -14,64 +14,69 @@ import msgspec
 
 SERVICE = "hearth"
 METRICS = {"Requests": "Count", "Duration": "Milliseconds", "ColdStart": "Count", "Errors": "Count"}
-_METRICS = {
+"""The unit of each metric."""
+_DECLARED_METRICS = {
     "Namespace": "Hearth",
     "Dimensions": [["model", "service"], ["function"]],
     "Metrics": [{"Name": name, "Unit": unit} for name, unit in METRICS.items()],
 }
-_ALWAYS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+_RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 """What every record of Python has."""
 _encode = msgspec.json.Encoder(enc_hook=str).encode
-_DECLARED = msgspec.Raw(_encode(_METRICS))
+_DECLARED = msgspec.Raw(_encode(_DECLARED_METRICS))
 
 
-def line(level: str, place: str, words: str, when: float, more: Mapping[str, Any]) -> str:
-    """Level, place, words, time (seconds since 1970) and service, then `more`."""
+def line(level: str, location: str, message: str, when: float, extra: Mapping[str, Any]) -> str:
+    """A log line: level, location, message, time (`when`: seconds since 1970) and service, then `extra`."""
     minute, zone = _minute(int(when // 60))
-    told = {
+    fields = {
         "level": level,
-        "location": place,
-        "message": words,
+        "location": location,
+        "message": message,
         "timestamp": f"{minute}{int(when % 60):02d},{int(when % 1 * 1000):03d}{zone}",
         "service": SERVICE,
-        **more,
+        **extra,
     }
     if traced := os.environ.get("_X_AMZN_TRACE_ID"):
-        told["xray_trace_id"] = traced.partition(";")[0].removeprefix("Root=")
-    return _encode(told).decode()
+        fields["xray_trace_id"] = traced.partition(";")[0].removeprefix("Root=")
+    return _encode(fields).decode()
 
 
 @functools.lru_cache(maxsize=1)
 def _minute(since: int) -> tuple[str, str]:
-    """What is written before and after the seconds, of a minute since 1970."""
-    there = time.localtime(since * 60)
-    return time.strftime("%Y-%m-%d %H:%M:", there), time.strftime("%z", there)
+    """What is written before and after the seconds, for a minute counted since 1970."""
+    local = time.localtime(since * 60)
+    return time.strftime("%Y-%m-%d %H:%M:", local), time.strftime("%z", local)
 
 
-def metrics(dimensions: Mapping[str, str], values: Mapping[str, float], when: float) -> str:
-    """A line in the Embedded Metric Format; `values` of METRICS, `dimensions`: model and function; seconds since
-    1970."""
+def metrics(fields: Mapping[str, str], values: Mapping[str, float], when: float) -> str:
+    """A line in CloudWatch's Embedded Metric Format: `values` by the names of METRICS, `when` in seconds since 1970.
+
+    `fields` has the dimensions `model` and `function`; what else is in it can be searched for, and is no dimension.
+    """
     declared = {"Timestamp": int(when * 1000), "CloudWatchMetrics": [_DECLARED]}
     figures = {name: [float(value)] for name, value in values.items()}
-    return _encode({"_aws": declared, "service": SERVICE, **dimensions, **figures}).decode()
+    return _encode({"_aws": declared, "service": SERVICE, **fields, **figures}).decode()
 
 
-class Lines(logging.Formatter):
-    """As `line`, with what a record has besides. No exception of a record is told: its words may be a caller's."""
+class JsonFormatter(logging.Formatter):
+    """Format records as `line` does. Exceptions are left out: their messages may quote a caller's input."""
 
     def format(self, record: logging.LogRecord) -> str:
-        place = f"{record.funcName}:{record.lineno}"
-        own = {name: of for name, of in record.__dict__.items() if name not in _ALWAYS and of is not None}
-        return line(record.levelname, place, record.getMessage(), record.created, own)
+        location = f"{record.funcName}:{record.lineno}"
+        extra = {
+            name: value for name, value in record.__dict__.items() if name not in _RECORD_FIELDS and value is not None
+        }
+        return line(record.levelname, location, record.getMessage(), record.created, extra)
 
 
-class Output(logging.Handler):
-    """Writes lines to a stream; without one, to the standard output of the moment."""
+class LineHandler(logging.Handler):
+    """Write lines to `stream`, or to the standard output of the moment where it is None."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stream: TextIO | None = None
-        self.setFormatter(Lines())
+        self.setFormatter(JsonFormatter())
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -79,8 +84,8 @@ class Output(logging.Handler):
         except Exception:
             self.handleError(record)
 
-    def write(self, *told: str) -> None:
-        """Lines at once. Raises OSError, ValueError."""
+    def write(self, *lines: str) -> None:
+        """Write lines at once. Raises OSError, ValueError."""
         stream = self.stream or sys.stdout
-        stream.write("\n".join((*told, "")))
+        stream.write("\n".join((*lines, "")))
         stream.flush()

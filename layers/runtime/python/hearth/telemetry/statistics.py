@@ -1,6 +1,8 @@
-"""What this execution environment has answered since it started, model by model, and apart for each tenant: nobody
-learns from them what others do. Other environments count for themselves; the fleet's figures are the metrics in the
-log."""
+"""What this execution environment has answered since it started, by model, version and tenant.
+
+Tenants are kept apart, so that nobody learns what others do. Other environments count for themselves; the figures of
+the whole fleet are the metrics in the log.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,10 @@ from collections import defaultdict
 
 import msgspec
 
-from hearth.telemetry.timing import Trace, current
+from hearth.telemetry.timing import Timing
 
 
-class Sum(msgspec.Struct):
+class Duration(msgspec.Struct):
     count: int = 0
     ms: float = 0.0
 
@@ -23,48 +25,47 @@ class Sum(msgspec.Struct):
 
 
 class Record(msgspec.Struct):
-    """Of one version. A request counts once; its items are known where it came as tensors, else it is one."""
+    """Counts and times of one version. A request counts once, its items one by one."""
 
-    success: Sum = msgspec.field(default_factory=Sum)
-    fail: Sum = msgspec.field(default_factory=Sum)
-    input: Sum = msgspec.field(default_factory=Sum)
-    infer: Sum = msgspec.field(default_factory=Sum)
-    output: Sum = msgspec.field(default_factory=Sum)
+    success: Duration = msgspec.field(default_factory=Duration)
+    fail: Duration = msgspec.field(default_factory=Duration)
+    input: Duration = msgspec.field(default_factory=Duration)
+    infer: Duration = msgspec.field(default_factory=Duration)
+    output: Duration = msgspec.field(default_factory=Duration)
     items: int = 0
     last: int = 0
     """Milliseconds since 1970."""
 
 
-_MOST = 10_000
-"""Records, of tenants times versions; the one that began first is forgotten for a new one."""
+_MAX_RECORDS = 10_000
+"""Tenants times versions; past that the record that began first is forgotten."""
 _records: defaultdict[tuple[str, str, str], Record] = defaultdict(Record)
 _lock = threading.Lock()
 
 
-def count(trace: Trace, *, failed: bool) -> None:
+def count(timing: Timing, *, failed: bool) -> None:
     """Count a request that ended, if it reached a model."""
-    facts = trace.facts
-    if "model" not in facts:
+    fields = timing.fields
+    if "model" not in fields:
         return
-    total = trace.total
+    total = timing.total
     with _lock:
-        record = _records[str(facts["model"]), str(facts["version"]), str(facts.get("tenant", ""))]
-        if len(_records) > _MOST:
+        record = _records[str(fields["model"]), str(fields["version"]), str(fields.get("tenant", ""))]
+        if len(_records) > _MAX_RECORDS:
             del _records[next(iter(_records))]
         if failed:
             record.fail.add(total)
             return
         record.success.add(total)
-        record.input.add(trace.steps.get("encode", 0.0))
-        record.infer.add(trace.steps.get("run", 0.0))
-        record.output.add(trace.steps.get("decode", 0.0))
-        record.items += int(facts.get("items", 1))
+        record.input.add(timing.steps.get("encode", 0.0))
+        record.infer.add(timing.steps.get("run", 0.0))
+        record.output.add(timing.steps.get("decode", 0.0))
+        record.items += int(fields.get("items", 1))
         record.last = time.time_ns() // 1_000_000
 
 
-def of(model: str, version: str) -> Record:
-    """What was answered to the tenant that asks now."""
-    tenant = str(current().facts.get("tenant", ""))
+def of(model: str, version: str, tenant: str) -> Record:
+    """What was answered to a tenant by one version; `tenant` is empty where no key was asked for."""
     with _lock:
         return _records.get((model, version, tenant), Record())
 

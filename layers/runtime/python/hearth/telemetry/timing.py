@@ -1,4 +1,4 @@
-"""Where the milliseconds of one request go: steps with names, kept beside the request, not in it."""
+"""Where the milliseconds of one request go, and what else its log line says. All may write; telemetry alone reads."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import time
 from collections.abc import Iterator
 from contextvars import ContextVar
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-class Trace:
-    """Milliseconds per step, and what else the log line says of a request."""
+class Timing:
+    """Milliseconds per step of a request, and the fields of its log line."""
 
     def __init__(self) -> None:
         self.steps: dict[str, float] = {}
-        self.facts: dict[str, str | int | float | bool] = {}
-        self.input = ""
-        """SHA-256 of what was sent, in hexadecimal, where an audit wants it; in no log line."""
+        self.fields: dict[str, str | int | float | bool] = {}
+        self.artifact: tuple[str | None, str | None] = (None, None)
+        """SHA-256 of the manifest that answered and the name of the key that signed it; in audit records alone."""
+        self.input_sha256 = ""
+        """Of what was sent, in hexadecimal, where an audit is kept; in no log line."""
         self.started = time.perf_counter()
 
     @property
@@ -26,33 +28,41 @@ class Trace:
         """Milliseconds since the request began."""
         return (time.perf_counter() - self.started) * 1000
 
+    def record_usage(self, usage: Any) -> None:
+        """Write what an answer took into the log line: what is known of a `hearth.tasks.task.Usage`."""
+        self.fields["items"] = usage.items
+        for name in ("input_tokens", "output_tokens", "seconds"):
+            if value := getattr(usage, name):
+                self.fields[name] = value
+        if usage.seed is not None:
+            self.fields["seed"] = usage.seed
+
     def server_timing(self) -> str:
-        """The Server-Timing header: the steps and what passed in all, in milliseconds; `cold` if a model was loaded."""
+        """The header Server-Timing: milliseconds per step and in total; `cold` where a model was loaded."""
         steps = [f"{name};dur={value:.2f}" for name, value in self.steps.items()]
-        return ", ".join(["cold"] * bool(self.facts.get("cold")) + [*steps, f"total;dur={self.total:.2f}"])
-
-    def count(self, name: str, number: int) -> None:
-        """Add to a fact that is a number."""
-        self.facts[name] = int(self.facts.get(name, 0)) + number
-
-
-_current: ContextVar[Trace | None] = ContextVar("hearth-trace", default=None)
+        steps.append(f"total;dur={self.total:.2f}")
+        if self.fields.get("cold"):
+            steps.insert(0, "cold")
+        return ", ".join(steps)
 
 
-def begin() -> Trace:
-    """A fresh trace for the request that starts here."""
-    trace = Trace()
-    _current.set(trace)
-    return trace
+_current: ContextVar[Timing | None] = ContextVar("hearth-timing", default=None)
 
 
-def current() -> Trace:
-    """The trace of this request; a fresh one where nobody began any (a direct call of `predict`)."""
+def begin() -> Timing:
+    """Start the timing of the request that begins here."""
+    timing = Timing()
+    _current.set(timing)
+    return timing
+
+
+def current() -> Timing:
+    """The timing of this request; a fresh one where none was begun (a direct call of `predict`)."""
     return _current.get() or begin()
 
 
 class step:  # noqa: N801 -- reads as a statement: `with step("encode"):`
-    """Adds the time of its block to the request's trace under `name`."""
+    """Add the time of the block to the request's timing under `name`."""
 
     __slots__ = ("name", "started")
 
@@ -69,21 +79,21 @@ class step:  # noqa: N801 -- reads as a statement: `with step("encode"):`
         steps[self.name] = steps.get(self.name, 0.0) + (time.perf_counter() - self.started) * 1000
 
 
-def paced(items: Iterator[T]) -> Iterator[T]:
-    """The items as they come; the request's trace learns when the `first` one did, and the median and longest `gap`
-    between two, the time that the reader took included."""
+def time_tokens(tokens: Iterator[T]) -> Iterator[T]:
+    """Pass the tokens on as they come, and note when the `first` one came, and the median and longest `gap` between
+    two, the reader's own time included."""
     timing, gaps, last = current(), [], None
     try:
-        for item in items:
+        for token in tokens:
             now = time.perf_counter()
             if last is None:
                 timing.steps["first"] = (now - timing.started) * 1000
             else:
                 gaps.append((now - last) * 1000)
             last = now
-            yield item
+            yield token
     finally:
         if gaps:
-            import statistics  # here, for no cold start should wait for it
+            import statistics  # here, because no cold start should wait for it
 
             timing.steps |= {"gap": statistics.median(gaps), "gap_max": max(gaps)}

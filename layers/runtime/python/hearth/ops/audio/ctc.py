@@ -133,7 +133,7 @@ def add(one: float, other: float) -> float:
     return one if other == NEVER else one + math.log1p(math.exp(other - one))
 
 
-def words(heard: Sequence[Heard], labels: Sequence[str], gap: str = " ") -> list[Word]:
+def words_of(heard: Sequence[Heard], labels: Sequence[str], gap: str = " ") -> list[Word]:
     """What stands between gaps, with the frames of its first and last symbol."""
     found: list[Word] = []
     letters: list[Heard] = []

@@ -8,44 +8,50 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-LONGEST, SECONDS, PAUSE = 42, 7.0, 1.0
+MAX_CHARACTERS, MAX_SECONDS, PAUSE_SECONDS = 42, 7.0, 1.0
 
 
 @dataclass(frozen=True)
-class Spoken:
+class TimedWord:
     text: str
     start: float
     """Seconds; `end` too."""
     end: float
 
 
-def lines(words: Sequence[Spoken]) -> list[list[Spoken]]:
+def to_lines(words: Sequence[TimedWord]) -> list[list[TimedWord]]:
     """The words of each line."""
-    found: list[list[Spoken]] = []
+    lines: list[list[TimedWord]] = []
     for word in words:
-        line = found[-1] if found else []
-        length = sum(len(one.text) + 1 for one in line) + len(word.text)
-        if not line or length > LONGEST or word.end - line[0].start > SECONDS or word.start - line[-1].end > PAUSE:
-            found.append([word])
+        if lines and _fits(lines[-1], word):
+            lines[-1].append(word)
         else:
-            line.append(word)
-    return found
+            lines.append([word])
+    return lines
 
 
-def clock(seconds: float, comma: str) -> str:
-    """hh:mm:ss and milliseconds after `comma`."""
+def _fits(line: Sequence[TimedWord], word: TimedWord) -> bool:
+    """Whether `word` goes on the line that ends before it."""
+    length = sum(len(other.text) + 1 for other in line) + len(word.text)
+    if length > MAX_CHARACTERS or word.start - line[-1].end > PAUSE_SECONDS:
+        return False
+    return word.end - line[0].start <= MAX_SECONDS
+
+
+def format_time(seconds: float, separator: str) -> str:
+    """hh:mm:ss and milliseconds after `separator`."""
     total = round(seconds * 1000)
-    return f"{total // 3_600_000:02}:{total // 60_000 % 60:02}:{total // 1000 % 60:02}{comma}{total % 1000:03}"
+    return f"{total // 3_600_000:02}:{total // 60_000 % 60:02}:{total // 1000 % 60:02}{separator}{total % 1000:03}"
 
 
-def srt(words: Sequence[Spoken]) -> str:
-    return "\n".join(f"{number}\n{_block(line, ',')}" for number, line in enumerate(lines(words), 1))
+def to_srt(words: Sequence[TimedWord]) -> str:
+    return "\n".join(f"{number}\n{_block(line, ',')}" for number, line in enumerate(to_lines(words), 1))
 
 
-def vtt(words: Sequence[Spoken]) -> str:
-    return "WEBVTT\n\n" + "\n".join(_block(line, ".") for line in lines(words))
+def to_vtt(words: Sequence[TimedWord]) -> str:
+    return "WEBVTT\n\n" + "\n".join(_block(line, ".") for line in to_lines(words))
 
 
-def _block(line: Sequence[Spoken], comma: str) -> str:
+def _block(line: Sequence[TimedWord], separator: str) -> str:
     text = " ".join(word.text for word in line)
-    return f"{clock(line[0].start, comma)} --> {clock(line[-1].end, comma)}\n{text}\n"
+    return f"{format_time(line[0].start, separator)} --> {format_time(line[-1].end, separator)}\n{text}\n"

@@ -10,21 +10,21 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[Any]]
 Span = tuple[int, int, float]
 """First token, last token, score."""
-BARRED = -10000.0
+MASKED = -10000.0
 
 
-def barred(logits: Array, context: Array) -> Array:
+def mask_logits(logits: Array, context: Array) -> Array:
     """Logits (tokens,) that leave a softmax to where an answer may lie, and to the first token: there is no answer."""
     allowed = context.copy()
     allowed[0] = True
-    return np.where(allowed, logits, BARRED).astype(np.float32)
+    return np.where(allowed, logits, MASKED).astype(np.float32)
 
 
-def spans(start: Array, end: Array, context: Array, count: int, longest: int) -> list[Span]:
-    """The `count` best of probabilities (tokens,), best first: in the context, up to `longest` tokens long."""
+def best_spans(start: Array, end: Array, context: Array, count: int, max_tokens: int) -> list[Span]:
+    """The `count` best of probabilities (tokens,), best first: in the context, up to `max_tokens` tokens long."""
     inside = context.astype(np.float32)
     inside[0] = 0
-    scores = np.tril(np.triu(np.outer(start * inside, end * inside)), longest - 1)  # (first, last)
+    scores = np.tril(np.triu(np.outer(start * inside, end * inside)), max_tokens - 1)  # (first, last)
     flat = scores.ravel()
     chosen = np.argpartition(-flat, count)[:count] if count < len(flat) else np.arange(len(flat))
     ordered = chosen[np.argsort(-flat[chosen], kind="stable")]

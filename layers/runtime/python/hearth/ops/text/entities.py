@@ -125,7 +125,7 @@ def tag(label: str) -> tuple[bool, str]:
     return label.startswith("B-"), label[2:] if label.startswith(("B-", "I-")) else label
 
 
-def settle(found: Sequence[Entity]) -> list[Entity]:
+def merge_windows(found: Sequence[Entity]) -> list[Entity]:
     """Entities of overlapping windows: of two that overlap the longer one stays, of equal ones the surer one."""
     kept: list[Entity] = []
     for entity in sorted(found, key=lambda entity: entity.start):

@@ -1,11 +1,11 @@
-"""Stop strings in a text that comes in pieces: nothing is given that may yet turn out to belong to one."""
+"""Stop strings in a text that comes in pieces: nothing is emitted that may yet turn out to belong to one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 
-class Stops:
+class StopStrings:
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = stops
         self._held = ""

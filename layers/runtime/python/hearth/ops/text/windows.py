@@ -4,54 +4,56 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from tokenizers import Encoding, Tokenizer
 
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.models.manifest import Limits
 
-if TYPE_CHECKING:
-    from tokenizers import Encoding, Tokenizer
-
-Row: TypeAlias = "Encoding"
-"""Tokens of a text: ids, types, characters they stand for, which of them are special."""
+Row: TypeAlias = Encoding
+"""Tokens of a text: ids, types, the characters they stand for, which of them are special."""
 Feeds = dict[str, np.ndarray[Any, Any]]
 
 
-CHARACTERS = 100_000
+MAX_CHARACTERS = 100_000
 """Of one text, where the manifest says nothing."""
-TOTAL = 1_000_000
-"""Characters of all texts of a request."""
-MOST_WINDOWS = 2048
+MAX_TOTAL_CHARACTERS = 1_000_000
+"""Of all texts of a request."""
+MAX_WINDOWS = 2048
 """Of all texts of a request."""
 
 
-def texts_of(inputs: str | list[str], limits: Limits) -> list[str]:
-    """The texts that came, one or several. Raises BadRequest for none, PayloadTooLarge beyond `limits`."""
+def list_texts(inputs: str | list[str], limits: Limits) -> list[str]:
+    """The texts of `inputs`, one or several. Raises BadRequest for none, PayloadTooLarge beyond `limits`."""
     texts = [inputs] if isinstance(inputs, str) else inputs
     if not texts:
         raise BadRequest("`inputs` is an empty list; send at least one text")
     if len(texts) > limits.batch:
         raise PayloadTooLarge(f"`inputs` has {len(texts)} texts; {limits.batch} are allowed in one request")
-    bounded(texts, limits)
+    check_lengths(texts, limits)
     return texts
 
 
-def bounded(texts: Iterable[str], limits: Limits) -> None:
-    """Before the tokenizer sees them: cutting a text to its first tokens does not shorten the work. Raises
-    PayloadTooLarge."""
-    most, total = limits.characters or CHARACTERS, 0
+def check_lengths(texts: Iterable[str], limits: Limits) -> None:
+    """Raise PayloadTooLarge for texts that are too long, before the tokenizer sees them: cutting a text to its first
+    tokens does not shorten the tokenizer's work."""
+    maximum, total = limits.characters or MAX_CHARACTERS, 0
     for text in texts:
-        if len(text) > most:
-            raise PayloadTooLarge(f"A text has {len(text)} characters; {most} are allowed")
+        if len(text) > maximum:
+            raise PayloadTooLarge(f"A text has {len(text)} characters; {maximum} are allowed")
         # Tokenizers write ligatures out, of which one makes up to 18 characters.
         length = len(text) if text.isascii() else max(len(unicodedata.normalize("NFKC", text)), len(text))
-        if length > most:
-            raise PayloadTooLarge(f"A text has {length} characters once ligatures are written out; {most} are allowed")
+        if length > maximum:
+            raise PayloadTooLarge(
+                f"A text has {length} characters once ligatures are written out; {maximum} are allowed"
+            )
         total += length
-    if total > TOTAL:
-        raise PayloadTooLarge(f"The texts have {total} characters together; {TOTAL} are allowed in one request")
+    if total > MAX_TOTAL_CHARACTERS:
+        raise PayloadTooLarge(
+            f"The texts have {total} characters together; {MAX_TOTAL_CHARACTERS} are allowed in one request"
+        )
 
 
 def pad(rows: Sequence[Row], pad_id: int, names: Iterable[str] = ("input_ids", "attention_mask")) -> Feeds:
@@ -68,35 +70,32 @@ def pad(rows: Sequence[Row], pad_id: int, names: Iterable[str] = ("input_ids", "
     return feeds
 
 
-def whole(tokenizer: Tokenizer, text: str) -> Row:
-    """All tokens of a text without special ones, though the tokenizer itself cuts."""
-    from tokenizers import Encoding
-
-    first = tokenizer.encode(text, add_special_tokens=False)
-    return Encoding.merge([first, *first.overflowing], growing_offsets=False)
+def tokenize_whole(tokenizer: Tokenizer, text: str) -> Row:
+    """All tokens of a text without special ones, although the tokenizer itself truncates."""
+    beginning = tokenizer.encode(text, add_special_tokens=False)
+    return Encoding.merge([beginning, *beginning.overflowing], growing_offsets=False)
 
 
-def first(text: Row, count: int) -> Row:
+def truncated(text: Row, count: int) -> Row:
     """The first `count` tokens of a text, as a row of its own."""
-    from tokenizers import Encoding
-
     part = Encoding.merge([text], growing_offsets=False)
     part.truncate(count)
     return part
 
 
 def windows(
-    tokenizer: Tokenizer, text: Row, size: int, stride: int, before: Row | None = None, most: int = MOST_WINDOWS
+    tokenizer: Tokenizer, text: Row, size: int, stride: int, before: Row | None = None, maximum: int = MAX_WINDOWS
 ) -> list[Row]:
     """`text` (which is cut up) in windows of up to `size` tokens, special ones included, that share `stride`.
 
     Each window is completed as the tokenizer's template says, after `before` if that is given, and so a pair.
-    `stride` must be less than `room` of the same window. Raises PayloadTooLarge for more than `most` windows.
+    `stride` must be less than `window_capacity` of the same window. Raises PayloadTooLarge for more than `maximum`
+    windows.
     """
-    left = room(tokenizer, size, before)
-    if (len(text.ids) - stride) > most * (left - stride):
+    left = window_capacity(tokenizer, size, before)
+    if (len(text.ids) - stride) > maximum * (left - stride):
         raise PayloadTooLarge(
-            f"The texts make more than {MOST_WINDOWS} windows: send them in parts, or let windows share less"
+            f"The texts make more than {MAX_WINDOWS} windows: send them in parts, or let windows share less"
         )
     text.truncate(left, stride=stride)
     parts = [text, *text.overflowing]
@@ -105,7 +104,7 @@ def windows(
     return [tokenizer.post_process(before, part) for part in parts]
 
 
-def room(tokenizer: Tokenizer, size: int, before: Row | None = None) -> int:
+def window_capacity(tokenizer: Tokenizer, size: int, before: Row | None = None) -> int:
     """How many tokens of a text fit into a window of `size`; may be negative."""
     taken = tokenizer.num_special_tokens_to_add(before is not None)
     return int(size - taken - (len(before.ids) if before is not None else 0))

@@ -1,4 +1,4 @@
-"""Encoded pictures as arrays. The one place that knows Pillow."""
+"""Encoded pictures as arrays. The one module that uses Pillow to read."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ _RESAMPLE = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.
 
 MAX_PIXELS = 16_000_000
 """Of all pictures of a request, where the manifest says nothing."""
-SCANS = 100
+MAX_SCANS = 100
 """Of a JPEG, which has about ten if it is progressive: each is another pass over all of the picture."""
 
 
-def open_pictures(files: Sequence[bytes], limits: Limits) -> Iterator[Image.Image]:
-    """As `open_picture`, one after another; they may have `limits.pixels` together. Raises BadRequest for none."""
+def open_images(files: Sequence[bytes], limits: Limits) -> Iterator[Image.Image]:
+    """As `open_image`, one after another; they may have `limits.pixels` together. Raises BadRequest for none."""
     if not files:
         raise BadRequest("`inputs` is an empty list; send at least one picture")
     if len(files) > limits.batch:
         raise PayloadTooLarge(f"`inputs` has {len(files)} pictures; {limits.batch} are allowed in one request")
-    left = most = limits.pixels or MAX_PIXELS
+    left = maximum = limits.pixels or MAX_PIXELS
     for data in files:
         try:
-            picture = open_picture(data, left)
+            picture = open_image(data, left)
         except PayloadTooLarge as error:
-            if left == most:
+            if left == maximum:
                 raise
-            raise PayloadTooLarge(f"{error.message} after those before it, {most} in all") from None
+            raise PayloadTooLarge(f"{error.message} after those before it, {maximum} in all") from None
         left -= picture.width * picture.height
         yield picture
 
 
-def open_picture(data: bytes, pixels: int) -> Image.Image:
+def open_image(data: bytes, pixels: int) -> Image.Image:
     """The first frame as upright RGB of 8 bits, transparency laid on white.
 
     The header's width times height is compared with `pixels` before anything is decoded: twenty kilobytes can
-    decode to a gigabyte (security.md 2.3). Raises UnsupportedMedia, PayloadTooLarge, BadRequest.
+    decode to a gigabyte. Raises UnsupportedMedia, PayloadTooLarge, BadRequest.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of what is refused right below
@@ -58,8 +58,8 @@ def open_picture(data: bytes, pixels: int) -> Image.Image:
             raise UnsupportedMedia("The picture must be JPEG, PNG, WebP, GIF or BMP") from None
         if picture.width * picture.height > pixels:
             raise PayloadTooLarge(f"The picture has {picture.width} x {picture.height} pixels; {pixels} are allowed")
-        if picture.format == "JPEG" and data.count(b"\xff\xda") > SCANS:
-            raise BadRequest(f"The picture has more than {SCANS} scans; save it anew, as a baseline JPEG")
+        if picture.format == "JPEG" and data.count(b"\xff\xda") > MAX_SCANS:
+            raise BadRequest(f"The picture has more than {MAX_SCANS} scans; save it anew, as a baseline JPEG")
         try:
             picture.load()
             ImageOps.exif_transpose(picture, in_place=True)

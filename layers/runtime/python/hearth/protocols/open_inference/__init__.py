@@ -2,96 +2,187 @@
 
 from __future__ import annotations
 
-from hearth.protocols.base import EVENTS, Answer, Call, Dialect, Route
-from hearth.protocols.open_inference import graph_inference, metadata, repository, schema, statistics, task_inference
+from collections.abc import Callable
+from typing import Any
+
+from hearth.protocols.base import BINARY, EVENT_STREAM, Protocol, Request, Response, Route
+from hearth.protocols.open_inference import (
+    graph_inference,
+    metadata,
+    repository,
+    schema,
+    statistics,
+    task_inference,
+)
 from hearth.protocols.open_inference.generate import generate, generate_stream
-from hearth.protocols.open_inference.response import BINARY
-from hearth.protocols.open_inference.target import target
+from hearth.protocols.open_inference.target import find_target, target_name
 
 
-def infer(call: Call) -> Answer:
-    wanted = target(call)
-    return graph_inference.infer(call, wanted) if wanted.role else task_inference.infer(call, wanted)
+def infer(request: Request) -> Response:
+    target = find_target(request)
+    if target.role:
+        return graph_inference.infer(request, target)
+    return task_inference.infer(request, target)
 
 
-def _both(method: str, end: str, work: object, summary: str, **schemas: object) -> tuple[Route, ...]:
-    """With and without a version in the path."""
-    return tuple(
-        Route(method, f"/v2/models/{{name}}{version}{end}", work, summary, **schemas)  # type: ignore[arg-type]
-        for version in ("", "/versions/{version}")
+def _versioned(
+    method: str, end: str, endpoint: Callable[[Request], Response], operation: str, summary: str, **options: Any
+) -> tuple[Route, Route]:
+    """A route of a model, and the same of one of its versions."""
+    return (
+        Route(method, f"/v2/models/{{name}}{end}", endpoint, f"model_{operation}", summary, **options),
+        Route(
+            method,
+            f"/v2/models/{{name}}/versions/{{version}}{end}",
+            endpoint,
+            f"model_version_{operation}",
+            f"{summary}, of one version",
+            **options,
+        ),
     )
 
 
-STATISTICS = statistics.Statistics
-DIALECT = Dialect(
+def _repository_model(end: str, endpoint: Callable[[Request], Response], summary: str) -> Route:
+    return Route(
+        "POST",
+        f"/v2/repository/models/{{name}}/{end}",
+        endpoint,
+        f"repository_model_{end}",
+        summary,
+        schema.RepositoryModelRequest,
+        dict[str, str],
+        body_optional=True,
+    )
+
+
+PROTOCOL = Protocol(
     name="open_inference",
+    title="Open Inference Protocol",
     prefixes=("/v2",),
     routes=(
-        Route("GET", "/v2/health/live", metadata.health, "Whether the process answers", gives=schema.Health, open=True),
+        Route(
+            "GET",
+            "/v2/health/live",
+            metadata.server_health,
+            "server_live",
+            "Check that the server is alive",
+            response_schema=schema.ServerHealth,
+            public=True,
+        ),
         Route(
             "GET",
             "/v2/health/ready",
-            metadata.health,
-            "Whether it would take a request",
-            None,
-            schema.Health,
-            open=True,
+            metadata.server_health,
+            "server_ready",
+            "Check that the server takes requests",
+            response_schema=schema.ServerHealth,
+            public=True,
         ),
-        Route("GET", "/v2", metadata.server, "What the server is", gives=schema.Server),
-        Route("GET", "/v2/", metadata.server, "What the server is", gives=schema.Server),
-        Route("GET", "/v2/models", metadata.models, "What is served", gives=schema.Models),
+        *(
+            Route(
+                "GET",
+                path,
+                metadata.server_metadata,
+                operation,
+                "Get the server's metadata",
+                response_schema=schema.ServerMetadata,
+            )
+            for path, operation in (("/v2", "server_metadata"), ("/v2/", "server_metadata_slash"))
+        ),
+        Route(
+            "GET",
+            "/v2/models",
+            metadata.list_model_names,
+            "list_model_names",
+            "List the names of the models",
+            response_schema=schema.ModelNames,
+        ),
         # Before the routes with names: no model can be asked about by the name `stats`.
-        Route("GET", "/v2/models/stats", statistics.every, "What was answered here, by every model", gives=STATISTICS),
-        *_both("GET", "", metadata.model, "What a model takes and gives", gives=schema.Metadata),
-        *_both("GET", "/ready", metadata.ready, "Whether a model is there", gives=schema.Ready),
-        *_both("GET", "/config", metadata.config, "A model as Triton describes it", gives=metadata.Config),
-        *_both("GET", "/stats", statistics.one, "What a model answered here", gives=STATISTICS),
-        *_both(
+        Route(
+            "GET",
+            "/v2/models/stats",
+            statistics.all_model_statistics,
+            "all_model_statistics",
+            "Get the statistics of all models",
+            response_schema=statistics.ModelStatisticsResponse,
+        ),
+        *_versioned(
+            "GET",
+            "",
+            metadata.model_metadata,
+            "metadata",
+            "Get the inputs and outputs of a model",
+            response_schema=schema.ModelMetadata,
+        ),
+        *_versioned(
+            "GET",
+            "/ready",
+            metadata.model_ready,
+            "ready",
+            "Check that a model is available",
+            response_schema=schema.ModelReady,
+        ),
+        *_versioned(
+            "GET",
+            "/config",
+            metadata.model_config,
+            "config",
+            "Get the configuration of a model, as Triton has it",
+            response_schema=metadata.ModelConfig,
+        ),
+        *_versioned(
+            "GET",
+            "/stats",
+            statistics.model_statistics,
+            "statistics",
+            "Get the statistics of a model",
+            response_schema=statistics.ModelStatisticsResponse,
+        ),
+        *_versioned(
             "POST",
             "/infer",
             infer,
-            "Ask a model",
-            takes=schema.Request,
-            gives=schema.Response,
-            takes_also=(BINARY,),
-            gives_also=(BINARY,),
+            "infer",
+            "Ask a model with tensors",
+            request_schema=schema.InferenceRequest,
+            response_schema=schema.InferenceResponse,
+            request_media_types=(BINARY,),
+            response_media_types=(BINARY,),
+            model_name=target_name,
         ),
-        *_both(
-            "POST", "/generate", generate, "Go on with a text", takes=schema.GenerateRequest, gives=schema.Generated
+        *_versioned(
+            "POST",
+            "/generate",
+            generate,
+            "generate",
+            "Generate a text",
+            request_schema=schema.GenerateRequest,
+            response_schema=schema.GenerateResponse,
+            model_name=target_name,
         ),
-        *_both(
+        *_versioned(
             "POST",
             "/generate_stream",
             generate_stream,
-            "Go on with a text, token by token",
-            takes=schema.GenerateRequest,
-            gives_also=(EVENTS,),
+            "generate_stream",
+            "Generate a text, token by token",
+            request_schema=schema.GenerateRequest,
+            response_media_types=(EVENT_STREAM,),
+            model_name=target_name,
         ),
         Route(
             "POST",
             "/v2/repository/index",
-            repository.index,
-            "What there is",
-            schema.IndexRequest,
-            list[schema.Entry],
-            optional=True,
+            repository.repository_index,
+            "repository_index",
+            "List the model repository",
+            schema.RepositoryIndexRequest,
+            list[schema.RepositoryIndexEntry],
+            body_optional=True,
         ),
-        *(
-            Route(
-                "POST",
-                f"/v2/repository/models/{{name}}/{end}",
-                work,
-                summary,
-                schema.RepositoryRequest,
-                dict[str, str],
-                optional=True,
-            )
-            for end, work, summary in (
-                ("load", repository.load, "Load a model into this environment's memory"),
-                ("unload", repository.unload, "Free a model's memory in this environment"),
-            )
-        ),
+        _repository_model("load", repository.load_model, "Load a model into the memory of this environment"),
+        _repository_model("unload", repository.unload_model, "Free the memory of a model in this environment"),
     ),
-    error=schema.error,
-    failure=schema.Failure,
+    encode_error=schema.encode_error,
+    error_schema=schema.OpenInferenceError,
 )

@@ -1,4 +1,4 @@
-"""POST …/generate and …/generate_stream: a text goes on."""
+"""POST …/generate and …/generate_stream: a text is continued."""
 
 from __future__ import annotations
 
@@ -10,60 +10,72 @@ import msgspec
 
 from hearth import strict_json
 from hearth.errors import BadRequest, NotFound
-from hearth.protocols.base import EVENTS, Answer, Call, event
-from hearth.protocols.open_inference.schema import Generated, GenerateRequest
-from hearth.protocols.open_inference.target import Target, target
-from hearth.protocols.open_inference.task_inference import convert, served
-from hearth.strict_json import told
+from hearth.models.model import Model
+from hearth.protocols.base import EVENT_STREAM, Request, Response, server_sent_event
+from hearth.protocols.open_inference.schema import GenerateRequest, GenerateResponse
+from hearth.protocols.open_inference.target import Target, find_target
+from hearth.protocols.open_inference.task_inference import convert
+from hearth.strict_json import safe_name
+from hearth.tasks.generation import Generation
 from hearth.tasks.task import Task
-from hearth.telemetry import timing
+from hearth.telemetry.timing import step
 
-NAMES = {"max_tokens": "max_new_tokens"}
-"""What Triton's backends call otherwise."""
-
-
-def generate(call: Call) -> Answer:
-    wanted, task, asked, request = _read(call, stream=False)
-    (found,) = task.predict(wanted.name, request)
-    return Answer(msgspec.json.encode(_answer(wanted, asked, found.generated_text)))
+PARAMETER_NAMES = {"max_tokens": "max_new_tokens"}
+"""What Triton's backends call by another name than the task does."""
 
 
-def generate_stream(call: Call) -> Answer:
-    wanted, task, asked, request = _read(call, stream=True)
-    return Answer(_events(wanted, task, asked, request), EVENTS)
+def generate(request: Request) -> Response:
+    target, task, model = _open(request)
+    document, payload = _read(request, task, stream=False)
+    prediction = task.predict(model, payload)
+    (text,) = prediction.output
+    response = _response(target, model, document, text.generated_text)
+    return Response(msgspec.json.encode(response), usage=prediction.usage)
 
 
-def _read(call: Call, *, stream: bool) -> tuple[Target, Task, GenerateRequest, Any]:
-    """Raises BadRequest, NotFound."""
-    wanted = target(call)
-    if wanted.role or wanted.manifest.task != "text-generation":
-        raise NotFound(f"{wanted.shown} does not go on with texts; POST /v2/models/{wanted.shown}/infer")
-    task = call.task(wanted.name)
-    with timing.step("read"):
-        document = strict_json.loads(call.body) if call.body else {}
-        asked = strict_json.convert(document, GenerateRequest)
-        parameters = dict(asked.parameters)
-        for name in document.keys() - {"text_input", "id", "parameters"}:  # Triton's backends take them beside the text
+def generate_stream(request: Request) -> Response:
+    target, task, model = _open(request)
+    document, payload = _read(request, task, stream=True)
+    generation = task.generate(model, payload)
+    template = _response(target, model, document, "")
+    return Response(_events(template, generation), EVENT_STREAM, usage=generation.usage)
+
+
+def _open(request: Request) -> tuple[Target, Task, Model[Any, Any]]:
+    """Raises NotFound where the model generates no texts, and what opening it raises."""
+    target = find_target(request)
+    if target.role or target.resolved.manifest.task != "text-generation":
+        name = target.shown_name
+        raise NotFound(f"{name} does not generate texts; POST /v2/models/{name}/infer")
+    return target, *request.open_model(target.resolved)
+
+
+def _read(request: Request, task: Task, *, stream: bool) -> tuple[GenerateRequest, Any]:
+    """The document, with an id, and the task's request. Raises BadRequest."""
+    with step("read"):
+        raw = strict_json.loads(request.body) if request.body else {}
+        document = strict_json.convert(raw, GenerateRequest)
+        parameters = dict(document.parameters)
+        for name in raw.keys() - {"text_input", "id", "parameters"}:  # Triton's backends take them beside the text
             if name in parameters:
-                raise BadRequest(f"{told(name)} is there twice: once beside `parameters`, once within")
-            parameters[name] = document[name]
+                raise BadRequest(f"{safe_name(name)} is there twice: once beside `parameters`, once within")
+            parameters[name] = raw[name]
         if parameters.pop("stream", stream) is not stream:
             raise BadRequest("`stream`: a stream comes from …/generate_stream, a whole text from …/generate")
-        for theirs, ours in NAMES.items():
+        for theirs, ours in PARAMETER_NAMES.items():
             if theirs in parameters and ours not in parameters:
                 parameters[ours] = parameters.pop(theirs)
-        request = convert({"inputs": asked.text_input, "parameters": parameters}, task)
-    return wanted, task, msgspec.structs.replace(asked, id=asked.id or str(uuid.uuid4())), request
+        payload = convert({"inputs": document.text_input, "parameters": parameters}, task)
+    return msgspec.structs.replace(document, id=document.id or str(uuid.uuid4())), payload
 
 
-def _answer(wanted: Target, asked: GenerateRequest, text: str) -> Generated:
-    return Generated(asked.id, wanted.shown, served(wanted.manifest).version, text)
+def _response(target: Target, model: Model[Any, Any], document: GenerateRequest, text: str) -> GenerateResponse:
+    return GenerateResponse(document.id, target.shown_name, model.manifest.version, text)
 
 
-def _events(wanted: Target, task: Task, asked: GenerateRequest, request: Any) -> Iterator[bytes]:
+def _events(template: GenerateResponse, generation: Generation) -> Iterator[bytes]:
     """An event a piece of text; tokens that complete no character make none."""
-    assert task.stream is not None  # noqa: S101
-    for piece in task.stream(wanted.name, request):
+    for piece in generation:
         if piece.text or piece.finish:
-            answer = _answer(wanted, asked, piece.text)
-            yield event(msgspec.json.encode(msgspec.structs.replace(answer, done=piece.finish is not None)))
+            response = msgspec.structs.replace(template, text_output=piece.text, done=piece.finish is not None)
+            yield server_sent_event(msgspec.json.encode(response))

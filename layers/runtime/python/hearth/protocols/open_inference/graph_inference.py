@@ -8,45 +8,52 @@ from typing import Any
 import numpy as np
 
 from hearth.errors import BadRequest, PayloadTooLarge
-from hearth.models.cache import warm
-from hearth.models.manifest import AudioPreprocessing, Decoder, Graph, ImagePreprocessing, Manifest, Seq2Seq, Tensor
+from hearth.models.manifest import (
+    AudioPreprocessing,
+    Decoder,
+    Graph,
+    ImagePreprocessing,
+    Manifest,
+    Seq2Seq,
+    Tensor,
+)
 from hearth.models.model import Model
-from hearth.protocols.base import Answer, Call
-from hearth.protocols.open_inference.request import Asked, feed, open_body, read
-from hearth.protocols.open_inference.response import Made, write
-from hearth.protocols.open_inference.signatures import signature
+from hearth.protocols.base import Request, Response
+from hearth.protocols.open_inference.request import ParsedRequest, parse, split_body, to_feed
+from hearth.protocols.open_inference.response import AvailableOutput, encode_response
+from hearth.protocols.open_inference.signatures import graph_signature
 from hearth.protocols.open_inference.target import Target
 from hearth.protocols.open_inference.tensors import DATATYPES, Array, bytes_array
-from hearth.strict_json import told
-from hearth.telemetry import timing
+from hearth.strict_json import safe_name
+from hearth.tasks.task import Usage
+from hearth.telemetry.timing import step
 
 
-def infer(call: Call, target: Target) -> Answer:
-    call.task(target.name)  # the function that has the model's task loads it, and no other
-    with timing.step("read"):
-        inputs, outputs = signature(target.manifest, "", target.role)
-        asked = read(open_body(call.body, call.headers), inputs, [spec.name for spec in outputs])
-        if asked.parameters:
-            name = next(iter(asked.parameters))
-            raise BadRequest(f"A bare graph has no parameter {told(name)}")
-        feeds = fitting(target.manifest, target.role, asked)
-    with warm().get(target.name) as model:
-        if model.manifest is not target.manifest:  # the alias's former version answers
-            feeds = fitting(model.manifest, target.role, asked)
-        with timing.step("run"):
-            found = run(model, feeds, target.role)
-        manifest = model.manifest
-    timing.current().facts["items"] = max([1, *(array.shape[0] for array in list(feeds.values())[:1] if array.ndim)])
-    with timing.step("write"):
-        made = {
-            tensor.name: Made(DATATYPES[tensor.dtype], lambda array=array: array, manifest.labels)  # type: ignore[misc]
-            for tensor, array in zip(manifest.graphs[target.role].outputs, map(written, found), strict=True)
+def infer(request: Request, target: Target) -> Response:
+    # The function that has the model's task loads it, and no other.
+    _, model = request.open_model(target.resolved)
+    manifest, role = model.manifest, target.role
+    graph = graph_of(manifest, role)
+    with step("read"):
+        inputs, outputs = graph_signature(manifest, role)
+        parsed = parse(split_body(request.body, request.headers), inputs, [output.name for output in outputs])
+        if parsed.parameters:
+            raise BadRequest(f"A bare graph has no parameter {safe_name(next(iter(parsed.parameters)))}")
+        feeds = check_feeds(manifest, role, parsed)
+    with step("run"):
+        arrays = run(model, feeds, role)
+    first = next(iter(feeds.values()), None)
+    usage = Usage(items=max(first.shape[0], 1) if first is not None and first.ndim else 1)
+    with step("write"):
+        available = {
+            tensor.name: AvailableOutput(DATATYPES[tensor.dtype], lambda array=array: array, manifest.labels)  # type: ignore[misc]
+            for tensor, array in zip(graph.outputs, map(strings_to_bytes, arrays), strict=True)
         }
-        return write(asked, call.headers, target.shown, manifest.version, made)
+        return encode_response(parsed, request.headers, target.shown_name, manifest.version, available, usage)
 
 
-def run(model: Model, feeds: dict[str, Array], role: str) -> list[Array]:
-    """Raises BadRequest where the graph refuses the values: their types and shapes are what it asks for."""
+def run(model: Model[Any, Any], feeds: dict[str, Array], role: str) -> list[Array]:
+    """Raises BadRequest where the graph refuses the values although their types and shapes are right."""
     try:
         with np.errstate(all="ignore"):
             return model.run(feeds, role)
@@ -54,35 +61,35 @@ def run(model: Model, feeds: dict[str, Array], role: str) -> list[Array]:
         if not type(error).__module__.startswith("onnxruntime"):
             raise
         reason = str(error).rpartition("Status Message: ")[2].splitlines()[0]
-        reason = re.sub(r"-?\d+(\.\d+)?", "…", reason[:200])  # which may be the caller's own
+        reason = re.sub(r"-?\d+(\.\d+)?", "…", reason[:200])  # numbers may be the caller's own
         raise BadRequest(f"The graph cannot compute with these values: {reason}") from None
 
 
-def written(array: Array) -> Array:
-    """Texts as the wire has them."""
+def strings_to_bytes(array: Array) -> Array:
+    """Texts as the protocol has them."""
     if array.dtype.kind not in "OU":
         return array
     return bytes_array([str(element).encode() for element in array.ravel().tolist()], array.shape)
 
 
-def fitting(manifest: Manifest, role: str, asked: Asked) -> dict[str, Array]:
+def check_feeds(manifest: Manifest, role: str, parsed: ParsedRequest) -> dict[str, Array]:
     """The graph's feeds. Raises BadRequest, PayloadTooLarge."""
     graph, sizes = graph_of(manifest, role), dict[str, int]()
     names = [tensor.name for tensor in graph.inputs]
-    for name in asked.tensors:
+    for name in parsed.tensors:
         if name not in names:
-            raise BadRequest(f"There is no input {told(name)}; there are: {', '.join(names)}")
+            raise BadRequest(f"There is no input {safe_name(name)}; there are: {', '.join(names)}")
     feeds = {}
-    for spec in graph.inputs:
-        if spec.name not in asked.tensors:
-            raise BadRequest(f"The input {spec.name!r} is missing; there are: {', '.join(names)}")
-        tensor = asked.tensors[spec.name]
-        if tensor.datatype != DATATYPES[spec.dtype]:
-            raise BadRequest(f"Input {spec.name!r} is {DATATYPES[spec.dtype]}, not {tensor.datatype}")
-        _fit(manifest, spec, tensor.array.shape, sizes)
-        feeds[spec.name] = feed(tensor)
+    for expected in graph.inputs:
+        if expected.name not in parsed.tensors:
+            raise BadRequest(f"The input {expected.name!r} is missing; there are: {', '.join(names)}")
+        tensor = parsed.tensors[expected.name]
+        if tensor.datatype != DATATYPES[expected.dtype]:
+            raise BadRequest(f"Input {expected.name!r} is {DATATYPES[expected.dtype]}, not {tensor.datatype}")
+        _check_shape(manifest, expected, tensor.array.shape, sizes)
+        feeds[expected.name] = to_feed(tensor)
     if isinstance(manifest.head, Decoder):
-        _fit_cache(feeds)
+        _check_cache(feeds)
     return feeds
 
 
@@ -92,44 +99,44 @@ def graph_of(manifest: Manifest, role: str) -> Graph:
     return manifest.graphs[role]
 
 
-def _fit(manifest: Manifest, spec: Tensor, shape: tuple[int, ...], sizes: dict[str, int]) -> None:
-    """`sizes`: of the dimensions that vary, so far; those of one name are equal."""
-    wanted = ", ".join(map(str, spec.shape))
-    if len(shape) != len(spec.shape):
-        raise BadRequest(f"Input {spec.name!r} has the shape [{wanted}], not {list(shape)}")
-    for have, want in zip(shape, spec.shape, strict=True):
-        if isinstance(want, int):
-            if have != want:
-                raise BadRequest(f"Input {spec.name!r} has the shape [{wanted}], not {list(shape)}")
+def _check_shape(manifest: Manifest, expected: Tensor, shape: tuple[int, ...], sizes: dict[str, int]) -> None:
+    """`sizes` has the dimensions that vary, as far as they are known; those of one name are equal."""
+    dimensions = ", ".join(map(str, expected.shape))
+    if len(shape) != len(expected.shape):
+        raise BadRequest(f"Input {expected.name!r} has the shape [{dimensions}], not {list(shape)}")
+    for size, dimension in zip(shape, expected.shape, strict=True):
+        if isinstance(dimension, int):
+            if size != dimension:
+                raise BadRequest(f"Input {expected.name!r} has the shape [{dimensions}], not {list(shape)}")
             continue
-        if sizes.setdefault(want, have) != have:
-            raise BadRequest(f"Input {spec.name!r}: its {want} is {have}, another input's {sizes[want]}")
-        # Nothing before the first step of a decoder; elsewhere an empty dimension is a division by zero.
-        if have == 0 and not spec.name.startswith("past"):
-            raise BadRequest(f"Input {spec.name!r}: its {want} is 0; it must be at least 1")
-        if have > (most := longest(manifest, want)):
-            raise PayloadTooLarge(f"Input {spec.name!r}: its {want} is {have}; {most} is the most here")
+        if sizes.setdefault(dimension, size) != size:
+            raise BadRequest(f"Input {expected.name!r}: its {dimension} is {size}, another input's {sizes[dimension]}")
+        # A decoder's cache is empty before the first step; elsewhere an empty dimension is a division by zero.
+        if size == 0 and not expected.name.startswith("past"):
+            raise BadRequest(f"Input {expected.name!r}: its {dimension} is 0; it must be at least 1")
+        if size > (maximum := max_size(manifest, dimension)):
+            raise PayloadTooLarge(f"Input {expected.name!r}: its {dimension} is {size}; {maximum} is the most here")
 
 
-def longest(manifest: Manifest, dimension: str) -> int:
-    """What the pipeline itself would feed at most."""
-    how, head, batch = manifest.preprocessing, manifest.head, manifest.limits.batch
+def max_size(manifest: Manifest, dimension: str) -> int:
+    """The most that the task itself would feed."""
+    preprocessing, head, batch = manifest.preprocessing, manifest.head, manifest.limits.batch
     if dimension == "batch":
         return batch
     if dimension == "rows" and isinstance(head, Seq2Seq):  # beams of all texts
         return batch * head.beams
-    if isinstance(how, ImagePreprocessing):
-        return max(how.width, how.height)
-    if isinstance(how, AudioPreprocessing):
+    if isinstance(preprocessing, ImagePreprocessing):
+        return max(preprocessing.width, preprocessing.height)
+    if isinstance(preprocessing, AudioPreprocessing):
         seconds = getattr(head, "chunk_seconds", 20.0)
-        return int(seconds * how.rate) // how.hop + 1
+        return int(seconds * preprocessing.rate) // preprocessing.hop + 1
     if isinstance(head, Decoder):
         return head.context
-    return max(how.max_tokens, head.max_new if isinstance(head, Seq2Seq) else 0)
+    return max(preprocessing.max_tokens, head.max_new if isinstance(head, Seq2Seq) else 0)
 
 
-def _fit_cache(feeds: dict[str, Any]) -> None:
-    """A language model writes where its inputs say: they must say a place within its buffers. Raises BadRequest."""
+def _check_cache(feeds: dict[str, Any]) -> None:
+    """A language model writes where its inputs say, which must be within its buffers. Raises BadRequest."""
     new, total = feeds["input_ids"].shape[1], int(feeds["total"][0])
     capacity = next(array.shape[2] for name, array in feeds.items() if name.startswith("past"))
     if not new <= total <= capacity:

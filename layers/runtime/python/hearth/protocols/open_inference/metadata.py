@@ -9,13 +9,22 @@ from msgspec import Struct
 
 from hearth import __version__
 from hearth.errors import NotFound
-from hearth.models.cache import warm
+from hearth.models.cache import warm_cache
 from hearth.models.manifest import Manifest
-from hearth.protocols.base import Answer, Call
-from hearth.protocols.open_inference.schema import Health, Metadata, Models, Ready, Server, Spec
-from hearth.protocols.open_inference.signatures import VIEWS, signature
-from hearth.protocols.open_inference.target import Target, target
-from hearth.strict_json import told
+from hearth.protocols.base import Request, Response
+from hearth.protocols.open_inference.schema import (
+    ModelMetadata,
+    ModelNames,
+    ModelReady,
+    ServerHealth,
+    ServerMetadata,
+    TensorMetadata,
+)
+from hearth.protocols.open_inference.signatures import Signature, graph_signature, task_signature
+from hearth.protocols.open_inference.target import Target, find_target
+from hearth.strict_json import safe_name
+from hearth.task_table import TASKS
+from hearth.tasks.task import choose
 
 EXTENSIONS = (
     "binary_tensor_data",
@@ -28,104 +37,110 @@ EXTENSIONS = (
 )
 
 
-class Tensor(Struct, frozen=True):
+class ConfigTensor(Struct, frozen=True):
     name: str
     data_type: str
     dims: tuple[int, ...]
 
 
-class Policy(Struct, frozen=True):
+class VersionPolicy(Struct, frozen=True):
     specific: dict[str, list[int]]
 
 
-class Config(Struct, frozen=True):
-    """The part of Triton's that is true here. Without a batch size the dimensions are whole ones."""
+class ModelConfig(Struct, frozen=True):
+    """The part of Triton's that is true here. Without a batch size the dimensions are complete."""
 
     name: str
     platform: str
     backend: str
-    version_policy: Policy
+    version_policy: VersionPolicy
     max_batch_size: int
-    input: list[Tensor]
-    output: list[Tensor]
+    input: list[ConfigTensor]
+    output: list[ConfigTensor]
 
 
-def health(call: Call) -> Answer:
-    return Answer(msgspec.json.encode(Health(live=True, ready=True)))
+def server_health(request: Request) -> Response:
+    return Response(msgspec.json.encode(ServerHealth(live=True, ready=True)))
 
 
-def server(call: Call) -> Answer:
-    return Answer(msgspec.json.encode(Server("hearth", __version__, list(EXTENSIONS))))
+def server_metadata(request: Request) -> Response:
+    return Response(msgspec.json.encode(ServerMetadata("hearth", __version__, list(EXTENSIONS))))
 
 
-def models(call: Call) -> Answer:
-    return Answer(msgspec.json.encode(Models(warm().registry.models())))
+def list_model_names(request: Request) -> Response:
+    return Response(msgspec.json.encode(ModelNames(warm_cache().registry.models())))
 
 
-def ready(call: Call) -> Answer:
-    """Whether the model would answer: it is loaded when it is asked first, so one that is there is ready."""
-    return Answer(msgspec.json.encode(Ready(target(call).shown, True)))
+def model_ready(request: Request) -> Response:
+    """A model that is in the store is ready: the first request loads it."""
+    return Response(msgspec.json.encode(ModelReady(find_target(request).shown_name, True)))
 
 
-def model(call: Call) -> Answer:
-    """`?task=` shows another task than the model's own, if it answers one."""
-    wanted = target(call)
-    inputs, outputs = tensors(call, wanted)
-    found = Metadata(
-        wanted.shown,
-        warm().registry.versions(wanted.manifest.model),
-        "onnx_onnxv1" if wanted.role else "hearth_pipeline",
+def model_metadata(request: Request) -> Response:
+    """`?task=` shows another task than the model's own, if the model answers it."""
+    target = find_target(request)
+    manifest = target.resolved.manifest
+    inputs, outputs = _signature(request, target)
+    metadata = ModelMetadata(
+        target.shown_name,
+        warm_cache().registry.versions(manifest.model),
+        "onnx_onnxv1" if target.role else "hearth_pipeline",
         inputs,
         outputs,
-        properties(wanted.manifest),
+        _properties(manifest),
     )
-    return Answer(msgspec.json.encode(found))
+    return Response(msgspec.json.encode(metadata))
 
 
-def tensors(call: Call, wanted: Target) -> tuple[tuple[Spec, ...], tuple[Spec, ...]]:
+def _signature(request: Request, target: Target) -> Signature:
     """Inputs and outputs. Raises NotFound for a task that the model does not answer."""
-    manifest = wanted.manifest
-    task = call.query.get("task", "") or manifest.task
+    manifest = target.resolved.manifest
+    task = request.query.get("task", "") or manifest.task
     if task != manifest.task:
-        call.task(wanted.name, task)
-    if task not in VIEWS:
-        raise NotFound(f"There is no task {told(task)}")
-    return signature(manifest, task, wanted.role)
+        choose(request.tasks, target.resolved, task)
+    if task not in TASKS:
+        raise NotFound(f"There is no task {safe_name(task)}")
+    return graph_signature(manifest, target.role) if target.role else task_signature(manifest, task)
 
 
-def properties(manifest: Manifest) -> dict[str, str]:
-    """Texts alone, as the protocol wants it; lists are JSON texts."""
+def _properties(manifest: Manifest) -> dict[str, str]:
+    """Texts alone, as the protocol asks for; lists are JSON texts."""
     main = manifest.graphs["main"].path
-    found: dict[str, Any] = {
+    graphs = [f"{manifest.model}-raw" if role == "main" else f"{manifest.model}-raw-{role}" for role in manifest.graphs]
+    properties: dict[str, Any] = {
         "task": manifest.task,
         "version": manifest.version,
         "licence": manifest.licence,
         "description": manifest.description,
         "quantization": manifest.quantization.method,
         "labels": manifest.labels,
-        "graphs": [f"{manifest.model}-raw{f'-{role}' * (role != 'main')}" for role in manifest.graphs],
+        "graphs": graphs,
         "batch": manifest.limits.batch,
         "sha256": next(file.sha256 for file in manifest.files if file.path == main),
         "files": {file.path: file.sha256 for file in manifest.files},
     }
-    return {name: text if isinstance(text, str) else msgspec.json.encode(text).decode() for name, text in found.items()}
+    return {
+        name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        for name, value in properties.items()
+    }
 
 
-def config(call: Call) -> Answer:
-    wanted = target(call)
-    inputs, outputs = tensors(call, wanted)
-
-    def each(specs: tuple[Spec, ...]) -> list[Tensor]:
-        kinds = {spec.datatype: "STRING" if spec.datatype == "BYTES" else spec.datatype for spec in specs}
-        return [Tensor(spec.name, f"TYPE_{kinds[spec.datatype]}", spec.shape) for spec in specs]
-
-    found = Config(
-        wanted.shown,
-        "onnxruntime_onnx" if wanted.role else "",
-        "onnxruntime" if wanted.role else "hearth",
-        Policy({"versions": [int(version) for version in warm().registry.versions(wanted.manifest.model)]}),
+def model_config(request: Request) -> Response:
+    target = find_target(request)
+    inputs, outputs = _signature(request, target)
+    versions = warm_cache().registry.versions(target.resolved.manifest.model)
+    config = ModelConfig(
+        target.shown_name,
+        "onnxruntime_onnx" if target.role else "",
+        "onnxruntime" if target.role else "hearth",
+        VersionPolicy({"versions": [int(version) for version in versions]}),
         0,
-        each(inputs),
-        each(outputs),
+        [_config_tensor(tensor) for tensor in inputs],
+        [_config_tensor(tensor) for tensor in outputs],
     )
-    return Answer(msgspec.json.encode(found))
+    return Response(msgspec.json.encode(config))
+
+
+def _config_tensor(tensor: TensorMetadata) -> ConfigTensor:
+    kind = "STRING" if tensor.datatype == "BYTES" else tensor.datatype
+    return ConfigTensor(tensor.name, f"TYPE_{kind}", tensor.shape)

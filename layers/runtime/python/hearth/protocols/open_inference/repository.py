@@ -8,52 +8,54 @@ import msgspec
 
 from hearth import strict_json
 from hearth.errors import BadRequest, Forbidden
-from hearth.models.cache import warm
+from hearth.models.cache import warm_cache
 from hearth.models.registry import Ref
-from hearth.protocols.base import Answer, Call
-from hearth.protocols.open_inference.schema import Entry, IndexRequest, RepositoryRequest
-from hearth.protocols.open_inference.target import target
-from hearth.strict_json import told
+from hearth.protocols.base import Request, Response
+from hearth.protocols.open_inference.schema import (
+    RepositoryIndexEntry,
+    RepositoryIndexRequest,
+    RepositoryModelRequest,
+)
+from hearth.protocols.open_inference.target import find_target
+from hearth.strict_json import safe_name
 
 T = TypeVar("T")
-COLD = "not in memory of this execution environment; the next request loads it"
+NOT_LOADED = "not in memory of this execution environment; the next request loads it"
 
 
-def read(call: Call, kind: type[T]) -> T:
+def _read(request: Request, schema: type[T]) -> T:
     """The body; an empty one stands for an empty object. Raises BadRequest."""
-    return strict_json.convert(strict_json.loads(call.body), kind) if call.body else kind()
+    return strict_json.convert(strict_json.loads(request.body), schema) if request.body else schema()
 
 
-def index(call: Call) -> Answer:
-    """A version that is in memory is READY. Others are UNAVAILABLE only in Triton's words: they load when asked."""
-    wanted = read(call, IndexRequest)
-    loaded, registry = warm().loaded(), warm().registry
-    entries = [
-        Entry(name, version, "READY", "") if Ref(name, version) in loaded else Entry(name, version, "UNAVAILABLE", COLD)
-        for name in registry.models()
-        for version in registry.versions(name)
-    ]
-    return Answer(msgspec.json.encode([entry for entry in entries if entry.state == "READY" or not wanted.ready]))
+def repository_index(request: Request) -> Response:
+    """A version in memory is READY. Others are UNAVAILABLE only in Triton's words: they load when they are asked."""
+    document = _read(request, RepositoryIndexRequest)
+    loaded, registry = warm_cache().loaded(), warm_cache().registry
+    entries = []
+    for name in registry.models():
+        for version in registry.versions(name):
+            if Ref(name, version) in loaded:
+                entries.append(RepositoryIndexEntry(name, version, "READY", ""))
+            elif not document.ready:
+                entries.append(RepositoryIndexEntry(name, version, "UNAVAILABLE", NOT_LOADED))
+    return Response(msgspec.json.encode(entries))
 
 
-def load(call: Call) -> Answer:
-    """Load the version that the name means now. Raises Forbidden for what would replace it."""
-    parameters = read(call, RepositoryRequest).parameters
-    for name in parameters:
+def load_model(request: Request) -> Response:
+    """Load the version that the name means now. Raises Forbidden for parameters that would replace it."""
+    for name in _read(request, RepositoryModelRequest).parameters:
         if name == "config" or name.startswith("file:"):
             raise Forbidden("Models come from the store as they were published; leave `config` and `file:…` out")
-        raise BadRequest(f"The parameter {told(name)} is not supported here")
-    wanted = target(call)
-    call.task(wanted.name)  # the function that has the model's task loads it, and no other
-    warm().preload(wanted.name)
-    return Answer(b"{}")
+        raise BadRequest(f"The parameter {safe_name(name)} is not supported here")
+    request.open_model(find_target(request).resolved)
+    return Response(b"{}")
 
 
-def unload(call: Call) -> Answer:
-    """Free its memory here. Requests that it is answering end first; the next one loads it again."""
-    unknown = sorted(read(call, RepositoryRequest).parameters.keys() - {"unload_dependents"})
+def unload_model(request: Request) -> Response:
+    """Free the model's memory here. Requests that it is answering end first; the next one loads it again."""
+    unknown = sorted(_read(request, RepositoryModelRequest).parameters.keys() - {"unload_dependents"})
     if unknown:
-        raise BadRequest(f"The parameter {told(unknown[0])} is not supported here")
-    manifest = target(call).manifest
-    warm().drop(Ref(manifest.model, manifest.version))
-    return Answer(b"{}")
+        raise BadRequest(f"The parameter {safe_name(unknown[0])} is not supported here")
+    warm_cache().drop(find_target(request).resolved.ref)
+    return Response(b"{}")

@@ -13,29 +13,36 @@ import numpy as np
 
 from hearth import strict_json
 from hearth.errors import BadRequest
-from hearth.protocols.open_inference.schema import LENGTH, Input, Output, Parameters, Request, Spec
+from hearth.protocols.open_inference.schema import (
+    HEADER_LENGTH,
+    InferenceRequest,
+    Parameters,
+    RequestInput,
+    RequestOutput,
+    TensorMetadata,
+)
 from hearth.protocols.open_inference.tensors import DTYPES, Array, bytes_array, from_bytes, from_json
-from hearth.strict_json import told
+from hearth.strict_json import safe_name
 
 RESERVED = ("sequence_id", "sequence_start", "sequence_end", "headers")
-"""Parameters of Triton that mean something which is not done here; so do all that begin with `triton_`."""
-QUEUE = ("priority", "timeout")
-"""Parameters of Triton's queue. There is none: whatever they ask for is so already."""
+"""Parameters of Triton whose meaning is not offered here; so are all that begin with `triton_`."""
+QUEUE_PARAMETERS = ("priority", "timeout")
+"""Parameters of Triton's queue. There is none, so whatever they ask for is so already."""
 CONTENT_TYPES = ("str", "base64", "np")
 
 
 @dataclass(frozen=True)
-class Tensor:
+class InputTensor:
     datatype: str
     array: Array
     binary: bool
     """Whether it came as bytes."""
     content_type: str = ""
-    """MLServer's word for what a BYTES tensor holds; base64 is decoded already."""
+    """What a BYTES tensor holds, in MLServer's words; base64 is decoded already."""
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RequestedOutput:
     name: str
     binary: bool
     classes: int = 0
@@ -43,19 +50,17 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Asked:
-    tensors: dict[str, Tensor]
-    outputs: tuple[Wanted, ...]
+class ParsedRequest:
+    tensors: dict[str, InputTensor]
+    outputs: tuple[RequestedOutput, ...]
     id: str
     parameters: dict[str, Any]
-    """The task's own."""
+    """Those that are the task's."""
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A body, taken apart."""
-
-    request: Request | None
+class SplitBody:
+    document: InferenceRequest | None
     """None: the body is the bytes of the only input."""
     rest: bytes
     """What follows the JSON."""
@@ -64,143 +69,148 @@ class Opened:
 
     @property
     def task(self) -> str:
-        """That is asked for, if any: a model may answer others beside its own."""
-        return str(self.request.parameters.get("task", "")) if self.request else ""
+        """The task that is asked for, if any: a model may answer others beside its own."""
+        return str(self.document.parameters.get("task", "")) if self.document else ""
 
 
-def open_body(body: bytes, headers: Mapping[str, str]) -> Opened:
+def split_body(body: bytes, headers: Mapping[str, str]) -> SplitBody:
     """Raises BadRequest."""
-    length = headers.get(LENGTH)
+    length = headers.get(HEADER_LENGTH)
     if length is None:
         if not body:
             raise BadRequest('The body is empty; send {"inputs": [{"name", "shape", "datatype", "data"}]}')
-        return Opened(strict_json.convert(strict_json.loads(body), Request), b"", False)
+        return SplitBody(strict_json.convert(strict_json.loads(body), InferenceRequest), b"", False)
     if not length.isascii() or not length.isdigit() or int(length[:12]) > len(body):
         raise BadRequest("Inference-Header-Content-Length must be the number of bytes of the body's JSON part")
     size = int(length[:12])
     if not size:
-        return Opened(None, body, True)
-    return Opened(strict_json.convert(strict_json.loads(body[:size]), Request), body[size:], True)
+        return SplitBody(None, body, True)
+    return SplitBody(strict_json.convert(strict_json.loads(body[:size]), InferenceRequest), body[size:], True)
 
 
-def read(opened: Opened, inputs: Sequence[Spec], outputs: Sequence[str]) -> Asked:
+def parse(split: SplitBody, inputs: Sequence[TensorMetadata], outputs: Sequence[str]) -> ParsedRequest:
     """What is asked of a model with these `inputs` and `outputs`. Raises BadRequest."""
-    if opened.request is None:
-        return _raw(opened.rest, inputs, outputs)
-    wanted, own = _wanted(opened.request, outputs)
-    return Asked(_tensors(opened.request, opened.rest, opened.measured), wanted, opened.request.id, own)
+    if split.document is None:
+        return _parse_raw(split.rest, inputs, outputs)
+    requested, parameters = _outputs_and_parameters(split.document, outputs)
+    tensors = _tensors(split.document, split.rest, split.measured)
+    return ParsedRequest(tensors, requested, split.document.id, parameters)
 
 
-def _raw(body: bytes, inputs: Sequence[Spec], outputs: Sequence[str]) -> Asked:
+def _parse_raw(body: bytes, inputs: Sequence[TensorMetadata], outputs: Sequence[str]) -> ParsedRequest:
     """The bytes of the only input, in a batch of one; all outputs come as bytes."""
     if len(inputs) != 1:
         raise BadRequest(f"The model has {len(inputs)} inputs; bytes without JSON are for models with one")
-    (spec,) = inputs
-    wanted = tuple(Wanted(name, True) for name in outputs)
-    if spec.datatype == "BYTES":
-        return Asked({spec.name: Tensor("BYTES", bytes_array([body]), True)}, wanted, "", {})
-    shape = [1, *spec.shape[1:]] if spec.shape[:1] == (-1,) else list(spec.shape)
+    (tensor,) = inputs
+    requested = tuple(RequestedOutput(name, True) for name in outputs)
+    if tensor.datatype == "BYTES":
+        return ParsedRequest({tensor.name: InputTensor("BYTES", bytes_array([body]), True)}, requested, "", {})
+    shape = [1, *tensor.shape[1:]] if tensor.shape[:1] == (-1,) else list(tensor.shape)
     if shape.count(-1) > 1:
         raise BadRequest("The model's input has several dimensions that vary; say its shape in JSON before the bytes")
     if -1 in shape:
-        unit = DTYPES[spec.datatype].itemsize * math.prod(size for size in shape if size != -1)
+        unit = DTYPES[tensor.datatype].itemsize * math.prod(size for size in shape if size != -1)
         shape[shape.index(-1)] = len(body) // unit
-    array = from_bytes(spec.name, spec.datatype, shape, body)
-    return Asked({spec.name: Tensor(spec.datatype, array, True)}, wanted, "", {})
+    array = from_bytes(tensor.name, tensor.datatype, shape, body)
+    return ParsedRequest({tensor.name: InputTensor(tensor.datatype, array, True)}, requested, "", {})
 
 
-def _tensors(request: Request, rest: bytes, measured: bool) -> dict[str, Tensor]:
-    general = request.parameters.get("content_type", "")
-    found: dict[str, Tensor] = {}
+def _tensors(document: InferenceRequest, rest: bytes, measured: bool) -> dict[str, InputTensor]:
+    default_content_type = document.parameters.get("content_type", "")
+    tensors: dict[str, InputTensor] = {}
     at = 0
-    for tensor in request.inputs:
-        if tensor.name in found:
-            raise BadRequest(f"Input {told(tensor.name)} is there twice")
+    for tensor in document.inputs:
+        if tensor.name in tensors:
+            raise BadRequest(f"Input {safe_name(tensor.name)} is there twice")
         if math.prod(max(size, 1) for size in tensor.shape) >= 2**48:
-            raise BadRequest(f"Input {told(tensor.name)}: the shape {tensor.shape} is no tensor's")
-        size = _parameters(tensor).get("binary_data_size")
+            raise BadRequest(f"Input {safe_name(tensor.name)}: the shape {tensor.shape} is no tensor's")
+        size = _checked_parameters(tensor).get("binary_data_size")
         if size is None:
             array = from_json(tensor.name, tensor.datatype, tensor.shape, tensor.data)
         elif type(size) is not int or size < 0 or at + size > len(rest):
-            why = (
+            reason = (
                 ""
                 if measured
                 else "; the header Inference-Header-Content-Length, which says where they begin, is missing"
             )
             raise BadRequest(
-                f"Input {told(tensor.name)}: `binary_data_size` is {size}; so many bytes are not there{why}"
+                f"Input {safe_name(tensor.name)}: `binary_data_size` is {size}; so many bytes are not there{reason}"
             )
         else:
             array = from_bytes(tensor.name, tensor.datatype, tensor.shape, rest[at : at + size])
             at += size
-        kind = str(tensor.parameters.get("content_type", general))
-        if kind and kind not in CONTENT_TYPES:
+        content_type = str(tensor.parameters.get("content_type", default_content_type))
+        if content_type and content_type not in CONTENT_TYPES:
             raise BadRequest(f"`content_type` must be one of {', '.join(CONTENT_TYPES)}")
-        if kind == "base64" and tensor.datatype == "BYTES":
-            array = decoded(tensor.name, array)
-        found[tensor.name] = Tensor(tensor.datatype, array, size is not None, kind)
+        if content_type == "base64" and tensor.datatype == "BYTES":
+            array = decode_base64(tensor.name, array)
+        tensors[tensor.name] = InputTensor(tensor.datatype, array, size is not None, content_type)
     if at != len(rest):
         raise BadRequest(f"{len(rest) - at} bytes follow that no input's `binary_data_size` speaks of")
-    return found
+    return tensors
 
 
-def _parameters(tensor: Input) -> Parameters:
-    """Raises BadRequest for what an input cannot be asked, and for data that is there twice or not at all."""
+def _checked_parameters(tensor: RequestInput) -> Parameters:
+    """Raises BadRequest for parameters that no input has, and for data that is there twice or not at all."""
     unknown = sorted(tensor.parameters.keys() - {"binary_data_size", "content_type"})
     if unknown:
-        raise BadRequest(f"Input {told(tensor.name)}: the parameter {told(unknown[0])} is not supported here")
+        raise BadRequest(f"Input {safe_name(tensor.name)}: the parameter {safe_name(unknown[0])} is not supported here")
     binary = "binary_data_size" in tensor.parameters
     if binary == isinstance(tensor.data, list):
-        raise BadRequest(f"Input {told(tensor.name)} must have either `data`, a list, or `binary_data_size`")
+        raise BadRequest(f"Input {safe_name(tensor.name)} must have either `data`, a list, or `binary_data_size`")
     return tensor.parameters
 
 
-def decoded(name: str, array: Array) -> Array:
-    """From base64. Raises BadRequest."""
+def decode_base64(name: str, array: Array) -> Array:
+    """Raises BadRequest."""
     try:
         return bytes_array([b64decode(element, validate=True) for element in array.ravel().tolist()], array.shape)
     except binascii.Error:
-        raise BadRequest(f"Input {told(name)}: it must be base64, and is not") from None
+        raise BadRequest(f"Input {safe_name(name)}: it must be base64, and is not") from None
 
 
-def _wanted(request: Request, outputs: Sequence[str]) -> tuple[tuple[Wanted, ...], dict[str, Any]]:
+def _outputs_and_parameters(
+    document: InferenceRequest, outputs: Sequence[str]
+) -> tuple[tuple[RequestedOutput, ...], dict[str, Any]]:
     """The outputs that are asked for, and those of the request's parameters that are the task's. Raises BadRequest."""
-    own: dict[str, Any] = dict(request.parameters)
-    binary = _flag(own.pop("binary_data_output", False), "binary_data_output")
-    for name in ("content_type", "task", *QUEUE):
-        own.pop(name, None)
-    for name in own:
+    parameters: dict[str, Any] = dict(document.parameters)
+    binary = _boolean(parameters.pop("binary_data_output", False), "binary_data_output")
+    for name in ("content_type", "task", *QUEUE_PARAMETERS):
+        parameters.pop(name, None)
+    for name in parameters:
         if name in RESERVED or name.startswith("triton_"):
-            raise BadRequest(f"The parameter {told(name)} is Triton's own, and does not exist here")
-    if not request.outputs:
-        return tuple(Wanted(name, binary) for name in outputs), own
-    names = [output.name for output in request.outputs]
+            raise BadRequest(f"The parameter {safe_name(name)} is Triton's own, and does not exist here")
+    if not document.outputs:
+        return tuple(RequestedOutput(name, binary) for name in outputs), parameters
+    names = [output.name for output in document.outputs]
     for name in names:
         if name not in outputs:
-            raise BadRequest(f"There is no output {told(name)}; there are: {', '.join(outputs)}")
+            raise BadRequest(f"There is no output {safe_name(name)}; there are: {', '.join(outputs)}")
         if names.count(name) > 1:
-            raise BadRequest(f"Output {told(name)} is asked for twice")
-    return tuple(_one(output, binary) for output in request.outputs), own
+            raise BadRequest(f"Output {safe_name(name)} is asked for twice")
+    return tuple(_requested(output, binary) for output in document.outputs), parameters
 
 
-def _one(output: Output, binary: bool) -> Wanted:
+def _requested(output: RequestOutput, binary: bool) -> RequestedOutput:
     unknown = sorted(output.parameters.keys() - {"binary_data", "classification", "content_type"})
     if unknown:
-        raise BadRequest(f"Output {told(output.name)}: the parameter {told(unknown[0])} is not supported here")
+        raise BadRequest(
+            f"Output {safe_name(output.name)}: the parameter {safe_name(unknown[0])} is not supported here"
+        )
     classes = output.parameters.get("classification", 0)
     if type(classes) is not int or classes < 0:
-        raise BadRequest(f"Output {told(output.name)}: `classification` is how many classes are wanted")
-    return Wanted(output.name, _flag(output.parameters.get("binary_data", binary), "binary_data"), classes)
+        raise BadRequest(f"Output {safe_name(output.name)}: `classification` is a number of classes")
+    return RequestedOutput(output.name, _boolean(output.parameters.get("binary_data", binary), "binary_data"), classes)
 
 
-def _flag(value: Any, name: str) -> bool:
+def _boolean(value: Any, name: str) -> bool:
     if not isinstance(value, bool):
         raise BadRequest(f"`{name}` must be true or false")
     return value
 
 
-def feed(tensor: Tensor) -> Array:
-    """As ONNX Runtime takes it: strings where the wire has bytes. Raises BadRequest."""
+def to_feed(tensor: InputTensor) -> Array:
+    """The tensor as ONNX Runtime takes it: strings where the protocol has bytes. Raises BadRequest."""
     if tensor.datatype != "BYTES":
         return tensor.array
     try:

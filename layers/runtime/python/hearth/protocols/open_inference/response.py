@@ -1,4 +1,4 @@
-"""From outputs to a body: JSON, with bytes behind it where they are asked for, packed if the client likes."""
+"""From outputs to a body: JSON, with bytes behind it where they are asked for, compressed if the client accepts it."""
 
 from __future__ import annotations
 
@@ -14,85 +14,90 @@ from msgspec import UNSET
 
 from hearth.errors import BadRequest
 from hearth.ops.activations import best
-from hearth.protocols.base import JSON, Answer
-from hearth.protocols.open_inference.request import Asked, Wanted
-from hearth.protocols.open_inference.schema import LENGTH, Parameters, Produced, Response
+from hearth.protocols.base import BINARY, JSON, Response
+from hearth.protocols.open_inference.request import ParsedRequest, RequestedOutput
+from hearth.protocols.open_inference.schema import HEADER_LENGTH, InferenceResponse, Parameters, ResponseOutput
 from hearth.protocols.open_inference.tensors import Array, bytes_array, to_bytes, to_json
+from hearth.tasks.task import Usage
 
-BINARY = "application/octet-stream"
-PACK = {"gzip": 31, "deflate": 15}
-"""Window bits of zlib."""
-WORTH = 1024
-"""Bytes from which packing pays."""
+COMPRESSION_BITS = {"gzip": 31, "deflate": 15}
+"""Window bits of zlib by Content-Encoding."""
+MIN_COMPRESSED_BYTES = 1024
+"""Bodies shorter than this are not worth compressing."""
 
 
 @dataclass(frozen=True)
-class Made:
-    """An output that can be had."""
-
+class AvailableOutput:
     datatype: str
     array: Callable[[], Array]
     labels: Sequence[str] = ()
     """Of its last dimension."""
 
 
-def write(asked: Asked, headers: Mapping[str, str], name: str, version: str, made: Mapping[str, Made]) -> Answer:
-    """Raises BadRequest for what cannot be had in the form that is asked for."""
+def encode_response(
+    parsed: ParsedRequest,
+    headers: Mapping[str, str],
+    name: str,
+    version: str,
+    available: Mapping[str, AvailableOutput],
+    usage: Usage,
+) -> Response:
+    """The outputs that `parsed` asks for. Raises BadRequest for what cannot be had in the form that is asked for."""
     outputs, parts = [], []
-    for wanted in asked.outputs:
-        output = made[wanted.name]
+    for requested in parsed.outputs:
+        output = available[requested.name]
         datatype, array = output.datatype, output.array()
-        if wanted.classes:
-            datatype, array = "BYTES", _classes(wanted, output, array)
+        if requested.classes:
+            datatype, array = "BYTES", _classes(requested, output, array)
         parameters: Parameters = {}
-        if wanted.binary:
+        if requested.binary:
             parts.append(to_bytes(datatype, array))
             parameters["binary_data_size"] = len(parts[-1])
         outputs.append(
-            Produced(
-                wanted.name,
+            ResponseOutput(
+                requested.name,
                 datatype,
                 list(array.shape),
                 parameters or UNSET,
-                UNSET if wanted.binary else to_json(wanted.name, datatype, array),
+                UNSET if requested.binary else to_json(requested.name, datatype, array),
             )
         )
-    header = msgspec.json.encode(Response(name, version, asked.id or str(uuid.uuid4()), outputs))
-    if parts:
-        return packed(Answer(b"".join([header, *parts]), BINARY, {LENGTH: str(len(header))}), headers)
-    return packed(Answer(header, JSON), headers)
+    document = msgspec.json.encode(InferenceResponse(name, version, parsed.id or str(uuid.uuid4()), outputs))
+    if not parts:
+        return _compressed(document, JSON, {}, headers, usage)
+    return _compressed(b"".join([document, *parts]), BINARY, {HEADER_LENGTH: str(len(document))}, headers, usage)
 
 
-def _classes(wanted: Wanted, output: Made, array: Array) -> Array:
+def _classes(requested: RequestedOutput, output: AvailableOutput, array: Array) -> Array:
     """The likeliest classes of each row, as `value:index:label`. Raises BadRequest."""
     if array.dtype.kind not in "fiu" or array.ndim == 0:
-        raise BadRequest(f"Output {wanted.name!r} has no numbers to classify by")
+        raise BadRequest(f"Output {requested.name!r} has no numbers to classify by")
     rows = array.reshape(len(array), math.prod(array.shape[1:])) if array.ndim > 1 else array[None]
     rows = rows.astype(float)
     labels = output.labels if len(output.labels) == rows.shape[1] else ()
-    found = []
+    elements = []
     for row in rows:
-        for index in best(row, wanted.classes):
+        for index in best(row, requested.classes):
             label = f":{labels[index]}" if labels else ""
-            found.append(f"{float(row[index]):f}:{index}{label}".encode())
-    count = min(wanted.classes, rows.shape[1])
-    return bytes_array(found, (len(rows), count) if array.ndim > 1 else (count,))
+            elements.append(f"{float(row[index]):f}:{index}{label}".encode())
+    count = min(requested.classes, rows.shape[1])
+    return bytes_array(elements, (len(rows), count) if array.ndim > 1 else (count,))
 
 
-def packed(answer: Answer, headers: Mapping[str, str]) -> Answer:
-    """Compressed, if the client takes that and it pays."""
-    body = answer.body
-    assert isinstance(body, bytes)  # noqa: S101
-    accepted = _accepted(headers.get("accept-encoding", ""))
-    encoding = next((name for name in PACK if name in accepted), None)
-    if encoding is None or len(body) < WORTH:
-        return answer
-    pack = zlib.compressobj(level=1, wbits=PACK[encoding])
-    more = {"Content-Encoding": encoding, "Vary": "Accept-Encoding"}
-    return Answer(pack.compress(body) + pack.flush(), answer.media, {**answer.headers, **more})
+def _compressed(
+    body: bytes, media_type: str, more: Mapping[str, str], headers: Mapping[str, str], usage: Usage
+) -> Response:
+    """The response, compressed if the client accepts that and it is worth it."""
+    accepted = _accepted_encodings(headers.get("accept-encoding", ""))
+    encoding = next((name for name in COMPRESSION_BITS if name in accepted), None)
+    if encoding is None or len(body) < MIN_COMPRESSED_BYTES:
+        return Response(body, media_type, more, usage=usage)
+    compressor = zlib.compressobj(level=1, wbits=COMPRESSION_BITS[encoding])
+    more = {**more, "Content-Encoding": encoding, "Vary": "Accept-Encoding"}
+    return Response(compressor.compress(body) + compressor.flush(), media_type, more, usage=usage)
 
 
-def _accepted(header: str) -> set[str]:
-    """The encodings that a client takes, those with weight 0 left out."""
+def _accepted_encodings(header: str) -> set[str]:
+    """The encodings that a client accepts, without those of weight 0."""
     parts = (re.fullmatch(r"\s*([\w*-]+)\s*(?:;\s*q=([\d.]+)\s*)?", part) for part in header.lower().split(","))
     return {part[1] for part in parts if part and (part[2] or "1").strip("0.")}

@@ -1,4 +1,4 @@
-"""What travels: requests and answers of the Open Inference Protocol as structs, and its words for failures."""
+"""What travels: requests and responses of the Open Inference Protocol as structs, and its errors."""
 
 from __future__ import annotations
 
@@ -27,77 +27,75 @@ Datatype = Literal[
     "BYTES",
 ]
 Size = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-LENGTH = "inference-header-content-length"
+HEADER_LENGTH = "inference-header-content-length"
 """The header that says how many bytes of a body are JSON; tensors follow them."""
 
 
-class Failure(Struct, frozen=True):
+class OpenInferenceError(Struct, frozen=True):
     error: str
 
 
-class Health(Struct, frozen=True):
+class ServerHealth(Struct, frozen=True):
     live: bool
     ready: bool
 
 
-class Server(Struct, frozen=True):
+class ServerMetadata(Struct, frozen=True):
     name: str
     version: str
     extensions: list[str]
 
 
-class Models(Struct, frozen=True):
+class ModelNames(Struct, frozen=True):
     models: list[str]
 
 
-class Ready(Struct, frozen=True):
+class ModelReady(Struct, frozen=True):
     name: str
     ready: bool
 
 
-class Spec(Struct, frozen=True):
-    """A tensor of a model."""
-
+class TensorMetadata(Struct, frozen=True):
     name: str
     datatype: str
     shape: tuple[int, ...]
     """-1 where it varies."""
 
 
-class Metadata(Struct, frozen=True):
+class ModelMetadata(Struct, frozen=True):
     name: str
     versions: list[str]
     platform: str
-    inputs: tuple[Spec, ...]
-    outputs: tuple[Spec, ...]
+    inputs: tuple[TensorMetadata, ...]
+    outputs: tuple[TensorMetadata, ...]
     properties: dict[str, str]
 
 
-class Input(Struct, frozen=True, forbid_unknown_fields=True):
+class RequestInput(Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     shape: Annotated[list[Size], Meta(max_length=8)]
     datatype: Datatype
     parameters: Parameters = {}
     data: Any = UNSET
-    """Flat or nested as the shape is, row after row; left out where the bytes follow the JSON."""
+    """Flat, or nested as the shape is, row after row; left out where the bytes follow the JSON."""
 
 
-class Output(Struct, frozen=True, forbid_unknown_fields=True):
+class RequestOutput(Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     parameters: Parameters = {}
 
 
-class Request(Struct, frozen=True, forbid_unknown_fields=True):
-    inputs: Annotated[list[Input], Meta(min_length=1, max_length=1000)]
-    outputs: Annotated[list[Output], Meta(max_length=1000)] = []
-    """None: all."""
+class InferenceRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    inputs: Annotated[list[RequestInput], Meta(min_length=1, max_length=1000)]
+    outputs: Annotated[list[RequestOutput], Meta(max_length=1000)] = []
+    """Empty: all."""
     id: str = ""
     parameters: Parameters = {}
     model_name: str = ""
-    """KServe's client says it again; the path is what counts."""
+    """Sent by KServe's client; the path decides."""
 
 
-class Produced(Struct, frozen=True):
+class ResponseOutput(Struct, frozen=True):
     name: str
     datatype: str
     shape: list[int]
@@ -106,26 +104,26 @@ class Produced(Struct, frozen=True):
     """Left out where the bytes follow the JSON."""
 
 
-class Response(Struct, frozen=True):
+class InferenceResponse(Struct, frozen=True):
     model_name: str
     model_version: str
     id: str
-    outputs: list[Produced]
+    outputs: list[ResponseOutput]
 
 
-class IndexRequest(Struct, frozen=True, forbid_unknown_fields=True):
+class RepositoryIndexRequest(Struct, frozen=True, forbid_unknown_fields=True):
     ready: bool = False
     """Only what is in memory."""
 
 
-class Entry(Struct, frozen=True):
+class RepositoryIndexEntry(Struct, frozen=True):
     name: str
     version: str
     state: Literal["READY", "UNAVAILABLE"]
     reason: str
 
 
-class RepositoryRequest(Struct, frozen=True, forbid_unknown_fields=True):
+class RepositoryModelRequest(Struct, frozen=True, forbid_unknown_fields=True):
     parameters: dict[str, Any] = {}
 
 
@@ -137,7 +135,7 @@ class GenerateRequest(Struct, frozen=True):
     parameters: dict[str, Any] = {}
 
 
-class Generated(Struct, frozen=True):
+class GenerateResponse(Struct, frozen=True):
     id: str
     model_name: str
     model_version: str
@@ -146,5 +144,5 @@ class Generated(Struct, frozen=True):
     """In a stream, whether this is its end."""
 
 
-def error(failure: HearthError, request_id: str) -> bytes:
-    return msgspec.json.encode(Failure(failure.message))
+def encode_error(error: HearthError, request_id: str) -> bytes:
+    return msgspec.json.encode(OpenInferenceError(error.message))

@@ -1,46 +1,55 @@
-"""The view of each task."""
+"""The inputs and outputs of each task, and of bare graphs."""
 
 from __future__ import annotations
 
+import functools
+
 from hearth.models.manifest import Manifest, Tensor
 from hearth.protocols.open_inference import codecs, vision_codecs
-from hearth.protocols.open_inference.schema import Spec
+from hearth.protocols.open_inference.schema import TensorMetadata
 from hearth.protocols.open_inference.tensors import DATATYPES
+from hearth.task_table import TASKS, Codec
 
-VIEWS: dict[str, codecs.View] = {
-    "text-classification": codecs.Scores(),
-    "zero-shot-classification": codecs.ZeroShot(),
-    "token-classification": codecs.View(),
-    "fill-mask": codecs.View(),
-    "question-answering": codecs.Questions(),
-    "feature-extraction": codecs.Vectors(),
-    "sentence-similarity": codecs.Likeness(),
-    "text-generation": codecs.GeneratedTexts(),
-    "translation": codecs.Written(),
-    "image-classification": codecs.Pictures(),
-    "object-detection": vision_codecs.Detections(),
-    "object-tracking": vision_codecs.Tracks(),
-    "automatic-speech-recognition": codecs.Speech(),
+CODECS: dict[Codec, type[codecs.JsonCodec]] = {
+    "json": codecs.JsonCodec,
+    "scores": codecs.ScoresCodec,
+    "candidate_scores": codecs.CandidateScoresCodec,
+    "answers": codecs.AnswersCodec,
+    "vectors": codecs.VectorsCodec,
+    "similarities": codecs.SimilaritiesCodec,
+    "translations": codecs.TextsCodec,
+    "generated_texts": codecs.GeneratedTextsCodec,
+    "detections": vision_codecs.DetectionsCodec,
+    "tracks": vision_codecs.TracksCodec,
+    "transcripts": codecs.TranscriptsCodec,
 }
 RESPONSE = "response"
-"""The output that every task has: the native answer of each item as JSON."""
+"""The output that every task has: the task's own answer of each item, as JSON."""
+Signature = tuple[tuple[TensorMetadata, ...], tuple[TensorMetadata, ...]]
+"""Inputs and outputs."""
 
 
-def specs(tensors: tuple[Tensor, ...]) -> tuple[Spec, ...]:
-    """Of a bare graph."""
+@functools.cache
+def codec_of(task: str) -> codecs.JsonCodec:
+    row = TASKS[task]
+    return CODECS[row.codec](row)
+
+
+def graph_signature(manifest: Manifest, role: str) -> Signature:
+    graph = manifest.graphs[role]
+    return _metadata(graph.inputs), _metadata(graph.outputs)
+
+
+def task_signature(manifest: Manifest, task: str) -> Signature:
+    codec = codec_of(task)
+    inputs = tuple(TensorMetadata(name, "BYTES", (-1,)) for name in codec.inputs)
+    return inputs, (TensorMetadata(RESPONSE, "BYTES", (-1,)), *codec.outputs(manifest))
+
+
+def _metadata(tensors: tuple[Tensor, ...]) -> tuple[TensorMetadata, ...]:
     return tuple(
-        Spec(
+        TensorMetadata(
             tensor.name, DATATYPES[tensor.dtype], tuple(-1 if isinstance(size, str) else size for size in tensor.shape)
         )
         for tensor in tensors
     )
-
-
-def signature(manifest: Manifest, task: str, role: str = "") -> tuple[tuple[Spec, ...], tuple[Spec, ...]]:
-    """What goes in and what comes out: of a graph, or of a task's whole pipeline."""
-    if role:
-        graph = manifest.graphs[role]
-        return specs(graph.inputs), specs(graph.outputs)
-    view = VIEWS[task]
-    inputs = tuple(Spec(name, "BYTES", (-1,)) for name in view.inputs)
-    return inputs, (Spec(RESPONSE, "BYTES", (-1,)), *view.outputs(manifest))

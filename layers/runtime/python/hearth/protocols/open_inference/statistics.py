@@ -7,77 +7,80 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from hearth.models.cache import warm
-from hearth.protocols.base import Answer, Call
-from hearth.protocols.open_inference.target import target
+from hearth.auth.api_keys import current_tenant
+from hearth.models.cache import warm_cache
+from hearth.protocols.base import Request, Response
+from hearth.protocols.open_inference.target import find_target
 from hearth.telemetry import statistics
 
-NOTE = {"X-Hearth-Statistics": "of this execution environment alone, by every dialect; the fleet's are its metrics"}
+SCOPE = {"X-Hearth-Statistics": "of this execution environment alone, in every protocol; the fleet's are its metrics"}
 
 
-class Duration(Struct, frozen=True):
+class StatisticDuration(Struct, frozen=True):
     count: int
     ns: int
 
 
-class Stats(Struct, frozen=True):
+class InferenceStatistics(Struct, frozen=True):
     """`queue` and the cache have zeros: there is neither."""
 
-    success: Duration
-    fail: Duration
-    queue: Duration
-    compute_input: Duration
-    compute_infer: Duration
-    compute_output: Duration
-    cache_hit: Duration
-    cache_miss: Duration
+    success: StatisticDuration
+    fail: StatisticDuration
+    queue: StatisticDuration
+    compute_input: StatisticDuration
+    compute_infer: StatisticDuration
+    compute_output: StatisticDuration
+    cache_hit: StatisticDuration
+    cache_miss: StatisticDuration
 
 
-class ModelStats(Struct, frozen=True):
+class ModelStatistics(Struct, frozen=True):
     name: str
     version: str
     last_inference: int
     """Milliseconds since 1970; 0: none yet."""
     inference_count: int
-    """Items; a request of another dialect than this one counts as one."""
+    """Items."""
     execution_count: int
     """Requests."""
-    inference_stats: Stats
+    inference_stats: InferenceStatistics
     batch_stats: list[Any] = []
     memory_usage: list[Any] = []
 
 
-class Statistics(Struct, frozen=True):
-    model_stats: list[ModelStats]
+class ModelStatisticsResponse(Struct, frozen=True):
+    model_stats: list[ModelStatistics]
 
 
-def one(call: Call) -> Answer:
+def model_statistics(request: Request) -> Response:
     """A bare graph counts with its model."""
-    manifest = target(call).manifest
-    found = Statistics([stats(manifest.model, manifest.version)])
-    return Answer(msgspec.json.encode(found), headers=NOTE)
+    ref = find_target(request).resolved.ref
+    return _response([_statistics(ref.model, ref.version)])
 
 
-def every(call: Call) -> Answer:
-    registry = warm().registry
-    found = [stats(name, version) for name in registry.models() for version in registry.versions(name)]
-    return Answer(msgspec.json.encode(Statistics(found)), headers=NOTE)
+def all_model_statistics(request: Request) -> Response:
+    registry = warm_cache().registry
+    return _response([_statistics(name, version) for name in registry.models() for version in registry.versions(name)])
 
 
-def stats(name: str, version: str) -> ModelStats:
-    record, none = statistics.of(name, version), Duration(0, 0)
+def _response(model_stats: list[ModelStatistics]) -> Response:
+    return Response(msgspec.json.encode(ModelStatisticsResponse(model_stats)), headers=SCOPE)
 
-    def duration(sum_: statistics.Sum) -> Duration:
-        return Duration(sum_.count, round(sum_.ms * 1e6))
 
-    parts = Stats(
-        duration(record.success),
-        duration(record.fail),
-        Duration(record.success.count, 0),
-        duration(record.input),
-        duration(record.infer),
-        duration(record.output),
+def _statistics(name: str, version: str) -> ModelStatistics:
+    record, none = statistics.of(name, version, current_tenant()), StatisticDuration(0, 0)
+    inference = InferenceStatistics(
+        _duration(record.success),
+        _duration(record.fail),
+        StatisticDuration(record.success.count, 0),
+        _duration(record.input),
+        _duration(record.infer),
+        _duration(record.output),
         none,
         none,
     )
-    return ModelStats(name, version, record.last, record.items, record.success.count, parts)
+    return ModelStatistics(name, version, record.last, record.items, record.success.count, inference)
+
+
+def _duration(duration: statistics.Duration) -> StatisticDuration:
+    return StatisticDuration(duration.count, round(duration.ms * 1e6))

@@ -1,4 +1,4 @@
-"""POST …/infer of a whole pipeline: texts and files in, through the task's own `predict`."""
+"""POST …/infer of a whole task: texts and files in, through the task's own `predict`."""
 
 from __future__ import annotations
 
@@ -9,60 +9,73 @@ import msgspec
 
 from hearth import strict_json
 from hearth.errors import BadRequest
-from hearth.models.cache import warm
-from hearth.models.manifest import Manifest
-from hearth.models.registry import Ref
-from hearth.protocols.base import Answer, Call
-from hearth.protocols.open_inference.codecs import View, within
-from hearth.protocols.open_inference.request import Asked, Tensor, decoded, open_body, read
-from hearth.protocols.open_inference.response import Made, write
-from hearth.protocols.open_inference.signatures import RESPONSE, VIEWS, signature
+from hearth.models.model import Model
+from hearth.protocols.base import Request, Response
+from hearth.protocols.open_inference.codecs import JsonCodec, check_batch
+from hearth.protocols.open_inference.request import (
+    InputTensor,
+    ParsedRequest,
+    decode_base64,
+    parse,
+    split_body,
+)
+from hearth.protocols.open_inference.response import AvailableOutput, encode_response
+from hearth.protocols.open_inference.signatures import RESPONSE, codec_of, task_signature
 from hearth.protocols.open_inference.target import Target
 from hearth.protocols.open_inference.tensors import bytes_array
-from hearth.strict_json import told
-from hearth.tasks.task import Task
-from hearth.telemetry import timing
+from hearth.strict_json import safe_name
+from hearth.tasks.task import Task, Usage
+from hearth.telemetry.timing import step
 
 
-def infer(call: Call, target: Target) -> Answer:
-    with timing.step("read"):
-        opened = open_body(call.body, call.headers)
-        task = call.task(target.name, opened.task or call.query.get("task", ""))
-        view = VIEWS[task.id]
-        inputs, outputs = signature(target.manifest, task.id)
-        asked = read(opened, inputs, [spec.name for spec in outputs])
-        columns = columns_of(view, asked)
-        within(target.manifest, len(columns[view.inputs[0]]))
-    items, rows, labels = answer(view, task, target, columns, asked.parameters)
-    manifest = served(target.manifest)
-    timing.current().facts["items"] = len(items)
-    with timing.step("write"):
-        made = {RESPONSE: Made("BYTES", lambda: bytes_array([msgspec.json.encode(item) for item in items]))}
-        for spec in view.outputs(manifest):
-            made[spec.name] = Made(spec.datatype, lambda name=spec.name: view.typed(name, rows, labels), labels)  # type: ignore[misc]
-        return write(asked, call.headers, target.shown, manifest.version, made)
+def infer(request: Request, target: Target) -> Response:
+    with step("read"):
+        split = split_body(request.body, request.headers)
+    task, model = request.open_model(target.resolved, split.task or request.query.get("task", ""))
+    codec, manifest = codec_of(task.id), model.manifest
+    with step("read"):
+        inputs, outputs = task_signature(manifest, task.id)
+        parsed = parse(split, inputs, [output.name for output in outputs])
+        columns = read_columns(codec, parsed)
+        check_batch(manifest, len(columns[codec.inputs[0]]))
+    items, rows, labels, usage = answer(codec, task, model, columns, parsed.parameters)
+    with step("write"):
+        available = {RESPONSE: AvailableOutput("BYTES", lambda: bytes_array(list(map(msgspec.json.encode, items))))}
+        for output in codec.outputs(manifest):
+            available[output.name] = AvailableOutput(
+                output.datatype,
+                lambda name=output.name: codec.to_array(name, rows, labels),  # type: ignore[misc]
+                labels,
+            )
+        return encode_response(parsed, request.headers, target.shown_name, manifest.version, available, usage)
 
 
 def answer(
-    view: View, task: Task, target: Target, columns: dict[str, list[Any]], parameters: dict[str, Any]
-) -> tuple[list[Any], list[Any], Any]:
-    """The native answer of each item, what the typed outputs are made of, and the labels."""
+    codec: JsonCodec,
+    task: Task,
+    model: Model[Any, Any],
+    columns: dict[str, list[Any]],
+    parameters: dict[str, Any],
+) -> tuple[list[Any], list[Any], Any, Usage]:
+    """The answer of each item, what the typed outputs are made of, the labels, and what all took."""
     items: list[Any] = []
     rows: list[Any] = []
     labels: Any = ()
-    for document in view.documents(columns, parameters):
-        request = convert(document, task)
-        response = task.predict(target.name, view.widened(request, target.manifest))
-        found = view.items(request, response)
-        rows += found
-        items += view.narrowed(request, found)
-        labels = view.labels(served(target.manifest), request)
-    return items, rows, labels
+    usage = Usage(items=0)
+    for document in codec.documents(columns, parameters):
+        payload = convert(document, task)
+        prediction = task.predict(model, codec.with_all_scores(payload, model.manifest))
+        usage.add(prediction.usage)
+        answers = codec.items(payload, prediction.output)
+        rows += answers
+        items += codec.as_requested(payload, answers)
+        labels = codec.labels(model.manifest, payload)
+    return items, rows, labels, usage
 
 
 def convert(document: dict[str, Any], task: Task) -> Any:
-    """The task's request. Lists and objects among the parameters are told as JSON texts, since the protocol's
-    parameters have none: where a text is refused, it is read as such. Raises BadRequest."""
+    """The task's request. The protocol's parameters have no lists and objects, so these come as JSON texts: where a
+    text is refused, it is read as JSON. Raises BadRequest."""
     try:
         return strict_json.convert(document, task.request)
     except BadRequest:
@@ -76,32 +89,24 @@ def convert(document: dict[str, Any], task: Task) -> Any:
         return strict_json.convert({**document, "parameters": document["parameters"] | texts}, task.request)
 
 
-def served(manifest: Manifest) -> Manifest:
-    """Of the version that answered: where a new one cannot be loaded, the former one goes on."""
-    facts = timing.current().facts
-    if facts.get("version") in (None, manifest.version):
-        return manifest
-    return warm().registry.manifest(Ref(manifest.model, str(facts["version"])))
-
-
-def columns_of(view: View, asked: Asked) -> dict[str, list[Any]]:
+def read_columns(codec: JsonCodec, parsed: ParsedRequest) -> dict[str, list[Any]]:
     """The items of each input. Raises BadRequest."""
-    for name in asked.tensors:
-        if name not in view.inputs:
-            raise BadRequest(f"There is no input {told(name)}; there is: {', '.join(view.inputs)}")
+    for name in parsed.tensors:
+        if name not in codec.inputs:
+            raise BadRequest(f"There is no input {safe_name(name)}; there is: {', '.join(codec.inputs)}")
     columns = {}
-    for name in view.inputs:
-        if name not in asked.tensors:
+    for name in codec.inputs:
+        if name not in parsed.tensors:
             raise BadRequest(f"The input {name!r} is missing: a BYTES tensor with one element an item")
-        columns[name] = items_of(name, asked.tensors[name], binary=view.binary)
+        columns[name] = read_items(name, parsed.tensors[name], binary=codec.binary)
     counts = {name: len(items) for name, items in columns.items()}
     if len(set(counts.values())) > 1:
         raise BadRequest(f"The inputs must have as many elements as each other, not {counts}")
     return columns
 
 
-def items_of(name: str, tensor: Tensor, *, binary: bool) -> list[Any]:
-    """Texts, or files: those that came as JSON strings are base64. Raises BadRequest."""
+def read_items(name: str, tensor: InputTensor, *, binary: bool) -> list[Any]:
+    """Texts, or files; files that came as JSON strings are base64. Raises BadRequest."""
     shape = tensor.array.shape
     if tensor.datatype != "BYTES" or len(shape) not in (1, 2) or shape[1:] not in ((), (1,)):
         raise BadRequest(f"Input {name!r} must be BYTES of shape [n] or [n, 1], not {tensor.datatype} {list(shape)}")
@@ -117,4 +122,4 @@ def items_of(name: str, tensor: Tensor, *, binary: bool) -> list[Any]:
         raise BadRequest(f"Input {name!r} is a file, no text; send its bytes, or base64 in JSON")
     if tensor.binary or tensor.content_type == "base64":
         return elements
-    return decoded(name, tensor.array).ravel().tolist()
+    return decode_base64(name, tensor.array).ravel().tolist()

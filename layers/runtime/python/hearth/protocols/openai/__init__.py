@@ -2,53 +2,87 @@
 
 from __future__ import annotations
 
-from hearth.protocols.base import EVENTS, Dialect, Route
+from hearth.protocols.base import EVENT_STREAM, Protocol, Route, named_model
 from hearth.protocols.openai import common, schema
-from hearth.protocols.openai.chat import chat
-from hearth.protocols.openai.completions import completions
-from hearth.protocols.openai.embeddings import Request, Response, embeddings
-from hearth.protocols.openai.models import Model, Models, model, models
-from hearth.protocols.openai.transcriptions import Transcription, transcriptions
+from hearth.protocols.openai.chat import create_chat_completion
+from hearth.protocols.openai.completions import create_completion
+from hearth.protocols.openai.embeddings import EmbeddingRequest, EmbeddingResponse, create_embedding
+from hearth.protocols.openai.models import OpenAIModel, OpenAIModelList, list_models, retrieve_model
+from hearth.protocols.openai.transcriptions import Transcription, create_transcription
 
-DIALECT = Dialect(
+PROTOCOL = Protocol(
     name="openai",
+    title="OpenAI",
     prefixes=("/v1",),
     routes=(
-        Route("GET", "/v1/models", models, "What is served", gives=Models),
-        Route("GET", "/v1/models/{name}", model, "A model", gives=Model),
+        Route(
+            "GET",
+            "/v1/models",
+            list_models,
+            "list_openai_models",
+            "List the models",
+            response_schema=OpenAIModelList,
+        ),
+        Route(
+            "GET",
+            "/v1/models/{name}",
+            retrieve_model,
+            "retrieve_openai_model",
+            "Retrieve a model",
+            response_schema=OpenAIModel,
+        ),
         Route(
             "POST",
             "/v1/completions",
-            completions,
-            "Go on with a text",
+            create_completion,
+            "create_completion",
+            "Create a completion",
             schema.CompletionRequest,
             schema.Completion,
-            gives_also=(EVENTS,),
+            response_media_types=(EVENT_STREAM,),
         ),
-        *(
-            Route(
-                "POST",
-                path,
-                chat,
-                "Answer a conversation",
-                schema.ChatRequest,
-                schema.ChatCompletion,
-                gives_also=(EVENTS,),
-            )
-            for path in ("/v1/chat/completions", "/models/{name}/v1/chat/completions")
+        Route(
+            "POST",
+            "/v1/chat/completions",
+            create_chat_completion,
+            "create_chat_completion",
+            "Create a chat completion",
+            schema.ChatCompletionRequest,
+            schema.ChatCompletion,
+            response_media_types=(EVENT_STREAM,),
         ),
-        Route("POST", "/v1/embeddings", embeddings, "Texts as vectors", Request, Response),
+        Route(
+            "POST",
+            "/models/{name}/v1/chat/completions",
+            create_chat_completion,
+            "create_model_chat_completion",
+            "Create a chat completion by the model of the path",
+            schema.ChatCompletionRequest,
+            schema.ChatCompletion,
+            response_media_types=(EVENT_STREAM,),
+            model_name=named_model,
+        ),
+        Route(
+            "POST",
+            "/v1/embeddings",
+            create_embedding,
+            "create_embedding",
+            "Create embeddings",
+            EmbeddingRequest,
+            EmbeddingResponse,
+        ),
         Route(
             "POST",
             "/v1/audio/transcriptions",
-            transcriptions,
-            "What is said in a recording",
-            gives=Transcription,
-            takes_also=("multipart/form-data",),
-            gives_also=("text/plain",),
+            create_transcription,
+            "create_transcription",
+            "Transcribe a recording",
+            response_schema=Transcription,
+            request_media_types=("multipart/form-data",),
+            response_media_types=("text/plain",),
         ),
     ),
-    error=common.error,
-    headers=common.headers,
-    failure=common.Failure,
+    encode_error=common.encode_error,
+    error_headers=common.error_headers,
+    error_schema=common.OpenAIError,
 )

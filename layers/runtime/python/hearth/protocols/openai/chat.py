@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hearth.errors import BadRequest
-from hearth.protocols.base import Answer, Call
+from hearth.protocols.base import Request, Response
 from hearth.protocols.openai import common
-from hearth.protocols.openai.sampling import Writer, events, parameters_of, with_usage
+from hearth.protocols.openai.sampling import Sampler, event_stream, task_parameters, wants_usage
 from hearth.protocols.openai.schema import (
-    FINISH,
+    FINISH_REASONS,
     REFUSED_IN_CHAT,
     ChatChoice,
-    ChatChunk,
     ChatChunkChoice,
     ChatCompletion,
+    ChatCompletionChunk,
+    ChatCompletionRequest,
+    ChatDelta,
     ChatLogprobs,
     ChatMessage,
-    ChatRequest,
-    Delta,
-    Message,
+    ChatResponseMessage,
     TokenLogprob,
     TopLogprob,
 )
@@ -31,60 +31,68 @@ if TYPE_CHECKING:
     from hearth.tasks.generation import Piece
 
 
-def chat(call: Call) -> Answer:
-    asked = common.read(call, ChatRequest, REFUSED_IN_CHAT)
+def create_chat_completion(request: Request) -> Response:
+    document = common.read(request, ChatCompletionRequest, REFUSED_IN_CHAT)
     # Hugging Face's client asks below the model's own path, with whatever it has as the model's name.
-    name = call.path.get("name", asked.model)
-    task = common.task(call, name, "text-generation")
-    if asked.top_logprobs is not None and not asked.logprobs:
+    name = request.path_params.get("name", document.model)
+    task, model = common.open_model(request, name, "text-generation")
+    if document.top_logprobs is not None and not document.logprobs:
         raise BadRequest("`top_logprobs` goes with `logprobs`", param="top_logprobs")
-    parameters = parameters_of(asked, asked.max_completion_tokens or asked.max_tokens, asked.top_logprobs)
-    messages = {"messages": [_message(message) for message in asked.messages]}
-    writer = Writer(task, name, f"chatcmpl-{call.request_id}", [messages], parameters, asked.n)
-    usage = with_usage(asked)
-    if asked.stream:
-        return events(_chunks(writer, asked, usage))
-    choices = [_choice(asked, index, list(pieces)) for index, pieces in writer.choices()]
-    whole = ChatCompletion(writer.id, "chat.completion", writer.created, asked.model, choices, writer.usage())
-    return Answer(msgspec.json.encode(whole))
+    max_tokens = document.max_completion_tokens or document.max_tokens
+    parameters = task_parameters(document, max_tokens, document.top_logprobs)
+    messages = {"messages": [_message(message) for message in document.messages]}
+    sampler = Sampler(task, model, f"chatcmpl-{request.request_id}", [messages], parameters, document.n)
+    with_usage = wants_usage(document)
+    if document.stream:
+        return event_stream(_chunks(sampler, document, with_usage), sampler.usage)
+    choices = [_choice(document, index, list(pieces)) for index, pieces in sampler.choices()]
+    completion = ChatCompletion(
+        sampler.id, "chat.completion", sampler.created, document.model, choices, sampler.completion_usage()
+    )
+    return Response(msgspec.json.encode(completion), usage=sampler.usage)
 
 
-def _message(message: Message) -> dict[str, str]:
+def _message(message: ChatMessage) -> dict[str, str]:
     content = message.content
     text = content if isinstance(content, str) else "".join(part.text for part in content)
     return {"role": "system" if message.role == "developer" else message.role, "content": text}
 
 
-def _choice(asked: ChatRequest, index: int, pieces: Sequence[Piece]) -> ChatChoice:
+def _choice(document: ChatCompletionRequest, index: int, pieces: Sequence[Piece]) -> ChatChoice:
     text = "".join(piece.text for piece in pieces)
-    return ChatChoice(index, ChatMessage("assistant", text), _logprobs(asked, pieces), FINISH[pieces[-1].finish or ""])
+    message = ChatResponseMessage("assistant", text)
+    return ChatChoice(index, message, _logprobs(document, pieces), FINISH_REASONS[pieces[-1].finish or ""])
 
 
-def _logprobs(asked: ChatRequest, pieces: Sequence[Piece]) -> ChatLogprobs | None:
-    if not asked.logprobs:
+def _logprobs(document: ChatCompletionRequest, pieces: Sequence[Piece]) -> ChatLogprobs | None:
+    if not document.logprobs:
         return None
-
-    def top(piece: Piece) -> list[TopLogprob]:
-        return [TopLogprob(text, logprob, list(text.encode())) for _, text, logprob in piece.top]
-
     return ChatLogprobs(
-        [TokenLogprob(piece.text, piece.logprob, list(piece.text.encode()), top(piece)) for piece in pieces]
+        [
+            TokenLogprob(
+                piece.text,
+                piece.logprob,
+                list(piece.text.encode()),
+                [TopLogprob(text, logprob, list(text.encode())) for _, text, logprob in piece.top],
+            )
+            for piece in pieces
+        ]
     )
 
 
-def _chunks(writer: Writer, asked: ChatRequest, usage: bool) -> Iterator[ChatChunk]:
-    def chunk(*choices: ChatChunkChoice) -> ChatChunk:
-        return ChatChunk(writer.id, "chat.completion.chunk", writer.created, asked.model, list(choices))
+def _chunks(sampler: Sampler, document: ChatCompletionRequest, with_usage: bool) -> Iterator[ChatCompletionChunk]:
+    def chunk(*choices: ChatChunkChoice) -> ChatCompletionChunk:
+        return ChatCompletionChunk(sampler.id, "chat.completion.chunk", sampler.created, document.model, list(choices))
 
-    for index, pieces in writer.choices():
+    for index, pieces in sampler.choices():
         begun = False
         for piece in pieces:
             if not begun:  # with the first token, so that what is wrong with the prompt still has a status of its own
-                yield chunk(ChatChunkChoice(index, Delta("assistant", "")))
+                yield chunk(ChatChunkChoice(index, ChatDelta("assistant", "")))
                 begun = True
             if piece.text:
-                yield chunk(ChatChunkChoice(index, Delta(content=piece.text), _logprobs(asked, [piece])))
+                yield chunk(ChatChunkChoice(index, ChatDelta(content=piece.text), _logprobs(document, [piece])))
             if piece.finish:
-                yield chunk(ChatChunkChoice(index, Delta(), None, FINISH[piece.finish]))
-    if usage:
-        yield msgspec.structs.replace(chunk(), usage=writer.usage())
+                yield chunk(ChatChunkChoice(index, ChatDelta(), None, FINISH_REASONS[piece.finish]))
+    if with_usage:
+        yield msgspec.structs.replace(chunk(), usage=sampler.completion_usage())

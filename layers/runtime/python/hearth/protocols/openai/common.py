@@ -1,8 +1,9 @@
-"""What all of OpenAI's routes have in common: error bodies, identifiers, refusals."""
+"""What all of OpenAI's routes have in common: error bodies, ignored and refused fields, the model of a request."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,79 +19,79 @@ from hearth.errors import (
     Unauthorized,
     Unavailable,
 )
-from hearth.protocols.base import Call
+from hearth.models.model import Model
+from hearth.protocols.base import Request
 from hearth.tasks.task import Task
 
 T = TypeVar("T")
-NAMES = {
-    "inputs": "prompt",
-    "max_new_tokens": "max_tokens",
-    "top_n_tokens": "logprobs",
-}
-"""What the tasks call otherwise."""
 
 
-class Reason(msgspec.Struct, frozen=True):
+class OpenAIErrorDetail(msgspec.Struct, frozen=True):
     message: str
     type: str
     param: str | None
     code: str | None
 
 
-class Failure(msgspec.Struct, frozen=True):
-    error: Reason
+class OpenAIError(msgspec.Struct, frozen=True):
+    error: OpenAIErrorDetail
 
 
-def error(failure: HearthError, request_id: str) -> bytes:
-    kind, code = "server_error", failure.code
-    if isinstance(failure, BadRequest):
-        kind, code = "invalid_request_error", failure.code if failure.code != "bad_request" else "invalid_value"
-    if isinstance(failure, NotFound):
-        code = "model_not_found" if failure.param == "model" else "not_found"
-    if isinstance(failure, Forbidden):
+def encode_error(error: HearthError, request_id: str) -> bytes:
+    kind, code = "server_error", error.code
+    if isinstance(error, BadRequest):
+        kind, code = "invalid_request_error", error.code if error.code != "bad_request" else "invalid_value"
+    if isinstance(error, NotFound):
+        code = "model_not_found" if error.param == "model" else "not_found"
+    if isinstance(error, Forbidden):
         kind = "permission_error"
-    if isinstance(failure, Unauthorized):
+    if isinstance(error, Unauthorized):
         code = "invalid_api_key"
-    if isinstance(failure, TooManyRequests):
+    if isinstance(error, TooManyRequests):
         kind, code = "rate_limit_error", "rate_limit_exceeded"
-    if isinstance(failure, PayloadTooLarge) and "tokens" in failure.message:
+    if isinstance(error, PayloadTooLarge) and "tokens" in error.message:
         code = "context_length_exceeded"
-    return msgspec.json.encode(Failure(Reason(failure.message, kind, failure.param, code)))
+    return msgspec.json.encode(OpenAIError(OpenAIErrorDetail(error.message, kind, error.param, code)))
 
 
-def headers(failure: HearthError) -> Mapping[str, str]:
-    """Whether OpenAI's client should try again: its own rule would do so after each 5xx."""
-    return {"x-should-retry": "true" if isinstance(failure, (Unavailable, TooManyRequests)) else "false"}
+def error_headers(error: HearthError) -> Mapping[str, str]:
+    """Whether OpenAI's client should try again: by its own rule it would do so after each 5xx."""
+    return {"x-should-retry": "true" if isinstance(error, (Unavailable, TooManyRequests)) else "false"}
 
 
-def read(call: Call, kind: type[T], refused: Mapping[str, Sequence[Any]]) -> T:
-    """The body as `kind`. Fields of `refused` are what no model here can do: only the values beside them may be sent.
-
-    Raises BadRequest with `param`.
-    """
-    document = strict_json.loads(call.body)
+def read(request: Request, schema: type[T], refused: Mapping[str, Sequence[Any]]) -> T:
+    """The body as `schema`. Fields of `refused` ask for what no model here can do: only the values beside them may be
+    sent. Raises BadRequest with `param`."""
+    document = strict_json.loads(request.body)
     if isinstance(document, dict):
         for name in refused.keys() & document.keys():
             if document[name] is not None and document[name] not in refused[name]:
                 raise BadRequest(f"No model here supports this value of `{name}`; leave it out", param=name)
         document = {name: value for name, value in document.items() if name not in refused and value is not None}
-    return strict_json.convert(document, kind)
+    return strict_json.convert(document, schema)
 
 
-def task(call: Call, name: str, wanted: str) -> Task:
-    """Raises NotFound with `param`."""
+def open_model(request: Request, name: str, task: str) -> tuple[Task, Model[Any, Any]]:
+    """As `Request.open_model`; what is wrong with the name has `param`."""
     try:
-        return call.task(name, wanted)
-    except (NotFound, BadRequest) as failure:
-        failure.param = "model"
-        raise
+        return request.open_model(name, task)
+    except BadRequest as error:
+        raise with_param(error, "model") from None
 
 
-def reworded(failure: HearthError) -> HearthError:
-    """With the words of this dialect in the place of the tasks' own."""
-    if failure.param:
-        failure.param = failure.param.removeprefix("parameters.")
-        failure.param = NAMES.get(failure.param, failure.param)
-    for theirs, ours in NAMES.items():
-        failure.message = failure.message.replace(f"`{theirs}`", f"`{ours}`")
-    return failure
+def with_param(error: BadRequest, param: str) -> BadRequest:
+    """The same error, about the field `param`."""
+    return type(error)(error.message, retry_after=error.retry_after, param=param)
+
+
+@contextmanager
+def renamed_fields(names: Mapping[str, str]) -> Iterator[None]:
+    """Errors of the block name fields as the client sent them: `names` has the task's name for each, then OpenAI's."""
+    try:
+        yield
+    except BadRequest as error:
+        param = error.param and error.param.removeprefix("parameters.")
+        message = error.message.replace("`parameters.", "`")
+        for task_name, field in names.items():
+            message = message.replace(f"`{task_name}`", f"`{field}`")
+        raise type(error)(message, retry_after=error.retry_after, param=names.get(param or "", param)) from None

@@ -10,17 +10,15 @@ import msgspec
 from msgspec import Meta, Struct
 
 from hearth import strict_json
-from hearth.errors import BadRequest, HearthError
-from hearth.models.cache import manifest_of
-from hearth.protocols.base import Answer, Call
+from hearth.errors import BadRequest
+from hearth.protocols.base import Request, Response
 from hearth.protocols.openai import common
-from hearth.telemetry import timing
+from hearth.tasks.task import Usage
 
-MOST = 2048
-"""Texts of a request."""
+MAX_TEXTS = 2048
 
 
-class Request(Struct, frozen=True, forbid_unknown_fields=True):
+class EmbeddingRequest(Struct, frozen=True, forbid_unknown_fields=True):
     model: str
     input: str | list[Any]
     encoding_format: Literal["float", "base64"] = "float"
@@ -35,44 +33,50 @@ class Embedding(Struct, frozen=True):
     """Numbers, or base64 of them as little-endian float32."""
 
 
-class Usage(Struct, frozen=True):
+class EmbeddingUsage(Struct, frozen=True):
     prompt_tokens: int
     total_tokens: int
 
 
-class Response(Struct, frozen=True):
+class EmbeddingResponse(Struct, frozen=True):
     object: str
     data: list[Embedding]
     model: str
-    usage: Usage
+    usage: EmbeddingUsage
 
 
-def embeddings(call: Call) -> Answer:
-    asked = common.read(call, Request, {})
-    task = common.task(call, asked.model, "feature-extraction")
-    texts = [asked.input] if isinstance(asked.input, str) else asked.input
+def create_embedding(request: Request) -> Response:
+    document = common.read(request, EmbeddingRequest, {})
+    task, model = common.open_model(request, document.model, "feature-extraction")
+    texts = [document.input] if isinstance(document.input, str) else document.input
     if not texts or not all(isinstance(text, str) for text in texts):
         raise BadRequest(
             "`input` must be a text or a list of texts; tokens of other models mean nothing", param="input"
         )
-    if len(texts) > MOST:
-        raise BadRequest(f"`input` has {len(texts)} texts; {MOST} are allowed", param="input")
-    size = manifest_of(asked.model).limits.batch
+    if len(texts) > MAX_TEXTS:
+        raise BadRequest(f"`input` has {len(texts)} texts; {MAX_TEXTS} are allowed", param="input")
+    batch = model.manifest.limits.batch
     vectors: list[list[float]] = []
+    usage = Usage(items=0)
     try:
-        for start in range(0, len(texts), size):
-            inputs = {"inputs": texts[start : start + size], "dimensions": asked.dimensions}
-            vectors += task.predict(asked.model, strict_json.convert(inputs, task.request))
-    except HearthError as failure:
-        if failure.param is None and isinstance(failure, BadRequest):
-            failure.param = "dimensions" if "`dimensions`" in failure.message else "input"
-        raise
-    tokens = int(timing.current().facts.get("input_tokens", 0))
-    data = [Embedding("embedding", index, _written(vector, asked)) for index, vector in enumerate(vectors)]
-    return Answer(msgspec.json.encode(Response("list", data, asked.model, Usage(tokens, tokens))))
+        for start in range(0, len(texts), batch):
+            inputs = {"inputs": texts[start : start + batch], "dimensions": document.dimensions}
+            prediction = task.predict(model, strict_json.convert(inputs, task.request))
+            vectors += prediction.output
+            usage.add(prediction.usage)
+    except BadRequest as error:
+        if error.param is not None:
+            raise
+        raise common.with_param(error, "dimensions" if "`dimensions`" in error.message else "input") from None
+    data = [
+        Embedding("embedding", index, _encoded(vector, document.encoding_format))
+        for index, vector in enumerate(vectors)
+    ]
+    tokens = EmbeddingUsage(usage.input_tokens, usage.input_tokens)
+    return Response(msgspec.json.encode(EmbeddingResponse("list", data, document.model, tokens)), usage=usage)
 
 
-def _written(vector: list[float], asked: Request) -> list[float] | str:
-    if asked.encoding_format == "float":
+def _encoded(vector: list[float], encoding_format: str) -> list[float] | str:
+    if encoding_format == "float":
         return vector
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from hearth.errors import BadRequest, NotFound
-from hearth.models.cache import manifest_of, warm
-from hearth.protocols.base import Answer, Call
+from hearth.errors import BadRequest
+from hearth.models.cache import warm_cache
+from hearth.models.manifest import Manifest
+from hearth.protocols.base import Request, Response
+from hearth.protocols.openai.common import with_param
 
 
-class Model(msgspec.Struct, frozen=True):
+class OpenAIModel(msgspec.Struct, frozen=True):
     id: str
     object: str
     created: int
@@ -20,23 +22,25 @@ class Model(msgspec.Struct, frozen=True):
     description: str
 
 
-class Models(msgspec.Struct, frozen=True):
+class OpenAIModelList(msgspec.Struct, frozen=True):
     object: str
-    data: list[Model]
+    data: list[OpenAIModel]
 
 
-def describe(name: str) -> Model:
-    manifest = manifest_of(name)
-    return Model(name, "model", 0, "hearth", manifest.task, manifest.version, manifest.description)
+def _describe(name: str, manifest: Manifest) -> OpenAIModel:
+    return OpenAIModel(name, "model", 0, "hearth", manifest.task, manifest.version, manifest.description)
 
 
-def models(call: Call) -> Answer:
-    return Answer(msgspec.json.encode(Models("list", [describe(name) for name in warm().registry.models()])))
+def list_models(request: Request) -> Response:
+    registry = warm_cache().registry
+    models = [_describe(name, registry.resolve(name).manifest) for name in registry.models()]
+    return Response(msgspec.json.encode(OpenAIModelList("list", models)))
 
 
-def model(call: Call) -> Answer:
+def retrieve_model(request: Request) -> Response:
+    name = request.path_params["name"]
     try:
-        return Answer(msgspec.json.encode(describe(call.path["name"])))
-    except (NotFound, BadRequest) as failure:
-        failure.param = "model"
-        raise
+        manifest = warm_cache().resolve(name).manifest
+    except BadRequest as error:
+        raise with_param(error, "model") from None
+    return Response(msgspec.json.encode(_describe(name, manifest)))

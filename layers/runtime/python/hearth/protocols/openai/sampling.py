@@ -1,97 +1,105 @@
-"""What completions and chat completions share: the texts that are asked for, one after the other."""
+"""What completions and chat completions share: the texts that are asked for, written one after the other."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from hearth import strict_json
-from hearth.errors import BadRequest, HearthError, PayloadTooLarge
-from hearth.protocols.base import EVENTS, Answer, event
-from hearth.protocols.openai import common
-from hearth.protocols.openai.schema import CHOICES, Common, Usage
-from hearth.tasks.generation import Piece
-from hearth.tasks.task import Task
-from hearth.telemetry import timing
+from hearth.errors import BadRequest, PayloadTooLarge
+from hearth.models.model import Model
+from hearth.protocols.base import EVENT_STREAM, Response, server_sent_event
+from hearth.protocols.openai.common import renamed_fields
+from hearth.protocols.openai.schema import MAX_CHOICES, CompletionUsage, GenerationRequest
+from hearth.tasks.task import Task, Usage
+
+if TYPE_CHECKING:
+    from hearth.tasks.generation import Piece
+
+FIELD_NAMES = {"inputs": "prompt", "max_new_tokens": "max_tokens", "top_n_tokens": "logprobs"}
+"""OpenAI's names of the task's fields."""
 
 
 @dataclass
-class Writer:
-    """The answers to `prompts`, `n` for each."""
+class Sampler:
+    """The texts after `prompts`, `n` for each."""
 
     task: Task
-    name: str
+    model: Model[Any, Any]
     id: str
     prompts: Sequence[dict[str, Any]]
-    """Of each what the task's request has: `inputs` or `messages`."""
+    """`inputs` or `messages` of the task's request, for each prompt."""
     parameters: dict[str, Any]
     n: int
     created: int = field(default_factory=lambda: int(time.time()))
-    read: int = 0
-    """Tokens of the prompts, each counted once."""
-    written: int = 0
-    """Tokens of the answers."""
+    usage: Usage = field(default_factory=lambda: Usage(items=0))
+    """Of all texts; the tokens of each prompt are counted once."""
 
     def pieces(self, prompt: int, choice: int) -> Iterator[Piece]:
-        facts, seed = timing.current().facts, self.parameters.get("seed")
+        """One text as it is written. Raises BadRequest with OpenAI's field names."""
+        seed = self.parameters.get("seed")
         parameters = self.parameters if seed is None else self.parameters | {"seed": (seed + choice) % 2**63}
-        assert self.task.stream is not None  # noqa: S101
-        try:
-            request = strict_json.convert({**self.prompts[prompt], "parameters": parameters}, self.task.request)
-            before = int(facts.get("input_tokens", 0))
-            for number, piece in enumerate(self.task.stream(self.name, request)):
-                if choice == number == 0:
-                    self.read += int(facts["input_tokens"]) - before
-                self.written += 1
+        with renamed_fields(FIELD_NAMES):
+            payload = strict_json.convert({**self.prompts[prompt], "parameters": parameters}, self.task.request)
+            generation = self.task.generate(self.model, payload)
+            self.usage.items += 1
+            if self.usage.seed is None:
+                self.usage.seed = generation.usage.seed
+            if choice == 0:
+                self.usage.input_tokens += generation.usage.input_tokens
+            for piece in generation:
+                self.usage.output_tokens += 1
                 yield piece
-        except HearthError as failure:
-            raise common.reworded(failure) from failure.__cause__
 
     def choices(self) -> Iterator[tuple[int, Iterator[Piece]]]:
         for prompt in range(len(self.prompts)):
             for choice in range(self.n):
                 yield prompt * self.n + choice, self.pieces(prompt, choice)
 
-    def usage(self) -> Usage:
-        return Usage(self.read, self.written, self.read + self.written)
+    def completion_usage(self) -> CompletionUsage:
+        read, written = self.usage.input_tokens, self.usage.output_tokens
+        return CompletionUsage(read, written, read + written)
 
 
-def parameters_of(asked: Common, most: int | None, top: int | None) -> dict[str, Any]:
+def task_parameters(document: GenerationRequest, max_tokens: int | None, top_logprobs: int | None) -> dict[str, Any]:
+    """The task's parameters."""
     return {
-        "max_new_tokens": most,
-        "do_sample": asked.temperature > 0,
-        "temperature": asked.temperature,
-        "top_p": asked.top_p,
-        "stop": [asked.stop] if isinstance(asked.stop, str) else asked.stop,
-        "presence_penalty": asked.presence_penalty,
-        "frequency_penalty": asked.frequency_penalty,
-        "logit_bias": asked.logit_bias,
-        "top_n_tokens": top or 0,
-        **({} if asked.seed is None else {"seed": asked.seed % 2**63}),
+        "max_new_tokens": max_tokens,
+        "do_sample": document.temperature > 0,
+        "temperature": document.temperature,
+        "top_p": document.top_p,
+        "stop": [document.stop] if isinstance(document.stop, str) else document.stop,
+        "presence_penalty": document.presence_penalty,
+        "frequency_penalty": document.frequency_penalty,
+        "logit_bias": document.logit_bias,
+        "top_n_tokens": top_logprobs or 0,
+        **({} if document.seed is None else {"seed": document.seed % 2**63}),
     }
 
 
-def bounded(prompts: int, each: int) -> None:
-    if prompts * each > CHOICES:
-        raise PayloadTooLarge(f"{prompts} prompts with {each} answers are more than {CHOICES} texts", param="n")
+def check_choices(prompts: int, each: int) -> None:
+    """Raises PayloadTooLarge."""
+    if prompts * each > MAX_CHOICES:
+        raise PayloadTooLarge(f"{prompts} prompts with {each} answers are more than {MAX_CHOICES} texts", param="n")
 
 
-def events(chunks: Iterator[Any]) -> Answer:
-    def written() -> Iterator[bytes]:
+def event_stream(chunks: Iterator[Any], usage: Usage) -> Response:
+    def events() -> Iterator[bytes]:
         for chunk in chunks:
-            yield event(msgspec.json.encode(chunk))
-        yield event(b"[DONE]")
+            yield server_sent_event(msgspec.json.encode(chunk))
+        yield server_sent_event(b"[DONE]")
 
-    return Answer(written(), EVENTS)
+    return Response(events(), EVENT_STREAM, usage=usage)
 
 
-def with_usage(asked: Common) -> bool:
-    if asked.stream_options is None:
+def wants_usage(document: GenerationRequest) -> bool:
+    """Whether a stream ends with its usage. Raises BadRequest."""
+    if document.stream_options is None:
         return False
-    if not asked.stream:
+    if not document.stream:
         raise BadRequest("`stream_options` goes with `stream`", param="stream_options")
-    return asked.stream_options.include_usage
+    return document.stream_options.include_usage

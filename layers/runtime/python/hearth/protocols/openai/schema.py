@@ -1,18 +1,15 @@
-"""POST /v1/completions and /v1/chat/completions, whole or as Server-Sent Events."""
+"""Requests and responses of POST /v1/completions and /v1/chat/completions, whole or as Server-Sent Events."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-if TYPE_CHECKING:
-    pass
-
-CHOICES = 128
+MAX_CHOICES = 128
 """Texts that one request may ask for, over all of its prompts."""
-FINISH = {"length": "length", "eos_token": "stop", "stop_sequence": "stop"}
+FINISH_REASONS = {"length": "length", "eos_token": "stop", "stop_sequence": "stop"}
 
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Text = Annotated[str, Meta(min_length=1)]
@@ -23,11 +20,13 @@ class StreamOptions(Struct, frozen=True, forbid_unknown_fields=True):
     include_obfuscation: Literal[False] = False
 
 
-class Common(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class GenerationRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What both kinds of requests have."""
+
     model: str
     temperature: Annotated[float, Meta(ge=0, le=2)] = 1.0
     top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
-    n: Annotated[int, Meta(ge=1, le=CHOICES)] = 1
+    n: Annotated[int, Meta(ge=1, le=MAX_CHOICES)] = 1
     stop: Text | Annotated[list[Text], Meta(max_length=4)] = []
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     presence_penalty: Penalty = 0.0
@@ -38,7 +37,7 @@ class Common(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     user: str = ""
 
 
-class CompletionRequest(Common, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class CompletionRequest(GenerationRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
     prompt: str | list[Any]
     """A text, its tokens, or a list of either."""
     max_tokens: Annotated[int, Meta(ge=0)] = 16
@@ -47,18 +46,18 @@ class CompletionRequest(Common, frozen=True, forbid_unknown_fields=True, kw_only
     echo: bool = False
 
 
-class TextPart(Struct, frozen=True, forbid_unknown_fields=True):
+class TextContentPart(Struct, frozen=True, forbid_unknown_fields=True):
     type: Literal["text"]
     text: str
 
 
-class Message(Struct, frozen=True, forbid_unknown_fields=True):
+class ChatMessage(Struct, frozen=True, forbid_unknown_fields=True):
     role: Literal["developer", "system", "user", "assistant"]
-    content: str | list[TextPart]
+    content: str | list[TextContentPart]
 
 
-class ChatRequest(Common, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    messages: Annotated[list[Message], Meta(min_length=1, max_length=1000)]
+class ChatCompletionRequest(GenerationRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    messages: Annotated[list[ChatMessage], Meta(min_length=1, max_length=1000)]
     max_tokens: Annotated[int, Meta(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
     logprobs: bool = False
@@ -68,7 +67,7 @@ class ChatRequest(Common, frozen=True, forbid_unknown_fields=True, kw_only=True)
     prompt_cache_key: str = ""
 
 
-REFUSED: dict[str, Sequence[Any]] = {"suffix": ("",)}
+REFUSED_IN_COMPLETIONS: dict[str, Sequence[Any]] = {"suffix": ("",)}
 REFUSED_IN_CHAT: dict[str, Sequence[Any]] = {
     "tools": ([],),
     "tool_choice": ("none",),
@@ -89,15 +88,13 @@ REFUSED_IN_CHAT: dict[str, Sequence[Any]] = {
 }
 
 
-class Usage(Struct, frozen=True):
+class CompletionUsage(Struct, frozen=True):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
 
 
-class Logprobs(Struct, frozen=True):
-    """Of a completion."""
-
+class CompletionLogprobs(Struct, frozen=True):
     tokens: list[str]
     token_logprobs: list[float | None]
     top_logprobs: list[dict[str, float] | None] | None
@@ -119,10 +116,10 @@ class ChatLogprobs(Struct, frozen=True):
     refusal: None = None
 
 
-class Choice(Struct, frozen=True):
+class CompletionChoice(Struct, frozen=True):
     index: int
     text: str
-    logprobs: Logprobs | None
+    logprobs: CompletionLogprobs | None
     finish_reason: str | None
 
 
@@ -131,11 +128,11 @@ class Completion(Struct, frozen=True):
     object: Literal["text_completion"]
     created: int
     model: str
-    choices: list[Choice]
-    usage: Usage | None
+    choices: list[CompletionChoice]
+    usage: CompletionUsage | None
 
 
-class ChatMessage(Struct, frozen=True):
+class ChatResponseMessage(Struct, frozen=True):
     role: str
     content: str
     refusal: None = None
@@ -143,7 +140,7 @@ class ChatMessage(Struct, frozen=True):
 
 class ChatChoice(Struct, frozen=True):
     index: int
-    message: ChatMessage
+    message: ChatResponseMessage
     logprobs: ChatLogprobs | None
     finish_reason: str
 
@@ -154,25 +151,25 @@ class ChatCompletion(Struct, frozen=True):
     created: int
     model: str
     choices: list[ChatChoice]
-    usage: Usage
+    usage: CompletionUsage
 
 
-class Delta(Struct, frozen=True, omit_defaults=True):
+class ChatDelta(Struct, frozen=True, omit_defaults=True):
     role: str | None = None
     content: str | None = None
 
 
 class ChatChunkChoice(Struct, frozen=True):
     index: int
-    delta: Delta
+    delta: ChatDelta
     logprobs: ChatLogprobs | None = None
     finish_reason: str | None = None
 
 
-class ChatChunk(Struct, frozen=True):
+class ChatCompletionChunk(Struct, frozen=True):
     id: str
     object: Literal["chat.completion.chunk"]
     created: int
     model: str
     choices: list[ChatChunkChoice]
-    usage: Usage | None = None
+    usage: CompletionUsage | None = None

@@ -1,0 +1,7 @@
+"""The handler that Lambda is told: `hearth.aws_lambda.main.handler` prepares the process, then imports the function's
+module, `app`."""
+
+from hearth.bootstrap import load_function, prepare_process
+
+prepare_process()
+handler = load_function("app")
