@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hearth import settings
+from hearth.bootstrap import prepare_process
 from hearth.models.cache import warm_cache
 from hearth.telemetry import cost
 from tests.support.artifacts import make_image_artifact, make_text_artifact
@@ -19,6 +20,10 @@ from tests.template.local_stack import Aws, local_aws
 
 CONTAINERS = ("sam", "aws")
 """Fixtures whose tests start containers. They take longest and begin first: no worker ends long after the other."""
+
+
+def pytest_configure() -> None:
+    prepare_process()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

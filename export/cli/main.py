@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from hearth.bootstrap import prepare_process
 from hearth.errors import HearthError
 from hearth.models.manifest import Provider
 from hearth.storage.open import open_store
@@ -219,6 +220,7 @@ def _logging_to_stderr() -> Iterator[None]:
 
 def main() -> None:
     """Errors that say what to do go to standard error as one sentence; the exit status is 1."""
+    prepare_process()
     from hearth_build.data.datasets import DataError
     from hearth_build.recipe import Gated, RecipeError
 

@@ -44,7 +44,7 @@ def sign(
     from hearth_build.release.signing import sign_published, signer
 
     opened = open_store(store)
-    ref = Registry(opened).resolve(name)
+    ref = Registry(opened).find(name)
     sign_published(opened, ref, signer(key))
     console.print(f"Signed {ref}")
 

@@ -119,7 +119,7 @@ def embed(model: Embedder, texts: str | list[str], parameters: Parameters) -> tu
         outputs = model.run(feeds)
     mask = feeds["attention_mask"]
     with step("decode"):
-        return decode(model, parameters, mask, outputs), Usage(len(mask), int(mask.sum()))
+        return decode(model, parameters, mask, outputs), Usage(len(mask), int(np.count_nonzero(mask)))
 
 
 def predict(model: Embedder, request: Request) -> Prediction:

@@ -131,7 +131,7 @@ def predict(model: MaskedModel, request: Request) -> Prediction:
     with step("decode"):
         response = decode(model, request, feeds, outputs)
     mask = feeds["attention_mask"]
-    return Prediction(response, Usage(len(mask), int(mask.sum())))
+    return Prediction(response, Usage(len(mask), int(np.count_nonzero(mask))))
 
 
 TASKS = (Task("fill-mask", Request, Response, predict, {"inputs": "The capital of France is [MASK]."}),)

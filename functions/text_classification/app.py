@@ -12,9 +12,9 @@ from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.models.manifest import Entailment, TextPreprocessing
 from hearth.models.model import Model
-from hearth.ops.activations import activate, best_of_rows
+from hearth.ops.activations import activate
 from hearth.ops.text.windows import Row, list_texts, pad, tokenize_whole, truncated, window_capacity
-from hearth.tasks.schema import Label
+from hearth.tasks.schema import Label, best_labels
 from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
 
@@ -53,7 +53,7 @@ def decode(model: Classifier, request: Request, outputs: list[np.ndarray[Any, An
     parameters, labels = request.parameters, model.manifest.labels
     scores = activate(outputs[0], parameters.function_to_apply or model.manifest.activation)  # (batch, labels)
     count = parameters.top_k or len(labels)
-    return [[Label(labels[index], score) for index, score in row] for row in best_of_rows(scores, count)]
+    return [best_labels(row, labels, count) for row in scores]
 
 
 def predict(model: Classifier, request: Request) -> Prediction:
@@ -64,7 +64,7 @@ def predict(model: Classifier, request: Request) -> Prediction:
     with step("decode"):
         response = decode(model, request, outputs)
     mask = feeds["attention_mask"]
-    return Prediction(response, Usage(len(mask), int(mask.sum())))
+    return Prediction(response, Usage(len(mask), int(np.count_nonzero(mask))))
 
 
 class ZeroShotParameters(Struct, frozen=True, forbid_unknown_fields=True):
@@ -132,8 +132,7 @@ def decode_zero_shot(model: Classifier, request: ZeroShotRequest, logits: np.nda
         scores = activate(each[..., [head.contradiction, head.entailment]], "softmax")[..., 1]
     else:
         scores = activate(each[..., head.entailment], "softmax")
-    ranked = best_of_rows(scores, len(labels))
-    results = [[Label(labels[index], score) for index, score in row] for row in ranked]
+    results = [best_labels(row, labels, len(labels)) for row in scores]
     return [*results[0]] if isinstance(request.inputs, str) else [*results]
 
 

@@ -161,9 +161,8 @@ def predict(model: Translator, request: Request) -> Prediction:
         outputs = write(model, request, feeds)
     with step("decode"):
         response = decode(model, request, outputs)
-    return Prediction(
-        response, Usage(len(response), int(feeds["attention_mask"].sum()), sum(len(tokens) for tokens in outputs))
-    )
+    input_tokens = int(np.count_nonzero(feeds["attention_mask"]))
+    return Prediction(response, Usage(len(response), input_tokens, sum(map(len, outputs))))
 
 
 TASKS = (Task("translation", Request, Response, predict, {"inputs": "Two children are playing in the park."}),)

@@ -16,7 +16,7 @@ from tests.faults.proxy import Call, Fault
 from tests.faults.rows import Attempt, Row
 from tests.support.artifacts import make_text_artifact
 from tests.support.emulator import Emulator
-from tests.support.layers import python313
+from tests.support.layers import HANDLER, python313
 from tests.support.requests import rest_event
 from tests.support.storage import bridged, message, queued
 
@@ -127,7 +127,7 @@ def memory(place: Lab, variables: dict[str, str]) -> Iterator[Row]:
     shutil.rmtree(folder)
     limited = [shutil.which("prlimit") or "prlimit", f"--as={512 * MEGABYTE}"]
     whole = Emulator.of("text_classification", variables, timeout_s=120)
-    whole.runtime = [*limited, str(python313()), "-m", "awslambdaric", "app.handler"]
+    whole.runtime = [*limited, str(python313()), "-m", "awslambdaric", HANDLER]
     with whole as emulator:
         made = struck(
             emulator,

@@ -10,13 +10,13 @@ from types import SimpleNamespace
 
 
 def main() -> None:
-    import app  # type: ignore[import-not-found]
+    from hearth.aws_lambda.main import handler
 
-    held = [urllib.request.urlopen(address).read() for address in sys.argv[2:]]
+    kept = [urllib.request.urlopen(address).read() for address in sys.argv[2:]]
     context = SimpleNamespace(aws_request_id="request", get_remaining_time_in_millis=lambda: 900_000)
-    answer = app.handler(json.loads(sys.argv[1]), context)
-    if answer["statusCode"] != 200:
-        sys.exit(f"{answer['body']} ({len(held)} fetched more)")
+    response = handler(json.loads(sys.argv[1]), context)
+    if response["statusCode"] != 200:
+        sys.exit(f"{response['body']} ({len(kept)} fetched more)")
 
 
 if __name__ == "__main__":

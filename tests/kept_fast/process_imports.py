@@ -6,27 +6,27 @@ event; without what the interpreter itself brought.
 
 import sys
 
-BROUGHT = set(sys.modules)
+INTERPRETER = set(sys.modules)
 
 
 def imported() -> dict[str, str]:
-    found = {name: module for name, module in sys.modules.items() if name not in BROUGHT}
-    return {name: getattr(module, "__file__", None) or "" for name, module in found.items()}
+    modules = {name: module for name, module in sys.modules.items() if name not in INTERPRETER}
+    return {name: getattr(module, "__file__", None) or "" for name, module in modules.items()}
 
 
 def main() -> None:
     sys.path.insert(0, sys.argv[1])
-    import app  # type: ignore[import-not-found]
+    from hearth.aws_lambda.main import handler
 
-    app.handler({"what": 1}, None)
-    found = {"event": imported()}
+    handler({"what": 1}, None)
+    modules = {"event": imported()}
     import json
 
     if len(sys.argv) > 2:
-        answer = app.handler(json.loads(sys.argv[2]), None)
-        assert answer["statusCode"] in (200, 404), answer
-        found["http"] = imported()
-    print("\n" + json.dumps(found))
+        response = handler(json.loads(sys.argv[2]), None)
+        assert response["statusCode"] in (200, 404), response
+        modules["http"] = imported()
+    print("\n" + json.dumps(modules))
 
 
 if __name__ == "__main__":

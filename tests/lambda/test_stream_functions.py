@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from hearth.aws_lambda.streaming import prelude
 from hearth_build.cli.audit import check
 from tests.events import HERE as EVENTS
 from tests.events import event
@@ -191,7 +192,7 @@ AWSS_RUNTIME = """
 import sys
 sys.path.append(sys.argv[1])
 from awslambdaric.__main__ import main
-main(["bootstrap", "app.handler"])
+main(["bootstrap", "hearth.aws_lambda.main.handler"])
 """
 
 
@@ -217,8 +218,10 @@ def test_a_fault_on_the_way_under_the_emulator(tmp_path: Path) -> None:
     variables = {"SCRATCH": str(tmp_path), "HEARTH_STREAM": "url"}
     with Emulator(code, packages, variables, runtime=runtime) as emulator:
         # The emulator reads the trailers, and tells its client nothing of them.
-        assert emulator.invoke(event("function-url", path="/after")).raw == b'{"statusCode": 200}' + bytes(8) + b"half"
-        assert emulator.invoke(event("function-url", path="/no-content")).raw == b'{"statusCode": 204}' + bytes(8)
+        after = emulator.invoke(event("function-url", path="/after")).raw
+        assert after == prelude(200, {}) + b"half"
+        no_content = emulator.invoke(event("function-url", path="/no-content")).raw
+        assert no_content == prelude(204, {"content-type": "text/plain"})
         (fault,) = emulator.records("unexpected")
         assert fault["exception_name"] == "LookupError"
         assert "secret" not in emulator.log

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from tests.support.layers import FUNCTIONS, ROOT, emulator_binary, layer, python313, runtime_client
+from tests.support.layers import FUNCTIONS, HANDLER, ROOT, emulator_binary, layer, python313, runtime_client
 from tests.support.s3 import CREDENTIALS
 
 
@@ -86,7 +86,7 @@ def told(memory_mb: int, timeout_s: int, name: str) -> dict[str, str]:
         "AWS_LAMBDA_FUNCTION_NAME": name,
         "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout_s),
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
-        "_HANDLER": "app.handler",
+        "_HANDLER": HANDLER,
         **CREDENTIALS,
     }
 
@@ -106,7 +106,7 @@ class Emulator(Environment):
     ) -> None:
         super().__init__()
         self.code = code
-        self.runtime = [str(part) for part in runtime] or [str(python313()), "-m", "awslambdaric", "app.handler"]
+        self.runtime = [str(part) for part in runtime] or [str(python313()), "-m", "awslambdaric", HANDLER]
         self.environment = {
             **told(memory_mb, timeout_s, code.name),
             "LAMBDA_TASK_ROOT": str(code),

@@ -16,27 +16,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hearth.task_table import TASKS
 from tests.support import ROOT
 from tests.tools import tool
 
 TOOLS = ROOT / ".tools"
-FUNCTIONS = {
-    "catalog": ("core", "runtime"),
-    "uploads": ("core", "runtime"),
-    "release": ("core", "runtime"),
-    "text_classification": ("core", "runtime"),
-    "token_classification": ("core", "runtime"),
-    "fill_mask": ("core", "runtime"),
-    "question_answering": ("core", "runtime"),
-    "embeddings": ("core", "runtime"),
-    "text_generation": ("core", "runtime"),
-    "translation": ("core", "runtime"),
-    "image_classification": ("core", "vision", "runtime"),
-    "object_detection": ("core", "vision", "runtime"),
-    "object_tracking": ("core", "vision", "video", "runtime"),
-    "speech_recognition": ("core", "audio", "runtime"),
-}
-"""The layers of each function, as template.yaml gives them."""
+INPUT_LAYERS = {"text": (), "image": ("vision",), "audio": ("audio",), "video": ("vision", "video")}
+"""The layers that decode a kind of input."""
+TASK_FUNCTIONS = {row.function: ("core", *INPUT_LAYERS[row.input], "runtime") for row in TASKS.values()}
+FUNCTIONS = {**dict.fromkeys(("catalog", "uploads", "release"), ("core", "runtime")), **TASK_FUNCTIONS}
+"""The layers of each function, as template.yaml has to name them."""
+HANDLER = "hearth.aws_lambda.main.handler"
 RUNTIME_CLIENT = ("awslambdaric==4.2.2", "boto3==1.44.5")
 """What AWS puts into /var/runtime."""
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from hearth import __version__
-from tests.support.layers import ROOT, layer, python313
+from tests.support.layers import HANDLER, ROOT, layer, python313
 
 SECONDS = 20
 REQUEST_ID = "8476a536-e9f4-11e8-9739-2dfe598c3fcd"
@@ -194,7 +194,7 @@ class RuntimeApi:
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
             "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
             "LAMBDA_TASK_ROOT": str(code),
-            "_HANDLER": "app.handler",
+            "_HANDLER": HANDLER,
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join(map(str, [code, *paths])),
             "PYTHONDONTWRITEBYTECODE": "1",

@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 
 from hearth.task_table import TASKS
-from tests.support.layers import FUNCTIONS
+from tests.support.layers import FUNCTIONS, TASK_FUNCTIONS
 from tests.template.gate import ACCEPTED, gate
 from tests.template.rules import RULES, assertions, findings
 from tests.template.stack import Template, by_default, of_type, read, translate
 
 Edit = Callable[[dict[str, Any]], None]
 FUNCTION = "TextClassification"
-TASK_FUNCTIONS = set(TASKS.values())
 
 
 def properties(raw: Template, name: str) -> dict[str, Any]:
@@ -216,7 +215,7 @@ def test_each_function_has_a_stanza_with_its_layers_and_a_route_for_each_task() 
         assert stanza["CodeUri"] == f"functions/{folder}/"
         assert [by_default(layer)["Ref"] for layer in stanza["Layers"]] == [f"{layer.title()}Layer" for layer in layers]
         routes = {event["Properties"].get("Path") for event in stanza.get("Events", {}).values()}
-        assert {f"/pipeline/{task}/{{name}}" for task, home in TASKS.items() if home == folder} <= routes
+        assert {f"/pipeline/{task}/{{name}}" for task, row in TASKS.items() if row.function == folder} <= routes
 
 
 def test_accepted_findings_have_reasons() -> None:

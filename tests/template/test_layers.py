@@ -37,10 +37,10 @@ for format in ("JPEG", "PNG", "WEBP"):
     PIL.Image.new("RGB", (8, 8)).save(picture := io.BytesIO(), format)
     PIL.Image.open(picture).load()
 import av, soundfile
-from hearth.sound import open_sound
+from hearth.tasks.audio_file import read_audio
 for format in ("WAV", "FLAC", "OGG", "MP3"):
     soundfile.write(sound := io.BytesIO(), numpy.zeros(44100, "float32"), 44100, format=format)
-    assert len(open_sound(sound.getvalue(), 8000, 2)) >= 8000
+    assert len(read_audio(sound.getvalue(), 8000, 2)) >= 8000
 outside = [m.__file__ for m in sys.modules.values() if "site-packages" in (getattr(m, "__file__", "") or "")]
 assert not outside, outside
 """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from msgspec import Struct
 
 Codec = Literal[
     "json",
@@ -31,7 +33,7 @@ Comparison = Literal[
 ]
 
 
-class TaskRow(NamedTuple):
+class TaskRow(Struct, frozen=True):
     id: str
     """As Hugging Face spells it."""
     function: str

@@ -128,10 +128,12 @@ class Registry:
 
         Raises NotFound, ManifestError, StoreError; IntegrityError where no trusted key signed it.
         """
-        with self._lock:
-            manifest = self._manifests.get(ref)
-            if manifest is None:
-                manifest = self._manifests[ref] = self._read(ref)
+        manifest = self._manifests.get(ref)  # without the lock, under which others wait for the store
+        if manifest is None:
+            with self._lock:
+                manifest = self._manifests.get(ref)
+                if manifest is None:
+                    manifest = self._manifests[ref] = self._read(ref)
         return manifest
 
     def _read(self, ref: Ref) -> Manifest:

@@ -23,8 +23,3 @@ def activate(logits: Array, function: str) -> Array:
 def best(scores: Array, count: int) -> list[int]:
     """Indices of the `count` largest of (labels,) scores, largest first; equal ones in their own order."""
     return (-scores).argsort(kind="stable")[:count].tolist()  # type: ignore[no-any-return]
-
-
-def best_of_rows(scores: Array, count: int) -> list[list[tuple[int, float]]]:
-    """For each row of (rows, labels) scores the `count` best: index and score, as `best` orders them."""
-    return [[(index, float(row[index])) for index in best(row, count)] for row in scores]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -24,10 +24,12 @@ from hearth.protocols.base import (
     server_sent_event,
 )
 from hearth.protocols.uploads import ROUTES as UPLOAD_ROUTES
-from hearth.tasks.generation import Generation
 from hearth.tasks.payload import read_body, read_object
 from hearth.tasks.task import Task
 from hearth.telemetry.timing import step
+
+if TYPE_CHECKING:
+    from hearth.tasks.generation import Generation
 
 
 class Error(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,9 +16,11 @@ from hearth.protocols.open_inference.schema import GenerateRequest, GenerateResp
 from hearth.protocols.open_inference.target import Target, find_target
 from hearth.protocols.open_inference.task_inference import convert
 from hearth.strict_json import safe_name
-from hearth.tasks.generation import Generation
 from hearth.tasks.task import Task
 from hearth.telemetry.timing import step
+
+if TYPE_CHECKING:
+    from hearth.tasks.generation import Generation
 
 PARAMETER_NAMES = {"max_tokens": "max_new_tokens"}
 """What Triton's backends call by another name than the task does."""
