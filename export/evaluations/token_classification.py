@@ -8,7 +8,7 @@ from typing import Any
 
 from seqeval.metrics import f1_score, precision_score, recall_score
 
-from hearth.ops.text.entities import tag
+from hearth.ops.text.entities import get_tag
 from hearth_build.data.datasets import DataError
 from hearth_build.pipeline.evaluation import Evaluation
 from hearth_build.recipe import Example
@@ -70,7 +70,7 @@ def wide(letter: str) -> bool:
 
 
 def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
-    known = {tag(label)[1] for label in model.manifest.labels} - {"O"}
+    known = {get_tag(label)[1] for label in model.manifest.labels} - {"O"}
     wanted = {span[2] for example in examples for span in example.expected}
     if wanted and not wanted & known:
         kinds, names = ", ".join(sorted(wanted)), ", ".join(sorted(known))
@@ -122,8 +122,8 @@ def brief(tokens: list[dict[str, Any]]) -> str:
     groups: list[tuple[str, str]] = []
     last = "O"
     for token in tokens:
-        begins, kind = tag(token["entity"])
-        if kind == tag(last)[1] and not begins and kind != "O":
+        begins, kind = get_tag(token["entity"])
+        if kind == get_tag(last)[1] and not begins and kind != "O":
             groups[-1] = (groups[-1][0] + token["word"].removeprefix("##"), kind)
         elif kind != "O":
             groups.append((token["word"], kind))

@@ -13,7 +13,7 @@ from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.models.manifest import Entailment, TextPreprocessing
 from hearth.models.model import Model
 from hearth.ops.activations import activate
-from hearth.ops.text.windows import Row, list_texts, pad, tokenize_whole, truncated, window_capacity
+from hearth.ops.text.windows import Row, list_texts, pad, tokenize_whole, truncate, window_capacity
 from hearth.tasks.schema import Label, best_labels
 from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
@@ -105,7 +105,7 @@ def encode_zero_shot(model: Classifier, request: ZeroShotRequest) -> list[Row]:
             capacity = window_capacity(model.tokenizer, model.preprocessing.max_tokens, hypothesis)
             if capacity < 1:
                 raise BadRequest(f"Label {number} in its template leaves no room for the text; shorten them")
-            rows.append(model.tokenizer.post_process(truncated(premise, capacity), hypothesis))
+            rows.append(model.tokenizer.post_process(truncate(premise, capacity), hypothesis))
     return rows
 
 

@@ -13,7 +13,7 @@ from hearth.errors import BadRequest
 from hearth.models.manifest import Tagging, TextPreprocessing
 from hearth.models.model import Model
 from hearth.ops.activations import activate
-from hearth.ops.text.entities import entities, merge_windows, pieces_of
+from hearth.ops.text.entities import aggregate, aggregate_overlapping_entities, gather_pre_entities
 from hearth.ops.text.windows import MAX_WINDOWS, Row, list_texts, pad, tokenize_whole, window_capacity, windows
 from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
@@ -89,21 +89,21 @@ def decode(model: Tagger, request: Request, texts: list[list[Row]], scores: Sequ
     sources = [request.inputs] if isinstance(request.inputs, str) else request.inputs
     remaining, results = iter(scores), []
     for source, rows in zip(sources, texts, strict=True):
-        parts = [
-            entities(
-                pieces_of(model.tokenizer, row, source, next(remaining)),
+        entities = [
+            aggregate(
+                gather_pre_entities(model.tokenizer, row, source, next(remaining)),
                 model.manifest.labels,
                 parameters.aggregation_strategy,
                 decoder.decode if decoder is not None else " ".join,
             )
             for row in rows
         ]
-        spans = [entity for part in parts for entity in part if entity.label not in parameters.ignore_labels]
-        spans = merge_windows(spans) if len(rows) > 1 else spans
+        kept = [entity for window in entities for entity in window if entity.label not in parameters.ignore_labels]
+        kept = aggregate_overlapping_entities(kept) if len(rows) > 1 else kept
         if parameters.aggregation_strategy == "none":
-            results.append([Entity(e.score, e.word, e.start, e.end, e.label, e.index) for e in spans])
+            results.append([Entity(e.score, e.word, e.start, e.end, e.label, e.index) for e in kept])
         else:
-            results.append([Entity(e.score, e.word, e.start, e.end, entity_group=e.label) for e in spans])
+            results.append([Entity(e.score, e.word, e.start, e.end, entity_group=e.label) for e in kept])
     return [*results[0]] if isinstance(request.inputs, str) else [*results]
 
 

@@ -11,7 +11,7 @@ from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.models.manifest import Seq2Seq, TextPreprocessing
 from hearth.models.model import Model
-from hearth.ops.text.beam_search import Search, Step, search
+from hearth.ops.text.beam_search import DecoderStep, GenerationConfig, search
 from hearth.ops.text.windows import list_texts, pad
 from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
@@ -70,29 +70,29 @@ def encode(model: Translator, request: Request) -> dict[str, Array]:
 
 def write(model: Translator, request: Request, feeds: dict[str, Array]) -> list[list[int]]:
     """The tokens of each text's translation."""
-    options = search_options(model, request.parameters)
-    size = max(1, MAX_ROWS // options.beams)
+    config = generation_config(model, request.parameters)
+    size = max(1, MAX_ROWS // config.num_beams)
     tokens: list[list[int]] = []
     for start in range(0, len(feeds["input_ids"]), size):
         longest = feeds["attention_mask"][start : start + size].sum(1).max()
         part = {name: values[start : start + size, :longest] for name, values in feeds.items()}
-        tokens += search(start_decoder(model, part), len(part["input_ids"]), options)
+        tokens += search(start_decoder(model, part), len(part["input_ids"]), config)
     return tokens
 
 
-def search_options(model: Translator, parameters: Parameters) -> Search:
+def generation_config(model: Translator, parameters: Parameters) -> GenerationConfig:
     head, nested = model.head, parameters.generate_parameters
     penalties = parameters.length_penalty, nested.length_penalty, head.length_penalty
-    return Search(
-        start=head.start,
-        eos=head.eos,
-        max_new=min(parameters.max_new_tokens or nested.max_new_tokens or head.max_new, head.max_new),
-        beams=parameters.num_beams or nested.num_beams or head.beams,
+    return GenerationConfig(
+        decoder_start_token_id=head.start,
+        eos_token_id=head.eos,
+        max_new_tokens=min(parameters.max_new_tokens or nested.max_new_tokens or head.max_new, head.max_new),
+        num_beams=parameters.num_beams or nested.num_beams or head.beams,
         length_penalty=next(penalty for penalty in penalties if penalty is not None),
     )
 
 
-def start_decoder(model: Translator, feeds: dict[str, Array]) -> Step:
+def start_decoder(model: Translator, feeds: dict[str, Array]) -> DecoderStep:
     """Read the sources; the function that is returned keeps the caches and writes one more token a call."""
     head = model.head
     inputs = model.input_names["decoder"]

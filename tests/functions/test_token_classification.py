@@ -18,7 +18,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers", reason="the export extra (transformers) is not installed")
 
 from hearth.models.model import Model  # noqa: E402
-from hearth.ops.text.entities import pieces_of  # noqa: E402
+from hearth.ops.text.entities import gather_pre_entities  # noqa: E402
 from hearth_build.data.datasets import DataError  # noqa: E402
 from hearth_build.evaluations import token_classification as evaluation  # noqa: E402
 from hearth_build.recipe import Example  # noqa: E402
@@ -95,8 +95,13 @@ def test_a_tokenizer_without_marked_pieces_falls_back_to_spaces() -> None:
     tokenizer = Tokenizer(WordLevel({letter: number for number, letter in enumerate("abc ")}))
     tokenizer.pre_tokenizer = Split(Regex("."), "isolated")
     row = tokenizer.encode("ab c")
-    found = pieces_of(tokenizer, row, "ab c", np.zeros((4, 2), np.float32))
-    assert [(piece.word, piece.continues) for piece in found] == [("a", False), ("b", True), (" ", False), ("c", False)]
+    found = gather_pre_entities(tokenizer, row, "ab c", np.zeros((4, 2), np.float32))
+    assert [(piece.word, piece.is_subword) for piece in found] == [
+        ("a", False),
+        ("b", True),
+        (" ", False),
+        ("c", False),
+    ]
 
 
 def test_lists_answer_like_single_texts_and_long_ones_fit(both: tuple[Model, Any]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from hearth.ops.text.entities import pieces_of
+from hearth.ops.text.entities import gather_pre_entities
 from hearth_build.data.text import pad
 from hearth_build.recipes.ner_zh import data
 from hearth_build.recipes.ner_zh.network import Tagger
@@ -28,8 +28,8 @@ def test_labels_follow_characters_through_the_tokenizer(tmp_path: Path) -> None:
     tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     row = tokenizer.encode("王☃ 国")
     assert row.tokens == ["王", data.UNKNOWN, " ", "国"]
-    pieces = pieces_of(tokenizer, row, "王☃ 国", np.zeros((4, 7), np.float32))
-    assert [(piece.word, piece.continues) for piece in pieces] == [(letter, False) for letter in "王☃ 国"]
+    pieces = gather_pre_entities(tokenizer, row, "王☃ 国", np.zeros((4, 7), np.float32))
+    assert [(piece.word, piece.is_subword) for piece in pieces] == [(letter, False) for letter in "王☃ 国"]
 
 
 def test_padding_changes_no_answer() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hearth.ops.text.beam_search import GROUP, Search, Step, likeliest, search
+from hearth.ops.text.beam_search import GROUP, DecoderStep, GenerationConfig, likeliest_tokens, search
 from hearth.ops.text.sampling import log_probabilities
 
 START, EOS, VOCABULARY = 0, 1, 12
@@ -23,7 +23,7 @@ class Language:
         self.logits[..., EOS] += 1
         self.sizes: list[int] = []
 
-    def step(self) -> Step:
+    def step(self) -> DecoderStep:
         sentences, written = np.arange(len(self.logits)), np.zeros((len(self.logits), 1), np.int64)
 
         def next_token(tokens: Any, rows: Any, kept: Any) -> Any:
@@ -61,14 +61,14 @@ def exhaustive(language: Language, sentence: int, longest: int, penalty: float) 
 def test_beams_as_wide_as_the_language_find_the_best_sentences() -> None:
     language = Language(4, seed=1)
     for penalty in (0.0, 1.0, 2.0):
-        how = Search(START, EOS, max_new=3, beams=150, length_penalty=penalty)
+        how = GenerationConfig(START, EOS, max_new_tokens=3, num_beams=150, length_penalty=penalty)
         found = search(language.step(), 4, how)
         assert found == [exhaustive(language, sentence, 3, penalty) for sentence in range(4)]
 
 
 def test_greedy_takes_the_best_token_each_time() -> None:
     language = Language(3, seed=2)
-    for sentence, tokens in enumerate(search(language.step(), 3, Search(START, EOS, 8, 1, 1.0))):
+    for sentence, tokens in enumerate(search(language.step(), 3, GenerationConfig(START, EOS, 8, 1, 1.0))):
         before, last = START, START
         for token in [*tokens, EOS][:7]:
             logits = language.logits[sentence, before, last].copy()
@@ -79,7 +79,7 @@ def test_greedy_takes_the_best_token_each_time() -> None:
 
 @pytest.mark.parametrize("beams", [1, 2, 5])
 def test_sentences_do_not_depend_on_their_batch_and_leave_it(beams: int) -> None:
-    language, how = Language(6, seed=3), Search(START, EOS, 30, beams, 0.8)
+    language, how = Language(6, seed=3), GenerationConfig(START, EOS, 30, beams, 0.8)
     together = search(language.step(), 6, how)
     assert language.sizes[0] == 6
     assert min(language.sizes) < max(language.sizes) <= 6 * beams
@@ -93,14 +93,14 @@ def test_sentences_do_not_depend_on_their_batch_and_leave_it(beams: int) -> None
 def test_answers_are_at_most_as_long_as_asked(beams: int) -> None:
     language = Language(2, seed=4)
     language.logits[..., EOS] = -50
-    assert [len(tokens) for tokens in search(language.step(), 2, Search(START, EOS, 6, beams, 1.0))] == [5, 5]
-    assert search(language.step(), 2, Search(START, EOS, 1, beams, 1.0)) == [[], []]
+    assert [len(tokens) for tokens in search(language.step(), 2, GenerationConfig(START, EOS, 6, beams, 1.0))] == [5, 5]
+    assert search(language.step(), 2, GenerationConfig(START, EOS, 1, beams, 1.0)) == [[], []]
 
 
 def test_a_penalty_above_one_gives_longer_sentences() -> None:
     language = Language(20, seed=5)
     lengths = [
-        sum(len(tokens) for tokens in search(language.step(), 20, Search(START, EOS, 12, 4, penalty)))
+        sum(len(tokens) for tokens in search(language.step(), 20, GenerationConfig(START, EOS, 12, 4, penalty)))
         for penalty in (-1.0, 1.0, 3.0)
     ]
     assert lengths == sorted(lengths)
@@ -111,17 +111,19 @@ def test_the_start_token_is_never_written() -> None:
     language = Language(4, seed=6)
     language.logits[..., START] = 50
     for beams in (1, 4):
-        assert all(START not in tokens for tokens in search(language.step(), 4, Search(START, EOS, 6, beams, 1.0)))
+        assert all(
+            START not in tokens for tokens in search(language.step(), 4, GenerationConfig(START, EOS, 6, beams, 1.0))
+        )
 
 
 @pytest.mark.parametrize("vocabulary", [5, GROUP * 3, GROUP * 12 + 7])
 def test_the_likeliest_are_those_that_a_sort_finds(vocabulary: int) -> None:
-    how = Search(START, EOS, 9, 5, 1.0)
+    how = GenerationConfig(START, EOS, 9, 5, 1.0)
     for seed in range(20):
         logits = np.random.default_rng(seed).normal(0, 3, (4, vocabulary)).astype(np.float32)
         wanted = log_probabilities(logits)
         wanted[:, START] = -np.inf
-        tokens, logs = likeliest(logits, 10, 3, how)
+        tokens, logs = likeliest_tokens(logits, 10, 3, how)
         np.testing.assert_array_equal(np.sort(logs), np.sort(wanted)[:, -10:])
         np.testing.assert_array_equal(np.take_along_axis(wanted, tokens, 1), logs)
         assert all(len(set(row)) == len(row) for row in tokens)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hearth.ops.text.nearest_words import ROWS, nearest
+from hearth.ops.text.nearest_words import BLOCK_ROWS, nearest
 from hearth.ops.text.pooling import cosine, normalise, pool
 
 TOKENS = np.array([[[1, 2], [3, 4], [90, 90]], [[5, 6], [90, 90], [90, 90]]], np.float32)
@@ -33,7 +33,7 @@ def test_cosines() -> None:
     np.testing.assert_allclose(found, [1, 0, -1, 0.5**0.5, 0], atol=1e-6)
 
 
-@pytest.mark.parametrize("total", [10, ROWS - 1, ROWS, 2 * ROWS + 3])
+@pytest.mark.parametrize("total", [10, BLOCK_ROWS - 1, BLOCK_ROWS, 2 * BLOCK_ROWS + 3])
 def test_neighbours_of_any_number_of_vectors(total: int) -> None:
     table = normalise(np.random.default_rng(total).normal(size=(total, 8)).astype(np.float32))
     found = nearest(lambda numbers: table[numbers], total, [3, 5], [7], 0, 4)

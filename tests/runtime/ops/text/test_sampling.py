@@ -153,18 +153,18 @@ def test_stop_strings_over_pieces_are_never_shown() -> None:
             watch, shown = StopStrings([stop, "never"]), ""
             for start in range(0, len(text), size):
                 shown += watch.push(text[start : start + size])
-                if watch.met:
+                if watch.matched:
                     break
-            assert watch.met
+            assert watch.matched
             assert shown == text[: text.index(stop)]
 
 
 def test_what_only_looked_like_a_stop_string_is_shown() -> None:
     watch = StopStrings(["END"])
     assert [watch.push(piece) for piece in ("th", "e E", "N", "d E")] == ["th", "e ", "", "ENd "]
-    assert not watch.met
-    assert watch.rest() == "E"
-    assert watch.rest() == ""
+    assert not watch.matched
+    assert watch.flush() == "E"
+    assert watch.flush() == ""
 
 
 def test_the_first_of_several_stop_strings_counts() -> None:

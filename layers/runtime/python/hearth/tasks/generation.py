@@ -164,16 +164,16 @@ def generate(
                 (index, model.tokenizer.decode([index]), float(logprobs[index])) for index in best(logprobs, top)
             )
         if token in model.head.eos:
-            yield Piece(token, logprob, stop_strings.rest(), True, "eos_token", likely)
+            yield Piece(token, logprob, stop_strings.flush(), True, "eos_token", likely)
             return
         seen[token] = True
         counts[token] += 1
         certain = stop_strings.push(text.push(token))
-        if stop_strings.met:
+        if stop_strings.matched:
             yield Piece(token, logprob, certain, False, "stop_sequence", likely)
             return
         if number == max_new_tokens or deadline.expires_within(2 * slowest):
-            yield Piece(token, logprob, certain + stop_strings.rest(), False, "length", likely)
+            yield Piece(token, logprob, certain + stop_strings.flush(), False, "length", likely)
             return
         yield Piece(token, logprob, certain, top=likely)
         logits = cache.read([token])[0]

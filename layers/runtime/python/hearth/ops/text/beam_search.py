@@ -1,9 +1,10 @@
 """Beam search over a function that gives the next token's logits, in the semantics of transformers' `generate`.
 
-Source: Hugging Face transformers 5, `GenerationMixin._beam_search` with `early_stopping=False`: finished sequences are
-ranked by log-probability / length ** length_penalty, and a sentence ends when its best running sequence, ranked at its
-present length, is no better than its worst finished one. `num_beams=1` is greedy search. The start token is never
-written (Marian's is its padding), and the end token is forced where the length ends.
+Source: Hugging Face transformers 5, `GenerationMixin._beam_search` with `early_stopping=False`; its variable names are
+kept. Finished sequences are ranked by log-probability / length ** length_penalty, and a sentence ends when its best
+running sequence, ranked at its present length, is no better than its worst finished one. `cur_len` counts generated
+tokens only. `num_beams=1` is greedy search. The start token is never generated (Marian's is its padding token), and
+the end token is forced at the maximum length.
 """
 
 from __future__ import annotations
@@ -16,148 +17,165 @@ import numpy as np
 
 from hearth.ops.text.sampling import log_probabilities
 
-NOTHING = np.float32(-1e9)
-"""The score of what must not be chosen."""
+MASKED_SCORE = np.float32(-1e9)
+"""Score of a sequence that must not be chosen."""
 GROUP = 64
-"""Tokens that are looked at together for the likeliest."""
+"""Number of tokens in a group; the groups with the largest maxima contain the likeliest tokens."""
 Array = np.ndarray[Any, Any]
-Step = Callable[[Array, Array, Array], Array]
-"""(tokens, rows, sentences) -> logits (rows, vocabulary): `tokens` (rows,) follow the sequences that stood in `rows` of
-the last call, and `sentences` are the places, in the last call, of those that are still translated. The first call has
-one row a sentence."""
+DecoderStep = Callable[[Array, Array, Array], Array]
+"""(tokens, rows, sentences) -> logits (rows, vocabulary): `tokens` (rows,) continue the sequences that were in `rows`
+of the last call, and `sentences` are the indices, in the last call, of the sentences that have not ended. The first
+call has one row per sentence."""
 
 
 @dataclass(frozen=True)
-class Search:
-    start: int
-    eos: int
-    max_new: int
-    """Tokens of an answer at most, its end token among them."""
-    beams: int
+class GenerationConfig:
+    """The fields of transformers' GenerationConfig that are supported."""
+
+    decoder_start_token_id: int
+    eos_token_id: int
+    max_new_tokens: int
+    """Largest number of tokens of an output, its end token included."""
+    num_beams: int
     length_penalty: float
 
 
-def search(step: Step, sentences: int, how: Search) -> list[list[int]]:
+def search(decoder_step: DecoderStep, batch_size: int, config: GenerationConfig) -> list[list[int]]:
     """The best sequence of each sentence, without start and end token."""
-    if how.beams == 1:
-        return greedy(step, sentences, how)
-    return beam_search(step, sentences, how)
+    if config.num_beams == 1:
+        return greedy_search(decoder_step, batch_size, config)
+    return beam_search(decoder_step, batch_size, config)
 
 
-def greedy(step: Step, sentences: int, how: Search) -> list[list[int]]:
-    written: list[list[int]] = [[] for _ in range(sentences)]
-    places = np.arange(sentences)  # of the sentences that are still open
-    tokens, open_rows = np.full(sentences, how.start, np.int64), np.arange(sentences)
-    for length in range(how.max_new):
-        scores = allowed(step(tokens, open_rows, open_rows), length, how)
-        tokens = scores.argmax(1).astype(np.int64)
-        open_rows = np.flatnonzero(tokens != how.eos)
-        tokens, places = tokens[open_rows], places[open_rows]
-        for place, token in zip(places, tokens, strict=True):
-            written[place].append(int(token))
-        if not len(places):
+def greedy_search(decoder_step: DecoderStep, batch_size: int, config: GenerationConfig) -> list[list[int]]:
+    sequences: list[list[int]] = [[] for _ in range(batch_size)]
+    sentences = np.arange(batch_size)  # that have not ended
+    tokens, unfinished = np.full(batch_size, config.decoder_start_token_id, np.int64), np.arange(batch_size)
+    for cur_len in range(config.max_new_tokens):
+        logits = mask_logits(decoder_step(tokens, unfinished, unfinished), cur_len, config)
+        tokens = logits.argmax(1).astype(np.int64)
+        unfinished = np.flatnonzero(tokens != config.eos_token_id)
+        tokens, sentences = tokens[unfinished], sentences[unfinished]
+        for sentence, token in zip(sentences, tokens, strict=True):
+            sequences[sentence].append(int(token))
+        if not len(sentences):
             break
-    return written
+    return sequences
 
 
-def beam_search(step: Step, sentences: int, how: Search) -> list[list[int]]:
-    """Sentences leave the batch as soon as they end; what they gave does not depend on the others."""
-    beams = how.beams
-    best: list[list[int]] = [[] for _ in range(sentences)]
-    places = np.arange(sentences)
-    running = np.zeros((sentences, 1, 0), np.int64)  # (sentence, beam, written)
-    running_scores = np.zeros((sentences, 1), np.float32)
-    finished = np.zeros((sentences, beams, how.max_new), np.int64)
-    finished_scores = np.full((sentences, beams), NOTHING)
-    ended = np.zeros((sentences, beams), bool)
-    tokens, rows, kept = np.full(sentences, how.start, np.int64), np.arange(sentences), np.arange(sentences)
-    for length in range(how.max_new):
-        count, width = running.shape[:2]
-        # Twice as many as beams: should all of the best beams end here, as many are left to go on with.
-        following, logs = likeliest(step(tokens, rows, kept), 2 * beams, length, how)
-        each = following.shape[1]
-        scores = (logs.reshape(count, width, each) + running_scores[:, :, None]).reshape(count, -1)
-        chosen = largest(scores, min(2 * beams, scores.shape[1]))  # (sentence, candidate)
-        candidate_scores = np.take_along_axis(scores, chosen, 1)
-        parents, written = chosen // each, np.take_along_axis(following.reshape(count, -1), chosen, 1)
-        candidates = np.concatenate([gather(running, parents), written[:, :, None]], 2)
-        ends = (written == how.eos) | (length + 1 == how.max_new)
+def beam_search(decoder_step: DecoderStep, batch_size: int, config: GenerationConfig) -> list[list[int]]:
+    """Sentences leave the batch as soon as they end; their sequences do not depend on the other sentences."""
+    num_beams, max_new_tokens = config.num_beams, config.max_new_tokens
+    # Twice as many as beams: if all of the best `num_beams` end at this step, as many are left to continue with.
+    beams_to_keep = 2 * num_beams
+    best_sequences: list[list[int]] = [[] for _ in range(batch_size)]
+    sentences = np.arange(batch_size)  # that have not ended
+    running_sequences = np.zeros((batch_size, 1, 0), np.int64)  # (sentence, beam, token)
+    running_beam_scores = np.zeros((batch_size, 1), np.float32)
+    sequences = np.zeros((batch_size, num_beams, max_new_tokens), np.int64)
+    beam_scores = np.full((batch_size, num_beams), MASKED_SCORE)
+    is_sent_finished = np.zeros((batch_size, num_beams), bool)
+    tokens = np.full(batch_size, config.decoder_start_token_id, np.int64)
+    rows, unfinished = np.arange(batch_size), np.arange(batch_size)
+    for cur_len in range(max_new_tokens):
+        count, width = running_sequences.shape[:2]
+        next_tokens, log_probs = likeliest_tokens(
+            decoder_step(tokens, rows, unfinished), beams_to_keep, cur_len, config
+        )
+        candidates = next_tokens.shape[1]
+        log_probs = log_probs.reshape(count, width, candidates) + running_beam_scores[:, :, None]
+        log_probs = log_probs.reshape(count, -1)
+        topk_indices = top_k(log_probs, min(beams_to_keep, log_probs.shape[1]))  # (sentence, candidate)
+        topk_log_probs = np.take_along_axis(log_probs, topk_indices, 1)
+        topk_current_beam_indices = topk_indices // candidates
+        topk_ids = np.take_along_axis(next_tokens.reshape(count, -1), topk_indices, 1)
+        topk_running_sequences = np.concatenate(
+            [gather_beams(running_sequences, topk_current_beam_indices), topk_ids[:, :, None]], 2
+        )
+        next_token_hits_stopping_criteria = (topk_ids == config.eos_token_id) | (cur_len + 1 == max_new_tokens)
 
-        unended = candidate_scores + ends * NOTHING
-        going = largest(unended, min(beams, chosen.shape[1]))
-        running, running_scores = gather(candidates, going), np.take_along_axis(unended, going, 1)
+        topk_running_log_probs = topk_log_probs + next_token_hits_stopping_criteria * MASKED_SCORE
+        next_topk_indices = top_k(topk_running_log_probs, min(num_beams, topk_indices.shape[1]))
+        running_sequences = gather_beams(topk_running_sequences, next_topk_indices)
+        running_beam_scores = np.take_along_axis(topk_running_log_probs, next_topk_indices, 1)
 
-        may_end = ends & (np.arange(chosen.shape[1]) < beams)
-        ranked = candidate_scores / np.float32((length + 1) ** how.length_penalty) + ~may_end * NOTHING
-        padded = np.zeros((*ends.shape, how.max_new), np.int64)
-        padded[:, :, : length + 1] = candidates
-        merged = np.concatenate([finished_scores, ranked], 1)
-        top = largest(merged, beams)
-        finished_scores = np.take_along_axis(merged, top, 1)
-        finished = gather(np.concatenate([finished, padded], 1), top)
-        ended = np.take_along_axis(np.concatenate([ended, may_end], 1), top, 1)
+        top_num_beam_mask = np.arange(topk_indices.shape[1]) < num_beams
+        did_top_num_beams_just_finished = next_token_hits_stopping_criteria & top_num_beam_mask
+        topk_log_probs = topk_log_probs / np.float32((cur_len + 1) ** config.length_penalty)
+        topk_log_probs = topk_log_probs + ~did_top_num_beams_just_finished * MASKED_SCORE
+        padded = np.zeros((*topk_ids.shape, max_new_tokens), np.int64)
+        padded[:, :, : cur_len + 1] = topk_running_sequences
+        merged_scores = np.concatenate([beam_scores, topk_log_probs], 1)
+        topk_merged_indices = top_k(merged_scores, num_beams)
+        beam_scores = np.take_along_axis(merged_scores, topk_merged_indices, 1)
+        sequences = gather_beams(np.concatenate([sequences, padded], 1), topk_merged_indices)
+        merged_is_sent_finished = np.concatenate([is_sent_finished, did_top_num_beams_just_finished], 1)
+        is_sent_finished = np.take_along_axis(merged_is_sent_finished, topk_merged_indices, 1)
 
-        hope = running_scores[:, 0] / np.float32((length + 1) ** how.length_penalty)
-        worst = np.where(ended, finished_scores.min(1, keepdims=True), NOTHING)
-        is_open = (hope[:, None] > worst).any(1)
-        for place in np.flatnonzero(~is_open | (length + 1 == how.max_new)):
-            best[places[place]] = until(finished[place, 0], how.eos)
-        kept = np.flatnonzero(is_open)
-        if not len(kept):
+        best_possible_running_score = running_beam_scores[:, 0] / np.float32((cur_len + 1) ** config.length_penalty)
+        worst_finished_score = np.where(is_sent_finished, beam_scores.min(1, keepdims=True), MASKED_SCORE)
+        improvement_possible = (best_possible_running_score[:, None] > worst_finished_score).any(1)
+        for index in np.flatnonzero(~improvement_possible | (cur_len + 1 == max_new_tokens)):
+            best_sequences[sentences[index]] = until_eos(sequences[index, 0], config.eos_token_id)
+        unfinished = np.flatnonzero(improvement_possible)
+        if not len(unfinished):
             break
-        previous = kept[:, None] * width + np.take_along_axis(parents, going, 1)[kept]
-        rows, tokens = previous.ravel(), running[kept, :, -1].ravel()
-        places, running, running_scores = places[kept], running[kept], running_scores[kept]
-        finished, finished_scores, ended = finished[kept], finished_scores[kept], ended[kept]
-    return best
+        beam_indices = np.take_along_axis(topk_current_beam_indices, next_topk_indices, 1)[unfinished]
+        rows = (unfinished[:, None] * width + beam_indices).ravel()
+        tokens = running_sequences[unfinished, :, -1].ravel()
+        sentences = sentences[unfinished]
+        running_sequences, running_beam_scores = running_sequences[unfinished], running_beam_scores[unfinished]
+        sequences, beam_scores = sequences[unfinished], beam_scores[unfinished]
+        is_sent_finished = is_sent_finished[unfinished]
+    return best_sequences
 
 
-def allowed(scores: Array, length: int, how: Search) -> Array:
-    """Scores (rows, vocabulary) without the start token, and with the end token alone where the length ends."""
-    scores = scores.copy()
-    if length + 1 == how.max_new:
-        scores[:] = -np.inf
-        scores[:, how.eos] = 0
+def mask_logits(logits: Array, cur_len: int, config: GenerationConfig) -> Array:
+    """Logits (rows, vocabulary) without the start token; only the end token remains at the maximum length."""
+    logits = logits.copy()
+    if cur_len + 1 == config.max_new_tokens:
+        logits[:] = -np.inf
+        logits[:, config.eos_token_id] = 0
     else:
-        scores[:, how.start] = -np.inf
-    return scores
+        logits[:, config.decoder_start_token_id] = -np.inf
+    return logits
 
 
-def likeliest(logits: Array, count: int, length: int, how: Search) -> tuple[Array, Array]:
-    """The likeliest tokens (rows, `count` or all) that may follow, and their log-probabilities, in no order."""
+def likeliest_tokens(logits: Array, count: int, cur_len: int, config: GenerationConfig) -> tuple[Array, Array]:
+    """The likeliest next tokens (rows, `count` or all), and their log-probabilities, in no particular order."""
     rows, vocabulary = logits.shape
-    if length + 1 == how.max_new:
-        return np.full((rows, 1), how.eos), np.zeros((rows, 1), np.float32)
-    logs, count = log_probabilities(logits), min(count, vocabulary)
-    logs[:, how.start] = -np.inf
-    # The largest of a row lie in those of its groups whose own largest are largest: one pass instead of a sort. A
-    # group is every `groups`-th token, so that groups are compared as whole rows.
+    if cur_len + 1 == config.max_new_tokens:
+        return np.full((rows, 1), config.eos_token_id), np.zeros((rows, 1), np.float32)
+    log_probs, count = log_probabilities(logits), min(count, vocabulary)
+    log_probs[:, config.decoder_start_token_id] = -np.inf
+    # The largest values of a row lie in the groups with the largest maxima: one pass instead of a sort. A group is
+    # every `groups`-th token, so that groups are compared as whole rows.
     groups = vocabulary // GROUP
     if groups <= count:
-        tokens = np.broadcast_to(np.arange(vocabulary), logs.shape)
+        tokens = np.broadcast_to(np.arange(vocabulary), log_probs.shape)
     else:
-        tops = logs[:, : groups * GROUP].reshape(rows, GROUP, groups).max(1)
-        best = np.argpartition(-tops, count - 1, axis=1)[:, :count]
-        grouped = (best[:, :, None] + groups * np.arange(GROUP)).reshape(rows, -1)
-        rest = np.broadcast_to(np.arange(groups * GROUP, vocabulary), (rows, vocabulary - groups * GROUP))
-        tokens = np.concatenate([grouped, rest], 1)
-    found = np.take_along_axis(logs, tokens, 1)
-    chosen = np.argpartition(-found, count - 1, axis=1)[:, :count]
-    return np.take_along_axis(tokens, chosen, 1), np.take_along_axis(found, chosen, 1)
+        maxima = log_probs[:, : groups * GROUP].reshape(rows, GROUP, groups).max(1)
+        best_groups = np.argpartition(-maxima, count - 1, axis=1)[:, :count]
+        grouped = (best_groups[:, :, None] + groups * np.arange(GROUP)).reshape(rows, -1)
+        ungrouped = np.broadcast_to(np.arange(groups * GROUP, vocabulary), (rows, vocabulary - groups * GROUP))
+        tokens = np.concatenate([grouped, ungrouped], 1)
+    token_log_probs = np.take_along_axis(log_probs, tokens, 1)
+    indices = np.argpartition(-token_log_probs, count - 1, axis=1)[:, :count]
+    return np.take_along_axis(tokens, indices, 1), np.take_along_axis(token_log_probs, indices, 1)
 
 
-def largest(scores: Array, count: int) -> Array:
-    """Indices of the `count` largest of each row, best first."""
-    some = np.argpartition(-scores, count - 1, axis=1)[:, :count]
-    order = np.argsort(-np.take_along_axis(scores, some, 1), axis=1, kind="stable")
-    return np.take_along_axis(some, order, 1)
+def top_k(scores: Array, count: int) -> Array:
+    """Indices of the `count` largest scores of each row, best first."""
+    unordered = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+    order = np.argsort(-np.take_along_axis(scores, unordered, 1), axis=1, kind="stable")
+    return np.take_along_axis(unordered, order, 1)
 
 
-def gather(sequences: Array, indices: Array) -> Array:
-    """(sentence, index, written) from (sentence, beam, written)."""
-    return np.take_along_axis(sequences, indices[:, :, None], 1)
+def gather_beams(sequences: Array, beam_indices: Array) -> Array:
+    """(sentence, index, token) from (sentence, beam, token)."""
+    return np.take_along_axis(sequences, beam_indices[:, :, None], 1)
 
 
-def until(tokens: Array, eos: int) -> list[int]:
-    found: list[int] = tokens.tolist()
-    return found[: found.index(eos)] if eos in found else found
+def until_eos(tokens: Array, eos_token_id: int) -> list[int]:
+    sequence: list[int] = tokens.tolist()
+    return sequence[: sequence.index(eos_token_id)] if eos_token_id in sequence else sequence

@@ -1,4 +1,7 @@
-"""From a label a token to entities, as transformers' TokenClassificationPipeline groups them."""
+"""Entities from the label scores of tokens, as transformers' TokenClassificationPipeline aggregates them.
+
+The functions have the names of that pipeline's methods.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +16,21 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Join = Callable[[list[str]], str]
-"""Tokens as a text."""
+"""Tokens -> their text."""
 
 
 @dataclass(frozen=True)
-class Piece:
+class PreEntity:
     """A token with a score for each label, (labels,)."""
 
     word: str
     start: int
     end: int
-    """Characters of the text."""
+    """Character offsets in the text."""
     index: int
     scores: Array
-    continues: bool
-    """Whether it goes on with the word of the token before."""
+    is_subword: bool
+    """Whether it continues the word of the previous token."""
 
 
 @dataclass(frozen=True)
@@ -38,73 +41,74 @@ class Entity:
     start: int
     end: int
     index: int
-    """Of its first token."""
+    """Index of its first token."""
 
 
-def pieces_of(tokenizer: Tokenizer, row: Encoding, text: str, scores: Array) -> list[Piece]:
+def gather_pre_entities(tokenizer: Tokenizer, window: Encoding, text: str, scores: Array) -> list[PreEntity]:
     """The tokens of a window of `text` that are not special; `scores` has (tokens, labels).
 
-    Tokenizers that mark what goes on with a word (`##ing`) make tokens longer there than what they stand for; for the
-    others, and that is a guess, a token goes on unless there is a space before it.
+    Tokenizers that mark subwords (`##ing`) make their tokens longer than the text they stand for. For other tokenizers
+    this is a guess: a token is a subword unless there is a space before it.
     """
-    prefix = getattr(tokenizer.model, "continuing_subword_prefix", None)
+    subword_prefix = getattr(tokenizer.model, "continuing_subword_prefix", None)
     unknown = getattr(tokenizer.model, "unk_token", None)
-    found = []
-    for index, (token, (start, end)) in enumerate(zip(row.tokens, row.offsets, strict=True)):
-        if row.special_tokens_mask[index]:
+    pre_entities = []
+    for index, (token, (start, end)) in enumerate(zip(window.tokens, window.offsets, strict=True)):
+        if window.special_tokens_mask[index]:
             continue
-        source = text[start:end]
+        word_ref = text[start:end]
         if token == unknown:
-            continues, token = False, source
-        elif prefix:
-            continues = len(token) != len(source)
+            is_subword, token = False, word_ref
+        elif subword_prefix:
+            is_subword = len(token) != len(word_ref)
         else:
-            continues = start > 0 and " " not in text[start - 1 : start + 1]
-        found.append(Piece(token, start, end, index, scores[index], continues))
-    return found
+            is_subword = start > 0 and " " not in text[start - 1 : start + 1]
+        pre_entities.append(PreEntity(token, start, end, index, scores[index], is_subword))
+    return pre_entities
 
 
-def entities(pieces: Sequence[Piece], labels: Sequence[str], strategy: str, join: Join) -> list[Entity]:
-    """`none`: every token; `simple`: runs of tokens of a kind; `first`, `average`, `max`: runs of words of a kind,
-    where a word has one label: that of its first token, of its tokens' mean, or of its surest token."""
+def aggregate(pre_entities: Sequence[PreEntity], labels: Sequence[str], strategy: str, join: Join) -> list[Entity]:
+    """`none`: one entity per token; `simple`: adjacent tokens of one kind are merged; `first`, `average`, `max`:
+    adjacent words of one kind are merged, and a word has the label of its first token, of the mean of its tokens'
+    scores, or of its token with the highest score."""
     if strategy in ("none", "simple"):
-        found = [labelled([piece], piece.scores, labels, piece.word) for piece in pieces]
+        entities = [to_entity([token], token.scores, labels, token.word) for token in pre_entities]
     else:
-        found = [word(parts, labels, strategy, join) for parts in words(pieces)]
-    return found if strategy == "none" else grouped(found, join)
+        entities = [aggregate_word(tokens, labels, strategy, join) for tokens in group_words(pre_entities)]
+    return entities if strategy == "none" else group_entities(entities, join)
 
 
-def words(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    found: list[list[Piece]] = []
-    for piece in pieces:
-        if found and piece.continues:
-            found[-1].append(piece)
+def group_words(pre_entities: Sequence[PreEntity]) -> list[list[PreEntity]]:
+    words: list[list[PreEntity]] = []
+    for token in pre_entities:
+        if words and token.is_subword:
+            words[-1].append(token)
         else:
-            found.append([piece])
-    return found
+            words.append([token])
+    return words
 
 
-def word(parts: list[Piece], labels: Sequence[str], strategy: str, join: Join) -> Entity:
+def aggregate_word(tokens: list[PreEntity], labels: Sequence[str], strategy: str, join: Join) -> Entity:
     if strategy == "first":
-        scores = parts[0].scores
+        scores = tokens[0].scores
     elif strategy == "max":
-        scores = max((part.scores for part in parts), key=lambda scores: float(scores.max()))
+        scores = max((token.scores for token in tokens), key=lambda scores: float(scores.max()))
     else:
-        scores = np.mean([part.scores for part in parts], axis=0)
-    return labelled(parts, scores, labels, join([part.word for part in parts]))
+        scores = np.mean([token.scores for token in tokens], axis=0)
+    return to_entity(tokens, scores, labels, join([token.word for token in tokens]))
 
 
-def labelled(parts: Sequence[Piece], scores: Array, labels: Sequence[str], text: str) -> Entity:
+def to_entity(tokens: Sequence[PreEntity], scores: Array, labels: Sequence[str], word: str) -> Entity:
     best = int(scores.argmax())
-    return Entity(labels[best], float(scores[best]), text, parts[0].start, parts[-1].end, parts[0].index)
+    return Entity(labels[best], float(scores[best]), word, tokens[0].start, tokens[-1].end, tokens[0].index)
 
 
-def grouped(found: Sequence[Entity], join: Join) -> list[Entity]:
-    """Neighbours of one kind become one, unless the second one begins anew with B-."""
+def group_entities(entities: Sequence[Entity], join: Join) -> list[Entity]:
+    """Merge adjacent entities of one kind, unless the second one begins a new entity with B-."""
     groups: list[list[Entity]] = []
-    for entity in found:
-        begins, kind = tag(entity.label)
-        if groups and kind == tag(groups[-1][-1].label)[1] and not begins:
+    for entity in entities:
+        begins, kind = get_tag(entity.label)
+        if groups and kind == get_tag(groups[-1][-1].label)[1] and not begins:
             groups[-1].append(entity)
         else:
             groups.append([entity])
@@ -120,17 +124,17 @@ def grouped(found: Sequence[Entity], join: Join) -> list[Entity]:
     ]
 
 
-def tag(label: str) -> tuple[bool, str]:
-    """Whether a label begins an entity, and of what kind. Without B- or I- it is one that goes on."""
+def get_tag(label: str) -> tuple[bool, str]:
+    """Whether a label begins an entity, and the entity's kind. Labels without B- or I- continue an entity."""
     return label.startswith("B-"), label[2:] if label.startswith(("B-", "I-")) else label
 
 
-def merge_windows(found: Sequence[Entity]) -> list[Entity]:
-    """Entities of overlapping windows: of two that overlap the longer one stays, of equal ones the surer one."""
-    kept: list[Entity] = []
-    for entity in sorted(found, key=lambda entity: entity.start):
-        if kept and kept[-1].start <= entity.start < kept[-1].end:
-            kept[-1] = max(kept[-1], entity, key=lambda one: (one.end - one.start, one.score))
+def aggregate_overlapping_entities(entities: Sequence[Entity]) -> list[Entity]:
+    """Entities of overlapping windows: of two that overlap keep the longer one, or the one with the higher score."""
+    aggregated: list[Entity] = []
+    for entity in sorted(entities, key=lambda entity: entity.start):
+        if aggregated and aggregated[-1].start <= entity.start < aggregated[-1].end:
+            aggregated[-1] = max(aggregated[-1], entity, key=lambda entity: (entity.end - entity.start, entity.score))
         else:
-            kept.append(entity)
-    return kept
+            aggregated.append(entity)
+    return aggregated

@@ -1,4 +1,4 @@
-"""The nearest of many vectors, and analogies between them (Mikolov et al. 2013, as gensim's `most_similar`)."""
+"""The vectors nearest to a query, and analogies between words (Mikolov et al. 2013, as gensim's `most_similar`)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
-ROWS = 8192
-"""Vectors that are compared at once: what memory it takes does not depend on how many there are."""
+BLOCK_ROWS = 8192
+"""Number of vectors compared at once, so that memory does not depend on the size of the vocabulary."""
 
 
 def nearest(
@@ -18,21 +18,23 @@ def nearest(
     total: int,
     positive: Sequence[int],
     negative: Sequence[int],
-    left_out: int,
+    excluded: int,
     count: int,
 ) -> list[tuple[int, float]]:
-    """The `count` of `total` vectors nearest by cosine to the mean of unit vectors, negative ones turned round.
+    """The `count` of `total` vectors nearest by cosine to the mean of the positive and the negated negative vectors.
 
-    `vectors` gives those of int64 numbers, (count, size), each of length one or zero. The vectors asked about are not
-    among the answers, nor is `left_out`. Best first, equal ones in their own order.
+    `vectors` maps int64 ids to vectors (count, size), each of length one or zero. Neither the positive and negative ids
+    nor `excluded` are among the results. Best first; ties keep their order.
     """
-    asked = [*positive, *negative]
+    query_ids = [*positive, *negative]
     signs = np.array([1] * len(positive) + [-1] * len(negative), np.float32)
-    wanted = signs @ vectors(np.array(asked, np.int64))  # (size,)
-    wanted /= max(float(np.linalg.norm(wanted)), 1e-12)
-    parts = [vectors(np.arange(start, min(start + ROWS, total))) @ wanted for start in range(0, total, ROWS)]
-    scores = np.concatenate(parts)  # (total,)
-    hidden = {left_out, *asked}
-    scores[list(hidden)] = -np.inf
-    best = np.argsort(-scores, kind="stable")[: min(count, total - len(hidden))]
-    return [(int(number), float(scores[number])) for number in best]
+    query = signs @ vectors(np.array(query_ids, np.int64))  # (size,)
+    query /= max(float(np.linalg.norm(query)), 1e-12)
+    blocks = [
+        vectors(np.arange(start, min(start + BLOCK_ROWS, total))) @ query for start in range(0, total, BLOCK_ROWS)
+    ]
+    scores = np.concatenate(blocks)  # (total,)
+    excluded_ids = {excluded, *query_ids}
+    scores[list(excluded_ids)] = -np.inf
+    best = np.argsort(-scores, kind="stable")[: min(count, total - len(excluded_ids))]
+    return [(int(index), float(scores[index])) for index in best]

@@ -1,4 +1,4 @@
-"""From a vector a token to one a text, and what vectors are compared by."""
+"""Pools one vector per token into one per text, and compares vectors by their cosine."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Mask = np.ndarray[Any, np.dtype[np.int64]]
 
-SMALLEST = 1e-12
-"""A vector shorter than this stays as it is: nothing says where it points."""
+MIN_LENGTH = 1e-12
+"""Vectors shorter than this stay as they are: their direction is undefined."""
 
 
 def pool(tokens: Array, mask: Mask, method: str) -> Array:
-    """(batch, sequence, size) -> (batch, size): the mean of the tokens that `mask` counts, or with `cls` the first.
+    """(batch, sequence, size) -> (batch, size): the mean of the tokens in `mask`, or with `cls` the first token.
 
-    A row that counts no token is zero.
+    A row without any token is zero.
     """
     if method == "cls":
         first: Array = tokens[:, 0]
@@ -27,12 +27,12 @@ def pool(tokens: Array, mask: Mask, method: str) -> Array:
 
 
 def normalise(vectors: Array) -> Array:
-    """Each vector of the last axis to length one; zero stays zero."""
+    """Scale each vector of the last axis to length one; zero stays zero."""
     lengths: Array = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.where(lengths > SMALLEST, vectors / np.maximum(lengths, SMALLEST), vectors)
+    return np.where(lengths > MIN_LENGTH, vectors / np.maximum(lengths, MIN_LENGTH), vectors)
 
 
-def cosine(one: Array, others: Array) -> Array:
+def cosine(vector: Array, others: Array) -> Array:
     """(size,) and (count, size) -> (count,): 1 for the same direction, 0 where either vector is zero."""
-    likeness: Array = normalise(others) @ normalise(one)
-    return likeness
+    similarities: Array = normalise(others) @ normalise(vector)
+    return similarities

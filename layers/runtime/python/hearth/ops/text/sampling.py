@@ -1,6 +1,6 @@
-"""The next token of a language model, from its logits: penalties, temperature, top-k, top-p, a draw.
+"""Sampling the next token of a language model from its logits: penalties, temperature, top-k, top-p.
 
-Each follows the definition in `transformers` (logits processors); presence and frequency follow OpenAI's.
+Each follows the logits processor of `transformers`; presence and frequency penalties follow OpenAI's definition.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ def log_probabilities(logits: Array) -> Array:
 def penalise(
     logits: Array, seen: Array, counts: Array, repetition: float = 1.0, presence: float = 0.0, frequency: float = 0.0
 ) -> Array:
-    """Logits (vocabulary,) made less of what there was already.
+    """Lower the logits (vocabulary,) of tokens that occurred already.
 
-    `seen` (bool) are the tokens of prompt and answer, whose logits `repetition` divides, or multiplies where they are
-    negative; `counts` are those of the answer, of which each loses `presence` once and `frequency` each time.
+    `seen` (bool) marks the tokens of prompt and answer: `repetition` divides their logits, or multiplies negative ones.
+    `counts` has how often each token occurs in the answer: it loses `presence` once and `frequency` per occurrence.
     """
     if repetition != 1:
         repeated = np.where(logits > 0, logits / repetition, logits * repetition)
@@ -39,15 +39,15 @@ def candidates(
 ) -> tuple[Array, Array]:
     """Tokens that may come next, and their probabilities, which add up to 1.
 
-    top_k keeps as many of the likeliest (and those as likely as the last of them); top_p then the fewest of the
-    likeliest that reach it together, one at least.
+    top_k keeps that many of the likeliest tokens (and those as likely as the last of them). top_p then keeps the
+    smallest set of the likeliest whose probabilities add up to it, at threshold one token.
     """
     tokens = np.arange(len(logits))
     if top_k is not None and top_k < len(logits):
-        least = np.partition(logits, -top_k)[-top_k]
-        tokens = np.flatnonzero(logits >= least)
+        threshold = np.partition(logits, -top_k)[-top_k]
+        tokens = np.flatnonzero(logits >= threshold)
     logits = logits[tokens].astype(np.float64)
-    with np.errstate(over="ignore"):  # a temperature of next to nothing leaves the likeliest alone
+    with np.errstate(over="ignore"):  # a temperature near zero leaves only the likeliest token
         powers = np.exp((logits - logits.max()) / temperature)
     probabilities = powers / powers.sum()
     if top_p is not None and top_p < 1:
@@ -58,6 +58,6 @@ def candidates(
 
 
 def draw(tokens: Array, probabilities: Array, random: np.random.Generator) -> int:
-    """One of `tokens`, by one number of `random`."""
-    place = int(np.searchsorted(np.cumsum(probabilities), random.random(), side="right"))
-    return int(tokens[min(place, len(tokens) - 1)])
+    """One of `tokens`, chosen with one number from `random`."""
+    index = int(np.searchsorted(np.cumsum(probabilities), random.random(), side="right"))
+    return int(tokens[min(index, len(tokens) - 1)])

@@ -1,4 +1,4 @@
-"""Rows of token ids as arrays, and texts that are longer than a network cut into windows."""
+"""Batches of token ids as arrays, and texts that are too long for a model, cut into windows."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.models.manifest import Limits
 
 Row: TypeAlias = Encoding
-"""Tokens of a text: ids, types, the characters they stand for, which of them are special."""
+"""Tokens of a text: ids, types, character offsets, and which of them are special."""
 Feeds = dict[str, np.ndarray[Any, Any]]
 
 
 MAX_CHARACTERS = 100_000
-"""Of one text, where the manifest says nothing."""
+"""Largest number of characters of one text, unless the manifest has a limit."""
 MAX_TOTAL_CHARACTERS = 1_000_000
-"""Of all texts of a request."""
+"""Largest number of characters of all texts of a request."""
 MAX_WINDOWS = 2048
-"""Of all texts of a request."""
+"""Largest number of windows of all texts of a request."""
 
 
 def list_texts(inputs: str | list[str], limits: Limits) -> list[str]:
-    """The texts of `inputs`, one or several. Raises BadRequest for none, PayloadTooLarge beyond `limits`."""
+    """The texts of `inputs`. Raises BadRequest for an empty list, PayloadTooLarge beyond `limits`."""
     texts = [inputs] if isinstance(inputs, str) else inputs
     if not texts:
         raise BadRequest("`inputs` is an empty list; send at least one text")
@@ -37,13 +37,13 @@ def list_texts(inputs: str | list[str], limits: Limits) -> list[str]:
 
 
 def check_lengths(texts: Iterable[str], limits: Limits) -> None:
-    """Raise PayloadTooLarge for texts that are too long, before the tokenizer sees them: cutting a text to its first
-    tokens does not shorten the tokenizer's work."""
+    """Raise PayloadTooLarge for texts that are too long. Checked before tokenization, because a tokenizer reads the
+    whole text even if it then truncates."""
     maximum, total = limits.characters or MAX_CHARACTERS, 0
     for text in texts:
         if len(text) > maximum:
             raise PayloadTooLarge(f"A text has {len(text)} characters; {maximum} are allowed")
-        # Tokenizers write ligatures out, of which one makes up to 18 characters.
+        # Tokenizers expand ligatures; one can become 18 characters.
         length = len(text) if text.isascii() else max(len(unicodedata.normalize("NFKC", text)), len(text))
         if length > maximum:
             raise PayloadTooLarge(
@@ -57,8 +57,8 @@ def check_lengths(texts: Iterable[str], limits: Limits) -> None:
 
 
 def pad(rows: Sequence[Row], pad_id: int, names: Iterable[str] = ("input_ids", "attention_mask")) -> Feeds:
-    """int64 arrays (rows, longest row) of ids, mask and, if among `names`, types; padding has mask and type 0."""
-    ids = [row.ids for row in rows]  # a copy each time
+    """int64 arrays (rows, longest row) of ids, mask and, if in `names`, types; padding has mask and type 0."""
+    ids = [row.ids for row in rows]  # `ids` makes a copy at each access
     shape = (len(rows), max(map(len, ids), default=0) or 1)
     feeds = {name: np.zeros(shape, np.int64) for name in names}
     feeds["input_ids"] += pad_id
@@ -71,40 +71,39 @@ def pad(rows: Sequence[Row], pad_id: int, names: Iterable[str] = ("input_ids", "
 
 
 def tokenize_whole(tokenizer: Tokenizer, text: str) -> Row:
-    """All tokens of a text without special ones, although the tokenizer itself truncates."""
+    """All tokens of a text without special tokens, although the tokenizer truncates."""
     beginning = tokenizer.encode(text, add_special_tokens=False)
     return Encoding.merge([beginning, *beginning.overflowing], growing_offsets=False)
 
 
-def truncated(text: Row, count: int) -> Row:
-    """The first `count` tokens of a text, as a row of its own."""
-    part = Encoding.merge([text], growing_offsets=False)
-    part.truncate(count)
-    return part
+def truncate(text: Row, count: int) -> Row:
+    """A copy of the first `count` tokens of a text."""
+    row = Encoding.merge([text], growing_offsets=False)
+    row.truncate(count)
+    return row
 
 
 def windows(
-    tokenizer: Tokenizer, text: Row, size: int, stride: int, before: Row | None = None, maximum: int = MAX_WINDOWS
+    tokenizer: Tokenizer, text: Row, size: int, stride: int, pair: Row | None = None, maximum: int = MAX_WINDOWS
 ) -> list[Row]:
-    """`text` (which is cut up) in windows of up to `size` tokens, special ones included, that share `stride`.
+    """`text` (which is modified) in windows of up to `size` tokens, special tokens included, that share `stride`.
 
-    Each window is completed as the tokenizer's template says, after `before` if that is given, and so a pair.
-    `stride` must be less than `window_capacity` of the same window. Raises PayloadTooLarge for more than `maximum`
-    windows.
+    Each window gets the special tokens of the tokenizer's template; with `pair`, each is a pair of `pair` and a part of
+    the text. `stride` must be less than `window_capacity`. Raises PayloadTooLarge for more than `maximum` windows.
     """
-    left = window_capacity(tokenizer, size, before)
-    if (len(text.ids) - stride) > maximum * (left - stride):
+    capacity = window_capacity(tokenizer, size, pair)
+    if (len(text.ids) - stride) > maximum * (capacity - stride):
         raise PayloadTooLarge(
-            f"The texts make more than {MAX_WINDOWS} windows: send them in parts, or let windows share less"
+            f"The texts make more than {MAX_WINDOWS} windows: send fewer or shorter texts, or a smaller stride"
         )
-    text.truncate(left, stride=stride)
+    text.truncate(capacity, stride=stride)
     parts = [text, *text.overflowing]
-    if before is None:
+    if pair is None:
         return [tokenizer.post_process(part) for part in parts]
-    return [tokenizer.post_process(before, part) for part in parts]
+    return [tokenizer.post_process(pair, part) for part in parts]
 
 
-def window_capacity(tokenizer: Tokenizer, size: int, before: Row | None = None) -> int:
-    """How many tokens of a text fit into a window of `size`; may be negative."""
-    taken = tokenizer.num_special_tokens_to_add(before is not None)
-    return int(size - taken - (len(before.ids) if before is not None else 0))
+def window_capacity(tokenizer: Tokenizer, size: int, pair: Row | None = None) -> int:
+    """Number of tokens of a text that fit into a window of `size`, beside `pair`; may be negative."""
+    special_tokens = tokenizer.num_special_tokens_to_add(pair is not None)
+    return int(size - special_tokens - (len(pair.ids) if pair is not None else 0))
