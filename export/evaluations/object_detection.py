@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from hearth.ops.vision.boxes import overlaps
+from hearth.ops.vision.boxes import box_iou
 from hearth_build.data.datasets import DataError
 from hearth_build.pipeline.evaluation import Evaluation
 from hearth_build.recipe import Example
@@ -169,7 +169,7 @@ def difference(one: Answer, other: Answer) -> float:
     left = list(other["boxes"])
     for box in one["boxes"]:
         rivals = [rival for rival in left if rival["label"] == box["label"]]
-        shared = overlaps(corners([box]), corners(rivals))[0] if rivals else np.zeros(0)
+        shared = box_iou(corners([box]), corners(rivals))[0] if rivals else np.zeros(0)
         if not len(shared) or shared.max() < SAME:
             worst = max(worst, box["score"] - one["threshold"])
             continue

@@ -9,10 +9,10 @@ from typing import Any
 import motmetrics
 import numpy as np
 
-from hearth.ops.vision.boxes import overlaps
-from hearth.ops.vision.bytetrack import Rules
+from hearth.ops.vision.boxes import box_iou
+from hearth.ops.vision.bytetrack import TrackerConfig
 from hearth.tasks.detection import Detections
-from hearth.tasks.tracking import follow, to_mot
+from hearth.tasks.tracking import to_mot, track_objects
 from hearth_build.data.datasets import DataError
 from hearth_build.pipeline.evaluation import Evaluation
 from hearth_build.recipe import Example
@@ -95,9 +95,9 @@ def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
 def tracks(model: Any, inputs: Any) -> Table:
     """Rows like those of gt: of detections that were given, or of what the function answers."""
     if isinstance(inputs, list) and isinstance(inputs[0], Detections):
-        return np.array([line.split(",") for line in to_mot(follow(inputs, Rules())).splitlines()], float).reshape(
-            -1, 10
-        )
+        return np.array(
+            [line.split(",") for line in to_mot(track_objects(inputs, TrackerConfig())).splitlines()], float
+        ).reshape(-1, 10)
     return np.array(answer(model, inputs), float).reshape(-1, 7)
 
 
@@ -108,7 +108,7 @@ def compared(truth: Table, found: Table) -> Any:
     last = int(max(truth[:, 0].max(initial=0), found[:, 0].max(initial=0)))
     for frame in range(1, last + 1):
         true, ours = truth[truth[:, 0] == frame], found[found[:, 0] == frame]
-        distances = 1 - overlaps(_boxes(true), _boxes(ours))
+        distances = 1 - box_iou(_boxes(true), _boxes(ours))
         distances[distances > 1 - LEAST_OVERLAP] = np.nan
         accumulator.update(true[:, 1].astype(int), ours[:, 1].astype(int), distances, frameid=frame)
     return accumulator

@@ -12,7 +12,7 @@ from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.models.manifest import Mask, TextPreprocessing
 from hearth.models.model import Model
-from hearth.ops.activations import activate, best
+from hearth.ops.activations import activate, top_indices
 from hearth.ops.text.windows import Feeds, list_texts, pad
 from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
@@ -95,7 +95,7 @@ def guess(
     """The best tokens for one place of a row. `alone`: there is no other mask, so special tokens need not be shown."""
     candidates = np.arange(len(scores)) if targets is None else np.array(targets)
     guesses = []
-    for index in best(scores[candidates], count):
+    for index in top_indices(scores[candidates], count):
         token = int(candidates[index])
         filled = [*row[:place], token, *row[place + 1 :]]
         guesses.append(

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from hearth.aws_lambda.handler import create_handler
-from hearth.ops.vision.bytetrack import Rules
 from hearth.ops.vision.bytetrack import Track as TrackedObject
+from hearth.ops.vision.bytetrack import TrackerConfig
 from hearth.tasks.detection import DetectionModel
 from hearth.tasks.schema import Box
 from hearth.tasks.task import Prediction, Task, Usage
-from hearth.tasks.tracking import Film, detect_frames, draw_tracks, follow, to_mot
+from hearth.tasks.tracking import Film, detect_frames, draw_tracks, to_mot, track_objects
 from hearth.tasks.video_file import Bounds, ImageSequence, Video
 from hearth.telemetry.timing import step
 
@@ -25,7 +25,7 @@ MAX_FRAMES = 2_000
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
-    threshold: Annotated[float, Meta(ge=0, le=1)] = Rules.sure
+    threshold: Annotated[float, Meta(ge=0, le=1)] = TrackerConfig.high_score
     """Detections of at least this score, and a little more, begin tracks; weaker ones only continue them."""
     max_age: Annotated[int, Meta(ge=0, le=300)] | None = None
     """Frames of the film that a track outlives unseen; unset: a second of it, or 30 pictures."""
@@ -100,19 +100,19 @@ def decode(model: DetectionModel, request: Request, film: Film, outputs: list[Tr
         height=film.height,
         complete=not film.damage,
         reason=film.damage,
-        tracks=None if as_text else [to_track(track, labels[track.kind], film) for track in outputs],
+        tracks=None if as_text else [to_track(track, labels[track.class_id], film) for track in outputs],
         mot=to_mot(outputs, parameters.every) if as_text else None,
         video=video,
         sheet=sheet,
     )
 
 
-def rules(film: Film, parameters: Parameters) -> Rules:
-    """Those of the tracker, which counts the frames that are looked at."""
+def tracker_config(film: Film, parameters: Parameters) -> TrackerConfig:
+    """The tracker's configuration, in frames that are processed: every `every`-th frame of the video."""
     age = parameters.max_age
     if age is None:  # ByteTrack's 30 frames are of films with 30 a second
-        age = Rules.max_age if isinstance(film, ImageSequence) else max(round(film.rate), 1)
-    return Rules(sure=parameters.threshold, max_age=-(-age // film.every))
+        age = TrackerConfig.max_age if isinstance(film, ImageSequence) else max(round(film.rate), 1)
+    return TrackerConfig(high_score=parameters.threshold, max_age=-(-age // film.every))
 
 
 def to_track(track: TrackedObject, label: str, film: Film) -> Track:
@@ -125,7 +125,7 @@ def to_track(track: TrackedObject, label: str, film: Film) -> Track:
         )
         for sighting in track.sightings
     ]
-    return Track(track.number, label, sightings)
+    return Track(track.id, label, sightings)
 
 
 def predict(model: DetectionModel, request: Request) -> Prediction:
@@ -133,7 +133,7 @@ def predict(model: DetectionModel, request: Request) -> Prediction:
     with step("encode"):
         film = encode(model, request)
     detections = detect_frames(model, film, parameters.threshold, model.head.iou)
-    outputs = follow(detections, rules(film, parameters))
+    outputs = track_objects(detections, tracker_config(film, parameters))
     with step("decode"):
         response = decode(model, request, film, outputs)
     return Prediction(response, Usage())

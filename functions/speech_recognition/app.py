@@ -12,7 +12,7 @@ from hearth.models.manifest import AudioPreprocessing, Ctc
 from hearth.models.model import Model
 from hearth.ops.audio import ngram_lm
 from hearth.ops.audio.chunking import chunk_bounds, join
-from hearth.ops.audio.ctc import beam_search, greedy, words_of
+from hearth.ops.audio.ctc import beam_search, greedy, to_words
 from hearth.ops.audio.log_mel import log_mel
 from hearth.tasks.audio_file import read_audio
 from hearth.tasks.task import Prediction, Task, Usage
@@ -75,7 +75,7 @@ def decode(model: SpeechModel, request: Request, starts: list[int], outputs: lis
         symbols = beam_search(logprobs, head.blank, beams, language_model)
     else:
         symbols = beam_search(logprobs, head.blank, beams) if beams > 1 else greedy(logprobs, head.blank)
-    words = words_of(symbols, labels)
+    words = to_words(symbols, labels)
     text = " ".join(word.text for word in words)
     if not request.parameters.return_timestamps:
         return Response(text)

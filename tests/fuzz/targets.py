@@ -25,7 +25,7 @@ from hearth.models.registry import Registry
 from hearth.ops.audio import ngram_lm
 from hearth.ops.text.windows import list_texts, tokenize_whole, windows
 from hearth.ops.vision import images
-from hearth.ops.vision.mp4_index import believable
+from hearth.ops.vision.mp4_index import has_plausible_index
 from hearth.protocols import sagemaker
 from hearth.protocols.base import Request
 from hearth.protocols.open_inference.request import parse, split_body
@@ -118,7 +118,7 @@ def open_pictures(data: bytes) -> None:
 
 
 def films(data: bytes) -> None:
-    believable(data)
+    has_plausible_index(data)
     for _ in video_file.Video(data, video_file.Bounds(20, 100_000, 60)).frames():
         pass
 

@@ -116,7 +116,7 @@ def jpeg(**options: Any) -> bytes:
 def test_pictures_of_a_request_share_their_pixels() -> None:
     files = [jpeg()] * 4
     assert len(list(open_images(files, Limits(batch=4, pixels=4 * 64 * 64)))) == 4
-    with pytest.raises(PayloadTooLarge, match="4095 are allowed after those before it, 16383 in all"):
+    with pytest.raises(PayloadTooLarge, match="4095 are allowed after the pictures before it, 16383 in all"):
         list(open_images(files, Limits(batch=4, pixels=4 * 64 * 64 - 1)))
     with pytest.raises(PayloadTooLarge, match="3 are allowed"):
         list(open_images(files, Limits(batch=3)))

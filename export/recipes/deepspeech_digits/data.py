@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from hearth.models.manifest import AudioPreprocessing
-from hearth.ops.audio.log_mel import Floats, log_mel, logarithm, mel_power, normalised
+from hearth.ops.audio.log_mel import Floats, log_mel, logarithm, mel_power, normalise
 from hearth_build.data.datasets import Source, unique
 from hearth_build.recipe import Batch, Example
 
@@ -202,7 +202,7 @@ class Strings:
         digits = 1 + int(random.choice(most, p=weights / weights.sum()))
         made = [self.string(random, index, digits) for index in indices]
         longest = max(len(power) for power, _ in made) + int(random.uniform(0, 0.6) * FEATURES.rate / FEATURES.hop)
-        features = [masked(random, normalised(logarithm(self.placed(random, power, longest)))) for power, _ in made]
+        features = [masked(random, normalise(logarithm(self.placed(random, power, longest)))) for power, _ in made]
         texts = [[ALPHABET.index(letter) for letter in text] for _, text in made]
         targets = torch.full((len(texts), max(1, *map(len, texts))), BLANK)
         for row, text in enumerate(texts):

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from hearth.errors import BadRequest, HearthError, PayloadTooLarge, UnsupportedMedia
-from hearth.ops.vision.mp4_index import believable
+from hearth.ops.vision.mp4_index import has_plausible_index
 from hearth.tasks.video_file import Bounds, ImageSequence, Video, write_video
 from tests.functions.films import HEIGHT, WIDTH, cut_off, film, frame, frames, index_first, png
 
@@ -110,15 +110,15 @@ def test_an_index_that_promises_too_much_is_not_believed() -> None:
 
 def test_indices_of_other_kinds() -> None:
     good = film(frames(10))
-    assert believable(good)
-    assert believable(index_first(good))
-    assert not believable(good.replace(b"udta", b"cmov"))
-    assert not believable(good + b"\0\0\0\x08trak" * 17)
-    assert believable(b"\0\0\0\0mdat" + b"trak" * 17), "the frames may hold any bytes"
-    assert believable(b"\0\0\0\1mdat" + (16 + 68).to_bytes(8, "big") + b"trak" * 17)
-    assert not believable(b"\0\0\0\x08mdat\0\0\0\4" + b"trak" * 17)
+    assert has_plausible_index(good)
+    assert has_plausible_index(index_first(good))
+    assert not has_plausible_index(good.replace(b"udta", b"cmov"))
+    assert not has_plausible_index(good + b"\0\0\0\x08trak" * 17)
+    assert has_plausible_index(b"\0\0\0\0mdat" + b"trak" * 17), "the frames may hold any bytes"
+    assert has_plausible_index(b"\0\0\0\1mdat" + (16 + 68).to_bytes(8, "big") + b"trak" * 17)
+    assert not has_plausible_index(b"\0\0\0\x08mdat\0\0\0\4" + b"trak" * 17)
     fragment = b"\0\0\0\x14trun" + bytes(4) + (2_000_000).to_bytes(4, "big") + bytes(4)
-    assert not believable(good + fragment)
+    assert not has_plausible_index(good + fragment)
 
 
 def test_any_damage_is_a_sentence_never_a_fault() -> None:

@@ -15,7 +15,7 @@ import pytest
 from hearth.errors import IntegrityError
 from hearth.ops.audio import ngram_lm
 from hearth.ops.audio.chunking import chunk_bounds, join
-from hearth.ops.audio.ctc import Language, Logs, beam_search, greedy, words_of
+from hearth.ops.audio.ctc import LanguageModel, Logs, beam_search, greedy, to_words
 
 LETTERS = (*" abcdefghijklmnopqrstuvwxyz'", "")
 BLANK = 28
@@ -47,7 +47,7 @@ def random_logs(frames: int, symbols: int, seed: int) -> Logs:
     return logits - np.log(np.exp(logits).sum(1, keepdims=True))  # type: ignore[no-any-return]
 
 
-def by_every_path(logs: Logs, blank: int, language: Language | None = None) -> tuple[int, ...]:
+def by_every_path(logs: Logs, blank: int, language: LanguageModel | None = None) -> tuple[int, ...]:
     """The best text, its probability summed over all paths that collapse to it."""
     sums: defaultdict[tuple[int, ...], float] = defaultdict(float)
     frames, symbols = logs.shape
@@ -59,9 +59,9 @@ def by_every_path(logs: Logs, blank: int, language: Language | None = None) -> t
         total, state = math.log(sums[text]), ()
         if language:
             for symbol in text:
-                more, state = language.after(state, symbol)
+                more, state = language.score(state, symbol)
                 total += more
-            total += language.end(state)
+            total += language.score_end(state)
         return total
 
     return max(sums, key=score)
@@ -69,7 +69,7 @@ def by_every_path(logs: Logs, blank: int, language: Language | None = None) -> t
 
 def text_of(logs: Logs, width: int) -> str:
     heard = beam_search(logs, BLANK, width) if width > 1 else greedy(logs, BLANK)
-    return " ".join(word.text for word in words_of(heard, LETTERS))
+    return " ".join(word.text for word in to_words(heard, LETTERS))
 
 
 def spikes(text: str, every: int = 3, other: float = 0.02) -> Logs:
@@ -120,7 +120,7 @@ def test_no_frames_and_nothing_but_blanks_are_no_text(width: int) -> None:
 def test_words_and_when_they_were_said(width: int) -> None:
     logs = spikes(" to be  ")
     heard = beam_search(logs, BLANK, width) if width > 1 else greedy(logs, BLANK)
-    assert [(word.text, word.first, word.end) for word in words_of(heard, LETTERS)] == [("to", 4, 8), ("be", 13, 17)]
+    assert [(word.text, word.first, word.end) for word in to_words(heard, LETTERS)] == [("to", 4, 8), ("be", 13, 17)]
 
 
 @pytest.mark.skipif("HEARTH_DATA" not in os.environ, reason="HEARTH_DATA is not set: the data sets are not here")
@@ -144,12 +144,12 @@ def test_back_off_is_that_of_the_file() -> None:
     language = ngram_lm.read(ARPA.encode(), ("a", "b", " ", ""), 1.0, 0.0)
     scores, state = [], ()
     for symbol in (0, 1, 1, 2):
-        score, state = language.after(state, symbol)
+        score, state = language.score(state, symbol)
         scores.append(score / math.log(10))
     # a after <s>; b after a; b after b: -0.1 backs off to -0.6; a space after b: -0.1 and -0.8.
     assert scores == pytest.approx([-0.2, -0.1, -0.7, -0.9])
-    assert language.end((1,)) / math.log(10) == pytest.approx(-0.3)
-    assert language.end(()) / math.log(10) == pytest.approx(-0.2 - 1.0)
+    assert language.score_end((1,)) / math.log(10) == pytest.approx(-0.3)
+    assert language.score_end(()) / math.log(10) == pytest.approx(-0.2 - 1.0)
 
 
 def test_a_language_model_decides_what_the_sound_leaves_open() -> None:

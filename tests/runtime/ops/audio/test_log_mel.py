@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hearth.models.manifest import AudioPreprocessing
-from hearth.ops.audio.log_mel import FLOOR, frames_in, log_mel, spectrogram
+from hearth.ops.audio.log_mel import POWER_FLOOR, frame_count, log_mel, spectrogram
 
 DIGITS = AudioPreprocessing(rate=8000, window=200, hop=80, fft=256, mels=40, low=60, high=3900, normalise="none")
 SPEECH = AudioPreprocessing(rate=16000, window=320, hop=160, fft=512, mels=64, low=0, high=8000, normalise="none")
@@ -56,16 +56,16 @@ def test_the_spectrogram_is_torchs(how: AudioPreprocessing) -> None:
 def test_log_mel_is_the_logarithm_of_triangles_on_the_mel_scale(how: AudioPreprocessing) -> None:
     sound = noise(3210)
     filters = np.array([reference_filter(how, band) for band in range(how.mels)])  # (mels, lines)
-    wanted = np.log(np.maximum(reference_power(sound, how) @ filters.T, FLOOR))
+    wanted = np.log(np.maximum(reference_power(sound, how) @ filters.T, POWER_FLOOR))
     found = log_mel(sound, how)
     assert found.dtype == np.float32
-    assert found.shape == (frames_in(3210, how.window, how.hop), how.mels)
+    assert found.shape == (frame_count(3210, how.window, how.hop), how.mels)
     np.testing.assert_allclose(found, wanted, atol=2e-3)
 
 
 @pytest.mark.parametrize(("samples", "frames"), [(0, 1), (1, 1), (199, 1), (200, 1), (279, 1), (280, 2), (8000, 98)])
 def test_frames_of_short_and_long_sound(samples: int, frames: int) -> None:
-    assert len(log_mel(noise(samples), DIGITS)) == frames == frames_in(samples, 200, 80)
+    assert len(log_mel(noise(samples), DIGITS)) == frames == frame_count(samples, 200, 80)
 
 
 def test_an_utterances_features_do_not_know_how_loud_it_is() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hearth.models.manifest import ImagePreprocessing
-from hearth.ops.vision.boxes import corners, decode_grid, overlaps, restore, suppress
+from hearth.ops.vision.boxes import box_iou, corners, decode_grid, non_maximum_suppression, restore
 from hearth.ops.vision.images import place
 
 Box = tuple[float, float, float, float]
@@ -42,19 +42,21 @@ def test_suppression_is_that_of_the_reference(seed: int) -> None:
     boxes = some_boxes(60, seed)
     scores = [draw.randrange(1, 20) / 20 for _ in boxes]  # with ties
     classes = [draw.randrange(3) for _ in boxes]
-    found = suppress(np.array(boxes, np.float32), np.array(scores, np.float32), np.array(classes), 0.45, 25)
+    found = non_maximum_suppression(
+        np.array(boxes, np.float32), np.array(scores, np.float32), np.array(classes), 0.45, 25
+    )
     assert found.tolist() == plain_suppress(boxes, scores, classes, 0.45, 25)
 
 
 def test_nothing_is_kept_of_nothing() -> None:
     empty = np.zeros((0, 4), np.float32)
-    assert suppress(empty, np.zeros(0, np.float32), np.zeros(0, np.int64), 0.5, 10).tolist() == []
+    assert non_maximum_suppression(empty, np.zeros(0, np.float32), np.zeros(0, np.int64), 0.5, 10).tolist() == []
 
 
 def test_overlaps_are_those_of_the_reference() -> None:
     first, second = some_boxes(30, 1), some_boxes(20, 2)
     expected = [[plain_iou(a, b) for b in second] for a in first]
-    found = overlaps(np.array(first, np.float32), np.array(second, np.float32))
+    found = box_iou(np.array(first, np.float32), np.array(second, np.float32))
     assert np.allclose(found, expected, atol=1e-6)
 
 

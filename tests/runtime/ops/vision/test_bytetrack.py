@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hearth.ops.vision.bytetrack import Rules, Track, Tracker
-from hearth.ops.vision.kalman import BEGINNING, POSITION, VELOCITY, Motion
+from hearth.ops.vision.bytetrack import Track, Tracker, TrackerConfig
+from hearth.ops.vision.kalman import INITIAL, POSITION, VELOCITY, BoxKalmanFilter
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-RULES = Rules()
+CONFIG = TrackerConfig()
 
 
 class Plain:
@@ -20,7 +20,7 @@ class Plain:
     def __init__(self, measured: Array) -> None:
         self.mean = np.concatenate([measured, np.zeros(4)])
         size = measured[[2, 3, 2, 3]]
-        self.covariance = np.diag(np.concatenate([BEGINNING[0] * size, BEGINNING[1] * size]) ** 2)
+        self.covariance = np.diag(np.concatenate([INITIAL[0] * size, INITIAL[1] * size]) ** 2)
 
     def predict(self) -> None:
         size = self.mean[[2, 3, 2, 3]]
@@ -40,7 +40,7 @@ class Plain:
 def test_the_filter_is_the_one_with_eight_states() -> None:
     random = np.random.default_rng(0)
     boxes = random.uniform(20, 300, (3, 4))
-    motion, plain = Motion(), [Plain(box) for box in boxes]
+    motion, plain = BoxKalmanFilter(), [Plain(box) for box in boxes]
     motion.add(boxes)
     for frame in range(30):
         motion.predict()
@@ -63,8 +63,10 @@ def box(x: float, y: float, side: float = 40) -> list[float]:
     return [x, y, x + side, y + side]
 
 
-def follow(frames: list[list[tuple[list[float], float]]], rules: Rules = RULES, kinds: Any = None) -> list[Track]:
-    tracker = Tracker(rules)
+def follow(
+    frames: list[list[tuple[list[float], float]]], config: TrackerConfig = CONFIG, kinds: Any = None
+) -> list[Track]:
+    tracker = Tracker(config)
     for number, frame in enumerate(frames):
         boxes = np.array([one for one, _ in frame], np.float32).reshape(-1, 4)
         scores = np.array([score for _, score in frame], np.float32)
@@ -81,7 +83,7 @@ def test_two_that_cross_keep_their_numbers() -> None:
     """Their paths overlap in the middle; only the motion says who is who."""
     tracks = follow([[(box(6 * t, 100), 0.9), (box(300 - 6 * t, 110), 0.9)] for t in range(50)])
     assert [frames_of(track) for track in tracks] == [list(range(1, 51))] * 2
-    assert [track.number for track in tracks] == [1, 2]
+    assert [track.id for track in tracks] == [1, 2]
     for track, end in zip(tracks, (6 * 49, 300 - 6 * 49), strict=True):
         assert track.sightings[-1].box[0] == pytest.approx(end, abs=2)
 
@@ -121,12 +123,12 @@ def test_a_gap_is_filled_on_a_straight_line() -> None:
 @pytest.mark.parametrize(("unseen", "tracks"), [(5, 1), (6, 2)])
 def test_a_track_outlives_max_age_and_no_more(unseen: int, tracks: int) -> None:
     seen = [[(box(0, 0), 0.9)]] * 5
-    assert len(follow([*seen, *[[]] * unseen, *seen], Rules(max_age=5))) == tracks
+    assert len(follow([*seen, *[[]] * unseen, *seen], TrackerConfig(max_age=5))) == tracks
 
 
 def test_no_track_takes_a_detection_of_another_class() -> None:
     tracks = follow([[(box(0, 0), 0.9)]] * 10, kinds=[[0]] * 5 + [[1]] * 5)
-    assert [(track.kind, frames_of(track)) for track in tracks] == [(0, [1, 2, 3, 4, 5]), (1, [6, 7, 8, 9, 10])]
+    assert [(track.class_id, frames_of(track)) for track in tracks] == [(0, [1, 2, 3, 4, 5]), (1, [6, 7, 8, 9, 10])]
 
 
 def test_nothing_anywhere_and_boxes_without_area() -> None:
@@ -136,7 +138,7 @@ def test_nothing_anywhere_and_boxes_without_area() -> None:
 
 def test_a_tracker_begins_with_nothing() -> None:
     frames = [[(box(0, 0), 0.9)]] * 4
-    assert [track.number for track in follow(frames)] == [track.number for track in follow(frames)] == [1]
+    assert [track.id for track in follow(frames)] == [track.id for track in follow(frames)] == [1]
 
 
 def test_the_order_of_detections_does_not_matter() -> None:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from hearth.ops.vision.linear_assignment import assign
+from hearth.ops.vision.linear_assignment import linear_sum_assignment
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def total(cost: Array) -> float:
-    rows, columns = assign(cost)
+    rows, columns = linear_sum_assignment(cost)
     assert len(rows) == len(columns) == min(cost.shape)
     assert len(set(rows.tolist())) == len(rows)
     assert len(set(columns.tolist())) == len(columns)
@@ -50,10 +50,10 @@ def test_as_scipy(shape: tuple[int, int], kind: str) -> None:
 
 def test_nothing_to_assign() -> None:
     for shape in ((0, 0), (0, 3), (3, 0)):
-        rows, columns = assign(np.zeros(shape))
+        rows, columns = linear_sum_assignment(np.zeros(shape))
         assert len(rows) == len(columns) == 0
 
 
 def test_a_cost_without_end_is_refused() -> None:
     with pytest.raises(ValueError, match="finite"):
-        assign(np.array([[0.0, np.inf]]))
+        linear_sum_assignment(np.array([[0.0, np.inf]]))

@@ -1,4 +1,4 @@
-"""A classifier's logits as scores, and the best of them."""
+"""Activation functions that turn a classifier's logits into scores, and the best scores."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ Array = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def activate(logits: Array, function: str) -> Array:
-    """`softmax` over the last axis, `sigmoid` of each, or `none`. Same shape, float32."""
+    """Apply `softmax` over the last axis, `sigmoid` to each logit, or `none`. Same shape, float32."""
     if function == "none":
         return logits
     if function == "sigmoid":
         return (1 / (1 + np.exp(-np.clip(logits, -80, 80)))).astype(np.float32)
-    powers: Array = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    total: Array = powers.sum(axis=-1, keepdims=True)
-    return powers / total
+    exponentials: Array = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    total: Array = exponentials.sum(axis=-1, keepdims=True)
+    return exponentials / total
 
 
-def best(scores: Array, count: int) -> list[int]:
-    """Indices of the `count` largest of (labels,) scores, largest first; equal ones in their own order."""
+def top_indices(scores: Array, count: int) -> list[int]:
+    """Indices of the `count` largest of (labels,) scores, largest first; ties keep their order."""
     return (-scores).argsort(kind="stable")[:count].tolist()  # type: ignore[no-any-return]

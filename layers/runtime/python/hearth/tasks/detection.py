@@ -10,7 +10,7 @@ import numpy as np
 from hearth.errors import ManifestError
 from hearth.models.manifest import Detector, ImagePreprocessing
 from hearth.models.model import Model
-from hearth.ops.vision.boxes import Floats, Integers, corners, decode_grid, restore, suppress
+from hearth.ops.vision.boxes import Floats, Integers, corners, decode_grid, non_maximum_suppression, restore
 from hearth.ops.vision.images import place, to_tensor
 
 if TYPE_CHECKING:
@@ -81,5 +81,5 @@ def select(row: Floats, labels: int, threshold: float, iou: float) -> Detections
     boxes, scores, best = row[likely, :4], scores[likely], best[likely]
     real = np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)  # without an area there is none
     boxes, best, classes = boxes[real], best[real], scores[real].argmax(1)
-    kept = suppress(boxes, best, classes, iou, MAX_BOXES)
+    kept = non_maximum_suppression(boxes, best, classes, iou, MAX_BOXES)
     return Detections(boxes[kept], best[kept], classes[kept])

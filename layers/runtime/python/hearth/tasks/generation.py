@@ -13,7 +13,7 @@ import numpy as np
 from hearth import deadline
 from hearth.models.manifest import Decoder, TextPreprocessing
 from hearth.models.model import Model
-from hearth.ops.activations import best
+from hearth.ops.activations import top_indices
 from hearth.ops.text.detokenizer import Detokenizer
 from hearth.ops.text.sampling import candidates, draw, log_probabilities, penalise
 from hearth.ops.text.stop_strings import StopStrings
@@ -161,7 +161,7 @@ def generate(
         likely: tuple[tuple[int, str, float], ...] = ()
         if top:
             likely = tuple(
-                (index, model.tokenizer.decode([index]), float(logprobs[index])) for index in best(logprobs, top)
+                (index, model.tokenizer.decode([index]), float(logprobs[index])) for index in top_indices(logprobs, top)
             )
         if token in model.head.eos:
             yield Piece(token, logprob, stop_strings.flush(), True, "eos_token", likely)

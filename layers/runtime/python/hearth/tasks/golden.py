@@ -21,7 +21,7 @@ from hearth.errors import HearthError, IntegrityError, NotFound
 from hearth.models.cache import warm_cache
 from hearth.models.manifest import Manifest
 from hearth.models.registry import Ref
-from hearth.ops.vision.bytetrack import Rules
+from hearth.ops.vision.bytetrack import TrackerConfig
 from hearth.task_table import TASKS
 from hearth.tasks.task import Task, choose
 
@@ -217,7 +217,7 @@ COMPARISONS = {
     "vectors": Comparison(_vectors),
     "boxes": Comparison(_boxes),
     # A track begins with a tenth more than the threshold; the detector's own is 0.25.
-    "tracks": Comparison(_tracks, {"threshold": 0.15}, film=Rules.sightings),
+    "tracks": Comparison(_tracks, {"threshold": 0.15}, film=TrackerConfig.min_hits),
     "transcript": Comparison(_transcript),
     "translation": Comparison(_translation),
     "continuation": Comparison(_continuation, {"max_new_tokens": 30}),

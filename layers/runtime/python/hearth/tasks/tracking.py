@@ -10,8 +10,8 @@ from itertools import islice
 
 from PIL.Image import Image
 
-from hearth.ops.vision.bytetrack import Box, Rules, Sighting, Track, Tracker
-from hearth.ops.vision.contact_sheet import contact_sheet, moments, small
+from hearth.ops.vision.bytetrack import Box, Sighting, Track, Tracker, TrackerConfig
+from hearth.ops.vision.contact_sheet import contact_sheet, sheet_frames, thumbnail
 from hearth.ops.vision.drawing import draw_boxes, to_jpeg
 from hearth.tasks.detection import BATCH, DetectionModel, Detections, detect
 from hearth.tasks.video_file import ImageSequence, Video, write_video
@@ -47,9 +47,9 @@ def detect_frames(model: DetectionModel, film: Film, threshold: float, iou: floa
             logger().info("progress", extra={"frames": done, "of": -(-film.frames_total // film.every) or None})
 
 
-def follow(detections: Iterable[Detections], rules: Rules) -> list[Track]:
+def track_objects(detections: Iterable[Detections], config: TrackerConfig) -> list[Track]:
     """The tracks through frames one after another; sightings count the frames that were looked at, from 1."""
-    tracker = Tracker(rules)
+    tracker = Tracker(config)
     for frame in detections:
         with step("track"):
             tracker.update(frame.boxes, frame.scores, frame.classes)
@@ -61,9 +61,7 @@ def to_mot(tracks: Sequence[Track], every: int = 1) -> str:
 
     Frames and pixels count from 1 there.
     """
-    rows = [
-        (1 + (sighting.frame - 1) * every, track.number, sighting) for track in tracks for sighting in track.sightings
-    ]
+    rows = [(1 + (sighting.frame - 1) * every, track.id, sighting) for track in tracks for sighting in track.sightings]
     lines = []
     for frame, number, sighting in sorted(rows, key=lambda row: row[:2]):
         left, top, right, bottom = sighting.box
@@ -86,18 +84,18 @@ def draw_tracks(
         for sighting in track.sightings:
             by_frame[sighting.frame].append((track, sighting))
     count = -(-film.frames_read // film.every)
-    shown = set(moments(count)) if sheet else set()
+    shown = set(sheet_frames(count)) if sheet else set()
     tiles: list[Image] = []
 
     def drawn_frames() -> Iterator[Image]:
         for place, frame in enumerate(film.frames(), 1):
             if video or place in shown:
                 sightings = by_frame[place]
-                captions = [f"{track.number} {labels[track.kind]}" for track, _ in sightings]
+                captions = [f"{track.id} {labels[track.class_id]}" for track, _ in sightings]
                 boxes = [_clipped(sighting.box, film) for _, sighting in sightings]
-                draw_boxes(frame.image, boxes, captions, [track.number for track, _ in sightings])
+                draw_boxes(frame.image, boxes, captions, [track.id for track, _ in sightings])
             if place in shown:
-                tiles.append(small(frame.image))
+                tiles.append(thumbnail(frame.image))
             yield frame.image
 
     rate = Fraction(film.rate) / film.every

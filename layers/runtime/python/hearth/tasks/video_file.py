@@ -15,7 +15,7 @@ from PIL import Image
 from hearth import deadline
 from hearth.errors import BadRequest, PayloadTooLarge, UnsupportedMedia
 from hearth.ops.vision.images import open_image
-from hearth.ops.vision.mp4_index import believable
+from hearth.ops.vision.mp4_index import has_plausible_index
 
 CODECS = ("h264", "hevc", "vp9", "av1", "mpeg4")
 """What is decoded: of FFmpeg's hundreds of decoders, those that mp4 files hold."""
@@ -68,7 +68,7 @@ class Video:
     def __init__(self, data: bytes, bounds: Bounds, every: int = 1) -> None:
         if data[4:8] not in BOXES:
             raise UnsupportedMedia("The video must be an mp4 file")
-        if not believable(data):
+        if not has_plausible_index(data):
             raise BadRequest("The video is damaged: its index promises more than such a file can hold")
         self._data, self._bounds, self.every = data, bounds, every
         self.damage = ""

@@ -1,4 +1,4 @@
-"""Long sequences in overlapping chunks, and one sequence of outputs again."""
+"""Splits long sequences into overlapping chunks, and joins the chunks' outputs."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import numpy as np
 
 
 def chunk_bounds(total: int, size: int, overlap: int) -> list[tuple[int, int]]:
-    """Where chunks of at most `size` begin and end; neighbours share `overlap`."""
+    """Start and end of chunks of at most `size`; neighbours share `overlap`."""
     starts = range(0, max(total - overlap, 1), size - overlap)
     return [(start, min(start + size, total)) for start in starts]
 
 
 def join(chunks: Sequence[np.ndarray[Any, Any]], starts: Sequence[int], blank: int) -> np.ndarray[Any, Any]:
-    """One (frames, symbols) of chunks that begin at frames `starts`.
+    """One array (frames, symbols) from chunks that begin at the frames `starts`.
 
-    Each seam lies in the overlap's middle half, in the frame where both chunks are surest of the symbol `blank`: in a
-    pause nothing is said twice or lost, even where the chunks disagree by a frame on when a symbol was said.
+    Each seam lies in the overlap's middle half, in the frame where both chunks are surest of the symbol `blank`. That
+    is a pause, so no symbol is doubled or lost, even if the chunks place a symbol one frame apart.
     """
-    kept = []
+    parts = []
     begin = 0
-    """First frame of the current chunk that is not in `kept` yet, in the chunk's own numbers."""
-    for number, chunk in enumerate(chunks[:-1]):
-        shift = starts[number + 1] - starts[number]
-        following = chunks[number + 1]
+    """Index in the current chunk of its first frame that is not in `parts` yet."""
+    for index, chunk in enumerate(chunks[:-1]):
+        shift = starts[index + 1] - starts[index]
+        following = chunks[index + 1]
         shared = min(len(chunk) - shift, len(following))
         low, high = shared // 4, max(shared - shared // 4, shared // 4 + 1)
-        both = chunk[shift + low : shift + high, blank] + following[low:high, blank]
-        seam = low + int(both.argmax())
-        kept.append(chunk[begin : shift + seam])
+        blank_logprobs = chunk[shift + low : shift + high, blank] + following[low:high, blank]
+        seam = low + int(blank_logprobs.argmax())
+        parts.append(chunk[begin : shift + seam])
         begin = seam
-    return np.concatenate([*kept, chunks[-1][begin:]])
+    return np.concatenate([*parts, chunks[-1][begin:]])

@@ -1,4 +1,4 @@
-"""Reading CTC outputs: the likeliest path, or the likeliest text by prefix beam search, and when it was said.
+"""Decodes CTC outputs: the likeliest path, or the likeliest text by prefix beam search, with the frames of each symbol.
 
 Graves et al. 2006 for CTC; the prefix search with a language model follows Hannun et al. 2014 (First-Pass Large
 Vocabulary Continuous Speech Recognition using Bi-Directional Recurrent DNNs), in logarithms, which do not underflow.
@@ -19,14 +19,14 @@ from hearth import deadline
 
 Logs: TypeAlias = NDArray[np.floating[Any]]
 """(frames, symbols), natural logarithms of probabilities."""
-NEVER = float("-inf")
-UNLIKELY = 9.0
-"""Symbols so far below a frame's likeliest, in nats, begin no new prefix there."""
+NEGATIVE_INFINITY = float("-inf")
+PRUNING_MARGIN = 9.0
+"""Symbols that are this much less likely than a frame's likeliest symbol, in nats, extend no prefix there."""
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A symbol and the frames that speak for it."""
+class SymbolSpan:
+    """A symbol and its frames."""
 
     symbol: int
     first: int
@@ -41,106 +41,109 @@ class Word:
     end: int
 
 
-class Language(Protocol):
-    """What is said of a symbol after others, as logarithms that are added to those of the sound."""
+class LanguageModel(Protocol):
+    """Scores of a symbol after other symbols, as logarithms that are added to the acoustic ones."""
 
-    def after(self, state: tuple[int, ...], symbol: int) -> tuple[float, tuple[int, ...]]:
-        """The score of `symbol`, and the state after it. The state before all is ()."""
+    def score(self, state: tuple[int, ...], symbol: int) -> tuple[float, tuple[int, ...]]:
+        """The score of `symbol`, and the next state. The initial state is ()."""
 
-    def end(self, state: tuple[int, ...]) -> float:
-        """The score of nothing more."""
+    def score_end(self, state: tuple[int, ...]) -> float:
+        """The score of the text's end."""
 
 
-def greedy(logs: Logs, blank: int) -> list[Heard]:
-    """The likeliest symbol of each frame; repetitions are one, blanks separate."""
+def greedy(logs: Logs, blank: int) -> list[SymbolSpan]:
+    """The likeliest symbol of each frame; repetitions are merged, blanks removed."""
     if not len(logs):
         return []
     path = logs.argmax(1)  # (frames,)
     borders = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist(), len(path)]
     runs = pairwise(borders)
-    return [Heard(int(path[first]), first, end) for first, end in runs if path[first] != blank]
+    return [SymbolSpan(int(path[first]), first, end) for first, end in runs if path[first] != blank]
 
 
 class Prefix:
-    """A text as its last symbol and what stands before it; equal only to itself."""
+    """A text as its last symbol and the prefix before it; compared by identity."""
 
-    __slots__ = ("frame", "language", "parent", "peak", "state", "symbol")
+    __slots__ = ("frame", "language_score", "parent", "peak", "state", "symbol")
 
-    def __init__(self, parent: Prefix | None, symbol: int, language: float, state: tuple[int, ...]) -> None:
-        self.parent, self.symbol, self.language, self.state = parent, symbol, language, state
-        self.frame, self.peak = 0, NEVER
-        """Where the symbol was likeliest, and how likely."""
+    def __init__(self, parent: Prefix | None, symbol: int, language_score: float, state: tuple[int, ...]) -> None:
+        self.parent, self.symbol, self.language_score, self.state = parent, symbol, language_score, state
+        self.frame, self.peak = 0, NEGATIVE_INFINITY
+        """The frame in which the symbol was likeliest, and its log-probability there."""
 
 
-def beam_search(logs: Logs, blank: int, width: int, language: Language | None = None) -> list[Heard]:
-    """The likeliest text over all of its paths, as far as the `width` best prefixes of each frame tell.
+def beam_search(logs: Logs, blank: int, width: int, language_model: LanguageModel | None = None) -> list[SymbolSpan]:
+    """The likeliest text over all of its paths; the `width` best prefixes of each frame are kept.
 
     Raises DeadlineExceeded."""
     root = Prefix(None, blank, 0.0, ())
-    beams: dict[Prefix, tuple[float, float]] = {root: (0.0, NEVER)}  # ending in a blank, ending in the symbol
+    # Of each prefix, the log-probabilities of its paths that end in a blank, and of those that end in its symbol.
+    beams: dict[Prefix, tuple[float, float]] = {root: (0.0, NEGATIVE_INFINITY)}
     for frame, values in enumerate(logs):
         deadline.check()
         row = values.tolist()
-        least = max(row) - UNLIKELY
-        symbols = [symbol for symbol, value in enumerate(row) if value >= least and symbol != blank]
-        known = {(prefix.parent, prefix.symbol): prefix for prefix in beams}
-        found: dict[Prefix, tuple[float, float]] = {}
+        threshold = max(row) - PRUNING_MARGIN
+        symbols = [symbol for symbol, value in enumerate(row) if value >= threshold and symbol != blank]
+        prefixes = {(prefix.parent, prefix.symbol): prefix for prefix in beams}
+        extended: dict[Prefix, tuple[float, float]] = {}
         for prefix, (in_blank, in_symbol) in beams.items():
             total = add(in_blank, in_symbol)
-            before = found.get(prefix, (NEVER, NEVER))
-            stays = NEVER if prefix is root else add(before[1], in_symbol + row[prefix.symbol])
-            found[prefix] = (add(before[0], total + row[blank]), stays)
+            before = extended.get(prefix, (NEGATIVE_INFINITY, NEGATIVE_INFINITY))
+            repeated = NEGATIVE_INFINITY if prefix is root else add(before[1], in_symbol + row[prefix.symbol])
+            extended[prefix] = (add(before[0], total + row[blank]), repeated)
             for symbol in symbols:
-                # A symbol said twice needs a blank between, or it is one symbol that lasts.
-                reached = in_blank if symbol == prefix.symbol and prefix is not root else total
-                if reached == NEVER:
+                # A repeated symbol needs a blank between; otherwise it is one symbol over several frames.
+                previous = in_blank if symbol == prefix.symbol and prefix is not root else total
+                if previous == NEGATIVE_INFINITY:
                     continue
-                longer = known.get((prefix, symbol))
+                longer = prefixes.get((prefix, symbol))
                 if longer is None:
-                    longer = known[prefix, symbol] = extended(prefix, symbol, language)
+                    longer = prefixes[prefix, symbol] = extend(prefix, symbol, language_model)
                 if row[symbol] > longer.peak:
                     longer.frame, longer.peak = frame, row[symbol]
-                before = found.get(longer, (NEVER, NEVER))
-                found[longer] = (before[0], add(before[1], reached + row[symbol]))
-        ranked = sorted(found, key=lambda prefix: add(*found[prefix]) + prefix.language, reverse=True)
-        beams = {prefix: found[prefix] for prefix in ranked[:width]}
+                before = extended.get(longer, (NEGATIVE_INFINITY, NEGATIVE_INFINITY))
+                extended[longer] = (before[0], add(before[1], previous + row[symbol]))
+        ranked = sorted(extended, key=lambda prefix: add(*extended[prefix]) + prefix.language_score, reverse=True)
+        beams = {prefix: extended[prefix] for prefix in ranked[:width]}
 
-    def whole(prefix: Prefix) -> float:
-        return add(*beams[prefix]) + prefix.language + (language.end(prefix.state) if language else 0.0)
+    def total_score(prefix: Prefix) -> float:
+        end_score = language_model.score_end(prefix.state) if language_model else 0.0
+        return add(*beams[prefix]) + prefix.language_score + end_score
 
-    return spelled(max(beams, key=whole))
+    return backtrack(max(beams, key=total_score))
 
 
-def extended(prefix: Prefix, symbol: int, language: Language | None) -> Prefix:
-    if language is None:
+def extend(prefix: Prefix, symbol: int, language_model: LanguageModel | None) -> Prefix:
+    if language_model is None:
         return Prefix(prefix, symbol, 0.0, ())
-    score, state = language.after(prefix.state, symbol)
-    return Prefix(prefix, symbol, prefix.language + score, state)
+    score, state = language_model.score(prefix.state, symbol)
+    return Prefix(prefix, symbol, prefix.language_score + score, state)
 
 
-def spelled(prefix: Prefix) -> list[Heard]:
-    heard = []
+def backtrack(prefix: Prefix) -> list[SymbolSpan]:
+    """The symbols of a prefix, first to last."""
+    spans = []
     while prefix.parent is not None:
-        heard.append(Heard(prefix.symbol, prefix.frame, prefix.frame + 1))
+        spans.append(SymbolSpan(prefix.symbol, prefix.frame, prefix.frame + 1))
         prefix = prefix.parent
-    return heard[::-1]
+    return spans[::-1]
 
 
-def add(one: float, other: float) -> float:
-    """log(exp(one) + exp(other))."""
-    if one < other:
-        one, other = other, one
-    return one if other == NEVER else one + math.log1p(math.exp(other - one))
+def add(first: float, second: float) -> float:
+    """log(exp(first) + exp(second))."""
+    if first < second:
+        first, second = second, first
+    return first if second == NEGATIVE_INFINITY else first + math.log1p(math.exp(second - first))
 
 
-def words_of(heard: Sequence[Heard], labels: Sequence[str], gap: str = " ") -> list[Word]:
-    """What stands between gaps, with the frames of its first and last symbol."""
-    found: list[Word] = []
-    letters: list[Heard] = []
-    for symbol in [*heard, None]:
-        if symbol is not None and labels[symbol.symbol] != gap:
-            letters.append(symbol)
+def to_words(spans: Sequence[SymbolSpan], labels: Sequence[str], separator: str = " ") -> list[Word]:
+    """The words between separators, with the frames of their first and last symbols."""
+    words: list[Word] = []
+    letters: list[SymbolSpan] = []
+    for span in [*spans, None]:
+        if span is not None and labels[span.symbol] != separator:
+            letters.append(span)
         elif letters:
-            found.append(Word("".join(labels[letter.symbol] for letter in letters), letters[0].first, letters[-1].end))
+            words.append(Word("".join(labels[letter.symbol] for letter in letters), letters[0].first, letters[-1].end))
             letters = []
-    return found
+    return words

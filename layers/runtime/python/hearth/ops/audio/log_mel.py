@@ -1,6 +1,6 @@
 """Log-mel spectrograms in NumPy: frames, Hann window, power spectrum, HTK mel filters, natural logarithm.
 
-The mel scale is HTK's, m = 2595 log10(1 + f / 700), with triangles of height one, as torchaudio and Kaldi have it
+The mel scale is HTK's, m = 2595 log10(1 + f / 700), with triangles of height one, as in torchaudio and Kaldi
 by default (Davis and Mermelstein 1980; Young et al., The HTK Book, 5.4).
 """
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from hearth.models.manifest import AudioPreprocessing
 
 Floats: TypeAlias = NDArray[np.float32]
-FLOOR = 1e-5
-"""Power below which all is silence: about 84 dB under a full-scale sine with a window of 200 samples."""
-QUIET = 1e-2
-"""Smallest spread that is scaled up to one: digital silence stays flat instead of becoming loud rounding noise."""
+POWER_FLOOR = 1e-5
+"""Power below which sound counts as silence: about 84 dB under a full-scale sine with a window of 200 samples."""
+MIN_DEVIATION = 1e-2
+"""Smallest standard deviation that is scaled to one, so that digital silence does not become loud rounding noise."""
 
 
-def frames_in(samples: int, window: int, hop: int) -> int:
-    """How many frames so many samples give; anything shorter than a window still gives one."""
+def frame_count(samples: int, window: int, hop: int) -> int:
+    """Number of frames of that many samples; a sound shorter than one window has one frame."""
     return 1 + max(samples - window, 0) // hop
 
 
 def spectrogram(sound: Floats, window: int, hop: int, fft: int) -> Floats:
-    """Power, (frames, fft // 2 + 1), of mono samples in -1..1. Frames start at 0, hop, 2 hop...; nothing is padded
-    at the ends unless the sound is shorter than one window, which zeros then fill up."""
+    """Power, (frames, fft // 2 + 1), of mono samples in -1..1. Frames start at 0, hop, 2 hop...; the sound is padded
+    with zeros only if it is shorter than one window."""
     if len(sound) < window:
         sound = np.pad(sound, (0, window - len(sound)))
     frames = np.lib.stride_tricks.sliding_window_view(sound, window)[::hop]  # (frames, window), a view
@@ -37,26 +37,30 @@ def spectrogram(sound: Floats, window: int, hop: int, fft: int) -> Floats:
     return (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
 
 
-def mel_power(sound: Floats, how: AudioPreprocessing) -> Floats:
-    """(frames, mels) of mono samples in -1..1 at `how.rate` Hz."""
-    filters = filterbank(how.mels, how.fft, how.rate, how.low, how.high)
-    return np.asarray(spectrogram(sound, how.window, how.hop, how.fft) @ filters, np.float32)
+def mel_power(sound: Floats, preprocessing: AudioPreprocessing) -> Floats:
+    """(frames, mels) of mono samples in -1..1 at `preprocessing.rate` Hz."""
+    filters = filterbank(
+        preprocessing.mels, preprocessing.fft, preprocessing.rate, preprocessing.low, preprocessing.high
+    )
+    return np.asarray(
+        spectrogram(sound, preprocessing.window, preprocessing.hop, preprocessing.fft) @ filters, np.float32
+    )
 
 
 def logarithm(power: Floats) -> Floats:
-    return np.asarray(np.log(np.maximum(power, np.float32(FLOOR))), np.float32)
+    return np.asarray(np.log(np.maximum(power, np.float32(POWER_FLOOR))), np.float32)
 
 
-def log_mel(sound: Floats, how: AudioPreprocessing) -> Floats:
-    """(frames, mels) of mono samples in -1..1 at `how.rate` Hz."""
-    logs = logarithm(mel_power(sound, how))
-    return normalised(logs) if how.normalise == "utterance" else logs
+def log_mel(sound: Floats, preprocessing: AudioPreprocessing) -> Floats:
+    """(frames, mels) of mono samples in -1..1 at `preprocessing.rate` Hz."""
+    logs = logarithm(mel_power(sound, preprocessing))
+    return normalise(logs) if preprocessing.normalise == "utterance" else logs
 
 
-def normalised(logs: Floats) -> Floats:
-    """Each mel channel shifted to a mean of zero and all scaled by one spread: gain and microphone drop out."""
+def normalise(logs: Floats) -> Floats:
+    """Shift each mel channel to mean zero and scale all by one standard deviation, against gain and microphone."""
     centred = logs - logs.mean(0, keepdims=True)
-    return np.asarray(centred / max(float(centred.std()), QUIET), np.float32)
+    return np.asarray(centred / max(float(centred.std()), MIN_DEVIATION), np.float32)
 
 
 @lru_cache
@@ -67,7 +71,7 @@ def hann(window: int) -> Floats:
 
 @lru_cache
 def filterbank(mels: int, fft: int, rate: int, low: float, high: float) -> Floats:
-    """Triangles, (fft // 2 + 1, mels), whose corners lie evenly on the mel scale from `low` to `high` Hz."""
+    """Triangular filters, (fft // 2 + 1, mels), with corners spaced evenly on the mel scale from `low` to `high` Hz."""
     corners = hertz(np.linspace(mel(low), mel(high), mels + 2))
     bins = np.arange(fft // 2 + 1) * rate / fft
     rising = (bins[:, None] - corners[None, :-2]) / (corners[1:-1] - corners[:-2])

@@ -1,6 +1,6 @@
-"""Words with their times as lines to read: cut where the speaker pauses, and before a line grows too long.
+"""Subtitles from words and their times. A line ends where the speaker pauses, and before it becomes too long.
 
-42 characters and 7 seconds are what subtitling guides allow a line (BBC Subtitle Guidelines, sections 5 and 6).
+Subtitling guides allow 42 characters and 7 seconds per line (BBC Subtitle Guidelines, sections 5 and 6).
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ MAX_CHARACTERS, MAX_SECONDS, PAUSE_SECONDS = 42, 7.0, 1.0
 class TimedWord:
     text: str
     start: float
-    """Seconds; `end` too."""
+    """Seconds, as is `end`."""
     end: float
 
 
 def to_lines(words: Sequence[TimedWord]) -> list[list[TimedWord]]:
-    """The words of each line."""
+    """Split the words into lines."""
     lines: list[list[TimedWord]] = []
     for word in words:
         if lines and _fits(lines[-1], word):
@@ -31,7 +31,7 @@ def to_lines(words: Sequence[TimedWord]) -> list[list[TimedWord]]:
 
 
 def _fits(line: Sequence[TimedWord], word: TimedWord) -> bool:
-    """Whether `word` goes on the line that ends before it."""
+    """Whether `word` fits on the line that ends before it."""
     length = sum(len(other.text) + 1 for other in line) + len(word.text)
     if length > MAX_CHARACTERS or word.start - line[-1].end > PAUSE_SECONDS:
         return False
@@ -39,7 +39,7 @@ def _fits(line: Sequence[TimedWord], word: TimedWord) -> bool:
 
 
 def format_time(seconds: float, separator: str) -> str:
-    """hh:mm:ss and milliseconds after `separator`."""
+    """hh:mm:ss, then milliseconds after `separator`."""
     total = round(seconds * 1000)
     return f"{total // 3_600_000:02}:{total // 60_000 % 60:02}:{total // 1000 % 60:02}{separator}{total % 1000:03}"
 

@@ -1,7 +1,8 @@
-"""Detections of frame after frame as tracks: Kalman filter, and association by overlap in two rounds.
+"""Multi-object tracking by a Kalman filter and two rounds of association by overlap.
 
-The idea of ByteTrack (Zhang et al. 2022): sure detections are matched with all tracks first; what is left of the
-tracks takes unsure ones, which may continue a track but never begin one. Everything is within one class.
+As in ByteTrack (Zhang et al. 2022), detections with high scores are matched with all tracks first; the remaining tracks
+are then matched with detections of low scores, which may continue a track but never begin one. Only boxes of one class
+are matched.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from hearth.ops.vision.boxes import overlaps
-from hearth.ops.vision.kalman import Motion
-from hearth.ops.vision.linear_assignment import assign
+from hearth.ops.vision.boxes import box_iou
+from hearth.ops.vision.kalman import BoxKalmanFilter
+from hearth.ops.vision.linear_assignment import linear_sum_assignment
 
 Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
 Integers = np.ndarray[Any, np.dtype[np.int64]]
@@ -23,130 +24,129 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Rules:
-    """The defaults are ByteTrack's published ones, but for `sightings`, which is SORT's."""
+class TrackerConfig:
+    """The defaults are those of ByteTrack, except `min_hits`, which is that of SORT."""
 
-    sure: float = 0.6
-    """Least score of a detection of the first round; weaker ones continue tracks that are left."""
-    margin: float = 0.1
-    """A track begins with a detection that is so much above `sure`."""
-    overlap: float = 0.2
-    """Least intersection over union, times score, of a track's expected box with a sure detection."""
-    unsure_overlap: float = 0.5
-    """Least intersection over union with an unsure one."""
-    sightings: int = 3
-    """A track counts, from its beginning, once it was seen so often; before, a single miss ends it."""
+    high_score: float = 0.6
+    """Smallest score of a detection in the first round of association; others can only continue tracks."""
+    new_track_margin: float = 0.1
+    """A track begins with a detection whose score is at least `high_score` plus this."""
+    min_iou: float = 0.2
+    """Smallest intersection over union, times score, of a track's predicted box with a detection of a high score."""
+    min_iou_low_score: float = 0.5
+    """Smallest intersection over union with a detection of a low score."""
+    min_hits: int = 3
+    """Number of sightings after which a track is confirmed; until then a single miss ends it."""
     max_age: int = 30
-    """Frames that a track outlives without being seen."""
+    """Number of frames without a sighting after which a track ends."""
 
 
 @dataclass(frozen=True)
 class Sighting:
     frame: int
-    """From 1."""
+    """Number of the frame, from 1."""
     box: Box
     """x1, y1, x2, y2 in pixels: the filter's estimate."""
     score: float
-    """Of the detection; 0 where there was none, and the box lies on the line between two that were."""
+    """Score of the detection; 0 in frames without a detection, where the box is interpolated."""
 
 
 @dataclass
 class Track:
-    kind: int
-    """The class."""
-    number: int = 0
-    """From 1, in the order in which tracks came to count; 0 before."""
+    class_id: int
+    id: int = 0
+    """From 1, in the order in which tracks were confirmed; 0 until then."""
     sightings: list[Sighting] = field(default_factory=list)
-    """One a frame from the first to the last that it was seen in."""
+    """One per frame, from the first to the last frame with a detection."""
 
 
 class Tracker:
-    """The tracks of one sequence of frames. All state is here: another sequence wants another tracker."""
+    """The tracks of one sequence of frames. Every sequence needs a tracker of its own."""
 
-    def __init__(self, rules: Rules) -> None:
-        self.rules = rules
+    def __init__(self, config: TrackerConfig) -> None:
+        self.config = config
         self.frame = 0
         self.tracks: list[Track] = []
-        """Every track that came to count, also those that ended."""
+        """All confirmed tracks, including those that ended."""
         self._alive: list[Track] = []
-        self._motion = Motion()
+        self._motion = BoxKalmanFilter()
 
     def update(self, boxes: Floats, scores: Floats, classes: Integers) -> None:
-        """The next frame's detections: (n, 4) as x1, y1, x2, y2, (n,) and (n,)."""
+        """Process the next frame's detections: (n, 4) as x1, y1, x2, y2, (n,) and (n,)."""
         recent = np.array([track.sightings[-1].frame == self.frame for track in self._alive], bool)
-        counts = np.array([track.number > 0 for track in self._alive], bool)
+        confirmed = np.array([track.id > 0 for track in self._alive], bool)
         self.frame += 1
         self._motion.predict()
-        shared = overlaps(_corners(self._motion.means[:, :, 0]), boxes)  # (tracks, detections)
-        shared *= np.array([track.kind for track in self._alive], np.int64)[:, None] == classes
-        sure = scores >= self.rules.sure
+        ious = box_iou(_corners(self._motion.means[:, :, 0]), boxes)  # (tracks, detections)
+        ious *= np.array([track.class_id for track in self._alive], np.int64)[:, None] == classes
+        high = scores >= self.config.high_score
         pairs: list[tuple[int, int]] = []
-        for tracks, found, overlap, least in (
-            (counts, sure, shared * scores, self.rules.overlap),
-            (counts & recent, ~sure, shared, self.rules.unsure_overlap),
-            (~counts, sure, shared * scores, self.rules.overlap),
+        for tracks, detections, similarity, minimum in (
+            (confirmed, high, ious * scores, self.config.min_iou),
+            (confirmed & recent, ~high, ious, self.config.min_iou_low_score),
+            (~confirmed, high, ious * scores, self.config.min_iou),
         ):
             rows = np.setdiff1d(np.flatnonzero(tracks), [row for row, _ in pairs])
-            columns = np.setdiff1d(np.flatnonzero(found), [column for _, column in pairs])
-            pairs += _matched(overlap, rows, columns, least)
-        self._see(sorted(pairs), boxes, scores)
-        self._end()
-        fresh = np.flatnonzero(scores >= self.rules.sure + self.rules.margin)
-        self._begin(np.setdiff1d(fresh, [column for _, column in pairs]), boxes, scores, classes)
+            columns = np.setdiff1d(np.flatnonzero(detections), [column for _, column in pairs])
+            pairs += _match(similarity, rows, columns, minimum)
+        self._continue_tracks(sorted(pairs), boxes, scores)
+        self._end_tracks()
+        new = np.flatnonzero(scores >= self.config.high_score + self.config.new_track_margin)
+        self._begin_tracks(np.setdiff1d(new, [column for _, column in pairs]), boxes, scores, classes)
 
-    def _see(self, pairs: list[tuple[int, int]], boxes: Floats, scores: Floats) -> None:
-        which, found = np.array(pairs, np.int64).reshape(-1, 2).T
-        self._motion.correct(which, _centres(boxes[found]))
-        estimates = _corners(self._motion.means[which, :, 0])
-        for row, box, score in zip(which, estimates, scores[found], strict=True):
+    def _continue_tracks(self, pairs: list[tuple[int, int]], boxes: Floats, scores: Floats) -> None:
+        tracks, detections = np.array(pairs, np.int64).reshape(-1, 2).T
+        self._motion.correct(tracks, _centres(boxes[detections]))
+        estimates = _corners(self._motion.means[tracks, :, 0])
+        for row, box, score in zip(tracks, estimates, scores[detections], strict=True):
             track = self._alive[row]
-            now = Sighting(self.frame, _box(box), float(score))
-            track.sightings += [*_between(track.sightings[-1], now), now]
-            if not track.number and len(track.sightings) >= self.rules.sightings:
+            sighting = Sighting(self.frame, _box(box), float(score))
+            track.sightings += [*_interpolate(track.sightings[-1], sighting), sighting]
+            if not track.id and len(track.sightings) >= self.config.min_hits:
                 self.tracks.append(track)
-                track.number = len(self.tracks)
+                track.id = len(self.tracks)
 
-    def _end(self) -> None:
-        """Forget tracks that were unseen for too long, and those that do not count at their first miss."""
+    def _end_tracks(self) -> None:
+        """Forget tracks that were unseen for too long, and unconfirmed ones at their first miss."""
         unseen = [self.frame - track.sightings[-1].frame for track in self._alive]
-        ages = [self.rules.max_age if track.number else 0 for track in self._alive]
+        ages = [self.config.max_age if track.id else 0 for track in self._alive]
         keep = np.array(unseen, np.int64) <= np.array(ages, np.int64)
         self._motion.keep(keep)
         self._alive = [self._alive[row] for row in np.flatnonzero(keep)]
 
-    def _begin(self, which: Integers, boxes: Floats, scores: Floats, classes: Integers) -> None:
-        self._motion.add(_centres(boxes[which]))
-        for one in which:
-            sighting = Sighting(self.frame, _box(boxes[one]), float(scores[one]))
-            self._alive.append(Track(int(classes[one]), sightings=[sighting]))
+    def _begin_tracks(self, detections: Integers, boxes: Floats, scores: Floats, classes: Integers) -> None:
+        self._motion.add(_centres(boxes[detections]))
+        for index in detections:
+            sighting = Sighting(self.frame, _box(boxes[index]), float(scores[index]))
+            self._alive.append(Track(int(classes[index]), sightings=[sighting]))
 
 
-def _matched(overlap: Floats, rows: Integers, columns: Integers, least: float) -> list[tuple[int, int]]:
-    """Pairs of the given tracks and detections that overlap the most in all, each by at least `least`."""
-    part = overlap[np.ix_(rows, columns)].astype(np.float64)
-    part[part < least] = 0  # a pair that will not do shall not decide over others
-    rows, columns = rows[part.any(1)], columns[part.any(0)]
-    part = part[part.any(1)][:, part.any(0)]
-    pairs = zip(*assign(-part), strict=True)
-    return [(int(rows[row]), int(columns[column])) for row, column in pairs if part[row, column] > 0]
+def _match(similarity: Floats, rows: Integers, columns: Integers, minimum: float) -> list[tuple[int, int]]:
+    """Pairs of tracks `rows` and detections `columns` with the largest sum of similarities, each at least `minimum`."""
+    candidates = similarity[np.ix_(rows, columns)].astype(np.float64)
+    candidates[candidates < minimum] = 0  # pairs below the minimum must not influence the assignment
+    rows, columns = rows[candidates.any(1)], columns[candidates.any(0)]
+    candidates = candidates[candidates.any(1)][:, candidates.any(0)]
+    pairs = zip(*linear_sum_assignment(-candidates), strict=True)
+    return [(int(rows[row]), int(columns[column])) for row, column in pairs if candidates[row, column] > 0]
 
 
-def _between(last: Sighting, now: Sighting) -> Iterator[Sighting]:
-    """The unseen frames between two sightings, on a straight line."""
-    for frame in range(last.frame + 1, now.frame):
-        part = (frame - last.frame) / (now.frame - last.frame)
-        box = tuple(one + (other - one) * part for one, other in zip(last.box, now.box, strict=True))
+def _interpolate(first: Sighting, last: Sighting) -> Iterator[Sighting]:
+    """Boxes for the frames between two sightings, by linear interpolation."""
+    for frame in range(first.frame + 1, last.frame):
+        fraction = (frame - first.frame) / (last.frame - first.frame)
+        box = tuple(start + (end - start) * fraction for start, end in zip(first.box, last.box, strict=True))
         yield Sighting(frame, box, 0.0)  # type: ignore[arg-type]
 
 
 def _centres(boxes: Floats) -> np.ndarray[Any, np.dtype[np.float64]]:
-    wide = boxes.astype(np.float64)
-    return np.concatenate([(wide[:, :2] + wide[:, 2:]) / 2, wide[:, 2:] - wide[:, :2]], 1)
+    boxes = boxes.astype(np.float64)
+    return np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], 1)
 
 
 def _corners(centres: Floats) -> Floats:
-    half = centres[:, 2:] / 2
-    return np.concatenate([centres[:, :2] - half, centres[:, :2] + half], 1)
+    halves = centres[:, 2:] / 2
+    return np.concatenate([centres[:, :2] - halves, centres[:, :2] + halves], 1)
 
 
 def _box(row: Floats) -> Box:

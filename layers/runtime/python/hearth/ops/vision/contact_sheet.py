@@ -1,4 +1,4 @@
-"""A contact sheet: small pictures of a film side by side."""
+"""A contact sheet: thumbnails of a video's frames side by side."""
 
 from __future__ import annotations
 
@@ -8,29 +8,30 @@ from PIL import Image
 
 COLUMNS, ROWS = 4, 3
 WIDTH = 400
-"""Pixels of one picture."""
+"""Width of one thumbnail, in pixels."""
 MARGIN = 4
+"""Space around each thumbnail, in pixels."""
 
 
-def moments(frames: int) -> list[int]:
-    """Which of so many frames, from 1, a sheet shows: as many as it holds, evenly spread, the first and last among
-    them."""
-    most = min(frames, COLUMNS * ROWS)
-    return [1 + round(place * (frames - 1) / max(most - 1, 1)) for place in range(most)]
+def sheet_frames(frames: int) -> list[int]:
+    """Numbers, from 1, of the frames that a sheet of a video with `frames` frames shows: evenly spread, the first and
+    the last included."""
+    count = min(frames, COLUMNS * ROWS)
+    return [1 + round(index * (frames - 1) / max(count - 1, 1)) for index in range(count)]
 
 
-def small(picture: Image.Image) -> Image.Image:
-    """A picture in a sheet's width."""
+def thumbnail(picture: Image.Image) -> Image.Image:
+    """The picture resized to WIDTH."""
     return picture.resize((WIDTH, max(round(picture.height * WIDTH / picture.width), 1)), Image.Resampling.BILINEAR)
 
 
 def contact_sheet(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Row by row; all pictures are of one size."""
+    """Arrange pictures of one size row by row."""
     width, height = pictures[0].size
     columns = min(len(pictures), COLUMNS)
     rows = -(-len(pictures) // columns)
     sheet = Image.new("RGB", (columns * (width + MARGIN) + MARGIN, rows * (height + MARGIN) + MARGIN), "white")
-    for place, picture in enumerate(pictures):
-        row, column = divmod(place, columns)
+    for index, picture in enumerate(pictures):
+        row, column = divmod(index, columns)
         sheet.paste(picture, (MARGIN + column * (width + MARGIN), MARGIN + row * (height + MARGIN)))
     return sheet

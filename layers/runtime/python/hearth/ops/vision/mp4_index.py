@@ -1,7 +1,7 @@
-"""How much work the index of an mp4 file asks for, seen before a demuxer believes it.
+"""Checks the index of an mp4 file for implausible sizes before a demuxer reads it.
 
-A sample table of twenty bytes can promise a billion samples of one size, and FFmpeg then builds an entry for each: two
-kilobytes of file became 1.2 GB of memory. Boxes are as ISO/IEC 14496-12 describes them.
+A sample table of twenty bytes can claim a billion samples of one size, and FFmpeg then builds an entry for each: a file
+of two kilobytes took 1.2 GB of memory. Boxes are described in ISO/IEC 14496-12.
 """
 
 from __future__ import annotations
@@ -9,40 +9,42 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-COUNTS = {b"stsz": 8, b"stz2": 8, b"trun": 4}
-"""Where the number of samples stands, in bytes after the name of the box."""
+COUNT_OFFSETS = {b"stsz": 8, b"stz2": 8, b"trun": 4}
+"""Offset of the number of samples, in bytes after the name of the box."""
 MAX_SAMPLES = 1_000_000
-"""Of all tracks: five hours of sound and pictures."""
+"""Largest number of samples of all tracks: five hours of sound and pictures."""
 MAX_TRACKS = 16
 
 
-def believable(data: bytes) -> bool:
-    """Whether the index is one that a recorder writes: neither huge by its own words, nor packed (`cmov`)."""
+def has_plausible_index(data: bytes) -> bool:
+    """Whether a recorder could have written the index: it claims no huge number of samples, and is not compressed
+    (`cmov`)."""
     samples = tracks = 0
-    for part in _index(data):
-        for found in re.finditer(b"stsz|stz2|trun|trak|cmov", part):
-            if found[0] == b"cmov":
+    for part in _index_parts(data):
+        for match in re.finditer(b"stsz|stz2|trun|trak|cmov", part):
+            name = match[0]
+            if name == b"cmov":
                 return False
-            tracks += found[0] == b"trak"
-            if found[0] in COUNTS:
-                place = found.end() + COUNTS[found[0]]
-                samples += int.from_bytes(part[place : place + 4], "big")
+            tracks += name == b"trak"
+            if name in COUNT_OFFSETS:
+                offset = match.end() + COUNT_OFFSETS[name]
+                samples += int.from_bytes(part[offset : offset + 4], "big")
     return samples <= MAX_SAMPLES and tracks <= MAX_TRACKS
 
 
-def _index(data: bytes) -> Iterator[bytes]:
-    """All but the contents of `mdat` boxes. Names are sought everywhere in it: demuxers find tables in odd places."""
-    at = start = 0
-    while at + 8 <= len(data):
-        size, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+def _index_parts(data: bytes) -> Iterator[bytes]:
+    """The file without the contents of `mdat` boxes. Demuxers find tables in unusual places, so search all."""
+    offset = start = 0
+    while offset + 8 <= len(data):
+        size, name = int.from_bytes(data[offset : offset + 4], "big"), data[offset + 4 : offset + 8]
         if size == 1:
-            size = int.from_bytes(data[at + 8 : at + 16], "big")
+            size = int.from_bytes(data[offset + 8 : offset + 16], "big")
         if size == 0 and name == b"mdat":  # to the end of the file
-            size = len(data) - at
+            size = len(data) - offset
         if size < 8:
-            break  # not boxes any more: whatever follows is looked through
+            break  # no more boxes: the rest of the file is searched
         if name == b"mdat":
-            yield data[start : at + 8]
-            start = at + size
-        at += size
+            yield data[start : offset + 8]
+            start = offset + size
+        offset += size
     yield data[start:]

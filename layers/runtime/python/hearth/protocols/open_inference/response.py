@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET
 
 from hearth.errors import BadRequest
-from hearth.ops.activations import best
+from hearth.ops.activations import top_indices
 from hearth.protocols.base import BINARY, JSON, Response
 from hearth.protocols.open_inference.request import ParsedRequest, RequestedOutput
 from hearth.protocols.open_inference.schema import HEADER_LENGTH, InferenceResponse, Parameters, ResponseOutput
@@ -77,7 +77,7 @@ def _classes(requested: RequestedOutput, output: AvailableOutput, array: Array) 
     labels = output.labels if len(output.labels) == rows.shape[1] else ()
     elements = []
     for row in rows:
-        for index in best(row, requested.classes):
+        for index in top_indices(row, requested.classes):
             label = f":{labels[index]}" if labels else ""
             elements.append(f"{float(row[index]):f}:{index}{label}".encode())
     count = min(requested.classes, rows.shape[1])
