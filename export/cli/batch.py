@@ -57,7 +57,7 @@ def _here(model: str, where: str, output: str, store: str, run: str | None, conc
     from hearth_build.release.served import manifest_of, tasks_of
 
     source = open_store(where)
-    if where.startswith("file:") and next(source.each(), None) is None:
+    if where.startswith("file:") and next(source.iter_paths(), None) is None:
         raise BadRequest(f"There is no file in {where}")
     os.environ["HEARTH_STORE"] = store
     os.environ.setdefault("HEARTH_THREADS", "1")  # files share the processors

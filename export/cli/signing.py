@@ -22,12 +22,12 @@ def signing_key(
     public: Annotated[Path, typer.Option(help="Where its public half goes, e.g. trust/2027.pem.")],
 ) -> None:
     """Make a key to sign artifacts with; HEARTH_VERIFY_KEYS names the folder of the public halves."""
-    from hearth.models.signature import pem_of
+    from hearth.models.signature import to_pem
     from hearth_build.release.signing import KMS, make_key, signer
 
     if public.exists():
         raise FileExistsError(f"{public} exists. Name a new file: deployments may trust this one.")
-    pem = pem_of(signer(key).public) if key.startswith(KMS) else make_key(Path(key))
+    pem = to_pem(signer(key).public) if key.startswith(KMS) else make_key(Path(key))
     public.parent.mkdir(parents=True, exist_ok=True)
     public.write_bytes(pem)
     where = "stays in KMS" if key.startswith(KMS) else f"is {key}, which nobody else may read"

@@ -46,7 +46,7 @@ def run_here(
     """Answer everything in the job's source; what has its result already is passed over. Holds few paths at a time."""
     if f"{job.output.uri}/".startswith(f"{job.source.uri}/"):
         raise BadRequest(f"Results cannot go below the inputs: {job.output.uri} is in {job.source.uri}")
-    counts, paths = Counts(), job.source.each()
+    counts, paths = Counts(), job.source.iter_paths()
     with ThreadPoolExecutor(concurrency) as pool:
         waiting: set[Future[FailedItem | None]] = set()
         while True:
@@ -122,7 +122,7 @@ def watch(execution: str, pause: float = PAUSE) -> Iterator[tuple[str, dict[str,
 
 def outcomes(results: Store, run: str) -> Iterator[dict[str, Any]]:
     """What each batch of a run answered (`done`, `failed`): the map's result writer puts it below `batches/<run>/`."""
-    for path in results.each(f"batches/{run}/"):
+    for path in results.iter_paths(f"batches/{run}/"):
         kind = path.rpartition("/")[2].partition("_")[0]
         for row in json.loads(results.get(path)) if kind in ("SUCCEEDED", "FAILED") else ():
             yield json.loads(row["Output"]) if kind == "SUCCEEDED" else _lost(row)

@@ -24,7 +24,7 @@ def store(where: Store, trust: Trust | None = None, *, deep: bool = False) -> It
     """With `trust`, signatures are checked; `deep`, every byte against its digest."""
     try:
         held: dict[str, set[str]] = defaultdict(set)
-        for path in where.each():
+        for path in where.iter_paths():
             model, _, rest = path.partition("/")
             held[model].add(rest)
     except (HearthError, OSError) as error:

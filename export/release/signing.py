@@ -47,9 +47,9 @@ from hearth.models.signature import (
     Statement,
     Subject,
     Trust,
-    key_of,
-    pem_of,
+    parse_public_key,
     root_digest,
+    to_pem,
     to_sign,
 )
 from hearth.storage.base import Store
@@ -156,7 +156,7 @@ def sign(by: Signer, ref: str, digests: Mapping[str, str]) -> bytes:
         )
     )
     signature = by.sign(to_sign(payload))
-    hint, point = key_of(pem_of(by.public))
+    hint, point = parse_public_key(to_pem(by.public))
     if not ecdsa_p256.verify(point, to_sign(payload), signature):
         raise BadRequest(f"The key signed {ref}, but its own public half does not verify that: nothing was written")
     return msgspec.json.encode(

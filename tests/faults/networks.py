@@ -18,7 +18,7 @@ WEIGHTS, ALIASES = "model.bin", "aliases.json"
 @contextmanager
 def impatient(place: Lab) -> Iterator[None]:
     """A second for an answer in the place of ten, and five for a fetch in that of sixty."""
-    with patch("hearth.aws.client.Endpoint._patience", lambda _: 1.0), variables(place, HEARTH_FETCH_SECONDS="5"):
+    with patch("hearth.aws.client.Endpoint._read_timeout", lambda _: 1.0), variables(place, HEARTH_FETCH_SECONDS="5"):
         yield
 
 

@@ -98,4 +98,4 @@ except HearthError as error:
 def test_a_model_for_which_there_is_too_little_memory_is_not_called_damaged(tmp_path: Path) -> None:
     artifact = make_text_artifact(tmp_path, "big", rows=8 * 1024 * 1024)
     done = subprocess.run([sys.executable, "-c", LOADING, artifact], capture_output=True, text=True, timeout=60)
-    assert done.stdout == "unavailable model.onnx needs more memory than there is here: give the function more\n", done
+    assert done.stdout == "unavailable model.onnx needs more memory than is available; give the function more\n", done

@@ -86,11 +86,11 @@ class World:
         """A worker's call of a service: before and after its effect, anything may happen."""
         self._turn()
         if self._happens("throttle"):
-            raise StoreError("the store did not answer after 5 attempts")
+            raise StoreError("the store did not respond after 5 attempts")
         result = effect()
         self._turn()
         if self._happens("lost"):
-            raise StoreError("the store did not answer after 5 attempts")
+            raise StoreError("the store did not respond after 5 attempts")
         return result
 
     def _turn(self) -> None:
@@ -198,7 +198,7 @@ class _Memory(Store):
     def open(self, path: str, start: int, length: int, size: int) -> AbstractContextManager[Readable]:
         raise NotImplementedError
 
-    def each(self, prefix: str = "") -> Iterator[str]:
+    def iter_paths(self, prefix: str = "") -> Iterator[str]:
         raise NotImplementedError
 
     def delete(self, path: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hearth.aws.http1 import Broken, Response
+from hearth.aws.http1 import ProtocolError, Response
 from hearth.errors import StoreError
 from hearth_build import ZOO
 from hearth_functions.release import app
@@ -133,7 +133,7 @@ def test_an_answer_that_breaks_off_is_too(account: Account, monkeypatch: pytest.
 
     def broken(self: Response) -> bytes:
         if self.headers.get("content-length") == str(len(PASSED)):
-            raise Broken("the answer stopped with 5 bytes to come")
+            raise ProtocolError("the answer stopped with 5 bytes to come")
         return whole(self)
 
     whole = Response.read

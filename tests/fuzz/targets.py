@@ -136,9 +136,9 @@ def signatures(data: bytes) -> None:
     with contextlib.suppress(HearthError):
         signature.Trust({"0" * 64: signature.Key("k", ecdsa_p256.G, signature.Window())}, {}).check(data, *REF, b"{}")
     with contextlib.suppress(HearthError):
-        signature._signed(data, "key", "a@1")
+        signature._parse_statement(data, "key", "a@1")
     with contextlib.suppress(ValueError):
-        signature.key_of(data)
+        signature.parse_public_key(data)
     with contextlib.suppress(ValueError):
         ecdsa_p256.public_key(data)
     ecdsa_p256.verify(ecdsa_p256.G, b"message", data)

@@ -110,7 +110,7 @@ def listing(count: int, folder: Path, scratch: Path) -> Work:
     }
 
     def work() -> None:
-        assert sum(1 for _ in open_store("s3://bucket").each()) == count
+        assert sum(1 for _ in open_store("s3://bucket").iter_paths()) == count
 
     return work
 

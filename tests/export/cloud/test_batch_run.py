@@ -31,12 +31,12 @@ def test_a_folder_is_answered_once(job: BatchJob, tmp_path: Path) -> None:
     failures: list[FailedItem] = []
     assert run_here(job, 4, failures.append, lambda counts: None) == Counts(39, 1)
     assert [(row.key, row.error_type) for row in failures] == [("broken.txt", "bad_request")]
-    results = {path: (tmp_path / "out" / path).stat().st_mtime_ns for path in job.output.each()}
+    results = {path: (tmp_path / "out" / path).stat().st_mtime_ns for path in job.output.iter_paths()}
     assert len(results) == 39
     assert json.loads(job.output.get("run/1/é 1.txt.json"))["output"][0][0]["label"] == "positive"
     job.output.delete("run/1/é 1.txt.json")
     assert run_here(job, 4, failures.append, lambda counts: None) == Counts(39, 1)
-    again = {path: (tmp_path / "out" / path).stat().st_mtime_ns for path in job.output.each()}
+    again = {path: (tmp_path / "out" / path).stat().st_mtime_ns for path in job.output.iter_paths()}
     assert [path for path in results if again[path] != results[path]] == ["run/1/é 1.txt.json"]
 
 

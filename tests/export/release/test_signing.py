@@ -15,7 +15,7 @@ from hearth.errors import BadRequest, IntegrityError
 from hearth.models import ecdsa_p256, signature
 from hearth.models.manifest import SIGNATURE
 from hearth.models.registry import Ref
-from hearth.models.signature import key_of, pem_of
+from hearth.models.signature import parse_public_key, to_pem
 from hearth.storage.open import open_store
 from hearth_build.release.signing import LocalKey, make_key, sign, sign_published, signer, verify_published
 from tests.support.artifacts import make_text_artifact
@@ -50,7 +50,7 @@ def test_a_version_is_signed_anew_and_for_the_first_time(store: Path, trust: Pat
 def test_nothing_is_signed_but_what_the_manifest_says(store: Path, trust: Path) -> None:
     weights = store / "sentiment-en/1/model.bin"
     weights.write_bytes(weights.read_bytes()[:-1] + b"!")
-    with pytest.raises(IntegrityError, match=r"model\.bin is not what the manifest says"):
+    with pytest.raises(IntegrityError, match=r"model\.bin does not match the manifest"):
         sign_published(open_store(store.as_uri()), REF, key(trust))
     assert not (store / "sentiment-en/1" / SIGNATURE).exists()
 
@@ -66,7 +66,7 @@ def test_a_private_key_is_its_owners_alone_and_never_overwritten(tmp_path: Path)
     path = tmp_path / "key.pem"
     public = make_key(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert pem_of(LocalKey(path).public) == public
+    assert to_pem(LocalKey(path).public) == public
     with pytest.raises(FileExistsError):
         make_key(path)
 
@@ -117,7 +117,7 @@ def test_a_key_in_kms_signs_what_is_verified_without_kms(
     sign_published(opened, REF, by)
     with pytest.raises(IntegrityError, match="a key that is not trusted"):
         verify_published(opened, "sentiment-en", signature.read(trust))
-    (trust / "kms.pem").write_bytes(pem_of(by.public))
+    (trust / "kms.pem").write_bytes(to_pem(by.public))
     monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:9")
     assert verify_published(opened, "sentiment-en", signature.read(trust)) == REF
 
@@ -147,7 +147,7 @@ def test_another_kms_signs_long_statements_by_their_hash(aws: Aws, monkeypatch: 
     by = signer(f"awskms://{made['Arn']}")
     for files in (5, 100):
         assert sign(by, "m@1", {f"file{number}.bin": "0" * 64 for number in range(files)})
-    _, point = key_of(pem_of(by.public))
+    _, point = parse_public_key(to_pem(by.public))
     assert ecdsa_p256.verify(point, b"message", by.sign(b"message"))
 
 
@@ -163,7 +163,7 @@ def test_the_commands(store: Path, tmp_path: Path) -> None:
     assert "2026.pem exists" in hearth("signing-key", private, "--public", str(keys / "2026.pem")).stderr
     refused = hearth("predict", "sentiment-en", "good", HEARTH_VERIFY_KEYS=str(keys))
     assert refused.returncode == 1
-    assert "is not signed. `hearth sign`" in refused.stderr
+    assert "is not signed; sign it with `hearth sign`" in refused.stderr
     assert hearth("sign", "sentiment-en", "--key", private).stdout == "Signed sentiment-en@1\n"
     assert "sentiment-en@1 is what was signed" in hearth("verify", "sentiment-en", "--keys", str(keys)).stdout
     assert "positive" in hearth("predict", "sentiment-en", "good", HEARTH_VERIFY_KEYS=str(keys)).stdout

@@ -228,7 +228,7 @@ def test_a_letter_that_cannot_be_put_leaves_the_message_to_the_queue(
 ) -> None:
     account.sqs.delete_queue(QueueUrl=account.letters)
     assert text.handler(queued(message("5", "m")), CONTEXT) == {"batchItemFailures": [{"itemIdentifier": "m"}]}
-    with pytest.raises(StoreError, match="the queue answered 400 to SendMessage"):
+    with pytest.raises(StoreError, match="the queue returned 400 for SendMessage"):
         sqs.send_message(account.letters, "5", {"reason": "x"})
 
 
@@ -258,11 +258,11 @@ def test_a_clock_that_is_wrong_is_corrected_by_the_stores(account: Account, monk
     response = SimpleNamespace(headers={"date": "Wed, 25 Nov 2026 12:00:00 GMT"})
     now = 1795608000.0  # the same in seconds
     for ahead, learned in ((0, False), (200, False), (3600, True), (-3600, True)):
-        bucket._ahead = 0.0
+        bucket._clock_offset = 0.0
         monkeypatch.setattr(time, "time", lambda ahead=ahead: now + ahead)
-        assert bucket._learned_the_time(response) is learned  # type: ignore[arg-type]
-        assert time.time() + bucket._ahead - now == (0 if learned else ahead)
-        assert not bucket._learned_the_time(response)  # type: ignore[arg-type]
+        assert bucket._correct_clock(response) is learned  # type: ignore[arg-type]
+        assert time.time() + bucket._clock_offset - now == (0 if learned else ahead)
+        assert not bucket._correct_clock(response)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", ["a\tb\n", "\x00\x1b", "\ud800\ufffe\uffff", "🙂\u202e"])

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hearth.aws.http1 import LONGEST_HEAD, Broken, Connection, Response
+from hearth.aws.http1 import MAX_HEAD_BYTES, Connection, ProtocolError, Response
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -84,31 +84,31 @@ def test_headers_are_by_small_names_and_repeated_ones_are_joined() -> None:
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (b"", "closed before it answered"),
-        (OK + b"Content-Le", "closed before its headers ended"),
-        (b"SSH-2.0-OpenSSH\r\n\r\n", "no HTTP"),
-        (b"HTTP/2 200\r\n\r\n", "no HTTP"),
-        (b"HTTP/1.1 999 What\r\n\r\n", "no HTTP"),
-        (OK + b" folded: line\r\n\r\n", "no header"),
-        (OK + b"no colon\r\n\r\n", "no header"),
-        (OK + b"Content-Length: -1\r\n\r\n", "no length"),
-        (OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", "no length"),
-        (OK + "Content-Length: ²\r\n\r\n".encode(), "no length"),
+        (b"", "closed before the response"),
+        (OK + b"Content-Le", "closed before the end of its headers"),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", "not HTTP"),
+        (b"HTTP/2 200\r\n\r\n", "not HTTP"),
+        (b"HTTP/1.1 999 What\r\n\r\n", "not HTTP"),
+        (OK + b" folded: line\r\n\r\n", "invalid header"),
+        (OK + b"no colon\r\n\r\n", "invalid header"),
+        (OK + b"Content-Length: -1\r\n\r\n", "invalid length"),
+        (OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", "invalid length"),
+        (OK + "Content-Length: ²\r\n\r\n".encode(), "invalid length"),
         (OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n", "encoded as"),
-        (OK + b"Content-Length: 5\r\n\r\nhell", "1 bytes to come"),
-        (OK + b"Transfer-Encoding: chunked\r\n\r\nx\r\n", "no length"),
-        (OK + b"Transfer-Encoding: chunked\r\n\r\n-5\r\nhello", "no length"),
-        (OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n", "longer than it says"),
-        (OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel", "2 bytes to come"),
+        (OK + b"Content-Length: 5\r\n\r\nhell", "1 bytes missing"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\nx\r\n", "invalid length"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n-5\r\nhello", "invalid length"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n", "longer than its length says"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel", "2 bytes missing"),
         (OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "closed in the middle"),
         (OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"A: b\r\n" * 200, "trailers do not end"),
-        (OK + b"A: b\r\n" * (LONGEST_HEAD // 5), "headers do not end"),
-        (OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"0" * (2 * LONGEST_HEAD), "does not end"),
+        (OK + b"A: b\r\n" * (MAX_HEAD_BYTES // 5), "headers do not end"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"0" * (2 * MAX_HEAD_BYTES), "does not end"),
         (b"HTTP/1.1 100 Continue\r\n\r\n" * 20, "again and again"),
     ],
 )
 def test_what_is_no_answer_is_said(answer: bytes, reason: str) -> None:
-    with pytest.raises(Broken, match=reason):
+    with pytest.raises(ProtocolError, match=reason):
         asked([answer])
 
 
@@ -122,7 +122,7 @@ def test_any_bytes_are_an_answer_or_broken(noise: bytes) -> None:
         connection.socket = ours
         try:
             connection.response().read()
-        except Broken:
+        except ProtocolError:
             pass
         finally:
             connection.close()
@@ -184,9 +184,9 @@ def test_a_request_cannot_be_split(target: str, value: str) -> None:
 
 def test_a_closed_connection_says_so() -> None:
     connection = Connection("http://127.0.0.1:9")
-    with pytest.raises(Broken, match="closed"):
+    with pytest.raises(ProtocolError, match="closed"):
         connection.send(b"x")
-    with pytest.raises(Broken, match="closed"):
+    with pytest.raises(ProtocolError, match="closed"):
         connection.response()
 
 

@@ -75,8 +75,8 @@ def test_an_x_beyond_the_order_wraps_around() -> None:
     x, y = _affine(ecdsa_p256._sum_of_products(0, pow(r, -1, N), (x, y)))
     public = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
     public.verify(encode_dss_signature(r, s), z.to_bytes(32), ec.ECDSA(Prehashed(hashes.SHA256())))
-    assert ecdsa_p256._holds((x, y), z, r, s)
-    assert not ecdsa_p256._holds((x, y), z + 1, r, s)
+    assert ecdsa_p256._is_valid((x, y), z, r, s)
+    assert not ecdsa_p256._is_valid((x, y), z + 1, r, s)
 
 
 def _root(x: int) -> int | None:
@@ -167,7 +167,9 @@ def test_two_keys_overlap_and_an_old_one_ends(signed_store: Path, trust: Path) -
     sign_as(signed_store, trust, TRUSTED)
     assert serve(signed_store, trust) == "1"
     (trust / "trust.json").write_text(json.dumps({"keys": {"trusted.pem": {"not_after": "2020-12-31"}}}))
-    with pytest.raises(IntegrityError, match=r"trusted\.pem, which is trusted .* to 2020-12-31 alone. `hearth sign`"):
+    with pytest.raises(
+        IntegrityError, match=r"trusted\.pem, which is trusted only .* to 2020-12-31; sign it again with `hearth sign`"
+    ):
         serve(signed_store, trust)
     (trust / f"{TRUSTED}.pem").unlink()
     (trust / "trust.json").unlink()
@@ -206,7 +208,7 @@ def test_the_manifest_lists_what_was_signed_and_nothing_else(signed_store: Path,
     else:
         del digests["model.bin"]
     (folder / SIGNATURE).write_bytes(sign(key(trust), "sentiment-en@1", digests))
-    with pytest.raises(IntegrityError, match="not those that were signed"):
+    with pytest.raises(IntegrityError, match="not the files that were signed"):
         serve(signed_store, trust)
 
 
@@ -217,7 +219,7 @@ def test_a_signature_of_another_artifact_is_none(
     other = sign(key(trust), "sentiment-zh@1", digests_of(parse(raw), raw))
     (signed_store / "sentiment-en/1" / SIGNATURE).write_bytes(other)
     monkeypatch.setattr(registry, "parse", lambda raw: pytest.fail("parsed"))
-    with pytest.raises(IntegrityError, match="is of sentiment-zh@1"):
+    with pytest.raises(IntegrityError, match="is for sentiment-zh@1"):
         serve(signed_store, trust)
 
 
@@ -292,14 +294,14 @@ def break_key(trust: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda trust: [path.unlink() for path in trust.iterdir()], "holds no key"),
+        (lambda trust: [path.unlink() for path in trust.iterdir()], "has no key"),
         (lambda trust: (trust / "trust.json").write_text("{"), "trust.json"),
-        (lambda trust: (trust / "trust.json").write_text('{"keys": {"gone.pem": {}}}'), r"speaks of gone\.pem"),
+        (lambda trust: (trust / "trust.json").write_text('{"keys": {"gone.pem": {}}}'), r"names gone\.pem"),
         (lambda trust: (trust / "trust.json").write_text('{"minimum": {"m": "2"}}'), "minimum"),
         (lambda trust: (trust / "trust.json").write_text('{"minimal": {}}'), "minimal"),
         (lambda trust: (trust / "trust.json").write_text('{"keys": {"next.pem": {"not_after": "soon"}}}'), "not_after"),
-        (break_key, r"next\.pem is no P-256 public key"),
-        (lambda trust: (trust / "next.pem").write_bytes(b"\xff"), r"next\.pem is no P-256 public key"),
+        (break_key, r"next\.pem is not a P-256 public key"),
+        (lambda trust: (trust / "next.pem").write_bytes(b"\xff"), r"next\.pem is not a P-256 public key"),
     ],
 )
 def test_a_trust_folder_that_makes_no_sense_is_named(trust: Path, spoil: Callable[[Path], object], words: str) -> None:

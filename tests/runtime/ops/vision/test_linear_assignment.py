@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.optimize import linear_sum_assignment
+import scipy.optimize
 
 from hearth.ops.vision.linear_assignment import linear_sum_assignment
 
@@ -45,7 +45,7 @@ def test_as_scipy(shape: tuple[int, int], kind: str) -> None:
         cost = np.round(cost)
     if kind == "mostly zero":  # overlaps of boxes
         cost = np.minimum(cost + 1, 0)
-    assert total(cost) == pytest.approx(cost[linear_sum_assignment(cost)].sum())
+    assert total(cost) == pytest.approx(cost[scipy.optimize.linear_sum_assignment(cost)].sum())
 
 
 def test_nothing_to_assign() -> None:

@@ -21,7 +21,7 @@ from hearth.auth import api_keys
 from hearth.aws.s3 import Bucket
 from hearth.errors import BadRequest, NotFound, PayloadTooLarge, Unprocessable
 from hearth.models.cache import warm_cache
-from hearth.storage.base import Refused, Store
+from hearth.storage.base import AccessDenied, Store
 from hearth.storage.open import open_store
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -174,7 +174,7 @@ def get_result(upload_id: str) -> bytes | None:
         return output.get(f"{upload.key}.json")
     except NotFound:
         pass
-    if upload.key not in source.each(upload.key):
+    if upload.key not in source.iter_paths(upload.key):
         raise NotFound("Nothing was uploaded under this id yet, or it has expired")
     try:
         failed = msgspec.json.decode(output.get(failure_path(upload.key)), type=FailedResult)
@@ -193,7 +193,7 @@ def delete(upload_id: str) -> None:
     upload = parse_id(upload_id)
     upload_store().delete(upload.key)
     output, newest = open_store(settings.get().output), f"{upload.key}.json"
-    for path in {newest, *output.each(newest)}:  # and those of the object's versions, which begin so
+    for path in {newest, *output.iter_paths(newest)}:  # and those of the object's versions, which begin so
         output.delete(path)
 
 
@@ -215,5 +215,5 @@ def read(upload_id: str, model: str) -> bytes:
         raise BadRequest(f"This upload is for {upload.model}", param="inputs.upload")
     try:
         return source.get(upload.key, limit=MAX_BYTES)
-    except (NotFound, Refused):  # a function may read its inputs, not list everybody's: S3 tells it no more
+    except (NotFound, AccessDenied):  # a function may read its inputs, not list everybody's: S3 tells it no more
         raise NotFound("Nothing was uploaded under this id yet, or it has expired", param="inputs.upload") from None

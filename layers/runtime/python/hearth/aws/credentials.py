@@ -1,4 +1,4 @@
-"""Credentials, region and addresses of AWS, from the environment."""
+"""AWS credentials, region and endpoints, from the environment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Credentials(NamedTuple):
 
 
 def find_credentials(environ: Mapping[str, str] = os.environ) -> Credentials:
-    """Credentials from the environment, where Lambda puts them, or else as boto3 finds them (profiles, SSO, roles)."""
+    """Credentials from the environment, where Lambda sets them, or else from boto3 (profiles, SSO, roles)."""
     if "AWS_ACCESS_KEY_ID" in environ and "AWS_SECRET_ACCESS_KEY" in environ:
         return Credentials(
             environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"], environ.get("AWS_SESSION_TOKEN")
@@ -31,18 +31,18 @@ def region(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def endpoint_override(service: str, environ: Mapping[str, str] = os.environ) -> str | None:
-    """The address of what stands in for a service, by the variables that AWS's own SDKs read."""
+    """A replacement for a service's endpoint, from the variables that AWS's SDKs read."""
     return environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or environ.get("AWS_ENDPOINT_URL")
 
 
 def domain(region: str) -> str:
-    """The end of the services' host names in a region."""
+    """The domain of the services' host names in a region."""
     return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
 
 
 @functools.cache
 def _session_credentials() -> Any:
-    # Only on a developer's machine or under SnapStart, never on the usual cold path.
+    # Only on a developer's machine or under SnapStart, never in a usual cold start.
     try:
         import boto3
     except ImportError:
@@ -56,5 +56,5 @@ def _session_credentials() -> Any:
 
 
 def forget_credentials() -> None:
-    """Look for credentials anew, where they are not in the environment."""
+    """Discard cached credentials that did not come from the environment."""
     _session_credentials.cache_clear()

@@ -1,4 +1,4 @@
-"""Retries of what may pass."""
+"""Retries after transient errors."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from hearth.errors import IntegrityError, StoreError
 
 T = TypeVar("T")
 ATTEMPTS = 5
+"""Largest number of attempts."""
 RETRYABLE_STATUSES = (429, 500, 502, 503, 504)
-"""HTTP statuses of a service that may answer when it is asked again."""
+"""HTTP statuses of errors that may be transient."""
 _LOCAL_ERRORS = frozenset({errno.EACCES, errno.EEXIST, errno.EFBIG, errno.ENOSPC, errno.EROFS, errno.EDQUOT})
-"""Faults of this machine's disk: asking the store again does not help."""
+"""Errors of the local disk, for which a retry does not help."""
 
 
 class TransientError(StoreError):
-    """Worth another attempt."""
+    """An error that may disappear at the next attempt."""
 
 
 def retry(attempt: Callable[[], T], deadline: float | None) -> T:
-    """Return `attempt()`, tried again after passing faults: at most ATTEMPTS times, and not past the deadline or the
-    request's end.
+    """Return `attempt()`, retried after transient errors: at most ATTEMPTS times, and not past `deadline` or the
+    deadline of the request.
 
-    A body that was cut half-way and one with a wrong checksum are tried again too, which boto3 does not do.
-    Raises StoreError or IntegrityError after the last attempt.
+    Unlike in boto3, truncated bodies and bodies with a wrong checksum are retried too. Raises StoreError or
+    IntegrityError after the last attempt.
     """
     for number in itertools.count(1):
         try:
@@ -37,12 +38,13 @@ def retry(attempt: Callable[[], T], deadline: float | None) -> T:
         except (OSError, TransientError, IntegrityError) as error:
             if isinstance(error, OSError) and error.errno in _LOCAL_ERRORS:
                 raise
-            pause = (1 + os.urandom(1)[0] / 255) * 0.025 * 2**number  # random, so that callers do not return together
-            late = expires_within(pause) or (deadline is not None and time.monotonic() + pause > deadline)
-            if number == ATTEMPTS or late:
+            # The pause is random, so that callers do not retry at the same time.
+            pause = (1 + os.urandom(1)[0] / 255) * 0.025 * 2**number
+            is_too_late = expires_within(pause) or (deadline is not None and time.monotonic() + pause > deadline)
+            if number == ATTEMPTS or is_too_late:
                 if isinstance(error, StoreError | IntegrityError):
                     raise
                 reason = f"{type(error).__name__}: {error}"
-                raise StoreError(f"the store did not answer after {number} attempts ({reason})") from error
+                raise StoreError(f"the store did not respond after {number} attempts ({reason})") from error
             time.sleep(pause)
     raise AssertionError("unreachable")

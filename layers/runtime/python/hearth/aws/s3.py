@@ -1,4 +1,4 @@
-"""Signed requests to one bucket of S3."""
+"""Signed requests to an S3 bucket."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from hearth.aws.http1 import Body, Response
 
 
 class Bucket(Endpoint):
-    """One bucket's endpoint."""
+    """The endpoint of one bucket."""
 
     def __init__(self, name: str, environ: Mapping[str, str] = os.environ) -> None:
         self.name = name
         address = endpoint_override("s3", environ)
         self._base = f"/{name}"
-        if not address:  # else an emulator or a compatible store: bucket in the path
+        if not address:  # an emulator or a compatible store has the bucket in the path
             host = f"s3.{region(environ)}.{domain(region(environ))}"
-            # A dot in the name breaks the wildcard certificate of the bucket's own host name.
+            # The wildcard certificate does not match a bucket's host name if the name has a dot.
             if "." in name:
                 address = f"https://{host}"
             else:
                 address, self._base = f"https://{name}.{host}", ""
         super().__init__(address, "s3", environ)
         self.url = f"{'https' if self._tls else 'http'}://{self._host}{self._base}/"
-        """Where forms are posted to."""
+        """URL to which forms are posted."""
 
     def request(
         self,
@@ -38,7 +38,7 @@ class Bucket(Endpoint):
         headers: Mapping[str, str] | None = None,
         body: Body = b"",
     ) -> Response:
-        """As `send`, for an object of the bucket; for the bucket itself where the key is empty."""
+        """As `send`, for an object of the bucket, or for the bucket itself if the key is empty."""
         search = "&".join(
             f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in sorted((query or {}).items())
         )

@@ -1,4 +1,4 @@
-"""Messages of SQS, over signed requests in its JSON protocol."""
+"""SQS messages, by signed requests in its JSON protocol."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from hearth.errors import StoreError
 
 
 def send_message(queue: str, body: str, attributes: Mapping[str, str]) -> None:
-    """Put a message into the queue with this URL; perhaps twice, where an acknowledgement is lost. Raises StoreError.
+    """Send a message to the queue with this URL, possibly twice if an acknowledgement is lost. Raises StoreError.
 
-    A value of an attribute has at least one character, and none that `replace_refused_characters` changes.
+    The values of `attributes` must not be empty or have characters that `replace_refused_characters` would replace.
     """
     values = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
     _call(queue, "SendMessage", {"MessageBody": body, "MessageAttributes": values})
 
 
 def delete_message(queue: str, receipt: str) -> None:
-    """Take the message that was received with this handle from the queue. Raises StoreError."""
+    """Delete the message that was received with this receipt handle. Raises StoreError."""
     _call(queue, "DeleteMessage", {"ReceiptHandle": receipt})
 
 
 def replace_refused_characters(text: str) -> str:
     """`text` with a question mark in place of each character that SQS refuses."""
     return "".join(
-        sign if sign in "\t\n\r" or any(a <= sign <= b for a, b in _ALLOWED_RANGES) else "?" for sign in text
+        character if character in "\t\n\r" or any(a <= character <= b for a, b in _ALLOWED_RANGES) else "?"
+        for character in text
     )
 
 
@@ -44,13 +45,13 @@ def _call(queue: str, action: str, values: dict[str, Any]) -> None:
 
     def attempt() -> None:
         response = _endpoint(queue).send("POST", "/", headers=headers, body=body)
-        answer = response.read()
+        content = response.read()
         if response.status == 200:
             return
-        reason = f"the queue answered {response.status} to {action}"
-        if response.status in RETRYABLE_STATUSES or b"hrottl" in answer:
+        reason = f"the queue returned {response.status} for {action}"
+        if response.status in RETRYABLE_STATUSES or b"hrottl" in content:
             raise TransientError(reason)
-        raise StoreError(f"{reason}: check the role's permissions, and the queue's URL")
+        raise StoreError(f"{reason}: check the role's permissions and the queue's URL")
 
     retry(attempt, None)
 

@@ -1,4 +1,4 @@
-"""The warm cache: loaded models in memory, made from verified artifacts on local disk, both bounded by bytes."""
+"""The warm cache: models loaded into memory from verified artifacts on local disk. Both are bounded by bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hearth.telemetry.timing import current, step
 
 
 class _Slot(msgspec.Struct):
-    """One artifact in memory. Its states, and what leads from one to the next:
+    """One artifact in memory. Its states and transitions:
 
         (no slot) --open-----> loading -> loaded
         (no slot) --preload--> loading -> preloaded --open--> loaded
@@ -34,7 +34,7 @@ class _Slot(msgspec.Struct):
     model: Model[Any, Any] | None = None
     users: int = 0
     preload_steps: dict[str, float] | None = None
-    """Milliseconds per step of a load that no request has made use of yet."""
+    """Milliseconds per step of a load whose model no request has used yet."""
 
 
 class Counters(msgspec.Struct):
@@ -42,12 +42,13 @@ class Counters(msgspec.Struct):
     loads: int = 0
     load_failures: int = 0
     stale: int = 0
-    """Requests answered by an alias's former version, because its new one could not be loaded."""
+    """Number of requests answered by an alias's previous version, because the new one could not be loaded."""
     evictions: int = 0
 
 
 class Lease:
-    """A loaded model while a request uses it; until `close` it stays in memory. A context manager for its model."""
+    """A loaded model in use by a request: it stays in memory until `close`. Also a context manager that returns the
+    model."""
 
     __slots__ = ("_cache", "_slot", "model")
 
@@ -55,20 +56,20 @@ class Lease:
         self._cache, self._slot, self.model = cache, slot, model
 
     def close(self) -> None:
-        """Give the model back; once."""
+        """Release the model; must be called once."""
         self._cache._release(self._slot)
 
     def __enter__(self) -> Model[Any, Any]:
         return self.model
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
 
 
 class Cache:
-    """Loaded models. One load however many ask at once; a model in use is never evicted."""
+    """Loaded models. Concurrent requests for a model share one load; a model in use is never evicted."""
 
     def __init__(self, registry: Registry, disk: DiskCache, limit: int, threads: int, fetch_seconds: float) -> None:
         self.registry = registry
@@ -78,12 +79,13 @@ class Cache:
         self._threads = threads
         self._fetch_seconds = fetch_seconds
         self._slots: OrderedDict[Ref, _Slot] = OrderedDict()  # least recently used first
-        self._over_limit = False  # what is in use is too much, so that eviction has to be tried again
-        self._answered: dict[str, Resolved] = {}  # what answered last for each name
+        self._over_limit = False  # the models in use exceed the limit, so eviction must be tried again
+        self._last_opened: dict[str, Resolved] = {}  # the artifact that was opened last for each name
         self._lock = threading.Lock()
 
     def resolve(self, name: str) -> Resolved:
-        """What `name` means now; what answered for it last, where the manifest of a new version is of no use.
+        """Resolve `name` to its current artifact, or to the last opened one if the manifest of a new version cannot be
+        used.
 
         Raises what `Registry.resolve` raises.
         """
@@ -91,15 +93,14 @@ class Cache:
             try:
                 return self.registry.resolve(name)
             except (Unavailable, ManifestError):
-                former = self._answered.get(name)
-                if former is None:
+                previous = self._last_opened.get(name)
+                if previous is None:
                     raise
                 self.counters.stale += 1
-                return former
+                return previous
 
     def open(self, resolved: Resolved) -> Lease:
-        """The loaded model of `resolved`, or the version that answered for the name before, where this one cannot be
-        loaded.
+        """Load the model of `resolved`, or the version last opened for its name if this one cannot be loaded.
 
         `Lease.model.manifest` says which. Raises IntegrityError, StoreError, Unavailable.
         """
@@ -107,55 +108,55 @@ class Cache:
             slot, model = self._acquire(resolved.ref)
         except HearthError:
             self.counters.load_failures += 1
-            former = self._answered.get(resolved.name)
-            if former is None or former.ref == resolved.ref or former.manifest.task != resolved.manifest.task:
+            previous = self._last_opened.get(resolved.name)
+            if previous is None or previous.ref == resolved.ref or previous.manifest.task != resolved.manifest.task:
                 raise
-            resolved = former
-            slot, model = self._acquire(former.ref)
+            resolved = previous
+            slot, model = self._acquire(previous.ref)
             self.counters.stale += 1
-        self._answered[resolved.name] = resolved
+        self._last_opened[resolved.name] = resolved
         timing = current()
         timing.fields["model"], timing.fields["version"] = resolved.ref.model, resolved.ref.version
         timing.artifact = self.registry.origin(resolved.ref)
         return Lease(self, slot, model)
 
     def get(self, name: str) -> Lease:
-        """`open` of what `resolve` says; for who needs nothing in between."""
+        """Resolve and open `name`, for callers that need nothing in between."""
         return self.open(self.resolve(name))
 
     def prefetch(self, name: str) -> None:
-        """Bring the artifact of `name` to the disk and load nothing. Raises what `get` raises."""
+        """Download the artifact of `name` to disk without loading it. Raises what `get` raises."""
         resolved = self.registry.resolve(name)
         deadline = time.monotonic() + self._fetch_seconds
         with self.disk.artifact(self.registry.store, resolved.ref, resolved.manifest, deadline):
             pass
 
     def preload(self, name: str) -> None:
-        """Load what `name` means before a request asks for it. The first request that does still counts as a cold
-        start, and reports the steps of this load. Raises what `get` raises."""
+        """Load the model of `name` before it is requested. The first request for it still counts as a cold start, and
+        reports the steps of this load. Raises what `get` raises."""
         with step("manifest"):
             ref = self.registry.resolve(name).ref
         slot, _ = self._acquire(ref, for_request=False)
         self._release(slot)
 
     def forget_checks(self) -> None:
-        """Trust no file that was verified before, and no alias that was read."""
+        """Verify all files again, and read all aliases again."""
         self.disk.forget_checks()
         self.registry.forget_aliases()
 
     def loaded(self) -> set[Ref]:
-        """What is in memory."""
+        """The artifacts in memory."""
         with self._lock:
             return {ref for ref, slot in self._slots.items() if slot.model}
 
     def drop(self, ref: Ref) -> None:
-        """Forget a model, if it is in memory; its memory is free when nobody uses it any more."""
+        """Remove a model from memory; the memory is freed once no request uses the model."""
         with self._lock:
             if (slot := self._slots.get(ref)) and slot.model:
                 del self._slots[ref]
 
     def _acquire(self, ref: Ref, *, for_request: bool = True) -> tuple[_Slot, Model[Any, Any]]:
-        """A slot with one user more, and its model. Raises what loading raises."""
+        """Load the artifact if needed and add a user to its slot. Raises what loading raises."""
         with self._lock:
             slot = self._slots.get(ref)
             if slot and slot.model and slot.preload_steps is None:
@@ -173,7 +174,9 @@ class Cache:
         except BaseException:
             with self._lock:
                 slot.users -= 1
-                if slot.users == 0 and slot.model is None:  # names that lead nowhere must not pile up
+                if (
+                    slot.users == 0 and slot.model is None
+                ):  # slots of artifacts that cannot be loaded must not accumulate
                     self._slots.pop(ref, None)
             raise
         with self._lock:
@@ -185,8 +188,8 @@ class Cache:
         return slot, model
 
     def _wait_or_load(self, ref: Ref, slot: _Slot, *, for_request: bool) -> tuple[Model[Any, Any], bool]:
-        """The slot's model, and whether it was this thread that loaded it."""
-        waiting = time.perf_counter()
+        """The slot's model, and whether this thread loaded it."""
+        started = time.perf_counter()
         with slot.lock:
             if slot.model is None:
                 model = self._load(ref)
@@ -194,8 +197,8 @@ class Cache:
                     slot.preload_steps = dict(current().steps)
                 slot.model = model
                 return model, True
-            if for_request and slot.preload_steps is not None:  # a cold start all the same, whose load began earlier
-                current().steps.update(slot.preload_steps, wait=(time.perf_counter() - waiting) * 1000)
+            if for_request and slot.preload_steps is not None:  # still a cold start; its load began earlier
+                current().steps.update(slot.preload_steps, wait=(time.perf_counter() - started) * 1000)
                 current().fields["cold"] = True
                 slot.preload_steps = None
             return slot.model, False
@@ -203,9 +206,9 @@ class Cache:
     def _load(self, ref: Ref) -> Model[Any, Any]:
         deadline = time.monotonic() + self._fetch_seconds
         manifest = self.registry.manifest(ref)
-        fetching = time.perf_counter()
+        started = time.perf_counter()
         with self.disk.artifact(self.registry.store, ref, manifest, deadline) as folder:
-            current().steps["fetch"] = (time.perf_counter() - fetching) * 1000
+            current().steps["fetch"] = (time.perf_counter() - started) * 1000
             with step("load"):
                 return Model(manifest, folder, self._threads)
 
@@ -214,7 +217,7 @@ class Cache:
             slot.users -= 1
 
     def _evict(self) -> None:
-        """Forget models that nobody uses, the least recently used first, until the others are within the limit."""
+        """Remove unused models, the least recently used first, until the others are within the limit."""
         size = sum(slot.model.manifest.size for slot in self._slots.values() if slot.model)
         for ref, slot in list(self._slots.items()):
             if size <= self.limit:
@@ -228,15 +231,17 @@ class Cache:
 
 @functools.cache
 def warm_cache() -> Cache:
-    """The cache of this process, made from its settings."""
-    chosen = settings.get()
-    if not chosen.store:
-        raise SettingsError("HEARTH_STORE is not set: it says where artifacts lie, s3://bucket/prefix or file:///path")
+    """The cache of this process, created from its settings."""
+    config = settings.get()
+    if not config.store:
+        raise SettingsError(
+            "HEARTH_STORE is not set; set it to the artifacts' location, s3://bucket/prefix or file:///path"
+        )
     trust = None
-    if chosen.verify_keys:
+    if config.verify_keys:
         from hearth.models import signature
 
-        trust = signature.read(chosen.verify_keys)
-    registry = Registry(open_store(chosen.store), chosen.models, chosen.alias_seconds, trust)
-    disk = DiskCache(chosen.cache_dir, chosen.cache_disk)
-    return Cache(registry, disk, chosen.cache_memory, chosen.threads, chosen.fetch_seconds)
+        trust = signature.read(config.verify_keys)
+    registry = Registry(open_store(config.store), config.models, config.alias_seconds, trust)
+    disk = DiskCache(config.cache_dir, config.cache_disk)
+    return Cache(registry, disk, config.cache_memory, config.threads, config.fetch_seconds)

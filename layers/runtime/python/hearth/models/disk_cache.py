@@ -21,11 +21,11 @@ from hearth.storage.base import Store
 
 
 class DiskCache:
-    """Artifacts as folders `<model>@<version>` in a folder that is private to its user and shared by their processes.
+    """Artifacts as folders `<model>@<version>` in a folder that is private to one user and shared by their processes.
 
-    A folder is filled under a temporary name and renamed when it is whole. Whoever uses or fills one holds a lock
-    on it, which dies with its process: what is not locked may be evicted, and a partial folder without a lock is
-    left-over.
+    A folder is filled under a temporary name and renamed when it is complete. A process that uses or fills a folder
+    holds a lock on it, which ends with the process. Folders without a lock may be evicted; a partial folder without a
+    lock was abandoned.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
@@ -38,33 +38,33 @@ class DiskCache:
 
     @contextmanager
     def artifact(self, store: Store, ref: Ref, manifest: Manifest, deadline: float) -> Iterator[Path]:
-        """The artifact's folder, verified by this process, and safe from eviction until the block ends."""
+        """The artifact's folder, verified by this process and protected from eviction until the block ends."""
         content = hashlib.sha256("".join(file.sha256 for file in manifest.files).encode()).hexdigest()
         folder = self.folder / f"{ref}-{content[:16]}"
         _make_private(self.folder)
         while True:
-            with _lock(folder, fcntl.LOCK_SH) as held:
-                if held and self._whole(folder, manifest):
+            with _lock(folder, fcntl.LOCK_SH) as locked:
+                if locked and self._is_complete(folder, manifest):
                     os.utime(folder)
                     yield folder
                     return
-            with self._filling[folder.name]:  # one thread fetches, the others wait for its bytes
+            with self._filling[folder.name]:  # one thread downloads, the others wait
                 if not _is_folder(folder):
                     self._fill(store, ref, manifest, folder, deadline)
 
     def forget_checks(self) -> None:
-        """Hash every file again before it is used the next time."""
+        """Hash every file again before its next use."""
         self._verified.clear()
 
-    def _whole(self, folder: Path, manifest: Manifest) -> bool:
-        # Files that another process left are not trusted: each process hashes them once.
+    def _is_complete(self, folder: Path, manifest: Manifest) -> bool:
+        # Files written by another process are not trusted: each process hashes them once.
         if folder.name not in self._verified:
             complete = set(os.listdir(folder)) == {file.path for file in manifest.files}
             if not complete or not all(verify(file, folder / file.path) for file in manifest.files):
-                aside = _new_partial(self.folder)
-                with suppress(FileNotFoundError):  # another process does the same
-                    folder.rename(aside)  # out of the way even where something in it cannot be removed
-                _remove(aside)
+                discarded = _new_partial(self.folder)
+                with suppress(FileNotFoundError):  # another process did the same
+                    folder.rename(discarded)  # works even if a file in it cannot be removed
+                _remove(discarded)
                 return False
             self._verified.add(folder.name)
         return True
@@ -72,65 +72,65 @@ class DiskCache:
     def _fill(self, store: Store, ref: Ref, manifest: Manifest, folder: Path, deadline: float) -> None:
         partial = _new_partial(self.folder)
         try:
-            with _lock(partial, fcntl.LOCK_EX) as held:
-                if not held:
-                    return  # another process swept it before it was locked; the caller tries again
+            with _lock(partial, fcntl.LOCK_EX) as locked:
+                if not locked:
+                    return  # another process evicted it before it was locked; the caller tries again
                 self._evict(manifest.size)
                 try:
                     fetch(store, f"{ref.model}/{ref.version}", manifest.files, partial, deadline)
                 except OSError as error:
                     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                         raise
-                    self._evict(self.limit)  # all that is not in use
+                    self._evict(self.limit)  # everything not in use
                     _empty(partial)
                     fetch(store, f"{ref.model}/{ref.version}", manifest.files, partial, deadline)
                 self.bytes_fetched += manifest.size
                 with suppress(FileNotFoundError, IsADirectoryError):
-                    folder.unlink()  # what is no folder is none of ours
+                    folder.unlink()  # a file here was not written by this cache
                 try:
                     partial.rename(folder)
                 except OSError as error:
                     if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                        raise  # else another process was first, with the same bytes
+                        raise  # otherwise another process was first, with the same content
                 else:
                     self._verified.add(folder.name)
         except OSError as error:
-            raise Unavailable(f"The disk cache cannot take {ref} ({error.strerror}); give it more room") from error
+            raise Unavailable(f"The disk cache cannot store {ref} ({error.strerror}); give it more space") from error
         finally:
             _remove(partial)
 
-    def _evict(self, wanted: int) -> None:
-        """Make room for `wanted` bytes: partial folders first, then the least recently used."""
-        found = []
+    def _evict(self, needed: int) -> None:
+        """Free space for `needed` bytes: remove partial folders first, then the least recently used."""
+        folders = []
         for path in self.folder.iterdir():
             with suppress(FileNotFoundError):  # other processes evict too
                 if not _is_folder(path):
                     path.unlink()
                     continue
                 size = sum(file.lstat().st_size for file in path.iterdir())
-                found.append((not path.name.startswith(".partial-"), path.stat().st_mtime, path, size))
-        used = sum(size for *_, size in found)
-        for whole, _, path, size in sorted(found):
-            if whole and used + wanted <= self.limit:
+                folders.append((not path.name.startswith(".partial-"), path.stat().st_mtime, path, size))
+        used = sum(size for *_, size in folders)
+        for complete, _, path, size in sorted(folders):
+            if complete and used + needed <= self.limit:
                 return
-            with _lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
-                if held:
+            with _lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB) as locked:
+                if locked:
                     _remove(path)
                     self._verified.discard(path.name)
                     used -= size
-                    self.evictions += whole
+                    self.evictions += complete
 
 
 def _make_private(folder: Path) -> None:
-    """Make the cache's folder, or see to it that nobody else can put anything into it. Raises Unavailable."""
+    """Create the cache's folder, or ensure that no other user can write to it. Raises Unavailable."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
-        # A link to a folder is as good as the folder, if it is ours: others can make theirs in /tmp before us.
+        # A link to a folder is accepted only if both belong to this user: others can create theirs in /tmp first.
         link, target = folder.lstat(), folder.stat()
         if not stat.S_ISDIR(target.st_mode) or {link.st_uid, target.st_uid} != {os.geteuid()}:
-            raise Unavailable(f"{folder} is no folder of this user. HEARTH_CACHE_DIR must name one that is")
+            raise Unavailable(f"{folder} is not a folder of this user; set HEARTH_CACHE_DIR to one that is")
         if target.st_mode & 0o077:
             folder.chmod(0o700)
     except OSError as error:
@@ -144,23 +144,23 @@ def _new_partial(folder: Path) -> Path:
 
 
 def _remove(folder: Path) -> None:
-    """As far as that is possible, whatever may lie in it."""
+    """Remove the folder and its contents as far as possible."""
     if _is_folder(folder):
-        import shutil  # with all of its compressions: not for a cold start, where there is nothing to remove
+        import shutil  # imports all compression modules; a cold start has nothing to remove
 
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_folder(path: Path) -> bool:
-    """Not a link to one."""
+    """Whether the path is a folder, not a link to one."""
     with suppress(FileNotFoundError):
         return stat.S_ISDIR(path.lstat().st_mode)
     return False
 
 
 @contextmanager
-def _lock(folder: Path, how: int) -> Iterator[bool]:
-    """Whether the folder exists, itself and not as a link, and its lock was got."""
+def _lock(folder: Path, operation: int) -> Iterator[bool]:
+    """Lock a folder for the block; False if it does not exist, is a link, or is locked."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):
@@ -168,7 +168,7 @@ def _lock(folder: Path, how: int) -> Iterator[bool]:
         return
     try:
         try:
-            fcntl.flock(descriptor, how)
+            fcntl.flock(descriptor, operation)
         except BlockingIOError:
             yield False
         else:
@@ -178,7 +178,7 @@ def _lock(folder: Path, how: int) -> Iterator[bool]:
 
 
 def _is_still(folder: Path, descriptor: int) -> bool:
-    """Whether the folder is the one that was opened: who had the lock before may have removed or replaced it."""
+    """Whether the folder is the one that was opened: the lock's previous holder may have removed or replaced it."""
     with suppress(FileNotFoundError):
         return os.path.samestat(folder.stat(), os.fstat(descriptor))
     return False

@@ -1,8 +1,8 @@
-"""ECDSA over P-256 with SHA-256, verification alone (FIPS 186-5, 6.4.2).
+"""ECDSA over P-256 with SHA-256: verification only (FIPS 186-5, 6.4.2).
 
-In Python, because it costs a cold start least: 3 ms in all, where importing `cryptography` takes more than 50, and that
-has 16 MB (`python -m tests.hostile.signatures` measures both). What is verified is public, so the time that it takes
-tells nobody anything. Nothing here signs.
+Written in Python because that adds least to a cold start: 3 ms in all, while importing `cryptography` takes more than
+50 ms and its package has 16 MB (`python -m tests.hostile.signatures` measures both). All inputs are public, so timing
+differences reveal nothing. Nothing here signs.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ G = (
     0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5,
 )
 PUBLIC_KEY = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
-"""What a SubjectPublicKeyInfo of this curve begins with, in DER; the point's two numbers follow, 32 bytes each."""
+"""DER prefix of a SubjectPublicKeyInfo of this curve; the point's coordinates follow, 32 bytes each."""
 
 Point = tuple[int, int]
 _Jacobian = tuple[int, int, int]
-"""(x, y, z) stands for (x / z², y / z³); z = 0 for the point at infinity."""
+"""(x, y, z) represents (x / z², y / z³); z = 0 is the point at infinity."""
 _INFINITY: _Jacobian = (1, 1, 0)
 
 
 def public_key(der: bytes) -> Point:
-    """The point of a SubjectPublicKeyInfo. Raises ValueError: another kind of key, or a point off the curve."""
+    """The point of a SubjectPublicKeyInfo. Raises ValueError for another kind of key or a point off the curve."""
     if not der.startswith(PUBLIC_KEY) or len(der) != len(PUBLIC_KEY) + 64:
         raise ValueError("not an uncompressed P-256 public key")
     x, y = int.from_bytes(der[-64:-32]), int.from_bytes(der[-32:])
@@ -40,12 +40,12 @@ def public_key(der: bytes) -> Point:
 
 
 def verify(key: Point, message: bytes, signature: bytes) -> bool:
-    """Whether `signature`, in DER, is of `message` by the owner of `key`, which is a point of the curve."""
-    numbers = _numbers(signature)
-    return numbers is not None and _holds(key, int.from_bytes(hashlib.sha256(message).digest()), *numbers)
+    """Whether `signature`, in DER, is a signature of `message` by the owner of the public key `key`."""
+    numbers = _parse_signature(signature)
+    return numbers is not None and _is_valid(key, int.from_bytes(hashlib.sha256(message).digest()), *numbers)
 
 
-def _holds(key: Point, digest: int, r: int, s: int) -> bool:
+def _is_valid(key: Point, digest: int, r: int, s: int) -> bool:
     if not (0 < r < N and 0 < s < N):
         return False
     inverse = pow(s, -1, N)
@@ -53,8 +53,8 @@ def _holds(key: Point, digest: int, r: int, s: int) -> bool:
     return z != 0 and x * pow(z, -2, P) % P % N == r
 
 
-def _numbers(signature: bytes) -> tuple[int, int] | None:
-    """r and s of SEQUENCE { INTEGER, INTEGER }. None for any other bytes: DER writes a number in one way only."""
+def _parse_signature(signature: bytes) -> tuple[int, int] | None:
+    """r and s of SEQUENCE { INTEGER, INTEGER }; None for any other bytes, since DER has one encoding of a number."""
     if not 8 <= len(signature) <= 72 or signature[0] != 0x30 or signature[1] != len(signature) - 2:
         return None
     numbers = []
@@ -89,9 +89,9 @@ def _sum_of_products(u: int, v: int, key: Point) -> _Jacobian:
 
 @cache
 def _multiples_of_g() -> tuple[_Jacobian, ...]:
-    one = (*G, 1)
-    two = _double(one)
-    return _INFINITY, one, two, _add(two, one)
+    g = (*G, 1)
+    g2 = _double(g)
+    return _INFINITY, g, g2, _add(g2, g)
 
 
 def _double(point: _Jacobian) -> _Jacobian:
@@ -106,18 +106,18 @@ def _double(point: _Jacobian) -> _Jacobian:
     return new_x, (slope * (s - new_x) - 8 * yy * yy) % P, 2 * y * z % P
 
 
-def _add(one: _Jacobian, other: _Jacobian) -> _Jacobian:
-    x1, y1, z1 = one
-    x2, y2, z2 = other
+def _add(p: _Jacobian, q: _Jacobian) -> _Jacobian:
+    x1, y1, z1 = p
+    x2, y2, z2 = q
     if z1 == 0:
-        return other
+        return q
     if z2 == 0:
-        return one
+        return p
     square1, square2 = z1 * z1 % P, z2 * z2 % P
     u1, u2 = x1 * square2 % P, x2 * square1 % P
     s1, s2 = y1 * square2 * z2 % P, y2 * square1 * z1 % P
     if u1 == u2:
-        return _double(one) if s1 == s2 else _INFINITY
+        return _double(p) if s1 == s2 else _INFINITY
     h, r = (u2 - u1) % P, (s2 - s1) % P
     hh = h * h % P
     hhh = h * hh % P

@@ -1,6 +1,6 @@
-"""The manifest: all that is needed to serve an artifact, in one strict, versioned JSON file.
+"""The manifest: everything needed to serve an artifact, in one strict, versioned JSON file.
 
-`schema()` gives the JSON Schema that is published as `manifest.schema.json` beside this file.
+`schema()` returns the JSON Schema that is published as `manifest.schema.json` beside this file.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from hearth.errors import ManifestError
 from hearth.task_table import TASKS
 
 CHUNK = 8 * 1024 * 1024
-"""Bytes of a file that one SHA-256 of `File.chunks` covers, and that one ranged read fetches."""
+"""Bytes of a file that one SHA-256 of `File.chunks` covers and one ranged read downloads."""
 
 SIGNATURE = "model.sig"
-"""Beside a manifest: its signature. The reference tool calls it so too, and leaves it out of what it signs."""
+"""File name of a manifest's signature. The reference tool has the same name and excludes this file from what it
+signs."""
 
 if TYPE_CHECKING:
     TaskId = str
@@ -27,7 +28,7 @@ else:
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Version = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,8}$")]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
-# One folder deep at most, no leading dot: nothing here can climb out of the artifact's folder.
+# A file name without folders and without a leading dot: no path can leave the artifact's folder.
 FilePath = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$")]
 Positive = Annotated[int, Meta(ge=1)]
 Index = Annotated[int, Meta(ge=0)]
@@ -47,14 +48,14 @@ class File(Strict, frozen=True):
     """Bytes."""
     sha256: Sha256
     chunks: tuple[Sha256, ...] = ()
-    """SHA-256 of each CHUNK bytes, for files longer than one CHUNK, so that ranges are checked as they arrive."""
+    """SHA-256 of each CHUNK bytes, for files longer than one CHUNK, so that ranges are verified as they arrive."""
 
 
 class Tensor(Strict, frozen=True):
     name: str
     dtype: DataType
     shape: tuple[int | str, ...]
-    """A string names a dimension that varies."""
+    """A string names a dynamic dimension."""
 
 
 class Graph(Strict, frozen=True):
@@ -67,7 +68,7 @@ class TextPreprocessing(Strict, frozen=True, tag="text", tag_field="kind"):
     tokenizer: FilePath
     """A `tokenizers` JSON file."""
     max_tokens: Positive
-    """Longer texts are cut here, special tokens included."""
+    """Longer texts are truncated to this number of tokens, special tokens included."""
     pad_id: int = 0
 
 
@@ -80,9 +81,9 @@ class ImagePreprocessing(Strict, frozen=True, tag="image", tag_field="kind"):
     """(x / scale - mean) / std, for each channel in `channels` order."""
     scale: Annotated[float, Meta(gt=0)] = 255.0
     fill: Annotated[int, Meta(ge=0, le=255)] = 114
-    """Grey of what a letterbox leaves empty."""
+    """Grey value of a letterbox's empty area."""
     centred: bool = False
-    """Whether a letterbox holds the picture in its middle, or in its upper left corner."""
+    """Whether a letterbox has the picture in its centre, or in its upper left corner."""
     channels: Literal["RGB", "BGR"] = "RGB"
     layout: Literal["NCHW"] = "NCHW"
     resample: Literal["bilinear", "bicubic"] = "bilinear"
@@ -92,7 +93,7 @@ class AudioPreprocessing(Strict, frozen=True, tag="audio", tag_field="kind"):
     """Log-mel features: frames of `window` samples every `hop`, `fft` points, `mels` bands from `low` to `high` Hz."""
 
     rate: Positive
-    """Samples a second; other rates are resampled."""
+    """Samples per second; other rates are resampled."""
     window: Positive
     hop: Positive
     fft: Positive
@@ -104,50 +105,50 @@ class AudioPreprocessing(Strict, frozen=True, tag="audio", tag_field="kind"):
 
 
 class Entailment(Strict, frozen=True, tag="entailment", tag_field="kind"):
-    """Zero-shot classification: which labels of a natural-language-inference model mean what."""
+    """Zero-shot classification: the indices of a natural-language-inference model's labels."""
 
     entailment: Index
     contradiction: Index
 
 
 class Tagging(Strict, frozen=True, tag="tagging", tag_field="kind"):
-    """A label a token; longer texts in windows that share `stride` tokens."""
+    """One label per token; longer texts are read in windows that share `stride` tokens."""
 
     stride: Index = 0
 
 
 class Mask(Strict, frozen=True, tag="mask", tag_field="kind"):
-    """Masked tokens are guessed."""
+    """The model predicts masked tokens."""
 
     token_id: Index
 
 
 class Spans(Strict, frozen=True, tag="spans", tag_field="kind"):
-    """Start and end logits a token; longer contexts in windows that share `stride` tokens."""
+    """Start and end logits per token; longer contexts are read in windows that share `stride` tokens."""
 
     stride: Index = 128
     max_answer: Positive = 15
-    """Tokens of an answer."""
+    """Largest number of tokens of an answer."""
 
 
 class Pooling(Strict, frozen=True, tag="pooling", tag_field="kind"):
-    """From a vector a token to one a text."""
+    """Pools one vector per token into one per text."""
 
     method: Literal["mean", "cls"]
     normalise: bool
     dimensions: Positive
     words: bool = False
-    """The vectors are of words, whatever stands around them: they have neighbours and analogies."""
+    """Whether the vectors are of single words, without context: they have neighbours and analogies."""
 
 
 class Decoder(Strict, frozen=True, tag="decoder", tag_field="kind"):
-    """A causal language model with one key-value buffer a layer."""
+    """A causal language model with one key-value buffer per layer."""
 
     layers: Positive
     kv_heads: Positive
     head_size: Positive
     context: Positive
-    """Tokens of prompt and answer together."""
+    """Largest number of tokens of prompt and answer together."""
     eos: tuple[int, ...] = ()
     bos: int | None = None
     chat_template: FilePath | None = None
@@ -161,53 +162,54 @@ class Seq2Seq(Strict, frozen=True, tag="seq2seq", tag_field="kind"):
     heads: Positive
     head_size: Positive
     start: Index
-    """The token that every answer begins after."""
+    """The decoder's start token."""
     eos: Index
     max_new: Positive
     beams: Positive = 1
     length_penalty: float = 1.0
     source: tuple[str, ...] = ()
-    """Language codes that may be translated from; `target`: to."""
+    """Language codes of the sources."""
     target: tuple[str, ...] = ()
+    """Language codes of the translations."""
 
 
 class Detector(Strict, frozen=True, tag="detector", tag_field="kind"):
-    """Boxes, as `grid` cells that still want decoding or as `boxes` (centre, size) in pixels of the input."""
+    """Boxes: either `grid` cells that must be decoded, or `boxes` (centre, size) in pixels of the input."""
 
     form: Literal["grid", "boxes"]
     strides: tuple[Positive, ...] = ()
     threshold: Annotated[float, Meta(ge=0, le=1)] = 0.25
     iou: Annotated[float, Meta(ge=0, le=1)] = 0.5
-    """Of two boxes of a class that overlap more, the weaker one goes."""
+    """Of two boxes of a class that overlap more, the one with the lower score is dropped."""
 
 
 class Ctc(Strict, frozen=True, tag="ctc", tag_field="kind"):
-    """Log-probabilities of `labels` (characters) a frame."""
+    """Log-probabilities of `labels` (characters) per frame."""
 
     blank: Index
     stride: Positive = 1
-    """Frames of features for each frame of the output."""
+    """Feature frames per output frame."""
     chunk_seconds: Annotated[float, Meta(ge=1)] = 20.0
-    """Longer sound is heard in overlapping pieces of this length."""
+    """Longer recordings are processed in overlapping chunks of this length."""
     language: str = ""
-    """That is spoken, as its code: `en`. Empty: not known."""
+    """Code of the spoken language, such as `en`; empty: unknown."""
     margin_seconds: Annotated[float, Meta(ge=0, le=10)] = 0.0
-    """Silence that is put before and after: a word that is cut out tightly is heard badly without surroundings."""
+    """Silence added before and after a recording: tightly cut words are recognised badly without it."""
     beams: Positive = 1
-    """Of the search when the caller does not say; 1: the likeliest symbol of each frame."""
+    """Default number of beams; 1: greedy decoding."""
     language_model: FilePath | None = None
-    """Character n-grams among `resources`, an ARPA file."""
+    """An ARPA file of character n-grams among `resources`."""
     language_weight: float = 0.5
     letter_bonus: float = 0.0
-    """Added to each letter's score where there is a language model, which alone would prefer short texts."""
+    """Added to each letter's score with a language model, which by itself would prefer short texts."""
 
 
 Head = Entailment | Tagging | Mask | Spans | Pooling | Decoder | Seq2Seq | Detector | Ctc
-"""How the outputs of the graphs are to be read, beyond labels and activation."""
+"""How the outputs of the graphs are decoded, beyond labels and activation."""
 
 
 class Limits(Strict, frozen=True):
-    """What a caller may send; checked before any work. None: does not apply to the task."""
+    """Limits of a request, checked before any work. None: does not apply to the task."""
 
     batch: Positive = 32
     characters: Positive | None = None
@@ -220,13 +222,13 @@ class Provenance(Strict, frozen=True):
     command: str
     seed: int
     data: tuple[str, ...]
-    """Name, licence and SHA-256 of what the model learnt from, a sentence each."""
+    """Name, licence and SHA-256 of each training data set, one sentence each."""
     commit: str = ""
     seconds: float = 0.0
-    """Processor time of training on `machine`."""
+    """CPU time of training on `machine`."""
     machine: str = ""
     parents: tuple[str, ...] = ()
-    """Checkpoints that the model was distilled or imported from."""
+    """Checkpoints from which the model was distilled or imported."""
 
 
 class Quantization(Strict, frozen=True):
@@ -235,17 +237,17 @@ class Quantization(Strict, frozen=True):
 
 
 class Metrics(Strict, frozen=True):
-    """Measured by `verify` on `dataset`: each metric of the torch model, the fp32 graph and the served graph."""
+    """Measured by `verify` on `dataset`: the metrics of the torch model, of the fp32 graph and of the served graph."""
 
     dataset: str
     torch: dict[str, float]
-    """Empty where the model was never a torch model here."""
+    """Empty if the model was not built from a torch model."""
     fp32: dict[str, float]
     served: dict[str, float]
     metric: str = ""
-    """The one that the gate looked at."""
+    """Name of the metric that the quality gate checked."""
     reference: str = ""
-    """Published figures to compare with."""
+    """Published figures for comparison."""
 
 
 class Manifest(Strict, frozen=True, kw_only=True):
@@ -255,17 +257,17 @@ class Manifest(Strict, frozen=True, kw_only=True):
     task: TaskId
     files: tuple[File, ...]
     graphs: dict[str, Graph]
-    """By role; every task has `main`, an encoder-decoder its `decoder` too."""
+    """By role: every task has `main`, an encoder-decoder also `decoder`."""
     provider: Provider = "cpu"
-    """ONNX Runtime's execution provider that the graphs are for; `openvino` is of onnxruntime-openvino alone."""
+    """ONNX Runtime's execution provider for the graphs; `openvino` needs onnxruntime-openvino."""
     preprocessing: TextPreprocessing | ImagePreprocessing | AudioPreprocessing
     head: Head | None = None
-    """None: a classifier's logits."""
+    """None for classifiers, whose outputs are logits."""
     resources: tuple[FilePath, ...] = ()
-    """Small files that are read when the model is loaded, such as a chat template."""
+    """Small files that are read with the model, such as a chat template."""
     labels: tuple[str, ...] = ()
     activation: Literal["softmax", "sigmoid", "none"] = "softmax"
-    """What turns a classifier's logits into scores when the caller does not say."""
+    """Default activation that turns a classifier's logits into scores."""
     limits: Limits = Limits()
     licence: str
     description: str
@@ -274,21 +276,21 @@ class Manifest(Strict, frozen=True, kw_only=True):
     metrics: Metrics
 
     def __post_init__(self) -> None:
-        # msgspec reports a ValueError raised here as a ValidationError, so the words must name the field.
-        listed = [file.path for file in self.files]
-        if len(set(listed)) != len(listed):
+        # msgspec reports a ValueError raised here as a ValidationError, so the message must name the field.
+        paths = [file.path for file in self.files]
+        if len(set(paths)) != len(paths):
             raise ValueError("`files` lists a path twice")
         for name in ("manifest.json", SIGNATURE):
-            if name in listed:
+            if name in paths:
                 raise ValueError(f"`files` must not list {name} itself")
         for role, graph in self.graphs.items():
-            if graph.path not in listed:
+            if graph.path not in paths:
                 raise ValueError(f"`graphs.{role}.path` names {graph.path}, which `files` does not list")
         if "main" not in self.graphs:
             raise ValueError("`graphs.main` is missing")
         if isinstance(self.preprocessing, TextPreprocessing):
             tokenizer = self.preprocessing.tokenizer
-            if tokenizer not in listed:
+            if tokenizer not in paths:
                 raise ValueError(f"`preprocessing.tokenizer` names {tokenizer}, which `files` does not list")
         row = TASKS[self.task]
         kind = self.preprocessing.__struct_config__.tag
@@ -299,22 +301,22 @@ class Manifest(Strict, frozen=True, kw_only=True):
             kinds = " or ".join(name or "none" for name in row.heads)
             raise ValueError(f"`head.kind` is {head or 'none'}; a model of {self.task} has {kinds}")
         for path in self.resources:
-            if path not in listed:
+            if path not in paths:
                 raise ValueError(f"`resources` names {path}, which `files` does not list")
         for file in self.files:
             expected = -(-file.size // CHUNK) if file.size > CHUNK else 0
             count = len(file.chunks)
             if count != expected:
-                raise ValueError(f"`files` entry {file.path}: `chunks` has {count} checksums, {expected} needed")
+                raise ValueError(f"`files` entry {file.path}: `chunks` has {count} checksums; {expected} are needed")
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
+        """Size of all files in bytes."""
         return sum(file.size for file in self.files)
 
 
 def parse(raw: bytes) -> Manifest:
-    """Read a manifest. Raises ManifestError, whose words name the offending field."""
+    """Parse a manifest. Raises ManifestError, whose message names the invalid field."""
     try:
         return msgspec.json.decode(raw, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -332,5 +334,5 @@ def schema() -> dict[str, object]:
 
 
 def _field_first(message: str) -> str:
-    match = re.fullmatch(r"(?P<what>.*) - at `\$\.?(?P<where>.*)`", message)
-    return f"field `{match['where']}`: {match['what']}" if match and match["where"] else message
+    match = re.fullmatch(r"(?P<error>.*) - at `\$\.?(?P<path>.*)`", message)
+    return f"field `{match['path']}`: {match['error']}" if match and match["path"] else message

@@ -24,22 +24,22 @@ P = TypeVar("P", bound=TextPreprocessing | ImagePreprocessing | AudioPreprocessi
 H = TypeVar("H", bound=Head | None)
 OPENVINO = "OpenVINOExecutionProvider"
 SPIN_MICROSECONDS = "1000"
-"""How long a thread of a session waits actively for work before it sleeps: longer than from one token to the next. By
-ONNX Runtime's own rule threads look for work ever more seldom, which makes short runs slower, and take a processor
-meanwhile (`hearth bench gpt2`)."""
+"""How long a session's thread spins for work before it sleeps: longer than the pause between two tokens. By default
+ONNX Runtime's threads poll at growing intervals, which makes short runs slower, and use a CPU meanwhile (`hearth bench
+gpt2`)."""
 
 
 class Model(Generic[P, H]):
-    """Built from a folder whose files were verified. Safe to run from several threads at once.
+    """A model loaded from a folder of verified files. It can run in several threads at once.
 
-    A task's functions take the model with the kinds of preprocessing and head that their task's manifests have, such as
-    `Model[TextPreprocessing, Tagging]`; the manifest's schema and the task table vouch for them.
+    A task's functions take the model typed with the preprocessing and head of its task, such as
+    `Model[TextPreprocessing, Tagging]`; the manifest's schema and the task table guarantee these types.
     """
 
     preprocessing: P
     head: H
     tokenizer: Tokenizer
-    """Only where the preprocessing is a text's."""
+    """Only for models with TextPreprocessing."""
 
     def __init__(self, manifest: Manifest, folder: Path, threads: int) -> None:
         self.manifest = manifest
@@ -51,24 +51,24 @@ class Model(Generic[P, H]):
             for role, graph in manifest.graphs.items()
         }
         if isinstance(manifest.preprocessing, TextPreprocessing):
-            # After the sessions: while they are made their weights are mapped, and most memory is taken.
+            # After the sessions, because memory use peaks while they are created.
             self.tokenizer = _tokenizer(folder / manifest.preprocessing.tokenizer, manifest.preprocessing.max_tokens)
         self.input_names = {role: [tensor.name for tensor in graph.inputs] for role, graph in manifest.graphs.items()}
-        """By role of the graph, in the order of its manifest entry."""
+        """Input names by the graph's role, in the order of the manifest."""
         self._outputs = {role: [tensor.name for tensor in graph.outputs] for role, graph in manifest.graphs.items()}
 
     def run(self, feeds: dict[str, np.ndarray[Any, Any]], graph: str = "main") -> list[np.ndarray[Any, Any]]:
-        """The outputs of a graph, in the order of its manifest entry. Raises DeadlineExceeded."""
+        """Run a graph and return its outputs in the order of the manifest. Raises DeadlineExceeded."""
         with deadline.Run() as options:
             return self._sessions[graph].run(self._outputs[graph], feeds, options)  # type: ignore[no-any-return]
 
     def run_bound(self, binding: Any, graph: str = "main") -> None:
-        """As `run`, with what is bound to `io_binding` of the graph's session. Raises DeadlineExceeded."""
+        """Run a graph with the inputs and outputs of `binding`. Raises DeadlineExceeded."""
         with deadline.Run() as options:
             self._sessions[graph].run_with_iobinding(binding, options)
 
     def session(self, graph: str = "main") -> Any:
-        """The graph's onnxruntime.InferenceSession, for outputs that are bound once and filled many times."""
+        """The graph's onnxruntime.InferenceSession, to bind inputs and outputs once for many runs."""
         return self._sessions[graph]
 
 
@@ -76,12 +76,12 @@ def _session(path: Path, threads: int, provider: Provider, *, fixed_shapes: bool
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    # The graph was optimised when it was exported, and its weights lie in a file that is mapped into memory.
+    # The graph was optimised at export, and its weights are in a file that is mapped into memory.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = threads  # unset, ONNX Runtime pins threads to processors that a Lambda lacks
+    options.intra_op_num_threads = threads  # by default ONNX Runtime pins threads to CPUs that a Lambda does not have
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # its errors are raised; a line of its own might quote what a caller sent
-    # Each new text length makes another plan and grows an arena that never shrinks.
+    options.log_severity_level = 4  # errors are raised; its log lines might quote a caller's input
+    # Each new text length would add a memory plan and grow the arena, which never shrinks.
     options.enable_cpu_mem_arena = fixed_shapes
     options.enable_mem_pattern = fixed_shapes
     if threads > 1:
@@ -90,14 +90,15 @@ def _session(path: Path, threads: int, provider: Provider, *, fixed_shapes: bool
     providers = ["CPUExecutionProvider"] if provider == "cpu" else _openvino(threads)
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:  # ONNX Runtime's own classes share no narrower base
+    except Exception as error:  # ONNX Runtime's exceptions have no narrower base class
         if "bad_alloc" in str(error) or "allocate memory" in str(error):
-            raise Unavailable(f"{path.name} needs more memory than there is here: give the function more") from error
+            raise Unavailable(f"{path.name} needs more memory than is available; give the function more") from error
         raise IntegrityError(f"{path.name} cannot be loaded: {type(error).__name__}") from error
 
 
 def _openvino(threads: int) -> list[Any]:
-    """The providers of a session for OpenVINO. Raises Unavailable: ONNX Runtime itself would go on without it."""
+    """A session's providers for OpenVINO. Raises Unavailable if it is missing; ONNX Runtime would silently run without
+    it."""
     import onnxruntime
 
     if OPENVINO not in onnxruntime.get_available_providers():

@@ -1,7 +1,7 @@
-"""Bytes first: on a cold Lambda the pinned models travel while the interpreter imports the rest.
+"""Downloads the pinned models of a cold Lambda while the interpreter still imports modules.
 
-A model that is the only one is loaded too, before any event asks for it. Of several, the one that the first event asks
-for is loaded while the event is read: ONNX Runtime needs no interpreter for it. `hearth bench cold` measures both.
+A single pinned model is loaded too, before the first event. Of several, the model that the first event names is loaded
+while the event is read, since ONNX Runtime loads without the interpreter lock. `hearth bench cold` measures both.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from hearth import settings
 from hearth.errors import HearthError
 from hearth.models.cache import warm_cache
 
-# The request that needs a model meets the same error as these threads, and can tell its caller.
+# Errors are suppressed here: a request for the model meets the same error and reports it.
 
 
 def start_fetch() -> threading.Thread:
-    """Begin to fetch what HEARTH_MODELS names, on a thread."""
+    """Start to download the models of HEARTH_MODELS in a thread."""
     thread = threading.Thread(target=_fetch, name="hearth-fetch", daemon=True)
     thread.start()
     return thread
 
 
 def start_load(name: str) -> threading.Thread:
-    """Begin to load `name` on a thread; the request for it waits for that load instead of beginning its own."""
+    """Start to load `name` in a thread; the request for it waits for this load instead of starting its own."""
     thread = threading.Thread(target=_load, args=(name,), name="hearth-load", daemon=True)
     thread.start()
     return thread
@@ -33,9 +33,9 @@ def start_load(name: str) -> threading.Thread:
 def _fetch() -> None:
     with suppress(HearthError):
         names = settings.get().models
-        bring = warm_cache().preload if len(names) == 1 else warm_cache().prefetch
+        fetch = warm_cache().preload if len(names) == 1 else warm_cache().prefetch
         for name in names:
-            bring(name)
+            fetch(name)
 
 
 def _load(name: str) -> None:

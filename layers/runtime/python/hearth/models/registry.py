@@ -1,4 +1,4 @@
-"""Which artifact a name means: `name`, `name@version`, `name@alias`."""
+"""Resolves model names to artifacts: `name`, `name@version`, `name@alias`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DEFAULT_ALIAS = "prod"
 MAX_BYTES = 4 * 1024 * 1024
-"""Of a manifest, a signature or aliases.json: they are read whole before anything vouches for them."""
+"""Largest size of a manifest, a signature or aliases.json; they are read before anything verifies them."""
 _NAME = re.compile(r"(?P<model>[a-z0-9][a-z0-9._-]{0,62})(@(?P<suffix>[A-Za-z0-9][A-Za-z0-9._-]{0,62}))?")
 
 
@@ -40,10 +40,10 @@ class Ref(msgspec.Struct, frozen=True):
 
 
 class Resolved(msgspec.Struct, frozen=True):
-    """What a name means for one request. Everything that is done for the request uses this object."""
+    """The artifact that a name means for one request. All work for the request uses this object."""
 
     name: str
-    """As it was asked for."""
+    """The name as it was requested."""
     ref: Ref
     manifest: Manifest
 
@@ -51,8 +51,8 @@ class Resolved(msgspec.Struct, frozen=True):
 class Registry:
     """Resolves names against a store.
 
-    `allowed` lists `name` or `name@version` (which then is what the bare name means); empty: all models of the store.
-    With `trust`, a manifest is parsed only after its signature was verified.
+    `allowed` lists the models as `name` or `name@version`, which then also is the version of the bare name; empty: all
+    models of the store. With `trust`, a manifest is parsed only after its signature was verified.
     """
 
     def __init__(
@@ -68,28 +68,28 @@ class Registry:
         self._lock = threading.Lock()
 
     def resolve(self, name: str) -> Resolved:
-        """What `name` means now. Raises what `find` and `manifest` raise."""
+        """The artifact that `name` means now, with its manifest. Raises what `find` and `manifest` raise."""
         ref = self.find(name)
         return Resolved(name, ref, self.manifest(ref))
 
     def find(self, name: str) -> Ref:
         """The artifact that `name` means now. Raises BadRequest, Forbidden, NotFound, StoreError.
 
-        Here, and in `models`, the caller's scope is enforced: every name that a request asks for passes through here.
+        The caller's scope is enforced here and in `models`: every requested name passes through here.
         """
         match = _NAME.fullmatch(name)
         if match is None:
             raise BadRequest(
-                "A model is asked for as name, name@version or name@alias: lower-case letters, digits and - . _"
+                "A model name must be name, name@version or name@alias, of lower-case letters, digits and - . _"
             )
         model, suffix = match["model"], match["suffix"]
         api_keys.authorize(model)
         if self._pins and model not in self._pins:
-            raise NotFound(f"There is no model {model} here; GET /models lists what there is")
+            raise NotFound(f"There is no model {model} here; GET /models lists the available models")
         pin = self._pins.get(model)
         if pin:
             if suffix not in (None, pin):
-                raise Forbidden(f"Only version {pin} of {model} may be asked for here")
+                raise Forbidden(f"Only version {pin} of {model} is served here")
             return Ref(model, pin)
         if suffix and suffix.isdecimal():
             return Ref(model, suffix)
@@ -97,38 +97,38 @@ class Registry:
         if alias is None:
             raise NotFound(
                 f"Model {model} has no alias {suffix or DEFAULT_ALIAS}; "
-                "ask for a version, or set the alias with `hearth alias`"
+                "request a version, or set the alias with `hearth alias`"
             )
         return Ref(model, alias.version)
 
     def aliases(self, model: str) -> dict[str, Alias]:
-        """A model's aliases, at most `alias_seconds` old; older ones while the store does not answer."""
-        known = self._aliases.get(model)
+        """A model's aliases, at most `alias_seconds` old, or older if the store does not respond."""
+        cached = self._aliases.get(model)
         now = time.monotonic()
-        if known and now - known[0] < self._alias_seconds:
-            return known[1]
+        if cached and now - cached[0] < self._alias_seconds:
+            return cached[1]
         try:
             raw = self.store.get(f"{model}/aliases.json", limit=MAX_BYTES)
             aliases = msgspec.json.decode(raw, type=dict[str, Alias])
         except NotFound:
-            raise NotFound(f"There is no model {model} here; GET /models lists what there is") from None
+            raise NotFound(f"There is no model {model} here; GET /models lists the available models") from None
         except (StoreError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            if known:
-                return known[1]
+            if cached:
+                return cached[1]
             raise StoreError(f"The aliases of {model} cannot be read: {error}") from error
         self._aliases[model] = (now, aliases)
         return aliases
 
     def forget_aliases(self) -> None:
-        """Ask the store again, however short a time ago it answered."""
+        """Read all aliases from the store again at their next use."""
         self._aliases.clear()
 
     def manifest(self, ref: Ref) -> Manifest:
         """The manifest of an artifact. Versions never change, so it is read once.
 
-        Raises NotFound, ManifestError, StoreError; IntegrityError where no trusted key signed it.
+        Raises NotFound, ManifestError, StoreError; IntegrityError if no trusted key signed it.
         """
-        manifest = self._manifests.get(ref)  # without the lock, under which others wait for the store
+        manifest = self._manifests.get(ref)  # without the lock, which other threads hold while they wait for the store
         if manifest is None:
             with self._lock:
                 manifest = self._manifests.get(ref)
@@ -142,40 +142,42 @@ class Registry:
         try:
             raw = self.store.get(f"{ref.model}/{ref.version}/manifest.json", limit=MAX_BYTES)
         except NotFound:
-            self._aliases.pop(ref.model, None)  # an alias that led here may be mended before its time is over
+            self._aliases.pop(ref.model, None)  # the alias may be corrected before its cache entry expires
             raise NotFound(f"Model {ref.model} has no version {ref.version}") from None
-        signed = self._signed(self._trust, ref, raw) if self._trust else None
+        signed = self._verify_signature(self._trust, ref, raw) if self._trust else None
         manifest = parse(raw)
         if (manifest.model, manifest.version) != (ref.model, ref.version):
-            raise ManifestError(f"manifest.json of {ref} says it is {manifest.model}@{manifest.version}")
+            raise ManifestError(f"manifest.json of {ref} describes {manifest.model}@{manifest.version}")
         digest = hashlib.sha256(raw).hexdigest()
-        described = {file.path: file.sha256 for file in manifest.files} | {"manifest.json": digest}
-        if signed and signed.files != described:
-            raise IntegrityError(f"The files that manifest.json of {ref} lists are not those that were signed")
+        files = {file.path: file.sha256 for file in manifest.files} | {"manifest.json": digest}
+        if signed and signed.files != files:
+            raise IntegrityError(f"The files listed in manifest.json of {ref} are not the files that were signed")
         self._origins[ref] = digest, signed.key if signed else None
         return manifest
 
-    def _signed(self, trust: Trust, ref: Ref, manifest: bytes) -> Signed:
-        """What a trusted key says of the artifact whose manifest.json has these bytes."""
+    def _verify_signature(self, trust: Trust, ref: Ref, manifest: bytes) -> Signed:
+        """What a trusted key signed of the artifact whose manifest.json has these bytes. Raises IntegrityError."""
         try:
             signature = self.store.get(f"{ref.model}/{ref.version}/{SIGNATURE}", limit=MAX_BYTES)
         except NotFound:
-            raise IntegrityError(f"{ref} is not signed. `hearth sign` or `hearth publish --sign` does it.") from None
+            raise IntegrityError(
+                f"{ref} is not signed; sign it with `hearth sign` or `hearth publish --sign`"
+            ) from None
         return trust.check(signature, ref.model, ref.version, manifest)
 
     def origin(self, ref: Ref) -> tuple[str | None, str | None]:
-        """SHA-256 of a manifest that was read here, and the name of the key that signed it, if any did."""
+        """SHA-256 of a manifest that was read, and the name of the key that signed it, if any."""
         return self._origins.get(ref, (None, None))
 
     def models(self) -> list[str]:
-        """The names that the caller may ask for, sorted."""
+        """The models that the caller may use, sorted."""
         if self._pins:
             return api_keys.allowed_models(sorted(self._pins))
         paths = (path.split("/") for path in self.store.list())
         return api_keys.allowed_models(parts[0] for parts in paths if parts[1:] == ["aliases.json"])
 
     def versions(self, model: str) -> list[str]:
-        """The versions of a model that may be asked for, oldest first."""
+        """The versions of a model that are served, oldest first."""
         if self._pins.get(model):
             return [self._pins[model]]
         paths = (path.split("/") for path in self.store.list(f"{model}/"))

@@ -1,10 +1,10 @@
-"""Whether an artifact was signed by a key that this deployment trusts, decided before anything of it is parsed.
+"""Verifies that an artifact was signed by a key that this deployment trusts, before its manifest is parsed.
 
-`model.sig` beside a manifest is an OpenSSF Model Signing v1.0 signature: a Sigstore bundle, in it a DSSE envelope, in
-it an in-toto statement that names every file of the artifact, manifest.json among them, with its SHA-256.
+`model.sig` beside a manifest is an OpenSSF Model Signing v1.0 signature: a Sigstore bundle with a DSSE envelope, which
+contains an in-toto statement with the SHA-256 of every file of the artifact, manifest.json included.
 
-A trust folder (setting HEARTH_VERIFY_KEYS) holds the public keys as `NAME.pem`. A file `trust.json` in it may bound the
-days on which signatures by a key are accepted, and name each model's least version:
+A trust folder (setting HEARTH_VERIFY_KEYS) holds the public keys as `NAME.pem`. A file `trust.json` in it may limit the
+days on which a key's signatures are accepted, and set a minimum version of each model:
 
     {"keys": {"NAME.pem": {"not_before": "2026-01-01", "not_after": "2027-01-31"}}, "minimum": {"MODEL": 3}}
 """
@@ -32,7 +32,7 @@ Date = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
 
 
 class _Strict(Struct, frozen=True, forbid_unknown_fields=True):
-    """Not signed itself: what is not understood is refused."""
+    """Base of parts that are not signed themselves: unknown fields are refused."""
 
 
 class KeyHint(_Strict, frozen=True):
@@ -97,7 +97,7 @@ class Statement(Struct, frozen=True, kw_only=True):
 
 
 class Window(Struct, frozen=True, forbid_unknown_fields=True):
-    """Days (UTC), both included, on which artifacts that the key signed are loaded."""
+    """First and last day (UTC) on which artifacts signed with the key are loaded."""
 
     not_before: Date = "0000-00-00"
     not_after: Date = "9999-99-99"
@@ -121,40 +121,40 @@ class Key:
 
 @dataclass(frozen=True)
 class Signed:
-    """What a verified signature says."""
+    """The content of a verified signature."""
 
     files: dict[str, str]
-    """SHA-256 of each file, manifest.json among them, in hexadecimal."""
+    """SHA-256 of each file, manifest.json included, in hexadecimal."""
     subject: str
     key: str
-    """Name of the key's file."""
+    """File name of the key."""
 
 
 class Trust:
-    """Keys by their hint, and the least version of each model that may be served."""
+    """Keys by their hint, and the minimum version of each model."""
 
     def __init__(self, keys: dict[str, Key], minimum: dict[str, int]) -> None:
         self.keys = keys
         self._minimum = minimum
 
     def check_version(self, model: str, version: str) -> None:
-        """Raises IntegrityError for a version below the model's minimum, whoever signed it or points there."""
-        least = self._minimum.get(model, 1)
-        if int(version) < least:
-            raise IntegrityError(f"{model}@{version} is older than version {least}, the least that is trusted here")
+        """Raise IntegrityError for a version below the model's minimum, whoever signed it."""
+        minimum = self._minimum.get(model, 1)
+        if int(version) < minimum:
+            raise IntegrityError(f"{model}@{version} is older than version {minimum}, the oldest that is trusted here")
 
     def check(self, signature: bytes, model: str, version: str, manifest: bytes) -> Signed:
-        """What `signature` says of an artifact whose manifest.json has the bytes `manifest`. Raises IntegrityError."""
+        """Verify the signature of an artifact whose manifest.json has the bytes `manifest`. Raises IntegrityError."""
         ref = f"{model}@{version}"
-        signed = self._verified(signature, ref)
-        # The reference tool calls the subject as the folder is called that was signed; the manifest names the model.
+        signed = self._verify(signature, ref)
+        # The reference tool names the subject after the signed folder; the manifest has the model's name.
         if "@" in signed.subject and signed.subject != ref:
-            raise IntegrityError(f"The signature of {ref} is of {signed.subject[:130]}")
+            raise IntegrityError(f"The signature of {ref} is for {signed.subject[:130]}")
         if signed.files.get("manifest.json") != hashlib.sha256(manifest).hexdigest():
-            raise IntegrityError(f"manifest.json of {ref} is not what was signed")
+            raise IntegrityError(f"manifest.json of {ref} is not the file that was signed")
         return signed
 
-    def _verified(self, signature: bytes, ref: str) -> Signed:
+    def _verify(self, signature: bytes, ref: str) -> Signed:
         bundle = _decode(signature, Bundle, f"The signature of {ref}")
         hint = bundle.verification_material.public_key.hint
         key = self.keys.get(hint)
@@ -163,87 +163,89 @@ class Trust:
         today = time.strftime("%Y-%m-%d", time.gmtime())
         if not key.window.not_before <= today <= key.window.not_after:
             raise IntegrityError(
-                f"{ref} is signed with {key.name}, which is trusted from {key.window.not_before} "
-                f"to {key.window.not_after} alone. `hearth sign` signs it anew."
+                f"{ref} is signed with {key.name}, which is trusted only from {key.window.not_before} "
+                f"to {key.window.not_after}; sign it again with `hearth sign`"
             )
         envelope = bundle.dsse_envelope
         payload = _base64(envelope.payload, ref)
         if not ecdsa_p256.verify(key.point, to_sign(payload), _base64(envelope.signatures[0].sig, ref)):
-            raise IntegrityError(f"The signature of {ref} is wrong")
-        return _signed(payload, key.name, ref)
+            raise IntegrityError(f"The signature of {ref} is invalid")
+        return _parse_statement(payload, key.name, ref)
 
 
-def _signed(payload: bytes, key: str, ref: str) -> Signed:
-    statement = _decode(payload, Statement, f"What is signed of {ref}")
+def _parse_statement(payload: bytes, key: str, ref: str) -> Signed:
+    statement = _decode(payload, Statement, f"The signed statement of {ref}")
     subject, resources = statement.subject[0], statement.predicate.resources
     files = {resource.name: resource.digest for resource in resources}
     root = root_digest([resource.digest for resource in resources])
     if len(files) != len(resources) or root != subject.digest.sha256:
-        raise IntegrityError(f"What is signed of {ref} contradicts itself")
+        raise IntegrityError(f"The signed statement of {ref} contradicts itself")
     return Signed(files, subject.name, key)
 
 
 def to_sign(payload: bytes) -> bytes:
-    """DSSE's pre-authentication encoding: the bytes that the signature is of."""
+    """DSSE's pre-authentication encoding: the bytes that are signed."""
     return b"DSSEv1 %d %s %d %s" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE, len(payload), payload)
 
 
 def root_digest(digests: list[str]) -> str:
-    """SHA-256 over all files' digests, in the statement's order."""
+    """SHA-256 of all files' digests, in the statement's order."""
     return hashlib.sha256(b"".join(bytes.fromhex(digest) for digest in digests)).hexdigest()
 
 
-def key_of(pem: bytes) -> tuple[str, ecdsa_p256.Point]:
+def parse_public_key(pem: bytes) -> tuple[str, ecdsa_p256.Point]:
     """A public key's hint and point. Raises ValueError."""
     lines = pem.decode("ascii").split("\n")
     if lines[0] != "-----BEGIN PUBLIC KEY-----" or lines[-2:] != ["-----END PUBLIC KEY-----", ""]:
-        raise ValueError("not one public key in PEM form")
+        raise ValueError("not one public key in PEM format")
     der = base64.b64decode("".join(lines[1:-2]), validate=True)
-    return hashlib.sha256(pem_of(der)).hexdigest(), ecdsa_p256.public_key(der)
+    return hashlib.sha256(to_pem(der)).hexdigest(), ecdsa_p256.public_key(der)
 
 
-def pem_of(der: bytes) -> bytes:
-    """A SubjectPublicKeyInfo in the one PEM form that hints are made of."""
+def to_pem(der: bytes) -> bytes:
+    """A SubjectPublicKeyInfo in the PEM format from which hints are computed."""
     text = base64.b64encode(der).decode()
     lines = [text[start : start + 64] for start in range(0, len(text), 64)]
     return "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""]).encode()
 
 
 def read(folder: Path) -> Trust:
-    """The trust folder. Raises SettingsError with a sentence that names the file."""
+    """Read a trust folder. Raises SettingsError, which names the file."""
     keys = {}
     try:
-        found = {path.name: path.read_bytes() for path in sorted(folder.glob("*.pem"))}
+        pem_files = {path.name: path.read_bytes() for path in sorted(folder.glob("*.pem"))}
         raw = (folder / "trust.json").read_bytes() if (folder / "trust.json").exists() else b"{}"
         rules = msgspec.json.decode(raw, type=Rules)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"HEARTH_VERIFY_KEYS: {folder}/trust.json or a key cannot be read: {error}") from None
-    if not found:
-        raise SettingsError(f"HEARTH_VERIFY_KEYS: {folder} holds no key. `hearth signing-key` makes one.")
-    if unknown := sorted(set(rules.keys) - set(found)):
-        raise SettingsError(f"HEARTH_VERIFY_KEYS: trust.json speaks of {', '.join(unknown)}, which {folder} lacks")
-    for name, pem in found.items():
+    if not pem_files:
+        raise SettingsError(f"HEARTH_VERIFY_KEYS: {folder} has no key; create one with `hearth signing-key`")
+    if unknown := sorted(set(rules.keys) - set(pem_files)):
+        raise SettingsError(f"HEARTH_VERIFY_KEYS: trust.json names {', '.join(unknown)}, which {folder} does not have")
+    for name, pem in pem_files.items():
         try:
-            hint, point = key_of(pem)
+            hint, point = parse_public_key(pem)
         except ValueError as error:
-            raise SettingsError(f"HEARTH_VERIFY_KEYS: {folder / name} is no P-256 public key in PEM: {error}") from None
+            raise SettingsError(
+                f"HEARTH_VERIFY_KEYS: {folder / name} is not a P-256 public key in PEM: {error}"
+            ) from None
         keys[hint] = Key(name, point, rules.keys.get(name, Window()))
     return Trust(keys, dict(rules.minimum))
 
 
-def _decode(raw: bytes, kind: type[T], what: str) -> T:
+def _decode(raw: bytes, schema: type[T], subject: str) -> T:
     try:
-        return msgspec.json.decode(raw, type=kind)
+        return msgspec.json.decode(raw, type=schema)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise IntegrityError(f"{what} is not in OpenSSF Model Signing's form: {str(error)[:200]}") from None
+        raise IntegrityError(f"{subject} is not in OpenSSF Model Signing's format: {str(error)[:200]}") from None
 
 
 def _base64(text: str, ref: str) -> bytes:
-    with_one_form = text.encode("ascii", "replace")
+    encoded = text.encode("ascii", "replace")
     try:
-        raw = base64.b64decode(with_one_form, validate=True)
+        raw = base64.b64decode(encoded, validate=True)
     except binascii.Error:
         raw = b""
-    if base64.b64encode(raw) != with_one_form or not raw:
+    if base64.b64encode(raw) != encoded or not raw:
         raise IntegrityError(f"The signature of {ref} is not in base64")
     return raw

@@ -1,4 +1,4 @@
-"""Objects in `s3://bucket/prefix` and `file:///path`, behind one small interface."""
+"""The interface of stores: objects in `s3://bucket/prefix` or `file:///path`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from hearth.errors import IntegrityError, StoreError
 
 
 class Conflict(StoreError):
-    """A conditional write lost: the object is there already, or is no longer what was read."""
+    """A conditional write failed: the object exists already, or has changed since it was read."""
 
     status = 409
     code = "conflict"
 
 
-class Refused(StoreError):
-    """The object may not be read; or it is not there, and whoever asks may not list what is."""
+class AccessDenied(StoreError):
+    """The object may not be read, or does not exist and the caller may not list objects."""
 
 
 class Readable(Protocol):
@@ -28,7 +28,7 @@ class Readable(Protocol):
 class Store(Protocol):
     """Objects by path below one root.
 
-    `deadline` is a time of `time.monotonic()`; None: the number of attempts is the only bound.
+    `deadline` is a time of `time.monotonic()`; None: only the number of attempts is limited.
     """
 
     uri: str
@@ -36,29 +36,29 @@ class Store(Protocol):
     def get_with_etag(
         self, path: str, *, deadline: float | None = None, limit: int | None = None, version: str = ""
     ) -> tuple[bytes, str]:
-        """The object, in this `version` where the store keeps several, and its entity tag.
+        """The object, in this `version` if the store is versioned, and its entity tag.
 
-        Raises NotFound; StoreError, also where the object has more than `limit` bytes.
+        Raises NotFound; StoreError, also if the object has more than `limit` bytes.
         """
 
     def open(self, path: str, start: int, length: int, size: int) -> AbstractContextManager[Readable]:
-        """`length` bytes from `start` of an object that has `size`, once, without retries.
+        """Open `length` bytes from `start` of an object that has `size` bytes, without retries.
 
-        Raises OSError, NotFound, StoreError; IntegrityError where it has another size.
+        Raises OSError, NotFound, StoreError; IntegrityError if the object has another size.
         """
 
     def put(self, path: str, data: Body, *, if_absent: bool = False, if_match: str | None = None) -> str:
-        """Write the object whole and return its entity tag. Raises Conflict, StoreError."""
+        """Write the whole object and return its entity tag. Raises Conflict, StoreError."""
 
     def list(self, prefix: str = "") -> list[str]:
         """All paths below the root that begin with `prefix`, sorted."""
-        return sorted(self.each(prefix))
+        return sorted(self.iter_paths(prefix))
 
-    def each(self, prefix: str = "") -> Iterator[str]:
-        """As `list`, page by page and in the store's own order: a million paths need no memory. Raises StoreError."""
+    def iter_paths(self, prefix: str = "") -> Iterator[str]:
+        """As `list`, but page by page in the store's order, so that memory stays bounded. Raises StoreError."""
 
     def delete(self, path: str) -> None:
-        """Remove the object in all its versions, if it is there. Raises StoreError."""
+        """Delete the object in all its versions, if it exists. Raises StoreError."""
 
     def get(self, path: str, *, deadline: float | None = None, limit: int | None = None) -> bytes:
         return self.get_with_etag(path, deadline=deadline, limit=limit)[0]
@@ -70,4 +70,4 @@ def check_size(path: str, size: int, expected: int) -> None:
 
 
 def too_long_message(path: str, limit: int) -> str:
-    return f"{path} has more than {limit} bytes, which it may not"
+    return f"{path} has more than the {limit} bytes that are allowed"

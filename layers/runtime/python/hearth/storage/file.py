@@ -1,4 +1,4 @@
-"""Objects in a folder of this machine."""
+"""Objects in a local folder."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class FileStore(Store):
         partial = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
         partial.write_bytes(data)
         try:
-            with _locked(file.parent):
+            with _lock(file.parent):
                 if if_absent and file.exists():
                     raise Conflict(f"{path} is in the store already")
                 if if_match is not None and (not file.exists() or self.get_with_etag(path)[1] != if_match):
@@ -67,7 +67,7 @@ class FileStore(Store):
             partial.unlink(missing_ok=True)
         return hashlib.sha256(data).hexdigest()
 
-    def each(self, prefix: str = "") -> Iterator[str]:
+    def iter_paths(self, prefix: str = "") -> Iterator[str]:
         folders = [self._file(prefix.rpartition("/")[0])]
         while folders:
             try:
@@ -78,7 +78,7 @@ class FileStore(Store):
                 for entry in entries:
                     path = Path(entry.path).relative_to(self.root).as_posix()
                     if entry.name.startswith(".") or not (path.startswith(prefix) or prefix.startswith(f"{path}/")):
-                        continue  # a dot begins what is being written
+                        continue  # names of partial files begin with a dot
                     if entry.is_dir():
                         folders.append(Path(entry.path))
                     else:
@@ -94,7 +94,7 @@ class FileStore(Store):
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _lock(folder: Path) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""A store by its URI."""
+"""Opens a store by its URI."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hearth.storage.s3 import S3Store
 
 
 def open_store(uri: str) -> Store:
-    """The store at `uri`. Touches neither disk nor network."""
+    """The store at `uri`. Does not access the disk or the network."""
     if uri.startswith("s3://") and urlsplit(uri).netloc:
         return S3Store(uri)
     if uri.startswith("file:///"):
         return FileStore(uri)
-    raise SettingsError(f"A store is s3://bucket/prefix or file:///path, not {uri!r}")
+    raise SettingsError(f"A store must be s3://bucket/prefix or file:///path, not {uri!r}")

@@ -1,4 +1,4 @@
-"""Objects in a bucket of S3, below a prefix."""
+"""Objects in an S3 bucket, below a prefix."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hearth.aws.http1 import Body, Response
 from hearth.aws.retry import RETRYABLE_STATUSES, TransientError, retry
 from hearth.aws.s3 import Bucket
 from hearth.errors import NotFound, StoreError
-from hearth.storage.base import Conflict, Readable, Refused, Store, check_size, too_long_message
+from hearth.storage.base import AccessDenied, Conflict, Readable, Store, check_size, too_long_message
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -35,7 +35,7 @@ class S3Store(Store):
             if limit is not None and (response.length is None or response.length > limit) and response.status == 200:
                 self.bucket.drop()
                 raise StoreError(too_long_message(path, limit))
-            data = response.read()  # raises Broken where the body was cut
+            data = response.read()  # raises ProtocolError if the body is truncated
             self._check(response, path, data, expected=200)
             return data, response.headers.get("etag", "")
 
@@ -51,7 +51,7 @@ class S3Store(Store):
             check_size(path, int(total) if total.isdecimal() else size, size)
             yield response
         finally:
-            if not response.ended:  # something was left unread: the connection is of no use any more
+            if not response.ended:  # with unread bytes the connection cannot be reused
                 self.bucket.drop()
 
     def put(self, path: str, data: Body, *, if_absent: bool = False, if_match: str | None = None) -> str:
@@ -66,7 +66,7 @@ class S3Store(Store):
 
         return retry(attempt, None)
 
-    def each(self, prefix: str = "") -> Iterator[str]:
+    def iter_paths(self, prefix: str = "") -> Iterator[str]:
         query = {"list-type": "2", "prefix": self._key(prefix)}
         while True:
             tree = self._listing(query)
@@ -83,11 +83,11 @@ class S3Store(Store):
         query = {"versions": "", "prefix": key}
         while True:
             tree = self._listing(query)
-            kept = [element for kind in ("Version", "DeleteMarker") for element in tree.iter(kind)]
-            for version in (element.findtext("VersionId") or "" for element in kept if element.findtext("Key") == key):
-                self._delete(key, version)
+            for element in [*tree.iter("Version"), *tree.iter("DeleteMarker")]:
+                if element.findtext("Key") == key:
+                    self._delete(key, element.findtext("VersionId") or "")
             markers = {name: tree.findtext(f"Next{name}") for name in ("KeyMarker", "VersionIdMarker")}
-            if markers["KeyMarker"] != key:  # what follows has other keys
+            if markers["KeyMarker"] != key:  # the following pages have other keys
                 return
             query |= {"key-marker": key, "version-id-marker": markers["VersionIdMarker"] or ""}
 
@@ -99,8 +99,8 @@ class S3Store(Store):
         retry(attempt, None)
 
     def _listing(self, query: Mapping[str, str]) -> Element:
-        """A page of a listing, its elements' names without their namespace."""
-        from xml.etree import ElementTree  # few requests list
+        """One page of a listing; element names without namespace."""
+        from xml.etree import ElementTree  # few requests need it
 
         def attempt() -> bytes:
             response = self.bucket.request("GET", "", query=query)
@@ -108,7 +108,7 @@ class S3Store(Store):
             self._check(response, "the listing", body, expected=200)
             return body
 
-        tree = ElementTree.fromstring(retry(attempt, None))  # noqa: S314 -- our own store's answer
+        tree = ElementTree.fromstring(retry(attempt, None))  # noqa: S314 -- the response of our own store
         for element in tree.iter():
             element.tag = element.tag.rpartition("}")[2]
         return tree
@@ -123,9 +123,9 @@ class S3Store(Store):
             raise Conflict(f"{path} is in the store already, or was changed by someone else")
         code = body.partition(b"<Code>")[2].partition(b"</Code>")[0].decode("ascii", "replace")
         if status in RETRYABLE_STATUSES or "Throttl" in code:
-            raise TransientError(f"the store answered {status} for {path}")
+            raise TransientError(f"the store returned {status} for {path}")
         if status == 403 and code.startswith("KMS."):
             raise StoreError(f"the store refused {path} ({code}): check the role's permissions for the bucket's key")
         if status == 403:
-            raise Refused(f"the store refused {path}: check the role's permissions, and that the object exists")
-        raise StoreError(f"the store answered {status} {code} for {path}")
+            raise AccessDenied(f"the store refused {path}: check the role's permissions and that the object exists")
+        raise StoreError(f"the store returned {status} {code} for {path}")
