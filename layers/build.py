@@ -1,8 +1,8 @@
-"""Build one layer: `python build.py core|openvino|vision|audio|video|runtime DESTINATION [x86_64|arm64]`; what it fills
-is /opt on Lambda.
+"""Build a layer: `python build.py core|openvino|vision|audio|video|runtime DESTINATION [x86_64|arm64]`. DESTINATION
+becomes /opt on Lambda.
 
-Needs the standard library, pip and this folder alone: SAM copies the folder elsewhere before it builds. Wheels
-are Lambda's (CPython 3.13, glibc 2.34) whatever machine this runs on. Two builds are byte-identical.
+Needs only the standard library, pip and this folder, since SAM copies the folder elsewhere before it builds. The wheels
+are for Lambda (CPython 3.13, glibc 2.34) on any machine. Builds are reproducible byte by byte.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 PYTHON = "3.13"
 MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
-"""Of wheels, by Lambda's name of the architecture."""
+"""Lambda's architecture name -> the architecture in names of wheels."""
 EPOCH = 315_619_200
 """1980-01-02, the first day that a zip can hold in every time zone."""
 
 UNUSED = (
     # A second copy of the library for C programs; the Python module carries its own.
     "onnxruntime/capi/libonnxruntime.so*",
-    # Of OpenVINO: copies by other names, other devices than processors, and what chooses among several.
+    # OpenVINO: copies under other names, and plugins for other devices than CPUs or for several devices.
     "onnxruntime/capi/libopenvino.so",
     "onnxruntime/capi/libopenvino_onnx_frontend.so",
     "onnxruntime/capi/libtbb.so",
@@ -69,18 +69,18 @@ def main(layer: str, destination: Path, machine: str) -> None:
         remove_unused(target)
     compile_bytecode(target)
     for path in [destination, *destination.rglob("*")]:
-        runs = path.is_dir() or ".so" in path.suffixes or path.name.startswith("bootstrap")
-        path.chmod(0o755 if runs else 0o644)
+        is_executable = path.is_dir() or ".so" in path.suffixes or path.name.startswith("bootstrap")
+        path.chmod(0o755 if is_executable else 0o644)
         os.utime(path, (EPOCH, EPOCH))
 
 
 def install(requirements: Path, target: Path, machine: str) -> None:
-    """The locked wheels, refused where a hash differs."""
+    """Install the locked wheels; pip refuses wheels whose hash differs."""
     names = [f"manylinux2014_{machine}", *(f"manylinux_2_{minor}_{machine}" for minor in range(34, 16, -1))]
     platforms = [argument for name in names for argument in ("--platform", name)]
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *platforms]
     command += ["--implementation", "cp", "--python-version", PYTHON, "--only-binary", ":all:", "--no-deps"]
-    # `pip install` holds Requires-Python against its own interpreter, whatever --python-version says.
+    # `pip install` checks Requires-Python against its own interpreter, despite --python-version.
     command += [
         "--ignore-requires-python",
         "--require-hashes",
@@ -103,24 +103,25 @@ def remove_unused(target: Path) -> None:
 
 
 def compile_bytecode(target: Path) -> None:
-    """Bytecode that Python trusts unchecked: /opt is read-only on Lambda and can never cache its own."""
+    """Compile bytecode that Python uses without checks: /opt is read-only on Lambda, so Python cannot cache it
+    there."""
     python = find_python()
     if python is None:
         print(f"warning: no python{PYTHON} found, so this layer has no .pyc and starts slower: pyenv install {PYTHON}")
         return
     command = [python, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
-    # Tracebacks name the file where it lies on Lambda.
+    # Tracebacks show the paths on Lambda.
     command += ["-s", str(target), "-p", "/opt/python", str(target)]
     subprocess.run(command, check=True, env=os.environ | {"PYTHONHASHSEED": "0"})
 
 
 def find_python() -> str | None:
-    """An interpreter of Lambda's version: bytecode of another one is of no use there."""
+    """Find an interpreter of Lambda's Python version, which bytecode must match."""
     versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     pyenv = sorted(versions.glob(f"{PYTHON}.*/bin/python{PYTHON}"), reverse=True)
     check = f"import sys; sys.exit('%d.%d' % sys.version_info[:2] != '{PYTHON}')"
     for candidate in [sys.executable, shutil.which(f"python{PYTHON}"), *map(str, pyenv)]:
-        # pyenv's shim answers for versions that are installed but not chosen, and then fails.
+        # pyenv's shim exists for versions that are installed but not selected, and then fails.
         if candidate and subprocess.run([candidate, "-c", check], capture_output=True).returncode == 0:
             return candidate
     return None

@@ -1,4 +1,4 @@
-"""The catalogue of models, health, and the page. Loads no model."""
+"""The model catalogue, health checks and the playground. Loads no model."""
 
 from __future__ import annotations
 

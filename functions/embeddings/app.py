@@ -1,8 +1,9 @@
 """feature-extraction and sentence-similarity: texts as vectors, and how similar they are.
 
-Models of whole sentences and static word vectors answer both. Word vectors count a text's known words alone; a text
-without any is the zero vector, which is similar to nothing. They also have neighbours and analogies, asked for by
-`{"inputs": {"positive": ["king", "woman"], "negative": ["man"]}, "top_k": 5}`. An unknown word there is an error.
+Both tasks work with sentence embedding models and with static word vectors. With word vectors only the known words of a
+text count; a text without any is the zero vector, which is similar to nothing. Word vectors also have neighbours and
+analogies: `{"inputs": {"positive": ["king", "woman"], "negative": ["man"]}, "top_k": 5}`. There an unknown word is an
+error.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
 
 DECIMALS = 8
-"""Of a vector's numbers: what float32 can tell apart, at half the length of all of them."""
+"""Number of decimals of a vector's values: enough for float32, at half the length of all digits."""
 
 Embedder = Model[TextPreprocessing, Pooling]
 WordList = Annotated[list[Annotated[str, Meta(max_length=200)]], Meta(max_length=100)]
@@ -31,15 +32,15 @@ WordList = Annotated[list[Annotated[str, Meta(max_length=200)]], Meta(max_length
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     normalize: bool | None = None
-    """To length one; unset: as the model was made for."""
+    """Whether vectors are scaled to length one; default: as in the model's manifest."""
     dimensions: Annotated[int, Meta(ge=1)] | None = None
-    """Only the first so many of each vector."""
+    """Return only the first so many dimensions of each vector."""
     truncate: bool = True
-    """Whether a text that is too long is cut, or refused."""
+    """Whether a text that is too long is truncated; otherwise it is refused."""
     truncation_direction: Literal["left", "right"] = "right"
-    """The side that a cut takes away."""
+    """The side that is cut off."""
     top_k: Annotated[int, Meta(ge=1, le=1000)] = 10
-    """Neighbours of words."""
+    """Number of neighbours of words."""
 
 
 class Words(Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,7 +49,8 @@ class Words(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Request(Parameters, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Parameters stand beside `inputs`, as Hugging Face's clients send them, or in `parameters`, which then count."""
+    """Parameters are beside `inputs`, as Hugging Face's clients send them, or in `parameters`, which take
+    precedence."""
 
     inputs: str | list[str] | Words
     parameters: Parameters | None = None
@@ -57,11 +59,11 @@ class Request(Parameters, frozen=True, forbid_unknown_fields=True, kw_only=True)
 class Neighbour(Struct, frozen=True):
     word: str
     score: float
-    """Cosine."""
+    """Cosine similarity."""
 
 
 Response = list[list[float] | Neighbour]
-"""A vector for each text; or of words the neighbours, nearest first."""
+"""One vector per text, or the neighbours of words, nearest first."""
 
 
 class Sentences(Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,7 +77,7 @@ class SimilarityRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 SimilarityResponse = list[float]
-"""The cosine of each sentence's vector with the source sentence's."""
+"""The cosine similarity of each sentence with the source sentence."""
 
 
 def encode(model: Embedder, texts: str | list[str], parameters: Parameters) -> dict[str, np.ndarray[Any, Any]]:
@@ -84,35 +86,35 @@ def encode(model: Embedder, texts: str | list[str], parameters: Parameters) -> d
     texts = list_texts(texts, model.manifest.limits)
     rows = model.tokenizer.encode_batch_fast(texts)
     if not parameters.truncate and any(row.overflowing for row in rows):
-        raise PayloadTooLarge(f"A text has more than {max_tokens} tokens; shorten it or let it be cut (`truncate`)")
+        raise PayloadTooLarge(f"A text has more than {max_tokens} tokens; shorten it or set `truncate`")
     if parameters.truncation_direction == "left":
         rows = [last_tokens(model, text) if row.overflowing else row for text, row in zip(texts, rows, strict=True)]
     feeds = pad(rows, pad_id, model.input_names["main"])
     if model.head.words:
-        feeds["attention_mask"] *= feeds["input_ids"] != pad_id  # which stands for unknown words too
+        feeds["attention_mask"] *= feeds["input_ids"] != pad_id  # also the id of unknown words
     return feeds
 
 
 def last_tokens(model: Embedder, text: str) -> Row:
-    """The last tokens of a text, with the special ones around them."""
+    """The last tokens of a text, with special tokens around them."""
     row = tokenize_whole(model.tokenizer, text)
     row.truncate(window_capacity(model.tokenizer, model.preprocessing.max_tokens), direction="left")
     return model.tokenizer.post_process(row)
 
 
 def decode(model: Embedder, parameters: Parameters, mask: Mask, outputs: list[np.ndarray[Any, Any]]) -> Array:
-    """A vector a text, (batch, dimensions). Raises BadRequest."""
+    """One vector per text, (batch, dimensions). Raises BadRequest."""
     head = model.head
     size = parameters.dimensions or head.dimensions
     if size > head.dimensions:
         raise BadRequest(f"`dimensions` is {size}; the vectors of {model.manifest.model} have {head.dimensions}")
     vectors = pool(outputs[0], mask, head.method)[:, :size]
-    unit = head.normalise if parameters.normalize is None else parameters.normalize
-    return normalise(vectors) if unit else vectors
+    normalize = head.normalise if parameters.normalize is None else parameters.normalize
+    return normalise(vectors) if normalize else vectors
 
 
 def embed(model: Embedder, texts: str | list[str], parameters: Parameters) -> tuple[Array, Usage]:
-    """(texts, dimensions), and what they took."""
+    """Vectors (texts, dimensions), and their usage."""
     with step("encode"):
         feeds = encode(model, texts, parameters)
     with step("run"):
@@ -139,15 +141,15 @@ def predict_similarity(model: Embedder, request: SimilarityRequest) -> Predictio
 
 
 def neighbours(model: Embedder, words: Words, count: int) -> list[Neighbour]:
-    """Raises BadRequest: an unknown word, no word, or a model of sentences."""
+    """The nearest words. Raises BadRequest for an unknown word, for no words, or for a sentence embedding model."""
     tokenizer, pad_id = model.tokenizer, model.preprocessing.pad_id
     if not model.head.words:
-        raise BadRequest(f"{model.manifest.model} makes vectors of texts and has no neighbours; send texts as `inputs`")
+        raise BadRequest(f"{model.manifest.model} embeds texts and has no neighbours; send texts as `inputs`")
     if not words.positive and not words.negative:
         raise BadRequest("`inputs.positive` is empty; send at least one word")
     positive, negative = (
-        [word_id(model, word, f"inputs.{side}[{place}]") for place, word in enumerate(listed)]
-        for side, listed in (("positive", words.positive), ("negative", words.negative))
+        [word_id(model, word, f"inputs.{field}[{index}]") for index, word in enumerate(values)]
+        for field, values in (("positive", words.positive), ("negative", words.negative))
     )
 
     def vectors(ids: np.ndarray[Any, Any]) -> Array:
@@ -155,25 +157,25 @@ def neighbours(model: Embedder, words: Words, count: int) -> list[Neighbour]:
         return normalise(model.run({"input_ids": rows, "attention_mask": np.ones_like(rows)})[0][0])
 
     results = nearest(vectors, tokenizer.get_vocab_size(), positive, negative, pad_id, count)
-    return [Neighbour(str(tokenizer.id_to_token(number)), score) for number, score in results]
+    return [Neighbour(str(tokenizer.id_to_token(token)), score) for token, score in results]
 
 
 def word_id(model: Embedder, word: str, field: str) -> int:
-    """Raises BadRequest for an unknown word, which names the `field` that the word stood in."""
-    number = find_word(model, word)
-    if number is None:
-        raise BadRequest(f"The model has no vector of `{field}`, which must be one word that it knows")
-    return number
+    """The id of a word. Raises BadRequest for an unknown word, which names its `field`."""
+    token = find_word(model, word)
+    if token is None:
+        raise BadRequest(f"The model has no vector for `{field}`; it must be one word that the model knows")
+    return token
 
 
 def find_word(model: Embedder, word: str) -> int | None:
-    """The id of a word as it is written, or as the vocabulary writes it (in lower case, say); None: it is unknown."""
+    """The id of a word, as it is or normalised (in lower case, for example); None: it is unknown."""
     tokenizer, unknown = model.tokenizer, model.preprocessing.pad_id
-    written = tokenizer.normalizer.normalize_str(word) if tokenizer.normalizer else word
-    for form in (word, written):
-        number = tokenizer.token_to_id(form)
-        if number not in (None, unknown):
-            return int(number)
+    normalized = tokenizer.normalizer.normalize_str(word) if tokenizer.normalizer else word
+    for form in (word, normalized):
+        token = tokenizer.token_to_id(form)
+        if token not in (None, unknown):
+            return int(token)
     return None
 
 

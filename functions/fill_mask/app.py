@@ -1,4 +1,4 @@
-"""fill-mask: what may stand where a text has the mask token."""
+"""fill-mask: the likeliest tokens in place of a text's mask token."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
 
 MAX_MASKS = 64
-"""In one request: each takes a score for every token of the vocabulary."""
+"""Largest number of masks of a request: each has a score for every token of the vocabulary."""
 
 MaskedModel = Model[TextPreprocessing, Mask]
 Word = Annotated[str, Meta(max_length=200)]
@@ -27,7 +27,7 @@ Word = Annotated[str, Meta(max_length=200)]
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     top_k: Annotated[int, Meta(ge=1, le=1000)] = 5
     targets: Annotated[list[Word], Meta(min_length=1, max_length=1000)] | Word | None = None
-    """Guess among these words alone; a word of several tokens stands for its first."""
+    """Choose only among these words; of a word of several tokens, the first one is used."""
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,11 +40,11 @@ class Guess(Struct, frozen=True):
     token: int
     token_str: str
     sequence: str
-    """The text with the guess in it; other masks stay."""
+    """The text with the guess; other masks stay."""
 
 
 Response = list[Guess | list[Guess | list[Guess]]]
-"""Guesses, best first; a list of them for each mask of a text with several, and for each text where a list came."""
+"""Guesses, best first; one list per mask for a text with several masks, and one list per text for a list of texts."""
 
 
 def encode(model: MaskedModel, request: Request) -> Feeds:
@@ -53,31 +53,32 @@ def encode(model: MaskedModel, request: Request) -> Feeds:
     token = model.tokenizer.id_to_token(mask)
     rows = model.tokenizer.encode_batch_fast(list_texts(request.inputs, model.manifest.limits))
     for row in rows:
-        if any(mask in rest.ids for rest in row.overflowing):
+        if any(mask in overflow.ids for overflow in row.overflowing):
             raise BadRequest(
-                f"A {token} lies beyond the {model.preprocessing.max_tokens} tokens that are read; shorten the text"
+                f"A {token} is beyond the {model.preprocessing.max_tokens} tokens that are read; shorten the text"
             )
         if mask not in row.ids:
-            raise BadRequest(f"A text has no {token}; put it where a word is to be guessed")
+            raise BadRequest(f"A text has no {token}; put it where a word is missing")
     if (count := sum(row.ids.count(mask) for row in rows)) > MAX_MASKS:
         raise PayloadTooLarge(f"The texts have {count} masks; {MAX_MASKS} are allowed in one request")
     return pad(rows, model.preprocessing.pad_id, model.input_names["main"])
 
 
 def decode(model: MaskedModel, request: Request, feeds: Feeds, outputs: list[np.ndarray[Any, Any]]) -> Response:
-    """`outputs` has logits (masks, vocabulary), text after text."""
+    """`outputs` has logits (masks, vocabulary), in the order of the texts."""
     mask, targets = model.head.token_id, target_tokens(model, request.parameters)
     remaining = iter(activate(outputs[0], "softmax"))
     results: list[list[Guess | list[Guess]]] = []
-    for ids, inside in zip(feeds["input_ids"], feeds["attention_mask"], strict=True):
-        row = ids[inside > 0].tolist()
+    for ids, row_mask in zip(feeds["input_ids"], feeds["attention_mask"], strict=True):
+        row = ids[row_mask > 0].tolist()
         deadline.check()
-        places = [place for place, token in enumerate(row) if token == mask]
-        alone = len(places) == 1
+        positions = [position for position, token in enumerate(row) if token == mask]
+        is_only_mask = len(positions) == 1
         guesses = [
-            guess(model, row, place, next(remaining), request.parameters.top_k, targets, alone) for place in places
+            guess(model, row, position, next(remaining), request.parameters.top_k, targets, is_only_mask)
+            for position in positions
         ]
-        results.append([*guesses[0]] if alone else [*guesses])
+        results.append([*guesses[0]] if is_only_mask else [*guesses])
     if isinstance(request.inputs, str):
         return [item if isinstance(item, Guess) else [*item] for item in results[0]]
     return [*results]
@@ -86,31 +87,32 @@ def decode(model: MaskedModel, request: Request, feeds: Feeds, outputs: list[np.
 def guess(
     model: MaskedModel,
     row: list[int],
-    place: int,
+    position: int,
     scores: np.ndarray[Any, Any],
     count: int,
     targets: list[int] | None,
-    alone: bool,
+    is_only_mask: bool,
 ) -> list[Guess]:
-    """The best tokens for one place of a row. `alone`: there is no other mask, so special tokens need not be shown."""
+    """The best tokens for one position of a row. Special tokens are shown unless `is_only_mask`, so that other masks
+    stay."""
     candidates = np.arange(len(scores)) if targets is None else np.array(targets)
     guesses = []
     for index in top_indices(scores[candidates], count):
         token = int(candidates[index])
-        filled = [*row[:place], token, *row[place + 1 :]]
+        filled = [*row[:position], token, *row[position + 1 :]]
         guesses.append(
             Guess(
                 float(scores[token]),
                 token,
                 model.tokenizer.decode([token], skip_special_tokens=False),
-                model.tokenizer.decode(filled, skip_special_tokens=alone),
+                model.tokenizer.decode(filled, skip_special_tokens=is_only_mask),
             )
         )
     return guesses
 
 
 def target_tokens(model: MaskedModel, parameters: Parameters) -> list[int] | None:
-    """Token ids of `parameters.targets`. Raises BadRequest where none is a token."""
+    """Token ids of `parameters.targets`. Raises BadRequest if the tokenizer knows none of them."""
     if parameters.targets is None:
         return None
     tokens = []

@@ -1,4 +1,4 @@
-"""image-classification: labels and their scores for a picture."""
+"""image-classification: labels with scores for a picture."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 Response = list[Label | list[Label]]
-"""The scores of the picture, best first; a list of them for each picture where a list came."""
+"""The scores of the picture, best first; one list per picture for a list of pictures."""
 
 
 def encode(model: Classifier, request: Request) -> dict[str, np.ndarray[Any, Any]]:

@@ -1,4 +1,4 @@
-"""object-detection: what is where in a picture."""
+"""object-detection: objects in a picture, with labels and boxes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     threshold: Annotated[float, Meta(ge=0, le=1)] | None = None
-    """Least score of a box; unset: as the manifest says."""
+    """Smallest score of a box; default: from the manifest."""
     iou: Annotated[float, Meta(ge=0, le=1)] | None = None
-    """Of two boxes of a label that overlap more, the weaker one goes; unset: as the manifest says."""
+    """Of two boxes of a label that overlap more, the one with the lower score is dropped; default: from the
+    manifest."""
     annotate: bool = False
-    """Answer with the picture too, boxes drawn in."""
+    """Whether the response also has the picture with the boxes drawn in."""
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,15 +48,15 @@ class AnnotatedImage(Struct, frozen=True):
 
 
 Response = list[Detection | list[Detection]] | AnnotatedImage
-"""The boxes of the picture, best first; a list of them for each picture where a list came; with `annotate` the picture
-beside them."""
+"""The boxes of the picture, best first; one list per picture for a list of pictures; with `annotate` also the
+picture."""
 
 
 def encode(model: DetectionModel, request: Request) -> list[Image]:
     """The pictures, upright RGB. Raises BadRequest, PayloadTooLarge, UnsupportedMedia."""
     files = [request.inputs] if isinstance(request.inputs, bytes) else request.inputs
     if request.parameters.annotate and not isinstance(request.inputs, bytes):
-        raise BadRequest("`annotate` draws on one picture; send it alone, not in a list")
+        raise BadRequest("`annotate` works with one picture; send it alone, not in a list")
     return list(open_images(files, model.manifest.limits))
 
 
@@ -63,8 +64,8 @@ def decode(model: DetectionModel, request: Request, images: list[Image], outputs
     labels = model.manifest.labels
     results = [
         [
-            Detection(labels[kind], float(score), Box(*(round(float(edge)) for edge in edges)))
-            for edges, score, kind in zip(row.boxes, row.scores, row.classes, strict=True)
+            Detection(labels[class_id], float(score), Box(*(round(float(edge)) for edge in edges)))
+            for edges, score, class_id in zip(row.boxes, row.scores, row.classes, strict=True)
         ]
         for row in outputs
     ]

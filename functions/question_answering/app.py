@@ -1,4 +1,4 @@
-"""question-answering: the words of a context that answer a question."""
+"""question-answering: the part of a context that answers a question."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
 
 BATCH = 16
-"""Windows of one run: they decide how much memory a long context takes."""
+"""Number of windows per run, which bounds the memory that a long context takes."""
 WINDOW = 384
-"""Tokens of a window where the caller says nothing, or fewer if the model reads fewer."""
+"""Default number of tokens of a window, or fewer if the model reads fewer."""
 
 SpanModel = Model[TextPreprocessing, Spans]
 Logits = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
-"""(tokens,) of a window: where an answer starts and where it ends."""
+"""Start and end logits (tokens,) of a window."""
 Positive = Annotated[int, Meta(ge=1)]
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     top_k: Annotated[int, Meta(ge=1, le=100)] = 1
     max_answer_len: Annotated[int, Meta(ge=1, le=1000)] | None = None
-    """Tokens; unset: as the manifest says."""
+    """Largest number of tokens of an answer; default: from the manifest."""
     doc_stride: Annotated[int, Meta(ge=0)] | None = None
-    """Tokens that the windows of a long context share; unset: as the manifest says, half a window at most."""
+    """Number of tokens that the windows of a long context share; default: from the manifest, at most half a window."""
     max_seq_len: Positive | None = None
-    """Tokens of a window, question included."""
+    """Number of tokens of a window, question included."""
     max_question_len: Positive | None = None
-    """Longer questions are cut; unset: they are refused where they leave no room for the context."""
+    """Longer questions are truncated; default: they are refused if they leave no space for the context."""
     handle_impossible_answer: bool = False
-    """Whether an empty answer may come, with the probability that the context has none."""
+    """Whether the answer may be empty, with the probability that the context has no answer."""
     align_to_words: bool = True
 
 
@@ -58,12 +58,12 @@ class Answer(Struct, frozen=True):
     score: float
     start: int
     end: int
-    """Characters of the context."""
+    """Character offsets in the context."""
     answer: str
 
 
 Response = Answer | list[Answer | list[Answer]]
-"""The answer, or with `top_k` over 1 a list, best first; a list of those where a list of pairs came."""
+"""The answer, or with `top_k` over 1 a list, best first; a list of these for a list of pairs."""
 
 
 def encode(model: SpanModel, request: Request) -> list[list[Row]]:
@@ -85,7 +85,7 @@ def encode(model: SpanModel, request: Request) -> list[list[Row]]:
 
 
 def windows_of_pair(model: SpanModel, pair: Pair, parameters: Parameters, maximum: int) -> list[Row]:
-    """At most `maximum` windows. Raises BadRequest, PayloadTooLarge."""
+    """The windows of a pair, at most `maximum`. Raises BadRequest, PayloadTooLarge."""
     tokenizer = model.tokenizer
     size = min(parameters.max_seq_len or WINDOW, model.preprocessing.max_tokens)
     question, context = tokenize_whole(tokenizer, pair.question), tokenize_whole(tokenizer, pair.context)
@@ -102,9 +102,11 @@ def windows_of_pair(model: SpanModel, pair: Pair, parameters: Parameters, maximu
     stride = parameters.doc_stride
     if stride is None:
         stride = min(model.head.stride, size // 2, capacity // 2)
-    # Windows must get on through the context: each costs a run of the network.
+    # Windows must advance through the context: each costs a run of the model.
     if stride > capacity * 3 // 4:
-        raise BadRequest(f"`parameters.doc_stride` is {stride}; with this question {capacity * 3 // 4} is the most")
+        raise BadRequest(
+            f"`parameters.doc_stride` is {stride}; with this question it can be at most {capacity * 3 // 4}"
+        )
     return windows(tokenizer, context, size, stride, question, maximum)
 
 
@@ -116,9 +118,9 @@ def run(model: SpanModel, rows: Sequence[Row]) -> list[Logits]:
     names, pad_id = model.input_names["main"], model.preprocessing.pad_id
     logits = []
     for begin in range(0, len(rows), BATCH):
-        part = rows[begin : begin + BATCH]
-        start, end = model.run(pad(part, pad_id, names))  # (windows, tokens) each
-        logits += [(start[at, : len(row.ids)], end[at, : len(row.ids)]) for at, row in enumerate(part)]
+        batch = rows[begin : begin + BATCH]
+        start, end = model.run(pad(batch, pad_id, names))  # (windows, tokens) each
+        logits += [(start[index, : len(row.ids)], end[index, : len(row.ids)]) for index, row in enumerate(batch)]
     return logits
 
 
@@ -128,25 +130,25 @@ def decode(model: SpanModel, request: Request, texts: list[list[Row]], logits: S
         rank(model, request.parameters, pair.context, rows, [next(remaining) for _ in rows])
         for pair, rows in zip(list_pairs(request), texts, strict=True)
     ]
-    shown = [answers[0] if request.parameters.top_k == 1 else answers for answers in results]
-    return shown[0] if isinstance(request.inputs, Pair) else shown  # type: ignore[return-value]
+    response = [answers[0] if request.parameters.top_k == 1 else answers for answers in results]
+    return response[0] if isinstance(request.inputs, Pair) else response  # type: ignore[return-value]
 
 
 def rank(
     model: SpanModel, parameters: Parameters, context: str, rows: Sequence[Row], logits: Sequence[Logits]
 ) -> list[Answer]:
-    """The best answers of all windows. An answer that several windows give, in whatever case, has the sum of its
-    scores."""
+    """The best answers of all windows. The scores of equal answers of several windows, compared without case, are
+    added."""
     answers: dict[str, Answer] = {}
     impossible = 1.0
     for row, pair in zip(rows, logits, strict=True):
-        inside = np.array([sequence == 1 for sequence in row.sequence_ids])
-        start, end = (activate(mask_logits(edge, inside), "softmax") for edge in pair)
+        in_context = np.array([sequence == 1 for sequence in row.sequence_ids])
+        start, end = (activate(mask_logits(edge, in_context), "softmax") for edge in pair)
         impossible = min(impossible, float(start[0] * end[0]))
-        # Spans within the same words are one answer, so more are ranked than are asked for.
+        # Spans within the same words become one answer, so more spans are ranked than requested.
         count = parameters.top_k * 2 + 10 if parameters.align_to_words else parameters.top_k
         max_tokens = parameters.max_answer_len or model.head.max_answer
-        for first, last, score in best_spans(start, end, inside, count, max_tokens):
+        for first, last, score in best_spans(start, end, in_context, count, max_tokens):
             begin, stop = characters(row, first, last, parameters.align_to_words)
             key = context[begin:stop].lower()
             known = answers.get(key, Answer(0.0, begin, stop, context[begin:stop]))
@@ -158,12 +160,12 @@ def rank(
 
 
 def characters(row: Row, first: int, last: int, words: bool) -> tuple[int, int]:
-    """What the tokens from `first` to `last` stand for, widened to whole `words`."""
+    """Character offsets of the tokens from `first` to `last`, extended to whole words if `words`."""
     if words:
-        numbers = list(zip(row.word_ids, row.sequence_ids, strict=True))
-        while first > 0 and numbers[first - 1] == numbers[first]:
+        word_ids = list(zip(row.word_ids, row.sequence_ids, strict=True))
+        while first > 0 and word_ids[first - 1] == word_ids[first]:
             first -= 1
-        while last + 1 < len(numbers) and numbers[last + 1] == numbers[last]:
+        while last + 1 < len(word_ids) and word_ids[last + 1] == word_ids[last]:
             last += 1
     return row.offsets[first][0], row.offsets[last][1]
 

@@ -1,4 +1,4 @@
-"""CodeDeploy's hook before traffic: a new version of a function gives golden answers, or gets no traffic."""
+"""CodeDeploy's BeforeAllowTraffic hook: a new function version must reproduce golden answers before it gets traffic."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from hearth.errors import BadRequest, HearthError, StoreError
 from hearth.telemetry.log import logger
 
 READ_SECONDS = 60.0
-"""A version starts, fetches, loads and answers within its own timeout, 29 s; AWS adds the time to set it up."""
+"""A version starts, downloads, loads and responds within its own timeout of 29 s; AWS adds the time to set it up."""
 TARGET = "CodeDeploy_20141006"
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
-    """Judge the versions that a deployment is about to move traffic to, and report to CodeDeploy.
+    """Check the versions to which a deployment will move traffic, and report to CodeDeploy.
 
-    Whatever goes wrong is a failure of the deployment, which then leaves the traffic where it is.
+    Any error fails the deployment, which then does not move the traffic.
     """
     if not isinstance(event, dict) or "DeploymentId" not in event:
         failure = BadRequest("This function is CodeDeploy's hook; it takes a DeploymentId")
@@ -27,8 +27,8 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     passed = False
     try:
         for name, version in target_versions(event["DeploymentId"]):
-            report[f"{name}:{version}"] = answer = golden_answers(name, version)
-            passed = answer.get("passed") is True
+            report[f"{name}:{version}"] = result = check_golden_answers(name, version)
+            passed = result.get("passed") is True
             if not passed:
                 break
     except (HearthError, OSError) as error:
@@ -42,10 +42,10 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
 
 
 def target_versions(deployment: str) -> list[tuple[str, str]]:
-    """Functions and the versions that the deployment moves their traffic to. Raises OSError, StoreError."""
-    answer = call_codedeploy("GetDeployment", {"deploymentId": deployment})
+    """The functions of a deployment, and the versions to which it moves their traffic. Raises OSError, StoreError."""
+    response = call_codedeploy("GetDeployment", {"deploymentId": deployment})
     try:
-        revision = answer["deploymentInfo"]["revision"]
+        revision = response["deploymentInfo"]["revision"]
         content = (revision.get("appSpecContent") or revision["string"])["content"]
         resources = json.loads(content)["Resources"]
         functions = [function["Properties"] for resource in resources for function in resource.values()]
@@ -57,8 +57,8 @@ def target_versions(deployment: str) -> list[tuple[str, str]]:
     return versions
 
 
-def golden_answers(name: str, version: str) -> dict[str, Any]:
-    """What a version answers to a golden event. Raises OSError, StoreError."""
+def check_golden_answers(name: str, version: str) -> dict[str, Any]:
+    """Send a golden event to a version and return its report. Raises OSError, StoreError."""
     service = Endpoint(service_address("lambda"), "lambda", read_seconds=READ_SECONDS)
     path = f"/2015-03-31/functions/{name}/invocations"
     response = service.send("POST", path, f"Qualifier={version}", body=b'{"golden": true}')
@@ -66,24 +66,24 @@ def golden_answers(name: str, version: str) -> dict[str, Any]:
     if response.status != 200 or response.headers.get("x-amz-function-error"):
         raise StoreError(f"{name}:{version} ended with {response.status} {raw[:300].decode(errors='replace')}")
     try:
-        answer: Any = json.loads(raw)
+        report: Any = json.loads(raw)
     except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        raise StoreError(f"{name}:{version} does not answer golden events: {raw[:300].decode(errors='replace')}")
-    return answer
+        report = None
+    if not isinstance(report, dict):
+        raise StoreError(f"{name}:{version} does not support golden events: {raw[:300].decode(errors='replace')}")
+    return report
 
 
 def call_codedeploy(action: str, values: dict[str, Any]) -> dict[str, Any]:
-    """One action of CodeDeploy's JSON protocol. Raises OSError, StoreError."""
+    """Call an action of CodeDeploy's JSON protocol. Raises OSError, StoreError."""
     headers = {"content-type": "application/x-amz-json-1.1", "x-amz-target": f"{TARGET}.{action}"}
     service = Endpoint(service_address("codedeploy"), "codedeploy")
     response = service.send("POST", "/", "", headers, json.dumps(values).encode())
     raw = response.read()
     if response.status != 200:
-        raise StoreError(f"CodeDeploy answered {response.status} to {action}: {raw[:300].decode(errors='replace')}")
-    answer: dict[str, Any] = json.loads(raw or b"{}")
-    return answer
+        raise StoreError(f"CodeDeploy returned {response.status} for {action}: {raw[:300].decode(errors='replace')}")
+    result: dict[str, Any] = json.loads(raw or b"{}")
+    return result
 
 
 def service_address(service: str) -> str:

@@ -1,4 +1,4 @@
-"""automatic-speech-recognition: the words of a recording, and when they were said."""
+"""automatic-speech-recognition: the words of a recording, and their times."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
 
 MAX_SECONDS = 600
-"""Of one recording, where the manifest says nothing."""
+"""Largest duration of a recording in seconds, unless the manifest has a limit."""
 OVERLAP = 0.2
-"""Share of a chunk of a long recording that the next one has too: the network hears an edge with what surrounds it."""
+"""Share of a chunk that overlaps with the next chunk, so that the model has context at the edges."""
 MAX_BEAMS = 64
 
 SpeechModel = Model[AudioPreprocessing, Ctc]
@@ -43,9 +43,9 @@ class Chunk(Struct, frozen=True):
     text: str
     """A word."""
     timestamp: tuple[float, float]
-    """Begin and end in seconds."""
+    """Start and end in seconds."""
     logprob: float
-    """Of the likeliest symbol, in the mean over the word's frames."""
+    """Log-probability of the likeliest symbol, averaged over the word's frames."""
 
 
 class Response(Struct, frozen=True, omit_defaults=True):
@@ -54,18 +54,21 @@ class Response(Struct, frozen=True, omit_defaults=True):
 
 
 def encode(model: SpeechModel, samples: Samples) -> list[tuple[int, dict[str, np.ndarray[Any, Any]]]]:
-    """Each chunk's first frame of outputs, and its features, (1, frames, mels) float32."""
+    """For each chunk its first output frame, and its features, (1, frames, mels) float32."""
     preprocessing, head = model.preprocessing, model.head
     samples = np.pad(samples, int(head.margin_seconds * preprocessing.rate))
-    unit = preprocessing.hop * head.stride  # samples of a frame of the output
-    size = int(head.chunk_seconds * preprocessing.rate) // unit
+    frame_samples = preprocessing.hop * head.stride  # samples per output frame
+    size = int(head.chunk_seconds * preprocessing.rate) // frame_samples
     name = model.input_names["main"][0]
-    bounds = chunk_bounds(-(-len(samples) // unit), size, int(size * OVERLAP))
-    return [(first, {name: log_mel(samples[first * unit : end * unit], preprocessing)[None]}) for first, end in bounds]
+    bounds = chunk_bounds(-(-len(samples) // frame_samples), size, int(size * OVERLAP))
+    return [
+        (first, {name: log_mel(samples[first * frame_samples : end * frame_samples], preprocessing)[None]})
+        for first, end in bounds
+    ]
 
 
 def decode(model: SpeechModel, request: Request, starts: list[int], outputs: list[np.ndarray[Any, Any]]) -> Response:
-    """`outputs`: log-probabilities of each chunk, (frames, symbols), which begins at that one of `starts`."""
+    """`outputs`: log-probabilities (frames, symbols) of chunks that begin at the frames `starts`."""
     preprocessing, head, labels = model.preprocessing, model.head, model.manifest.labels
     logprobs = join(outputs, starts, head.blank)
     beams = request.parameters.num_beams or head.beams
@@ -81,15 +84,15 @@ def decode(model: SpeechModel, request: Request, starts: list[int], outputs: lis
         return Response(text)
 
     def seconds(frame: int) -> float:
-        at = frame * preprocessing.hop * head.stride / preprocessing.rate
-        return round(max(at - head.margin_seconds, 0.0), 3)
+        time = frame * preprocessing.hop * head.stride / preprocessing.rate
+        return round(max(time - head.margin_seconds, 0.0), 3)
 
-    certainty = logprobs.max(1)  # (frames,)
+    best_logprobs = logprobs.max(1)  # (frames,)
     chunks = [
         Chunk(
             word.text,
             (seconds(word.first), seconds(word.end)),
-            round(float(certainty[word.first : word.end].mean()), 4),
+            round(float(best_logprobs[word.first : word.end].mean()), 4),
         )
         for word in words
     ]

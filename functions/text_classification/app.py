@@ -1,4 +1,4 @@
-"""text-classification: labels and their scores for a text; zero-shot-classification: labels that the caller names."""
+"""text-classification: labels with scores for a text; zero-shot-classification: the same for the caller's labels."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
 
 MAX_LABELS = 100
-"""That a caller may name for a zero-shot classification."""
+"""Largest number of candidate labels of a zero-shot classification."""
 MAX_ROWS = 512
-"""Texts times labels of one request; each is a run of the network."""
+"""Largest number of texts times labels of a request; each is a row of the model's input."""
 BATCH = 16
-"""Rows of one run."""
+"""Number of rows per run."""
 
 Classifier = Model[TextPreprocessing, Any]
 LabelText = Annotated[str, Meta(max_length=1000)]
@@ -71,11 +71,11 @@ class ZeroShotParameters(Struct, frozen=True, forbid_unknown_fields=True):
     candidate_labels: (
         Annotated[list[LabelText], Meta(min_length=1, max_length=MAX_LABELS)] | Annotated[str, Meta(max_length=20_000)]
     )
-    """A list, or labels between commas."""
+    """A list of labels, or labels separated by commas."""
     hypothesis_template: LabelText = "This example is {}."
-    """The sentence that says a text has a label; {} stands for the label."""
+    """The hypothesis that a text has a label; {} is replaced by the label."""
     multi_label: bool = False
-    """Whether each label is true or false by itself, or exactly one of them is true."""
+    """Whether several labels can be true; otherwise exactly one is."""
 
 
 class ZeroShotRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,16 +84,16 @@ class ZeroShotRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 ZeroShotResponse = list[Label | list[Label]]
-"""Every label's score, best first; a list of them for each text where a list came."""
+"""The scores of all labels, best first; one list per text for a list of texts."""
 
 
 def encode_zero_shot(model: Classifier, request: ZeroShotRequest) -> list[Row]:
-    """Each text with each label's hypothesis. Raises BadRequest, PayloadTooLarge."""
+    """Pairs of each text with each label's hypothesis. Raises BadRequest, PayloadTooLarge."""
     if not isinstance(model.head, Entailment):
-        raise BadRequest(f"{model.manifest.model} knows only labels of its own: ask it for text-classification")
+        raise BadRequest(f"{model.manifest.model} has only its own labels; use it for text-classification")
     texts, template = list_texts(request.inputs, model.manifest.limits), request.parameters.hypothesis_template
     if "{}" not in template:
-        raise BadRequest("`parameters.hypothesis_template` must have {} where the label goes")
+        raise BadRequest("`parameters.hypothesis_template` must contain {}, which is replaced by the label")
     labels = candidate_labels(request)
     if len(texts) * len(labels) > MAX_ROWS:
         raise PayloadTooLarge(f"{len(texts)} texts with {len(labels)} labels are more than {MAX_ROWS} in one request")
@@ -110,7 +110,7 @@ def encode_zero_shot(model: Classifier, request: ZeroShotRequest) -> list[Row]:
 
 
 def candidate_labels(request: ZeroShotRequest) -> list[str]:
-    """Raises BadRequest."""
+    """The labels of a request. Raises BadRequest."""
     candidates = request.parameters.candidate_labels
     labels = [label.strip() for label in candidates.split(",")] if isinstance(candidates, str) else candidates
     if not all(label.strip() for label in labels) or len(labels) > MAX_LABELS:
@@ -119,19 +119,19 @@ def candidate_labels(request: ZeroShotRequest) -> list[str]:
 
 
 def run_zero_shot(model: Classifier, rows: Sequence[Row]) -> np.ndarray[Any, Any]:
-    """Logits (rows, labels of the network)."""
-    parts = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+    """Logits (rows, labels of the model)."""
+    batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
     names, pad_id = model.input_names["main"], model.preprocessing.pad_id
-    return np.concatenate([model.run(pad(part, pad_id, names))[0] for part in parts])
+    return np.concatenate([model.run(pad(batch, pad_id, names))[0] for batch in batches])
 
 
 def decode_zero_shot(model: Classifier, request: ZeroShotRequest, logits: np.ndarray[Any, Any]) -> ZeroShotResponse:
     head, labels = model.head, candidate_labels(request)
-    each = logits.reshape(-1, len(labels), logits.shape[1])  # (texts, candidates, labels of the network)
+    logits = logits.reshape(-1, len(labels), logits.shape[1])  # (texts, candidates, labels of the model)
     if request.parameters.multi_label or len(labels) == 1:
-        scores = activate(each[..., [head.contradiction, head.entailment]], "softmax")[..., 1]
+        scores = activate(logits[..., [head.contradiction, head.entailment]], "softmax")[..., 1]
     else:
-        scores = activate(each[..., head.entailment], "softmax")
+        scores = activate(logits[..., head.entailment], "softmax")
     results = [best_labels(row, labels, len(labels)) for row in scores]
     return [*results[0]] if isinstance(request.inputs, str) else [*results]
 

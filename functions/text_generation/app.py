@@ -1,4 +1,4 @@
-"""text-generation: a text is continued, or messages are answered, token by token."""
+"""text-generation: continues a text or answers messages, token by token."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.ops.text.windows import check_lengths
-from hearth.tasks.chat_template import prompt_of
+from hearth.tasks.chat_template import render_prompt
 from hearth.tasks.generation import (
     Generation,
     LanguageModel,
@@ -25,15 +25,15 @@ from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
 
 MAX_NEW_TOKENS = 100
-"""Where the caller does not say."""
-UNUSED = ("adapter_id", "grammar", "truncate", "typical_p")
-"""Options of other servers; Hugging Face's client drops those that an error names, and asks again."""
+"""Default of `max_new_tokens`."""
+UNSUPPORTED = ("adapter_id", "grammar", "truncate", "typical_p")
+"""Options of other servers. Hugging Face's client drops those that an error names, and retries."""
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     max_new_tokens: Annotated[int, Meta(ge=1)] | None = None
     do_sample: bool | None = None
-    """Unset: when one of temperature, top_k and top_p is set."""
+    """Default: true if one of temperature, top_k and top_p is set."""
     temperature: Annotated[float, Meta(ge=0, le=100)] | None = None
     top_k: Annotated[int, Meta(ge=1)] | None = None
     top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
@@ -46,9 +46,9 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     details: bool = False
     decoder_input_details: bool = False
     top_n_tokens: Annotated[int, Meta(ge=0, le=20)] = 0
-    """The likeliest tokens at each place, shown in the details."""
+    """Number of the likeliest tokens at each position that the details have."""
     logit_bias: Annotated[dict[str, Annotated[float, Meta(ge=-100, le=100)]], Meta(max_length=1024)] = {}
-    """Added to the logits of tokens, by their ids."""
+    """Token id -> value added to its logit."""
     best_of: Literal[1] = 1
     watermark: Literal[False] = False
     adapter_id: Any = None
@@ -70,7 +70,7 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True):
     parameters: Parameters = Parameters()
     messages: Annotated[list[Message], Meta(min_length=1, max_length=1000)] | None = None
     stream: bool = False
-    """Whether the answer comes token by token, as Server-Sent Events."""
+    """Whether the response comes token by token, as Server-Sent Events."""
 
 
 class Token(Struct, frozen=True):
@@ -96,61 +96,62 @@ class GeneratedText(Struct, frozen=True, omit_defaults=True):
 
 
 Response = list[GeneratedText]
-"""One answer."""
+"""A list of one generated text."""
 
 
 def encode(model: LanguageModel, request: Request) -> list[int]:
     """The prompt's tokens. Raises BadRequest, PayloadTooLarge."""
     parameters, context = request.parameters, model.head.context
-    unused = [name for name in UNUSED if getattr(parameters, name) is not None]
-    if unused:
-        raise BadRequest(f"The following `model_kwargs` are not used by the model: {unused}")
+    unsupported = [name for name in UNSUPPORTED if getattr(parameters, name) is not None]
+    if unsupported:
+        raise BadRequest(f"The following `model_kwargs` are not used by the model: {unsupported}")
     tokens, length = prompt_tokens(model, request)
     new = parameters.max_new_tokens or 1
     if not tokens:
         raise BadRequest("The prompt is empty; send at least one character to continue", param="inputs")
     if length + new > context:
         raise PayloadTooLarge(
-            f"The prompt has {length} tokens and `max_new_tokens` is {new}; the model takes {context} of both together"
+            f"The prompt has {length} tokens and `max_new_tokens` is {new}; together at most {context} are allowed"
         )
     return tokens
 
 
 def prompt_tokens(model: LanguageModel, request: Request) -> tuple[list[int], int]:
-    """The tokens that the model may read, and how many there were."""
+    """The tokens that the model can read, and their number before truncation."""
     limits = model.manifest.limits
     if isinstance(request.inputs, list) and request.messages is None:
         if max(request.inputs) >= (vocabulary := vocabulary_size(model)):
-            raise BadRequest(f"The model's tokens have ids below {vocabulary}", param="inputs")
+            raise BadRequest(f"The model's token ids are below {vocabulary}", param="inputs")
         return request.inputs, len(request.inputs)
-    if request.messages is not None:  # before a template writes them out
+    if request.messages is not None:  # before the template is rendered
         check_lengths((message.content for message in request.messages), limits)
     text = prompt_text(model, request)
     check_lengths([text], limits)
-    # A template writes the special tokens itself.
+    # A chat template includes the special tokens.
     encoding = model.tokenizer.encode(text, add_special_tokens=request.messages is None)
-    return list(encoding.ids), len(encoding.ids) + sum(len(part.ids) for part in encoding.overflowing)
+    return list(encoding.ids), len(encoding.ids) + sum(len(overflow.ids) for overflow in encoding.overflowing)
 
 
 def prompt_text(model: LanguageModel, request: Request) -> str:
     if (request.inputs is None) == (request.messages is None):
         raise BadRequest("Send either `inputs`, a text to continue, or `messages`, a conversation to answer")
     if request.messages is not None:
-        return prompt_of(model, to_builtins(request.messages))
+        return render_prompt(model, to_builtins(request.messages))
     return model.tokenizer.decode(request.inputs) if isinstance(request.inputs, list) else str(request.inputs)
 
 
 def stream(model: LanguageModel, request: Request) -> Generation:
-    """The answer's pieces as they come; their texts add up to it. Raises BadRequest, PayloadTooLarge."""
+    """Start to generate a text; its pieces come as they are generated. Raises BadRequest, PayloadTooLarge."""
     parameters = request.parameters
     with step("encode"):
         prompt = encode(model, request)
         bias = read_bias(model, parameters.logit_bias) if parameters.logit_bias else {}
-    chosen = parameters.temperature not in (None, 1.0)
-    chosen = chosen or parameters.top_k is not None or parameters.top_p is not None
-    sampled = chosen if parameters.do_sample is None else parameters.do_sample
+    has_sampling_options = (
+        parameters.temperature not in (None, 1.0) or parameters.top_k is not None or parameters.top_p is not None
+    )
+    do_sample = has_sampling_options if parameters.do_sample is None else parameters.do_sample
     sampling = Sampling(
-        temperature=(1.0 if parameters.temperature is None else parameters.temperature) if sampled else 0.0,
+        temperature=(1.0 if parameters.temperature is None else parameters.temperature) if do_sample else 0.0,
         top_k=parameters.top_k,
         top_p=parameters.top_p,
         repetition=parameters.repetition_penalty,
@@ -165,20 +166,22 @@ def stream(model: LanguageModel, request: Request) -> Generation:
 
 
 def read_bias(model: LanguageModel, logit_bias: dict[str, float]) -> dict[int, float]:
-    """Raises BadRequest."""
+    """Token id -> bias. Raises BadRequest."""
     vocabulary = vocabulary_size(model)
     bias = {int(token): value for token, value in logit_bias.items() if token.isascii() and token.isdigit()}
     if len(bias) < len(logit_bias) or max(bias) >= vocabulary:
-        raise BadRequest(f"`logit_bias` names tokens by their ids, below {vocabulary}", param="parameters.logit_bias")
+        raise BadRequest(
+            f"The keys of `logit_bias` must be token ids below {vocabulary}", param="parameters.logit_bias"
+        )
     return bias
 
 
 def decode(model: LanguageModel, request: Request, pieces: Sequence[Piece], usage: Usage) -> Response:
     parameters, tokenizer = request.parameters, model.tokenizer
     text = "".join(piece.text for piece in pieces)
-    whole = prompt_text(model, request) + text if parameters.return_full_text else text
+    full_text = prompt_text(model, request) + text if parameters.return_full_text else text
     if not (parameters.details or parameters.decoder_input_details):
-        return [GeneratedText(whole)]
+        return [GeneratedText(full_text)]
     prefill = []
     if parameters.decoder_input_details:
         prompt, _ = prompt_tokens(model, request)
@@ -195,7 +198,7 @@ def decode(model: LanguageModel, request: Request, pieces: Sequence[Piece], usag
         top_tokens=[[Token(*top) for top in piece.top] for piece in pieces] if parameters.top_n_tokens else UNSET,
         input_length=usage.input_tokens,
     )
-    return [GeneratedText(whole, details)]
+    return [GeneratedText(full_text, details)]
 
 
 def predict(model: LanguageModel, request: Request) -> Prediction:

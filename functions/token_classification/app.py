@@ -1,4 +1,4 @@
-"""token-classification: names and their kinds in a text of any length."""
+"""token-classification: named entities in a text of any length."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
 
 BATCH = 16
-"""Windows of one run: they decide how much memory a long text takes."""
+"""Number of windows per run, which bounds the memory that a long text takes."""
 
 Tagger = Model[TextPreprocessing, Tagging | None]
 
@@ -28,7 +28,7 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple"
     ignore_labels: Annotated[tuple[str, ...], Meta(max_length=1000)] = ("O",)
     stride: Annotated[int, Meta(ge=0)] | None = None
-    """Tokens that the windows of a long text share; unset: as the manifest says."""
+    """Number of tokens that the windows of a long text share; default: from the manifest."""
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,34 +42,34 @@ class Entity(Struct, frozen=True, omit_defaults=True):
     start: int
     end: int
     entity: str | None = None
-    """The token's own label, with strategy `none`."""
+    """The token's label, with strategy `none`."""
     index: int | None = None
-    """The token's number in its window, special tokens counted, with strategy `none`."""
+    """The token's index in its window, special tokens included, with strategy `none`."""
     entity_group: str | None = None
-    """The kind without B- or I-, with the other strategies."""
+    """The label without B- or I-, with the other strategies."""
 
 
 Response = list[Entity | list[Entity]]
-"""The entities of the text in order; a list of them for each text where a list came."""
+"""The entities of the text in order; one list per text for a list of texts."""
 
 
 def encode(model: Tagger, request: Request) -> list[list[Row]]:
     """The windows of each text. Raises BadRequest, PayloadTooLarge."""
     tokenizer, size = model.tokenizer, model.preprocessing.max_tokens
     texts = list_texts(request.inputs, model.manifest.limits)
-    # Windows that share more than half of themselves are many, and know little more.
+    # Windows that share more than half of their tokens cost much and improve little.
     maximum = max(window_capacity(tokenizer, size) // 2, 0)
     stride = request.parameters.stride
     if stride is None:
         stride = min(model.head.stride if model.head else 0, maximum)
     elif stride > maximum:
         raise BadRequest(
-            f"`parameters.stride` is {stride}; the windows of this model may share {maximum} tokens at most"
+            f"`parameters.stride` is {stride}; the windows of this model can share at most {maximum} tokens"
         )
     rows: list[list[Row]] = []
     for text in texts:
-        left = MAX_WINDOWS - sum(map(len, rows))
-        rows.append(windows(tokenizer, tokenize_whole(tokenizer, text), size, stride, maximum=left))
+        remaining = MAX_WINDOWS - sum(map(len, rows))
+        rows.append(windows(tokenizer, tokenize_whole(tokenizer, text), size, stride, maximum=remaining))
     return rows
 
 
@@ -78,9 +78,9 @@ def run(model: Tagger, rows: Sequence[Row]) -> list[np.ndarray[Any, Any]]:
     names, pad_id = model.input_names["main"], model.preprocessing.pad_id
     scores = []
     for start in range(0, len(rows), BATCH):
-        part = rows[start : start + BATCH]
-        logits = model.run(pad(part, pad_id, names))[0]  # (windows, tokens, labels)
-        scores += [activate(logits[index, : len(row.ids)], "softmax") for index, row in enumerate(part)]
+        batch = rows[start : start + BATCH]
+        logits = model.run(pad(batch, pad_id, names))[0]  # (windows, tokens, labels)
+        scores += [activate(logits[index, : len(row.ids)], "softmax") for index, row in enumerate(batch)]
     return scores
 
 

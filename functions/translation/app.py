@@ -1,4 +1,4 @@
-"""translation: texts from one language into another."""
+"""translation: translates texts from one language into another."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
 
 MAX_ROWS = 64
-"""Beams of all texts that are written at once: more only takes more memory."""
-CUTTING = "longest_first", "only_first"
-"""Truncations that cut a text. Without one, a text that is too long is refused: half a translation is none."""
+"""Largest number of beams of all texts generated at once, which bounds memory."""
+TRUNCATING = "longest_first", "only_first"
+"""Values of `truncation` that truncate a text. By default a text that is too long is refused, not translated in
+part."""
 
 Translator = Model[TextPreprocessing, Seq2Seq]
 Array = np.ndarray[Any, Any]
@@ -39,7 +40,7 @@ class Parameters(Generation, frozen=True, forbid_unknown_fields=True):
     clean_up_tokenization_spaces: bool = False
     """Remove a space before a full stop, a comma, a question or exclamation mark."""
     generate_parameters: Generation = Generation()
-    """The same parameters, where huggingface_hub's client puts them."""
+    """The same parameters, as huggingface_hub's client sends them."""
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,7 +53,7 @@ class Translation(Struct, frozen=True):
 
 
 Response = list[Translation]
-"""One a text, in order."""
+"""One translation per text, in order."""
 
 
 def encode(model: Translator, request: Request) -> dict[str, Array]:
@@ -60,7 +61,7 @@ def encode(model: Translator, request: Request) -> dict[str, Array]:
     texts = list_texts(request.inputs, model.manifest.limits)
     token = language_token(model, request.parameters)
     encodings = model.tokenizer.encode_batch_fast([with_token(text, token) for text in texts if text.strip()])
-    if request.parameters.truncation not in CUTTING and any(encoding.overflowing for encoding in encodings):
+    if request.parameters.truncation not in TRUNCATING and any(encoding.overflowing for encoding in encodings):
         raise PayloadTooLarge(
             f"A text has more than the {model.preprocessing.max_tokens} tokens that the model reads; send it sentence "
             'by sentence, or set `parameters.truncation` to "longest_first" to translate its beginning'
@@ -68,15 +69,15 @@ def encode(model: Translator, request: Request) -> dict[str, Array]:
     return pad(encodings, model.preprocessing.pad_id)
 
 
-def write(model: Translator, request: Request, feeds: dict[str, Array]) -> list[list[int]]:
-    """The tokens of each text's translation."""
+def generate(model: Translator, request: Request, feeds: dict[str, Array]) -> list[list[int]]:
+    """Generate the tokens of each translation."""
     config = generation_config(model, request.parameters)
     size = max(1, MAX_ROWS // config.num_beams)
     tokens: list[list[int]] = []
     for start in range(0, len(feeds["input_ids"]), size):
         longest = feeds["attention_mask"][start : start + size].sum(1).max()
-        part = {name: values[start : start + size, :longest] for name, values in feeds.items()}
-        tokens += search(start_decoder(model, part), len(part["input_ids"]), config)
+        batch = {name: values[start : start + size, :longest] for name, values in feeds.items()}
+        tokens += search(start_decoder(model, batch), len(batch["input_ids"]), config)
     return tokens
 
 
@@ -93,14 +94,14 @@ def generation_config(model: Translator, parameters: Parameters) -> GenerationCo
 
 
 def start_decoder(model: Translator, feeds: dict[str, Array]) -> DecoderStep:
-    """Read the sources; the function that is returned keeps the caches and writes one more token a call."""
+    """Run the encoder; the returned function runs one step of the decoder and keeps its caches."""
     head = model.head
     inputs = model.input_names["decoder"]
     cross_names, past_names = inputs[2 : 2 + 2 * head.layers], inputs[2 + 2 * head.layers :]
     mask, cross = feeds["attention_mask"], model.run(feeds)
     past = [np.zeros((len(mask), head.heads, 0, head.head_size), np.float32) for _ in past_names]
 
-    def next_token(tokens: Array, rows: Array, sentences: Array) -> Array:
+    def decoder_step(tokens: Array, rows: Array, sentences: Array) -> Array:
         nonlocal mask, cross, past
         if len(sentences) < len(mask):
             mask, cross = mask[sentences], [values[sentences] for values in cross]
@@ -109,33 +110,33 @@ def start_decoder(model: Translator, feeds: dict[str, Array]) -> DecoderStep:
         logits, *past = model.run({"input_ids": tokens[:, None], "attention_mask": mask, **caches}, "decoder")
         return logits
 
-    return next_token
+    return decoder_step
 
 
 def decode(model: Translator, request: Request, outputs: list[list[int]]) -> Response:
     sources = [request.inputs] if isinstance(request.inputs, str) else request.inputs
     texts = iter(model.tokenizer.decode_batch(outputs))
-    translated = [next(texts) if source.strip() else "" for source in sources]
+    translations = [next(texts) if source.strip() else "" for source in sources]
     if request.parameters.clean_up_tokenization_spaces:
-        translated = [clean_up_spaces(text) for text in translated]
-    return [Translation(text) for text in translated]
+        translations = [clean_up_spaces(text) for text in translations]
+    return [Translation(text) for text in translations]
 
 
 def language_token(model: Translator, parameters: Parameters) -> str:
-    """What texts begin with: the token of the target language, where the model has one. Raises BadRequest."""
+    """The token of the target language with which texts begin, if the model has one. Raises BadRequest."""
     head = model.head
-    chosen_language(parameters.src_lang, "src_lang", "from", head.source)
-    target = chosen_language(parameters.tgt_lang, "tgt_lang", "into", head.target)
+    find_language(parameters.src_lang, "src_lang", "from", head.source)
+    target = find_language(parameters.tgt_lang, "tgt_lang", "into", head.target)
     token = f">>{target}<<"
     return token if target and model.tokenizer.token_to_id(token) is not None else ""
 
 
-def chosen_language(asked: str | None, parameter: str, direction: str, languages: tuple[str, ...]) -> str:
-    """The language that is meant: the first one if none is asked for, and `zh` is any zh-Hans. Raises BadRequest."""
-    if asked is None or not languages:
-        return asked or next(iter(languages), "")
+def find_language(requested: str | None, parameter: str, direction: str, languages: tuple[str, ...]) -> str:
+    """The first matching language (`zh` matches zh-Hans), or the first one by default. Raises BadRequest."""
+    if requested is None or not languages:
+        return requested or next(iter(languages), "")
     for language in languages:
-        if language == asked or language.startswith(f"{asked}-"):
+        if language == requested or language.startswith(f"{requested}-"):
             return language
     raise BadRequest(
         f"This model does not translate {direction} that language; `parameters.{parameter}` can be: "
@@ -144,7 +145,7 @@ def chosen_language(asked: str | None, parameter: str, direction: str, languages
 
 
 def with_token(text: str, token: str) -> str:
-    """`text` after the token of its language, unless it begins with one already."""
+    """Put the language token before `text`, unless it begins with one already."""
     return text if not token or text.lstrip().startswith(">>") else f"{token} {text}"
 
 
@@ -158,7 +159,7 @@ def predict(model: Translator, request: Request) -> Prediction:
     with step("encode"):
         feeds = encode(model, request)
     with step("run"):
-        outputs = write(model, request, feeds)
+        outputs = generate(model, request, feeds)
     with step("decode"):
         response = decode(model, request, outputs)
     input_tokens = int(np.count_nonzero(feeds["attention_mask"]))

@@ -1,4 +1,4 @@
-"""Uploads of large inputs, and their results. Loads no model."""
+"""Uploads of large inputs and their results. Loads no model."""
 
 from __future__ import annotations
 

@@ -260,9 +260,9 @@ def test_likeness_of_words_is_gensims(words: tuple[KeyedVectors, Model]) -> None
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        (app.Words(["king", "unheard"]), r"no vector of `inputs.positive\[1\]`"),
-        (app.Words([UNKNOWN]), "no vector of"),
-        (app.Words([""]), r"no vector of `inputs.positive\[0\]`"),
+        (app.Words(["king", "unheard"]), r"no vector for `inputs.positive\[1\]`"),
+        (app.Words([UNKNOWN]), "no vector for"),
+        (app.Words([""]), r"no vector for `inputs.positive\[0\]`"),
         (app.Words([], []), "at least one word"),
     ],
 )

@@ -194,4 +194,4 @@ def test_raw_and_base64_bodies_through_the_handler(squares: Path) -> None:
 
 
 def test_a_detector_answers_for_tracks() -> None:
-    assert app.TASKS[0].answers_for("object-detection")
+    assert app.TASKS[0].serves("object-detection")

@@ -124,11 +124,11 @@ def test_the_same_tokens_as_transformers(both: tuple[Model, Any], beams: int, pe
     how = {"length_penalty": penalty} if beams > 1 else {}
     expected = generated(network, model, texts, num_beams=beams, max_length=longest + 1, **how)
     request = app.Request(texts, parameters)
-    assert app.write(model, request, app.encode(model, request)) == expected
+    assert app.generate(model, request, app.encode(model, request)) == expected
     assert len({len(row) for row in expected}) > 1 or longest <= 5
     for text, row in zip(texts, expected, strict=True):
         alone = app.Request(text, parameters)
-        assert app.write(model, alone, app.encode(model, alone)) == [row]
+        assert app.generate(model, alone, app.encode(model, alone)) == [row]
 
 
 def test_defaults_are_the_checkpoints(both: tuple[Model, Any]) -> None:
@@ -137,7 +137,7 @@ def test_defaults_are_the_checkpoints(both: tuple[Model, Any]) -> None:
     assert isinstance(head, Seq2Seq)
     assert (head.beams, head.max_new, head.source, head.target) == (3, LONGEST - 1, ("en",), LANGUAGES)
     request = app.Request(TEXTS[0])
-    assert app.write(model, request, app.encode(model, request)) == generated(network, model, [TEXTS[0]])
+    assert app.generate(model, request, app.encode(model, request)) == generated(network, model, [TEXTS[0]])
 
 
 def test_graphs_are_the_networks(both: tuple[Model, Any]) -> None:

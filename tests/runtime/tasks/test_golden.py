@@ -75,7 +75,7 @@ def test_another_answer_fails_a_release(tmp_path: Path, monkeypatch: pytest.Monk
     spoilt(tmp_path / "store", "sentiment-en", honest=True)
     told = check_of(tmp_path / "store", ["sentiment-en"], monkeypatch)
     assert not told["passed"]
-    assert "golden answer 2 of version 1 is missed by 0.9" in told["golden"]["sentiment-en"]
+    assert "golden answer 2 of version 1 differs by 0.9" in told["golden"]["sentiment-en"]
 
 
 def test_golden_answers_that_the_manifest_does_not_know_fail_it(
@@ -96,7 +96,7 @@ def test_a_tracker_is_judged_by_its_detectors_answers(
     spoilt(tmp_path / "store", "yolo-cells", honest=True)
     told = check_of(tmp_path / "store", ["yolo-cells"], monkeypatch, task)
     assert not told["passed"]
-    assert "golden answer 1 of version 1 is missed" in told["golden"]["yolo-cells"]
+    assert "golden answer 1 of version 1 differs" in told["golden"]["yolo-cells"]
 
 
 def test_a_model_that_the_function_cannot_serve_fails_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,7 @@ def test_an_index_that_promises_too_much_is_not_believed() -> None:
     for name, place in ((b"stsz", 8), (b"stsz", 12), (b"stsc", 16)):
         at = data.index(name) + place
         data[at : at + 4] = (1 if place == 8 else 20_000_000).to_bytes(4, "big")
-    with pytest.raises(BadRequest, match="promises more"):
+    with pytest.raises(BadRequest, match="claims more"):
         Video(bytes(data), BOUNDS)
 
 

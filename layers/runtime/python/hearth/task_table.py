@@ -1,4 +1,4 @@
-"""The tasks: one row each, from which manifests, functions, protocols, golden answers, documents and tests derive."""
+"""The task table. Manifests, functions, protocols, golden answers, documents and tests derive from its rows."""
 
 from __future__ import annotations
 
@@ -35,27 +35,28 @@ Comparison = Literal[
 
 class TaskRow(Struct, frozen=True):
     id: str
-    """As Hugging Face spells it."""
+    """The Hugging Face task id."""
     function: str
-    """The folder below `functions/` that answers it."""
+    """The folder below `functions/` with the task's code."""
     input: Literal["text", "image", "audio", "video"]
     heads: tuple[str, ...]
-    """Kinds of `head` that the manifest of such a model has; an empty string: none is needed."""
+    """Kinds of `head` in the manifests of its models; an empty string: no head is needed."""
     codec: Codec
-    """How the Open Inference Protocol shows inputs and outputs: a key of `open_inference.codecs.CODECS`."""
+    """How inputs and outputs become tensors of the Open Inference Protocol: a key of
+    `open_inference.signatures.CODECS`."""
     comparison: Comparison
-    """How a golden answer is compared with one given now: a key of `tasks.golden.COMPARISONS`."""
+    """How predictions are compared with golden answers: a key of `tasks.golden.COMPARISONS`."""
     models_of: tuple[str, ...] = ()
-    """Other tasks whose models answer this one too, as a detector can be asked for tracks."""
+    """Other tasks whose models this task serves too; a detector can be used for tracking, for example."""
 
     @property
     def binary(self) -> bool:
-        """Whether a request's body may be the input itself: the bytes of a picture, a recording or a film."""
+        """Whether a request's body may be the input itself: the bytes of a picture, a recording or a video."""
         return self.input != "text"
 
     @property
     def preprocessing(self) -> str:
-        """The kind of `preprocessing` that the manifest has: films are pictures, one after another."""
+        """The kind of `preprocessing` in the manifest; videos are preprocessed as pictures."""
         return "image" if self.input == "video" else self.input
 
 

@@ -14,7 +14,7 @@ from hearth.errors import NotFound
 from hearth.models.cache import warm_cache
 from hearth.protocols.base import BINARY, EVENT_STREAM, JSON, Protocol, Route
 from hearth.protocols.router import DEFAULT
-from hearth.tasks.task import Task, choose
+from hearth.tasks.task import Task, choose_task
 
 STATUSES = {
     400: "The request is wrong; the error says how",
@@ -116,7 +116,7 @@ def _model_paths(schemas: Schemas, protocol: Protocol, tasks: Sequence[Task]) ->
     registry = warm_cache().registry
     for name in registry.models():
         try:
-            task = choose(tasks, registry.resolve(name))
+            task = choose_task(tasks, registry.resolve(name))
         except NotFound:
             continue
         prefix = "".join(part.title() for part in task.id.split("-"))

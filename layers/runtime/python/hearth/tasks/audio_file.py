@@ -1,4 +1,4 @@
-"""Encoded sound as mono samples. The one module that uses libsndfile."""
+"""Decodes audio files to mono samples. The only module that uses libsndfile."""
 
 from __future__ import annotations
 
@@ -13,35 +13,37 @@ from hearth import deadline
 from hearth.errors import BadRequest, PayloadTooLarge, UnsupportedMedia
 from hearth.ops.audio.resample import Floats, Resampler
 
-# What a file begins with. libsndfile never sees anything else: of its many formats these four are served.
+# First bytes of the supported formats; libsndfile, which knows many more, never reads other files.
 SIGNATURES = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"ID3", *(bytes([0xFF, second]) for second in range(0xE2, 0x100)))
 SUPPORTED = "The sound must be WAV, FLAC, Ogg (Vorbis, Opus) or MP3"
 RATES = (1_000, 192_000)
+"""Smallest and largest supported sampling rate in Hz."""
 MAX_CHANNELS = 8
 MAX_AMPLITUDE = 2.0**32
-"""Of a file with floating-point samples, which ought to be within -1..1 and sometimes are 16- or 32-bit integers."""
+"""Largest floating-point sample. Samples should be within -1..1, but some files have 16- or 32-bit integers as
+floats."""
 BLOCK = 1 << 16
-"""Samples of all channels that are decoded at once: resampling looks at hundreds of them for each new one."""
+"""Samples of all channels decoded at a time; resampling reads hundreds of them per output sample."""
 
 
 class SequentialFile(soundfile.SoundFile):  # type: ignore[misc]
-    """Read from begin to end: soundfile would seek after each block, which a FLAC stream of unknown length refuses."""
+    """A file read sequentially: soundfile would seek after each block, which fails for FLAC of unknown length."""
 
     def seekable(self) -> bool:
         return False
 
 
 def read_audio(data: bytes, rate: int, seconds: float) -> Floats:
-    """Mono samples in -1..1 at `rate` Hz.
+    """Decode a file to mono samples in -1..1 at `rate` Hz.
 
-    The header's length is compared with `seconds` before anything is decoded, and what is decoded too, because headers
-    lie. Raises UnsupportedMedia, PayloadTooLarge, BadRequest.
+    Both the length in the header and the decoded length are limited to `seconds`, because headers can be wrong. Raises
+    UnsupportedMedia, PayloadTooLarge, BadRequest.
     """
     if not data.startswith(SIGNATURES):
         raise UnsupportedMedia(SUPPORTED)
     try:
         file = SequentialFile(io.BytesIO(data))
-    except Exception:  # libsndfile's complaints are of a few unrelated classes
+    except Exception:  # soundfile raises a few unrelated classes
         raise UnsupportedMedia(f"{SUPPORTED}; this file could not be opened") from None
     with file:
         if not RATES[0] <= file.samplerate <= RATES[1]:
@@ -58,10 +60,10 @@ def read_audio(data: bytes, rate: int, seconds: float) -> Floats:
 
 
 def _mono(file: Any, seconds: float) -> Iterator[Floats]:
-    """Blocks of (samples,), the mean of the channels."""
+    """Decode blocks (samples,), the mean of the channels."""
     allowed = int(seconds * file.samplerate)
     too_long = PayloadTooLarge(f"The sound is longer than {seconds:g} seconds; send it in parts")
-    # A stream's length is not known before its end; libsndfile then says an absurdly large one.
+    # If a stream's length is unknown until its end, libsndfile reports a huge number of frames.
     if allowed < file.frames < 2**40:
         raise too_long
     decoded = 0
@@ -76,6 +78,6 @@ def _mono(file: Any, seconds: float) -> Iterator[Floats]:
             raise too_long
         if not len(block):
             return
-        if not np.abs(block).max() < MAX_AMPLITUDE:  # not a number is not less, either
-            raise BadRequest("The sound has samples that are infinite or no numbers at all")
+        if not np.abs(block).max() < MAX_AMPLITUDE:  # also true for NaN
+            raise BadRequest("The sound has samples that are infinite or not a number")
         yield block.mean(1, dtype=np.float32)

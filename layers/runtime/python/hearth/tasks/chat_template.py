@@ -1,4 +1,4 @@
-"""Messages as one prompt, through the chat template that came with a model."""
+"""Renders messages as a prompt with the model's chat template."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from hearth.errors import BadRequest
 from hearth.tasks.generation import LanguageModel
 
 
-def prompt_of(model: LanguageModel, messages: Sequence[Mapping[str, str]]) -> str:
-    """The text, special tokens included, that the model's answer follows. Raises BadRequest."""
+def render_prompt(model: LanguageModel, messages: Sequence[Mapping[str, str]]) -> str:
+    """The prompt for the model's answer, special tokens included. Raises BadRequest."""
     if model.head.chat_template is None:
         raise BadRequest("This model has no chat template; send `inputs`, a text to continue")
-    ends = (model.head.bos, next(iter(model.head.eos), None))
-    bos, eos = ("" if token is None else model.tokenizer.id_to_token(token) or "" for token in ends)
+    special_ids = (model.head.bos, next(iter(model.head.eos), None))
+    bos, eos = ("" if token is None else model.tokenizer.id_to_token(token) or "" for token in special_ids)
     return render(model.resources[model.head.chat_template].decode(), messages, bos, eos)
 
 
 def render(template: str, messages: Sequence[Mapping[str, str]], bos: str = "", eos: str = "") -> str:
-    """The template's text. Raises BadRequest where the template refuses the messages."""
+    """Render a chat template. Raises BadRequest if the template refuses the messages."""
     import jinja2
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     def refuse(message: str) -> NoReturn:
         raise jinja2.TemplateError(message)
 
-    # As transformers sets it up, so that templates from there give the same prompts.
+    # The same environment as in transformers, so that templates give the same prompts.
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     environment.globals["raise_exception"] = refuse
     try:
@@ -34,6 +34,6 @@ def render(template: str, messages: Sequence[Mapping[str, str]], bos: str = "", 
             messages=[dict(message) for message in messages], add_generation_prompt=True, bos_token=bos, eos_token=eos
         )
     except jinja2.TemplateError as error:
-        # A message that the template made of the caller's text is not repeated.
+        # Only an error text of the template itself is repeated; others may quote the caller's text.
         reason = f": {error}" if str(error) in template else ""
         raise BadRequest(f"The model's chat template refuses these `messages`{reason}") from None

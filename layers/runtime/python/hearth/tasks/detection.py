@@ -1,4 +1,4 @@
-"""Pictures through a detector: what object detection and object tracking share."""
+"""Runs a detector on pictures, for object detection and object tracking."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 BATCH = 8
-"""Pictures in one run of the graph: a long list takes no more memory than this many."""
+"""Number of pictures per run of the graph, which bounds the memory that a long list takes."""
 MAX_BOXES = 300
-"""Of a picture."""
+"""Largest number of boxes of a picture."""
 DetectionModel = Model[ImagePreprocessing, Detector]
 
 
@@ -31,22 +31,23 @@ class Detections(NamedTuple):
     scores: Floats
     """(n,), 0 to 1."""
     classes: Integers
-    """(n,): places in the manifest's labels."""
+    """(n,): indices of the manifest's labels."""
 
 
 def detect(model: DetectionModel, pictures: Sequence[Image], threshold: float, iou: float) -> list[Detections]:
-    """The boxes of each RGB picture whose score is at least `threshold`; of two boxes of a class that overlap by more
-    than `iou`, the weaker one goes. Raises ManifestError where the graph's outputs are not what the manifest says."""
+    """Detect objects in RGB pictures. Boxes have a score of at least `threshold`; of two boxes of a class that overlap
+    by more than `iou`, the one with the lower score is dropped. Raises ManifestError if the graph's outputs do not
+    match the manifest."""
     graph_input = model.manifest.graphs["main"].inputs[0]
     fixed_batch = graph_input.shape[0] if isinstance(graph_input.shape[0], int) else None
     size = fixed_batch or BATCH
     detections: list[Detections] = []
     for start in range(0, len(pictures), size):
-        part = pictures[start : start + size]
-        # A graph with a fixed batch gets black pictures too, whose boxes nobody looks at.
-        pixels = to_tensor(part, model.preprocessing, fixed_batch or len(part))
+        batch = pictures[start : start + size]
+        # A fixed batch is filled up with black pictures, whose boxes are ignored.
+        pixels = to_tensor(batch, model.preprocessing, fixed_batch or len(batch))
         rows = decode_outputs(model, model.run({graph_input.name: pixels})[0])
-        for picture, row in zip(part, rows, strict=False):
+        for picture, row in zip(batch, rows, strict=False):
             placement = place(picture.size, model.preprocessing)
             kept = select(row, len(model.manifest.labels), threshold, iou)
             boxes = restore(kept.boxes, placement.scale, placement.offset, picture.size)
@@ -55,7 +56,7 @@ def detect(model: DetectionModel, pictures: Sequence[Image], threshold: float, i
 
 
 def decode_outputs(model: DetectionModel, outputs: Floats) -> Floats:
-    """The graph's outputs, (batch, n, 4 + scores), with corners on the canvas in the first four columns."""
+    """The graph's outputs, (batch, n, 4 + scores), with the first four columns as corners on the canvas."""
     preprocessing, head, labels = model.preprocessing, model.head, len(model.manifest.labels)
     if outputs.ndim != 3 or outputs.shape[-1] - labels not in (4, 5):
         columns = f"{4 + labels} columns, or {5 + labels} with objectness"
@@ -69,17 +70,18 @@ def decode_outputs(model: DetectionModel, outputs: Floats) -> Floats:
 
 
 def select(row: Floats, labels: int, threshold: float, iou: float) -> Detections:
-    """The boxes worth keeping of (n, 4 + labels), or of (n, 5 + labels) where an objectness stands before the labels.
+    """Select boxes by score and non-maximum suppression from (n, 4 + labels), or (n, 5 + labels) with an objectness
+    before the labels' scores.
 
-    Each box has one class, its best.
+    Each box has one class, the one with the highest score.
     """
     scores = row[:, -labels:]
     if row.shape[1] == 5 + labels:
         scores = scores * row[:, 4:5]
     best = scores.max(1)
-    likely = best >= threshold  # which a damaged graph's NaN is not
+    likely = best >= threshold  # false for NaN
     boxes, scores, best = row[likely, :4], scores[likely], best[likely]
-    real = np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)  # without an area there is none
-    boxes, best, classes = boxes[real], best[real], scores[real].argmax(1)
+    valid = np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)  # finite, and with an area
+    boxes, best, classes = boxes[valid], best[valid], scores[valid].argmax(1)
     kept = non_maximum_suppression(boxes, best, classes, iou, MAX_BOXES)
     return Detections(boxes[kept], best[kept], classes[kept])

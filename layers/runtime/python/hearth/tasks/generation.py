@@ -1,4 +1,4 @@
-"""A language model that writes token by token, with keys and values in one buffer that is bound once a request."""
+"""Text generation token by token, with a key-value cache that is bound once per request."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hearth.tasks.task import Usage
 from hearth.telemetry.timing import time_tokens
 
 CHUNK = 128
-"""Tokens of a prompt that are read at once: attention's scratch space grows with them times all before."""
+"""Number of prompt tokens per run: attention's scratch memory is proportional to it times the length before."""
 Array = np.ndarray[Any, Any]
 LanguageModel = Model[TextPreprocessing, Decoder]
 
@@ -29,39 +29,39 @@ LanguageModel = Model[TextPreprocessing, Decoder]
 @dataclass(frozen=True)
 class Sampling:
     temperature: float = 0.0
-    """0 takes the likeliest token."""
+    """0: always the likeliest token."""
     top_k: int | None = None
     top_p: float | None = None
     repetition: float = 1.0
     presence: float = 0.0
     frequency: float = 0.0
     bias: Mapping[int, float] = field(default_factory=dict)
-    """Added to the logits of tokens."""
+    """Token id -> value added to its logit."""
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A token of the answer, and the text that became certain with it."""
+    """A generated token, and the text that it completes."""
 
     token: int
     logprob: float
-    """Natural logarithm of the probability that the model itself gave the token, before temperature and penalties."""
+    """Natural logarithm of the token's probability, before temperature and penalties."""
     text: str
     special: bool = False
-    """Whether it ends the text rather than being a part of it."""
+    """Whether the token is an end token and not part of the text."""
     finish: Literal["length", "eos_token", "stop_sequence"] | None = None
-    """Set in the last piece."""
+    """Set in the last piece only."""
     top: tuple[tuple[int, str, float], ...] = ()
-    """The likeliest tokens, their texts and log-probabilities, as many as were asked for, likeliest first."""
+    """The likeliest tokens, their texts and log-probabilities, likeliest first, as many as were requested."""
 
 
 class Generation:
-    """A text that is being written: an iterator over its pieces."""
+    """A text that is being generated: an iterator over its pieces."""
 
     def __init__(self, usage: Usage, pieces: Iterator[Piece]) -> None:
         self.usage = usage
-        """Grows with the pieces; seed and input tokens are known at once."""
+        """Updated with each piece; seed and input tokens are set from the beginning."""
         self._pieces = time_tokens(pieces)
 
     def __iter__(self) -> Iterator[Piece]:
@@ -74,9 +74,9 @@ class Generation:
 
 
 class KeyValueCache:
-    """Keys and values of one text of at most `capacity` tokens; not for two threads.
+    """Keys and values of one text of at most `capacity` tokens. Not thread-safe.
 
-    Each layer's two buffers are bound as what the graph reads and as what it writes, so a token costs no copy.
+    Each layer's two buffers are bound both as inputs and as outputs of the graph, so a token needs no copy.
     """
 
     def __init__(self, model: LanguageModel, capacity: int) -> None:
@@ -84,16 +84,16 @@ class KeyValueCache:
 
         head = model.head
         self.length = 0
-        """Tokens that were read."""
+        """Number of tokens in the cache."""
         self._model = model
         self._binding = model.session().io_binding()
         self._value = OrtValue.ortvalue_from_numpy  # shares the array's memory
         self._vocabulary = vocabulary_size(model)
-        # Pages that are never written take no memory.
+        # Memory pages are allocated only when they are written.
         self._buffer = np.empty((head.layers, 2, 1, head.kv_heads, capacity, head.head_size), np.float32)
         for layer in range(head.layers):
-            for part, name in enumerate(("key", "value")):
-                value = self._value(self._buffer[layer, part])
+            for index, name in enumerate(("key", "value")):
+                value = self._value(self._buffer[layer, index])
                 self._binding.bind_ortvalue_input(f"past.{layer}.{name}", value)
                 self._binding.bind_ortvalue_output(f"present.{layer}.{name}", value)
         self._total = np.zeros(1, np.int32)
@@ -108,7 +108,8 @@ class KeyValueCache:
         self._binding.bind_ortvalue_output("logits", self._value(self._logits))
 
     def read(self, tokens: Sequence[int], rows: Sequence[int] = (-1,)) -> Array:
-        """Logits (rows, vocabulary) of what follows the tokens that `rows` names; overwritten by the next call."""
+        """Read tokens and return logits (rows, vocabulary) for the tokens after those at `rows`. The next call
+        overwrites them."""
         if (len(tokens), len(rows)) != (self._ids.shape[1], len(self._rows)):
             self._bind(len(tokens), len(rows))
         self.length += len(tokens)
@@ -118,7 +119,7 @@ class KeyValueCache:
         return self._logits
 
     def read_prompt(self, tokens: Sequence[int]) -> Array:
-        """Logits (vocabulary,) of what follows the prompt."""
+        """Read a prompt and return the logits (vocabulary,) for the next token."""
         for start in range(0, len(tokens), CHUNK):
             logits = self.read(tokens[start : start + CHUNK])
         return logits[0]  # type: ignore[no-any-return]
@@ -140,21 +141,21 @@ def generate(
     stop: Sequence[str] = (),
     top: int = 0,
 ) -> Iterator[Piece]:
-    """Up to `max_new_tokens` tokens after `prompt` (one token at least), which together fit into the model's context;
-    with each the `top` likeliest ones. A text that could not go on in the request's time ends before it, as one of full
-    length does.
+    """Generate up to `max_new_tokens` tokens after `prompt`, which has at least one token; both together must fit into
+    the model's context. Each piece has the `top` likeliest tokens. A text ends with `length` before the request's
+    deadline.
 
-    Raises DeadlineExceeded where there is no time for a first token."""
+    Raises DeadlineExceeded if there is no time for a first token."""
     cache = KeyValueCache(model, len(prompt) + max_new_tokens)
     random = np.random.default_rng(sampling.seed)
-    text = Detokenizer(model.tokenizer.decode, prompt)
+    detokenizer = Detokenizer(model.tokenizer.decode, prompt)
     stop_strings = StopStrings(stop)
     logits = cache.read_prompt(prompt)
     seen, counts = np.zeros(len(logits), bool), np.zeros(len(logits), np.float32)
     seen[list(prompt)] = True
-    began, slowest = time.monotonic(), 0.0  # seconds of a token, the time of its reader included
+    started, slowest = time.monotonic(), 0.0  # seconds per token, including the consumer's time
     for number in range(1, max_new_tokens + 1):
-        began, slowest = time.monotonic(), max(slowest, time.monotonic() - began)
+        started, slowest = time.monotonic(), max(slowest, time.monotonic() - started)
         token = _next_token(logits, seen, counts, sampling, random)
         logprobs = log_probabilities(logits)
         logprob = float(logprobs[token])
@@ -168,14 +169,14 @@ def generate(
             return
         seen[token] = True
         counts[token] += 1
-        certain = stop_strings.push(text.push(token))
+        text = stop_strings.push(detokenizer.push(token))
         if stop_strings.matched:
-            yield Piece(token, logprob, certain, False, "stop_sequence", likely)
+            yield Piece(token, logprob, text, False, "stop_sequence", likely)
             return
         if number == max_new_tokens or deadline.expires_within(2 * slowest):
-            yield Piece(token, logprob, certain + stop_strings.flush(), False, "length", likely)
+            yield Piece(token, logprob, text + stop_strings.flush(), False, "length", likely)
             return
-        yield Piece(token, logprob, certain, top=likely)
+        yield Piece(token, logprob, text, top=likely)
         logits = cache.read([token])[0]
 
 
@@ -190,7 +191,7 @@ def _next_token(logits: Array, seen: Array, counts: Array, sampling: Sampling, r
 
 
 def log_likelihoods(model: LanguageModel, tokens: Sequence[int]) -> Array:
-    """Log-probabilities (tokens - 1,) of each token but the first, given those before it."""
+    """Log-probabilities (tokens - 1,) of each token except the first, given the tokens before it."""
     cache = KeyValueCache(model, len(tokens))
     parts = []
     for start in range(0, len(tokens) - 1, CHUNK):

@@ -1,4 +1,4 @@
-"""A task's request, from a body or from an uploaded object."""
+"""Decodes a task's request from an HTTP body or from an uploaded object."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ from hearth.telemetry import audit
 
 
 def read_body(task: Task, body: bytes, query: Mapping[str, str]) -> Any:
-    """The task's request from a body: JSON with `inputs` and `parameters`, or for binary tasks the input itself.
+    """Decode a body: JSON with `inputs` and `parameters`, or for binary tasks the input itself.
 
-    The first byte of a body decides which, because clients send raw pictures with any content type or none.
-    Raises BadRequest.
+    The first byte decides which, because clients send raw pictures with any content type or none. Raises BadRequest.
     """
     if not body:
         alternative = " or the bytes themselves" if task.row.binary else ""
         raise BadRequest(f'The body is empty; send {{"inputs": …}}{alternative}')
     if task.row.binary and body.lstrip()[:1] != b"{":
-        parameters = {key: _value(text) for key, text in query.items()}
+        parameters = {key: _parse_parameter(text) for key, text in query.items()}
         return strict_json.convert({"inputs": body, "parameters": parameters}, task.request)
     if query:
-        raise BadRequest("With a JSON body, parameters go into `parameters`, not into the query string")
+        raise BadRequest("With a JSON body, send parameters in `parameters`, not in the query string")
     return strict_json.convert(strict_json.loads(body), task.request)
 
 
 def read_object(task: Task, data: bytes, fields: Mapping[str, Any] | None = None) -> Any:
-    """The task's request from an uploaded object: JSON as a body has it, or else the input itself, which for tasks of
-    texts is UTF-8. `fields` replace those of the object. Raises BadRequest."""
+    """Decode an uploaded object: JSON as in a body, or the input itself, which for text tasks is UTF-8. `fields`
+    override those of the object. Raises BadRequest."""
     audit.record_input(data)
     if data.lstrip()[:1] == b"{":
         document = strict_json.loads(data)
@@ -45,8 +44,8 @@ def read_object(task: Task, data: bytes, fields: Mapping[str, Any] | None = None
     return strict_json.convert(document | (fields or {}), task.request)
 
 
-def _value(text: str) -> Any:
-    """A parameter of a query string as JSON would have it."""
+def _parse_parameter(text: str) -> Any:
+    """Convert a parameter of a query string to a number, a boolean or a string."""
     if re.fullmatch(r"\d{1,9}", text, re.ASCII):
         return int(text)
     if re.fullmatch(r"-?\d{1,9}(\.\d{1,17})?", text, re.ASCII):

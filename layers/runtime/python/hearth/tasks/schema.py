@@ -1,4 +1,4 @@
-"""Parts of responses that several tasks have."""
+"""Parts of responses that several tasks share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def best_labels(scores: Array, labels: Sequence[str], count: int) -> list[Label]
 
 
 class Box(Struct, frozen=True):
-    """In pixels of the upright picture."""
+    """Corners in pixels of the upright picture."""
 
     xmin: int
     ymin: int

@@ -1,4 +1,4 @@
-"""What a function tells the runtime of its tasks. Every protocol and every event ends in a task's `predict`."""
+"""The interface between functions and the runtime. Every protocol and every event calls a task's `predict`."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 
 class Usage(msgspec.Struct):
-    """What an answer took, for the answer itself and for the log. Grows while a stream is written."""
+    """Resources that a prediction used, for the response and the log. Updated while a stream is generated."""
 
     items: int = 1
-    """Texts, pictures, recordings."""
+    """Number of texts, pictures or recordings."""
     input_tokens: int = 0
     output_tokens: int = 0
     seconds: float = 0.0
-    """Of sound."""
+    """Duration of the sound."""
     seed: int | None = None
-    """The one that would repeat a sampled answer."""
+    """The seed with which a sampled answer can be repeated."""
 
     def add(self, other: Usage) -> None:
-        """Count another answer of the same request."""
+        """Add the usage of another prediction of the same request."""
         self.items += other.items
         self.input_tokens += other.input_tokens
         self.output_tokens += other.output_tokens
@@ -55,41 +55,41 @@ class Task(msgspec.Struct, frozen=True):
     predict: Callable[[Model[Any, Any], Any], Prediction]
     """(model, request) -> prediction."""
     example: dict[str, Any]
-    """A request for the documentation."""
+    """An example request for the documentation."""
     stream: Callable[[Model[Any, Any], Any], Generation] | None = None
-    """As `predict`, token by token, for tasks whose requests have `stream`."""
+    """As `predict`, but token by token, for tasks whose requests have a field `stream`."""
 
     @property
     def row(self) -> TaskRow:
         return TASKS[self.id]
 
     def generate(self, model: Model[Any, Any], request: Any) -> Generation:
-        """Start a stream. Raises BadRequest where the task has none, and what encoding the request raises."""
+        """Start a stream. Raises BadRequest if the task cannot stream, and what encoding the request raises."""
         if self.stream is None:
             raise BadRequest(f"{self.id} cannot be streamed")
         return self.stream(model, request)
 
-    def answers_for(self, task: str) -> bool:
-        """Whether it answers for models that were made for `task`."""
+    def serves(self, task: str) -> bool:
+        """Whether this task serves models of `task`."""
         return task == self.id or task in self.row.models_of
 
 
-def choose(tasks: Sequence[Task], resolved: Resolved, asked: str = "") -> Task:
-    """The task that answers for a model: the one that is `asked` for, or the model's own, or else one that serves it.
+def choose_task(tasks: Sequence[Task], resolved: Resolved, task_id: str = "") -> Task:
+    """The task that serves a model: the one with `task_id` if given, else the model's own, else another that serves it.
 
     Raises NotFound.
     """
-    made_for = resolved.manifest.task
-    able = [task for task in tasks if task.answers_for(made_for) and asked in ("", task.id)]
-    if not able:
-        purpose = f" for {asked}" if asked else ""
+    model_task = resolved.manifest.task
+    candidates = [task for task in tasks if task.serves(model_task) and task_id in ("", task.id)]
+    if not candidates:
+        purpose = f" for {task_id}" if task_id else ""
         raise NotFound(
-            f"Model {resolved.name} is not served{purpose} by this function; GET /models lists what there is"
+            f"Model {resolved.name} is not served{purpose} by this function; GET /models lists the available models"
         )
-    return next((task for task in able if task.id == made_for), able[0])
+    return next((task for task in candidates if task.id == model_task), candidates[0])
 
 
-def open_model(tasks: Sequence[Task], resolved: Resolved, asked: str = "") -> tuple[Task, Lease]:
-    """The task that answers for a model, and the model, loaded. Raises what `choose` and `Cache.open` raise."""
-    task = choose(tasks, resolved, asked)
+def open_model(tasks: Sequence[Task], resolved: Resolved, task_id: str = "") -> tuple[Task, Lease]:
+    """Choose the task that serves a model, and load the model. Raises what `choose_task` and `Cache.open` raise."""
+    task = choose_task(tasks, resolved, task_id)
     return task, warm_cache().open(resolved)

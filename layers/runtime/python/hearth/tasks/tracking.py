@@ -1,4 +1,4 @@
-"""Films through a detector: tracks, and how they are drawn and written down."""
+"""Tracks objects through videos, and writes tracks as MOT text, annotated video or contact sheet."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from hearth.tasks.video_file import ImageSequence, Video, write_video
 from hearth.telemetry.log import logger
 from hearth.telemetry.timing import step
 
-Film = Video | ImageSequence
+FrameSource = Video | ImageSequence
 
 MIN_SCORE = 0.1
-"""Least score of a detection that continues a track (ByteTrack's)."""
+"""Smallest score of a detection that continues a track (as in ByteTrack)."""
 PROGRESS_SECONDS = 5.0
-"""Between two log lines of how far a film is."""
+"""Time between two log lines of progress."""
 VIDEO_BYTES = 3_000_000
-"""About the largest size of an annotated video: with base64 it must fit into Lambda's 6 MB."""
+"""Approximate largest size of an annotated video: in base64 it must fit into Lambda's 6 MB."""
 VIDEO_BITS = 2_000_000
-"""About the most bits of a second of it."""
+"""Approximate largest bit rate of an annotated video, per second."""
 
 
-def detect_frames(model: DetectionModel, film: Film, threshold: float, iou: float) -> Iterator[Detections]:
-    """The detections of each frame that is looked at; a few frames at a time are in memory."""
-    frames, done, logged = film.frames(), 0, time.monotonic()
+def detect_frames(model: DetectionModel, source: FrameSource, threshold: float, iou: float) -> Iterator[Detections]:
+    """The detections of each processed frame; only a few frames are in memory at a time."""
+    frames, processed, logged = source.frames(), 0, time.monotonic()
     while True:
         with step("frames"):
             images = [frame.image for frame in islice(frames, BATCH)]
@@ -41,14 +41,16 @@ def detect_frames(model: DetectionModel, film: Film, threshold: float, iou: floa
         with step("run"):
             detections = detect(model, images, min(threshold, MIN_SCORE), iou)
         yield from detections
-        done += len(detections)
+        processed += len(detections)
         if time.monotonic() - logged > PROGRESS_SECONDS:
             logged = time.monotonic()
-            logger().info("progress", extra={"frames": done, "of": -(-film.frames_total // film.every) or None})
+            logger().info(
+                "progress", extra={"frames": processed, "of": -(-source.frames_total // source.every) or None}
+            )
 
 
 def track_objects(detections: Iterable[Detections], config: TrackerConfig) -> list[Track]:
-    """The tracks through frames one after another; sightings count the frames that were looked at, from 1."""
+    """The tracks through consecutive frames; sightings have the numbers of the processed frames, from 1."""
     tracker = Tracker(config)
     for frame in detections:
         with step("track"):
@@ -57,53 +59,53 @@ def track_objects(detections: Iterable[Detections], config: TrackerConfig) -> li
 
 
 def to_mot(tracks: Sequence[Track], every: int = 1) -> str:
-    """The MOT Challenge's text: frame, id, left, top, width, height, score, and three numbers that mean nothing.
+    """The MOT Challenge's text format: frame, id, left, top, width, height, score, and three unused numbers.
 
-    Frames and pixels count from 1 there.
+    Frames and pixels count from 1.
     """
     rows = [(1 + (sighting.frame - 1) * every, track.id, sighting) for track in tracks for sighting in track.sightings]
     lines = []
-    for frame, number, sighting in sorted(rows, key=lambda row: row[:2]):
+    for frame, track_id, sighting in sorted(rows, key=lambda row: row[:2]):
         left, top, right, bottom = sighting.box
         box = f"{left + 1:.2f},{top + 1:.2f},{right - left:.2f},{bottom - top:.2f}"
-        lines.append(f"{frame},{number},{box},{sighting.score:.4f},-1,-1,-1\n")
+        lines.append(f"{frame},{track_id},{box},{sighting.score:.4f},-1,-1,-1\n")
     return "".join(lines)
 
 
-def _clipped(box: Box, film: Film) -> Box:
+def _clipped(box: Box, source: FrameSource) -> Box:
     left, top, right, bottom = box
-    return max(left, 0), max(top, 0), min(right, film.width - 1), min(bottom, film.height - 1)
+    return max(left, 0), max(top, 0), min(right, source.width - 1), min(bottom, source.height - 1)
 
 
 def draw_tracks(
-    film: Film, tracks: Sequence[Track], labels: Sequence[str], *, video: bool, sheet: bool
+    source: FrameSource, tracks: Sequence[Track], labels: Sequence[str], *, video: bool, sheet: bool
 ) -> tuple[bytes | None, bytes | None]:
-    """The frames with the tracks drawn in, as mp4, and some of them as a contact sheet (JPEG), as asked for."""
+    """Draw the tracks into the frames: a video (mp4) if `video`, and a contact sheet (JPEG) if `sheet`."""
     by_frame: dict[int, list[tuple[Track, Sighting]]] = defaultdict(list)
     for track in tracks:
         for sighting in track.sightings:
             by_frame[sighting.frame].append((track, sighting))
-    count = -(-film.frames_read // film.every)
-    shown = set(sheet_frames(count)) if sheet else set()
+    count = -(-source.frames_read // source.every)
+    sheet_numbers = set(sheet_frames(count)) if sheet else set()
     tiles: list[Image] = []
 
     def drawn_frames() -> Iterator[Image]:
-        for place, frame in enumerate(film.frames(), 1):
-            if video or place in shown:
-                sightings = by_frame[place]
+        for number, frame in enumerate(source.frames(), 1):
+            if video or number in sheet_numbers:
+                sightings = by_frame[number]
                 captions = [f"{track.id} {labels[track.class_id]}" for track, _ in sightings]
-                boxes = [_clipped(sighting.box, film) for _, sighting in sightings]
+                boxes = [_clipped(sighting.box, source) for _, sighting in sightings]
                 draw_boxes(frame.image, boxes, captions, [track.id for track, _ in sightings])
-            if place in shown:
+            if number in sheet_numbers:
                 tiles.append(thumbnail(frame.image))
             yield frame.image
 
-    rate = Fraction(film.rate) / film.every
-    encoded = None
+    rate = Fraction(source.rate) / source.every
+    mp4 = None
     if video:
         bits = min(VIDEO_BITS, int(VIDEO_BYTES * 8 * rate / max(count, 1)))
-        encoded = write_video(drawn_frames(), (film.width, film.height), rate, bits)
+        mp4 = write_video(drawn_frames(), (source.width, source.height), rate, bits)
     else:
         for _ in drawn_frames():
             pass
-    return encoded, to_jpeg(contact_sheet(tiles)) if sheet else None
+    return mp4, to_jpeg(contact_sheet(tiles)) if sheet else None

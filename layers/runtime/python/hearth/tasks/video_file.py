@@ -1,4 +1,4 @@
-"""Videos, and sequences of pictures, read frame by frame; videos written. The one module that uses PyAV."""
+"""Reads videos and sequences of pictures frame by frame, and writes videos. The only module that uses PyAV."""
 
 from __future__ import annotations
 
@@ -18,67 +18,67 @@ from hearth.ops.vision.images import open_image
 from hearth.ops.vision.mp4_index import has_plausible_index
 
 CODECS = ("h264", "hevc", "vp9", "av1", "mpeg4")
-"""What is decoded: of FFmpeg's hundreds of decoders, those that mp4 files hold."""
+"""Decoders of FFmpeg that are used: those of codecs in mp4 files."""
 BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
-"""What an mp4 file begins with."""
+"""Possible first boxes of an mp4 file."""
 RATES = (Fraction(1), Fraction(120))
-"""Frames a second that are believed of a header."""
+"""Smallest and largest plausible frame rate, in frames per second."""
 IMAGES_RATE = Fraction(10)
-"""Frames a second of pictures, which say nothing of it."""
-TURNS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
+"""Frame rate of a sequence of pictures, in frames per second."""
+ROTATIONS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
 MAX_SIDE = 1280
-"""Pixels of a written video's longer side."""
+"""Largest side of a written video, in pixels."""
 ENCODER_OPTIONS = {"preset": "veryfast", "crf": "26", "bufsize": "500k", "x264-params": "threads=1"}
 
 
 class Bounds(NamedTuple):
-    """Checked against the header before anything is decoded, and against what is decoded, because headers lie."""
+    """Limits that are checked against the header and against the decoded frames, because headers can be wrong."""
 
     frames: int
-    """That are looked at."""
+    """Number of processed frames."""
     pixels: int
-    """Of a frame."""
+    """Pixels of a frame."""
     seconds: float
 
 
 class Frame(NamedTuple):
     number: int
-    """From 1."""
+    """Number of the frame, from 1."""
     image: Image.Image
     """Upright RGB."""
 
 
 @dataclass
-class _Reading:
-    """What one pass through a file met."""
+class _DecodeStatus:
+    """Counts of one pass through a file."""
 
     packets: int = 0
     frames: int = 0
     failed: int = 0
-    """Packets that could not be decoded, and frames that the decoder says are damaged."""
-    cut: bool = False
+    """Packets that could not be decoded, and frames that the decoder reports as damaged."""
+    is_truncated: bool = False
 
 
 class Video:
-    """An mp4 file, of which one frame at a time is in memory. `frames` may be read again from the beginning.
+    """An mp4 file, decoded one frame at a time. `frames` can be called again.
 
-    Raises UnsupportedMedia, PayloadTooLarge, and BadRequest where nothing of a damaged file can be read.
+    Raises UnsupportedMedia, PayloadTooLarge, and BadRequest if no frame of a damaged file can be read.
     """
 
     def __init__(self, data: bytes, bounds: Bounds, every: int = 1) -> None:
         if data[4:8] not in BOXES:
             raise UnsupportedMedia("The video must be an mp4 file")
         if not has_plausible_index(data):
-            raise BadRequest("The video is damaged: its index promises more than such a file can hold")
+            raise BadRequest("The video is damaged: its index claims more samples than a file can have")
         self._data, self._bounds, self.every = data, bounds, every
         self.damage = ""
-        """What could not be read, in a sentence; known when `frames` has ended."""
+        """A sentence about what could not be read; set when `frames` has ended."""
         self.frames_read = 0
-        """Frames that were decoded; known likewise."""
+        """Number of decoded frames; set when `frames` has ended."""
         with self._open() as container:
             stream = _stream(container)
             self.frames_total = stream.frames
-            """Frames that the header promises; 0 where it says nothing."""
+            """Number of frames according to the header; 0 if unknown."""
             self.rate = min(max(stream.average_rate or IMAGES_RATE, RATES[0]), RATES[1])
             width, height = stream.codec_context.width, stream.codec_context.height
             self._check(self.frames_total, (container.duration or 0) / av.time_base, width * height)
@@ -88,40 +88,40 @@ class Video:
         self.width, self.height = first.image.size
 
     def frames(self) -> Iterator[Frame]:
-        """Each `every`-th frame, beginning with the first."""
-        reading = _Reading()
+        """Every `every`-th frame, beginning with the first."""
+        status = _DecodeStatus()
         with self._open() as container:
             stream = _stream(container)
-            # Against streams that are larger than the header says; FFmpeg counts the padding of rows too.
+            # Streams can be larger than the header says; FFmpeg counts the padding of rows too.
             stream.codec_context.options = {"max_pixels": str(2 * self._bounds.pixels + 2**16)}
-            stream.codec_context.thread_count = 1  # each further one holds frames of its own
+            stream.codec_context.thread_count = 1  # each thread holds frames in memory
             size = stream.codec_context.width, stream.codec_context.height
-            for frame in _decoded(container, stream, reading):
+            for frame in _decoded(container, stream, status):
                 deadline.check()
-                self._check(reading.frames, float(reading.frames / RATES[1]), frame.width * frame.height)
-                if (reading.frames - 1) % self.every == 0:
-                    # A stream may change its size on the way; tracks are in the pixels of its beginning.
+                self._check(status.frames, float(status.frames / RATES[1]), frame.width * frame.height)
+                if (status.frames - 1) % self.every == 0:
+                    # A stream may change its size; tracks are in pixels of its first frame.
                     try:
                         picture = frame.to_image(width=size[0], height=size[1])
-                    except (av.FFmpegError, ValueError):  # of colours that nobody can convert
-                        reading.failed += 1
+                    except (av.FFmpegError, ValueError):  # for unsupported colour formats
+                        status.failed += 1
                         continue
-                    turn = TURNS.get(frame.rotation % 360)
-                    yield Frame(reading.frames, picture if turn is None else picture.transpose(turn))
-        self.frames_read, self.damage = reading.frames, self._damage(reading)
+                    rotation = ROTATIONS.get(frame.rotation % 360)
+                    yield Frame(status.frames, picture if rotation is None else picture.transpose(rotation))
+        self.frames_read, self.damage = status.frames, self._damage(status)
 
-    def _damage(self, reading: _Reading) -> str:
-        if reading.cut or reading.packets < self.frames_total:
-            promised = f" of {self.frames_total}" if self.frames_total else ""
-            return f"The file ends too early: {reading.frames}{promised} frames could be read"
-        if reading.failed:
-            return f"The file is damaged in {reading.failed} places; the frames there are missing or partly wrong"
+    def _damage(self, status: _DecodeStatus) -> str:
+        if status.is_truncated or status.packets < self.frames_total:
+            total = f" of {self.frames_total}" if self.frames_total else ""
+            return f"The file ends too early: {status.frames}{total} frames could be read"
+        if status.failed:
+            return f"The file is damaged in {status.failed} places; the frames there are missing or partly wrong"
         return ""
 
     def _open(self) -> Any:
         try:
-            # Naming the format keeps FFmpeg from trying its other readers, some of which open further files. An edit
-            # list can play a sample thousands of times; all that is stored is played once here.
+            # With a named format FFmpeg does not try its other demuxers, some of which open further files. An edit list
+            # can repeat a sample thousands of times, so edit lists are ignored.
             options = {"advanced_editlist": "0"}
             return av.open(io.BytesIO(self._data), format="mp4", container_options=options, metadata_errors="replace")
         except av.FFmpegError:
@@ -131,23 +131,23 @@ class Video:
             ) from None
 
     def _check(self, frames: int, seconds: float, pixels: int) -> None:
-        allowed = self._bounds
-        if pixels > allowed.pixels:
-            raise PayloadTooLarge(f"A frame has {pixels} pixels; {allowed.pixels} are allowed: send a smaller video")
-        if seconds > allowed.seconds:
-            raise PayloadTooLarge(f"The video is longer than {allowed.seconds:g} seconds: send it in parts")
-        looked_at = -(-frames // self.every)
-        if looked_at > allowed.frames:
+        bounds = self._bounds
+        if pixels > bounds.pixels:
+            raise PayloadTooLarge(f"A frame has {pixels} pixels; {bounds.pixels} are allowed: send a smaller video")
+        if seconds > bounds.seconds:
+            raise PayloadTooLarge(f"The video is longer than {bounds.seconds:g} seconds: send it in parts")
+        processed = -(-frames // self.every)
+        if processed > bounds.frames:
             raise PayloadTooLarge(
-                f"More than {allowed.frames} frames would be looked at: ask for every 2nd or 3rd with `every`, or send "
+                f"More than {bounds.frames} frames would be processed: select every 2nd or 3rd with `every`, or send "
                 "the video in parts"
             )
 
 
 class ImageSequence:
-    """Encoded pictures of one size in the place of a video; decoded one at a time, as they are asked for.
+    """Encoded pictures of one size as the frames of a video, decoded one at a time.
 
-    Raises what `open_image` does, PayloadTooLarge, and BadRequest where there is none or the sizes differ.
+    Raises what `open_image` raises, PayloadTooLarge, and BadRequest if there is no picture or the sizes differ.
     """
 
     damage = ""
@@ -156,7 +156,7 @@ class ImageSequence:
         if not files:
             raise BadRequest("`inputs` is an empty list; send a video or at least one picture")
         if len(files[::every]) > bounds.frames:
-            raise PayloadTooLarge(f"`inputs` has {len(files)} pictures; {bounds.frames} are looked at in one request")
+            raise PayloadTooLarge(f"`inputs` has {len(files)} pictures; {bounds.frames} are processed in one request")
         self._files, self._bounds, self.every = files, bounds, every
         self.frames_read = self.frames_total = len(files)
         self.rate = IMAGES_RATE
@@ -174,7 +174,7 @@ class ImageSequence:
 
 
 def write_video(images: Iterable[Image.Image], size: tuple[int, int], rate: Fraction, bits: int) -> bytes:
-    """RGB pictures of `size` as an mp4 file (H.264) that browsers play, of at most about `bits` a second."""
+    """Encode RGB pictures of `size` as an mp4 file (H.264) that browsers play, with about `bits` per second at most."""
     factor = min(MAX_SIDE / max(size), 1)
     width, height = (max(round(side * factor / 2) * 2, 2) for side in size)
     file = io.BytesIO()
@@ -192,12 +192,12 @@ def write_video(images: Iterable[Image.Image], size: tuple[int, int], rate: Frac
 def _stream(container: Any) -> Any:
     stream = container.streams.best("video")
     if stream is None or stream.codec_context is None or stream.codec_context.name not in CODECS:
-        raise UnsupportedMedia("The file holds no video as H.264, H.265, VP9, AV1 or MPEG-4")
+        raise UnsupportedMedia("The file has no video in H.264, H.265, VP9, AV1 or MPEG-4")
     return stream
 
 
-def _decoded(container: Any, stream: Any, reading: _Reading) -> Iterator[Any]:
-    """All frames that can be decoded, past those that cannot."""
+def _decoded(container: Any, stream: Any, status: _DecodeStatus) -> Iterator[Any]:
+    """All frames that can be decoded; damaged ones are skipped."""
     packets = container.demux(stream)
     while True:
         try:
@@ -205,16 +205,16 @@ def _decoded(container: Any, stream: Any, reading: _Reading) -> Iterator[Any]:
         except StopIteration:
             return
         except av.FFmpegError:
-            reading.cut = True
+            status.is_truncated = True
             return
-        reading.packets += packet.size > 0  # the last one is empty: it asks for what the decoder still holds
-        reading.cut |= packet.is_corrupt
+        status.packets += packet.size > 0  # the last packet is empty and flushes the decoder
+        status.is_truncated |= packet.is_corrupt
         try:
             frames = stream.codec_context.decode(packet)
         except av.FFmpegError:
-            reading.failed += 1
+            status.failed += 1
             continue
         for frame in frames:
-            reading.frames += 1
-            reading.failed += frame.is_corrupt
+            status.frames += 1
+            status.failed += frame.is_corrupt
             yield frame

@@ -24,7 +24,7 @@ from hearth.protocols.open_inference.signatures import Signature, graph_signatur
 from hearth.protocols.open_inference.target import Target, find_target
 from hearth.strict_json import safe_name
 from hearth.task_table import TASKS
-from hearth.tasks.task import choose
+from hearth.tasks.task import choose_task
 
 EXTENSIONS = (
     "binary_tensor_data",
@@ -97,7 +97,7 @@ def _signature(request: Request, target: Target) -> Signature:
     manifest = target.resolved.manifest
     task = request.query.get("task", "") or manifest.task
     if task != manifest.task:
-        choose(request.tasks, target.resolved, task)
+        choose_task(request.tasks, target.resolved, task)
     if task not in TASKS:
         raise NotFound(f"There is no task {safe_name(task)}")
     return graph_signature(manifest, target.role) if target.role else task_signature(manifest, task)
