@@ -1,1 +1,1 @@
-"""Wire conventions: adapters between what clients send and the tasks' requests. No model code."""
+"""Wire protocols: adapters between clients' requests and the tasks' requests. No model code."""

@@ -1,4 +1,4 @@
-"""What a protocol is: requests come in as bytes, responses go out as bytes, and no web framework is needed."""
+"""The types of protocols: requests and responses as bytes, independent of any web framework."""
 
 from __future__ import annotations
 
@@ -20,79 +20,79 @@ BINARY = "application/octet-stream"
 
 
 class Request(Struct):
-    """One request to a route, its body read to the end and decompressed."""
+    """One request to a route, with its whole body, decompressed."""
 
     tasks: Sequence[Task]
     body: bytes = b""
     path_params: Mapping[str, str] = {}
-    """What stands in the path for each {parameter} of the route."""
+    """The values of the route's {parameters} in the path."""
     query: Mapping[str, str] = {}
     headers: Mapping[str, str] = {}
     """By names in lower case."""
     request_id: str = ""
     lease: Lease | None = None
-    """The model that answers, once it is open. The pipeline closes it when the response has been sent."""
+    """The model in use, once it is open. The pipeline closes it when the response has been sent."""
 
     def open_model(self, model: str | Resolved, task: str = "") -> tuple[Task, Model[Any, Any]]:
-        """Load the model of this request, once: the task that answers for it, and the model.
+        """Load the model of this request, and return the task that serves it, and the model. Call it once.
 
-        `model` is its name, or what a name was resolved to. Raises what `Cache.resolve` and `tasks.open_model` raise.
+        `model` is a name or a resolved name. Raises what `Cache.resolve` and `tasks.open_model` raise.
         """
         resolved = warm_cache().resolve(model) if isinstance(model, str) else model
-        answering, self.lease = open_model(self.tasks, resolved, task)
-        return answering, self.lease.model
+        chosen_task, self.lease = open_model(self.tasks, resolved, task)
+        return chosen_task, self.lease.model
 
 
 class Response(Struct, frozen=True):
     body: bytes | Iterator[bytes]
-    """Pieces of an iterator leave one by one, as they are made."""
+    """The pieces of an iterator are sent one by one, as they are produced."""
     media_type: str = JSON
     headers: Mapping[str, str] = {}
     status: int = 200
-    """Of a whole response; one in pieces has 200."""
+    """Status of a whole response; a streamed one has 200."""
     usage: Usage | None = None
-    """What the answer took, for the log; of a response in pieces it grows until its end."""
+    """The prediction's usage, for the log; that of a streamed response grows until its end."""
 
 
 class Route(Struct, frozen=True):
     method: str
     path: str
-    """With {parameters}."""
+    """The path, with {parameters}."""
     endpoint: Callable[[Request], Response]
-    """Raises HearthError; what a response streams may raise it too."""
+    """Raises HearthError, as may the iterator of a streamed response."""
     operation_id: str
-    """Names the method of a generated client."""
+    """OpenAPI's operationId, from which generators name the client's method."""
     summary: str
     request_schema: Any = None
     """The type of a JSON body, for the documentation."""
     response_schema: Any = None
     """The type of a JSON response, for the documentation."""
     request_media_types: tuple[str, ...] = ()
-    """Of bodies that are not JSON."""
+    """Media types of request bodies other than JSON."""
     response_media_types: tuple[str, ...] = ()
-    """Of responses that are not JSON."""
+    """Media types of responses other than JSON."""
     responses: Mapping[int, Any] = msgspec.field(default_factory=dict)
-    """In place of `response_schema` where statuses differ from 200: the type of each one's JSON; None: no body."""
+    """Status -> type of its JSON, or None without a body; replaces `response_schema` for statuses other than 200."""
     body_optional: bool = False
     public: bool = False
-    """Whether no API key is needed; such a route sees no models where keys are asked for."""
+    """Whether no API key is needed. Where keys are required, such a route sees no models."""
     model_name: Callable[[Mapping[str, str]], str] | None = None
-    """The name of the model that the path asks for, by its parameters; on a cold start its load begins at once."""
+    """Path parameters -> the model's name, so that a cold start can load it at once."""
 
 
 class Protocol(Struct, frozen=True):
     name: str
-    """Of its module."""
+    """Name of its module."""
     title: str
     prefixes: tuple[str, ...]
-    """Of the paths whose errors it words, unknown routes included."""
+    """Prefixes of the paths whose errors have this protocol's format, unknown routes included."""
     routes: tuple[Route, ...]
     encode_error: Callable[[HearthError, str], bytes]
-    """(error, request id) -> the body that says so; also the last event of a stream that broke."""
+    """(error, request id) -> response body, or the last event of a failed stream."""
     error_schema: type[Any]
-    """What `encode_error` writes, for the documentation."""
+    """Type of the error bodies, for the documentation."""
     error_headers: Callable[[HearthError], Mapping[str, str]] = lambda error: {}
-    """Of an error, beside Retry-After."""
+    """Headers of error responses, in addition to Retry-After."""
 
 
 def named_model(path_params: Mapping[str, str]) -> str:

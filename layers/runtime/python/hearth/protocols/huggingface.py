@@ -47,7 +47,7 @@ class ModelSummary(msgspec.Struct, frozen=True):
     size: int
     """Bytes."""
     metrics: dict[str, float]
-    """Of the served form, on data that it was not trained on."""
+    """Metrics of the served graph on held-out data."""
 
 
 class ModelList(msgspec.Struct, frozen=True):
@@ -55,7 +55,7 @@ class ModelList(msgspec.Struct, frozen=True):
 
 
 class EndpointInfo(msgspec.Struct, frozen=True):
-    """What `get_endpoint_info` of Hugging Face's client reads."""
+    """The response for `get_endpoint_info` of Hugging Face's client."""
 
     model_id: str
     model_version: str
@@ -70,11 +70,11 @@ def encode_error(error: HearthError, request_id: str) -> bytes:
 
 def infer(request: Request) -> Response:
     task, model = request.open_model(request.path_params["name"], request.path_params.get("task", ""))
-    return answer(request, task, model)
+    return run_task(request, task, model)
 
 
-def answer(request: Request, task: Task, model: Model[Any, Any]) -> Response:
-    """The response of a model that was opened for the request."""
+def run_task(request: Request, task: Task, model: Model[Any, Any]) -> Response:
+    """Run a task with the model that was opened for the request."""
     try:
         with step("read"):
             payload = _read(request, task, model)
@@ -90,7 +90,7 @@ def answer(request: Request, task: Task, model: Model[Any, Any]) -> Response:
 
 
 def _read(request: Request, task: Task, model: Model[Any, Any]) -> Any:
-    """The task's request, from the body or the upload that the body names. Raises BadRequest, NotFound, StoreError."""
+    """The task's request, from the body or from the upload that it names. Raises BadRequest, NotFound, StoreError."""
     if b'"upload"' in request.body and (reference := uploads.upload_reference(request.body)):
         upload_id, fields = reference
         return read_object(task, uploads.read(upload_id, model.manifest.model), fields)
@@ -98,31 +98,31 @@ def _read(request: Request, task: Task, model: Model[Any, Any]) -> Any:
 
 
 class ValidationError(BadRequest):
-    """What is wrong with a request for a text, by the code for which Hugging Face's client has an exception."""
+    """A BadRequest of text generation, with the code for which Hugging Face's client has an exception."""
 
     code = "validation"
 
 
 class OverloadedError(Unavailable):
-    """Why no text can be written now, by the code for which Hugging Face's client has an exception."""
+    """An Unavailable of text generation, with the code for which Hugging Face's client has an exception."""
 
     code = "overloaded"
 
 
 def _generation_error(error: HearthError) -> HearthError:
-    """The error by the code that Hugging Face's client knows of services that generate text."""
+    """The error with the code that Hugging Face's client expects of text generation services."""
     if isinstance(error, BadRequest):
-        worded: HearthError = ValidationError(error.message, retry_after=error.retry_after, param=error.param)
+        converted: HearthError = ValidationError(error.message, retry_after=error.retry_after, param=error.param)
     elif isinstance(error, Unavailable):
-        worded = OverloadedError(error.message, retry_after=error.retry_after)
+        converted = OverloadedError(error.message, retry_after=error.retry_after)
     else:
         return error
-    worded.status = error.status
-    return worded
+    converted.status = error.status
+    return converted
 
 
 def _events(generation: Generation, top_tokens: bool) -> Iterator[bytes]:
-    """An event a token; the last one has the whole text."""
+    """One event per token; the last one has the whole text."""
     usage, text = generation.usage, ""
     try:
         for index, piece in enumerate(generation, 1):
@@ -184,7 +184,7 @@ def check_model_health(request: Request) -> Response:
     return Response(b'{"status":"ok"}')
 
 
-_ANSWER: dict[str, Any] = {
+_INFER_OPTIONS: dict[str, Any] = {
     "request_schema": Any,
     "response_schema": Any,
     "request_media_types": (BINARY,),
@@ -196,8 +196,10 @@ PROTOCOL = Protocol(
     title="Hugging Face",
     prefixes=("/",),
     routes=(
-        Route("POST", "/models/{name}", infer, "infer", "Ask a model", **_ANSWER),
-        Route("POST", "/pipeline/{task}/{name}", infer, "infer_task", "Ask a model for one of its tasks", **_ANSWER),
+        Route("POST", "/models/{name}", infer, "infer", "Ask a model", **_INFER_OPTIONS),
+        Route(
+            "POST", "/pipeline/{task}/{name}", infer, "infer_task", "Ask a model for one of its tasks", **_INFER_OPTIONS
+        ),
         Route("GET", "/models", list_models, "list_models", "List the models", response_schema=ModelList),
         Route("GET", "/models/{name}", get_model, "get_model", "Get the manifest of a model", response_schema=Manifest),
         Route(

@@ -1,4 +1,4 @@
-"""Which route a method and a path mean, and which protocol words a path's errors."""
+"""Finds the route of a method and path, and the protocol of a path's errors."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ PREFIXES = {
     "invocations": "sagemaker",
     "ping": "sagemaker",
 }
-"""Protocols by the first part of their paths; all other paths are of the default one. A Lambda imports only the
-protocol in which it is asked."""
+"""Protocols by the first segment of their paths; all other paths belong to the default one. A Lambda imports only the
+protocols that it needs."""
 
 
 class Match(Struct, frozen=True):
@@ -35,7 +35,7 @@ _Patterns = defaultdict[tuple[str, int], list[tuple[re.Pattern[str], Protocol, R
 
 
 def protocol_for(path: str) -> Protocol:
-    """The protocol that words the errors of a path, and most likely answers there."""
+    """The protocol of a path's errors, which most likely also has its route."""
     return load(PREFIXES.get(path.lstrip("/").partition("/")[0], DEFAULT))
 
 
@@ -51,7 +51,7 @@ def load(name: str) -> Protocol:
 
 
 class Router:
-    """Finds routes; `pages` are routes beside those of the protocols, whose errors the default protocol words."""
+    """Finds routes. `pages` are additional routes of the default protocol."""
 
     def __init__(self, pages: Sequence[Route] = ()) -> None:
         self._pages = pages
@@ -59,11 +59,11 @@ class Router:
 
     def routes(self) -> list[tuple[Protocol, Route]]:
         """All routes."""
-        return [pair for protocol in protocols() for pair in self._of(protocol)]
+        return [pair for protocol in protocols() for pair in self._routes_of(protocol)]
 
     def find(self, method: str, path: str) -> Match | None:
-        """The route that answers, and what stands for each {parameter}. Few paths are of another protocol than the one
-        whose prefix they have."""
+        """The route of a request, and its path parameters. The protocol of the path's prefix is tried first; few paths
+        belong to another one."""
         if match := self._find(protocol_for(path), method, path):
             return match
         for protocol in protocols():
@@ -73,13 +73,13 @@ class Router:
 
     def _find(self, protocol: Protocol, method: str, path: str) -> Match | None:
         if protocol.name not in self._patterns:
-            self._patterns[protocol.name] = _compile(self._of(protocol))
+            self._patterns[protocol.name] = _compile(self._routes_of(protocol))
         for pattern, owner, route in self._patterns[protocol.name].get((method, path.count("/")), ()):
             if match := pattern.fullmatch(path):
                 return Match(owner, route, match.groupdict())
         return None
 
-    def _of(self, protocol: Protocol) -> list[tuple[Protocol, Route]]:
+    def _routes_of(self, protocol: Protocol) -> list[tuple[Protocol, Route]]:
         routes = protocol.routes + (tuple(self._pages) if protocol.name == DEFAULT else ())
         return [(protocol, route) for route in routes]
 
@@ -92,5 +92,5 @@ def _compile(routes: Iterable[tuple[Protocol, Route]]) -> _Patterns:
 
 
 def _pattern(path: str) -> re.Pattern[str]:
-    """Of a path with {parameters}, none of which takes a slash."""
+    """The regular expression of a path with {parameters}, which match no slash."""
     return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(path)))

@@ -1,4 +1,4 @@
-"""The SageMaker runtime: Hugging Face's payloads below /endpoints, and a container's /invocations and /ping."""
+"""SageMaker's runtime API: Hugging Face's payloads below /endpoints, and a container's /invocations and /ping."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INVOKED_VARIANT = "x-Amzn-Invoked-Production-Variant"
 
 
 class SageMakerError(msgspec.Struct, frozen=True, rename={"type": "__type"}):
-    """What the AWS SDKs read."""
+    """Error bodies as the AWS SDKs read them."""
 
     type: str
     message: str
@@ -37,20 +37,20 @@ def encode_error(error: HearthError, request_id: str) -> bytes:
 
 
 def invoke_endpoint(request: Request) -> Response:
-    """Ask the model that the endpoint is named after, or TargetModel; TargetVariant is a version or an alias of it."""
+    """Invoke the endpoint's model or TargetModel; TargetVariant is a version or an alias of it."""
     name = request.headers.get(TARGET_MODEL) or request.path_params["name"]
     variant = request.headers.get(TARGET_VARIANT)
     return _invoke(request, f"{name}@{variant}" if variant else name)
 
 
 def invoke_container(request: Request) -> Response:
-    """Ask TargetModel, or the one model that is served."""
+    """Invoke TargetModel, or the only model that is served."""
     name = request.headers.get(TARGET_MODEL)
     if not name:
         served = warm_cache().registry.models()
         if len(served) != 1:
             raise BadRequest(
-                f"{len(served)} models are served here: name one in the header X-Amzn-SageMaker-Target-Model, or ask "
+                f"{len(served)} models are served here: name one in the header X-Amzn-SageMaker-Target-Model, or use "
                 "/endpoints/{name}/invocations"
             )
         name = served[0]
@@ -59,7 +59,7 @@ def invoke_container(request: Request) -> Response:
 
 def _invoke(request: Request, name: str) -> Response:
     task, model = request.open_model(name)
-    response = huggingface.answer(request, task, model)
+    response = huggingface.run_task(request, task, model)
     return replace(response, headers={**response.headers, INVOKED_VARIANT: model.manifest.version})
 
 
@@ -67,7 +67,7 @@ def ping(request: Request) -> Response:
     return Response(b"{}")
 
 
-_ANSWER: dict[str, Any] = {
+_INVOKE_OPTIONS: dict[str, Any] = {
     "request_schema": Any,
     "response_schema": Any,
     "request_media_types": (BINARY,),
@@ -85,9 +85,11 @@ PROTOCOL = Protocol(
             "invoke_endpoint",
             "Invoke the endpoint of a model",
             model_name=named_model,
-            **_ANSWER,
+            **_INVOKE_OPTIONS,
         ),
-        Route("POST", "/invocations", invoke_container, "invoke_container", "Invoke the served model", **_ANSWER),
+        Route(
+            "POST", "/invocations", invoke_container, "invoke_container", "Invoke the served model", **_INVOKE_OPTIONS
+        ),
         Route(
             "GET",
             "/ping",

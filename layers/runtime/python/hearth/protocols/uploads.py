@@ -1,4 +1,4 @@
-"""Routes of large inputs: create an upload, get the result of what was uploaded, delete both."""
+"""Routes of uploads: create an upload, get its result, delete both."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hearth.async_inference import uploads
 from hearth.protocols.base import Request, Response, Route
 
 RETRY_AFTER = "2"
-"""Seconds after which to ask again for a result."""
+"""Seconds until a client should ask for a pending result again."""
 
 
 def create_upload(request: Request) -> Response:

@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 def create_chat_completion(request: Request) -> Response:
     document = common.read(request, ChatCompletionRequest, REFUSED_IN_CHAT)
-    # Hugging Face's client asks below the model's own path, with whatever it has as the model's name.
+    # Hugging Face's client sends requests below the model's path, with any text as the model's name.
     name = request.path_params.get("name", document.model)
     task, model = common.open_model(request, name, "text-generation")
     if document.top_logprobs is not None and not document.logprobs:
-        raise BadRequest("`top_logprobs` goes with `logprobs`", param="top_logprobs")
+        raise BadRequest("`top_logprobs` needs `logprobs`", param="top_logprobs")
     max_tokens = document.max_completion_tokens or document.max_tokens
     parameters = task_parameters(document, max_tokens, document.top_logprobs)
     messages = {"messages": [_message(message) for message in document.messages]}
@@ -85,11 +85,11 @@ def _chunks(sampler: Sampler, document: ChatCompletionRequest, with_usage: bool)
         return ChatCompletionChunk(sampler.id, "chat.completion.chunk", sampler.created, document.model, list(choices))
 
     for index, pieces in sampler.choices():
-        begun = False
+        has_started = False
         for piece in pieces:
-            if not begun:  # with the first token, so that what is wrong with the prompt still has a status of its own
+            if not has_started:  # not before the first token, so that an error of the prompt still has its own status
                 yield chunk(ChatChunkChoice(index, ChatDelta("assistant", "")))
-                begun = True
+                has_started = True
             if piece.text:
                 yield chunk(ChatChunkChoice(index, ChatDelta(content=piece.text), _logprobs(document, [piece])))
             if piece.finish:

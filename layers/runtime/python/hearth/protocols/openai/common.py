@@ -1,4 +1,4 @@
-"""What all of OpenAI's routes have in common: error bodies, ignored and refused fields, the model of a request."""
+"""Shared by OpenAI's routes: error bodies, refused fields, the model of a request."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def encode_error(error: HearthError, request_id: str) -> bytes:
 
 
 def error_headers(error: HearthError) -> Mapping[str, str]:
-    """Whether OpenAI's client should try again: by its own rule it would do so after each 5xx."""
+    """Tell OpenAI's client whether to retry; by default it retries after any 5xx."""
     return {"x-should-retry": "true" if isinstance(error, (Unavailable, TooManyRequests)) else "false"}
 
 
 def read(request: Request, schema: type[T], refused: Mapping[str, Sequence[Any]]) -> T:
-    """The body as `schema`. Fields of `refused` ask for what no model here can do: only the values beside them may be
-    sent. Raises BadRequest with `param`."""
+    """Decode the body as `schema`. No model here supports the fields in `refused`, so they may only have the values
+    listed there. Raises BadRequest with `param`."""
     document = strict_json.loads(request.body)
     if isinstance(document, dict):
         for name in refused.keys() & document.keys():
@@ -72,7 +72,7 @@ def read(request: Request, schema: type[T], refused: Mapping[str, Sequence[Any]]
 
 
 def open_model(request: Request, name: str, task: str) -> tuple[Task, Model[Any, Any]]:
-    """As `Request.open_model`; what is wrong with the name has `param`."""
+    """As `Request.open_model`; errors about the name have `param`."""
     try:
         return request.open_model(name, task)
     except BadRequest as error:
@@ -86,12 +86,12 @@ def with_param(error: BadRequest, param: str) -> BadRequest:
 
 @contextmanager
 def renamed_fields(names: Mapping[str, str]) -> Iterator[None]:
-    """Errors of the block name fields as the client sent them: `names` has the task's name for each, then OpenAI's."""
+    """Rename fields in errors of the block: `names` maps the task's names to OpenAI's."""
     try:
         yield
     except BadRequest as error:
         param = error.param and error.param.removeprefix("parameters.")
         message = error.message.replace("`parameters.", "`")
-        for task_name, field in names.items():
-            message = message.replace(f"`{task_name}`", f"`{field}`")
+        for task_name, openai_name in names.items():
+            message = message.replace(f"`{task_name}`", f"`{openai_name}`")
         raise type(error)(message, retry_after=error.retry_after, param=names.get(param or "", param)) from None

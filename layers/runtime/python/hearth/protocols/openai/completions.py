@@ -42,7 +42,7 @@ def create_completion(request: Request) -> Response:
     if best_of < document.n:
         raise BadRequest("`best_of` must be at least `n`", param="best_of")
     if document.max_tokens == 0 and not document.echo:
-        raise BadRequest("`max_tokens` may be 0 with `echo` alone", param="max_tokens")
+        raise BadRequest("`max_tokens` may be 0 only with `echo`", param="max_tokens")
     if document.stream and (best_of > document.n or document.echo):
         field = "best_of" if best_of > document.n else "echo"
         raise BadRequest(f"`{field}` cannot be streamed", param=field)
@@ -61,7 +61,7 @@ def create_completion(request: Request) -> Response:
 
 
 def list_prompts(prompt: str | list[Any]) -> list[str | list[int]]:
-    """Raises BadRequest."""
+    """The prompts of a request. Raises BadRequest."""
     if isinstance(prompt, str) or _are_tokens(prompt):
         return [prompt]
     if not prompt or not all(isinstance(item, str) or _are_tokens(item) for item in prompt):
@@ -74,18 +74,18 @@ def _are_tokens(value: Any) -> bool:
 
 
 def _choices(sampler: Sampler, document: CompletionRequest, prompt: int) -> list[CompletionChoice]:
-    """The `n` likeliest of the answers to a prompt, in the order in which they were made where all are asked for."""
-    answers = [list(sampler.pieces(prompt, choice)) for choice in range(sampler.n)]
-    if len(answers) > document.n:
-        answers.sort(key=lambda pieces: -sum(piece.logprob for piece in pieces) / len(pieces))
-    before, prefill = "", list[Any]()
+    """The `n` likeliest of the `best_of` texts of a prompt; in order of generation if all are returned."""
+    texts = [list(sampler.pieces(prompt, choice)) for choice in range(sampler.n)]
+    if len(texts) > document.n:
+        texts.sort(key=lambda pieces: -sum(piece.logprob for piece in pieces) / len(pieces))
+    echo, prefill = "", list[Any]()
     if document.echo:
-        before, prefill = _echo(sampler, prompt, scored=document.logprobs is not None)
+        echo, prefill = _echo(sampler, prompt, scored=document.logprobs is not None)
     choices = []
-    for number, pieces in enumerate(answers[: document.n]):
+    for number, pieces in enumerate(texts[: document.n]):
         if document.max_tokens == 0:
             pieces = []
-        text = before + "".join(piece.text for piece in pieces)
+        text = echo + "".join(piece.text for piece in pieces)
         logprobs = None if document.logprobs is None else _logprobs(pieces, document.logprobs, prefill)
         finish = FINISH_REASONS[pieces[-1].finish or ""] if pieces else "length"
         choices.append(CompletionChoice(prompt * document.n + number, text, logprobs, finish))
@@ -99,8 +99,8 @@ def _echo(sampler: Sampler, prompt: int, *, scored: bool) -> tuple[str, list[Any
         return inputs, []
     parameters = {"max_new_tokens": 1, "details": True, "decoder_input_details": True}
     payload = strict_json.convert({"inputs": inputs, "parameters": parameters}, sampler.task.request)
-    (answer,) = sampler.task.predict(sampler.model, payload).output
-    prefill = answer.details.prefill
+    (generated,) = sampler.task.predict(sampler.model, payload).output
+    prefill = generated.details.prefill
     text = inputs if isinstance(inputs, str) else "".join(token.text for token in prefill)
     return text, prefill if scored else []
 
@@ -119,10 +119,10 @@ def _chunks(sampler: Sampler, document: CompletionRequest, with_usage: bool) -> 
         return Completion(sampler.id, "text_completion", sampler.created, document.model, choices, usage)
 
     for index, pieces in sampler.choices():
-        written = 0
+        offset = 0
         for piece in pieces:
-            logprobs = None if document.logprobs is None else _logprobs([piece], document.logprobs, start=written)
-            written += len(piece.text)
+            logprobs = None if document.logprobs is None else _logprobs([piece], document.logprobs, start=offset)
+            offset += len(piece.text)
             finish = FINISH_REASONS[piece.finish] if piece.finish else None
             yield chunk([CompletionChoice(index, piece.text, logprobs, finish)])
     if with_usage:

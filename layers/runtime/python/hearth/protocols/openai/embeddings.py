@@ -30,7 +30,7 @@ class Embedding(Struct, frozen=True):
     object: str
     index: int
     embedding: list[float] | str
-    """Numbers, or base64 of them as little-endian float32."""
+    """Numbers, or base64 of little-endian float32 values."""
 
 
 class EmbeddingUsage(Struct, frozen=True):
@@ -50,9 +50,7 @@ def create_embedding(request: Request) -> Response:
     task, model = common.open_model(request, document.model, "feature-extraction")
     texts = [document.input] if isinstance(document.input, str) else document.input
     if not texts or not all(isinstance(text, str) for text in texts):
-        raise BadRequest(
-            "`input` must be a text or a list of texts; tokens of other models mean nothing", param="input"
-        )
+        raise BadRequest("`input` must be a text or a list of texts, not token ids", param="input")
     if len(texts) > MAX_TEXTS:
         raise BadRequest(f"`input` has {len(texts)} texts; {MAX_TEXTS} are allowed", param="input")
     batch = model.manifest.limits.batch
@@ -69,14 +67,13 @@ def create_embedding(request: Request) -> Response:
             raise
         raise common.with_param(error, "dimensions" if "`dimensions`" in error.message else "input") from None
     data = [
-        Embedding("embedding", index, _encoded(vector, document.encoding_format))
-        for index, vector in enumerate(vectors)
+        Embedding("embedding", index, _encode(vector, document.encoding_format)) for index, vector in enumerate(vectors)
     ]
     tokens = EmbeddingUsage(usage.input_tokens, usage.input_tokens)
     return Response(msgspec.json.encode(EmbeddingResponse("list", data, document.model, tokens)), usage=usage)
 
 
-def _encoded(vector: list[float], encoding_format: str) -> list[float] | str:
+def _encode(vector: list[float], encoding_format: str) -> list[float] | str:
     if encoding_format == "float":
         return vector
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

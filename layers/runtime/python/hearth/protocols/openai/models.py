@@ -15,7 +15,7 @@ class OpenAIModel(msgspec.Struct, frozen=True):
     id: str
     object: str
     created: int
-    """Not recorded: 0."""
+    """Always 0: the time of creation is not recorded."""
     owned_by: str
     task: str
     version: str

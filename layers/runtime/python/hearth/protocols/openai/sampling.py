@@ -1,4 +1,4 @@
-"""What completions and chat completions share: the texts that are asked for, written one after the other."""
+"""Shared by completions and chat completions: generates the requested texts one after the other."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from hearth.tasks.generation import Piece
 
 FIELD_NAMES = {"inputs": "prompt", "max_new_tokens": "max_tokens", "top_n_tokens": "logprobs"}
-"""OpenAI's names of the task's fields."""
+"""The task's field names -> OpenAI's field names."""
 
 
 @dataclass
 class Sampler:
-    """The texts after `prompts`, `n` for each."""
+    """Generates `n` texts for each of `prompts`."""
 
     task: Task
     model: Model[Any, Any]
@@ -37,10 +37,10 @@ class Sampler:
     n: int
     created: int = field(default_factory=lambda: int(time.time()))
     usage: Usage = field(default_factory=lambda: Usage(items=0))
-    """Of all texts; the tokens of each prompt are counted once."""
+    """Usage of all texts; the tokens of each prompt are counted once."""
 
     def pieces(self, prompt: int, choice: int) -> Iterator[Piece]:
-        """One text as it is written. Raises BadRequest with OpenAI's field names."""
+        """The pieces of one text. Raises BadRequest with OpenAI's field names."""
         seed = self.parameters.get("seed")
         parameters = self.parameters if seed is None else self.parameters | {"seed": (seed + choice) % 2**63}
         with renamed_fields(FIELD_NAMES):
@@ -61,8 +61,8 @@ class Sampler:
                 yield prompt * self.n + choice, self.pieces(prompt, choice)
 
     def completion_usage(self) -> CompletionUsage:
-        read, written = self.usage.input_tokens, self.usage.output_tokens
-        return CompletionUsage(read, written, read + written)
+        prompt_tokens, completion_tokens = self.usage.input_tokens, self.usage.output_tokens
+        return CompletionUsage(prompt_tokens, completion_tokens, prompt_tokens + completion_tokens)
 
 
 def task_parameters(document: GenerationRequest, max_tokens: int | None, top_logprobs: int | None) -> dict[str, Any]:
@@ -81,10 +81,12 @@ def task_parameters(document: GenerationRequest, max_tokens: int | None, top_log
     }
 
 
-def check_choices(prompts: int, each: int) -> None:
-    """Raises PayloadTooLarge."""
-    if prompts * each > MAX_CHOICES:
-        raise PayloadTooLarge(f"{prompts} prompts with {each} answers are more than {MAX_CHOICES} texts", param="n")
+def check_choices(prompts: int, choices: int) -> None:
+    """Raise PayloadTooLarge for more than MAX_CHOICES texts."""
+    if prompts * choices > MAX_CHOICES:
+        raise PayloadTooLarge(
+            f"{prompts} prompts with {choices} choices each are more than {MAX_CHOICES} texts", param="n"
+        )
 
 
 def event_stream(chunks: Iterator[Any], usage: Usage) -> Response:
@@ -101,5 +103,5 @@ def wants_usage(document: GenerationRequest) -> bool:
     if document.stream_options is None:
         return False
     if not document.stream:
-        raise BadRequest("`stream_options` goes with `stream`", param="stream_options")
+        raise BadRequest("`stream_options` needs `stream`", param="stream_options")
     return document.stream_options.include_usage

@@ -1,4 +1,4 @@
-"""Requests and responses of POST /v1/completions and /v1/chat/completions, whole or as Server-Sent Events."""
+"""Requests and responses of POST /v1/completions and /v1/chat/completions, whole or streamed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 MAX_CHOICES = 128
-"""Texts that one request may ask for, over all of its prompts."""
+"""Largest number of texts of a request, over all of its prompts."""
 FINISH_REASONS = {"length": "length", "eos_token": "stop", "stop_sequence": "stop"}
 
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
@@ -21,7 +21,7 @@ class StreamOptions(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GenerationRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What both kinds of requests have."""
+    """Fields of both kinds of requests."""
 
     model: str
     temperature: Annotated[float, Meta(ge=0, le=2)] = 1.0
@@ -39,7 +39,7 @@ class GenerationRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 class CompletionRequest(GenerationRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
     prompt: str | list[Any]
-    """A text, its tokens, or a list of either."""
+    """A text, its token ids, or a list of either."""
     max_tokens: Annotated[int, Meta(ge=0)] = 16
     best_of: Annotated[int, Meta(ge=1, le=20)] | None = None
     logprobs: Annotated[int, Meta(ge=0, le=5)] | None = None

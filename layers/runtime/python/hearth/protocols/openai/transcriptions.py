@@ -35,7 +35,7 @@ class TranscriptionWord(Struct, frozen=True):
 
 
 class TranscriptionSegment(Struct, frozen=True):
-    """A network that hears letters has no tokens and no windows, so `tokens` is empty and `seek` 0."""
+    """Models that recognise letters have no tokens and no windows, so `tokens` is empty and `seek` is 0."""
 
     id: int
     start: float
@@ -45,14 +45,14 @@ class TranscriptionSegment(Struct, frozen=True):
     compression_ratio: float
     temperature: float = 0.0
     no_speech_prob: float = 0.0
-    """A segment is made of words, so somebody spoke."""
+    """Always 0, because a segment has words."""
     seek: int = 0
     tokens: list[int] = []
 
 
 class Transcription(Struct, frozen=True):
     text: str
-    """The only field, unless `verbose_json` is asked for."""
+    """The only field except with `verbose_json`."""
     task: Literal["transcribe"] | UnsetType = UNSET
     language: str | UnsetType = UNSET
     duration: float | UnsetType = UNSET
@@ -69,12 +69,14 @@ def create_transcription(request: Request) -> Response:
         raise BadRequest(f"`response_format` must be one of {', '.join(FORMATS)}", param="response_format")
     granularities = fields.get("timestamp_granularities[]", [])
     if set(granularities) - {"word", "segment"} or (granularities and response_format != "verbose_json"):
-        message = "`timestamp_granularities` must be word or segment, and goes with verbose_json"
+        message = "`timestamp_granularities` must be word or segment, and needs verbose_json"
         raise BadRequest(message, param="timestamp_granularities")
     language = model.head.language if isinstance(model.head, Ctc) else ""
     _refuse_unsupported(fields, language)
-    timed = response_format in ("srt", "vtt", "verbose_json")
-    payload = strict_json.convert({"inputs": audio, "parameters": {"return_timestamps": timed}}, task.request)
+    needs_timestamps = response_format in ("srt", "vtt", "verbose_json")
+    payload = strict_json.convert(
+        {"inputs": audio, "parameters": {"return_timestamps": needs_timestamps}}, task.request
+    )
     try:
         prediction = task.predict(model, payload)
     except BadRequest as error:
@@ -109,15 +111,15 @@ def _segment(number: int, line: list[TimedWord], logprobs: list[float]) -> Trans
 
 
 def _refuse_unsupported(fields: dict[str, list[str]], language: str) -> None:
-    """Raises BadRequest for what a network of letters cannot do."""
-    asked = fields.get("language", [""])[-1]
-    if asked not in ("", language):
-        known = f"hears {language!r} alone" if language else "does not know its language; leave `language` out"
-        raise BadRequest(f"This model {known}", param="language")
+    """Raise BadRequest for options that the model does not support."""
+    requested = fields.get("language", [""])[-1]
+    if requested not in ("", language):
+        reason = f"supports only {language!r}" if language else "does not know its language; leave `language` out"
+        raise BadRequest(f"This model {reason}", param="language")
     if any(fields.get("prompt", [])):
-        raise BadRequest("No model here can be given a `prompt`; leave it out", param="prompt")
+        raise BadRequest("No model here supports a `prompt`; leave it out", param="prompt")
     if fields.get("temperature", ["0"])[-1] not in ("0", "0.0", ""):
-        raise BadRequest("`temperature` can only be 0: the likeliest text is what is heard", param="temperature")
+        raise BadRequest("`temperature` must be 0: the result is always the likeliest text", param="temperature")
     if fields.get("stream", ["false"])[-1].lower() not in ("false", "0", ""):
         raise BadRequest("A transcription cannot be streamed; leave `stream` out", param="stream")
 
@@ -142,19 +144,19 @@ def parse_form(request: Request) -> tuple[dict[str, list[str]], bytes]:
         file.file_object.seek(0)
         files[(file.field_name or b"").decode("utf-8", "replace")] = file.file_object.read()
 
-    # The body is in memory already; nothing of it may be written to a disk, which the parser does from 1 MiB on.
+    # The body is in memory already and must not be written to disk, which the parser does from 1 MiB on.
     memory = {"MAX_MEMORY_FILE_SIZE": len(request.body) + 1}
     try:
         parser = create_form_parser({"Content-Type": content_type.encode("latin-1")}, on_field, on_file, config=memory)
         parser.write(request.body)
         parser.finalize()
     except (FormParserError, ValueError):
-        raise BadRequest("The form cannot be read: it is not divided as the boundary in Content-Type says") from None
+        raise BadRequest("The form cannot be read: it does not match the boundary in Content-Type") from None
     unknown = sorted((fields.keys() - FIELDS) | (files.keys() - {"file"}))
     if unknown:
         field = strict_json.safe_name(unknown[0])
         raise BadRequest(f"The field {field} is not supported here; leave it out", param=field.strip("`"))
-    for name, parts in (("file", files), ("model", fields)):
-        if name not in parts:
+    for name, received in (("file", files), ("model", fields)):
+        if name not in received:
             raise BadRequest(f"The form has no `{name}`", param=name)
     return fields, files["file"]
