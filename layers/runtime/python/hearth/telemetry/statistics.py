@@ -64,7 +64,7 @@ def count(timing: Timing, *, failed: bool) -> None:
         record.last = time.time_ns() // 1_000_000
 
 
-def of(model: str, version: str, tenant: str) -> Record:
+def get_record(model: str, version: str, tenant: str) -> Record:
     """What was answered to a tenant by one version; `tenant` is empty where no key was asked for."""
     with _lock:
         return _records.get((model, version, tenant), Record())

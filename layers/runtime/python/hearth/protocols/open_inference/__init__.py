@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, version 2, with the extensions of Triton that mean something here."""
+"""The Open Inference Protocol, version 2, with the supported extensions of Triton."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def infer(request: Request) -> Response:
 
 
 def _versioned(
-    method: str, end: str, endpoint: Callable[[Request], Response], operation: str, summary: str, **options: Any
+    method: str, suffix: str, endpoint: Callable[[Request], Response], operation: str, summary: str, **options: Any
 ) -> tuple[Route, Route]:
-    """A route of a model, and the same of one of its versions."""
+    """A route of a model, and the same route with a version."""
     return (
-        Route(method, f"/v2/models/{{name}}{end}", endpoint, f"model_{operation}", summary, **options),
+        Route(method, f"/v2/models/{{name}}{suffix}", endpoint, f"model_{operation}", summary, **options),
         Route(
             method,
-            f"/v2/models/{{name}}/versions/{{version}}{end}",
+            f"/v2/models/{{name}}/versions/{{version}}{suffix}",
             endpoint,
             f"model_version_{operation}",
             f"{summary}, of one version",
@@ -42,12 +42,12 @@ def _versioned(
     )
 
 
-def _repository_model(end: str, endpoint: Callable[[Request], Response], summary: str) -> Route:
+def _repository_model(action: str, endpoint: Callable[[Request], Response], summary: str) -> Route:
     return Route(
         "POST",
-        f"/v2/repository/models/{{name}}/{end}",
+        f"/v2/repository/models/{{name}}/{action}",
         endpoint,
-        f"repository_model_{end}",
+        f"repository_model_{action}",
         summary,
         schema.RepositoryModelRequest,
         dict[str, str],
@@ -97,7 +97,7 @@ PROTOCOL = Protocol(
             "List the names of the models",
             response_schema=schema.ModelNames,
         ),
-        # Before the routes with names: no model can be asked about by the name `stats`.
+        # Before the routes with a name, so that `stats` is not taken for a model's name.
         Route(
             "GET",
             "/v2/models/stats",

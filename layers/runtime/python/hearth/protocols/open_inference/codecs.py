@@ -1,4 +1,4 @@
-"""How each task looks as tensors: BYTES in, its own responses as JSON texts out, numbers beside them."""
+"""Codecs between tasks and tensors: BYTES inputs, responses as JSON texts, and typed outputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from hearth.task_table import TaskRow
 
 
 class JsonCodec:
-    """A task that takes a list of texts or files and answers with as many items; items leave as JSON alone."""
+    """Base of codecs: a task takes a list of texts or files, and returns as many items, which are encoded only as
+    JSON."""
 
     def __init__(self, row: TaskRow) -> None:
         self.inputs: tuple[str, ...] = (row.input,)
@@ -24,36 +25,36 @@ class JsonCodec:
         """Whether the inputs are files rather than texts."""
 
     def documents(self, columns: Mapping[str, list[Any]], parameters: dict[str, Any]) -> list[dict[str, Any]]:
-        """The task's requests that answer all items; `columns` has a list for each input."""
+        """The task's requests for all items; `columns` has a list for each input."""
         return [{"inputs": columns[self.inputs[0]], "parameters": parameters}]
 
     def with_all_scores(self, request: Any, manifest: Manifest) -> Any:
-        """The request whose response has all that the typed outputs need."""
+        """The request changed so that the response has all values for the typed outputs."""
         return request
 
     def items(self, request: Any, response: Any) -> list[Any]:
-        """The answer of each item of one request's response."""
+        """The items of a response."""
         return list(response)
 
     def as_requested(self, request: Any, rows: list[Any]) -> list[Any]:
-        """What the caller asked for, of what `with_all_scores` gave."""
+        """The part of the items of `with_all_scores` that the caller requested."""
         return rows
 
     def outputs(self, manifest: Manifest) -> tuple[TensorMetadata, ...]:
-        """The typed outputs."""
+        """The metadata of the typed outputs."""
         return ()
 
     def labels(self, manifest: Manifest, request: Any) -> Sequence[str]:
-        """Of the classification extension."""
+        """Labels for the classification extension."""
         return manifest.labels
 
     def to_array(self, name: str, rows: list[Any], labels: Sequence[str]) -> Array:
-        """A typed output of all items."""
+        """A typed output for all items."""
         raise NotImplementedError
 
 
 class ScoresCodec(JsonCodec):
-    """Classifiers: a score for each label, in the order of the manifest."""
+    """For classifiers: a score for each label, in the order of the manifest."""
 
     def with_all_scores(self, request: Any, manifest: Manifest) -> Any:
         parameters = msgspec.structs.replace(request.parameters, top_k=len(manifest.labels))
@@ -71,7 +72,7 @@ class ScoresCodec(JsonCodec):
 
 
 class CandidateScoresCodec(ScoresCodec):
-    """Zero-shot classifiers: a score for each label, in the order in which the caller named them."""
+    """For zero-shot classifiers: a score for each label, in the order of the request."""
 
     def with_all_scores(self, request: Any, manifest: Manifest) -> Any:
         return request
@@ -102,7 +103,9 @@ class AnswersCodec(JsonCodec):
         return tuple(TensorMetadata(name, datatype, (-1,)) for name, datatype in names.items())
 
     def to_array(self, name: str, rows: list[Any], labels: Sequence[str]) -> Array:
-        values = [getattr(row[0] if isinstance(row, list) else row, name) for row in rows]  # the best of each
+        values = [
+            getattr(row[0] if isinstance(row, list) else row, name) for row in rows
+        ]  # the best answer of each item
         if name == "answer":
             return text_array(values)
         return np.array(values, np.float32 if name == "score" else np.int64)
@@ -118,14 +121,14 @@ class VectorsCodec(JsonCodec):
 
 
 class SimilaritiesCodec(JsonCodec):
-    """The similarity of each text with the parameter `source_sentence`."""
+    """For sentence similarity of each text with the parameter `source_sentence`."""
 
     def documents(self, columns: Mapping[str, list[Any]], parameters: dict[str, Any]) -> list[dict[str, Any]]:
-        others = dict(parameters)
+        remaining = dict(parameters)
         inputs = {"sentences": columns["text"]}
-        if "source_sentence" in others:  # else the task's own request says what is missing
-            inputs["source_sentence"] = others.pop("source_sentence")
-        return [{"inputs": inputs, "parameters": others}]
+        if "source_sentence" in remaining:  # otherwise the task's request reports the missing field
+            inputs["source_sentence"] = remaining.pop("source_sentence")
+        return [{"inputs": inputs, "parameters": remaining}]
 
     def outputs(self, manifest: Manifest) -> tuple[TensorMetadata, ...]:
         return (TensorMetadata("scores", "FP32", (-1,)),)
@@ -135,7 +138,7 @@ class SimilaritiesCodec(JsonCodec):
 
 
 class SingleItemCodec(JsonCodec):
-    """A task that answers one text or file at a time."""
+    """For tasks with one text or file per request."""
 
     def documents(self, columns: Mapping[str, list[Any]], parameters: dict[str, Any]) -> list[dict[str, Any]]:
         return [{"inputs": item, "parameters": parameters} for item in columns[self.inputs[0]]]
@@ -145,7 +148,7 @@ class SingleItemCodec(JsonCodec):
 
 
 class TextsCodec(JsonCodec):
-    """Texts, as a typed output `output` of the field `field` of each item."""
+    """For texts: the field `field` of each item is the typed output `output`."""
 
     output = field = "translation_text"
 
@@ -172,6 +175,6 @@ def text_array(values: Sequence[str]) -> Array:
 
 
 def check_batch(manifest: Manifest, items: int) -> None:
-    """Raises PayloadTooLarge."""
+    """Raise PayloadTooLarge for more items than the manifest allows."""
     if items > manifest.limits.batch:
-        raise PayloadTooLarge(f"{items} items came; {manifest.limits.batch} are allowed in one request")
+        raise PayloadTooLarge(f"The request has {items} items; {manifest.limits.batch} are allowed")

@@ -1,4 +1,4 @@
-"""POST …/generate and …/generate_stream: a text is continued."""
+"""POST …/generate and …/generate_stream: text generation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hearth.tasks.generation import Generation
 
 PARAMETER_NAMES = {"max_tokens": "max_new_tokens"}
-"""What Triton's backends call by another name than the task does."""
+"""Parameter names of Triton's backends -> the task's names."""
 
 
 def generate(request: Request) -> Response:
@@ -44,11 +44,11 @@ def generate_stream(request: Request) -> Response:
 
 
 def _open(request: Request) -> tuple[Target, Task, Model[Any, Any]]:
-    """Raises NotFound where the model generates no texts, and what opening it raises."""
+    """Open the model. Raises NotFound if it does not generate texts, and what opening it raises."""
     target = find_target(request)
     if target.role or target.resolved.manifest.task != "text-generation":
         name = target.shown_name
-        raise NotFound(f"{name} does not generate texts; POST /v2/models/{name}/infer")
+        raise NotFound(f"{name} does not generate texts; use POST /v2/models/{name}/infer")
     return target, *request.open_model(target.resolved)
 
 
@@ -58,15 +58,15 @@ def _read(request: Request, task: Task, *, stream: bool) -> tuple[GenerateReques
         raw = strict_json.loads(request.body) if request.body else {}
         document = strict_json.convert(raw, GenerateRequest)
         parameters = dict(document.parameters)
-        for name in raw.keys() - {"text_input", "id", "parameters"}:  # Triton's backends take them beside the text
+        for name in raw.keys() - {"text_input", "id", "parameters"}:  # as Triton's backends accept them
             if name in parameters:
-                raise BadRequest(f"{safe_name(name)} is there twice: once beside `parameters`, once within")
+                raise BadRequest(f"{safe_name(name)} occurs twice: beside `parameters` and in it")
             parameters[name] = raw[name]
         if parameters.pop("stream", stream) is not stream:
-            raise BadRequest("`stream`: a stream comes from …/generate_stream, a whole text from …/generate")
-        for theirs, ours in PARAMETER_NAMES.items():
-            if theirs in parameters and ours not in parameters:
-                parameters[ours] = parameters.pop(theirs)
+            raise BadRequest("`stream` must match the path: …/generate_stream streams, …/generate does not")
+        for triton_name, task_name in PARAMETER_NAMES.items():
+            if triton_name in parameters and task_name not in parameters:
+                parameters[task_name] = parameters.pop(triton_name)
         payload = convert({"inputs": document.text_input, "parameters": parameters}, task)
     return msgspec.structs.replace(document, id=document.id or str(uuid.uuid4())), payload
 
@@ -76,7 +76,7 @@ def _response(target: Target, model: Model[Any, Any], document: GenerateRequest,
 
 
 def _events(template: GenerateResponse, generation: Generation) -> Iterator[bytes]:
-    """An event a piece of text; tokens that complete no character make none."""
+    """One event per piece of text; tokens that complete no character have no event."""
     for piece in generation:
         if piece.text or piece.finish:
             response = msgspec.structs.replace(template, text_output=piece.text, done=piece.finish is not None)

@@ -1,4 +1,4 @@
-"""POST …/infer of a bare graph: the tensors of its manifest, checked before ONNX Runtime sees them."""
+"""POST …/infer of a bare graph: tensors are checked against the manifest before ONNX Runtime gets them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from hearth.telemetry.timing import step
 
 
 def infer(request: Request, target: Target) -> Response:
-    # The function that has the model's task loads it, and no other.
+    # Only a function that serves the model's task loads it.
     _, model = request.open_model(target.resolved)
     manifest, role = model.manifest, target.role
     graph = graph_of(manifest, role)
@@ -53,7 +53,7 @@ def infer(request: Request, target: Target) -> Response:
 
 
 def run(model: Model[Any, Any], feeds: dict[str, Array], role: str) -> list[Array]:
-    """Raises BadRequest where the graph refuses the values although their types and shapes are right."""
+    """Run the graph. Raises BadRequest if it fails for these values although types and shapes are right."""
     try:
         with np.errstate(all="ignore"):
             return model.run(feeds, role)
@@ -61,28 +61,28 @@ def run(model: Model[Any, Any], feeds: dict[str, Array], role: str) -> list[Arra
         if not type(error).__module__.startswith("onnxruntime"):
             raise
         reason = str(error).rpartition("Status Message: ")[2].splitlines()[0]
-        reason = re.sub(r"-?\d+(\.\d+)?", "…", reason[:200])  # numbers may be the caller's own
+        reason = re.sub(r"-?\d+(\.\d+)?", "…", reason[:200])  # numbers may be the caller's
         raise BadRequest(f"The graph cannot compute with these values: {reason}") from None
 
 
 def strings_to_bytes(array: Array) -> Array:
-    """Texts as the protocol has them."""
+    """Convert an array of texts to BYTES."""
     if array.dtype.kind not in "OU":
         return array
     return bytes_array([str(element).encode() for element in array.ravel().tolist()], array.shape)
 
 
 def check_feeds(manifest: Manifest, role: str, parsed: ParsedRequest) -> dict[str, Array]:
-    """The graph's feeds. Raises BadRequest, PayloadTooLarge."""
+    """Check the inputs and return the graph's feeds. Raises BadRequest, PayloadTooLarge."""
     graph, sizes = graph_of(manifest, role), dict[str, int]()
     names = [tensor.name for tensor in graph.inputs]
     for name in parsed.tensors:
         if name not in names:
-            raise BadRequest(f"There is no input {safe_name(name)}; there are: {', '.join(names)}")
+            raise BadRequest(f"There is no input {safe_name(name)}; the inputs are: {', '.join(names)}")
     feeds = {}
     for expected in graph.inputs:
         if expected.name not in parsed.tensors:
-            raise BadRequest(f"The input {expected.name!r} is missing; there are: {', '.join(names)}")
+            raise BadRequest(f"The input {expected.name!r} is missing; the inputs are: {', '.join(names)}")
         tensor = parsed.tensors[expected.name]
         if tensor.datatype != DATATYPES[expected.dtype]:
             raise BadRequest(f"Input {expected.name!r} is {DATATYPES[expected.dtype]}, not {tensor.datatype}")
@@ -100,7 +100,7 @@ def graph_of(manifest: Manifest, role: str) -> Graph:
 
 
 def _check_shape(manifest: Manifest, expected: Tensor, shape: tuple[int, ...], sizes: dict[str, int]) -> None:
-    """`sizes` has the dimensions that vary, as far as they are known; those of one name are equal."""
+    """Check a shape. `sizes` has the sizes of dynamic dimensions by name, which must be equal in all inputs."""
     dimensions = ", ".join(map(str, expected.shape))
     if len(shape) != len(expected.shape):
         raise BadRequest(f"Input {expected.name!r} has the shape [{dimensions}], not {list(shape)}")
@@ -110,16 +110,18 @@ def _check_shape(manifest: Manifest, expected: Tensor, shape: tuple[int, ...], s
                 raise BadRequest(f"Input {expected.name!r} has the shape [{dimensions}], not {list(shape)}")
             continue
         if sizes.setdefault(dimension, size) != size:
-            raise BadRequest(f"Input {expected.name!r}: its {dimension} is {size}, another input's {sizes[dimension]}")
-        # A decoder's cache is empty before the first step; elsewhere an empty dimension is a division by zero.
+            raise BadRequest(
+                f"Input {expected.name!r}: its {dimension} is {size}, but {sizes[dimension]} in another input"
+            )
+        # A decoder's cache is empty before the first step; other empty dimensions cause divisions by zero.
         if size == 0 and not expected.name.startswith("past"):
             raise BadRequest(f"Input {expected.name!r}: its {dimension} is 0; it must be at least 1")
         if size > (maximum := max_size(manifest, dimension)):
-            raise PayloadTooLarge(f"Input {expected.name!r}: its {dimension} is {size}; {maximum} is the most here")
+            raise PayloadTooLarge(f"Input {expected.name!r}: its {dimension} is {size}; at most {maximum} is allowed")
 
 
 def max_size(manifest: Manifest, dimension: str) -> int:
-    """The most that the task itself would feed."""
+    """The largest size of a dimension that the task itself uses."""
     preprocessing, head, batch = manifest.preprocessing, manifest.head, manifest.limits.batch
     if dimension == "batch":
         return batch
@@ -136,11 +138,11 @@ def max_size(manifest: Manifest, dimension: str) -> int:
 
 
 def _check_cache(feeds: dict[str, Any]) -> None:
-    """A language model writes where its inputs say, which must be within its buffers. Raises BadRequest."""
+    """Check that the positions at which a language model writes are within its cache. Raises BadRequest."""
     new, total = feeds["input_ids"].shape[1], int(feeds["total"][0])
     capacity = next(array.shape[2] for name, array in feeds.items() if name.startswith("past"))
     if not new <= total <= capacity:
         raise BadRequest(
-            f"`total` is {total}: it counts the tokens that the cache holds with the {new} new ones, and the cache "
-            f"(dimension 2 of past.*) has room for {capacity}"
+            f"`total` is {total}; it must count all tokens in the cache, the {new} new ones included, and be at most "
+            f"the cache's capacity (dimension 2 of past.*), {capacity}"
         )

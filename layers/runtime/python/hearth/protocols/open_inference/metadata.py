@@ -1,4 +1,4 @@
-"""What the server and its models are: metadata, readiness, Triton's configuration."""
+"""Metadata and readiness of the server and its models, and Triton's model configuration."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ class VersionPolicy(Struct, frozen=True):
 
 
 class ModelConfig(Struct, frozen=True):
-    """The part of Triton's that is true here. Without a batch size the dimensions are complete."""
+    """The applicable part of Triton's model configuration. `max_batch_size` is 0, so `dims` include the batch
+    dimension."""
 
     name: str
     platform: str
@@ -72,12 +73,12 @@ def list_model_names(request: Request) -> Response:
 
 
 def model_ready(request: Request) -> Response:
-    """A model that is in the store is ready: the first request loads it."""
+    """A model in the store is always ready: the first request loads it."""
     return Response(msgspec.json.encode(ModelReady(find_target(request).shown_name, True)))
 
 
 def model_metadata(request: Request) -> Response:
-    """`?task=` shows another task than the model's own, if the model answers it."""
+    """`?task=` selects another task than the model's own, if the model supports it."""
     target = find_target(request)
     manifest = target.resolved.manifest
     inputs, outputs = _signature(request, target)
@@ -93,7 +94,7 @@ def model_metadata(request: Request) -> Response:
 
 
 def _signature(request: Request, target: Target) -> Signature:
-    """Inputs and outputs. Raises NotFound for a task that the model does not answer."""
+    """Inputs and outputs. Raises NotFound for a task that the model does not support."""
     manifest = target.resolved.manifest
     task = request.query.get("task", "") or manifest.task
     if task != manifest.task:
@@ -104,7 +105,7 @@ def _signature(request: Request, target: Target) -> Signature:
 
 
 def _properties(manifest: Manifest) -> dict[str, str]:
-    """Texts alone, as the protocol asks for; lists are JSON texts."""
+    """Properties as texts, as the protocol requires; lists are JSON texts."""
     main = manifest.graphs["main"].path
     graphs = [f"{manifest.model}-raw" if role == "main" else f"{manifest.model}-raw-{role}" for role in manifest.graphs]
     properties: dict[str, Any] = {

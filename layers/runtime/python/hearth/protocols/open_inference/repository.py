@@ -1,4 +1,4 @@
-"""The model repository: what there is, and what this execution environment has in memory."""
+"""The model repository: which models exist, and which are in the memory of this execution environment."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ NOT_LOADED = "not in memory of this execution environment; the next request load
 
 
 def _read(request: Request, schema: type[T]) -> T:
-    """The body; an empty one stands for an empty object. Raises BadRequest."""
+    """Decode the body; an empty one counts as an empty object. Raises BadRequest."""
     return strict_json.convert(strict_json.loads(request.body), schema) if request.body else schema()
 
 
 def repository_index(request: Request) -> Response:
-    """A version in memory is READY. Others are UNAVAILABLE only in Triton's words: they load when they are asked."""
+    """Versions in memory are READY. Others have Triton's state UNAVAILABLE, but are loaded by their first request."""
     document = _read(request, RepositoryIndexRequest)
     loaded, registry = warm_cache().loaded(), warm_cache().registry
     entries = []
@@ -43,17 +43,18 @@ def repository_index(request: Request) -> Response:
 
 
 def load_model(request: Request) -> Response:
-    """Load the version that the name means now. Raises Forbidden for parameters that would replace it."""
+    """Load the current version of the name. Raises Forbidden for parameters that would replace it."""
     for name in _read(request, RepositoryModelRequest).parameters:
         if name == "config" or name.startswith("file:"):
-            raise Forbidden("Models come from the store as they were published; leave `config` and `file:…` out")
+            raise Forbidden("Models are loaded from the store as they were published; leave `config` and `file:…` out")
         raise BadRequest(f"The parameter {safe_name(name)} is not supported here")
     request.open_model(find_target(request).resolved)
     return Response(b"{}")
 
 
 def unload_model(request: Request) -> Response:
-    """Free the model's memory here. Requests that it is answering end first; the next one loads it again."""
+    """Free the model's memory in this environment, once running requests have ended; the next request loads it
+    again."""
     unknown = sorted(_read(request, RepositoryModelRequest).parameters.keys() - {"unload_dependents"})
     if unknown:
         raise BadRequest(f"The parameter {safe_name(unknown[0])} is not supported here")

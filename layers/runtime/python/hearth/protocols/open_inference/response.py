@@ -1,4 +1,4 @@
-"""From outputs to a body: JSON, with bytes behind it where they are asked for, compressed if the client accepts it."""
+"""Encodes outputs to a body: JSON, followed by binary data if requested, compressed if the client accepts it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from hearth.protocols.open_inference.tensors import Array, bytes_array, to_bytes
 from hearth.tasks.task import Usage
 
 COMPRESSION_BITS = {"gzip": 31, "deflate": 15}
-"""Window bits of zlib by Content-Encoding."""
+"""Content-Encoding -> zlib's window bits."""
 MIN_COMPRESSED_BYTES = 1024
-"""Bodies shorter than this are not worth compressing."""
+"""Smallest size of a body that is compressed."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class AvailableOutput:
     datatype: str
     array: Callable[[], Array]
     labels: Sequence[str] = ()
-    """Of its last dimension."""
+    """Labels of its last dimension."""
 
 
 def encode_response(
@@ -42,7 +42,8 @@ def encode_response(
     available: Mapping[str, AvailableOutput],
     usage: Usage,
 ) -> Response:
-    """The outputs that `parsed` asks for. Raises BadRequest for what cannot be had in the form that is asked for."""
+    """Encode the outputs that `parsed` requests. Raises BadRequest for an output that cannot be encoded as
+    requested."""
     outputs, parts = [], []
     for requested in parsed.outputs:
         output = available[requested.name]
@@ -71,7 +72,7 @@ def encode_response(
 def _classes(requested: RequestedOutput, output: AvailableOutput, array: Array) -> Array:
     """The likeliest classes of each row, as `value:index:label`. Raises BadRequest."""
     if array.dtype.kind not in "fiu" or array.ndim == 0:
-        raise BadRequest(f"Output {requested.name!r} has no numbers to classify by")
+        raise BadRequest(f"Output {requested.name!r} has no numbers for a classification")
     rows = array.reshape(len(array), math.prod(array.shape[1:])) if array.ndim > 1 else array[None]
     rows = rows.astype(float)
     labels = output.labels if len(output.labels) == rows.shape[1] else ()
@@ -85,19 +86,23 @@ def _classes(requested: RequestedOutput, output: AvailableOutput, array: Array) 
 
 
 def _compressed(
-    body: bytes, media_type: str, more: Mapping[str, str], headers: Mapping[str, str], usage: Usage
+    body: bytes,
+    media_type: str,
+    response_headers: Mapping[str, str],
+    request_headers: Mapping[str, str],
+    usage: Usage,
 ) -> Response:
-    """The response, compressed if the client accepts that and it is worth it."""
-    accepted = _accepted_encodings(headers.get("accept-encoding", ""))
+    """The response, compressed if it is large enough and the client accepts it."""
+    accepted = _accepted_encodings(request_headers.get("accept-encoding", ""))
     encoding = next((name for name in COMPRESSION_BITS if name in accepted), None)
     if encoding is None or len(body) < MIN_COMPRESSED_BYTES:
-        return Response(body, media_type, more, usage=usage)
+        return Response(body, media_type, response_headers, usage=usage)
     compressor = zlib.compressobj(level=1, wbits=COMPRESSION_BITS[encoding])
-    more = {**more, "Content-Encoding": encoding, "Vary": "Accept-Encoding"}
-    return Response(compressor.compress(body) + compressor.flush(), media_type, more, usage=usage)
+    response_headers = {**response_headers, "Content-Encoding": encoding, "Vary": "Accept-Encoding"}
+    return Response(compressor.compress(body) + compressor.flush(), media_type, response_headers, usage=usage)
 
 
 def _accepted_encodings(header: str) -> set[str]:
     """The encodings that a client accepts, without those of weight 0."""
-    parts = (re.fullmatch(r"\s*([\w*-]+)\s*(?:;\s*q=([\d.]+)\s*)?", part) for part in header.lower().split(","))
-    return {part[1] for part in parts if part and (part[2] or "1").strip("0.")}
+    matches = (re.fullmatch(r"\s*([\w*-]+)\s*(?:;\s*q=([\d.]+)\s*)?", item) for item in header.lower().split(","))
+    return {match[1] for match in matches if match and (match[2] or "1").strip("0.")}

@@ -1,4 +1,4 @@
-"""What travels: requests and responses of the Open Inference Protocol as structs, and its errors."""
+"""Requests, responses and errors of the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Datatype = Literal[
 ]
 Size = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 HEADER_LENGTH = "inference-header-content-length"
-"""The header that says how many bytes of a body are JSON; tensors follow them."""
+"""The header with the length of a body's JSON in bytes; binary data follows it."""
 
 
 class OpenInferenceError(Struct, frozen=True):
@@ -59,7 +59,7 @@ class TensorMetadata(Struct, frozen=True):
     name: str
     datatype: str
     shape: tuple[int, ...]
-    """-1 where it varies."""
+    """-1 for dynamic dimensions."""
 
 
 class ModelMetadata(Struct, frozen=True):
@@ -77,7 +77,7 @@ class RequestInput(Struct, frozen=True, forbid_unknown_fields=True):
     datatype: Datatype
     parameters: Parameters = {}
     data: Any = UNSET
-    """Flat, or nested as the shape is, row after row; left out where the bytes follow the JSON."""
+    """Flat, or nested as the shape, in row-major order; omitted if the data is binary."""
 
 
 class RequestOutput(Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,11 +88,11 @@ class RequestOutput(Struct, frozen=True, forbid_unknown_fields=True):
 class InferenceRequest(Struct, frozen=True, forbid_unknown_fields=True):
     inputs: Annotated[list[RequestInput], Meta(min_length=1, max_length=1000)]
     outputs: Annotated[list[RequestOutput], Meta(max_length=1000)] = []
-    """Empty: all."""
+    """Requested outputs; empty: all."""
     id: str = ""
     parameters: Parameters = {}
     model_name: str = ""
-    """Sent by KServe's client; the path decides."""
+    """Sent by KServe's client, but ignored: the path has the name."""
 
 
 class ResponseOutput(Struct, frozen=True):
@@ -101,7 +101,7 @@ class ResponseOutput(Struct, frozen=True):
     shape: list[int]
     parameters: Parameters | UnsetType = UNSET
     data: list[Any] | UnsetType = UNSET
-    """Left out where the bytes follow the JSON."""
+    """Omitted if the data is binary."""
 
 
 class InferenceResponse(Struct, frozen=True):
@@ -113,7 +113,7 @@ class InferenceResponse(Struct, frozen=True):
 
 class RepositoryIndexRequest(Struct, frozen=True, forbid_unknown_fields=True):
     ready: bool = False
-    """Only what is in memory."""
+    """Whether only models in memory are listed."""
 
 
 class RepositoryIndexEntry(Struct, frozen=True):
@@ -128,7 +128,7 @@ class RepositoryModelRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GenerateRequest(Struct, frozen=True):
-    """Fields beside these are parameters too."""
+    """Any other field is a parameter too."""
 
     text_input: str
     id: str = ""
@@ -141,7 +141,7 @@ class GenerateResponse(Struct, frozen=True):
     model_version: str
     text_output: str
     done: bool | UnsetType = UNSET
-    """In a stream, whether this is its end."""
+    """In a stream, whether this is the last event."""
 
 
 def encode_error(error: HearthError, request_id: str) -> bytes:

@@ -24,7 +24,7 @@ CODECS: dict[Codec, type[codecs.JsonCodec]] = {
     "transcripts": codecs.TranscriptsCodec,
 }
 RESPONSE = "response"
-"""The output that every task has: the task's own answer of each item, as JSON."""
+"""Name of the output that every task has: the task's response for each item, as JSON."""
 Signature = tuple[tuple[TensorMetadata, ...], tuple[TensorMetadata, ...]]
 """Inputs and outputs."""
 

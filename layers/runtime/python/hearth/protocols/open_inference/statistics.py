@@ -1,4 +1,4 @@
-"""Statistics: counts and times of this execution environment alone."""
+"""Statistics: counts and times of this execution environment only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from hearth.protocols.base import Request, Response
 from hearth.protocols.open_inference.target import find_target
 from hearth.telemetry import statistics
 
-SCOPE = {"X-Hearth-Statistics": "of this execution environment alone, in every protocol; the fleet's are its metrics"}
+SCOPE = {
+    "X-Hearth-Statistics": "only of this execution environment, over all protocols; the metrics cover all environments"
+}
 
 
 class StatisticDuration(Struct, frozen=True):
@@ -22,7 +24,7 @@ class StatisticDuration(Struct, frozen=True):
 
 
 class InferenceStatistics(Struct, frozen=True):
-    """`queue` and the cache have zeros: there is neither."""
+    """`queue` and the cache are always zero, because there are none."""
 
     success: StatisticDuration
     fail: StatisticDuration
@@ -38,11 +40,11 @@ class ModelStatistics(Struct, frozen=True):
     name: str
     version: str
     last_inference: int
-    """Milliseconds since 1970; 0: none yet."""
+    """Milliseconds since 1970; 0: never."""
     inference_count: int
-    """Items."""
+    """Number of items."""
     execution_count: int
-    """Requests."""
+    """Number of requests."""
     inference_stats: InferenceStatistics
     batch_stats: list[Any] = []
     memory_usage: list[Any] = []
@@ -53,7 +55,7 @@ class ModelStatisticsResponse(Struct, frozen=True):
 
 
 def model_statistics(request: Request) -> Response:
-    """A bare graph counts with its model."""
+    """Statistics of a model, including requests to its bare graphs."""
     ref = find_target(request).resolved.ref
     return _response([_statistics(ref.model, ref.version)])
 
@@ -68,7 +70,7 @@ def _response(model_stats: list[ModelStatistics]) -> Response:
 
 
 def _statistics(name: str, version: str) -> ModelStatistics:
-    record, none = statistics.of(name, version, current_tenant()), StatisticDuration(0, 0)
+    record, zero = statistics.get_record(name, version, current_tenant()), StatisticDuration(0, 0)
     inference = InferenceStatistics(
         _duration(record.success),
         _duration(record.fail),
@@ -76,8 +78,8 @@ def _statistics(name: str, version: str) -> ModelStatistics:
         _duration(record.input),
         _duration(record.infer),
         _duration(record.output),
-        none,
-        none,
+        zero,
+        zero,
     )
     return ModelStatistics(name, version, record.last, record.items, record.success.count, inference)
 

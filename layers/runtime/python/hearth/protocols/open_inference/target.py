@@ -1,4 +1,4 @@
-"""Which model a path means: `name`, `name@version`, `name@alias`, `name/versions/{v}`, and `name-raw` for its graph."""
+"""Resolves paths to models: `name`, `name@version`, `name@alias`, `name/versions/{v}`, and `name-raw` for its graph."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ RAW = re.compile(r"(?P<model>.+?)-raw(?:-(?P<role>[a-z0-9_]+))?")
 class Target(Struct, frozen=True):
     resolved: Resolved
     shown_name: str
-    """As responses name the model: without version, with `-raw`."""
+    """The model's name in responses: without version, with `-raw`."""
     role: str = ""
-    """Of the graph that is asked; empty: the whole task."""
+    """Role of the requested graph; empty: the whole task."""
 
 
 def find_target(request: Request) -> Target:
-    """Raises BadRequest, Forbidden, NotFound, StoreError."""
+    """Resolve the target of a request. Raises BadRequest, Forbidden, NotFound, StoreError."""
     base, suffix = _name_and_suffix(request.path_params)
     if raw := RAW.fullmatch(base):
         try:
             resolved = warm_cache().resolve(raw["model"] + suffix)
         except (NotFound, OutOfScope):
-            pass  # perhaps a model whose own name ends so
+            pass  # the model's own name may end with -raw
         else:
             role = raw["role"] or "main"
             if role not in resolved.manifest.graphs:
                 graphs = ", ".join(resolved.manifest.graphs)
-                raise NotFound(f"Model {raw['model']} has no graph {role}; it has: {graphs}")
+                raise NotFound(f"Model {raw['model']} has no graph {role}; its graphs are: {graphs}")
             return Target(resolved, base, role)
     return Target(warm_cache().resolve(base + suffix), base)
 
@@ -48,11 +48,11 @@ def target_name(path_params: Mapping[str, str]) -> str:
 
 
 def _name_and_suffix(path_params: Mapping[str, str]) -> tuple[str, str]:
-    """The name alone, and what stands after it with the @. Raises BadRequest where two versions are named."""
-    base, at, suffix = path_params["name"].partition("@")
+    """The name, and the suffix including the @. Raises BadRequest for two different versions."""
+    base, separator, suffix = path_params["name"].partition("@")
     version = path_params.get("version", "")
     if version and suffix not in ("", version):
-        raise BadRequest(f"The path says version {version[:80]} and {suffix[:80]}; say one")
+        raise BadRequest(f"The path has both version {version[:80]} and {suffix[:80]}; send one")
     if version:
         return base, f"@{version}"
-    return base, at + suffix
+    return base, separator + suffix

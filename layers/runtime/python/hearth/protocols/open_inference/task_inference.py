@@ -1,4 +1,4 @@
-"""POST …/infer of a whole task: texts and files in, through the task's own `predict`."""
+"""POST …/infer of a whole task: texts and files as inputs of the task's `predict`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def infer(request: Request, target: Target) -> Response:
         parsed = parse(split, inputs, [output.name for output in outputs])
         columns = read_columns(codec, parsed)
         check_batch(manifest, len(columns[codec.inputs[0]]))
-    items, rows, labels, usage = answer(codec, task, model, columns, parsed.parameters)
+    items, rows, labels, usage = predict(codec, task, model, columns, parsed.parameters)
     with step("write"):
         available = {RESPONSE: AvailableOutput("BYTES", lambda: bytes_array(list(map(msgspec.json.encode, items))))}
         for output in codec.outputs(manifest):
@@ -50,14 +50,14 @@ def infer(request: Request, target: Target) -> Response:
         return encode_response(parsed, request.headers, target.shown_name, manifest.version, available, usage)
 
 
-def answer(
+def predict(
     codec: JsonCodec,
     task: Task,
     model: Model[Any, Any],
     columns: dict[str, list[Any]],
     parameters: dict[str, Any],
 ) -> tuple[list[Any], list[Any], Any, Usage]:
-    """The answer of each item, what the typed outputs are made of, the labels, and what all took."""
+    """The responses of all items, the values for the typed outputs, the labels, and the usage."""
     items: list[Any] = []
     rows: list[Any] = []
     labels: Any = ()
@@ -66,47 +66,47 @@ def answer(
         payload = convert(document, task)
         prediction = task.predict(model, codec.with_all_scores(payload, model.manifest))
         usage.add(prediction.usage)
-        answers = codec.items(payload, prediction.output)
-        rows += answers
-        items += codec.as_requested(payload, answers)
+        predicted = codec.items(payload, prediction.output)
+        rows += predicted
+        items += codec.as_requested(payload, predicted)
         labels = codec.labels(model.manifest, payload)
     return items, rows, labels, usage
 
 
 def convert(document: dict[str, Any], task: Task) -> Any:
-    """The task's request. The protocol's parameters have no lists and objects, so these come as JSON texts: where a
-    text is refused, it is read as JSON. Raises BadRequest."""
+    """Convert a document to the task's request. The protocol's parameters cannot be lists or objects, so JSON texts
+    are accepted for them: a text that does not fit is parsed as JSON. Raises BadRequest."""
     try:
         return strict_json.convert(document, task.request)
     except BadRequest:
-        texts = {}
+        parsed = {}
         for name, value in document["parameters"].items():
             if isinstance(value, str) and value[:1] in ("[", "{"):
                 with suppress(BadRequest):
-                    texts[name] = strict_json.loads(value.encode())
-        if not texts:
+                    parsed[name] = strict_json.loads(value.encode())
+        if not parsed:
             raise
-        return strict_json.convert({**document, "parameters": document["parameters"] | texts}, task.request)
+        return strict_json.convert({**document, "parameters": document["parameters"] | parsed}, task.request)
 
 
 def read_columns(codec: JsonCodec, parsed: ParsedRequest) -> dict[str, list[Any]]:
     """The items of each input. Raises BadRequest."""
     for name in parsed.tensors:
         if name not in codec.inputs:
-            raise BadRequest(f"There is no input {safe_name(name)}; there is: {', '.join(codec.inputs)}")
+            raise BadRequest(f"There is no input {safe_name(name)}; the inputs are: {', '.join(codec.inputs)}")
     columns = {}
     for name in codec.inputs:
         if name not in parsed.tensors:
-            raise BadRequest(f"The input {name!r} is missing: a BYTES tensor with one element an item")
+            raise BadRequest(f"The input {name!r} is missing; send a BYTES tensor with one element per item")
         columns[name] = read_items(name, parsed.tensors[name], binary=codec.binary)
     counts = {name: len(items) for name, items in columns.items()}
     if len(set(counts.values())) > 1:
-        raise BadRequest(f"The inputs must have as many elements as each other, not {counts}")
+        raise BadRequest(f"All inputs must have the same number of elements, not {counts}")
     return columns
 
 
 def read_items(name: str, tensor: InputTensor, *, binary: bool) -> list[Any]:
-    """Texts, or files; files that came as JSON strings are base64. Raises BadRequest."""
+    """Decode texts or files; files in JSON are base64. Raises BadRequest."""
     shape = tensor.array.shape
     if tensor.datatype != "BYTES" or len(shape) not in (1, 2) or shape[1:] not in ((), (1,)):
         raise BadRequest(f"Input {name!r} must be BYTES of shape [n] or [n, 1], not {tensor.datatype} {list(shape)}")
@@ -119,7 +119,7 @@ def read_items(name: str, tensor: InputTensor, *, binary: bool) -> list[Any]:
         except UnicodeDecodeError:
             raise BadRequest(f"Input {name!r} must be text in UTF-8") from None
     if tensor.content_type == "str":
-        raise BadRequest(f"Input {name!r} is a file, no text; send its bytes, or base64 in JSON")
+        raise BadRequest(f"Input {name!r} is a file, not a text; send binary data, or base64 in JSON")
     if tensor.binary or tensor.content_type == "base64":
         return elements
     return decode_base64(name, tensor.array).ravel().tolist()

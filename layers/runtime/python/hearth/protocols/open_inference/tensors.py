@@ -1,4 +1,4 @@
-"""Tensors as JSON numbers and as bytes: little-endian, row after row, each BYTES element after its length."""
+"""Tensors as JSON and as binary data: little-endian, in row-major order, each BYTES element after its length."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "FP64": np.dtype("<f8"),
 }
 KINDS: dict[str, set[type]] = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, float}}
-"""What JSON has for NumPy's kinds of types."""
+"""NumPy's kind of a data type -> the Python types of its JSON values."""
+JSON_VALUES = {"b": "true or false", "i": "integers", "u": "integers", "f": "numbers"}
 DATATYPES = {
     "float32": "FP32",
     "float16": "FP16",
@@ -40,7 +41,7 @@ DATATYPES = {
     "bool": "BOOL",
     "string": "BYTES",
 }
-"""Of a manifest's types."""
+"""The manifest's data types -> the protocol's."""
 
 
 def bytes_array(elements: Sequence[bytes], shape: Sequence[int] | None = None) -> Array:
@@ -51,9 +52,11 @@ def bytes_array(elements: Sequence[bytes], shape: Sequence[int] | None = None) -
 
 
 def from_json(name: str, datatype: str, shape: Sequence[int], data: Any) -> Array:
-    """Raises BadRequest: half floats, another count than the shape's, a value that is not of the type."""
+    """Decode JSON. Raises BadRequest for FP16, a number of elements that does not fit the shape, or invalid values."""
     if datatype == "FP16":
-        raise BadRequest(f"Input {safe_name(name)}: FP16 does not travel as JSON; send it as binary data, or FP32")
+        raise BadRequest(
+            f"Input {safe_name(name)}: FP16 is not supported in JSON; send it as binary data, or send FP32"
+        )
     if not isinstance(data, list):
         raise BadRequest(f"Input {safe_name(name)}: `data` must be a list")
     nested = bool(data) and isinstance(data[0], list)
@@ -65,14 +68,11 @@ def from_json(name: str, datatype: str, shape: Sequence[int], data: Any) -> Arra
     kinds = set(map(type, flat))
     if datatype == "BYTES":
         if kinds - {str}:
-            raise BadRequest(f"Input {safe_name(name)}: BYTES in JSON are strings")
+            raise BadRequest(f"Input {safe_name(name)}: BYTES must be strings in JSON")
         return bytes_array([text.encode() for text in flat], shape)
     dtype = DTYPES[datatype]
     if kinds - KINDS[dtype.kind]:
-        raise BadRequest(
-            f"Input {safe_name(name)}: {datatype} takes {'true and false' if dtype.kind == 'b' else 'numbers'}"
-            f"{' without a fraction' if dtype.kind in 'iu' else ''}, nothing else"
-        )
+        raise BadRequest(f"Input {safe_name(name)}: the values of {datatype} must be {JSON_VALUES[dtype.kind]}")
     if dtype.kind in "iu" and flat:
         bounds = np.iinfo(dtype)
         if min(flat) < bounds.min or max(flat) > bounds.max:
@@ -80,7 +80,7 @@ def from_json(name: str, datatype: str, shape: Sequence[int], data: Any) -> Arra
     try:
         with np.errstate(over="ignore"):
             array = np.array(flat, dtype).reshape(shape)
-    except OverflowError:  # an integer beyond any float
+    except OverflowError:  # an integer too large for any float
         raise BadRequest(f"Input {safe_name(name)}: a number does not fit into {datatype}") from None
     if dtype.kind == "f" and not np.isfinite(array).all():
         raise BadRequest(f"Input {safe_name(name)}: a number does not fit into {datatype}")
@@ -88,58 +88,60 @@ def from_json(name: str, datatype: str, shape: Sequence[int], data: Any) -> Arra
 
 
 def _flat(name: str, data: list[Any], shape: Sequence[int]) -> Iterator[Any]:
-    """Raises BadRequest where the nesting is not the shape's."""
+    """Flatten nested lists. Raises BadRequest if the nesting does not fit the shape."""
     if not shape or len(data) != shape[0]:
-        raise BadRequest(f"Input {safe_name(name)}: `data` is not nested as its shape says")
-    for part in data:
+        raise BadRequest(f"Input {safe_name(name)}: `data` is not nested as its shape")
+    for item in data:
         if len(shape) == 1:
-            yield part
-        elif not isinstance(part, list):
-            raise BadRequest(f"Input {safe_name(name)}: `data` is not nested as its shape says")
+            yield item
+        elif not isinstance(item, list):
+            raise BadRequest(f"Input {safe_name(name)}: `data` is not nested as its shape")
         else:
-            yield from _flat(name, part, shape[1:])
+            yield from _flat(name, item, shape[1:])
 
 
 def from_bytes(name: str, datatype: str, shape: Sequence[int], raw: bytes) -> Array:
-    """Raises BadRequest for another count of bytes than the shape's."""
+    """Decode binary data. Raises BadRequest for a number of bytes that does not fit the shape."""
     count = math.prod(shape)
     if datatype == "BYTES":
         elements = list(islice(_elements(name, raw), count + 1))
         if len(elements) != count:
             raise BadRequest(
-                f"Input {safe_name(name)}: the shape {list(shape)} has {count} elements, its bytes hold another number"
+                f"Input {safe_name(name)}: the shape {list(shape)} has {count} elements, the binary data another number"
             )
         return bytes_array(elements, shape)
     dtype = DTYPES[datatype]
     if len(raw) != count * dtype.itemsize:
-        wanted = count * dtype.itemsize
-        raise BadRequest(f"Input {safe_name(name)}: {datatype} {list(shape)} is {wanted} bytes; {len(raw)} came")
+        expected = count * dtype.itemsize
+        raise BadRequest(
+            f"Input {safe_name(name)}: {datatype} {list(shape)} needs {expected} bytes; {len(raw)} were sent"
+        )
     if datatype == "BOOL" and raw.strip(b"\0\1"):
-        raise BadRequest(f"Input {safe_name(name)}: the bytes of BOOL are 0 and 1")
+        raise BadRequest(f"Input {safe_name(name)}: the bytes of BOOL must be 0 or 1")
     return np.frombuffer(raw, dtype).reshape(shape)
 
 
 def _elements(name: str, raw: bytes) -> Iterator[bytes]:
-    at = 0
-    while at < len(raw):
-        if len(raw) - at < 4:
-            raise BadRequest(f"Input {safe_name(name)}: each element of BYTES begins with four bytes, its length")
-        (length,) = struct.unpack_from("<I", raw, at)
-        at += 4 + length
-        if at > len(raw):
-            raise BadRequest(f"Input {safe_name(name)}: an element says it has {length} bytes, which are not there")
-        yield raw[at - length : at]
+    offset = 0
+    while offset < len(raw):
+        if len(raw) - offset < 4:
+            raise BadRequest(f"Input {safe_name(name)}: each element of BYTES must begin with its length in four bytes")
+        (length,) = struct.unpack_from("<I", raw, offset)
+        offset += 4 + length
+        if offset > len(raw):
+            raise BadRequest(f"Input {safe_name(name)}: an element has a length of {length} bytes, but fewer follow")
+        yield raw[offset - length : offset]
 
 
 def to_json(name: str, datatype: str, array: Array) -> list[Any]:
-    """Flat. Raises BadRequest for what JSON cannot hold."""
+    """Encode a tensor as a flat list. Raises BadRequest for values that JSON does not support."""
     if datatype == "FP16":
-        raise BadRequest(f"Output {safe_name(name)}: FP16 does not travel as JSON; ask for it with `binary_data`")
+        raise BadRequest(f"Output {safe_name(name)}: FP16 is not supported in JSON; request it with `binary_data`")
     if datatype == "BYTES":
         return [element.decode() for element in array.ravel().tolist()]
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise BadRequest(
-            f"Output {safe_name(name)}: there is NaN or infinity in it, which JSON has not; ask with `binary_data`"
+            f"Output {safe_name(name)}: JSON does not support NaN and infinity; request it with `binary_data`"
         )
     return array.ravel().tolist()
 

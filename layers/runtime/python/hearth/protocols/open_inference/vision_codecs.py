@@ -15,12 +15,12 @@ from hearth.protocols.open_inference.tensors import Array
 
 
 class DetectionsCodec(JsonCodec):
-    """Named and shaped as TensorRT's plugin for non-maximum suppression does it: each picture has as many rows as
-    the fullest one, and `num_dets` says how many of them count. Boxes are xmin, ymin, xmax, ymax in pixels; classes are
-    places in the manifest's labels, -1 in rows that do not count."""
+    """Outputs as those of TensorRT's plugin for non-maximum suppression: all pictures have the same number of rows, and
+    `num_dets` is the number of detections of each. Boxes are xmin, ymin, xmax, ymax in pixels; classes are indices of
+    the manifest's labels, -1 in rows without a detection."""
 
     def documents(self, columns: Mapping[str, list[Any]], parameters: dict[str, Any]) -> list[dict[str, Any]]:
-        # One picture alone can be annotated.
+        # `annotate` needs a single picture.
         files = columns["image"]
         return [{"inputs": files if len(files) > 1 else files[0], "parameters": parameters}]
 
@@ -47,20 +47,20 @@ class DetectionsCodec(JsonCodec):
         else:
             array = np.full((len(images), longest), -1, np.int32)
         for index, detections in enumerate(images):
-            for number, detection in enumerate(detections):
+            for row, detection in enumerate(detections):
                 if name == "det_boxes":
                     box = detection.box
-                    array[index, number] = box.xmin, box.ymin, box.xmax, box.ymax
+                    array[index, row] = box.xmin, box.ymin, box.xmax, box.ymax
                 else:
-                    array[index, number] = detection.score if name == "det_scores" else labels.index(detection.label)
+                    array[index, row] = detection.score if name == "det_scores" else labels.index(detection.label)
         return array
 
 
 class TracksCodec(SingleItemCodec):
-    """One film: an mp4 file, or several pictures as its frames.
+    """One video: an mp4 file, or several pictures as its frames.
 
-    `tracks` has a row a sighting, track after track: frame (from 1), track, xmin, ymin, xmax, ymax in pixels, score,
-    and the place of its label.
+    `tracks` has one row per sighting, track after track: frame (from 1), track id, xmin, ymin, xmax, ymax in pixels,
+    score, and the index of the label.
     """
 
     def documents(self, columns: Mapping[str, list[Any]], parameters: dict[str, Any]) -> list[dict[str, Any]]:
@@ -72,12 +72,12 @@ class TracksCodec(SingleItemCodec):
 
     def to_array(self, name: str, rows: list[Any], labels: Sequence[str]) -> Array:
         if rows[0].tracks is None:
-            raise BadRequest("`tracks` goes with `format` json; with mot, ask for the output `response` alone")
+            raise BadRequest("`tracks` needs `format` json; with mot, request only the output `response`")
         sightings = []
         for track in rows[0].tracks:
-            kind = labels.index(track.label)
+            class_id = labels.index(track.label)
             for sighting in track.sightings:
                 box = sighting.box
                 edges = (box.xmin, box.ymin, box.xmax, box.ymax)
-                sightings.append((sighting.frame, track.id, *edges, sighting.score, kind))
+                sightings.append((sighting.frame, track.id, *edges, sighting.score, class_id))
         return np.array(sightings, np.float32).reshape(-1, 8)
