@@ -66,7 +66,7 @@ def run_here(
 
 def _answer(job: BatchJob, path: str) -> FailedItem | None:
     try:
-        return job.answer(Item(path))
+        return job.process(Item(path))
     except HearthError as error:
         return FailedItem(path, error.code, error.message)
 

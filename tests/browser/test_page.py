@@ -389,7 +389,7 @@ def test_the_local_server_with_keys(browser: Browser, store: Path, tmp_path: Pat
         names = sorted(path.name for path in store.glob("sentiment-*"))
         assert page.locator(".card").count() == len(names) > 1
         page.goto("/#model=ner-zh")
-        page.get_by_text("This API key may not ask for ner-zh").wait_for()
+        page.get_by_text("This API key may not use ner-zh").wait_for()
         page.goto("/#model=sentiment-en")
         page.locator(".bench").wait_for()
         assert "positive" in run(page)
@@ -398,7 +398,7 @@ def test_the_local_server_with_keys(browser: Browser, store: Path, tmp_path: Pat
             page.locator(".bench, .trouble").wait_for()
             if page.get_by_text("Too many at once").count():
                 break
-        page.get_by_text("This API key asks too often").wait_for()
+        page.get_by_text("Too many requests with this API key").wait_for()
         context.close()
         watch.check()
 

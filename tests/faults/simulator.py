@@ -223,7 +223,7 @@ def _judge_failures(run: Run, ended: set[str]) -> Iterator[str]:
         if place.startswith("outbox/") and place.endswith(FAILED)
     }
     for key, versions in failures.items():
-        if key not in ended or not uploads.is_ours(key):
+        if key not in ended or not uploads.is_upload_key(key):
             yield f"a failure is told of what has not failed: {key}"
         if any(b"needle" in version.data for version in versions):
             yield f"a failure quotes an object: {key}"
@@ -231,7 +231,7 @@ def _judge_failures(run: Run, ended: set[str]) -> Iterator[str]:
         return  # at the last delivery the letter is put even where the failure could not be told
     for body, reason in run.world.letters:
         for found in _objects(body):
-            if reason and uploads.is_ours(found.key) and found.key not in failures:
+            if reason and uploads.is_upload_key(found.key) and found.key not in failures:
                 yield f"nobody is told why there is no result: {found.key}"
 
 

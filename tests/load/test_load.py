@@ -94,8 +94,8 @@ def test_a_place_is_free_again_however_its_request_ends(monkeypatch: pytest.Monk
     [
         ("/models/x", {"error_type": "too_many_requests"}),
         ("/v1/embeddings", {"error": {"code": "rate_limit_exceeded"}}),
-        ("/v2/models/x/infer", {"error": "The server has as much to do"}),
-        ("/endpoints/x/invocations", {"message": "The server has as much to do"}),
+        ("/v2/models/x/infer", {"error": "The server has too many requests"}),
+        ("/endpoints/x/invocations", {"message": "The server has too many requests"}),
     ],
 )
 def test_a_refusal_is_in_the_words_of_the_dialect(monkeypatch: pytest.MonkeyPatch, path: str, words: Any) -> None:

@@ -32,7 +32,7 @@ def nested(depth: int, brackets: str = "[]") -> bytes:
     return (brackets[0] * depth + brackets[1] * depth).encode()
 
 
-@pytest.mark.parametrize("depth", [1, strict_json.DEPTH])
+@pytest.mark.parametrize("depth", [1, strict_json.MAX_DEPTH])
 def test_documents_may_be_nested(depth: int) -> None:
     assert strict_json.loads(nested(depth)) is not None
 
@@ -40,7 +40,7 @@ def test_documents_may_be_nested(depth: int) -> None:
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        (nested(strict_json.DEPTH + 1), "more than 64 levels"),
+        (nested(strict_json.MAX_DEPTH + 1), "more than 64 levels"),
         (nested(500_000), "more than 100000 objects and lists"),
         (b'{"a":' * 5000 + b"1" + b"}" * 5000, "more than 64 levels"),
         (b'["' + b"]" * 100 + b'",' + nested(64) + b"]", "more than 64 levels"),  # brackets of a string do not count

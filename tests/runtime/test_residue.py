@@ -326,4 +326,4 @@ def test_a_line_that_cannot_be_written_tells_nothing_elsewhere(
 
 def test_a_plain_text_stays_as_it_is() -> None:
     for fine in ("sentiment-en", "我喜欢", "é ü", 5, 0.5, True):
-        assert log.plain(fine) == fine
+        assert log.sanitize(fine) == fine

@@ -47,7 +47,7 @@ def test_a_long_listing_needs_little_memory(serving: Path, tmp_path: Path, monke
         if number < 20:
             folder.mkdir(parents=True)
         os.close(os.open(folder / f"{'long' * 20}{number}.txt", os.O_CREAT))
-    monkeypatch.setattr(BatchJob, "answer", lambda self, item: None)
+    monkeypatch.setattr(BatchJob, "process", lambda self, item: None)
     job = BatchJob(
         TASKS, "sentiment-en", open_store(f"file://{tmp_path}/in"), open_store(f"file://{tmp_path}/out"), "run"
     )

@@ -136,7 +136,7 @@ def test_a_call_by_reference_to_json_takes_the_calls_parameters(s3: Any) -> None
         ({"content_type": "text"}, 400, "content_type"),
         ({"content_type": "text/plain\nx: y"}, 400, "content_type"),
         ({"model": "none"}, 404, "none"),
-        ({"model": "sentiment-en@1"}, 400, "alone"),
+        ({"model": "sentiment-en@1"}, 400, "without a version"),
         ({"model": "../sentiment-en"}, 400, "name"),
         ({"task": "object-tracking"}, 400, "text-classification"),
         ({"key": "mine"}, 400, "key"),
@@ -295,7 +295,7 @@ def test_the_local_server_tells_why_there_is_no_result(server: TestClient) -> No
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert answer.status_code == 422
-    assert answer.json()["error"].startswith("unsupported_media: The object is of a kind")
+    assert answer.json()["error"].startswith("unsupported_media: The model does not support")
     assert server.delete(f"/results/{ticket['id']}").status_code == 204
     assert server.get(f"/results/{ticket['id']}").status_code == 404
 

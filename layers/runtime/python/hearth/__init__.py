@@ -1,3 +1,3 @@
-"""Hearth: AI models as a service, from serverless functions. The runtime that every function imports."""
+"""Hearth: AI models served from serverless functions. The runtime library of all functions."""
 
 __version__ = "0.1.0"

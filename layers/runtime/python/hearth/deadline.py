@@ -1,7 +1,7 @@
-"""How long the work of a request may still take, and the one thread that ends runs of ONNX Runtime in time.
+"""The deadline of a request, and the thread that terminates runs of ONNX Runtime at the deadline.
 
-The remaining time of an invocation, less a margin for writing the answer, bounds all work done in it. Loops call
-`check` between steps. A run of ONNX Runtime checks nothing, so it is cancelled from outside when its time is over.
+All work of an invocation must end before its timeout, less a margin to write the response. Loops call `check` between
+steps. ONNX Runtime does not check a deadline, so its runs are terminated from another thread.
 """
 
 from __future__ import annotations
@@ -16,43 +16,43 @@ from typing import Any
 from hearth.errors import DeadlineExceeded
 
 MARGIN = 0.5
-"""Seconds of an invocation that are kept for writing its answer."""
+"""Seconds of an invocation that are reserved to write its response."""
 
 _end: ContextVar[float | None] = ContextVar("hearth-deadline", default=None)
 
 
 def set_from(context: Any) -> None:
-    """End the work that follows before Lambda ends the invocation of `context`; without a context there is no end."""
+    """Set the deadline from the timeout of a Lambda `context`; without a context there is no deadline."""
     milliseconds = getattr(context, "get_remaining_time_in_millis", None)
     _end.set(None if milliseconds is None else time.monotonic() + milliseconds() / 1000 - MARGIN)
 
 
 def set_seconds(seconds: float) -> None:
-    """Let the work that follows take this long."""
+    """Set the deadline to this many seconds from now."""
     _end.set(time.monotonic() + seconds)
 
 
 def remaining() -> float | None:
-    """Seconds that are left; None where no end was set."""
+    """Seconds until the deadline; None without a deadline."""
     end = _end.get()
     return None if end is None else end - time.monotonic()
 
 
 def check() -> None:
-    """Raise DeadlineExceeded where no time is left."""
+    """Raise DeadlineExceeded if the deadline has passed."""
     end = _end.get()
     if end is not None and time.monotonic() >= end:
         raise _exceeded()
 
 
 def expires_within(seconds: float) -> bool:
-    """Whether less than so many seconds are left."""
+    """Whether the deadline is less than this many seconds away."""
     end = _end.get()
     return end is not None and time.monotonic() + seconds >= end
 
 
 def _exceeded() -> DeadlineExceeded:
-    return DeadlineExceeded("The request took longer than it may and was ended: send less at once, or in parts")
+    return DeadlineExceeded("The request took too long and was cancelled; send less input at once")
 
 
 @functools.cache
@@ -63,9 +63,9 @@ def _run_options() -> Any:
 
 
 class Run:
-    """`with Run() as options`: a run with these options ends when the request's time does; None sets no end.
+    """`with Run() as options`: a run with these options is terminated at the deadline; None without a deadline.
 
-    Raises DeadlineExceeded at once where no time is left, and in place of the error of a run that was ended.
+    Raises DeadlineExceeded if the deadline has passed, and in place of the error of a terminated run.
     """
 
     __slots__ = ("end", "ended", "options")
@@ -84,34 +84,34 @@ class Run:
         return self.options
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self.end is not None:
             _watchdog.forget(self)
-            if self.ended and error is not None:
+            if self.ended and exc is not None:
                 raise _exceeded() from None
 
 
 class _Watchdog:
-    """One thread for all runs. It sleeps until the earliest end that it knows; most runs are over by then, and
-    neither beginning nor ending them wakes it."""
+    """One thread for all runs. It sleeps until the earliest known deadline. Most runs have ended by then, and neither
+    their start nor their end wakes the thread."""
 
     def __init__(self) -> None:
         self._runs: set[Run] = set()
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        self._wakes = float("inf")
+        self._wakes_at = float("inf")
         self._thread: threading.Thread | None = None
 
     def watch(self, run: Run) -> None:
         assert run.end is not None  # noqa: S101
         with self._lock:
             self._runs.add(run)
-            if self._thread is None or not self._thread.is_alive():  # a process that was forked has no threads
+            if self._thread is None or not self._thread.is_alive():  # a forked process has no threads
                 self._thread = threading.Thread(target=self._watch, name="hearth-deadline", daemon=True)
                 self._thread.start()
-            if run.end < self._wakes:
-                self._wakes = run.end
+            if run.end < self._wakes_at:
+                self._wakes_at = run.end
                 self._changed.notify()
 
     def forget(self, run: Run) -> None:
@@ -127,8 +127,8 @@ class _Watchdog:
                         run.ended = True
                         run.options.terminate = True
                 pending = [run.end for run in self._runs if run.end is not None and not run.ended]
-                self._wakes = min(pending, default=float("inf"))
-                self._changed.wait(None if self._wakes == float("inf") else max(self._wakes - now, 0))
+                self._wakes_at = min(pending, default=float("inf"))
+                self._changed.wait(None if self._wakes_at == float("inf") else max(self._wakes_at - now, 0))
 
 
 _watchdog = _Watchdog()

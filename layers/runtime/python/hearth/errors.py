@@ -1,29 +1,30 @@
-"""What can go wrong, as a tree. Each class knows its HTTP status and its stable code.
+"""The hierarchy of errors. Each class has an HTTP status and a stable code.
 
 HearthError
-├── BadRequest 400            what the caller sent is wrong
+├── BadRequest 400            the request is invalid
 │   ├── PayloadTooLarge 413
 │   ├── UnsupportedMedia 415
-│   ├── Unprocessable 422     what was uploaded cannot be answered
+│   ├── Unprocessable 422     an upload could not be processed
 │   ├── NotFound 404          no such route, model, version or alias
 │   ├── MethodNotAllowed 405
-│   ├── Unauthorized 401      no API key, or none that is known
-│   ├── TooManyRequests 429   the API key asks too often; Retry-After says when to ask again
+│   ├── Unauthorized 401      no API key, or an unknown one
+│   ├── TooManyRequests 429   too many requests with an API key; Retry-After has the time to wait
 │   └── Forbidden 403
-│       └── OutOfScope        a model that this API key may not ask for
-├── Unavailable 503           the model cannot be served now; asking again may help
-│   ├── StoreError            the store did not answer in time, or refused
-│   └── IntegrityError        what the store holds is not what the manifest says
-├── DeadlineExceeded 504      the work took longer than a request may
+│       └── OutOfScope        a model that the API key may not use
+├── Unavailable 503           the model cannot be served at the moment; a retry may help
+│   ├── StoreError            the store did not respond in time, or refused the request
+│   └── IntegrityError        the store's content does not match the manifest
+├── DeadlineExceeded 504      the request took too long
 ├── ManifestError 500         a manifest that does not follow the schema
-├── SettingsError 500         an environment variable that makes no sense
-└── Internal 500              our own fault; the cause is in the log, not in the answer
+├── SettingsError 500         an invalid environment variable
+└── Internal 500              an internal error; its cause is in the log, not in the response
 """
 
 from __future__ import annotations
 
 ENDS = (KeyboardInterrupt, SystemExit, GeneratorExit)
-"""What even an outermost boundary lets pass. A tokenizer's panic is a BaseException too, and is not among them."""
+"""Exceptions that even the outermost boundary must not catch. A tokenizer's panic is a BaseException too, but is
+caught."""
 
 
 class HearthError(Exception):
@@ -35,7 +36,7 @@ class HearthError(Exception):
         self.message = message
         self.retry_after = retry_after
         self.param = param
-        """The field that is wrong, as a path of names with dots between."""
+        """Path of the invalid field, as names separated by dots."""
 
 
 class BadRequest(HearthError):
@@ -84,7 +85,7 @@ class Forbidden(BadRequest):
 
 
 class OutOfScope(Forbidden):
-    """Of a model that may be there or not: the caller does not learn which."""
+    """The caller may not use the model; they do not learn whether it exists."""
 
 
 class Unavailable(HearthError):
@@ -104,7 +105,7 @@ class IntegrityError(Unavailable):
 
 
 class DeadlineExceeded(HearthError):
-    """Asking for the same again takes as long again."""
+    """The request took too long; a retry would take as long."""
 
     status = 504
     code = "timeout"
@@ -119,4 +120,4 @@ class SettingsError(HearthError):
 
 
 class Internal(HearthError):
-    """Stands for any exception that is not ours; carries nothing of it to the caller."""
+    """Any unexpected exception; the caller gets no details of it."""

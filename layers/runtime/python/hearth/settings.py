@@ -1,4 +1,4 @@
-"""Every setting of the runtime, read from the environment once, where it is first needed."""
+"""All settings of the runtime, read from the environment once, when they are first needed."""
 
 from __future__ import annotations
 
@@ -12,59 +12,60 @@ from typing import NamedTuple
 from hearth.errors import SettingsError
 
 MEGABYTE = 1024 * 1024
-# One vCPU per 1,769 MB, six at most: how Lambda shares out processors (AWS Lambda quotas).
+# Lambda allocates one vCPU per 1,769 MB, at most six (AWS Lambda quotas).
 MEMORY_PER_CPU_MB = 1769
-SCRATCH = "/tmp"  # noqa: S108 -- the one folder that a Lambda can write to; `tempfile` would be imported for its name
+SCRATCH = "/tmp"  # noqa: S108 -- the only writable folder of a Lambda; importing `tempfile` would slow down a cold start
 
 
 STREAMING_SOURCES = frozenset({"rest", "url"})
-"""What can stream: REST APIs with ResponseTransferMode STREAM, function URLs with InvokeMode RESPONSE_STREAM."""
+"""Services that can stream: REST APIs with ResponseTransferMode STREAM, function URLs with InvokeMode
+RESPONSE_STREAM."""
 
 
 class Settings(NamedTuple):
     store: str
-    """Where artifacts lie: `s3://bucket/prefix` or `file:///path`."""
+    """Location of the artifacts: `s3://bucket/prefix` or `file:///path`."""
     models: tuple[str, ...]
-    """What may be asked for: `name` or `name@version`; empty: all models of the store."""
+    """The served models, as `name` or `name@version`; empty: all models of the store."""
     cache_dir: Path
     cache_memory: int
-    """Bytes of loaded models, at most."""
+    """Largest size of all loaded models, in bytes."""
     cache_disk: int
-    """Bytes of artifacts on disk, at most."""
+    """Largest size of all artifacts on disk, in bytes."""
     threads: int
-    """Threads of one inference."""
+    """Number of threads per inference."""
     output: str
-    """Where results of storage events go, as `store`; empty: storage events are refused."""
+    """Location of the results of storage events; empty: storage events are refused."""
     uploads: str
-    """Where clients may put large inputs: `s3://bucket` or `file:///path`; empty: nowhere."""
+    """Location of uploads: `s3://bucket` or `file:///path`; empty: uploads are not enabled."""
     dead_letters: str
-    """URL of the queue for messages of storage events that cannot be answered; empty: left to SQS."""
+    """URL of the dead-letter queue for messages that cannot be processed; empty: SQS moves them itself."""
     deliveries: int
-    """How often a message is tried: the queue's maxReceiveCount."""
+    """Number of deliveries of a message: the queue's maxReceiveCount."""
     upload_prefix: str
     """Object keys below this are inputs: `<upload_prefix><model>/…`."""
     max_body: int
-    """Bytes of a request's body, at most."""
+    """Largest size of a request's body, in bytes."""
     alias_seconds: float
-    """How long an alias may be remembered before the store is asked again."""
+    """Seconds for which aliases are cached."""
     fetch_seconds: float
-    """How long the fetch of one artifact may take, retries included."""
+    """Timeout of the download of an artifact, retries included, in seconds."""
     run_seconds: float
-    """How long the local server works on one request."""
+    """Timeout of a request to the local server, in seconds."""
     max_queue: int
-    """Requests that the local server works on at once; one more is answered 429."""
+    """Largest number of concurrent requests to the local server; further ones get status 429."""
     streams: frozenset[str]
-    """Services of STREAMING_SOURCES to which `hearth.aws_lambda.streaming` answers piece by piece."""
+    """Services of STREAMING_SOURCES to which `hearth.aws_lambda.streaming` streams responses."""
     api_keys: str
-    """A JSON list of API keys' entries, or the path of a file with one; empty: no key is needed."""
+    """A JSON list of API key entries, or the path of a file with one; empty: no key is required."""
     audit: str
-    """Where audit records go: `log` or `file:///path`; empty: none are made."""
+    """Destination of audit records: `log` or `file:///path`; empty: no records."""
     verify_keys: Path | None
-    """Folder of the public keys whose signatures artifacts must have; None: none is needed."""
+    """Folder of public keys; artifacts must be signed with one of them. None: signatures are not required."""
 
 
 def read(environ: Mapping[str, str]) -> Settings:
-    """The settings in `environ`. Raises SettingsError with a sentence that names the variable."""
+    """Read the settings from `environ`. Raises SettingsError, which names the variable."""
     memory_mb = _number(environ, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 0)
     on_lambda = memory_mb > 0
     scratch = Path(environ.get("TMPDIR") or SCRATCH) if on_lambda else _user_cache(environ)
@@ -74,7 +75,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         models=_models(environ),
         cache_dir=Path(environ.get("HEARTH_CACHE_DIR") or scratch / "hearth").absolute(),
         cache_memory=_megabytes(environ, "HEARTH_CACHE_MEMORY_MB", memory_mb * 0.6 if on_lambda else 2048),
-        # 512 MB is the least ephemeral storage that a function has; the rest of it is for others.
+        # A function has at least 512 MB of ephemeral storage; the rest is for other files.
         cache_disk=_megabytes(environ, "HEARTH_CACHE_DISK_MB", 448 if on_lambda else 4096),
         threads=int(_number(environ, "HEARTH_THREADS", min(max(threads, 1), 6), minimum=1)),
         output=_location(environ, "HEARTH_OUTPUT"),
@@ -82,13 +83,13 @@ def read(environ: Mapping[str, str]) -> Settings:
         dead_letters=_queue(environ, "HEARTH_DEAD_LETTERS"),
         deliveries=int(_number(environ, "HEARTH_DELIVERIES", 3, minimum=1)),
         upload_prefix=environ.get("HEARTH_UPLOAD_PREFIX", "uploads/"),
-        # Six megabytes is what Lambda takes; base64 makes four and a half of it.
+        # Lambda's limit is 6 MB, which is 4.5 MB in base64.
         max_body=_megabytes(environ, "HEARTH_MAX_BODY_MB", 4.5),
         alias_seconds=_number(environ, "HEARTH_ALIAS_SECONDS", 60),
         fetch_seconds=_number(environ, "HEARTH_FETCH_SECONDS", 60, minimum=1),
         run_seconds=_number(environ, "HEARTH_RUN_SECONDS", 60, minimum=0.1),
         max_queue=int(_number(environ, "HEARTH_MAX_QUEUE", 64, minimum=1)),
-        # SAM's local API takes whole answers alone.
+        # SAM's local API does not support streaming.
         streams=frozenset() if environ.get("AWS_SAM_LOCAL") else _streaming_sources(environ),
         api_keys=environ.get("HEARTH_API_KEYS", "").strip(),
         audit=_audit(environ),
@@ -131,7 +132,7 @@ def _location(environ: Mapping[str, str], key: str) -> str:
 def _bucket(environ: Mapping[str, str], key: str) -> str:
     uri = _location(environ, key).rstrip("/")
     if uri.startswith("s3://") and "/" in uri.removeprefix("s3://"):
-        raise SettingsError(f"{key} must be a bucket alone, s3://bucket, not {uri!r}")
+        raise SettingsError(f"{key} must be a bucket without a prefix, s3://bucket, not {uri!r}")
     return uri
 
 
@@ -143,10 +144,10 @@ def _queue(environ: Mapping[str, str], key: str) -> str:
 
 
 def _audit(environ: Mapping[str, str]) -> str:
-    where = environ.get("HEARTH_AUDIT", "")
-    if where not in ("", "log") and not where.startswith("file:///"):
-        raise SettingsError(f"HEARTH_AUDIT must be log or file:///path, not {where!r}")
-    return where
+    destination = environ.get("HEARTH_AUDIT", "")
+    if destination not in ("", "log") and not destination.startswith("file:///"):
+        raise SettingsError(f"HEARTH_AUDIT must be log or file:///path, not {destination!r}")
+    return destination
 
 
 def _models(environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -158,7 +159,7 @@ def _models(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _streaming_sources(environ: Mapping[str, str]) -> frozenset[str]:
-    named = frozenset(name.strip() for name in environ.get("HEARTH_STREAM", "").split(",") if name.strip())
-    if not named <= STREAMING_SOURCES:
-        raise SettingsError(f"HEARTH_STREAM must list {' or '.join(sorted(STREAMING_SOURCES))}, not {sorted(named)}")
-    return named
+    sources = frozenset(name.strip() for name in environ.get("HEARTH_STREAM", "").split(",") if name.strip())
+    if not sources <= STREAMING_SOURCES:
+        raise SettingsError(f"HEARTH_STREAM must list {' or '.join(sorted(STREAMING_SOURCES))}, not {sorted(sources)}")
+    return sources

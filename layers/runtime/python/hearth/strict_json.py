@@ -1,4 +1,4 @@
-"""JSON from outside, read strictly: what two parsers could understand differently is refused."""
+"""Strict parsing of JSON from callers: documents that parsers could interpret differently are refused."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ import msgspec
 from hearth.errors import BadRequest
 
 T = TypeVar("T")
-DEPTH = 64
-"""Objects and lists within one another."""
-CONTAINERS = 100_000
-"""Objects and lists of a document."""
-VALUES = 2_000_000
-"""Of a document: a picture of 640 x 640 pixels as numbers has 1.2 million."""
-DIGITS = 64
-"""Characters of a number."""
+MAX_DEPTH = 64
+"""Largest nesting depth of objects and lists."""
+MAX_CONTAINERS = 100_000
+"""Largest number of objects and lists of a document."""
+MAX_VALUES = 2_000_000
+"""Largest number of values of a document; a picture of 640 x 640 pixels as numbers has 1.2 million."""
+MAX_DIGITS = 64
+"""Largest number of characters of a number."""
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
-_LONG = re.compile(rb"[-+.0-9eE]{%d}" % (DIGITS + 1))
-_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
-PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.:\[\]-]{0,62}")
-"""Names that look like names. Anything else may be a text in the wrong place, which no message repeats."""
+_LONG_NUMBER = re.compile(rb"[-+.0-9eE]{%d}" % (MAX_DIGITS + 1))
+_NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+SAFE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:\[\]-]{0,62}")
+"""Names that messages may repeat. Anything else may be a text in the wrong place."""
 
 
 def loads(raw: bytes) -> Any:
-    """The document. Raises BadRequest for anything but plain UTF-8 JSON with finite numbers and unique keys."""
+    """Parse a document. Raises BadRequest for anything but UTF-8 JSON with finite numbers and unique keys."""
     try:
         text = raw.decode("utf-8")
-        _bounded(raw)
-        if text.startswith("\ufeff"):  # as json.loads says it
+        _check_size(raw)
+        if text.startswith("\ufeff"):  # the error of json.loads
             raise json.JSONDecodeError("Unexpected UTF-8 BOM (decode using utf-8-sig)", text, 0)
         document = _decode(text)
         if "\\u" in text:
@@ -44,51 +44,51 @@ def loads(raw: bytes) -> Any:
         raise BadRequest(f"The body is not valid JSON: {str(error)[:200]}") from None
 
 
-def convert(document: Any, kind: type[T]) -> T:
-    """The document as `kind`. Raises BadRequest with words that name the field."""
+def convert(document: Any, schema: type[T]) -> T:
+    """Convert a document to `schema`. Raises BadRequest, which names the field."""
     try:
-        return msgspec.convert(document, kind)
+        return msgspec.convert(document, schema)
     except msgspec.ValidationError as error:
         field = re.search(r"`\$\.([^`]+)`$|unknown field `([^`]+)`$|required field `([^`]+)`$", str(error))
-        param = next((part for part in field.groups() if part), None) if field else None
-        if param and not PLAIN.fullmatch(param):
+        param = next((group for group in field.groups() if group), None) if field else None
+        if param and not SAFE_NAME.fullmatch(param):
             param = None
         raise BadRequest(_without_values(str(error)), param=param) from None
 
 
 def safe_name(name: str) -> str:
-    """A name that a caller made up, as an error message may repeat it."""
-    return f"`{name}`" if PLAIN.fullmatch(name) else "(no plain word)"
+    """A caller's name in a form that error messages may repeat."""
+    return f"`{name}`" if SAFE_NAME.fullmatch(name) else "(name not shown)"
 
 
-def _without_values(words: str) -> str:
-    """msgspec's message without values of the document: the field and the rule say enough."""
-    quoted = re.fullmatch(r"(Invalid (?:enum )?value) '(.*)'( - at `.*`)?", words, re.DOTALL)
-    quoted = quoted or re.fullmatch(r"(Object contains unknown field) `(.*?)`( - at `.*`)?", words, re.DOTALL)
+def _without_values(message: str) -> str:
+    """msgspec's message without values of the document; it still has the field and the rule."""
+    quoted = re.fullmatch(r"(Invalid (?:enum )?value) '(.*)'( - at `.*`)?", message, re.DOTALL)
+    quoted = quoted or re.fullmatch(r"(Object contains unknown field) `(.*?)`( - at `.*`)?", message, re.DOTALL)
     if quoted:
-        words = f"{quoted[1]} {safe_name(quoted[2])}{quoted[3] or ''}"
-    return words.replace("`$.", "`").replace("`$`", "the body")
+        message = f"{quoted[1]} {safe_name(quoted[2])}{quoted[3] or ''}"
+    return message.replace("`$.", "`").replace("`$`", "the body")
 
 
-def _bounded(raw: bytes) -> None:
-    """Refuse what would be much work, before any of it is built. Raises ValueError.
+def _check_size(raw: bytes) -> None:
+    """Refuse documents that would take much work, before they are parsed. Raises ValueError.
 
-    Most documents are known to be small by counting bytes; of others the strings are left out first.
+    Counting bytes is enough for most documents; for others the strings are removed first.
     """
-    if raw.count(b"[") + raw.count(b"{") <= DEPTH and raw.count(b",") < VALUES and not _LONG.search(raw):
+    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH and raw.count(b",") < MAX_VALUES and not _LONG_NUMBER.search(raw):
         return
-    bare = _STRING.sub(b'"', raw)
-    if bare.count(b"[") + bare.count(b"{") > CONTAINERS:
-        raise ValueError(f"it has more than {CONTAINERS} objects and lists")
-    if bare.count(b",") >= VALUES:
-        raise ValueError(f"it has more than {VALUES} values")
-    if _LONG.search(bare):
-        raise ValueError(f"a number has more than {DIGITS} characters")
+    without_strings = _STRING.sub(b'"', raw)
+    if without_strings.count(b"[") + without_strings.count(b"{") > MAX_CONTAINERS:
+        raise ValueError(f"it has more than {MAX_CONTAINERS} objects and lists")
+    if without_strings.count(b",") >= MAX_VALUES:
+        raise ValueError(f"it has more than {MAX_VALUES} values")
+    if _LONG_NUMBER.search(without_strings):
+        raise ValueError(f"a number has more than {MAX_DIGITS} characters")
     depth = 0
-    for byte in bare.translate(None, _BUT_BRACKETS):
+    for byte in without_strings.translate(None, _NOT_BRACKETS):
         depth += 1 if byte in b"[{" else -1
-        if depth > DEPTH:
-            raise ValueError(f"it is nested too deeply: more than {DEPTH} levels")
+        if depth > MAX_DEPTH:
+            raise ValueError(f"it is nested too deeply: more than {MAX_DEPTH} levels")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -110,11 +110,11 @@ def _finite(text: str) -> float:
 
 
 def _refuse_surrogates(document: Any) -> None:
-    """Half a surrogate pair is no character; tokenizers would fail on it later."""
+    """Refuse lone surrogates, which are not characters; tokenizers would fail on them later."""
     try:
         json.dumps(document, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
-        raise ValueError("a string holds half of a surrogate pair") from None
+        raise ValueError("a string has half of a surrogate pair") from None
 
 
 _decode = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite).decode

@@ -1,9 +1,9 @@
-"""Batches: items of a listing that a Step Functions Distributed Map hands over, answered one after the other.
+"""Batches: processes the items of a bucket listing that a Step Functions Distributed Map sends.
 
-Event: {"batch": {"bucket", "model", "run"}, "Items": [{"Key", "Etag", "Size"}, …]}. Each object's result is written
-to `<HEARTH_OUTPUT>/<run>/<key>.json` where there is none, so that a batch may come twice. What is wrong with an
-object is a row of `failed`; what is wrong with a store or with the time raises, and the map hands the batch over
-again: what was done is passed over then.
+Event: {"batch": {"bucket", "model", "run"}, "Items": [{"Key", "Etag", "Size"}, …]}. The result of each object is
+written to `<HEARTH_OUTPUT>/<run>/<key>.json` if there is none, so a batch can be repeated. Errors of an object are
+listed in `failed`. Errors of a store and timeouts are raised, and the map retries the batch, which then skips objects
+that have a result.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from hearth import settings, strict_json
 from hearth.async_inference import uploads
-from hearth.async_inference.results import answer_object
+from hearth.async_inference.results import predict_object
 from hearth.errors import HearthError, Internal, NotFound, SettingsError
 from hearth.storage.base import Conflict, Store
 from hearth.storage.open import open_store
@@ -29,11 +29,11 @@ class Batch(msgspec.Struct, frozen=True):
     bucket: str
     model: str
     run: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
-    """Results of one run lie below it."""
+    """Prefix of the results of one run."""
 
 
 class Item(msgspec.Struct, frozen=True, rename="pascal"):
-    """A row of S3's listing."""
+    """An item of S3's listing."""
 
     key: str
     size: int = 0
@@ -53,37 +53,38 @@ class FailedItem(msgspec.Struct, frozen=True):
 
 class BatchResult(msgspec.Struct, frozen=True):
     done: int
-    """Objects that have their result, those of an earlier run of the batch among them."""
+    """Number of objects that have a result, including results of an earlier attempt."""
     failed: list[FailedItem]
 
 
 class BatchFailedError(Exception):
-    """The batch is to be handed over again."""
+    """The batch must be retried."""
 
 
 class BatchJob(msgspec.Struct, frozen=True):
-    """Objects answered by a model, from a store into a store."""
+    """Processes objects of one store with a model, and writes the results to another store."""
 
     tasks: Sequence[Task]
     model: str
     source: Store
     output: Store
     run: str
-    """First part of the results' paths."""
+    """Prefix of the results' paths."""
 
     def result_path(self, key: str) -> str:
         return f"{self.run}/{key}.json" if self.run else f"{key}.json"
 
-    def answer(self, item: Item, request_id: str = "") -> FailedItem | None:
-        """Write the result of one object. Raises HearthError for what is no fault of the object."""
-        failure = log.attempt(lambda: self._answer(item), request_id=request_id, trigger="batch")
+    def process(self, item: Item, request_id: str = "") -> FailedItem | None:
+        """Write the result of one object, or return its error. Raises HearthError for errors that are not the
+        object's."""
+        failure = log.attempt(lambda: self._write_result(item), request_id=request_id, trigger="batch")
         if failure and failure.status >= 500 and not isinstance(failure, Internal):
             raise failure
         return FailedItem(item.key, failure.code, failure.message) if failure else None
 
-    def _answer(self, item: Item) -> str:
+    def _write_result(self, item: Item) -> str:
         if item.key.endswith("/") and not item.size:
-            return "not an input"  # what consoles make as a folder
+            return "not an input"  # consoles create such objects as folders
         uploads.check_size(item.size)
         path = self.result_path(item.key)
         try:
@@ -94,7 +95,7 @@ class BatchJob(msgspec.Struct, frozen=True):
             return "answered before"
         with step("input"):
             data, etag = self.source.get_with_etag(item.key, limit=uploads.MAX_BYTES)
-        result = answer_object(self.tasks, self.model, "", data, {"key": item.key, "etag": etag})
+        result = predict_object(self.tasks, self.model, "", data, {"key": item.key, "etag": etag})
         with step("output"):
             try:
                 self.output.put(path, msgspec.json.encode(result), if_absent=True)
@@ -104,19 +105,19 @@ class BatchJob(msgspec.Struct, frozen=True):
 
 
 def handle(tasks: Sequence[Task], event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Answer the items of a batch. Raises BadRequest for another form, BatchFailedError."""
+    """Process the items of a batch. Raises BadRequest for an invalid event, BatchFailedError."""
     document = strict_json.convert(event, BatchEvent)
     output = settings.get().output
     if not output:
-        raise BatchFailedError(SettingsError("HEARTH_OUTPUT is not set: it says where results are written").message)
+        raise BatchFailedError(SettingsError("HEARTH_OUTPUT is not set; set it to the location of the results").message)
     source = open_store(f"s3://{document.batch.bucket}")
     job = BatchJob(tasks, document.batch.model, source, open_store(output), document.batch.run)
     done, failed = 0, list[FailedItem]()
     for item in document.items:
         try:
-            failed_item = job.answer(item, getattr(context, "aws_request_id", ""))
+            failed_item = job.process(item, getattr(context, "aws_request_id", ""))
         except HearthError as error:
-            # An object on which a whole invocation's time was spent would fail again.
+            # An object that used the time of a whole invocation would fail again.
             if error.code != "timeout" or done or failed:
                 raise BatchFailedError(f"{error.code}: {error.message}") from error
             failed_item = FailedItem(item.key, error.code, error.message)

@@ -1,7 +1,7 @@
-"""Dead letters: messages that cannot be answered, put aside with the reason and counted as done.
+"""Dead letters: messages that cannot be processed are sent to the dead-letter queue with the reason.
 
-Without this SQS moves a message by itself, after `maxReceiveCount` deliveries and without the reason; it still does
-where the function died, or could not put the dead letter. Who asks for the result of an upload gets the reason too.
+Without this SQS moves a message itself after `maxReceiveCount` deliveries, without a reason; it still does so if the
+function crashes or cannot send the dead letter. A client that asks for the result of an upload gets the reason too.
 """
 
 from __future__ import annotations
@@ -20,53 +20,53 @@ from hearth.storage.open import open_store
 from hearth.telemetry.log import logger
 
 REASONS = {
-    "not_found": "There is no such model here, or the object is gone",
-    "payload_too_large": "The object is larger than what the model takes",
-    "unsupported_media": "The object is of a kind that the model does not take",
-    "forbidden": "The event names a bucket or a version that may not be asked for here",
-    "bad_request": "The object is not what the model takes, or the message is no storage event",
+    "not_found": "There is no such model here, or the object no longer exists",
+    "payload_too_large": "The object is larger than the model allows",
+    "unsupported_media": "The model does not support this kind of object",
+    "forbidden": "The event has a bucket or a version that is not allowed here",
+    "bad_request": "The object is not a valid input of the model, or the message is not a storage event",
 }
-"""Of errors of the sender, in words of our own: those of the error may quote the object."""
+"""Error code -> reason for errors of the sender; the error's own message may quote the object."""
 MAX_CHARACTERS = 1000
-"""Of a reason."""
+"""Largest length of a reason."""
 
 
 def send_to_dlq(message: Mapping[str, Any], failures: Sequence[tuple[str, HearthError]]) -> bool:
-    """Whether a message that failed is done with, because it is among the dead letters now. Otherwise it comes again.
+    """Send a failed message to the dead-letter queue, and return whether it was sent; otherwise SQS delivers it again.
 
-    `failures` has the key of each object that could not be answered, and why; an empty key is of no upload. A message
-    goes to the dead letters at once where another delivery cannot help, and at its last delivery.
+    `failures` has the key of each failed object and its error; the key is empty for objects that are not uploads. A
+    message is sent if another delivery cannot help, or at its last delivery.
     """
-    chosen = settings.get()
-    passing = [failure for _, failure in failures if not isinstance(failure, BadRequest)]
-    last = deliveries(message) >= chosen.deliveries
-    if not chosen.dead_letters or (passing and not last):
+    config = settings.get()
+    transient = [failure for _, failure in failures if not isinstance(failure, BadRequest)]
+    is_last_delivery = deliveries(message) >= config.deliveries
+    if not config.dead_letters or (transient and not is_last_delivery):
         return False
     recorded = [record_failure(key, failure) for key, failure in failures]
-    if not all(recorded) and not last:
+    if not all(recorded) and not is_last_delivery:
         return False
-    failure = passing[0] if passing else failures[0][1]
+    failure = transient[0] if transient else failures[0][1]
     reason = _reason(failure)
     if len(failures) > 1:
-        reason = f"{len(failures)} objects of the message failed; one of them: {reason}"
+        reason = f"{len(failures)} objects of the message failed; for example: {reason}"
     attributes = {
         "error_type": failure.code,
         "reason": sqs.replace_refused_characters(reason[:MAX_CHARACTERS]),
     }
     try:
-        sqs.send_message(chosen.dead_letters, message["body"], attributes)
+        sqs.send_message(config.dead_letters, message["body"], attributes)
     except HearthError as error:
-        logger().error("dead letter not put", extra={"reason": error.message})
+        logger().error("dead letter not sent", extra={"reason": error.message})
         return False
     return True
 
 
 def record_failure(key: str, failure: HearthError) -> bool:
-    """Write why an upload has no result, for whoever asks for it; return False where that could not be written.
+    """Write the error of an upload for clients that ask for its result; return False if it could not be written.
 
-    Nobody can ask for a key that was not chosen here, so nothing is written for one.
+    Nothing is written for keys that were not created here, since no client can ask for their results.
     """
-    if not uploads.is_ours(key):
+    if not uploads.is_upload_key(key):
         return True
     document = uploads.FailedResult(failure.code, _reason(failure)[:MAX_CHARACTERS])
     try:
@@ -84,7 +84,7 @@ def _reason(failure: HearthError) -> str:
 
 
 def deliveries(message: Mapping[str, Any]) -> int:
-    """How often a message was delivered, this time included; 1 where the message does not say so."""
+    """Number of deliveries of a message, including this one; 1 if unknown."""
     try:
         return int(message["attributes"]["ApproximateReceiveCount"])
     except (KeyError, TypeError, ValueError):
@@ -92,10 +92,10 @@ def deliveries(message: Mapping[str, Any]) -> int:
 
 
 def poison_safe_order(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """A batch in an order in which a message that kills its worker takes no other along to the dead letters.
+    """Order a batch so that a message that crashes its worker does not move other messages to the dead-letter queue.
 
-    Messages that were delivered less often come first. Among those delivered equally often the order is turned round
-    at every second delivery: what stood behind the poisonous message the last time stands before it now.
+    Messages with fewer deliveries come first. Among messages with equally many, the order is reversed at every second
+    delivery: messages that were behind the crashing message are then before it.
     """
     ordered = sorted(messages, key=lambda message: str(message["messageId"]))
     batch: list[Mapping[str, Any]] = []
@@ -108,9 +108,9 @@ def poison_safe_order(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str
 
 
 def delete_message(message: Mapping[str, Any]) -> None:
-    """Delete a message that is done with from its queue now: what comes after it in its batch may kill this process."""
+    """Delete a finished message from its queue at once, since a later message of the batch may crash this process."""
     try:
         _, _, _, region, account, name = message["eventSourceARN"].split(":")
         sqs.delete_message(f"https://sqs.{region}.{domain(region)}/{account}/{name}", message["receiptHandle"])
     except (KeyError, AttributeError, ValueError, HearthError):
-        logger().warning("message not deleted")  # Lambda does it too, unless the process dies
+        logger().warning("message not deleted")  # Lambda deletes it too, unless the process crashes

@@ -1,7 +1,7 @@
-"""Permission to put one object: a form that S3 checks itself, or a signed path of the local server.
+"""Presigned uploads of one object: a form for S3, or a signed path of the local server.
 
-A form is a POST policy of Signature Version 4, as in AWS's "Browser-Based Uploads Using POST": whoever has it may put
-one key, of one content type and of so many bytes, until it expires, and nothing else.
+A form is a POST policy of Signature Version 4, as in AWS's "Browser-Based Uploads Using POST". It permits only to
+upload one key, with one content type and a maximum size, until it expires.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ from hearth.aws.s3 import Bucket
 from hearth.errors import Forbidden
 
 LIFETIME_SECONDS = 900
+"""Seconds until a permission expires."""
 _SECRET = secrets.token_bytes(32)
-"""Signs the local server's paths, which are of no use after it ended."""
+"""Key that signs the local server's paths; they become invalid when the server ends."""
 
 
 def presigned_post(
     bucket: Bucket, key: str, content_type: str, size: int, environ: Mapping[str, str] = os.environ
 ) -> tuple[dict[str, str], int]:
-    """The fields of a POST to `bucket.url` that puts at most `size` bytes at `key`, and when they expire (seconds
-    since 1970). The file's field comes after them. Raises StoreError without credentials."""
+    """The form fields of a POST to `bucket.url` that uploads at most `size` bytes to `key`, and their expiry (seconds
+    since 1970). The file must follow these fields. Raises StoreError without credentials."""
     credentials, now = find_credentials(environ), time.time()
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+    timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
     fields = {
         "key": key,
         "Content-Type": content_type,
         "x-amz-algorithm": "AWS4-HMAC-SHA256",
-        "x-amz-credential": f"{credentials.access_key}/{stamp[:8]}/{bucket.region}/s3/aws4_request",
-        "x-amz-date": stamp,
+        "x-amz-credential": f"{credentials.access_key}/{timestamp[:8]}/{bucket.region}/s3/aws4_request",
+        "x-amz-date": timestamp,
     }
     if credentials.token:
         fields["x-amz-security-token"] = credentials.token
@@ -51,13 +52,13 @@ def presigned_post(
         ],
     }
     fields["policy"] = base64.b64encode(json.dumps(policy).encode()).decode()
-    key_of_day = signing_key(credentials, stamp[:8], bucket.region, "s3")
-    fields["x-amz-signature"] = hmac.digest(key_of_day, fields["policy"].encode(), "sha256").hex()
+    day_key = signing_key(credentials, timestamp[:8], bucket.region, "s3")
+    fields["x-amz-signature"] = hmac.digest(day_key, fields["policy"].encode(), "sha256").hex()
     return fields, expires
 
 
 def signed_path(upload_id: str, key: str, content_type: str, size: int) -> tuple[str, int]:
-    """The local server's path at which at most `size` bytes can be put for `key`, and when it expires."""
+    """The local server's path to upload at most `size` bytes to `key`, and its expiry (seconds since 1970)."""
     expires = int(time.time()) + LIFETIME_SECONDS
     query = {"key": key, "type": content_type, "size": str(size), "expires": str(expires)}
     query["signature"] = _signature(query)
@@ -66,12 +67,12 @@ def signed_path(upload_id: str, key: str, content_type: str, size: int) -> tuple
 
 
 def verify_signed_path(query: Mapping[str, str]) -> tuple[str, str, int]:
-    """Key, content type and maximum of bytes of a path that `signed_path` made. Raises Forbidden."""
+    """Key, content type and largest size of a path from `signed_path`. Raises Forbidden."""
     signed = {name: query.get(name, "") for name in ("key", "type", "size", "expires")}
     if not hmac.compare_digest(_signature(signed).encode(), query.get("signature", "").encode()):
-        raise Forbidden("This address is not what POST /uploads gave")
+        raise Forbidden("This URL is not one that POST /uploads returned")
     if time.time() > int(signed["expires"]):
-        raise Forbidden("This address has expired; ask POST /uploads for another")
+        raise Forbidden("This URL has expired; request another with POST /uploads")
     return signed["key"], signed["type"], int(signed["size"])
 
 

@@ -1,11 +1,11 @@
-"""Results of uploads: exactly one a version of an object, whatever comes twice, late, out of order or at once.
+"""Results of uploads: exactly one per version of an object, even if events are repeated, late, reordered or concurrent.
 
-In a bucket with versions, `<key>.json@<version id>` is the result of that version: it is written where there is none
-and never again, so that whoever comes second finds it. `<key>.json` is a copy of the newest version's, by the order
-that S3 gives an object's events. A crash between the two writes is mended by the message's next delivery.
+In a versioned bucket, `<key>.json@<version id>` is the result of that version. It is written only if it does not exist,
+so a second attempt finds it. `<key>.json` is a copy of the newest version's result, in the order of S3's sequencers. If
+the process crashes between the two writes, the next delivery of the message completes them.
 
-In a bucket without versions an object that was overwritten cannot be read any more, and has no result unless it was
-read in time: `<key>.json` is that of the newest object that was read, once for each that is newer than the last.
+In an unversioned bucket an overwritten object cannot be read any more, and has no result unless it was read in time.
+`<key>.json` is the result of the newest object that was read.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from hearth.tasks.task import Task, open_model
 from hearth.telemetry.timing import current
 
 MAX_KEY_BYTES = 1024
-"""Of a key of S3."""
+"""Largest length of an S3 key."""
 
 
 class CreatedObject(msgspec.Struct, frozen=True):
-    """An object that was put, as its event describes it."""
+    """A created object, as described by its event."""
 
     bucket: str
     key: str
@@ -38,28 +38,28 @@ class CreatedObject(msgspec.Struct, frozen=True):
     sequencer: str
     """Hexadecimal; orders the events of one key."""
     version: str = ""
-    """Empty where the bucket has no versions."""
+    """Version id; empty in an unversioned bucket."""
 
     @property
     def description(self) -> dict[str, str]:
-        described = {"bucket": self.bucket, "key": self.key, "etag": self.etag, "sequencer": self.sequencer}
-        return described | ({"version": self.version} if self.version else {})
+        description = {"bucket": self.bucket, "key": self.key, "etag": self.etag, "sequencer": self.sequencer}
+        return description | ({"version": self.version} if self.version else {})
 
 
 class Result(msgspec.Struct, frozen=True):
     model: str
     version: str
     input: dict[str, str]
-    """A description of the object."""
+    """Description of the input object."""
     output: Any = None
 
 
 class Superseded(Exception):
-    """The object was written again before it was read, in a bucket without versions."""
+    """The object was overwritten before it was read, in an unversioned bucket."""
 
 
-def answer_object(tasks: Sequence[Task], name: str, task_id: str, body: bytes, description: dict[str, str]) -> Result:
-    """What the model `name` makes of an object, for the task `task_id` or its own. Raises HearthError."""
+def predict_object(tasks: Sequence[Task], name: str, task_id: str, body: bytes, description: dict[str, str]) -> Result:
+    """Run the model `name` on an object, for the task `task_id` or the model's own. Raises HearthError."""
     task, lease = open_model(tasks, warm_cache().resolve(name), task_id)
     with lease as model:
         prediction = task.predict(model, read_object(task, body))
@@ -67,51 +67,53 @@ def answer_object(tasks: Sequence[Task], name: str, task_id: str, body: bytes, d
         return Result(model.manifest.model, model.manifest.version, description, prediction.output)
 
 
-def write_result_once(output: Store, created: CreatedObject, make: Callable[[], Result]) -> str:
-    """Write the result of `created`, which `make` gives if nobody has before; return how that went.
+def write_result_once(output: Store, created: CreatedObject, compute: Callable[[], Result]) -> str:
+    """Write the result of `created`, and return the outcome. `compute` is called only if there is no result yet.
 
-    `make` may raise Superseded. Raises BadRequest, StoreError, and what `make` raises.
+    `compute` may raise Superseded. Raises BadRequest, StoreError, and what `compute` raises.
     """
     newest = f"{created.key}.json"
     path = f"{newest}@{quote(created.version, safe='')}" if created.version else newest
     if output.uri.startswith("s3:") and len(f"{urlsplit(output.uri).path[1:]}/{path}".encode()) > MAX_KEY_BYTES:
-        raise BadRequest(f"The object's key is so long that its result's has more than {MAX_KEY_BYTES} bytes")
+        raise BadRequest(
+            f"The object's key is too long: the key of its result would have more than {MAX_KEY_BYTES} bytes"
+        )
     try:
         if created.version:
-            data, outcome = _put_if_absent(output, path, make)
+            data, outcome = _put_if_absent(output, path, compute)
             latest = _read_latest(output, newest)
         elif (latest := _read_latest(output, newest)) and not _is_older(latest[0], created.description):
             return "superseded" if _is_older(created.description, latest[0]) else "answered before"
         else:
-            data, outcome = msgspec.json.encode(make()), "answered"
+            data, outcome = msgspec.json.encode(compute()), "answered"
     except Superseded:
         return "superseded"
     _update_latest(output, newest, created, data, latest)
     return outcome
 
 
-def _put_if_absent(output: Store, path: str, make: Callable[[], Result]) -> tuple[bytes, str]:
+def _put_if_absent(output: Store, path: str, compute: Callable[[], Result]) -> tuple[bytes, str]:
     try:
         return output.get(path), "answered before"
     except NotFound:
-        data = msgspec.json.encode(make())
+        data = msgspec.json.encode(compute())
     try:
         output.put(path, data, if_absent=True)
-    except Conflict as conflict:  # another's was first; or ours, whose acknowledgement was lost
+    except Conflict as conflict:  # another process was first, or the acknowledgement of our write was lost
         try:
             return output.get(path), "answered meanwhile"
-        except NotFound:  # removed since: the next delivery sees to it
+        except NotFound:  # deleted meanwhile: the next delivery writes it again
             raise conflict from None
     return data, "answered"
 
 
 LatestResult = tuple[dict[str, str], str]
-"""The description of the input that a result is of, and the result's entity tag."""
+"""The description of a result's input, and the result's entity tag."""
 
 
 def _update_latest(output: Store, path: str, created: CreatedObject, data: bytes, latest: LatestResult | None) -> None:
-    """Write `data` unless a newer object's result is there, or this one's own; `latest` is what was last seen there,
-    which the store itself compares when it writes."""
+    """Write `data`, unless the result there is of this object or of a newer one. `latest` is the result last seen
+    there; the write is conditional on it."""
     for _ in range(ATTEMPTS):
         if latest and not _is_older(latest[0], created.description):
             return
@@ -120,20 +122,20 @@ def _update_latest(output: Store, path: str, created: CreatedObject, data: bytes
             return
         except Conflict:
             latest = _read_latest(output, path)
-    raise Conflict(f"{path} is being written by many at once")
+    raise Conflict(f"{path} is being written by many processes at once")
 
 
 def _read_latest(output: Store, path: str) -> LatestResult | None:
     try:
-        raw, tag = output.get_with_etag(path)
+        raw, etag = output.get_with_etag(path)
     except NotFound:
         return None
-    return msgspec.json.decode(raw, type=Result).input, tag
+    return msgspec.json.decode(raw, type=Result).input, etag
 
 
 def _is_older(first: Mapping[str, str], second: Mapping[str, str]) -> bool:
-    """Whether `first` describes an object that came before that of `second`; where their order is not known, whether it
-    describes another object."""
+    """Whether the object `first` is older than the object `second`; if their order is unknown, whether they are
+    different objects."""
     sequencers = [description.get("sequencer", "").upper() for description in (first, second)]
     width = max(map(len, sequencers))
     before, after = (sequencer.ljust(width, "0") for sequencer in sequencers)

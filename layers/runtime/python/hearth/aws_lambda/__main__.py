@@ -1,4 +1,4 @@
-"""`python -m hearth.aws_lambda HANDLER` serves the handler by our own runtime, as /opt/bootstrap-stream does."""
+"""`python -m hearth.aws_lambda HANDLER` serves the handler with our runtime, as /opt/bootstrap-stream does."""
 
 import importlib
 import sys

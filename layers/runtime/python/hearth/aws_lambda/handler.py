@@ -1,4 +1,4 @@
-"""The Lambda handler: HTTP, storage events and batches go to their modules, and a clear answer to all else."""
+"""The Lambda handler: dispatches HTTP, storage and batch events to their modules, and rejects other events."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from hearth.http.pipeline import HttpResponse
 
 MAX_RESPONSE_BYTES = 6_291_556
-"""Of a synchronous response, envelope included."""
+"""Largest size of a synchronous response, envelope included."""
 
 
 class Handler:
-    """What Lambda calls with (event, context).
+    """The callable that Lambda calls with (event, context).
 
-    It raises for two things only: a storage event that came without a queue and failed, since Lambda keeps such an
-    event, for a retry and then for the failure destination, only if the handler raises; and a batch to be retried.
+    It raises only for failed storage events without a queue and for batches that must be retried, because Lambda
+    retries an event, and then sends it to the failure destination, only if the handler raises.
     """
 
     def __init__(self, tasks: Sequence[Task], folder: Path | None = None) -> None:
@@ -35,16 +35,16 @@ class Handler:
         self.folder = folder
 
     def __call__(self, event: Any, context: Any) -> Any:
-        # What a request leaves in context variables goes with it.
-        return contextvars.copy_context().run(self._answer, event, context)
+        # Context variables that a request sets are discarded after it.
+        return contextvars.copy_context().run(self._dispatch, event, context)
 
-    def _answer(self, event: Any, context: Any) -> Any:
+    def _dispatch(self, event: Any, context: Any) -> Any:
         deadline.set_from(context)
         if not isinstance(event, dict):
             return error_body(BadRequest("An event is a JSON object"))
         request_context = event.get("requestContext")
         if "httpMethod" in event or (isinstance(request_context, dict) and "http" in request_context):
-            return self._answer_http(event, context)
+            return self._handle_http(event, context)
         if event.get("ping") is True:
             return _ping()
         if event.get("golden") is True:
@@ -54,8 +54,10 @@ class Handler:
 
             try:
                 return storage_events.handle(self.tasks, event, context)
-            except (AttributeError, KeyError, TypeError, ValueError):  # what is wrong with an object is caught before
-                return error_body(BadRequest("This looks like a storage event, and has not the form of one"))
+            except (AttributeError, KeyError, TypeError, ValueError):  # errors of single objects are caught before
+                return error_body(
+                    BadRequest("The event looks like a storage event, but does not have the format of one")
+                )
         if "batch" in event:
             from hearth.async_inference import batch
 
@@ -65,9 +67,9 @@ class Handler:
                 return error_body(error)
         if event.get("Event") == "s3:TestEvent":
             return {}
-        return error_body(BadRequest('This function answers HTTP events, storage events, batches and {"ping": true}'))
+        return error_body(BadRequest('This function supports HTTP events, storage events, batches and {"ping": true}'))
 
-    def _answer_http(self, event: dict[str, Any], context: Any) -> Any:
+    def _handle_http(self, event: dict[str, Any], context: Any) -> Any:
         from hearth.aws_lambda import http_event
 
         try:
@@ -76,16 +78,16 @@ class Handler:
             headers = response.headers
             if response.status not in (204, 304):
                 headers = headers | {"content-length": str(len(body))}
-            answer = http_event.write(event, response.status, headers, body)
-            if _fits(answer):
-                return answer
+            written = http_event.write(event, response.status, headers, body)
+            if _fits(written):
+                return written
             error: HearthError = PayloadTooLarge(
-                f"The answer has more than the {MAX_RESPONSE_BYTES} bytes a Lambda may return; ask for less at once"
+                f"The response has more than the {MAX_RESPONSE_BYTES} bytes a Lambda can return; request less at once"
             )
         except ENDS:
             raise
-        except BaseException as caught:
-            error = early_error(caught)
+        except BaseException as exception:
+            error = early_error(exception)
         return {
             "statusCode": error.status,
             "headers": {"content-type": "application/json"},
@@ -94,8 +96,8 @@ class Handler:
         }
 
     def respond(self, event: dict[str, Any], context: Any, *, streams: bool = False) -> HttpResponse:
-        """The response to an HTTP event, in pieces only where it `streams`. Raises BadRequest, binascii.Error for an
-        event that is no HTTP event."""
+        """The response to an HTTP event, streamed only if `streams`. Raises BadRequest, binascii.Error for an invalid
+        event."""
         from hearth.aws_lambda import http_event
 
         request = http_event.read(event)
@@ -103,14 +105,14 @@ class Handler:
 
     @functools.cached_property
     def _adapter(self) -> HttpAdapter:
-        """Only HTTP pays for it."""
+        """Created at the first HTTP event; other events do not need it."""
         from hearth.aws_lambda.http_adapter import HttpAdapter
 
         return HttpAdapter(self.tasks, self.folder)
 
 
 def create_handler(tasks: Sequence[Task], folder: Path | None = None) -> Handler:
-    """The handler of a function that serves `tasks`, and the playground that lies in `folder`."""
+    """The handler of a function that serves `tasks`, and the playground in `folder`."""
     if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
         from hearth.aws_lambda import snapstart
 
@@ -119,16 +121,16 @@ def create_handler(tasks: Sequence[Task], folder: Path | None = None) -> Handler
 
 
 def early_error(error: BaseException) -> HearthError:
-    """What the caller of an HTTP event is told of an exception that came before its request had a route."""
+    """The error that a caller gets for an exception before the request had a route."""
     if isinstance(error, binascii.Error):
-        return BadRequest("The body says it is base64, and is not")
+        return BadRequest("The body is not valid base64")
     from hearth.telemetry.log import as_hearth_error
 
     return as_hearth_error(error)
 
 
 def fail_early(error: HearthError, context: Any) -> dict[str, str]:
-    """Write the log line of an HTTP event that reached no route; its answer's body."""
+    """Write the log line of an HTTP event without a route, and return the response's body."""
     from hearth.telemetry import log, timing
 
     request_id = getattr(context, "aws_request_id", "")
@@ -140,16 +142,18 @@ def error_body(error: HearthError) -> dict[str, str]:
     return {"error": error.message, "error_type": error.code}
 
 
-def _fits(answer: dict[str, Any]) -> bool:
-    """Whether Lambda takes it. Only a body that may grow past the limit as a JSON string is measured."""
-    body = answer["body"]
+def _fits(response: dict[str, Any]) -> bool:
+    """Whether Lambda accepts a response. Only bodies that may exceed the limit as a JSON string are encoded to
+    check."""
+    body = response["body"]
     return (
-        6 * len(body) < MAX_RESPONSE_BYTES or len(json.dumps(answer, ensure_ascii=False).encode()) < MAX_RESPONSE_BYTES
+        6 * len(body) < MAX_RESPONSE_BYTES
+        or len(json.dumps(response, ensure_ascii=False).encode()) < MAX_RESPONSE_BYTES
     )
 
 
 def _ping() -> dict[str, Any]:
-    """Load the models that this function pins, and say which."""
+    """Load the models that this function pins, and report their versions."""
     from hearth import settings
     from hearth.models.cache import warm_cache
 
@@ -160,16 +164,16 @@ def _ping() -> dict[str, Any]:
                 models[name] = model.manifest.version
         except ENDS:
             raise
-        except BaseException as caught:
-            error = early_error(caught)
+        except BaseException as exception:
+            error = early_error(exception)
             models[name] = f"{error.code}: {error.message}"
     return {"pong": True, "models": models}
 
 
 def _golden(tasks: Sequence[Task], models: Any) -> dict[str, Any]:
-    """Give golden answers again, of the models that this function pins or of those that are named."""
+    """Replay the golden answers of `models`, or of the models that this function pins."""
     from hearth.tasks import golden
 
     if models is not None and not (isinstance(models, list) and all(isinstance(name, str) for name in models)):
-        return error_body(BadRequest("`models` of a golden event is a list of names"))
+        return error_body(BadRequest("`models` of a golden event must be a list of names"))
     return golden.check(tasks, models or ())

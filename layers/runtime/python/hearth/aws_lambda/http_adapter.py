@@ -1,7 +1,7 @@
-"""HTTP requests to their routes, past every web framework: importing one takes longer than all the rest of a cold start
+"""Dispatches HTTP requests to routes without a web framework: importing one takes longer than the rest of a cold start
 (`hearth bench imports`).
 
-What is no route of ours (documentation, unknown paths) goes through the app.
+Other requests (documentation, unknown paths) go through the ASGI app.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class HttpAdapter:
     def respond(
         self, request: HttpRequest, event: Mapping[str, Any], context: Any, *, streams: bool = False
     ) -> HttpResponse:
-        """The response to what `event` asks. Its body comes in pieces only where it `streams`."""
+        """The response to a request. Its body is streamed only if `streams`."""
         match = self._router.find(request.method, request.path)
         if match is None:
             return self._from_app(event, context)
-        if self._cold:  # the model loads while the rest of the way to the answer is imported
+        if self._cold:  # the model is loaded while the remaining modules are imported
             self._cold = False
             _preload(request, match, event)
         from hearth.http.pipeline import Exchange
@@ -61,12 +61,12 @@ class HttpAdapter:
     def _from_app(self, event: Mapping[str, Any], context: Any) -> HttpResponse:
         from hearth.http.pipeline import HttpResponse
 
-        answer = self._mangum(event, context)
-        headers = {name: ", ".join(values) for name, values in answer.get("multiValueHeaders", {}).items()}
-        headers |= answer.get("headers", {})
-        body = answer["body"]
+        response = self._mangum(event, context)
+        headers = {name: ", ".join(values) for name, values in response.get("multiValueHeaders", {}).items()}
+        headers |= response.get("headers", {})
+        body = response["body"]
         return HttpResponse(
-            answer["statusCode"], headers, base64.b64decode(body) if answer["isBase64Encoded"] else body.encode()
+            response["statusCode"], headers, base64.b64decode(body) if response["isBase64Encoded"] else body.encode()
         )
 
     @functools.cached_property
@@ -85,8 +85,8 @@ def _pages(folder: Path) -> Any:
 
 
 def _preload(request: HttpRequest, match: Match, event: Mapping[str, Any]) -> None:
-    """Load the model that the path asks for on a thread, if the caller may use it. Errors are reported where the
-    request is answered."""
+    """Load the model of the path in a thread, if the caller may use it. Errors are ignored; the request itself reports
+    them."""
     if match.route.model_name is None:
         return
     from hearth.auth import api_keys

@@ -1,6 +1,6 @@
-"""HTTP events of API Gateway, function URLs and load balancers: their forms, as requests, and responses to them.
+"""HTTP events of API Gateway, function URLs and load balancers: decodes requests and encodes responses.
 
-These services send nothing else, but whoever may invoke the function can send anything: forms are checked first.
+Anyone who may invoke the function can send any event, so the format is checked first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Lists = dict[str, list[str]]
 HOST = re.compile(r"[^:]*(:\d{1,5})?", re.ASCII)
 PORT = re.compile(r"\d{1,5}", re.ASCII)
 TEXT_MEDIA_TYPES = ("text/", "application/json", "application/javascript", "application/xml")
-"""Bodies of these media types go out as they are; others as base64."""
+"""Bodies of these media types are sent as text, others as base64."""
 
 
 class _Identity(Struct, rename="camel"):
@@ -49,7 +49,7 @@ class _Event(Struct, kw_only=True, rename="camel"):
 
 
 class _RestEvent(_Event, kw_only=True, rename="camel"):
-    """Of a REST API, and of an HTTP API in the older form."""
+    """An event of a REST API, or of an HTTP API in format 1.0."""
 
     http_method: str
     path: str
@@ -64,7 +64,7 @@ class _LoadBalancerEvent(_RestEvent, kw_only=True, rename="camel"):
 
 
 class _UrlEvent(_Event, kw_only=True, rename="camel"):
-    """Of an HTTP API, and of a function's URL."""
+    """An event of an HTTP API or a function URL."""
 
     request_context: _UrlContext
     headers: Texts
@@ -83,7 +83,7 @@ class HttpRequest(Struct, frozen=True):
 
 
 def read(event: Mapping[str, Any]) -> HttpRequest:
-    """The event as a request. Raises BadRequest, binascii.Error, UnicodeError."""
+    """Decode an event. Raises BadRequest, binascii.Error, UnicodeError."""
     headers = check(event)
     context = event["requestContext"]
     body = event.get("body") or ""
@@ -98,39 +98,39 @@ def read(event: Mapping[str, Any]) -> HttpRequest:
         query = dict(parse_qsl(event.get("rawQueryString") or "", keep_blank_values=True))
         return HttpRequest(http["method"], unquote(http["path"]) or "/", headers, query, data)
     query = _query(event)
-    if "elb" in context:  # which decodes no query
+    if "elb" in context:  # load balancers do not decode the query
         query = {unquote_plus(name): unquote_plus(value) for name, value in query.items()}
     return HttpRequest(event["httpMethod"], unquote(event["path"]) or "/", headers, query, data)
 
 
 def check(event: Mapping[str, Any]) -> dict[str, str]:
-    """The headers by their names in lower case. Raises BadRequest for an event that no such service sends."""
+    """Check the format of an event, and return its headers by names in lower case. Raises BadRequest."""
     try:
         context = event["requestContext"]
-        url = "http" in context and event.get("version") == "2.0"
-        balancer = "elb" in context
-        if not (url or balancer or "resource" in event or "version" in event):
-            raise BadRequest("An HTTP event says by `resource`, `version` or `requestContext.elb` whose it is")
-        if balancer and "multiValueHeaders" not in event and event["headers"] is None:
-            raise BadRequest("A load balancer's event has headers")
-        form = _UrlEvent if url else _LoadBalancerEvent if balancer else _RestEvent
-        return _headers(msgspec.convert(event, form))
+        is_url = "http" in context and event.get("version") == "2.0"
+        is_load_balancer = "elb" in context
+        if not (is_url or is_load_balancer or "resource" in event or "version" in event):
+            raise BadRequest("An HTTP event must have `resource`, `version` or `requestContext.elb`")
+        if is_load_balancer and "multiValueHeaders" not in event and event["headers"] is None:
+            raise BadRequest("A load balancer's event must have headers")
+        schema = _UrlEvent if is_url else _LoadBalancerEvent if is_load_balancer else _RestEvent
+        return _headers(msgspec.convert(event, schema))
     except (msgspec.ValidationError, KeyError, TypeError):
-        raise BadRequest("This looks like an HTTP event, and has not the form of one") from None
+        raise BadRequest("The event looks like an HTTP event, but does not have the format of one") from None
 
 
 def _headers(event: _Event) -> dict[str, str]:
-    """Raises BadRequest for a host that has no form of one."""
+    """The headers by names in lower case. Raises BadRequest for an invalid host."""
     headers = {name.lower(): value for name, value in (event.headers or {}).items()}
     for name, values in (getattr(event, "multi_value_headers", None) or {}).items():
         headers[name.lower()] = ", ".join(values)
     if not HOST.fullmatch(headers.get("host", "")) or not PORT.fullmatch(headers.get("x-forwarded-port", "80")):
-        raise BadRequest("The header Host must be a name, perhaps with a port")
+        raise BadRequest("The header Host must be a name, optionally with a port")
     return headers
 
 
 def _query(event: Mapping[str, Any]) -> dict[str, str]:
-    """The last value of each name."""
+    """The last value of each query parameter."""
     lists = event.get("multiValueQueryStringParameters")
     if lists:
         return {name: values[-1] for name, values in lists.items() if values}
@@ -138,9 +138,9 @@ def _query(event: Mapping[str, Any]) -> dict[str, str]:
 
 
 def write(event: Mapping[str, Any], status: int, headers: dict[str, str], body: bytes) -> dict[str, Any]:
-    """The response as the sender of the event takes it. `headers` by names in lower case, Content-Type among them."""
-    text, encoded = _text(headers["content-type"], body)
-    response: dict[str, Any] = {"statusCode": status, "body": text, "isBase64Encoded": encoded}
+    """Encode a response for the sender of the event. `headers` have names in lower case and include Content-Type."""
+    text, is_base64 = _encode_body(headers["content-type"], body)
+    response: dict[str, Any] = {"statusCode": status, "body": text, "isBase64Encoded": is_base64}
     if "elb" not in event["requestContext"]:
         response["headers"] = headers
         if event.get("version") != "2.0":
@@ -152,11 +152,11 @@ def write(event: Mapping[str, Any], status: int, headers: dict[str, str], body: 
     return response
 
 
-def _text(media_type: str, body: bytes) -> tuple[str, bool]:
-    """The body, and whether it had to become base64."""
+def _encode_body(media_type: str, body: bytes) -> tuple[str, bool]:
+    """The body as text, and whether it is base64."""
     if not body:
         return "", False
-    if any(kind in media_type for kind in TEXT_MEDIA_TYPES):
+    if any(text_type in media_type for text_type in TEXT_MEDIA_TYPES):
         try:
             return body.decode(), False
         except UnicodeDecodeError:

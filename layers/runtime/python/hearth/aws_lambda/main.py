@@ -1,5 +1,5 @@
-"""The handler that Lambda is told: `hearth.aws_lambda.main.handler` prepares the process, then imports the function's
-module, `app`."""
+"""The handler that is configured in Lambda, `hearth.aws_lambda.main.handler`: prepares the process, then imports the
+function's module `app`."""
 
 from hearth.bootstrap import load_function, prepare_process
 

@@ -1,6 +1,6 @@
-"""Lambda's Runtime API: the next invocation, and its answer in one piece or in many.
+"""A client of Lambda's Runtime API: gets invocations and sends whole or streamed responses.
 
-Over one kept connection to a server in the same sandbox; an answer in pieces is the last thing on its connection.
+It keeps one connection to the server in the same sandbox alive; a streamed response ends its connection.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ HTTP_INTEGRATION = "application/vnd.awslambda.http-integration-response"
 
 
 class RuntimeApiError(Exception):
-    """The Runtime API does not do its part; nothing is left but to end, and Lambda starts the function anew."""
+    """The Runtime API failed. The process must end, and Lambda restarts the function."""
 
 
-class Gone(ConnectionError):
-    """Nobody takes the rest of the answer."""
+class ClientDisconnected(ConnectionError):
+    """The rest of the response cannot be sent."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """The context of an invocation, by the names of AWS's own client."""
+    """The context of an invocation, with the names of AWS's runtime client."""
 
     aws_request_id: str
     invoked_function_arn: str = ""
@@ -72,7 +72,7 @@ class Invocation:
 
     @property
     def context(self) -> Context:
-        """Raises ValueError if a header makes no sense."""
+        """The context from the headers. Raises ValueError for an invalid header."""
         header = self.headers.get
         return Context(
             self.id,
@@ -85,13 +85,13 @@ class Invocation:
 
     @property
     def echo(self) -> dict[str, str]:
-        """The header that an answer repeats, where the Runtime API sent it."""
+        """The header that a response must repeat, if the Runtime API sent it."""
         name = "lambda-runtime-invocation-id"
         return {name: self.headers[name]} if name in self.headers else {}
 
 
 def describe_error(error: BaseException, kind: str = "", request_id: str = "") -> dict[str, Any]:
-    """An exception as Lambda's callers and consoles read it."""
+    """An exception in the format of Lambda's error responses."""
     return {
         "errorMessage": str(error),
         "errorType": kind or type(error).__name__,
@@ -105,43 +105,45 @@ class RuntimeApi:
         self._connection = Connection(f"http://{address}")
 
     def next(self) -> Invocation:
-        """Waits, for hours if need be. Raises RuntimeApiError."""
+        """Wait for the next invocation, possibly for hours. Raises RuntimeApiError."""
         try:
             status, headers, body = self._request("GET", "/invocation/next")
         except OSError:
             # The connection may have been closed while the sandbox was frozen.
             status, headers, body = self._request("GET", "/invocation/next")
         if status != 200:
-            raise RuntimeApiError(f"GET /invocation/next was answered {status}: {body[:200]!r}")
+            raise RuntimeApiError(f"GET /invocation/next returned {status}: {body[:200]!r}")
         return Invocation(headers, body)
 
-    def answer(self, invocation: Invocation, body: bytes) -> None:
-        """JSON, whole."""
+    def respond(self, invocation: Invocation, body: bytes) -> None:
+        """Send a whole response as JSON."""
         headers = {"Content-Type": "application/json", **invocation.echo}
         self._post(f"/invocation/{invocation.id}/response", body, headers)
 
     def fail(self, invocation: Invocation, error: Mapping[str, Any]) -> None:
         cause = {"working_directory": os.getcwd(), "paths": [], "exceptions": [_exception(error)]}
         headers = {"Lambda-Runtime-Function-XRay-Error-Cause": json.dumps(cause), **invocation.echo}
-        self._post(f"/invocation/{invocation.id}/error", _json(error), headers | _typed(error))
+        self._post(f"/invocation/{invocation.id}/error", _json(error), headers | _error_headers(error))
 
     def fail_init(self, error: Mapping[str, Any]) -> None:
-        self._post("/init/error", _json(error), _typed(error))
+        self._post("/init/error", _json(error), _error_headers(error))
 
     def stream(self, invocation: Invocation) -> Stream:
         return Stream(self._connection, invocation)
 
     def _post(self, path: str, body: bytes, headers: Mapping[str, str]) -> None:
-        # Whoever refuses, for example too large an answer, tells the caller so.
+        # If the Runtime API refuses a response, because it is too large for example, it also informs the caller.
         try:
-            status, _, answer = self._request("POST", path, body, headers)
+            status, _, content = self._request("POST", path, body, headers)
         except OSError as error:
-            status, answer = 0, repr(error).encode()
+            status, content = 0, repr(error).encode()
         if status >= 500:
-            raise RuntimeApiError(f"POST {path} was answered {status}: {answer[:200]!r}")
+            raise RuntimeApiError(f"POST {path} returned {status}: {content[:200]!r}")
         if status != 202:
             print(
-                json.dumps({"level": "ERROR", "message": f"{path}: {status}", "answer": answer[:200].decode("latin-1")})
+                json.dumps(
+                    {"level": "ERROR", "message": f"{path}: {status}", "answer": content[:200].decode("latin-1")}
+                )
             )
 
     def _request(
@@ -156,47 +158,47 @@ class RuntimeApi:
 
 
 class Stream:
-    """An answer in pieces. `write` returns when the piece has left this process, so a slow reader slows its writer."""
+    """A streamed response. `write` returns when the piece has been sent, so a slow reader slows down the writer."""
 
     def __init__(self, connection: Connection, invocation: Invocation) -> None:
         self._connection, self._invocation = connection, invocation
-        self.began = self.ended = self.gone = False
+        self.began = self.ended = self.disconnected = False
 
     def write(self, piece: bytes) -> None:
-        """Raises Gone."""
+        """Send a piece. Raises ClientDisconnected."""
         if piece:
             self._send(_chunk(piece))
 
     def end(self, piece: bytes = b"") -> None:
-        """With the last piece. Raises Gone."""
+        """Send the last piece and end the response. Raises ClientDisconnected."""
         self._finish((_chunk(piece) if piece else b"") + b"0\r\n\r\n")
 
-    def break_off(self, error: Mapping[str, Any]) -> None:
-        """Report that what was sent is not all that should have been. Raises Gone."""
+    def abort(self, error: Mapping[str, Any]) -> None:
+        """End the response and report that it is incomplete. Raises ClientDisconnected."""
         encoded = base64.b64encode(_json(error)).decode()
         self._finish(f"0\r\n{ERROR_TYPE}: {error['errorType']}\r\n{ERROR_BODY}: {encoded}\r\n\r\n".encode())
 
-    def _finish(self, last: bytes) -> None:
-        self._send(last)
+    def _finish(self, data: bytes) -> None:
+        self._send(data)
         self.ended = True
-        status = self._or_gone(self._answer)
-        self._connection.close()  # which AWS asks of runtimes that stream
+        status = self._checked(self._read_status)
+        self._connection.close()  # as AWS requires of runtimes that stream
         if status != 202:
-            self.gone = True
-            raise Gone(f"the Runtime API answered {status}")
+            self.disconnected = True
+            raise ClientDisconnected(f"the Runtime API returned {status}")
 
     def _send(self, data: bytes) -> None:
         if self.ended:
-            raise Gone("the answer has ended")
+            raise ClientDisconnected("the response has ended")
         if not self.began:
             self.began = True
-            self._or_gone(self._begin)
-        elif self._answered():
-            self.ended = self.gone = True
-            status = self._or_gone(self._answer)
-            self._connection.close()  # the rest of the request would be read as another one
-            raise Gone(f"the Runtime API answered {status} before the end")
-        self._or_gone(lambda: self._connection.send(data))
+            self._checked(self._begin)
+        elif self._has_response():
+            self.ended = self.disconnected = True
+            status = self._checked(self._read_status)
+            self._connection.close()  # the rest of the request would be read as a new request
+            raise ClientDisconnected(f"the Runtime API returned {status} before the end")
+        self._checked(lambda: self._connection.send(data))
 
     def _begin(self) -> None:
         headers = AGENT | self._invocation.echo
@@ -208,25 +210,26 @@ class Stream:
         }
         self._connection.begin("POST", f"{VERSION}/invocation/{self._invocation.id}/response", headers)
 
-    def _answered(self) -> bool:
-        """Whether the Runtime API has answered or closed the connection before the end of the stream."""
+    def _has_response(self) -> bool:
+        """Whether the Runtime API has responded or closed the connection before the end of the stream."""
         poll = select.poll()
-        assert self._connection.socket is not None  # noqa: S101 -- whatever closes it ends the stream
+        assert self._connection.socket is not None  # noqa: S101 -- a closed connection ends the stream
         poll.register(self._connection.socket, select.POLLIN)
         return bool(poll.poll(0))
 
-    def _answer(self) -> int:
+    def _read_status(self) -> int:
         response = self._connection.response()
         response.read()
         return response.status
 
-    def _or_gone(self, work: Callable[[], T]) -> T:
+    def _checked(self, action: Callable[[], T]) -> T:
+        """Call `action`. Raises ClientDisconnected for its OSError."""
         try:
-            return work()
+            return action()
         except OSError as error:
-            self.ended = self.gone = True
+            self.ended = self.disconnected = True
             self._connection.close()
-            raise Gone(f"the Runtime API has closed the connection: {error!r}") from None
+            raise ClientDisconnected(f"the Runtime API has closed the connection: {error!r}") from None
 
 
 def _chunk(piece: bytes) -> bytes:
@@ -237,7 +240,7 @@ def _json(error: Mapping[str, Any]) -> bytes:
     return json.dumps(error).encode()
 
 
-def _typed(error: Mapping[str, Any]) -> dict[str, str]:
+def _error_headers(error: Mapping[str, Any]) -> dict[str, str]:
     return {"Content-Type": "application/json", ERROR_TYPE: str(error["errorType"])}
 
 

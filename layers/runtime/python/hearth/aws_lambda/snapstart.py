@@ -1,8 +1,8 @@
-"""Lambda SnapStart: what must be in a snapshot of this process, and what must not live on in those made from it.
+"""Lambda SnapStart: prepares the process for a snapshot, and resets state after the snapshot is restored.
 
-All environments of a version begin as the same snapshot, perhaps days after it was taken. What they would share and
-must not is made anew: random state, connections, credentials (an audit chain begins with its first record). What may
-have grown old is looked at again: files on disk, aliases.
+All environments of a version start from the same snapshot, possibly days after it was taken. State that they must not
+share is reset: random state, connections, credentials (an audit chain begins with its first record). State that may be
+outdated is checked again: files on disk, aliases.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hearth.models.cache import warm_cache
 
 
 def register() -> None:
-    """Register both hooks, where Lambda's runtime takes them."""
+    """Register both hooks, if Lambda's runtime supports them."""
     try:
         from snapshot_restore_py import register_after_restore, register_before_snapshot
     except ImportError:
@@ -28,16 +28,16 @@ def register() -> None:
 
 
 def before_snapshot() -> None:
-    """Load what this function pins: a snapshot with its models in memory starts without fetching any."""
+    """Load the models that this function pins, so that the snapshot has them in memory."""
     for name in settings.get().models:
-        with suppress(HearthError):  # the request that needs the model meets the same error, and tells its caller
+        with suppress(HearthError):  # a request for the model meets the same error and reports it
             warm_cache().preload(name)
     forget_connections()
 
 
 def after_restore() -> None:
-    """Make this process one of its own."""
-    random.seed()  # that of libraries: ours is the system's, which Lambda makes anew itself
+    """Reset state that environments must not share, or that may be outdated."""
+    random.seed()  # for libraries; our random numbers come from the system, which Lambda reseeds
     forget_connections()
     forget_credentials()
     if settings.get().store:

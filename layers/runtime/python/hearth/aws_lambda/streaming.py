@@ -1,10 +1,9 @@
-"""A Lambda runtime of our own, which streams.
+"""A Lambda runtime that streams responses.
 
-AWS's Python runtime returns one value for one event. This one asks the Runtime API for events itself: what comes from a
-service that HEARTH_STREAM names leaves piece by piece, all else is answered whole by the same handler. Nothing in an
-event or in the Runtime API says which of both its caller wants, and whoever is sent the wrong form cannot read it, so
-the variable has to say what the template's integrations are. Application load balancers and HTTP APIs cannot stream at
-all.
+AWS's Python runtime returns one value per event. This runtime gets events from the Runtime API itself: responses to the
+services in HEARTH_STREAM are streamed, responses to other events are sent whole, by the same handler. Neither the event
+nor the Runtime API tells which format the caller expects, and a caller cannot read the other format, so the variable
+must match the template's integrations. Application load balancers and HTTP APIs do not support streaming.
 """
 
 from __future__ import annotations
@@ -19,30 +18,30 @@ from typing import Any, NoReturn
 
 from hearth import deadline, settings
 from hearth.aws_lambda.handler import Handler, early_error, fail_early
-from hearth.aws_lambda.runtime_api import Context, Gone, Invocation, RuntimeApi, Stream, describe_error
+from hearth.aws_lambda.runtime_api import ClientDisconnected, Context, Invocation, RuntimeApi, Stream, describe_error
 from hearth.errors import ENDS
 from hearth.http.pipeline import HttpResponse
 
 TRACE = "_X_AMZN_TRACE_ID"
 DELIMITER = bytes(8)
-"""Between the prelude and the body."""
+"""Delimiter between the prelude and the body."""
 
 
 def event_source(event: Any) -> str:
-    """The service of settings.STREAMING_SOURCES that the event comes from; empty for all that cannot stream."""
+    """The service of settings.STREAMING_SOURCES that sent the event; empty for services that cannot stream."""
     context = event.get("requestContext") if isinstance(event, dict) else None
     if not isinstance(context, dict) or "elb" in context:
         return ""
     if "http" in context:
         return "url" if ".lambda-url." in str(context.get("domainName")) else ""
-    # HTTP APIs send this form too, with a version.
+    # HTTP APIs can send this format too, but with a version.
     return "rest" if {"httpMethod", "resource"} <= set(event) and "version" not in event else ""
 
 
 def prelude(status: int, headers: Mapping[str, str]) -> bytes:
-    """Status and headers as API Gateway and function URLs read them before a body that streams, with the delimiter.
+    """Status and headers in the format of API Gateway and function URLs before a streamed body, with the delimiter.
 
-    `headers` by names in lower case. The length of the body is left out: these services frame it themselves.
+    `headers` have names in lower case. Content-Length is omitted, because these services frame the body themselves.
     """
     document = {
         "statusCode": status,
@@ -56,7 +55,7 @@ class Runtime:
         self._api, self._handler, self._streams = api, handler, streams
 
     def serve_next(self) -> None:
-        """One event, from asking for it to the end of its answer. Raises RuntimeApiError."""
+        """Get one event and respond to it. Raises RuntimeApiError."""
         invocation = self._api.next()
         if invocation.trace_id:
             os.environ[TRACE] = invocation.trace_id
@@ -68,42 +67,42 @@ class Runtime:
             self._api.fail(invocation, describe_error(error, "Runtime.UnmarshalError", invocation.id))
             return
         if event_source(event) in self._streams:
-            # What a request leaves in context variables goes with it.
-            contextvars.copy_context().run(self._answer_in_pieces, invocation, event, context)
+            # Context variables that a request sets are discarded after it.
+            contextvars.copy_context().run(self._respond_streamed, invocation, event, context)
         else:
-            self._answer_whole(invocation, event, context)
+            self._respond_whole(invocation, event, context)
 
-    def _answer_whole(self, invocation: Invocation, event: Any, context: Context) -> None:
+    def _respond_whole(self, invocation: Invocation, event: Any, context: Context) -> None:
         try:
-            answer = json.dumps(self._handler(event, context), ensure_ascii=False).encode()
+            body = json.dumps(self._handler(event, context), ensure_ascii=False).encode()
         except ENDS:
             raise
         except BaseException as error:
             self._api.fail(invocation, describe_error(error, request_id=invocation.id))
             return
-        self._api.answer(invocation, answer)
+        self._api.respond(invocation, body)
 
-    def _answer_in_pieces(self, invocation: Invocation, event: dict[str, Any], context: Context) -> None:
+    def _respond_streamed(self, invocation: Invocation, event: dict[str, Any], context: Context) -> None:
         deadline.set_from(context)
         stream = self._api.stream(invocation)
         try:
             try:
                 _send(self._handler.respond(event, context, streams=True), stream)
-            except (Gone, *ENDS):
+            except (ClientDisconnected, *ENDS):
                 raise
-            except BaseException as caught:
-                error = early_error(caught)
+            except BaseException as exception:
+                error = early_error(exception)
                 if stream.began:
-                    stream.break_off(describe_error(error, type(caught).__name__, invocation.id))
+                    stream.abort(describe_error(error, type(exception).__name__, invocation.id))
                 else:
                     head = prelude(error.status, {"content-type": "application/json"})
                     stream.end(head + json.dumps(fail_early(error, context)).encode())
-        except Gone:
+        except ClientDisconnected:
             return
 
 
 def _send(response: HttpResponse, stream: Stream) -> None:
-    """Send a response; each piece leaves before the next is made. Raises Gone, and what making a piece raises."""
+    """Send a response piece by piece. Raises ClientDisconnected, and what producing a piece raises."""
     head = prelude(response.status, response.headers)
     if isinstance(response.body, bytes):
         stream.end(head + response.body)
@@ -118,18 +117,18 @@ def _send(response: HttpResponse, stream: Stream) -> None:
 
 
 def load(name: str) -> Handler:
-    """The handler `module.attribute`. Raises whatever its import raises, and TypeError for one that is not ours."""
+    """The handler `module.attribute`. Raises what its import raises, and TypeError for another kind of handler."""
     module, _, attribute = name.rpartition(".")
     handler = getattr(importlib.import_module(module.replace("/", ".")), attribute)
     if not isinstance(handler, Handler):
-        raise TypeError(f"{name} is not what create_handler makes, so it cannot answer in pieces")
+        raise TypeError(f"{name} was not created by create_handler, so it cannot stream")
     return handler
 
 
 def main(name: str, environ: Mapping[str, str] = os.environ) -> NoReturn:
-    """Serve the handler until the sandbox ends. Exits with 1 where the handler cannot be had."""
+    """Serve the handler until the sandbox ends. Exits with 1 if the handler cannot be loaded."""
     if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(line_buffering=True)  # a line of the log must not wait for the next event
+        sys.stdout.reconfigure(line_buffering=True)  # log lines must not wait for the next event
     api = RuntimeApi(environ["AWS_LAMBDA_RUNTIME_API"])
     try:
         runtime = Runtime(api, load(name), settings.get().streams)

@@ -1,6 +1,6 @@
-"""The routes of all protocols under ASGI, with documentation: the local server's app.
+"""The ASGI app of the local server: the routes of all protocols, and the documentation.
 
-On Lambda it serves the documentation and unknown paths alone; routes are answered without it (`http_adapter`).
+On Lambda it serves only the documentation and unknown paths; other routes do not need it (`http_adapter`).
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ ROUTING_ERRORS = {404: NotFound, 405: MethodNotAllowed}
 
 
 def create_app(tasks: Sequence[Task], *, local: bool = False, folder: Path | None = None) -> FastAPI:
-    """The app of the functions whose `tasks` these are; without any, the catalogue alone. `folder` has the playground.
+    """Create the app for `tasks`; without tasks it has only the catalogue. `folder` has the playground.
 
-    A `local` server answers several requests at once, so it predicts on threads, and brings a documentation page
-    of its own that needs no network; a Lambda answers one request, and its page loads its scripts from a CDN.
+    A `local` server handles several requests at once, so it predicts in threads; its documentation page needs no
+    network. A Lambda handles one request at a time, and its page loads scripts from a CDN.
     """
     app = FastAPI(
         title="Hearth",
@@ -46,12 +46,12 @@ def create_app(tasks: Sequence[Task], *, local: bool = False, folder: Path | Non
         docs_url=None if local else "/docs",
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
-        redirect_slashes=False,  # a response of the router itself, past the pipeline and the log
+        redirect_slashes=False,  # such a redirect would bypass the pipeline and the log
     )
     router = Router(playground.routes(folder) if folder else ())
     for protocol, route in router.routes():
         app.add_route(route.path, _endpoint(protocol, route, tasks, local=local), [route.method])
-    if local:  # a Lambda has one request, and its concurrency is limited outside
+    if local:  # AWS limits the concurrency of a Lambda
         app.add_middleware(ConcurrencyLimit, refuse=_refuse)
 
     @app.exception_handler(HTTPException)
@@ -73,9 +73,9 @@ def _endpoint(
 ) -> Callable[[Request], Awaitable[Response]]:
     async def respond(request: Request) -> Response:
         timing, scope = begin(), request.scope
-        if local:  # a Lambda's invocation says itself how long it may take
+        if local:  # a Lambda's invocation has its own deadline
             deadline.set_seconds(settings.get().run_seconds)
-        headers = dict(reversed(request.headers.items()))  # the first of several of one name
+        headers = dict(reversed(request.headers.items()))  # of repeated headers, the first one counts
         hearth_request = base.Request(
             tasks,
             path_params=request.path_params,
@@ -99,14 +99,14 @@ def _endpoint(
 
 
 def client_error(error: BaseException) -> HearthError:
-    """As `as_hearth_error`; that a client has gone is no fault of ours."""
+    """As `as_hearth_error`, but a disconnected client is not an internal error."""
     if isinstance(error, ClientDisconnect):
-        return BadRequest("The client went away")
+        return BadRequest("The client disconnected")
     return as_hearth_error(error)
 
 
 def _refuse(request: Request, error: HearthError, headers: Mapping[str, str] | None = None) -> Response:
-    """The response to a request that reached no route."""
+    """The error response to a request without a route."""
     timing, request_id = begin(), _request_id(request)
     finish_request(timing, request_id=request_id, status=error.status, trigger="http", failure=error)
     return _to_starlette(error_response(protocol_for(request.url.path), error, timing, request_id, headers))
@@ -119,7 +119,7 @@ def _to_starlette(response: HttpResponse) -> Response:
 
 
 class _ClosingStream(StreamingResponse):
-    """Ends the work when nobody takes the pieces any more."""
+    """A streamed response that closes its iterator when the client disconnects."""
 
     def __init__(self, pieces: StreamedBody, headers: Mapping[str, str]) -> None:
         super().__init__(pieces, 200, headers)
@@ -133,7 +133,7 @@ class _ClosingStream(StreamingResponse):
 
 
 def _request_id(request: Request) -> str:
-    """Lambda's id of the invocation; else one of our own."""
+    """Lambda's request id, or a random one."""
     context = request.scope.get("aws.context")
     if "hearth.request_id" not in request.scope:
         request.scope["hearth.request_id"] = getattr(context, "aws_request_id", None) or uuid.uuid4().hex
@@ -141,6 +141,6 @@ def _request_id(request: Request) -> str:
 
 
 async def _read_body(request: Request, reader: BodyReader) -> bytes:
-    async for part in request.stream():
-        reader.feed(part)
+    async for chunk in request.stream():
+        reader.feed(chunk)
     return reader.finish()

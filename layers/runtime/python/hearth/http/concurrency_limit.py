@@ -1,4 +1,4 @@
-"""How many requests the local server works on: one more is refused at once, instead of waiting with the others."""
+"""Limits the concurrent requests of the local server: further requests are refused instead of queued."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from hearth.errors import HearthError, TooManyRequests
 
 
 class ConcurrencyLimit:
-    """ASGI middleware. It counts requests with POST; health and the catalogue are answered at any time."""
+    """ASGI middleware that limits concurrent POST requests; health and the catalogue are always available."""
 
     def __init__(self, app: ASGIApp, refuse: Callable[[Request, HearthError], Response]) -> None:
         self._app, self._refuse = app, refuse
         self._active = 0
-        """Requests that are worked on or wait for it, streams until their end."""
+        """Number of requests in progress or waiting; a stream counts until its end."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
         if self._active >= settings.get().max_queue:
-            error = TooManyRequests("The server has as much to do as it can take on; ask again in 1 s", retry_after=1)
+            error = TooManyRequests("The server has too many requests; retry in 1 s", retry_after=1)
             await self._refuse(Request(scope, receive), error)(scope, receive, send)
             return
         self._active += 1

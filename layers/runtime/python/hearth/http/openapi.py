@@ -1,4 +1,4 @@
-"""The OpenAPI document: the routes of every protocol, and a path a model, since its task decides what it takes."""
+"""The OpenAPI document: the routes of all protocols, and one path per model with the schemas of its task."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from hearth.protocols.router import DEFAULT
 from hearth.tasks.task import Task, choose_task
 
 STATUSES = {
-    400: "The request is wrong; the error says how",
-    401: "An API key is needed, and none that is known was sent",
-    403: "This may not be asked for here",
-    404: "No such model, version, alias or route",
-    405: "Not with this method",
-    413: "Too large; the error names the limit",
-    415: "Not a kind of file that the task reads",
-    422: "What was uploaded cannot be answered; the error says why",
-    429: "This API key asks too often; Retry-After says when to ask again",
-    500: "Our fault; the log has the cause under the request's id",
-    503: "The model cannot be loaded now; Retry-After says when to ask again",
+    400: "The request is invalid; the error has the reason",
+    401: "An API key is required, but none or an unknown one was sent",
+    403: "The request is not allowed",
+    404: "There is no such model, version, alias or route",
+    405: "The method is not allowed for this path",
+    413: "The request is too large; the error has the limit",
+    415: "The task does not support this kind of file",
+    422: "The upload could not be processed; the error has the reason",
+    429: "Too many requests with this API key; retry after the time in Retry-After",
+    500: "Internal error; the log has its cause under the request id",
+    503: "The model cannot be loaded at the moment; retry after the time in Retry-After",
 }
 SECURITY_SCHEMES = {
     "key": {"type": "apiKey", "in": "header", "name": api_keys.HEADER},
     "bearer": {"type": "http", "scheme": "bearer"},
 }
-"""How an API key is sent, where one is needed."""
+"""How clients send an API key, if one is required."""
 
 
 def document(title: str, description: str, protocols: Sequence[Protocol], tasks: Sequence[Task]) -> dict[str, Any]:
-    """The document for whoever asks now: models that they may not use are left out."""
+    """The document for the current caller, without models that they may not use."""
     schemas = Schemas()
     default = next(protocol for protocol in protocols if protocol.name == DEFAULT)
     paths: dict[str, Any] = _model_paths(schemas, default, tasks)
@@ -58,15 +58,15 @@ def document(title: str, description: str, protocols: Sequence[Protocol], tasks:
 
 
 class Schemas:
-    """The schemas that the document's parts refer to, by the names of their types."""
+    """The schemas of the document by the names of their types."""
 
     def __init__(self) -> None:
         self.components: dict[str, Any] = {}
 
     def content(self, schema: Any, media_types: Sequence[str] = (), *, prefix: str = "") -> dict[str, Any]:
-        """`schema` as JSON, and bodies of other media types. Names of types get the `prefix`."""
+        """A content object: `schema` as JSON, and other media types. `prefix` is added to the names of types."""
         content = {} if schema is None else {JSON: {"schema": self._add(schema, prefix)}}
-        # What an event of a stream holds, no schema of a whole body can say.
+        # A schema describes a whole body, so the events of a stream have none.
         binary = {"schema": {"type": "string", "format": "binary"}}
         return content | {media_type: {} if media_type == EVENT_STREAM else binary for media_type in media_types}
 
@@ -103,7 +103,7 @@ def _operation(schemas: Schemas, protocol: Protocol, route: Route) -> dict[str, 
 def _responses(schemas: Schemas, protocol: Protocol, contents: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
     error = schemas.content(protocol.error_schema)
     responses = {
-        str(status): {"description": "The answer"} | ({"content": content} if content else {})
+        str(status): {"description": "Successful response"} | ({"content": content} if content else {})
         for status, content in contents.items()
     }
     return responses | {
@@ -119,15 +119,15 @@ def _model_paths(schemas: Schemas, protocol: Protocol, tasks: Sequence[Task]) ->
             task = choose_task(tasks, registry.resolve(name))
         except NotFound:
             continue
-        prefix = "".join(part.title() for part in task.id.split("-"))
+        prefix = "".join(word.title() for word in task.id.split("-"))
         request = schemas.content(task.request, (BINARY,) if task.row.binary else (), prefix=prefix)
         request[JSON]["example"] = task.example
         response = schemas.content(task.response, (EVENT_STREAM,) if task.stream else (), prefix=prefix)
         paths[f"/models/{name}"] = {
             "post": {
                 "tags": ["models"],
-                "summary": f"Ask {name} ({task.id})",
-                "description": 'In place of a large input, `inputs` may be `{"upload": id}` of what was uploaded.',
+                "summary": f"Run {task.id} with {name}",
+                "description": 'For a large input, `inputs` can be `{"upload": id}` with the id of an upload.',
                 "operationId": f"infer_{name}",
                 "requestBody": {"required": True, "content": request},
                 "responses": _responses(schemas, protocol, {200: response}),

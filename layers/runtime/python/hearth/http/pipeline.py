@@ -1,4 +1,4 @@
-"""One HTTP request from its start to its log line, whoever serves it: authenticate, read, route, answer, finish."""
+"""The pipeline of one HTTP request, on any server: authenticate, read, route, respond, log."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from hearth.telemetry.log import as_hearth_error, finish_request
 from hearth.telemetry.timing import Timing
 
 COMPRESSION_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
-"""Window bits of zlib by Content-Encoding; deflate has zlib's wrapper (RFC 9110)."""
+"""Content-Encoding -> zlib's window bits; deflate has zlib's wrapper (RFC 9110)."""
 
 
 class HttpResponse(Struct, frozen=True):
-    """A response as it leaves; one in pieces is logged at its end."""
+    """A response as it is sent; a streamed one is logged at its end."""
 
     status: int
     headers: dict[str, str]
@@ -33,7 +33,7 @@ class HttpResponse(Struct, frozen=True):
 
 
 class BodyReader:
-    """A body that comes in parts: decompressed, and refused as soon as it is too long, whatever Content-Length says."""
+    """Reads a body in chunks: decompresses it, and refuses it as soon as it is too long, despite its Content-Length."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         """Raises BadRequest."""
@@ -46,41 +46,41 @@ class BodyReader:
         self._parts: list[bytes] = []
         self._length = 0
 
-    def feed(self, part: bytes) -> None:
+    def feed(self, chunk: bytes) -> None:
         """Raises BadRequest, PayloadTooLarge."""
         if self._decompressor:
             try:
-                part = self._decompressor.decompress(part, self._limit + 1 - self._length)
+                chunk = self._decompressor.decompress(chunk, self._limit + 1 - self._length)
             except zlib.error:
-                raise BadRequest(f"The body says it is {self._encoding}, and is not") from None
-        self._length += len(part)
+                raise BadRequest(f"The body is not valid {self._encoding}") from None
+        self._length += len(chunk)
         if self._length > self._limit:
             raise PayloadTooLarge(
-                f"The body is longer than {self._limit} bytes; POST /uploads tells how to send a file that long"
+                f"The body is longer than {self._limit} bytes; upload a larger input with POST /uploads"
             )
-        self._parts.append(part)
+        self._parts.append(chunk)
 
     def finish(self) -> bytes:
         """The whole body. Raises BadRequest."""
         if self._decompressor and self._length and not self._decompressor.eof:
-            raise BadRequest(f"The {self._encoding} body ends too early")
+            raise BadRequest(f"The {self._encoding} body is incomplete")
         return b"".join(self._parts)
 
 
 class Exchange(Struct, frozen=True):
-    """A request to a known route, and the way to its response."""
+    """A request to a known route, and the steps to its response."""
 
     protocol: Protocol
     route: Route
     request: Request
     timing: Timing
     event: Any = None
-    """AWS's, where the request came as one."""
+    """The AWS event of the request, if there is one."""
     streams: bool = True
-    """Whether the pieces of a response can leave as they are made."""
+    """Whether responses can be streamed; otherwise their pieces are collected."""
 
     def run(self, body: bytes) -> HttpResponse:
-        """All steps for a body that has arrived. Whatever happens becomes a response and one log line."""
+        """Run all steps for a complete body. Any error becomes a response and a log line."""
         try:
             self.authenticate()
             reader = BodyReader(self.request.headers)
@@ -92,22 +92,23 @@ class Exchange(Struct, frozen=True):
             return self.fail(as_hearth_error(error))
 
     def authenticate(self) -> None:
-        """Raises Unauthorized, TooManyRequests, SettingsError."""
+        """Identify the caller. Raises Unauthorized, TooManyRequests, SettingsError."""
         caller = api_keys.authenticate(self.request.headers, self.event, public=self.route.public)
         if caller.tenant:
             self.timing.fields["tenant"] = caller.tenant
 
     def handle(self, body: bytes) -> Response:
-        """The route's response, its first piece made: an error before it still gets a status of its own."""
+        """Call the route's endpoint. The first piece of a stream is produced, so that an error before it has its own
+        status."""
         audit.record_input(body)
         self.request.body = body
         response = self.route.endpoint(self.request)
         if isinstance(response.body, bytes):
             return response
-        return replace(response, body=_after_first(next(response.body, b""), response.body))
+        return replace(response, body=_prepend(next(response.body, b""), response.body))
 
     def respond(self, response: Response) -> HttpResponse:
-        """The response as it leaves, with its labels; its log line is written at its end."""
+        """The response with all headers. It is logged now, or a stream at its end."""
         headers = {"content-type": _content_type(response.media_type), "x-request-id": self.request.request_id}
         if lease := self.request.lease:
             headers["x-hearth-model"] = f"{lease.model.manifest.model}@{lease.model.manifest.version}"
@@ -126,7 +127,7 @@ class Exchange(Struct, frozen=True):
         return HttpResponse(200, headers, body if self.streams else b"".join(body))
 
     def fail(self, error: HearthError) -> HttpResponse:
-        """The response to an error, in the words of the route's protocol."""
+        """The response to an error, in the format of the route's protocol."""
         self._finish(error.status, error)
         return error_response(self.protocol, error, self.timing, self.request.request_id)
 
@@ -134,7 +135,7 @@ class Exchange(Struct, frozen=True):
         return server_sent_event(self.protocol.encode_error(error, self.request.request_id))
 
     def _finish(self, status: int, failure: HearthError | None = None, usage: Usage | None = None) -> None:
-        """Give the model back, and write the log line."""
+        """Release the model and write the log line."""
         if lease := self.request.lease:
             lease.close()
         if usage:
@@ -143,11 +144,11 @@ class Exchange(Struct, frozen=True):
 
 
 class StreamedBody:
-    """An iterator over the pieces of a response, which finishes its request exactly once: at the last piece, at an
-    error, or when it is closed because the client has gone, even before the first piece was taken.
+    """An iterator over the pieces of a response that finishes its request exactly once: after the last piece, at an
+    error, or when it is closed because the client disconnected, even before the first piece.
 
-    An error on the way is the last event, in the protocol's words. A comment at the end, which clients overlook, has
-    the times that the headers could not know.
+    An error becomes the last event, in the protocol's format. A final comment, which clients ignore, has the times that
+    were not known when the headers were sent.
     """
 
     def __init__(
@@ -161,10 +162,10 @@ class StreamedBody:
         self._pieces, self._timing, self._encode_error = pieces, timing, encode_error
         self._finish, self._usage = finish, usage
         self._tail: Iterator[bytes] | None = None
-        """What still comes after the pieces; None: they have not ended."""
+        """The events after the pieces; None until the pieces have ended."""
         self._closed = False
         self._lock = threading.Lock()
-        """Held while a piece is made: whoever closes meanwhile leaves the end to the thread that makes it."""
+        """Held while a piece is produced; a concurrent `close` leaves the rest to the producing thread."""
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -195,7 +196,7 @@ class StreamedBody:
         return next(self._tail)
 
     def close(self) -> None:
-        """Make no more pieces. Waits for none that is being made."""
+        """Produce no more pieces. Does not wait for a piece that is being produced."""
         self._closed = True
         if self._lock.acquire(blocking=False):
             try:
@@ -215,9 +216,9 @@ class StreamedBody:
         self._finish(status, failure, self._usage)
 
 
-def _after_first(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+def _prepend(first: bytes, remaining: Iterator[bytes]) -> Iterator[bytes]:
     yield first
-    yield from rest
+    yield from remaining
 
 
 def error_response(
@@ -227,15 +228,15 @@ def error_response(
     request_id: str,
     headers: Mapping[str, str] | None = None,
 ) -> HttpResponse:
-    """An error as a response, with `headers` beside the protocol's own; nothing is logged here."""
-    labelled = {"content-type": JSON, **(headers or {}), **protocol.error_headers(error)}
+    """Encode an error as a response, with additional `headers`. Does not log."""
+    all_headers = {"content-type": JSON, **(headers or {}), **protocol.error_headers(error)}
     if error.retry_after is not None:
-        labelled["retry-after"] = str(error.retry_after)
+        all_headers["retry-after"] = str(error.retry_after)
     if isinstance(error, Unauthorized):
-        labelled["www-authenticate"] = "Bearer"
-    labelled |= {"x-request-id": request_id, "server-timing": timing.server_timing()}
+        all_headers["www-authenticate"] = "Bearer"
+    all_headers |= {"x-request-id": request_id, "server-timing": timing.server_timing()}
     body = protocol.encode_error(error, request_id)
-    return HttpResponse(error.status, {name.lower(): value for name, value in labelled.items()}, body)
+    return HttpResponse(error.status, {name.lower(): value for name, value in all_headers.items()}, body)
 
 
 def _content_type(media_type: str) -> str:

@@ -1,7 +1,7 @@
-"""The playground: the files of a folder, read once, so that no path can ask for anything else.
+"""Serves the playground: the files of a folder are read once, so that no path can reach any other file.
 
-The files lie below a path that has a digest of them all: browsers keep them for good, and a new page never meets parts
-of an old one. Only `/` itself is asked for again.
+The files are below a path with a digest of all files, so browsers can cache them forever, and a new page never loads
+files of an old one. Only `/` itself is requested again.
 """
 
 from __future__ import annotations
@@ -42,29 +42,29 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(self)",
 }
-FOREVER = "public, max-age=31536000, immutable"
+CACHE_FOREVER = "public, max-age=31536000, immutable"
 
 
 def routes(folder: Path) -> tuple[Route, ...]:
-    """`/` for index.html, whose links to `page/…` get the digest, and a path for the files that they name."""
+    """The route `/` for index.html, whose links to `page/…` get the digest, and a route for these files."""
     files = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix in MEDIA_TYPES}
     digest = hashlib.sha256(b"".join(name.encode() + data for name, data in files.items())).hexdigest()[:16]
     index = files.pop("index.html").replace(b'"page/', f'"page/{digest}/'.encode())
-    tag = f'"{digest}"'
+    etag = f'"{digest}"'
 
     def index_page(request: Request) -> Response:
-        headers = {**HEADERS, "Cache-Control": "no-cache", "ETag": tag}
-        if tag in request.headers.get("if-none-match", ""):
+        headers = {**HEADERS, "Cache-Control": "no-cache", "ETag": etag}
+        if etag in request.headers.get("if-none-match", ""):
             return Response(b"", MEDIA_TYPES[".html"], headers, status=304)
         return Response(index, MEDIA_TYPES[".html"], headers)
 
     def page_file(request: Request) -> Response:
         name = request.path_params["file"]
         if name not in files:
-            raise NotFound("The page has no such file; load it anew")
-        # An older page that is still open gets the file that there is now, and must not keep it.
-        control = FOREVER if request.path_params["digest"] == digest else "no-store"
-        return Response(files[name], MEDIA_TYPES[Path(name).suffix], {**HEADERS, "Cache-Control": control})
+            raise NotFound("The page has no such file; reload the page")
+        # A page of an older version gets the current file, but must not cache it.
+        cache_control = CACHE_FOREVER if request.path_params["digest"] == digest else "no-store"
+        return Response(files[name], MEDIA_TYPES[Path(name).suffix], {**HEADERS, "Cache-Control": cache_control})
 
     return (
         Route("GET", "/", index_page, "get_playground", "Open the playground", public=True),

@@ -196,9 +196,9 @@ PROTOCOL = Protocol(
     title="Hugging Face",
     prefixes=("/",),
     routes=(
-        Route("POST", "/models/{name}", infer, "infer", "Ask a model", **_INFER_OPTIONS),
+        Route("POST", "/models/{name}", infer, "infer", "Run inference with a model", **_INFER_OPTIONS),
         Route(
-            "POST", "/pipeline/{task}/{name}", infer, "infer_task", "Ask a model for one of its tasks", **_INFER_OPTIONS
+            "POST", "/pipeline/{task}/{name}", infer, "infer_task", "Run one of the tasks of a model", **_INFER_OPTIONS
         ),
         Route("GET", "/models", list_models, "list_models", "List the models", response_schema=ModelList),
         Route("GET", "/models/{name}", get_model, "get_model", "Get the manifest of a model", response_schema=Manifest),

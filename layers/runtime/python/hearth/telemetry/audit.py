@@ -1,11 +1,10 @@
-"""The audit: a record per answer, each with the hash of the one before, so that none can be changed or left out.
+"""The audit log: one record per response, with the hash of the previous record, so that changes and gaps are detected.
 
-`HEARTH_AUDIT` is `file:///path`, a file that is only ever appended to, or `log`: then records are lines of the log
-stream. Each process begins a chain of its own, under a random name. A record never holds what was sent or answered; of
-the input it has the digest.
+`HEARTH_AUDIT` is `file:///path`, a file to which records are appended, or `log` for lines in the log stream. Each
+process begins its own chain with a random name. Records have no inputs or outputs, only the digest of the input.
 
-Nothing in a chain stops somebody who may write the file from making all of it anew, or from cutting its end off.
-Against that, keep the end of each chain, which `hearth audit` prints, or the file itself, where they cannot write.
+A chain does not protect against someone with write access who replaces the whole file or truncates it. For this, store
+the last hash of each chain, which `hearth audit` prints, or the file itself, where they have no write access.
 """
 
 from __future__ import annotations
@@ -25,23 +24,23 @@ from hearth.errors import HearthError, SettingsError
 from hearth.telemetry.timing import Timing, current
 
 FIRST = "0" * 64
-"""What the first record of a chain has as the hash of the one before."""
+"""The previous hash in the first record of a chain."""
 
 
 def record_input(body: bytes) -> None:
-    """Note the digest of what the current request sent, where an audit is kept."""
+    """Store the digest of the current request's input, if the audit log is enabled."""
     if settings.get().audit:
         current().input_sha256 = hashlib.sha256(body).hexdigest()
 
 
 def digest(record: dict[str, Any]) -> str:
-    """The hash of a record: SHA-256 of its JSON with sorted names and without blanks, `hash` itself left out."""
+    """The hash of a record: SHA-256 of its JSON with sorted keys, without spaces and without `hash`."""
     hashed = {name: value for name, value in record.items() if name != "hash"}
     return hashlib.sha256(json.dumps(hashed, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 class Chain:
-    """Records of one process, in the order in which they are written."""
+    """The audit records of one process, in the order in which they are written."""
 
     def __init__(self, destination: str) -> None:
         self._path = destination.removeprefix("file://") if destination.startswith("file://") else ""
@@ -50,7 +49,7 @@ class Chain:
         self._lock = threading.Lock()
 
     def add(self, fields: dict[str, Any]) -> None:
-        """Raises OSError; the chain then has a gap, which its check names."""
+        """Append a record. Raises OSError; then the chain has a gap, which `hearth audit` reports."""
         with self._lock:
             self._number += 1
             record = {"chain": self._name, "number": self._number, **fields, "previous": self._last}
@@ -64,7 +63,7 @@ class Chain:
 
 
 def _append(path: str, line: bytes) -> None:
-    """In one write, which no other process's can divide."""
+    """Append a line in a single write, which is atomic among processes."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.write(descriptor, line)
@@ -74,7 +73,8 @@ def _append(path: str, line: bytes) -> None:
 
 @cache
 def chain(destination: str) -> Chain:
-    """The chain of this process. It begins with the first record, so that environments of one snapshot share none."""
+    """The chain of this process. It is created with its first record, so environments of one snapshot do not share
+    it."""
     return Chain(destination)
 
 
@@ -88,10 +88,10 @@ def record(
     trigger: str,
     failure: HearthError | None,
 ) -> None:
-    """Write the record of an answer, where HEARTH_AUDIT says so. Raises OSError."""
+    """Write the record of a response, if HEARTH_AUDIT is set. Raises OSError."""
     try:
         destination = settings.get().audit
-    except SettingsError:  # which is what the answer says
+    except SettingsError:  # the response has this error
         return
     if not destination:
         return

@@ -1,4 +1,4 @@
-"""How log lines are written: one JSON document each, with the names that AWS's Powertools use."""
+"""The format of log lines: JSON with the field names of AWS Powertools."""
 
 from __future__ import annotations
 
@@ -21,46 +21,46 @@ _DECLARED_METRICS = {
     "Metrics": [{"Name": name, "Unit": unit} for name, unit in METRICS.items()],
 }
 _RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
-"""What every record of Python has."""
+"""Attributes of every Python log record."""
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 _DECLARED = msgspec.Raw(_encode(_DECLARED_METRICS))
 
 
-def line(level: str, location: str, message: str, when: float, extra: Mapping[str, Any]) -> str:
-    """A log line: level, location, message, time (`when`: seconds since 1970) and service, then `extra`."""
-    minute, zone = _minute(int(when // 60))
+def line(level: str, location: str, message: str, timestamp: float, extra: Mapping[str, Any]) -> str:
+    """A log line: level, location, message, `timestamp` (seconds since 1970), service, and the fields in `extra`."""
+    minute, zone = _minute(int(timestamp // 60))
     fields = {
         "level": level,
         "location": location,
         "message": message,
-        "timestamp": f"{minute}{int(when % 60):02d},{int(when % 1 * 1000):03d}{zone}",
+        "timestamp": f"{minute}{int(timestamp % 60):02d},{int(timestamp % 1 * 1000):03d}{zone}",
         "service": SERVICE,
         **extra,
     }
-    if traced := os.environ.get("_X_AMZN_TRACE_ID"):
-        fields["xray_trace_id"] = traced.partition(";")[0].removeprefix("Root=")
+    if trace_id := os.environ.get("_X_AMZN_TRACE_ID"):
+        fields["xray_trace_id"] = trace_id.partition(";")[0].removeprefix("Root=")
     return _encode(fields).decode()
 
 
 @functools.lru_cache(maxsize=1)
-def _minute(since: int) -> tuple[str, str]:
-    """What is written before and after the seconds, for a minute counted since 1970."""
-    local = time.localtime(since * 60)
+def _minute(minutes: int) -> tuple[str, str]:
+    """The parts of a timestamp before and after the seconds; `minutes` are counted since 1970."""
+    local = time.localtime(minutes * 60)
     return time.strftime("%Y-%m-%d %H:%M:", local), time.strftime("%z", local)
 
 
-def metrics(fields: Mapping[str, str], values: Mapping[str, float], when: float) -> str:
-    """A line in CloudWatch's Embedded Metric Format: `values` by the names of METRICS, `when` in seconds since 1970.
+def metrics(fields: Mapping[str, str], values: Mapping[str, float], timestamp: float) -> str:
+    """A line in CloudWatch's Embedded Metric Format: `values` by names in METRICS, `timestamp` in seconds since 1970.
 
-    `fields` has the dimensions `model` and `function`; what else is in it can be searched for, and is no dimension.
+    `fields` has the dimensions `model` and `function`; other fields can be searched but are not dimensions.
     """
-    declared = {"Timestamp": int(when * 1000), "CloudWatchMetrics": [_DECLARED]}
-    figures = {name: [float(value)] for name, value in values.items()}
-    return _encode({"_aws": declared, "service": SERVICE, **fields, **figures}).decode()
+    declared = {"Timestamp": int(timestamp * 1000), "CloudWatchMetrics": [_DECLARED]}
+    samples = {name: [float(value)] for name, value in values.items()}
+    return _encode({"_aws": declared, "service": SERVICE, **fields, **samples}).decode()
 
 
 class JsonFormatter(logging.Formatter):
-    """Format records as `line` does. Exceptions are left out: their messages may quote a caller's input."""
+    """Format records like `line`. Exceptions are omitted, because their messages may quote a caller's input."""
 
     def format(self, record: logging.LogRecord) -> str:
         location = f"{record.funcName}:{record.lineno}"
@@ -71,7 +71,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class LineHandler(logging.Handler):
-    """Write lines to `stream`, or to the standard output of the moment where it is None."""
+    """Write lines to `stream`, or to the current standard output if it is None."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class LineHandler(logging.Handler):
             self.handleError(record)
 
     def write(self, *lines: str) -> None:
-        """Write lines at once. Raises OSError, ValueError."""
+        """Write lines in one call. Raises OSError, ValueError."""
         stream = self.stream or sys.stdout
         stream.write("\n".join((*lines, "")))
         stream.flush()

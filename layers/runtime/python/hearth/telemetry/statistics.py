@@ -1,7 +1,7 @@
-"""What this execution environment has answered since it started, by model, version and tenant.
+"""Statistics of this execution environment since it started, by model, version and tenant.
 
-Tenants are kept apart, so that nobody learns what others do. Other environments count for themselves; the figures of
-the whole fleet are the metrics in the log.
+Tenants are separate, so that no tenant sees the requests of others. Other environments have their own statistics; the
+metrics in the log cover all environments.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Duration(msgspec.Struct):
 
 
 class Record(msgspec.Struct):
-    """Counts and times of one version. A request counts once, its items one by one."""
+    """Counts and times of one version. A request counts once, its items individually."""
 
     success: Duration = msgspec.field(default_factory=Duration)
     fail: Duration = msgspec.field(default_factory=Duration)
@@ -38,13 +38,13 @@ class Record(msgspec.Struct):
 
 
 _MAX_RECORDS = 10_000
-"""Tenants times versions; past that the record that began first is forgotten."""
+"""Largest number of records, tenants times versions; beyond it the oldest record is deleted."""
 _records: defaultdict[tuple[str, str, str], Record] = defaultdict(Record)
 _lock = threading.Lock()
 
 
 def count(timing: Timing, *, failed: bool) -> None:
-    """Count a request that ended, if it reached a model."""
+    """Count a finished request, if it reached a model."""
     fields = timing.fields
     if "model" not in fields:
         return
@@ -65,7 +65,7 @@ def count(timing: Timing, *, failed: bool) -> None:
 
 
 def get_record(model: str, version: str, tenant: str) -> Record:
-    """What was answered to a tenant by one version; `tenant` is empty where no key was asked for."""
+    """The statistics of one version for a tenant; `tenant` is empty if no key is required."""
     with _lock:
         return _records.get((model, version, tenant), Record())
 

@@ -1,4 +1,4 @@
-"""Where the milliseconds of one request go, and what else its log line says. All may write; telemetry alone reads."""
+"""The times and log fields of one request. Any module may write them; only telemetry reads them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Timing:
         self.steps: dict[str, float] = {}
         self.fields: dict[str, str | int | float | bool] = {}
         self.artifact: tuple[str | None, str | None] = (None, None)
-        """SHA-256 of the manifest that answered and the name of the key that signed it; in audit records alone."""
+        """SHA-256 of the model's manifest and the name of the key that signed it; only for audit records."""
         self.input_sha256 = ""
-        """Of what was sent, in hexadecimal, where an audit is kept; in no log line."""
+        """SHA-256 of the input in hexadecimal, if the audit log is enabled; not logged."""
         self.started = time.perf_counter()
 
     @property
@@ -29,7 +29,7 @@ class Timing:
         return (time.perf_counter() - self.started) * 1000
 
     def record_usage(self, usage: Any) -> None:
-        """Write what an answer took into the log line: what is known of a `hearth.tasks.task.Usage`."""
+        """Add a `hearth.tasks.task.Usage` to the fields of the log line."""
         self.fields["items"] = usage.items
         for name in ("input_tokens", "output_tokens", "seconds"):
             if value := getattr(usage, name):
@@ -38,7 +38,7 @@ class Timing:
             self.fields["seed"] = usage.seed
 
     def server_timing(self) -> str:
-        """The header Server-Timing: milliseconds per step and in total; `cold` where a model was loaded."""
+        """The header Server-Timing: milliseconds per step and in total, and `cold` if a model was loaded."""
         steps = [f"{name};dur={value:.2f}" for name, value in self.steps.items()]
         steps.append(f"total;dur={self.total:.2f}")
         if self.fields.get("cold"):
@@ -50,14 +50,14 @@ _current: ContextVar[Timing | None] = ContextVar("hearth-timing", default=None)
 
 
 def begin() -> Timing:
-    """Start the timing of the request that begins here."""
+    """Start the timing of a request."""
     timing = Timing()
     _current.set(timing)
     return timing
 
 
 def current() -> Timing:
-    """The timing of this request; a fresh one where none was begun (a direct call of `predict`)."""
+    """The timing of this request; a new one if none was started (a direct call of `predict`)."""
     return _current.get() or begin()
 
 
@@ -73,15 +73,15 @@ class step:  # noqa: N801 -- reads as a statement: `with step("encode"):`
         self.started = time.perf_counter()
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         steps = current().steps
         steps[self.name] = steps.get(self.name, 0.0) + (time.perf_counter() - self.started) * 1000
 
 
 def time_tokens(tokens: Iterator[T]) -> Iterator[T]:
-    """Pass the tokens on as they come, and note when the `first` one came, and the median and longest `gap` between
-    two, the reader's own time included."""
+    """Yield the tokens, and record the time of the `first` one, and the median and longest `gap` between two tokens,
+    including the consumer's time."""
     timing, gaps, last = current(), [], None
     try:
         for token in tokens:
@@ -94,6 +94,6 @@ def time_tokens(tokens: Iterator[T]) -> Iterator[T]:
             yield token
     finally:
         if gaps:
-            import statistics  # here, because no cold start should wait for it
+            import statistics  # imported here to keep it out of cold starts
 
             timing.steps |= {"gap": statistics.median(gaps), "gap_max": max(gaps)}

@@ -143,7 +143,7 @@ PROTOCOL = Protocol(
             "/infer",
             infer,
             "infer",
-            "Ask a model with tensors",
+            "Run inference with tensors",
             request_schema=schema.InferenceRequest,
             response_schema=schema.InferenceResponse,
             request_media_types=(BINARY,),
