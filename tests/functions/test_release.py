@@ -133,7 +133,7 @@ def test_an_answer_that_breaks_off_is_too(account: Account, monkeypatch: pytest.
 
     def broken(self: Response) -> bytes:
         if self.headers.get("content-length") == str(len(PASSED)):
-            raise ProtocolError("the answer stopped with 5 bytes to come")
+            raise ProtocolError("the response ended with 5 bytes missing")
         return whole(self)
 
     whole = Response.read

@@ -143,7 +143,7 @@ def test_an_answer_that_is_too_large_is_a_clean_error(tmp_path: Path) -> None:
         answer = emulator.invoke(event)
         assert answer.status == 200, answer.raw[:200]
         assert answer.payload["statusCode"] == 413
-        assert "ask for less" in str(answer.body["error"])
+        assert "request less" in str(answer.body["error"])
         small = rest_event("POST", "/models/wide", json.dumps({"inputs": "good"}))
         assert emulator.invoke(small).payload["statusCode"] == 200
 

@@ -123,7 +123,7 @@ def test_poison_ends_among_the_dead_letters_and_harms_no_neighbour(stack: Stack)
     for number in (0, 2, 3):
         assert eventually(lambda number=number: result(stack, keys[number]))
     letter = dead_letter(stack, keys[1])
-    assert letter == ("unsupported_media", "The object is of a kind that the model does not take")
+    assert letter == ("unsupported_media", "The model does not support this kind of object")
     assert result(stack, keys[1]) is None
 
 
@@ -169,11 +169,15 @@ def test_a_redriven_dead_letter_is_answered_once_its_cause_is_mended(stack: Stac
 @pytest.mark.parametrize(
     ("message", "error_type", "reason"),
     [
-        ("uploads/resnet20-cifar10/gone.png", "not_found", "There is no such model here, or the object is gone"),
+        (
+            "uploads/resnet20-cifar10/gone.png",
+            "not_found",
+            "There is no such model here, or the object no longer exists",
+        ),
         (
             "no storage event",
             "bad_request",
-            "The object is not what the model takes, or the message is no storage event",
+            "The object is not a valid input of the model, or the message is not a storage event",
         ),
     ],
 )

@@ -84,7 +84,7 @@ def test_a_store_that_is_down_makes_the_map_try_again(s3: Any, monkeypatch: pyte
 
     def failing(self: S3Store, path: str, *rest: Any, **more: Any) -> str:
         if not left:
-            raise StoreError("the store answered 503")
+            raise StoreError("the store returned 503")
         left.pop()
         return put(self, path, *rest, **more)
 
