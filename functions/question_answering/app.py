@@ -151,8 +151,8 @@ def rank(
         for first, last, score in best_spans(start, end, in_context, count, max_tokens):
             begin, stop = characters(row, first, last, parameters.align_to_words)
             key = context[begin:stop].lower()
-            known = answers.get(key, Answer(0.0, begin, stop, context[begin:stop]))
-            answers[key] = Answer(known.score + score, known.start, known.end, known.answer)
+            previous = answers.get(key, Answer(0.0, begin, stop, context[begin:stop]))
+            answers[key] = Answer(previous.score + score, previous.start, previous.end, previous.answer)
     ranked = list(answers.values())
     if parameters.handle_impossible_answer or not ranked:
         ranked.append(Answer(impossible, 0, 0, ""))

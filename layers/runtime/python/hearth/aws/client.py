@@ -36,8 +36,8 @@ _ENDPOINTS: weakref.WeakSet[Endpoint] = weakref.WeakSet()
 def signing_key(credentials: Credentials, day: str, region: str, service: str) -> bytes:
     """The key of Signature Version 4 for `day` (yyyymmdd)."""
     key = f"AWS4{credentials.secret_key}".encode()
-    for part in (day, region, service, "aws4_request"):
-        key = hmac.digest(key, part.encode(), "sha256")
+    for component in (day, region, service, "aws4_request"):
+        key = hmac.digest(key, component.encode(), "sha256")
     return key
 
 

@@ -71,8 +71,10 @@ class Schemas:
         return content | {media_type: {} if media_type == EVENT_STREAM else binary for media_type in media_types}
 
     def _add(self, schema: Any, prefix: str) -> dict[str, Any]:
-        (root,), parts = msgspec.json.schema_components([schema], ref_template=f"#/components/schemas/{prefix}{{name}}")
-        self.components.update({f"{prefix}{name}": part for name, part in parts.items()})
+        (root,), definitions = msgspec.json.schema_components(
+            [schema], ref_template=f"#/components/schemas/{prefix}{{name}}"
+        )
+        self.components.update({f"{prefix}{name}": definition for name, definition in definitions.items()})
         return root
 
 

@@ -58,17 +58,17 @@ def _parse_signature(signature: bytes) -> tuple[int, int] | None:
     if not 8 <= len(signature) <= 72 or signature[0] != 0x30 or signature[1] != len(signature) - 2:
         return None
     numbers = []
-    rest = signature[2:]
+    remaining = signature[2:]
     for _ in range(2):
-        if len(rest) < 3 or rest[0] != 0x02 or not 0 < rest[1] <= len(rest) - 2:
+        if len(remaining) < 3 or remaining[0] != 0x02 or not 0 < remaining[1] <= len(remaining) - 2:
             return None
-        content, rest = rest[2 : 2 + rest[1]], rest[2 + rest[1] :]
+        content, remaining = remaining[2 : 2 + remaining[1]], remaining[2 + remaining[1] :]
         negative = content[0] >= 0x80
         padded = content[0] == 0 and len(content) > 1 and content[1] < 0x80
         if negative or padded:
             return None
         numbers.append(int.from_bytes(content))
-    return None if rest else (numbers[0], numbers[1])
+    return None if remaining else (numbers[0], numbers[1])
 
 
 def _sum_of_products(u: int, v: int, key: Point) -> _Jacobian:

@@ -51,11 +51,11 @@ def read_audio(data: bytes, rate: int, seconds: float) -> Floats:
         if file.channels > MAX_CHANNELS:
             raise BadRequest(f"The sound has {file.channels} channels; at most {MAX_CHANNELS} are allowed")
         resampler = Resampler(file.samplerate, rate)
-        parts = [resampler.feed(block) for block in _mono(file, seconds)]
-        parts.append(resampler.finish())
-    samples = np.concatenate(parts)
+        blocks = [resampler.feed(block) for block in _mono(file, seconds)]
+        blocks.append(resampler.finish())
+    samples = np.concatenate(blocks)
     if not len(samples):
-        raise BadRequest("The file holds no sound: it has no samples")
+        raise BadRequest("The file has no sound: it has no samples")
     return samples / np.float32(max(np.abs(samples).max(), 1.0))
 
 

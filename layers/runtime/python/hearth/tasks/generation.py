@@ -193,10 +193,10 @@ def _next_token(logits: Array, seen: Array, counts: Array, sampling: Sampling, r
 def log_likelihoods(model: LanguageModel, tokens: Sequence[int]) -> Array:
     """Log-probabilities (tokens - 1,) of each token except the first, given the tokens before it."""
     cache = KeyValueCache(model, len(tokens))
-    parts = []
+    logprobs = []
     for start in range(0, len(tokens) - 1, CHUNK):
         chunk = tokens[start : min(start + CHUNK, len(tokens) - 1)]
         logits = cache.read(chunk, range(len(chunk)))
         following = tokens[start + 1 : start + 1 + len(chunk)]
-        parts.append(log_probabilities(logits)[np.arange(len(chunk)), following])
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+        logprobs.append(log_probabilities(logits)[np.arange(len(chunk)), following])
+    return np.concatenate(logprobs) if logprobs else np.zeros(0, np.float32)

@@ -60,10 +60,10 @@ class Resampler:
             windows = np.lib.stride_tricks.sliding_window_view(self.pending, 2 * self.half)
             for offset in range(min(self.up, count)):
                 indices = np.arange(self.produced + offset, self.produced + count, self.up)
-                whole = indices * self.down // self.up
+                input_indices = indices * self.down // self.up
                 phase = int(indices[0]) * self.down % self.up
                 # The window of output n begins half - 1 samples before the input sample at or before n.
-                out[offset :: self.up] = windows[whole - self.half + 1 - self.start] @ self._filter(phase)
+                out[offset :: self.up] = windows[input_indices - self.half + 1 - self.start] @ self._filter(phase)
         self.produced += count
         keep = self.produced * self.down // self.up - self.half + 1
         if keep > self.start:
@@ -72,11 +72,11 @@ class Resampler:
 
     def _filter(self, phase: int) -> Floats:
         """(2 * half,) weights for a time `phase / up` samples after an input sample."""
-        whole, remainder = divmod(phase * self.grid, self.up)
-        below = self._exact_filter(whole)
+        step, remainder = divmod(phase * self.grid, self.up)
+        below = self._exact_filter(step)
         if not remainder:
             return below
-        return below + (self._exact_filter(whole + 1) - below) * np.float32(remainder / self.up)
+        return below + (self._exact_filter(step + 1) - below) * np.float32(remainder / self.up)
 
     def _exact_filter(self, step: int) -> Floats:
         """The weights at `step / grid`; they sum to one."""

@@ -20,15 +20,15 @@ def has_plausible_index(data: bytes) -> bool:
     """Whether a recorder could have written the index: it claims no huge number of samples, and is not compressed
     (`cmov`)."""
     samples = tracks = 0
-    for part in _index_parts(data):
-        for match in re.finditer(b"stsz|stz2|trun|trak|cmov", part):
+    for chunk in _index_parts(data):
+        for match in re.finditer(b"stsz|stz2|trun|trak|cmov", chunk):
             name = match[0]
             if name == b"cmov":
                 return False
             tracks += name == b"trak"
             if name in COUNT_OFFSETS:
                 offset = match.end() + COUNT_OFFSETS[name]
-                samples += int.from_bytes(part[offset : offset + 4], "big")
+                samples += int.from_bytes(chunk[offset : offset + 4], "big")
     return samples <= MAX_SAMPLES and tracks <= MAX_TRACKS
 
 
