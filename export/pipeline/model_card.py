@@ -86,7 +86,7 @@ def table(manifest: Manifest) -> str:
 
 
 def overview(manifests: Sequence[Manifest]) -> str:
-    """README's table of models."""
+    """The table of docs/models.md."""
     rows = [
         "| model | task | metric | fp32 | served | MB fp32 | MB served | ms fp32 | ms served | minutes | reference |",
         "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---|",

@@ -149,7 +149,7 @@ def ahead(found: Found) -> float | None:
 
 
 def summary(area: str, cases: Sequence[Found]) -> list[dict[str, Any]]:
-    """What README's table is made of, a row a case that has an aim."""
+    """The rows of the table in docs/performance.md, a row a case that has an aim."""
     rows = []
     for found in cases:
         (way, ours), (peer, _) = (best(found) or (None, None) for best in (best_of_ours, best_peer))

@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 
 from hearth_build.cli.main import app
 from tests.benchmarks import runner, table
-from tests.benchmarks.area import ROOT, Case, Missing, Turn, Way
-from tests.benchmarks.runner import RESULTS
+from tests.benchmarks.area import Case, Missing, Turn, Way
 from tests.benchmarks.worker import worker
 
 ENGINE = """
@@ -128,8 +127,3 @@ def test_an_unknown_area_is_told_which_there_are() -> None:
     told = CliRunner().invoke(app, ["bench", "speed"])
     assert told.exit_code == 2
     assert "There is no area speed; there are bert" in " ".join(told.output.replace("│", " ").split())
-
-
-def test_readmes_table_is_what_was_measured() -> None:
-    measured = (RESULTS / "summary.md").read_text().replace("](", "](tests/benchmarks/results/")
-    assert measured in (ROOT / "README.md").read_text()

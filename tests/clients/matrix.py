@@ -1,4 +1,4 @@
-"""README's table of clients and cases, made by a run: `python -m tests.clients.matrix` writes matrix.md beside this."""
+"""The table of docs/clients.md, made by a run: `python -m tests.clients.matrix` writes matrix.md beside this."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ KNOWN = {
     *("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SQS", "AWS_SAM_LOCAL", "XDG_CACHE_HOME"),
     *("ORT_DISABLE_TELEMETRY", "TOKENIZERS_PARALLELISM", "OPENBLAS_NUM_THREADS", "HEARTH_LOG_LEVEL"),
 }
-"""Variables beside the settings, which README lists, and Lambda's own."""
+"""Variables beside the settings, which docs/settings.md lists, and Lambda's own."""
 
 
 def _read(source: str) -> Iterator[str]:
@@ -52,7 +52,7 @@ def _switches(source: str) -> list[str]:
 
 
 def test_nothing_deployed_knows_of_tests() -> None:
-    documented = set(re.findall(r"\bHEARTH_[A-Z_]+", (ROOT / "README.md").read_text()))
+    documented = set(re.findall(r"\bHEARTH_[A-Z_]+", (ROOT / "docs/settings.md").read_text()))
     for path in DEPLOYED:
         source = path.read_text()
         unknown = {name for name in _read(source) if not name.startswith("AWS_LAMBDA_")} - KNOWN - documented

@@ -1,4 +1,4 @@
-"""README's snippets for the vendors' clients, run as they stand but for the address."""
+"""The snippets of docs/clients.md for the vendors' clients, run as they stand but for the address."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from tests.support import ROOT
 from tests.tools import tool
 
-SNIPPETS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+SNIPPETS = re.findall(r"```python\n(.*?)```", (ROOT / "docs/clients.md").read_text(encoding="utf-8"), re.DOTALL)
 KSERVE = next(snippet for snippet in SNIPPETS if "kserve" in snippet)
 HERE = [snippet for snippet in SNIPPETS if "kserve" not in snippet]
 
@@ -32,7 +32,7 @@ def test_a_snippet_runs(
         monkeypatch.setenv(name, "none")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     shutil.copy(ROOT / "functions/catalog/page/digits.mp3", tmp_path / "digits.wav")
-    exec(compile(snippet.replace("127.0.0.1:8000", server.removeprefix("http://")), "README.md", "exec"), {})
+    exec(compile(snippet.replace("127.0.0.1:8000", server.removeprefix("http://")), "clients.md", "exec"), {})
     assert capsys.readouterr().out.strip()
 
 
