@@ -21,8 +21,8 @@ COMMANDS = (
     "hearth predict sentiment-en 'I like this film very much.'",
     "hearth predict translate-en-de 'Two children play in the snow with a dog.'",
 )
-TERMINAL = """<body style="margin:0;background:#1b1d23;color:#e6e6e6"><pre style="margin:0;padding:20px 24px;display:inline-block;
-font:14px/1.4 'DejaVu Sans Mono',monospace">{}</pre></body>"""
+TERMINAL = """<body style="margin:0;background:#1b1d23;color:#e6e6e6">
+<pre style="margin:0;padding:20px 24px;display:inline-block;font:14px/1.4 monospace">{}</pre></body>"""
 
 
 def page(browser: Browser, address: str) -> None:
