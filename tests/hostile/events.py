@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from hypothesis import strategies as st
 
-from tests.clients.bridge import FORMS, wrapped
+from tests.clients.bridge import FORMS, to_event
 from tests.events import event
 from tests.hostile.bases import Base, bases
 from tests.hostile.mutations import mutated, places, raw
@@ -58,9 +58,9 @@ def target(base: Base) -> str:
 def enveloped(form: str, base: Base) -> dict[str, Any]:
     """The event of a request; what calls itself text and is none comes through API Gateway alone."""
     try:
-        return wrapped(form, base.method, target(base), list(base.headers.items()), raw(base))
+        return to_event(form, base.method, target(base), list(base.headers.items()), raw(base))
     except UnicodeDecodeError:
-        return wrapped("rest-v1", base.method, target(base), list(base.headers.items()), raw(base))
+        return to_event("rest-v1", base.method, target(base), list(base.headers.items()), raw(base))
 
 
 @st.composite
