@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 from tests.benchmarks.area import RATES, ROOT, Case
 
 if TYPE_CHECKING:
-    from tests.benchmarks.runner import Found
+    from tests.benchmarks.runner import CaseResult
 
 OURS = "Hearth"
 PACKAGES = ("onnxruntime", "numpy", "tokenizers", "fastapi")
 
 
-def provenance(command: str, cases: Sequence[Found]) -> str:
+def provenance(command: str, cases: Sequence[CaseResult]) -> str:
     """The command that reproduces the figures, and their circumstances: machine, day and commit."""
     lines = sorted({line for result in cases for line in result.circumstances})
     peers = sorted({peer for result in cases for peer in result.peers})
@@ -52,7 +52,7 @@ def _version(package: str) -> str:
         return "missing"
 
 
-def ratios(result: Found, way: str) -> list[float]:
+def ratios(result: CaseResult, way: str) -> list[float]:
     """A way against the baseline, round by round."""
     case = result.case
     pairs = [
@@ -64,7 +64,7 @@ def ratios(result: Found, way: str) -> list[float]:
     return [base / own if inverse else own / base for own, base in pairs]
 
 
-def ratio(result: Found, way: str) -> float | None:
+def ratio(result: CaseResult, way: str) -> float | None:
     return statistics.median(values) if (values := ratios(result, way)) else None
 
 
@@ -73,17 +73,17 @@ def better(case: Case) -> Any:
     return max if case.speedup or case.figure.endswith(RATES) else min
 
 
-def best_of_ours(result: Found) -> tuple[str, float] | None:
+def best_of_ours(result: CaseResult) -> tuple[str, float] | None:
     """A way and its ratio. If the baseline is ours too, the first way: the ways differ in size, not in quality."""
     ways = result.case.ways[:1] if result.case.baseline.startswith(OURS) else result.case.ways
     return _best(result, [way.name for way in ways if way.name.startswith(OURS)])
 
 
-def best_peer(result: Found) -> tuple[str, float] | None:
+def best_peer(result: CaseResult) -> tuple[str, float] | None:
     return _best(result, [way.name for way in result.case.ways if not way.name.startswith(OURS)])
 
 
-def _best(result: Found, ways: Sequence[str]) -> tuple[str, float] | None:
+def _best(result: CaseResult, ways: Sequence[str]) -> tuple[str, float] | None:
     measured = [(value, name) for name in ways if (value := ratio(result, name)) is not None]
     if not measured:
         return None
@@ -91,11 +91,11 @@ def _best(result: Found, ways: Sequence[str]) -> tuple[str, float] | None:
     return name, value
 
 
-def render(cases: Sequence[Found]) -> str:
+def render(cases: Sequence[CaseResult]) -> str:
     return "\n".join(_case(result) for result in cases)
 
 
-def _case(result: Found) -> str:
+def _case(result: CaseResult) -> str:
     case = result.case
     lines = [
         f"## {case.name}",
@@ -119,7 +119,7 @@ def _case(result: Found) -> str:
     return "\n".join([*lines, "", *(f"{note}." for note in notes if note), ""])
 
 
-def verdict(result: Found) -> str:
+def verdict(result: CaseResult) -> str:
     """Whether the aim was met, and the distance to the best peer."""
     case, clauses = result.case, []
     best = best_of_ours(result)
@@ -140,7 +140,7 @@ def verdict(result: Found) -> str:
     return f"{len(result.rounds)} rounds; " + "; ".join(clauses)
 
 
-def ahead(result: Found) -> float | None:
+def ahead(result: CaseResult) -> float | None:
     """How many times better the best of ours is than the best peer."""
     best, peer = best_of_ours(result), best_peer(result)
     if best is None or peer is None:
@@ -148,7 +148,7 @@ def ahead(result: Found) -> float | None:
     return best[1] / peer[1] if better(result.case) is max else peer[1] / best[1]
 
 
-def summary(area: str, cases: Sequence[Found]) -> list[dict[str, Any]]:
+def summary(area: str, cases: Sequence[CaseResult]) -> list[dict[str, Any]]:
     """The rows of README's table, one per case."""
     rows = []
     for result in cases:

@@ -32,7 +32,7 @@ from hearth.models import model as models_of
 from hearth.storage.file import FileStore
 from hearth.tasks.task import Task
 from hearth_build.cli import serve
-from tests.clients.bridge import FORMS, wrapped
+from tests.clients.bridge import FORMS, to_event
 from tests.events import event
 from tests.hostile import models
 from tests.hostile.bases import Base, bases
@@ -140,7 +140,7 @@ class Child:
             binary = False
         if binary:  # only API Gateway hands on what calls itself text and is none
             form = "rest-v1"
-        made = wrapped(form, base.method, target(base), list(base.headers.items()), raw(base))
+        made = to_event(form, base.method, target(base), list(base.headers.items()), raw(base))
         answer = handler(made, self.context())
         body = answer.get("body") or ""
         headers = {**(answer.get("headers") or {}), **(answer.get("multiValueHeaders") or {})}
