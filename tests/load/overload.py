@@ -100,10 +100,10 @@ def main() -> None:
         maximum, samples = asyncio.run(phases(port, options.seconds, options.seed))
     recovered = recovery(samples["50%"], samples["50% again"])
     summary = (
-        f"`hearth serve` with `{MODEL}` and {len(TEXT)} characters per request, its client on the same {os.cpu_count()} "
-        f"processors; their load average was {load_average:.1f} before. Capacity: {maximum:.0f} requests per second (8 "
-        f"clients without pauses). Arrivals are random; times count from when a request was due. After the overload, the "
-        f"last slow or refused request was due {recovered:.2f} s into the 50% load.\n\n"
+        f"`hearth serve` with `{MODEL}` and {len(TEXT)} characters per request, its client on the same "
+        f"{os.cpu_count()} processors; their load average was {load_average:.1f} before. Capacity: {maximum:.0f} "
+        f"requests per second (8 clients without pauses). Arrivals are random; times count from when a request was due. "
+        f"After the overload, the last slow or refused request was due {recovered:.2f} s into the 50% load.\n\n"
     )
     record(
         "Load",

@@ -189,7 +189,7 @@ def main(arguments: Sequence[str]) -> int:
         peak, slowest = max(row.megabytes for row in measurements), max(row.seconds for row in measurements)
         text = (
             f"{len(measurements)} files; {len(failures)} with a status other than 200 or 4xx, or above {MEGABYTES} MB "
-            f"or {SECONDS} s. Peak {peak:.0f} MB in addition to what the process used before, slowest {slowest:.1f} s.\n\n"
+            f"or {SECONDS} s. Peak {peak:.0f} MB above what the process used before, slowest {slowest:.1f} s.\n\n"
             f"{table(measurements)}"
         )
         record("Hostile media", "python -m tests.hostile.bombs --record", text)
