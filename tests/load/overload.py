@@ -102,7 +102,7 @@ def main() -> None:
     summary = (
         f"`hearth serve` with `{MODEL}` and {len(TEXT)} characters per request, its client on the same "
         f"{os.cpu_count()} processors; their load average was {load_average:.1f} before. Capacity: {maximum:.0f} "
-        f"requests per second (8 clients without pauses). Arrivals are random; times count from when a request was due. "
+        f"requests per second (8 clients without pauses). Arrivals are random; times count from a request's due time. "
         f"After the overload, the last slow or refused request was due {recovered:.2f} s into the 50% load.\n\n"
     )
     record(
