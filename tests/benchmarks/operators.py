@@ -44,8 +44,11 @@ def shares(graph: Path, threads: int, size: int) -> list[tuple[str, int, float, 
     times, counts = Counter[str](), Counter(name for name, _ in kernels)
     for name, microseconds in kernels:
         times[name] += microseconds
-    whole = sum(times.values())
-    return [(name, counts[name] // ROUNDS, total / 1000 / ROUNDS, total / whole) for name, total in times.most_common()]
+    all_microseconds = sum(times.values())
+    return [
+        (name, counts[name] // ROUNDS, total / 1000 / ROUNDS, total / all_microseconds)
+        for name, total in times.most_common()
+    ]
 
 
 def main() -> None:

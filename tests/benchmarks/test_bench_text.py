@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.benchmarks import text_peers
 from tests.benchmarks.engines.turns import Tokens, repeated, token_by_token
-from tests.benchmarks.text_models import build_once, text, words
+from tests.benchmarks.text_models import build_once, text, word_tokenizer
 from tests.benchmarks.worker import worker
 from tests.support.artifacts import make_text_artifact
 
@@ -33,9 +33,9 @@ def test_figures_separate_the_first_token_from_the_others() -> None:
 
 def test_a_text_has_the_requested_number_of_tokens(tmp_path: Path) -> None:
     folder = build_once(
-        tmp_path / "tokenizer", lambda target: words(500, last=("<pad>",)).save(str(target / "tokenizer.json"))
+        tmp_path / "tokenizer", lambda target: word_tokenizer(500, last=("<pad>",)).save(str(target / "tokenizer.json"))
     )
-    tokenizer = words(500, last=("<pad>",))
+    tokenizer = word_tokenizer(500, last=("<pad>",))
     assert tokenizer.get_vocab_size() == 500
     assert tokenizer.token_to_id("<pad>") == 499
     assert len(tokenizer.encode(text(folder, 30)).ids) == 30

@@ -54,7 +54,7 @@ def bert(work: Path) -> Path:
     def save(folder: Path) -> None:
         from transformers import BertConfig, BertForSequenceClassification
 
-        tokenizer = words(30_522)
+        tokenizer = word_tokenizer(30_522)
         tokenizer.post_processor = processors.TemplateProcessing(
             single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
         )
@@ -71,7 +71,7 @@ def gpt2(work: Path, quantization: Quantizer | None = None) -> Path:
         from transformers import GPT2Config, GPT2LMHeadModel
 
         config = GPT2Config(bos_token_id=None, eos_token_id=None)
-        save_folder(folder, GPT2LMHeadModel, config, words(50_257))
+        save_folder(folder, GPT2LMHeadModel, config, word_tokenizer(50_257))
 
     checkpoint = build_once(work / "gpt2/checkpoint", save)
     if quantization is None:
@@ -108,7 +108,7 @@ def marian(work: Path) -> Path:
         def without_end(network: Any) -> None:
             network.final_logits_bias[0, [END, 58_100]] = -1000.0
 
-        tokenizer = words(58_101, ("</s>", "[UNK]"), ("<pad>",))
+        tokenizer = word_tokenizer(58_101, ("</s>", "[UNK]"), ("<pad>",))
         tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", END)])
         save_folder(folder, MarianMTModel, config, tokenizer, without_end)
 
@@ -150,7 +150,7 @@ def artifact(work: Path, checkpoint: Path, quantization: Quantizer | None = None
     return work
 
 
-def words(vocabulary: int, first: tuple[str, ...] = SPECIAL, last: tuple[str, ...] = ()) -> Tokenizer:
+def word_tokenizer(vocabulary: int, first: tuple[str, ...] = SPECIAL, last: tuple[str, ...] = ()) -> Tokenizer:
     """A tokenizer of `vocabulary` tokens: `first`, random words of seven letters, `last`."""
     letters = np.random.default_rng(0).integers(ord("a"), ord("z") + 1, (2 * vocabulary, 7), dtype=np.uint32)
     random_words = dict.fromkeys(row.tobytes().decode("utf-32-le") for row in letters)

@@ -43,15 +43,15 @@ def _base64(data: bytes) -> list[bytes]:
 
 
 FORMS: dict[str, Callable[[str], list[bytes]]] = {
-    "plain": lambda part: [part.encode()],
-    "utf-16": lambda part: [part.encode("utf-16-le"), part.encode("utf-16-be")],
-    "hex": lambda part: [part.encode().hex().encode()],
-    "url": lambda part: [quote(part).encode(), "".join(f"%{byte:02x}" for byte in part.encode()).encode()],
-    "json": lambda part: ["".join(f"\\u{ord(letter):04x}" for letter in part).encode()],
-    "escaped bytes": lambda part: ["".join(f"\\x{byte:02x}" for byte in part.encode()).encode()],
-    "base64": lambda part: _base64(part.encode()),
-    "mojibake": lambda part: [part.encode().decode("latin-1").encode()],
-    "reversed": lambda part: [part[::-1].encode()],
+    "plain": lambda window: [window.encode()],
+    "utf-16": lambda window: [window.encode("utf-16-le"), window.encode("utf-16-be")],
+    "hex": lambda window: [window.encode().hex().encode()],
+    "url": lambda window: [quote(window).encode(), "".join(f"%{byte:02x}" for byte in window.encode()).encode()],
+    "json": lambda window: ["".join(f"\\u{ord(letter):04x}" for letter in window).encode()],
+    "escaped bytes": lambda window: ["".join(f"\\x{byte:02x}" for byte in window.encode()).encode()],
+    "base64": lambda window: _base64(window.encode()),
+    "mojibake": lambda window: [window.encode().decode("latin-1").encode()],
+    "reversed": lambda window: [window[::-1].encode()],
 }
 
 
@@ -60,11 +60,11 @@ def needles(seed: int) -> dict[bytes, str]:
     """Every form, in lowercase, of every window of the canary; the values are the names of the forms."""
     source, forms = canary(seed), {}
     half = WINDOW // 2
-    parts = [source.plain[start : start + WINDOW] for start in range(len(source.plain) - WINDOW + 1)]
-    parts += [source.letters[start : start + half] for start in range(len(source.letters) - half + 1)]
-    for part in parts:
+    windows = [source.plain[start : start + WINDOW] for start in range(len(source.plain) - WINDOW + 1)]
+    windows += [source.letters[start : start + half] for start in range(len(source.letters) - half + 1)]
+    for window in windows:
         for form, make in FORMS.items():
-            for needle in make(part):
+            for needle in make(window):
                 forms.setdefault(needle.lower(), form)
     return forms
 
