@@ -46,7 +46,7 @@ def server(command: Sequence[str | Path], url: str, body: str, env: Mapping[str,
                 _wait(url, body, process)
             except RuntimeError as error:
                 errors.seek(0)
-                last_line = (errors.read().strip().splitlines() or ["it said nothing"])[-1]
+                last_line = (errors.read().strip().splitlines() or ["no error output"])[-1]
                 raise Missing(f"{error}; {last_line[:200]}") from error
             yield lambda: {**load(url, body), "peak_mb": megabytes(process.pid)}
         finally:

@@ -70,7 +70,7 @@ def _read_figures(process: subprocess.Popen[str], errors: IO[str]) -> Figures:
     if not line:
         status = process.wait()
         errors.seek(0)
-        last_line = (errors.read().strip().splitlines() or ["it said nothing"])[-1]
+        last_line = (errors.read().strip().splitlines() or ["no error output"])[-1]
         raise Missing(f"its process ended with {status}: {last_line[:200]}")
     figures: Figures = json.loads(line)
     return figures

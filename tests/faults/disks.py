@@ -66,4 +66,4 @@ def rows(lab: Lab) -> Iterator[Row]:
     yield row("a bit of a cached file flipped", "the cache", "200", damaged_cache(flip))  # type: ignore[arg-type]
     yield row("a cached file truncated", "the cache", "200", damaged_cache(truncate))  # type: ignore[arg-type]
     yield row("a cached file gone", "the cache", "200", damaged_cache(Path.unlink))  # type: ignore[arg-type]
-    yield row("a file in the place of the folder", "the cache", refusals, file_instead_of_folder)
+    yield row("a file in place of the folder", "the cache", refusals, file_instead_of_folder)

@@ -211,7 +211,7 @@ def _check(run: Run) -> None:
         sequencers = [result["input"]["sequencer"] for result in results.get(f"{key}.json", ())]
         if sequencers != sorted(set(sequencers)):
             run.wrong.append(f"an older result came after a newer one, or one came twice: {key}.json")
-    run.wrong += [f"nobody asked for {name}" for name in results if name not in expected]
+    run.wrong += [f"a result without an upload: {name}" for name in results if name not in expected]
     neighbours = [u for u in run.uploads if u.kind == "fine" and dead[(u.key, u.version or u.sequencer)]]
     if run.is_faultless and neighbours:
         run.wrong.append(f"a neighbour of what went wrong is a dead letter: {neighbours[0].key}")
@@ -228,7 +228,7 @@ def _check_failures(run: Run, ended: set[str]) -> Iterator[str]:
     }
     for key, versions in failures.items():
         if key not in ended or not uploads.is_ours(key):
-            yield f"a failure is told of what has not failed: {key}"
+            yield f"a failure is written for an upload that has not failed: {key}"
         if any(b"needle" in version.data for version in versions):
             yield f"a failure quotes an object: {key}"
     if run.world.rates.throttle or run.world.rates.lost:

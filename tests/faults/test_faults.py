@@ -47,7 +47,7 @@ def test_the_nth_call_fails(lab: Lab, name: str, fault: str) -> None:
 SAMPLE = {
     (disks, "the disk is full"),
     (disks, "a bit of a cached file flipped"),
-    (disks, "a file in the place of the folder"),
+    (disks, "a file in place of the folder"),
     (networks, "reset, for ever"),
     (networks, "answer cut, once"),
     (networks, "a bit flipped, for ever"),
