@@ -1,4 +1,4 @@
-"""The `hearth` command. Only `build` and `import` load torch, so the other commands work without it."""
+"""The `hearth` command. Each command imports what it needs, so that most of them work without torch."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ MAX_SKEW_SECONDS = 300
 """Difference between the clocks from which on AWS rejects signed requests."""
 NOTABLE_SKEW_SECONDS = 30
 TIMEOUT_SECONDS = 60
-"""Of one HTTP request, a cold start included."""
+"""Time limit for one HTTP request, including a cold start."""
 
 
 def check_deployment(name: str, url: str = "") -> Iterator[Finding]:

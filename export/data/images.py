@@ -35,7 +35,7 @@ def synthetic_images() -> list[bytes]:
 
 
 def sample_images(folder: Path, limit: int) -> list[Path]:
-    """At most `limit` image files below the folder, evenly spaced in sorted order. Raises DataError if there are none."""
+    """At most `limit` image files below the folder, evenly spaced in sorted order. Raises DataError if none exist."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise DataError(f"{folder} contains no images ({', '.join(sorted(SUFFIXES))}).")

@@ -70,7 +70,7 @@ def predict(model: Any, inputs: dict[str, str]) -> dict[str, Any]:
 def difference(first: dict[str, Any], second: dict[str, Any]) -> float:
     """The difference of the scores; for different answers, the least that the score of one of them must differ by.
 
-    An answer that the other model did not choose scores no more there than the chosen one, nor than 1 less its score.
+    A model scores the other one's answer at most as high as its own answer, and at most 1 less that score.
     """
     score, other_score = first["score"], second["score"]
     if (first["answer"], first["start"]) == (second["answer"], second["start"]):

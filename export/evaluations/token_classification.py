@@ -119,7 +119,7 @@ def token_difference(first: dict[str, Any], second: dict[str, Any]) -> float:
     score, other_score = first["score"], second["score"]
     if first["entity"] == second["entity"]:
         return float(abs(score - other_score))
-    # A label that is not the best one scores no more than the best one, nor than 1 less the score of the best one.
+    # A model scores the other one's label at most as high as its own label, and at most 1 less that score.
     return float(max(score - min(other_score, 1 - other_score), other_score - min(score, 1 - score)))
 
 

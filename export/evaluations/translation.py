@@ -16,7 +16,7 @@ from hearth_functions.translation import app
 
 DATA_FORMAT = "a .tsv file of `source<TAB>translation`"
 TOKENIZERS = {"zh": "zh", "ja": "char", "ko": "char", "th": "char"}
-"""Tokenizers of sacrebleu for languages that do not separate words with spaces."""
+"""Tokenizers of sacrebleu by language. All other languages use 13a."""
 
 
 def read(path: Path) -> list[Example]:

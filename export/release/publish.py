@@ -28,7 +28,7 @@ ATTEMPTS = 5
 
 
 def publish(store: Store, folder: Path, alias: str | None = None, signer: Signer | None = None) -> Manifest:
-    """Copy an artifact folder into the store, signed by `signer`, or with the model.sig that lies in it already.
+    """Copy an artifact folder into the store, signed by `signer`, or with the model.sig that it contains.
 
     Raises BadRequest for a folder that is not a valid artifact, and Conflict if the version is already published.
     """
