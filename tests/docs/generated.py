@@ -14,7 +14,7 @@ from hearth_build import ZOO
 from hearth_build.cli.serve import tasks
 from hearth_build.pipeline.evaluation import evaluation_of
 from hearth_build.pipeline.model_card import overview
-from hearth_build.release.publish import listing
+from hearth_build.release.publish import list_versions
 from tests.benchmarks.runner import RESULTS
 from tests.support import ROOT
 
@@ -28,7 +28,7 @@ def rows(titles: str, cells: Sequence[Sequence[str]], alignment: str = "") -> st
 
 
 def zoo_models() -> str:
-    return overview([row.manifest for row in listing(open_store(ZOO.as_uri()))]) + "\n"
+    return overview([version.manifest for version in list_versions(open_store(ZOO.as_uri()))]) + "\n"
 
 
 def evaluations() -> str:
@@ -36,7 +36,7 @@ def evaluations() -> str:
     cells = []
     for row in TASKS.values():
         evaluation = evaluation_of(row.id)
-        cells.append([f"`{row.id}`", evaluation.metric, evaluation.form])
+        cells.append([f"`{row.id}`", evaluation.metric, evaluation.data_format])
     return rows("task|metric|data", cells)
 
 

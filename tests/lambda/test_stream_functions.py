@@ -139,7 +139,7 @@ def test_api_keys_and_audit_apply_to_streams(python_of_lambda: Path, tmp_path: P
         assert {name.lower() for name in head["headers"]} >= {"retry-after"}
     assert statuses == [401, 401, 403, 200] * 2
     lines = (tmp_path / "audit.jsonl").read_bytes().splitlines()
-    assert check(lines).wrong == ""
+    assert check(lines).error == ""
     records = [json.loads(line)["audit"] for line in lines]
     assert [record["status"] for record in records] == [*statuses, 429]
     assert [record["model"] for record in records if record["status"] == 200] == [MODEL] * 2

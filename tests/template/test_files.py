@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from hearth_build.cli.main import app
-from hearth_build.cloud.batch_run import start, watch
-from hearth_build.cloud.stack import stack as describe_stack
+from hearth_build.cloud.batch_run import start_execution, watch_execution
+from hearth_build.cloud.stack import describe_stack
 from tests.runtime.async_inference.test_uploads import form
 from tests.template.local_stack import STACK, Stack
 from tests.template.test_deploy import eventually, picture
@@ -75,8 +75,8 @@ def test_a_batch_by_the_state_machine(account: Stack) -> None:
     machine.update_state_machine(stateMachineArn=arn, definition=json.dumps(definition))
     options = {"items_per_batch": 2, "concurrency": 2, "tolerated_percent": 50}
     deployed = describe_stack(STACK)
-    execution, run = start(deployed, MODEL, f"s3://{uploads}/batch/{MODEL}/", options, None)
-    status, counts, cause = list(watch(execution, 0.2))[-1]
+    execution, run = start_execution(deployed, MODEL, f"s3://{uploads}/batch/{MODEL}/", options, None)
+    status, counts, cause = list(watch_execution(execution, 0.2))[-1]
     assert (status, cause) == ("SUCCEEDED", "")
     assert (counts["total"], counts["failed"]) == (6, 1), "a batch without any success counts as failed"
     objects = s3.list_objects_v2(Bucket=results, Prefix=f"results/{run}/")["Contents"]
@@ -85,12 +85,12 @@ def test_a_batch_by_the_state_machine(account: Stack) -> None:
     ]
     state["ToleratedFailurePercentage"] = 0
     machine.update_state_machine(stateMachineArn=arn, definition=json.dumps(definition))
-    execution, _ = start(deployed, MODEL, f"s3://{uploads}/batch/{MODEL}/", options, None)
-    status, _, cause = list(watch(execution, 0.2))[-1]
+    execution, _ = start_execution(deployed, MODEL, f"s3://{uploads}/batch/{MODEL}/", options, None)
+    status, _, cause = list(watch_execution(execution, 0.2))[-1]
     assert status == "FAILED"
     assert "ExceedToleratedFailureThreshold" in cause
-    with pytest.raises(Exception, match=f"s3://{uploads}/batch/{MODEL}/ only"):
-        start(deployed, MODEL, f"s3://{results}/results/", options, None)
+    with pytest.raises(Exception, match=f"must be in s3://{uploads}/batch/{MODEL}/, not in"):
+        start_execution(deployed, MODEL, f"s3://{results}/results/", options, None)
 
 
 def test_the_doctor_of_the_deployment(account: Stack, tmp_path: Path) -> None:
@@ -102,9 +102,9 @@ def test_the_doctor_of_the_deployment(account: Stack, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, (result.output, result.exception)
     for message in (
-        "sentiment-en@1 answers",
-        f"{MODEL}@1 answers",
-        "alarms rings",
+        "sentiment-en@1 processed",
+        f"{MODEL}@1 processed",
+        "alarms is active",
         "dead-letter queues are empty",
         "clock",
     ):
@@ -117,8 +117,8 @@ def test_the_doctor_of_the_deployment(account: Stack, tmp_path: Path) -> None:
     try:
         failed = CliRunner().invoke(app, command)
         assert failed.exit_code == 1
-        assert "FillMaskDeadLetters holds 1 messages" in failed.output
-        assert f"Alarm {alarm} rings" in failed.output
+        assert "FillMaskDeadLetters has 1 messages" in failed.output
+        assert f"Alarm {alarm} is active" in failed.output
     finally:
         sqs.purge_queue(QueueUrl=queue_url)
         cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="OK", StateReason="a test")
