@@ -5,6 +5,6 @@ from pathlib import Path
 import hearth_functions
 
 FUNCTIONS = Path(hearth_functions.__path__[0])
-"""A folder a task, with its `app.py`."""
+"""Contains one folder per task family, each with an `app.py`."""
 ZOO = Path(__file__).parent / "zoo"
-"""The small models that the project itself trained: a store."""
+"""A store of the small models that this project trained."""

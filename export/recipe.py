@@ -1,4 +1,4 @@
-"""The frozen description of how one model is made: data, network, training, export, quantization, gates.
+"""Describe how a model is built: data, network, training, export, quantization, gates.
 
 A recipe lives in `export/recipes/<name with underscores>/recipe.py` as the constant `RECIPE`.
 """
@@ -27,35 +27,35 @@ Batch: TypeAlias = "dict[str, Tensor]"
 
 
 class RecipeError(Exception):
-    """A recipe that does not exist, or a step that cannot run as asked. The words say what to do."""
+    """The recipe does not exist, or a step cannot run. The message says what to do."""
 
 
-class Gated(Exception):
-    """The artifact is not good enough: a gate of its recipe is not met."""
+class GateError(Exception):
+    """The artifact misses a gate of its recipe: it is not accurate enough, or too large."""
 
 
 @dataclass(frozen=True)
 class AdamW:
-    rate: float
+    learning_rate: float
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
 
 
 @dataclass(frozen=True)
 class SGD:
-    """With Nesterov momentum."""
+    """SGD with Nesterov momentum."""
 
-    rate: float
+    learning_rate: float
     weight_decay: float = 5e-4
     momentum: float = 0.9
 
 
 @dataclass(frozen=True)
 class OneCycle:
-    """The rate climbs to its peak, linearly, and falls to zero along a cosine."""
+    """The learning rate rises linearly to its peak and falls to zero along a cosine."""
 
     warmup: float = 0.25
-    """Part of all steps."""
+    """Fraction of all steps."""
 
     def factor(self, progress: float) -> float:
         if progress < self.warmup:
@@ -65,47 +65,48 @@ class OneCycle:
 
 @dataclass(frozen=True)
 class Linear:
-    """The rate climbs to its peak and falls to zero, both linearly."""
+    """The learning rate rises linearly to its peak and falls linearly to zero."""
 
     warmup: float = 0.1
-    """Part of all steps."""
+    """Fraction of all steps."""
 
     def factor(self, progress: float) -> float:
         return min(progress / self.warmup, (1 - progress) / (1 - self.warmup))
 
 
 class Batches(Protocol):
-    """Training data. Which examples meet in a batch depends on seed and epoch alone, so that a run can resume."""
+    """Training data. The examples of a batch depend only on the seed and the epoch, so that a run can resume."""
 
     def plan(self, epoch: int, size: int, seed: int) -> Sequence[Sequence[int]]:
-        """Indices of each batch of an epoch; as many batches in every epoch."""
+        """The indices of each batch of an epoch. Every epoch has the same number of batches."""
 
     def collate(self, indices: Sequence[int], progress: float) -> Batch:
-        """A batch's tensors; random augmentation draws from torch's global generator.
+        """The tensors of a batch. Random augmentation draws from torch's global generator.
 
-        `progress` is the part of the whole training that is done, 0 to 1."""
+        `progress` is the completed fraction of the whole training, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One training run of one network. Every callable gets the work folder, where earlier stages left weights."""
+    """One training run of one network. Every callable gets the work folder, which has the weights of earlier stages."""
 
     name: str
     network: Callable[[Path], nn.Module]
     batches: Callable[[Path], Batches]
     loss: Callable[[nn.Module, Batch], Tensor]
     score: Callable[[nn.Module, Path], dict[str, float]] | None
-    """Metrics on held-out data after an epoch; the first one decides which weights are kept. None: the last."""
+    """Computes metrics on held-out data after each epoch. The weights of the epoch with the best first metric are
+    kept; with None, those of the last epoch."""
     optimiser: AdamW | SGD
     schedule: OneCycle | Linear
     epochs: int
-    batch: int
-    clip: float = 0.0
-    """Maximal gradient norm; 0 does not clip."""
-    average: float = 0.0
-    """Decay per step of the exponential moving average of weights, which is then what is scored and kept."""
+    batch_size: int
+    max_grad_norm: float = 0.0
+    """Gradients are clipped to this norm; 0 does not clip."""
+    ema_decay: float = 0.0
+    """Decay per step of an exponential moving average of the weights, which is then scored and kept. 0: no average."""
     patience: int = 0
-    """Stop after so many epochs without a better score; 0 goes to the end."""
+    """Stop after this many epochs without a better score; 0 trains all epochs."""
 
 
 @dataclass(frozen=True)
@@ -115,56 +116,56 @@ class NoQuantization:
 
 @dataclass(frozen=True)
 class DynamicInt8:
-    """Weights of `operators` and of embeddings in int8; activations quantized while running."""
+    """Weights of `operators` and of embeddings are int8; activations are quantized at run time."""
 
     operators: tuple[str, ...] = ("MatMul",)
     embedding_rows: int = 1000
-    """A Gather of a matrix with so many rows is an embedding that is worth quantizing."""
+    """A Gather of a matrix with at least this many rows is treated as an embedding and quantized."""
     keep: tuple[str, ...] = ()
-    """Regular expressions: nodes of these names stay in fp32."""
+    """Regular expressions for names of nodes that stay in fp32."""
 
 
 @dataclass(frozen=True)
 class StaticInt8:
-    """Weights and activations in int8 (QDQ); ranges measured on calibration feeds."""
+    """Weights and activations are int8 (QDQ), with ranges measured on calibration feeds."""
 
     calibration: Callable[[Path], Sequence[dict[str, Tensor]]]
     keep: tuple[str, ...] = ()
-    """Regular expressions: nodes of these names stay in fp32."""
+    """Regular expressions for names of nodes that stay in fp32."""
 
 
 @dataclass(frozen=True)
-class Block4:
-    """Weights of MatMul in 4 bits, a scale for each `block` of them; activations in int8 while running."""
+class BlockInt4:
+    """Weights of MatMul are 4-bit with one scale per block; activations are int8 at run time."""
 
-    block: int = 32
+    block_size: int = 32
     embedding_rows: int = 1000
-    """As of DynamicInt8."""
+    """As in DynamicInt8."""
 
 
-Quantizer: TypeAlias = NoQuantization | DynamicInt8 | StaticInt8 | Block4
+Quantizer: TypeAlias = NoQuantization | DynamicInt8 | StaticInt8 | BlockInt4
 
 
 @dataclass(frozen=True)
 class Gate:
-    """What the served graph must reach on the dev set, or there is no artifact."""
+    """Requirements for the served graph. An artifact that misses one of them gets no manifest."""
 
     metric: float
-    """Of the task's own metric (export/evaluations): a least value, or a largest one where less is better."""
+    """Required value of the task's metric on the first dev set: a minimum, or a maximum if lower is better."""
     quantization_loss: float
-    """Largest accepted loss in that metric from the fp32 graph to the served one."""
+    """Maximum loss in that metric from the fp32 graph to the served one."""
     bytes: int
-    """Largest artifact folder."""
+    """Maximum size of the artifact folder."""
     difference: float = 0.2
-    """Largest accepted difference from the torch model's answers to the golden inputs: int8 rounds each layer."""
+    """Maximum difference from the torch model's outputs for the golden inputs: int8 rounds each layer."""
 
 
 @dataclass(frozen=True)
 class Example:
     inputs: Any
-    """As a caller sends it: a text, a picture's file."""
+    """The input as a caller sends it: a text, the bytes of an image file."""
     expected: Any
-    """What the task's evaluation compares the answer with: a class's number, a text, boxes."""
+    """The reference for the task's evaluation: the number of a class, a text, boxes."""
 
 
 @dataclass(frozen=True)
@@ -173,53 +174,54 @@ class Recipe:
     task: TaskId
     description: str
     licence: str
-    """Of the artifact; its limits by the data's licences stand in `limitations`."""
+    """Licence of the artifact. Restrictions by the licences of the data are in `limitations`."""
     labels: tuple[str, ...]
     sources: tuple[Source, ...]
     prepare: Callable[[Path], None]
     """Fills the work folder from HEARTH_DATA: splits, caches, tokenizer.json."""
     stages: tuple[Stage, ...]
-    """The last one trains the network that is exported."""
+    """The last stage trains the network that is exported."""
     graphs: dict[str, Callable[[nn.Module | None, Path], None]]
-    """By role: each writes one plain fp32 graph in one file. `hearth_build.onnx_export.export.traced` makes such a writer."""
+    """Functions by role, each of which writes one fp32 graph to one file.
+    `hearth_build.onnx_export.export.traced` creates such a function."""
     dev: dict[str, Callable[[Path], Sequence[Example]]]
-    """Held-out sets by name, never trained on; the gate looks at the first."""
+    """Held-out sets by name, never used for training. The gate applies to the first."""
     golden: Callable[[], Sequence[Any]]
-    """Inputs of our own making, whose answers are kept for replay."""
+    """Inputs that are not from a data set. Their outputs are stored in golden.json to replay them later."""
     preprocessing: TextPreprocessing | ImagePreprocessing | AudioPreprocessing
     quantization: Quantizer | dict[str, Quantizer]
-    """Of every graph, or of each by role."""
+    """One for all graphs, or one for each role."""
     gate: Gate
     head: Head | None = None
     resources: dict[str, Callable[[Path], bytes]] = field(default_factory=dict)
-    """Small files beside the graphs that the runtime reads, by name; each is made from the work folder."""
+    """Small files beside the graphs that the runtime reads, by name, with the function that creates each of them."""
     activation: Literal["softmax", "sigmoid", "none"] = "softmax"
     network: Callable[[Path], nn.Module] | None = None
-    """A network that is trained already, instead of stages; with neither, the graphs were never a torch model here."""
-    twin: Callable[[nn.Module, Model], Any] | None = None
-    """Dresses the torch network as a loaded model, where its graphs are not simply the network's own forward pass."""
+    """Loads a network that is already trained, instead of stages. With neither, there is no torch model."""
+    reference_model: Callable[[nn.Module, Model], Any] | None = None
+    """Wraps the torch network as a loaded model, if its graphs are not simply the network's forward pass."""
     seed: int = 1
     version: str = "1"
     limits: Limits = field(default_factory=Limits)
     parents: tuple[str, ...] = ()
     reference: str = ""
-    """Published figures to compare with."""
+    """Published results to compare with."""
     limitations: tuple[str, ...] = ()
     expected: dict[str, str] = field(default_factory=dict)
-    """Inputs and what their answer must be in brief: a label, a text."""
+    """Expected outputs by input, as the task's evaluation summarizes them: a label, a text."""
 
 
 def names() -> list[str]:
-    """Every recipe's name."""
+    """The names of all recipes."""
     import hearth_build.recipes
 
-    return sorted(found.name.replace("_", "-") for found in pkgutil.iter_modules(hearth_build.recipes.__path__))
+    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(hearth_build.recipes.__path__))
 
 
 def load(name: str) -> Recipe:
-    """The recipe of this name. Raises RecipeError with the names there are."""
+    """Load a recipe by its name. Raises RecipeError, which lists the recipes."""
     if name not in names():
-        raise RecipeError(f"There is no recipe {name!r}. Recipes: {', '.join(names())}.")
+        raise RecipeError(f"There is no recipe {name!r}. The recipes are {', '.join(names())}.")
     module = importlib.import_module(f"hearth_build.recipes.{name.replace('-', '_')}.recipe")
     recipe: Recipe = module.RECIPE
     return recipe

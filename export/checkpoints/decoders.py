@@ -45,7 +45,7 @@ def decoder_recipe(
         task="text-generation",
         description=f"A decoder, imported: {checkpoint.title}.",
         network=lambda work: loaded(checkpoint, shape, renamed),
-        twin=Twin,
+        reference_model=Twin,
         graphs={"main": decoder_graph.write},
         golden=lambda: [text for text in TEXTS if len(tokenizer.encode(text).ids) < shape.context - 1],
         preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=shape.context),

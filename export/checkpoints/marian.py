@@ -53,7 +53,7 @@ def recipe_of(checkpoint: Checkpoint) -> Recipe:
         description=f"A Marian translator, imported: {checkpoint.title}.",
         prepare=lambda work: tokenizer.save(str(work / "tokenizer.json"), pretty=False),
         network=lambda work: loaded(shape, checkpoint),
-        twin=seq2seq_graphs.Twin,
+        reference_model=seq2seq_graphs.Twin,
         graphs=seq2seq_graphs.graphs(shape),
         golden=lambda: TEXTS,
         preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=longest, pad_id=pad),
@@ -129,7 +129,7 @@ def tokenizer_of(checkpoint: Checkpoint) -> Tokenizer:
     if missing:
         raise RecipeError(f"{folder} has no {' and no '.join(missing)}: MarianTokenizer.save_pretrained() writes them.")
     try:
-        return sentencepiece.tokenizer(folder)
+        return sentencepiece.build_tokenizer(folder)
     except ValueError as error:
         raise RecipeError(f"The tokenizer cannot be imported: {error}.") from None
 

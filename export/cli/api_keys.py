@@ -1,4 +1,4 @@
-"""hearth api-key and hearth audit: keys for callers, and the check of what was recorded of them."""
+"""`hearth api-key` and `hearth audit`: create keys for callers, and verify the audit records of their requests."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from hearth.auth.api_keys import Entry
 
 
 def api_key(
-    name: Annotated[str, typer.Argument(help="The tenant's name; logs have a hash of it.")],
-    models: Annotated[str, typer.Option(help="Patterns of model names, comma-separated.")] = "*",
-    rate: Annotated[float, typer.Option(help="Requests a second in the long run; 0: without limit.", min=0)] = 0,
-    burst: Annotated[int, typer.Option(help="Requests at once, of a key that has rested.", min=1)] = 1,
+    name: Annotated[str, typer.Argument(help="The tenant's name. Logs contain only its hash.")],
+    models: Annotated[str, typer.Option(help="Models the key may call: patterns, separated by commas.")] = "*",
+    rate: Annotated[float, typer.Option(help="Sustained requests per second; 0 means unlimited.", min=0)] = 0,
+    burst: Annotated[int, typer.Option(help="Requests that an idle key may send at once.", min=1)] = 1,
 ) -> None:
-    """Make an API key. It is shown this once; its entry goes into the list of HEARTH_API_KEYS."""
+    """Create an API key. The key is shown only once; add the printed entry to the list in HEARTH_API_KEYS."""
     key = "hearth_" + secrets.token_urlsafe(32)
     patterns = [pattern.strip() for pattern in models.split(",") if pattern.strip()]
     if not patterns:
-        raise typer.BadParameter("--models names at least one pattern.")
+        raise typer.BadParameter("--models needs at least one pattern.")
     entry = Entry(name, hashlib.sha256(key.encode()).hexdigest(), patterns, rate, burst)
-    typer.echo(f"The key, for {name} alone; it is kept nowhere:\n{key}\n\nIts entry:", err=True)
+    typer.echo(f"The key of {name}, which is not stored anywhere:\n{key}\n\nIts entry for HEARTH_API_KEYS:", err=True)
     print(msgspec.json.encode(entry).decode())
 
 
 def audit(
-    file: Annotated[Path, typer.Argument(help="An audit file, or an export of a log that has its records.")],
+    file: Annotated[Path, typer.Argument(help="An audit file, or an exported log that contains audit records.")],
 ) -> None:
-    """Check the chains of a file. The first record that was changed, lost or moved is named; the status is then 1."""
+    """Verify audit records. The first changed, lost or moved record is reported, and the exit status is 1."""
     from hearth_build.cli.audit import check
 
     with file.open("rb") as lines:
-        found = check(lines)
-    for chain in found.chains.values():
-        print(f"chain {chain.name}: {chain.number} records, the last has the hash {chain.hash}")
-    if found.wrong:
-        print(found.wrong, file=sys.stderr)
+        report = check(lines)
+    for chain in report.chains.values():
+        print(f"chain {chain.name}: {chain.number} records, the last one has the hash {chain.hash}")
+    if report.error:
+        print(report.error, file=sys.stderr)
         raise typer.Exit(1)
-    if not found.chains:
-        print(f"{file} has no audit record", file=sys.stderr)
+    if not report.chains:
+        print(f"{file} contains no audit records", file=sys.stderr)
         raise typer.Exit(1)

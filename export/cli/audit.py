@@ -1,7 +1,8 @@
-"""The check of audit records: every chain whole, from its first record, in order, as it was written.
+"""Verify audit records: every chain is complete, in order and unchanged, from its first record on.
 
-The lines may be an audit file's, or a log's with other lines between and words before each, as `aws logs tail` and
-exports of CloudWatch write them; what was written with `HEARTH_AUDIT=log` is one JSON object a line either way.
+The lines may come from an audit file, or from a log that has other lines in between and prefixes before each line, as
+`aws logs tail` and exports of CloudWatch write them. With `HEARTH_AUDIT=log`, a record is one JSON object on one line
+in both cases.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from hearth.telemetry.audit import FIRST, digest
 
 
 @dataclass
-class End:
-    """How far a chain was followed."""
+class ChainHead:
+    """The last verified record of a chain."""
 
     name: str
     number: int = 0
@@ -24,53 +25,53 @@ class End:
 
 
 @dataclass
-class Found:
-    chains: dict[str, End] = field(default_factory=dict)
-    wrong: str = ""
-    """A sentence about the first record that is not as it was written; empty: all are."""
+class Report:
+    chains: dict[str, ChainHead] = field(default_factory=dict)
+    error: str = ""
+    """A sentence about the first record that is not as it was written; empty if all records are intact."""
 
 
-def check(lines: Iterable[bytes]) -> Found:
-    """Follow all chains, as far as the first thing that is wrong."""
-    found = Found()
-    held = list(_records(lines))
-    places = {(record["chain"], record["number"]): line for line, record in held}
-    for line, record in held:
-        chain = found.chains.setdefault(record["chain"], End(record["chain"]))
-        found.wrong = _wrong(line, record, chain, places)
-        if found.wrong:
-            return found
+def check(lines: Iterable[bytes]) -> Report:
+    """Follow all chains up to the first error."""
+    report = Report()
+    numbered_records = list(_records(lines))
+    line_numbers = {(record["chain"], record["number"]): line for line, record in numbered_records}
+    for line, record in numbered_records:
+        chain = report.chains.setdefault(record["chain"], ChainHead(record["chain"]))
+        report.error = _error(line, record, chain, line_numbers)
+        if report.error:
+            return report
         chain.number, chain.hash = record["number"], record["hash"]
-    return found
+    return report
 
 
 def _records(lines: Iterable[bytes]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Number of the line, from 1, and record of each line that has one."""
+    """Yield the line number, from 1, and the record of each line that contains one."""
     for number, line in enumerate(lines, 1):
         start = line.find(b'{"audit"')
         if start < 0:
             continue
         try:
-            record, _ = json.JSONDecoder().raw_decode(line[start:].decode())
+            document, _ = json.JSONDecoder().raw_decode(line[start:].decode())
         except ValueError:
-            continue  # a line that was damaged: its record will be missing
-        record = record["audit"]
+            continue  # a damaged line: its record will be reported as missing
+        record = document["audit"]
         if isinstance(record, dict) and isinstance(record.get("chain"), str) and type(record.get("number")) is int:
             yield number, record
 
 
-def _wrong(line: int, record: dict[str, Any], chain: End, places: dict[tuple[str, int], int]) -> str:
-    number, due = record["number"], chain.number + 1
-    this = f"record {number} of chain {chain.name} (line {line})"
+def _error(line: int, record: dict[str, Any], chain: ChainHead, line_numbers: dict[tuple[str, int], int]) -> str:
+    number, expected = record["number"], chain.number + 1
+    label = f"record {number} of chain {chain.name} (line {line})"
     if digest(record) != record.get("hash"):
-        return f"{this} was changed: its hash is not that of what it says"
-    if number < due:
-        return f"{this} stands there a second time, or was moved: record {due} was to come"
-    if number > due:
-        moved = places.get((chain.name, due))
-        if moved:
-            return f"record {due} of chain {chain.name} was moved: it stands in line {moved}, after record {number}"
-        return f"record {due} of chain {chain.name} is missing: record {number} comes in its place, in line {line}"
+        return f"{label} was changed: its hash does not match its content"
+    if number < expected:
+        return f"{label} is there a second time, or was moved: record {expected} was expected"
+    if number > expected:
+        moved_to = line_numbers.get((chain.name, expected))
+        if moved_to:
+            return f"record {expected} of chain {chain.name} was moved: it is in line {moved_to}, after record {number}"
+        return f"record {expected} of chain {chain.name} is missing: line {line} has record {number} instead"
     if record.get("previous") != chain.hash:
-        return f"{this} does not go on from the record before: that one was made anew, or this one"
+        return f"{label} does not continue the record before it: one of the two was replaced"
     return ""

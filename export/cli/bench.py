@@ -1,4 +1,4 @@
-"""`hearth bench`: measure Hearth beside what else could be used."""
+"""`hearth bench`: compare Hearth with alternatives."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ console = Console()
 
 
 def bench(
-    area: Annotated[list[str] | None, typer.Argument(help="Areas; without one, all of them.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each way.")] = 7,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what earlier runs measured.")] = False,
+    area: Annotated[list[str] | None, typer.Argument(help="Areas to measure. Default: all.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each candidate.")] = 7,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Discard the measurements of earlier runs.")] = False,
 ) -> None:
-    """Measure areas in interleaved rounds beside peers; ended and run again, it goes on where it was."""
+    """Benchmark Hearth against alternatives, in interleaved rounds. An interrupted run resumes."""
     try:
         from tests.benchmarks import runner
         from tests.benchmarks.area import WORK
     except ModuleNotFoundError as error:
         console.print(
-            f"error: {error.name} is not here: `hearth bench` runs in a checkout of Hearth's repository, with "
+            f"error: {error.name} is not installed. Run `hearth bench` in a checkout of Hearth's repository, after "
             "pip install -e '.[export,test,bench]'.",
             markup=False,
         )
         raise typer.Exit(1) from error
-    known = runner.areas()
-    if unknown := [name for name in area or () if name not in known]:
-        raise typer.BadParameter(f"There is no area {', '.join(unknown)}; there are {', '.join(known)}.")
+    areas = runner.areas()
+    if unknown := [name for name in area or () if name not in areas]:
+        raise typer.BadParameter(f"There is no area {', '.join(unknown)}. The areas are {', '.join(areas)}.")
     failed = []
-    for name in area or known:
+    for name in area or areas:
         try:
             with console.status(name) as status:
                 text = runner.run(name, rounds, fresh, status.update, WORK)
-        except Exception:  # hours of other areas wait behind this one
+        except Exception:  # the other areas may take hours, and do not depend on this one
             console.print_exception(max_frames=8)
             failed.append(name)
             continue

@@ -17,64 +17,68 @@ console = Console()
 
 def deploy(
     parameters: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME=VALUE …", help="Of template.yaml, e.g. TextMemory=3538.")
+        list[str] | None,
+        typer.Argument(metavar="NAME=VALUE …", help="Parameters of template.yaml, e.g. TextMemory=3538."),
     ] = None,
-    stack: Annotated[str, typer.Option(help="The stack's name.")] = DEFAULT,
-    region: Annotated[str, typer.Option(help="Default: what the environment or the profile says.")] = "",
+    stack: Annotated[str, typer.Option(help="Name of the CloudFormation stack.")] = DEFAULT,
+    region: Annotated[str, typer.Option(help="AWS region. Default: that of the environment or the profile.")] = "",
     models: Annotated[
-        str | None, typer.Option(help="Publish these as prod: a file with an artifact's folder a line, or zoo.")
+        str | None,
+        typer.Option(help='Publish these models as prod: "zoo", or a file with one artifact folder per line.'),
     ] = None,
     sign: Annotated[
-        str | None, typer.Option(envvar="HEARTH_SIGNING_KEY", help="Sign what is published, as `hearth publish` does.")
+        str | None,
+        typer.Option(envvar="HEARTH_SIGNING_KEY", help="Sign the published models with this key: see hearth publish."),
     ] = None,
-    build_dir: Annotated[Path, typer.Option(help="Where `sam build` leaves its work.")] = Path(".aws-sam/build"),
+    build_dir: Annotated[Path, typer.Option(help="Build folder of `sam build`.")] = Path(".aws-sam/build"),
 ) -> None:
-    """Check everything, `sam build`, `sam deploy`, publish models. Run again, it changes what differs."""
-    from hearth_build.cloud.sam_deploy import TEMPLATE, Plan, Template, artifacts
+    """Check the setup, run `sam build` and `sam deploy`, and publish models. Run it again to update the stack."""
+    from hearth_build.cloud.sam_deploy import TEMPLATE, Plan, Template, artifact_folders
 
-    given = dict(_pair(text) for text in parameters or ())
-    folders = artifacts(models, ZOO) if models else []
-    Plan(Template.read(TEMPLATE), stack, region, given).run(build_dir.absolute())
+    overrides = dict(_parse_parameter(text) for text in parameters or ())
+    folders = artifact_folders(models, ZOO) if models else []
+    Plan(Template.read(TEMPLATE), stack, region, overrides).run(build_dir.absolute())
     if region:
         os.environ |= {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
     _publish(stack, folders, sign)
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _parse_parameter(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise typer.BadParameter(f"Parameters are given as NAME=VALUE, not {text!r}.")
+        raise typer.BadParameter(f"Parameters have the form NAME=VALUE, unlike {text!r}.")
     return name, value
 
 
-def _publish(name: str, folders: list[Path], sign: str | None) -> None:
+def _publish(stack_name: str, folders: list[Path], key: str | None) -> None:
+    """Publish the artifacts to the deployed stack, and print how to use it."""
     from hearth.models.manifest import parse
     from hearth.storage.base import Conflict
     from hearth.storage.open import open_store
-    from hearth_build.cloud.stack import stack
+    from hearth_build.cloud.stack import describe_stack
     from hearth_build.release.publish import publish, set_alias
 
-    deployed = stack(name)
-    where = f"s3://{deployed.output('ArtifactBucketName')}/models"
-    store = open_store(where)
-    by = None
-    if sign:
-        from hearth_build.release.signing import signer
+    stack = describe_stack(stack_name)
+    store_uri = f"s3://{stack.output('ArtifactBucketName')}/models"
+    store = open_store(store_uri)
+    signer = None
+    if key:
+        from hearth_build.release.signing import load_signer
 
-        by = signer(sign)
+        signer = load_signer(key)
     for folder in folders:
         manifest = parse((folder / "manifest.json").read_bytes())
         try:
-            publish(store, folder, "prod", by)
-            words = "published"
-        except Conflict:  # this very version is there
+            publish(store, folder, "prod", signer)
+            state = "published"
+        except Conflict:  # this version is published already
             set_alias(store, manifest.model, "prod", manifest.version)
-            words = "was there"
-        console.print(f"{manifest.model}@{manifest.version} {words}, and is prod", highlight=False)
-    for words, key in (("API", "ApiUrl"), ("Page", "PageUrl"), ("Key's id", "ApiKeyId")):
-        console.print(f"{words}: {deployed.output(key)}", highlight=False, markup=False, soft_wrap=True)
-    identity = deployed.output("ApiKeyId")
-    advice = f"aws apigateway get-api-key --include-value --query value --output text --api-key {identity}"
-    console.print(f"The key itself: {advice}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"Models: HEARTH_STORE={where}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"Next: hearth doctor --stack {name}", highlight=False, markup=False)
+            state = "already published"
+        console.print(f"{manifest.model}@{manifest.version}: {state}, alias prod points to it", highlight=False)
+    for label, output_key in (("API", "ApiUrl"), ("Page", "PageUrl"), ("API key id", "ApiKeyId")):
+        console.print(f"{label}: {stack.output(output_key)}", highlight=False, markup=False, soft_wrap=True)
+    key_id = stack.output("ApiKeyId")
+    command = f"aws apigateway get-api-key --include-value --query value --output text --api-key {key_id}"
+    console.print(f"To show the API key: {command}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"Model store: HEARTH_STORE={store_uri}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"Next: hearth doctor --stack {stack_name}", highlight=False, markup=False)

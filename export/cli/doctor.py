@@ -12,45 +12,46 @@ from rich.console import Console
 
 from hearth_build.cloud.finding import Finding, Level
 
-SIGNS = {Level.FINE: "[green]✓[/green]", Level.NOTE: "[yellow]·[/yellow]", Level.WRONG: "[red]✗[/red]"}
+SIGNS = {Level.OK: "[green]✓[/green]", Level.NOTE: "[yellow]·[/yellow]", Level.PROBLEM: "[red]✗[/red]"}
 console = Console()
 
 
 def doctor(
     store: Annotated[
-        str | None, typer.Option(help="Look at this store too: s3://bucket/prefix or file:///path.")
+        str | None, typer.Option(help="Also check this store: s3://bucket/prefix or file:///path.")
     ] = None,
-    stack: Annotated[str | None, typer.Option(help="Look at this deployment too.")] = None,
-    deep: Annotated[bool, typer.Option(help="Fetch all that the store holds and check each byte.")] = False,
-    url: Annotated[str, typer.Option(help="Where the stack's API is asked, if not at its own address.")] = "",
+    stack: Annotated[str | None, typer.Option(help="Also check the deployment with this stack name.")] = None,
+    deep: Annotated[bool, typer.Option(help="Download every file of the store and verify its checksum.")] = False,
+    url: Annotated[str, typer.Option(help="URL of the stack's API, if it has a custom domain or a proxy.")] = "",
     verify_keys: Annotated[
-        Path | None, typer.Option(envvar="HEARTH_VERIFY_KEYS", help="Check signatures by the keys of this folder.")
+        Path | None,
+        typer.Option(envvar="HEARTH_VERIFY_KEYS", help="Verify signatures with the public keys in this folder."),
     ] = None,
 ) -> None:
-    """Look at this machine, and at a store and a deployment, and say what is wrong; then the exit status is 1."""
-    bad = 0
+    """Check this machine and, optionally, a store and a deployment. Exits with status 1 if there is a problem."""
+    problems = 0
     for finding in _findings(store, stack, deep, url, verify_keys):
         console.print(SIGNS[finding.level], end=" ")
         console.print(finding.text, markup=False, highlight=False, soft_wrap=True)
-        bad += finding.level is Level.WRONG
-    console.print(f"{bad} wrong" if bad else "Nothing is wrong.", highlight=False)
-    if bad:
+        problems += finding.level is Level.PROBLEM
+    console.print(f"Problems: {problems}" if problems else "No problems.", highlight=False)
+    if problems:
         sys.exit(1)
 
 
 def _findings(
     store: str | None, stack: str | None, deep: bool, url: str, verify_keys: Path | None
 ) -> Iterator[Finding]:
-    from hearth_build.cloud.check_machine import machine
+    from hearth_build.cloud.check_machine import check_machine
 
-    yield from machine()
+    yield from check_machine()
     if store:
         from hearth.models import signature
         from hearth.storage.open import open_store
-        from hearth_build.cloud.check_store import store as look
+        from hearth_build.cloud.check_store import check_store
 
-        yield from look(open_store(store), signature.read(verify_keys) if verify_keys else None, deep=deep)
+        yield from check_store(open_store(store), signature.read(verify_keys) if verify_keys else None, deep=deep)
     if stack:
-        from hearth_build.cloud.check_deployment import deployment
+        from hearth_build.cloud.check_deployment import check_deployment
 
-        yield from deployment(stack, url)
+        yield from check_deployment(stack, url)

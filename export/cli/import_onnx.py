@@ -1,4 +1,4 @@
-"""The flags of `hearth import`."""
+"""`hearth import`."""
 
 from __future__ import annotations
 
@@ -14,65 +14,87 @@ console = Console()
 
 
 def import_onnx(
-    file: Annotated[Path, typer.Argument(help="An ONNX classifier or detector of pictures.")],
-    task: Annotated[Literal["image-classification", "object-detection"], typer.Option(help="What it does.")],
-    name: Annotated[str | None, typer.Option(help="The model's name. Default: the file's.")] = None,
-    labels: Annotated[Path | None, typer.Option(help="Classes in the output's order: a name a line, or JSON.")] = None,
+    file: Annotated[Path, typer.Argument(help="ONNX file of an image classifier or object detector.")],
+    task: Annotated[Literal["image-classification", "object-detection"], typer.Option(help="The model's task.")],
+    name: Annotated[str | None, typer.Option(help="Name of the model. Default: name of the file.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="File of class names in the order of the output: one per line, or JSON.")
+    ] = None,
     pixels: Annotated[
         Literal["raw", "unit", "symmetric", "imagenet"] | None,
-        typer.Option(help="What pixels become: 0..255, 0..1, -1..1, or less ImageNet's mean, by its deviation."),
+        typer.Option(
+            help="How pixels are normalized: 0..255 (raw), 0..1 (unit), -1..1 (symmetric), or with the mean and "
+            "standard deviation of ImageNet."
+        ),
     ] = None,
-    mean: Annotated[str | None, typer.Option(help="Instead of --pixels: of each channel, e.g. 0.5,0.5,0.5.")] = None,
-    std: Annotated[str | None, typer.Option(help="As --mean.")] = None,
-    channels: Annotated[Literal["RGB", "BGR"] | None, typer.Option(help="Their order.")] = None,
+    mean: Annotated[
+        str | None, typer.Option(help="Mean per channel, e.g. 0.5,0.5,0.5. With --std, replaces --pixels.")
+    ] = None,
+    std: Annotated[
+        str | None, typer.Option(help="Standard deviation per channel, e.g. 0.5,0.5,0.5. Used with --mean.")
+    ] = None,
+    channels: Annotated[Literal["RGB", "BGR"] | None, typer.Option(help="Order of the colour channels.")] = None,
     resize: Annotated[
         Literal["stretch", "shortest-edge-center-crop", "letterbox"] | None,
-        typer.Option(help="How a picture of other proportions fits."),
+        typer.Option(help="How images with another aspect ratio are resized."),
     ] = None,
-    centred: Annotated[bool, typer.Option(help="A letterbox holds the picture in its middle.")] = False,
-    fill: Annotated[int, typer.Option(help="Grey of what a letterbox leaves empty.", min=0, max=255)] = 114,
-    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT, where the graph does not fix it.")] = None,
-    layout: Annotated[Literal["NCHW", "NHWC"] | None, typer.Option(help="Where the graph does not tell.")] = None,
-    output: Annotated[str | None, typer.Option(help="The output to read, where there are several.")] = None,
+    centred: Annotated[bool, typer.Option(help="With --resize letterbox: centre the image.")] = False,
+    fill: Annotated[
+        int, typer.Option(help="With --resize letterbox: grey value of the padding.", min=0, max=255)
+    ] = 114,
+    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT of the input, if the graph does not fix it.")] = None,
+    layout: Annotated[
+        Literal["NCHW", "NHWC"] | None, typer.Option(help="Layout of the input, if the graph is ambiguous.")
+    ] = None,
+    output: Annotated[str | None, typer.Option(help="The output to use, if the graph has several.")] = None,
     activation: Annotated[
-        Literal["softmax", "sigmoid", "none"] | None, typer.Option(help="Of a classifier's output.")
+        Literal["softmax", "sigmoid", "none"] | None, typer.Option(help="Activation to apply to a classifier's output.")
     ] = None,
-    form: Annotated[Literal["boxes", "grid"] | None, typer.Option(help="Of a detector's output.")] = None,
-    strides: Annotated[str | None, typer.Option(help="Of a grid, e.g. 8,16,32.")] = None,
-    threshold: Annotated[float, typer.Option(help="Least score of a box.", min=0, max=1)] = 0.25,
-    iou: Annotated[float, typer.Option(help="Overlap from which on the weaker box goes.", min=0, max=1)] = 0.5,
+    form: Annotated[
+        Literal["boxes", "grid"] | None,
+        typer.Option(help="Whether a detector's output has pixel coordinates or is relative to a grid."),
+    ] = None,
+    strides: Annotated[str | None, typer.Option(help="Strides of the grid, e.g. 8,16,32.")] = None,
+    threshold: Annotated[float, typer.Option(help="Minimum score of a detection.", min=0, max=1)] = 0.25,
+    iou: Annotated[
+        float, typer.Option(help="Of two boxes that overlap more than this, only the better is kept.", min=0, max=1)
+    ] = 0.5,
     calibrate: Annotated[
-        Path | None, typer.Option(help="Quantize to int8; ranges are measured on this folder's pictures.")
+        Path | None, typer.Option(help="Quantize to int8, calibrated on the images in this folder.")
     ] = None,
-    keep: Annotated[list[str] | None, typer.Option(help="Nodes that stay fp32: a regular expression.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Measure on these, as `hearth evaluate` reads them.")] = None,
-    licence: Annotated[str, typer.Option(help="Of the weights.")] = "not stated",
-    work: Annotated[Path | None, typer.Option(help="Where steps leave their work. Default: build/NAME.")] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(help="Regular expression for names of nodes that stay in fp32. Repeatable.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Measure the model on this data, in the format of `hearth evaluate`.")
+    ] = None,
+    licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "not stated",
+    work: Annotated[Path | None, typer.Option(help="Folder for the files of the steps. Default: build/NAME.")] = None,
 ) -> None:
-    """Make an artifact of an ONNX file: says what it found, guesses what is safe, asks for the rest."""
+    """Import an ONNX image model as an artifact. Prints what it infers from the graph, and asks for the rest."""
     from hearth_build.onnx_export.importer import recipe_of
     from hearth_build.onnx_export.inspect import Flags
     from hearth_build.pipeline.build import build
 
     if (mean is None) != (std is None):
-        raise typer.BadParameter("--mean and --std go together.")
+        raise typer.BadParameter("--mean and --std must be used together.")
     flags = Flags(
         task=task,
         name=name,
         labels=labels,
         pixels=pixels,
-        mean=numbers(mean, 3, "--mean"),
-        std=numbers(std, 3, "--std"),
+        mean=parse_numbers(mean, 3, "--mean"),
+        std=parse_numbers(std, 3, "--std"),
         channels=channels,
         resize=resize,
         centred=centred,
         fill=fill,
-        size=numbers(size and size.lower().replace("x", ","), 2, "--size", int),
+        size=parse_numbers(size and size.lower().replace("x", ","), 2, "--size", int),
         layout=layout,
         output=output,
         activation=activation,
         form=form,
-        strides=numbers(strides, None, "--strides", int),
+        strides=parse_numbers(strides, None, "--strides", int),
         threshold=threshold,
         iou=iou,
         calibrate=calibrate,
@@ -80,25 +102,26 @@ def import_onnx(
         data=data,
         licence=licence,
     )
-    made = recipe_of(file, flags)
-    for line in made.lines:
+    imported = recipe_of(file, flags)
+    recipe = imported.recipe
+    for line in imported.lines:
         console.print(line, highlight=False, markup=False)
-    folder = build(made.recipe, work or Path("build") / made.recipe.name, shlex.join(["hearth", *sys.argv[1:]]))
+    folder = build(recipe, work or Path("build") / recipe.name, shlex.join(["hearth", *sys.argv[1:]]))
     if calibrate is None:
-        console.print("It is fp32. With --calibrate FOLDER of typical pictures it becomes int8: smaller and faster.")
+        console.print("The model is fp32. To make it smaller and faster with int8, add --calibrate IMAGE_FOLDER.")
     console.print(f"Next: hearth publish {folder} --store STORE --alias prod", highlight=False, markup=False)
 
 
-def numbers(text: str | None, count: int | None, flag: str, kind: type = float) -> Any:
-    """`count` numbers above zero or, for --mean, at least zero; None for no text."""
+def parse_numbers(text: str | None, count: int | None, flag: str, number_type: type = float) -> Any:
+    """Parse `count` positive numbers separated by commas; --mean may be 0. Returns None for None."""
     if text is None:
         return None
     try:
-        found = tuple(kind(part) for part in text.split(","))
+        numbers = tuple(number_type(number) for number in text.split(","))
     except ValueError:
-        found = ()
-    least = 0 if flag == "--mean" else 1e-9
-    if not found or (count and len(found) != count) or min(found) < least:
+        numbers = ()
+    minimum = 0 if flag == "--mean" else 1e-9
+    if not numbers or (count and len(numbers) != count) or min(numbers) < minimum:
         example = {"--size": "224x224", "--strides": "8,16,32"}.get(flag, "0.5,0.5,0.5")
-        raise typer.BadParameter(f"{flag} {text}: say it like {example}.")
-    return found
+        raise typer.BadParameter(f"{flag} {text} is invalid. The format is {example}.")
+    return numbers

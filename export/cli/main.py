@@ -1,4 +1,4 @@
-"""The `hearth` command. What needs torch is imported by `build` alone, so that the rest works without it."""
+"""The `hearth` command. Each command imports what it needs, so that most of them work without torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hearth_build import ZOO
 from hearth_build.cli.api_keys import api_key, audit
 from hearth_build.cli.batch import batch
 from hearth_build.cli.bench import bench
-from hearth_build.cli.cost import cost_of
+from hearth_build.cli.cost import cost
 from hearth_build.cli.deploy import deploy
 from hearth_build.cli.doctor import doctor
 from hearth_build.cli.import_onnx import import_onnx
@@ -36,18 +36,21 @@ StoreOption = Annotated[str, typer.Option(envvar="HEARTH_STORE", help="s3://buck
 
 @app.command()
 def build(
-    recipe: Annotated[str | None, typer.Argument(help="A recipe's name; without one, they are listed.")] = None,
+    recipe: Annotated[str | None, typer.Argument(help="Name of a recipe. Without a name, all are listed.")] = None,
     from_checkpoint: Annotated[
-        Path | None, typer.Option(help="A Hugging Face folder, to import instead of a recipe.")
+        Path | None, typer.Option(help="Import a Hugging Face model folder instead of running a recipe.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The imported model's name.")] = None,
-    step: Annotated[str | None, typer.Option(help="prepare, train, export, quantize or verify alone.")] = None,
-    work: Annotated[Path | None, typer.Option(help="Where steps leave their work. Default: build/NAME.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the imported model.")] = None,
+    step: Annotated[
+        str | None, typer.Option(help="Run only this step: prepare, train, export, quantize or verify.")
+    ] = None,
+    work: Annotated[Path | None, typer.Option(help="Folder for the files of the steps. Default: build/NAME.")] = None,
     provider: Annotated[
-        Provider, typer.Option(help="Measure this execution provider too, and take it where it is faster and as good.")
+        Provider,
+        typer.Option(help="Also measure this execution provider, and use it if it is faster and as accurate."),
     ] = "cpu",
 ) -> None:
-    """Make an artifact: prepare, train, export, quantize, verify. Run again, it goes on where it stopped."""
+    """Build an artifact in five steps: prepare, train, export, quantize, verify. An interrupted build resumes."""
     from hearth_build import recipe as recipes
     from hearth_build.pipeline.build import Step
     from hearth_build.pipeline.build import build as run
@@ -55,15 +58,15 @@ def build(
     if from_checkpoint:
         from hearth_build.checkpoints import load
 
-        made = load(from_checkpoint, name)
+        loaded = load(from_checkpoint, name)
     elif recipe:
-        made = recipes.load(recipe)
+        loaded = recipes.load(recipe)
     else:
-        raise typer.BadParameter(f"Name a recipe: {', '.join(recipes.names())}; or --from-checkpoint DIR.")
+        raise typer.BadParameter(f"Name a recipe ({', '.join(recipes.names())}) or use --from-checkpoint FOLDER.")
     if step is not None and step not in list(Step):
-        raise typer.BadParameter(f"--step is one of {', '.join(Step)}.")
+        raise typer.BadParameter(f"--step must be one of {', '.join(Step)}.")
     command = shlex.join(["hearth", *sys.argv[1:]])
-    run(made, work or Path("build") / made.name, command, Step(step) if step else None, provider)
+    run(loaded, work or Path("build") / loaded.name, command, Step(step) if step else None, provider)
 
 
 app.command(name="import")(import_onnx)
@@ -75,54 +78,64 @@ app.command(name="audit")(audit)
 app.command(name="signing-key")(signing_key)
 app.command()(sign)
 app.command()(verify)
-app.command(name="cost")(cost_of)
+app.command()(cost)
 app.command()(bench)
 
 
 @app.command()
 def publish(
-    artifact: Annotated[Path, typer.Argument(help="The folder with manifest.json.")],
+    artifact: Annotated[Path, typer.Argument(help="The artifact's folder, which contains manifest.json.")],
     store: StoreOption,
     alias: Annotated[str | None, typer.Option(help="Point this alias at the new version, e.g. prod.")] = None,
     sign: Annotated[
-        str | None, typer.Option(envvar="HEARTH_SIGNING_KEY", help="KEY.pem, or awskms:// and an ARN or alias/NAME.")
+        str | None,
+        typer.Option(
+            envvar="HEARTH_SIGNING_KEY",
+            help="Sign the version with this key: KEY.pem, or awskms:// followed by an ARN or alias/NAME.",
+        ),
     ] = None,
 ) -> None:
-    """Try an artifact out in a process of its own, sign it, and copy it into a store; its manifest arrives last."""
+    """Test an artifact in a separate process and copy it into a store. The manifest is written last."""
     from hearth_build.release.publish import publish as run
 
-    by = None
+    signer = None
     if sign:
-        from hearth_build.release.signing import signer
+        from hearth_build.release.signing import load_signer
 
-        by = signer(sign)
-    manifest = run(open_store(store), artifact, alias, by)
+        signer = load_signer(sign)
+    manifest = run(open_store(store), artifact, alias, signer)
     console.print(f"Published {manifest.model}@{manifest.version}" + (f" as {alias}" if alias else ""))
 
 
 @app.command()
 def models(
     store: StoreOption = ZOO.as_uri(),
-    markdown: Annotated[bool, typer.Option(help="A Markdown table with quality, size and time of each model.")] = False,
+    markdown: Annotated[bool, typer.Option(help="Print a Markdown table with quality, size and latency.")] = False,
 ) -> None:
-    """What a store holds."""
-    from hearth_build.release.publish import listing
+    """List the models in a store."""
+    from hearth_build.release.publish import list_versions
 
-    held = listing(open_store(store))
+    versions = list_versions(open_store(store))
     if markdown:
         from hearth_build.pipeline.model_card import overview
 
-        print(overview([row.manifest for row in held]))
+        print(overview([version.manifest for version in versions]))
         return
     table = Table("model", "version", "task", "aliases", "MB")
-    for row in held:
-        made = row.manifest
-        table.add_row(made.model, made.version, made.task, ", ".join(row.aliases), f"{made.size / 1e6:.1f}")
+    for version in versions:
+        manifest = version.manifest
+        aliases, megabytes = ", ".join(version.aliases), f"{manifest.size / 1e6:.1f}"
+        table.add_row(manifest.model, manifest.version, manifest.task, aliases, megabytes)
     console.print(table)
 
 
 @app.command()
-def alias(name: str, alias: str, version: str, store: StoreOption) -> None:
+def alias(
+    name: Annotated[str, typer.Argument(help="The model's name.")],
+    alias: Annotated[str, typer.Argument(help="A new or an existing alias, e.g. prod.")],
+    version: Annotated[str, typer.Argument(help="A published version, e.g. 2.")],
+    store: StoreOption,
+) -> None:
     """Point an alias of a model at one of its versions."""
     from hearth_build.release.publish import set_alias
 
@@ -133,12 +146,12 @@ def alias(name: str, alias: str, version: str, store: StoreOption) -> None:
 @app.command()
 def predict(
     name: Annotated[str, typer.Argument(help="A model: name, name@version or name@alias.")],
-    value: Annotated[str, typer.Argument(metavar="INPUT", help="A text, a JSON request, or a file's path.")],
+    value: Annotated[str, typer.Argument(metavar="INPUT", help="A text, a JSON request or a file's path.")],
     store: StoreOption = ZOO.as_uri(),
-    task: Annotated[str, typer.Option(help="Where the model answers several, e.g. object-tracking.")] = "",
-    parameters: Annotated[str, typer.Option(help="As JSON, e.g. '{\"top_k\": 3}'.")] = "{}",
+    task: Annotated[str, typer.Option(help="The task, if the model supports several, e.g. object-tracking.")] = "",
+    parameters: Annotated[str, typer.Option(help="Parameters as JSON, e.g. '{\"top_k\": 3}'.")] = "{}",
 ) -> None:
-    """One answer as JSON, from the function that serves the model."""
+    """Run a model on one input and print the output as JSON."""
     import msgspec
 
     from hearth import strict_json
@@ -149,32 +162,33 @@ def predict(
     from hearth_build.release.served import tasks_of
 
     if task and task not in TASKS:
-        raise typer.BadParameter(f"--task is one of {', '.join(TASKS)}.")
+        raise typer.BadParameter(f"--task must be one of {', '.join(TASKS)}.")
     os.environ["HEARTH_STORE"] = store
     with _logging_to_stderr():
         resolved = warm_cache().resolve(name)
-        chosen, lease = open_model(tasks_of(task or resolved.manifest.task), resolved, task)
-        document = strict_json.loads(parameters.encode())
+        opened_task, lease = open_model(tasks_of(task or resolved.manifest.task), resolved, task)
+        fields = {"inputs": value, "parameters": strict_json.loads(parameters.encode())}
         if value.startswith("{"):
-            request = read_body(chosen, value.encode(), {})
-        elif chosen.row.binary:
-            request = strict_json.convert({"inputs": Path(value).read_bytes(), "parameters": document}, chosen.request)
+            request = read_body(opened_task, value.encode(), {})
+        elif opened_task.row.binary:
+            fields["inputs"] = Path(value).read_bytes()
+            request = strict_json.convert(fields, opened_task.request)
         else:
-            request = strict_json.convert({"inputs": value, "parameters": document}, chosen.request)
+            request = strict_json.convert(fields, opened_task.request)
         with lease as model:
-            prediction = chosen.predict(model, request)
+            prediction = opened_task.predict(model, request)
     print(msgspec.json.format(msgspec.json.encode(prediction.output), indent=2).decode())
 
 
 @app.command()
 def evaluate(
     name: Annotated[str, typer.Argument(help="A model: name, name@version or name@alias.")],
-    data: Annotated[Path, typer.Option(help="A file or folder in the form that the model's task reads.")],
+    data: Annotated[Path, typer.Option(help="A file or folder in the format of the model's task.")],
     store: StoreOption = ZOO.as_uri(),
-    task: Annotated[str, typer.Option(help="Where the model answers several, e.g. object-tracking.")] = "",
-    limit: Annotated[int | None, typer.Option(help="The first so many examples only.", min=1)] = None,
+    task: Annotated[str, typer.Option(help="The task, if the model supports several, e.g. object-tracking.")] = "",
+    limit: Annotated[int | None, typer.Option(help="Use only this many examples, from the start.", min=1)] = None,
 ) -> None:
-    """Measure a model on data of your own."""
+    """Measure a model on your own data."""
     from hearth.models.cache import warm_cache
     from hearth.task_table import TASKS
     from hearth.tasks.task import open_model
@@ -182,16 +196,16 @@ def evaluate(
     from hearth_build.release.served import tasks_of
 
     if task and task not in TASKS:
-        raise typer.BadParameter(f"--task is one of {', '.join(TASKS)}.")
+        raise typer.BadParameter(f"--task must be one of {', '.join(TASKS)}.")
     os.environ["HEARTH_STORE"] = store
     resolved = warm_cache().resolve(name)
-    chosen, lease = open_model(tasks_of(task or resolved.manifest.task), resolved, task)
+    opened_task, lease = open_model(tasks_of(task or resolved.manifest.task), resolved, task)
     with lease as model:
-        examples = examples_from(data, chosen.id)[:limit]
-        found = evaluation_of(chosen.id).measure(model, examples)
+        examples = examples_from(data, opened_task.id)[:limit]
+        metrics = evaluation_of(opened_task.id).measure(model, examples)
     console.print(f"{model.manifest.model}@{model.manifest.version} on {len(examples)} examples of {data}")
-    for metric, measured in found.items():
-        console.print(f"{metric:>24}  {measured:.4f}", highlight=False)
+    for name, value in metrics.items():
+        console.print(f"{name:>24}  {value:.4f}", highlight=False)
 
 
 @app.command()
@@ -200,7 +214,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
 ) -> None:
-    """Every function behind one local server."""
+    """Serve all models of a store on a local HTTP server."""
     from hearth_build.cli.serve import serve as run
 
     run(store, host, port)
@@ -208,7 +222,7 @@ def serve(
 
 @contextmanager
 def _logging_to_stderr() -> Iterator[None]:
-    """The answer alone goes to standard output."""
+    """Send log lines to standard error, so that standard output contains only the model's output."""
     from hearth.telemetry.log import HANDLER
 
     HANDLER.stream = sys.stderr
@@ -219,14 +233,14 @@ def _logging_to_stderr() -> Iterator[None]:
 
 
 def main() -> None:
-    """Errors that say what to do go to standard error as one sentence; the exit status is 1."""
+    """Run the command. Expected errors are printed to standard error as one sentence, with exit status 1."""
     prepare_process()
     from hearth_build.data.datasets import DataError
-    from hearth_build.recipe import Gated, RecipeError
+    from hearth_build.recipe import GateError, RecipeError
 
     try:
         app()
-    except (HearthError, DataError, RecipeError, Gated, OSError) as error:
+    except (HearthError, DataError, RecipeError, GateError, OSError) as error:
         Console(stderr=True).print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
         sys.exit(1)
     except ModuleNotFoundError as error:

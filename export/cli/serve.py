@@ -1,4 +1,4 @@
-"""Every function behind one local server: the development server, the demonstration, the self-hosted form."""
+"""`hearth serve`: one local HTTP server for all functions, for development, demonstrations and self-hosting."""
 
 from __future__ import annotations
 
@@ -22,30 +22,31 @@ from hearth_build.cli import serve_uploads
 
 
 def tasks() -> tuple[Task, ...]:
-    """Every task of every function."""
+    """All tasks of all functions."""
     folders = sorted(path.parent.name for path in FUNCTIONS.glob("*/app.py"))
     apps = (importlib.import_module(f"hearth_functions.{folder}.app") for folder in folders)
-    return tuple(task for app in apps for task in getattr(app, "TASKS", ()))  # a hook of the deployment has none
+    return tuple(task for app in apps for task in getattr(app, "TASKS", ()))  # deployment hooks have no tasks
 
 
 def app() -> FastAPI:
-    api_keys.key_table()  # what is wrong with them is said now, and not to the first caller
+    """Create the application. Raises SettingsError."""
+    api_keys.key_table()  # reports invalid keys at the start, not to the first caller
     all_tasks = tasks()
-    made = create_app(all_tasks, local=True, folder=FUNCTIONS / "catalog/page")
+    application = create_app(all_tasks, local=True, folder=FUNCTIONS / "catalog/page")
     if settings.get().uploads.startswith("file:"):
-        serve_uploads.install(made, all_tasks)
-    patch_fastapi(made, redirect_from_root_to_docs=False)  # /docs, with its scripts from this machine
-    return made
+        serve_uploads.install(application, all_tasks)
+    patch_fastapi(application, redirect_from_root_to_docs=False)  # serves the scripts of /docs locally
+    return application
 
 
 def serve(store: str, host: str, port: int) -> None:
-    """Serve `store` until the process is told to end; says in two lines what and where."""
+    """Serve `store` until the process is terminated. Prints the models and the addresses."""
     os.environ["HEARTH_STORE"] = store
-    # Requests share the processors here, so each run takes one and four requests take them all (performance.md 6).
+    # Requests run in parallel and share the processors, so each of them uses one thread.
     os.environ.setdefault("HEARTH_THREADS", "1")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the folder goes then too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the temporary folder is deleted
     with tempfile.TemporaryDirectory(prefix="hearth-") as folder:
-        if "HEARTH_UPLOADS" not in os.environ:  # what is uploaded goes when the server does
+        if "HEARTH_UPLOADS" not in os.environ:  # uploads last as long as the server
             os.environ |= {"HEARTH_UPLOADS": f"file://{folder}/uploads", "HEARTH_OUTPUT": f"file://{folder}/results"}
         _run(store, host, port)
 
@@ -53,7 +54,7 @@ def serve(store: str, host: str, port: int) -> None:
 def _run(store: str, host: str, port: int) -> None:
     settings.get.cache_clear()
     warm_cache.cache_clear()
-    print(f"Serving {', '.join(warm_cache().registry.models()) or 'no model'} from {store}")
+    print(f"Serving {', '.join(warm_cache().registry.models()) or 'no models'} from {store}")
     address = f"http://{host}:{port}"
-    print(f"Try them at {address}/, POST to {address}/models/NAME, read at {address}/docs", flush=True)
+    print(f"Page: {address}/   API: POST {address}/models/NAME   Documentation: {address}/docs", flush=True)
     uvicorn.run(app(), host=host, port=port, log_level="warning")

@@ -1,6 +1,6 @@
-"""Uploads of the local server: files below a folder, put at signed addresses, answered by a thread of its own.
+"""Uploads of the local server: clients PUT files to signed URLs, and a background thread processes them.
 
-Each file becomes the storage event that S3 would have sent, for the code that answers those.
+Each file becomes the storage event that S3 would send, so the same code handles it.
 """
 
 from __future__ import annotations
@@ -33,42 +33,45 @@ from hearth.telemetry.timing import begin
 
 
 @dataclass(frozen=True)
-class Arrived:
+class Upload:
+    """A complete upload."""
+
     key: str
     etag: str
     size: int
 
 
 class Worker:
-    """Answers uploads one after the other; requests have the other processors."""
+    """Processes uploads one after the other, so that requests can use the other processors."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self._tasks = tasks
-        self._queue: queue.SimpleQueue[Arrived] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Upload] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="uploads", daemon=True).start()
 
-    def add(self, arrived: Arrived) -> None:
-        self._queue.put(arrived)
+    def add(self, upload: Upload) -> None:
+        self._queue.put(upload)
 
     def _run(self) -> None:
         while True:
-            arrived = self._queue.get()
-            thing = {"key": arrived.key, "etag": arrived.etag, "size": arrived.size, "sequencer": f"{time.time_ns():x}"}
+            upload = self._queue.get()
+            sequencer = f"{time.time_ns():x}"
+            s3_object = {"key": upload.key, "etag": upload.etag, "size": upload.size, "sequencer": sequencer}
             event = {
                 "source": "aws.s3",
                 "detail-type": "Object Created",
-                "detail": {"bucket": {"name": "local"}, "object": thing},
+                "detail": {"bucket": {"name": "local"}, "object": s3_object},
             }
             try:
                 storage_events.handle(self._tasks, event, None)
             except storage_events.EventFailedError as error:
-                dead_letters.record_failure(arrived.key, error.failures[0])  # nobody delivers the event again here
+                dead_letters.record_failure(upload.key, error.failures[0])  # there is no queue that would retry
             except Exception as error:
                 log.log_unexpected(error)
 
 
 def install(app: FastAPI, tasks: Sequence[Task]) -> None:
-    """Let `app` take uploads at the addresses that POST /uploads gives."""
+    """Add the route for the signed URLs that POST /uploads returns."""
     worker = Worker(tasks)
     root = Path(unquote(urlsplit(settings.get().uploads).path))
 
@@ -87,14 +90,14 @@ def install(app: FastAPI, tasks: Sequence[Task]) -> None:
     app.add_route("/uploads/{id}", put, ["PUT"])
 
 
-async def receive(request: Request, root: Path) -> Arrived:
-    """Write the body below `root`, under its name once it is whole.
+async def receive(request: Request, root: Path) -> Upload:
+    """Write the body to a file below `root`, which gets its final name when it is complete.
 
     Raises Forbidden, UnsupportedMedia, PayloadTooLarge, BadRequest, ClientDisconnect.
     """
     key, content_type, max_bytes = presign.verify_signed_path(request.query_params)
     if request.headers.get("content-type") != content_type:
-        raise UnsupportedMedia(f"The content type must be {content_type}, as it was when the upload was asked for")
+        raise UnsupportedMedia(f"The content type must be {content_type}, as in the request that created the upload")
     path = root / key
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -102,15 +105,17 @@ async def receive(request: Request, root: Path) -> Arrived:
     try:
         with partial.open("xb") as file:
             os.fchmod(file.fileno(), 0o600)
-            async for part in request.stream():
-                size += len(part)
+            async for chunk in request.stream():
+                size += len(chunk)
                 if size > max_bytes:
-                    raise PayloadTooLarge(f"The upload is longer than the {max_bytes} bytes that were asked for")
-                digest.update(part)
-                file.write(part)
+                    raise PayloadTooLarge(
+                        f"The upload is larger than {max_bytes} bytes, the size given when it was created"
+                    )
+                digest.update(chunk)
+                file.write(chunk)
         if not size:
             raise BadRequest("The upload is empty")
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-    return Arrived(key, digest.hexdigest(), size)
+    return Upload(key, digest.hexdigest(), size)

@@ -1,4 +1,4 @@
-"""The commands that make keys, sign and verify."""
+"""`hearth signing-key`, `hearth sign` and `hearth verify`."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ from hearth.storage.open import open_store
 console = Console()
 StoreOption = Annotated[str, typer.Option(envvar="HEARTH_STORE", help="s3://bucket/prefix or file:///path")]
 KeyOption = Annotated[
-    str, typer.Option(envvar="HEARTH_SIGNING_KEY", help="KEY.pem, or awskms:// and an ARN or alias/NAME.")
+    str,
+    typer.Option(
+        envvar="HEARTH_SIGNING_KEY", help="The private key: KEY.pem, or awskms:// followed by an ARN or alias/NAME."
+    ),
 ]
 
 
 def signing_key(
-    key: Annotated[str, typer.Argument(help="The private key's new file, or awskms://… for a key that KMS has.")],
-    public: Annotated[Path, typer.Option(help="Where its public half goes, e.g. trust/2027.pem.")],
+    key: Annotated[str, typer.Argument(help="New file for the private key, or awskms://… for an existing KMS key.")],
+    public: Annotated[Path, typer.Option(help="New file for the public key, e.g. trust/2027.pem.")],
 ) -> None:
-    """Make a key to sign artifacts with; HEARTH_VERIFY_KEYS names the folder of the public halves."""
+    """Create a key for signing artifacts. HEARTH_VERIFY_KEYS is the folder of the public keys that are trusted."""
     from hearth.models.signature import to_pem
-    from hearth_build.release.signing import KMS, make_key, signer
+    from hearth_build.release.signing import KMS, load_signer, make_key
 
     if public.exists():
-        raise FileExistsError(f"{public} exists. Name a new file: deployments may trust this one.")
-    pem = to_pem(signer(key).public) if key.startswith(KMS) else make_key(Path(key))
+        raise FileExistsError(f"{public} exists. Choose a new file, because deployments may trust this one.")
+    pem = to_pem(load_signer(key).public_key) if key.startswith(KMS) else make_key(Path(key))
     public.parent.mkdir(parents=True, exist_ok=True)
     public.write_bytes(pem)
-    where = "stays in KMS" if key.startswith(KMS) else f"is {key}, which nobody else may read"
-    console.print(f"The private key {where}; the public one is {public}")
+    private = "stays in KMS" if key.startswith(KMS) else f"is in {key}; keep it secret"
+    console.print(f"The private key {private}. The public key is in {public}")
 
 
 def sign(
@@ -39,24 +42,24 @@ def sign(
     store: StoreOption,
     key: KeyOption,
 ) -> None:
-    """Sign a version that is in a store: the first time, or anew with another key."""
+    """Sign a published version, or replace its signature with one of another key."""
     from hearth.models.registry import Registry
-    from hearth_build.release.signing import sign_published, signer
+    from hearth_build.release.signing import load_signer, sign_published
 
-    opened = open_store(store)
-    ref = Registry(opened).find(name)
-    sign_published(opened, ref, signer(key))
+    opened_store = open_store(store)
+    ref = Registry(opened_store).find(name)
+    sign_published(opened_store, ref, load_signer(key))
     console.print(f"Signed {ref}")
 
 
 def verify(
     name: Annotated[str, typer.Argument(help="A model: name, name@version or name@alias.")],
     store: StoreOption,
-    keys: Annotated[Path, typer.Option(envvar="HEARTH_VERIFY_KEYS", help="The folder of public keys.")],
+    keys: Annotated[Path, typer.Option(envvar="HEARTH_VERIFY_KEYS", help="Folder of the trusted public keys.")],
 ) -> None:
-    """Fetch a version and see that every byte of it was signed, and nothing else lies beside it."""
+    """Download a published version and check that every file of it is signed and unchanged."""
     from hearth.models.signature import read
     from hearth_build.release.signing import verify_published
 
     ref = verify_published(open_store(store), name, read(keys))
-    console.print(f"{ref} is what was signed")
+    console.print(f"{ref} is signed and unchanged")

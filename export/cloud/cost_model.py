@@ -1,8 +1,9 @@
-"""What a model costs on Lambda by memory size, and from how many calls on a server is cheaper; `hearth cost NAME`.
+"""What a model costs on Lambda at each memory size, and above how many calls a server is cheaper; `hearth cost NAME`.
 
-Measured: a new process to its first answer, then warm answers, through the function's own handler, on as many
-processors as Lambda gives (one for each 1,769 MB). Below one processor a size is not measured but computed: the
-processor time of the answer, divided by the share. More processors than this machine has are left out.
+Measured are the time from the start of a new process to its first response, and then warm calls, through the
+function's own handler, on as many processors as Lambda provides (one per 1,769 MB). Sizes with less than one processor
+are computed, not measured: the CPU time of a call, divided by the share of a processor. Sizes with more processors
+than this machine has are left out.
 """
 
 from __future__ import annotations
@@ -23,72 +24,72 @@ from hearth.errors import BadRequest
 from hearth.settings import MEMORY_PER_CPU_MB
 
 PRICES = Path(__file__).with_name("prices.toml")
-SHARES = (0.25, 0.5, 1, 2, 3, 4, 5, 6)
-"""Of processors; 6 are the most that a Lambda has."""
+PROCESSORS = (0.25, 0.5, 1, 2, 3, 4, 5, 6)
+"""Processors of the sizes that are compared. A Lambda function has 6 at most."""
 HEADROOM = 1.25
-"""Of memory above the measured peak: the runtime client and the system take some too."""
+"""Factor between the measured peak memory and the size that fits: the runtime client and the system need some too."""
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Milliseconds of one process, and what it took at most of memory."""
+class Measurement:
+    """Times and peak memory of one process."""
 
-    cold: float
-    warm: float
-    """Median."""
-    processor: float
-    """Of one warm answer: processor time, on all threads."""
+    cold_ms: float
+    warm_ms: float
+    """Median of the warm calls."""
+    cpu_ms: float
+    """CPU time of one warm call, over all threads."""
     peak_mb: float
 
 
 @dataclass(frozen=True)
 class Size:
     memory_mb: int
-    share: float
+    processors: float
     cold_ms: float
     warm_ms: float
     dollars: float
-    """Of a thousand calls, cold starts among them, without the API."""
+    """Cost of a thousand calls, including cold starts, without the API."""
     fits: bool
-    """Whether the model's memory fits."""
+    """Whether the model fits into the memory."""
 
 
 @dataclass(frozen=True)
 class Cost:
     sizes: list[Size]
     cheapest: Size | None
-    """That fits, and answers a warm call within the bound; None: no size does."""
-    api: float
-    """Dollars of a thousand requests to the API."""
+    """The cheapest size that fits and is fast enough when warm. None if there is no such size."""
+    api_dollars: float
+    """Cost of a thousand requests to the API."""
     servers: dict[str, float]
-    """Dollars a month."""
+    """Dollars per month by the name of the server."""
 
     def break_even(self, server: float) -> float:
-        """Calls a month from which `server`, in dollars a month, is cheaper than the cheapest size."""
+        """Calls per month above which `server`, in dollars per month, is cheaper than the cheapest size."""
         assert self.cheapest is not None
-        return server / (self.cheapest.dollars + self.api) * 1000
+        return server / (self.cheapest.dollars + self.api_dollars) * 1000
 
 
-def measure(event: dict[str, Any], function: str, store: str, processors: int, calls: int) -> Measured:
-    """Of `processors` of this machine. Raises BadRequest with what the process said where it failed."""
+def measure(event: dict[str, Any], function: str, store: str, processors: int, calls: int) -> Measurement:
+    """Measure a new process on `processors` of this machine. Raises BadRequest with its last error line if it fails."""
     with tempfile.TemporaryDirectory() as scratch:
-        told = Path(scratch) / "measured.json"
-        order = {"event": event, "function": function, "calls": calls, "processors": processors}
+        result = Path(scratch) / "measurement.json"
+        job = {"event": event, "function": function, "calls": calls, "processors": processors}
         environment = os.environ | {
             "HEARTH_STORE": store,
             "HEARTH_CACHE_DIR": f"{scratch}/cache",
             "HEARTH_THREADS": str(processors),
             "HEARTH_LOG_LEVEL": "ERROR",
         }
-        command = [sys.executable, "-m", "hearth_build.cloud.cost_probe", str(told)]
-        done = subprocess.run(command, input=json.dumps(order), env=environment, capture_output=True, text=True)
-        if done.returncode:
-            raise BadRequest(f"The model could not be measured: {done.stderr.strip().splitlines()[-1]}")
-        return Measured(**json.loads(told.read_text()))
+        command = [sys.executable, "-m", "hearth_build.cloud.cost_probe", str(result)]
+        process = subprocess.run(command, input=json.dumps(job), env=environment, capture_output=True, text=True)
+        if process.returncode:
+            raise BadRequest(f"The model could not be measured: {process.stderr.strip().splitlines()[-1]}")
+        return Measurement(**json.loads(result.read_text()))
 
 
-def prices_of(path: Path) -> dict[str, Any]:
-    """Raises BadRequest that names what is missing."""
+def read_prices(path: Path) -> dict[str, Any]:
+    """Raises BadRequest, which names the missing price."""
     prices = tomllib.loads(path.read_text(encoding="utf-8"))
     for table, name in (("lambda", "x86_64"), ("lambda", "arm64"), ("lambda", "request"), ("api", "request")):
         if not isinstance(prices.get(table, {}).get(name), float | int):
@@ -96,85 +97,92 @@ def prices_of(path: Path) -> dict[str, Any]:
     return prices
 
 
-def cost(
-    measured: dict[int, Measured], prices: dict[str, Any], *, architecture: str, cold_rate: float, bound_ms: float
+def estimate_cost(
+    measurements: dict[int, Measurement],
+    prices: dict[str, Any],
+    *,
+    architecture: str,
+    cold_rate: float,
+    max_warm_ms: float,
 ) -> Cost:
-    """From what was `measured` by number of processors, 1 among them."""
+    """Compute the cost of each size from measurements by number of processors, which must include 1."""
     sizes = []
-    for share in SHARES:
-        found = measured.get(max(1, int(share)))
-        if found is None:
+    for processors in PROCESSORS:
+        measurement = measurements.get(max(1, int(processors)))
+        if measurement is None:
             continue
-        memory = round(share * MEMORY_PER_CPU_MB)
-        slower = 1 / share if share < 1 else 1
-        warm = found.processor * slower if share < 1 else found.warm
-        cold = found.cold * slower
+        memory = round(processors * MEMORY_PER_CPU_MB)
+        slowdown = 1 / processors if processors < 1 else 1
+        warm = measurement.cpu_ms * slowdown if processors < 1 else measurement.warm_ms
+        cold = measurement.cold_ms * slowdown
         seconds = ((1 - cold_rate) * warm + cold_rate * cold) / 1000
         dollars = 1000 * (seconds * memory / 1024 * prices["lambda"][architecture] + prices["lambda"]["request"])
-        sizes.append(Size(memory, share, cold, warm, dollars, memory >= found.peak_mb * HEADROOM))
-    able = [size for size in sizes if size.fits and size.warm_ms <= bound_ms]
-    cheapest = min(able, key=lambda size: (round(size.dollars, 6), size.warm_ms), default=None)
+        sizes.append(Size(memory, processors, cold, warm, dollars, memory >= measurement.peak_mb * HEADROOM))
+    suitable = [size for size in sizes if size.fits and size.warm_ms <= max_warm_ms]
+    cheapest = min(suitable, key=lambda size: (round(size.dollars, 6), size.warm_ms), default=None)
     return Cost(sizes, cheapest, 1000 * prices["api"]["request"], dict(prices.get("servers", {})))
 
 
-def table(found: Cost) -> str:
-    """Markdown."""
+def markdown(cost: Cost) -> str:
+    """A Markdown table of the sizes and, if a size is suitable, one that compares it with servers."""
     lines = [
-        "| memory, MB | processors | cold, ms | warm, ms | $ a thousand calls | |",
+        "| memory, MB | processors | cold, ms | warm, ms | $ per 1,000 calls | |",
         "|---:|---:|---:|---:|---:|---|",
     ]
-    for size in found.sizes:
-        note = "cheapest" if size is found.cheapest else "" if size.fits else "too small for the model"
-        how = " (computed)" * (size.share < 1)
+    for size in cost.sizes:
+        note = "cheapest" if size is cost.cheapest else "" if size.fits else "too small for the model"
+        method = " (computed)" if size.processors < 1 else ""
         lines.append(
-            f"| {size.memory_mb} | {size.share:g}{how} | {size.cold_ms:.0f} | {size.warm_ms:.2f} "
+            f"| {size.memory_mb} | {size.processors:g}{method} | {size.cold_ms:.0f} | {size.warm_ms:.2f} "
             f"| {size.dollars:.6f} | {note} |"
         )
-    if found.cheapest:
+    if cost.cheapest:
+        api = f"REST API (${cost.api_dollars:.4f} per 1,000) included"
         lines += [
             "",
-            f"| always on | $ a month | cheaper from calls a month, REST API ({found.api:.4f} a thousand) included |",
+            f"| always-on server | $ per month | cheaper above this many calls per month, {api} |",
         ]
         lines += ["|---|---:|---:|"]
-        lines += [f"| {name} | {price:.2f} | {found.break_even(price):,.0f} |" for name, price in found.servers.items()]
+        lines += [f"| {name} | {price:.2f} | {cost.break_even(price):,.0f} |" for name, price in cost.servers.items()]
     return "\n".join(lines)
 
 
-def plot(found: Cost, title: str, path: Path) -> None:
-    """Cost and time by memory; a month's bill by calls, beside servers that are always on."""
+def plot(cost: Cost, title: str, path: Path) -> None:
+    """Plot cost and time by memory, and the monthly bill by calls beside always-on servers."""
     import matplotlib.pyplot as plt
     import numpy as np
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
-    memory = [size.memory_mb for size in found.sizes]
-    left.plot(memory, [size.dollars * 1000 for size in found.sizes], "o-", color="tab:blue")
-    left.set(xlabel="memory, MB", ylabel="$ a million calls", title=title, ylim=(0, None))
+    memory = [size.memory_mb for size in cost.sizes]
+    left.plot(memory, [size.dollars * 1000 for size in cost.sizes], "o-", color="tab:blue")
+    left.set(xlabel="memory, MB", ylabel="$ per million calls", title=title, ylim=(0, None))
     times = left.twinx()
-    times.plot(memory, [size.warm_ms for size in found.sizes], "s--", color="tab:orange")
-    times.set(ylabel="warm answer, ms (dashed)", ylim=(0, None))
-    if found.cheapest:
-        most = 2 * max(map(found.break_even, found.servers.values()), default=1e6)
-        calls = np.linspace(0, most, 50)
-        right.plot(calls / 1e6, calls / 1000 * (found.cheapest.dollars + found.api), label="Lambda and REST API")
-        for name, price in found.servers.items():
+    times.plot(memory, [size.warm_ms for size in cost.sizes], "s--", color="tab:orange")
+    times.set(ylabel="warm call, ms (dashed)", ylim=(0, None))
+    if cost.cheapest:
+        max_calls = 2 * max(map(cost.break_even, cost.servers.values()), default=1e6)
+        calls = np.linspace(0, max_calls, 50)
+        bills = calls / 1000 * (cost.cheapest.dollars + cost.api_dollars)
+        right.plot(calls / 1e6, bills, label="Lambda and REST API")
+        for name, price in cost.servers.items():
             right.axhline(price, ls=":", color="grey")
             right.annotate(name, (0, price), va="bottom", fontsize=8)
-        right.set(xlabel="million calls a month", ylabel="$ a month", title=f"at {found.cheapest.memory_mb} MB")
+        right.set(xlabel="million calls per month", ylabel="$ per month", title=f"at {cost.cheapest.memory_mb} MB")
         right.legend(loc="lower right")
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
 
-def event_of(path: str, body: bytes, media: str) -> dict[str, Any]:
-    """A REST API's event."""
+def make_event(path: str, body: bytes, content_type: str) -> dict[str, Any]:
+    """Build the event that a REST API sends to its function for a POST request."""
     import base64
 
     return {
         "resource": "/{proxy+}",
         "httpMethod": "POST",
         "path": path,
-        "headers": {"content-type": media},
-        "multiValueHeaders": {"content-type": [media]},
+        "headers": {"content-type": content_type},
+        "multiValueHeaders": {"content-type": [content_type]},
         "queryStringParameters": None,
         "multiValueQueryStringParameters": None,
         "requestContext": {"requestId": "cost", "stage": "prod", "identity": {"sourceIp": "127.0.0.1"}},
@@ -184,15 +192,16 @@ def event_of(path: str, body: bytes, media: str) -> dict[str, Any]:
 
 
 def processors_to_measure() -> Sequence[int]:
-    here = len(os.sched_getaffinity(0))
-    return [int(share) for share in SHARES if 1 <= share <= here]
+    """Whole numbers of processors that this machine has enough of."""
+    available = len(os.sched_getaffinity(0))
+    return [int(processors) for processors in PROCESSORS if 1 <= processors <= available]
 
 
-def median_of(runs: Sequence[Measured]) -> Measured:
-    """Of several processes, each figure for itself; memory at its most."""
-    return Measured(
-        statistics.median(run.cold for run in runs),
-        statistics.median(run.warm for run in runs),
-        statistics.median(run.processor for run in runs),
+def median_of(runs: Sequence[Measurement]) -> Measurement:
+    """The median of each time over several processes, and the maximum of their memory."""
+    return Measurement(
+        statistics.median(run.cold_ms for run in runs),
+        statistics.median(run.warm_ms for run in runs),
+        statistics.median(run.cpu_ms for run in runs),
         max(run.peak_mb for run in runs),
     )

@@ -1,4 +1,4 @@
-"""What is wrong with a machine, a store, a deployment: a sentence each."""
+"""One result of a check of a machine, a store or a deployment."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    FINE = "fine"
+    OK = "ok"
     NOTE = "note"
-    """Of no harm to what works, as a tool that only deploying needs."""
-    WRONG = "wrong"
+    """Worth knowing, but nothing that works now is affected: for example, a tool that only deploying needs."""
+    PROBLEM = "problem"
 
 
 @dataclass(frozen=True)
 class Finding:
     level: Level
     text: str
-    """A sentence that says what is so and, where it is wrong, what to do."""
+    """A sentence that states the fact and, for a problem, what to do."""
 
 
-def fine(text: str) -> Finding:
-    return Finding(Level.FINE, text)
+def ok(text: str) -> Finding:
+    return Finding(Level.OK, text)
 
 
 def note(text: str) -> Finding:
     return Finding(Level.NOTE, text)
 
 
-def wrong(text: str) -> Finding:
-    return Finding(Level.WRONG, text)
+def problem(text: str) -> Finding:
+    return Finding(Level.PROBLEM, text)

@@ -1,4 +1,4 @@
-"""Original data files in HEARTH_DATA: checked by SHA-256, cleaned of duplicates, split the same way each time."""
+"""Read original data files from HEARTH_DATA: verify their SHA-256, remove duplicates, and split them reproducibly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 
 
 class DataError(Exception):
-    """Data that is missing or is not what the recipe was made for. The words say where to get it."""
+    """Data is missing or is not what the recipe expects. The message says where to get it."""
 
 
 @dataclass(frozen=True)
@@ -22,59 +22,59 @@ class Source:
     """One original file."""
 
     path: str
-    """Inside HEARTH_DATA."""
+    """Path inside HEARTH_DATA."""
     title: str
     published: str
-    """Where the original stands."""
+    """Where the original is published."""
     licence: str
     sha256: str
 
     def file(self) -> Path:
-        """The file, once its checksum is right. Raises DataError."""
+        """The path of the file, after verifying its checksum. Raises DataError."""
         root = os.environ.get("HEARTH_DATA")
         advice = f"{self.title} is published at {self.published}"
         if not root:
-            raise DataError(f"HEARTH_DATA is not set. Set it to the folder that holds {self.path}; {advice}.")
+            raise DataError(f"HEARTH_DATA is not set. Set it to the folder that contains {self.path}. {advice}.")
         path = Path(root) / self.path
         if not path.is_file():
             raise DataError(f"{path} is missing. {advice}.")
-        with path.open("rb") as opened:
-            found = hashlib.file_digest(opened, "sha256").hexdigest()
-        if found != self.sha256:
-            raise DataError(f"{path} has SHA-256 {found}, the recipe was made for {self.sha256}. {advice}.")
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != self.sha256:
+            raise DataError(f"{path} has SHA-256 {digest}, but the recipe expects {self.sha256}. {advice}.")
         return path
 
     def sentence(self) -> str:
-        """Name, licence and checksum, as a manifest's provenance wants them."""
+        """Title, licence and checksum as one sentence, for a manifest's provenance."""
         return f"{self.title} ({self.published}), licence: {self.licence}, {self.path} SHA-256 {self.sha256}"
 
 
 def text_key(text: str) -> str:
-    """What two texts share that differ in case, width, spaces or punctuation only."""
+    """A key that is equal for texts that differ only in case, width, spaces or punctuation."""
     folded = unicodedata.normalize("NFKC", text).casefold()
-    kept = "".join(letter for letter in folded if letter.isalnum())
-    return kept or folded.strip()
+    alphanumeric = "".join(character for character in folded if character.isalnum())
+    return alphanumeric or folded.strip()
 
 
 def unique(items: Iterable[Item], key: Callable[[Item], str], seen: set[str]) -> list[Item]:
-    """Items whose key is not in `seen`, in order; their keys go into `seen`, so splits can share it."""
-    kept = []
+    """The items whose key is not in `seen`, in order. Their keys are added, so that several splits can share `seen`."""
+    unseen = []
     for item in items:
-        mark = key(item)
-        if mark not in seen:
-            seen.add(mark)
-            kept.append(item)
-    return kept
+        item_key = key(item)
+        if item_key not in seen:
+            seen.add(item_key)
+            unseen.append(item)
+    return unseen
 
 
 def hold_out(
-    items: Sequence[Item], part: float, key: Callable[[Item], str], seed: int
+    items: Sequence[Item], fraction: float, key: Callable[[Item], str], seed: int
 ) -> tuple[list[Item], list[Item]]:
-    """(kept, held out). An item's side follows from its key alone: no order, no count and no other item matters."""
-    kept: list[Item] = []
-    held: list[Item] = []
+    """Split into (remaining, held out). The side of an item depends only on its own key and the seed."""
+    remaining: list[Item] = []
+    held_out: list[Item] = []
     for item in items:
         digest = hashlib.sha256(f"{seed}:{key(item)}".encode()).digest()
-        side = held if int.from_bytes(digest[:4], "big") < part * 2**32 else kept
+        side = held_out if int.from_bytes(digest[:4], "big") < fraction * 2**32 else remaining
         side.append(item)
-    return kept, held
+    return remaining, held_out

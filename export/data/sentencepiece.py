@@ -1,7 +1,7 @@
-"""Marian's two SentencePiece files and its vocab.json as one `tokenizers` file, without the sentencepiece package.
+"""Convert Marian's SentencePiece file and vocab.json to one `tokenizers` file, without the sentencepiece package.
 
-The format is Protocol Buffers (sentencepiece_model.proto in google/sentencepiece): pieces with scores, and the map of
-characters that normalises a text.
+The format is Protocol Buffers (sentencepiece_model.proto in google/sentencepiece): pieces with scores, and the
+character map that normalises a text.
 """
 
 from __future__ import annotations
@@ -17,99 +17,99 @@ from tokenizers.models import Unigram
 from tokenizers.processors import TemplateProcessing
 
 NORMAL, USER_DEFINED = 1, 4
-"""Types of pieces that stand for text; others are control and unknown tokens."""
+"""Types of pieces that represent text. The others are control and unknown tokens."""
 UNIGRAM = 1
 TARGET_ONLY = -1e4
-"""The score of a piece that the source's file lacks: a text is cut so only where nothing else fits."""
+"""Score of a piece that is not in source.spm: so low that the piece is used only if nothing else fits."""
 
 
 @dataclass(frozen=True)
 class Pieces:
     scores: dict[str, float]
     charsmap: bytes
-    """Compiled map of characters; empty: none."""
+    """Compiled character map; empty if the model has none."""
 
 
 def read(path: Path) -> Pieces:
-    """Raises ValueError for what is not a unigram model."""
+    """Raises ValueError if the file is not a unigram model."""
     scores: dict[str, float] = {}
-    charsmap, kind = b"", UNIGRAM
+    charsmap, model_type = b"", UNIGRAM
     try:
-        for number, value in fields(path.read_bytes()):
+        for number, value in read_fields(path.read_bytes()):
             if number == 1 and isinstance(value, bytes):
-                piece = dict(fields(value))
+                piece = dict(read_fields(value))
                 if piece.get(3, NORMAL) in (NORMAL, USER_DEFINED):
-                    scores[text_of(piece[1])] = float_of(piece.get(2, b"\0" * 4))
+                    scores[to_text(piece[1])] = to_float(piece.get(2, b"\0" * 4))
             elif number == 2 and isinstance(value, bytes):
-                found = dict(fields(value)).get(3, UNIGRAM)
-                kind = found if isinstance(found, int) else UNIGRAM
+                field = dict(read_fields(value)).get(3, UNIGRAM)
+                model_type = field if isinstance(field, int) else UNIGRAM
             elif number == 3 and isinstance(value, bytes):
-                found = dict(fields(value)).get(2, b"")
-                charsmap = found if isinstance(found, bytes) else b""
+                field = dict(read_fields(value)).get(2, b"")
+                charsmap = field if isinstance(field, bytes) else b""
     except (IndexError, KeyError, UnicodeDecodeError, struct.error) as error:
         raise ValueError(f"{path} is not a SentencePiece model ({type(error).__name__})") from None
-    if kind != UNIGRAM or not scores:
-        raise ValueError(f"{path} is not a unigram SentencePiece model; only those are imported")
+    if model_type != UNIGRAM or not scores:
+        raise ValueError(f"{path} is not a unigram SentencePiece model. Other types cannot be imported")
     return Pieces(scores, charsmap)
 
 
-def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Number and value of each field of a message; fixed-size values as their bytes."""
-    at = 0
-    while at < len(data):
-        key, at = varint(data, at)
-        match key & 7:
+def read_fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Yield number and value of each field of a message. Values of fixed size are yielded as bytes."""
+    position = 0
+    while position < len(data):
+        key, position = read_varint(data, position)
+        match key & 7:  # the wire type
             case 0:
-                number, at = varint(data, at)
+                number, position = read_varint(data, position)
                 yield key >> 3, number
                 continue
             case 1:
                 size = 8
             case 2:
-                size, at = varint(data, at)
+                size, position = read_varint(data, position)
             case 5:
                 size = 4
             case _:
                 raise IndexError("unknown wire type")
-        if at + size > len(data):
+        if position + size > len(data):
             raise IndexError("a field ends after the file")
-        yield key >> 3, data[at : at + size]
-        at += size
+        yield key >> 3, data[position : position + size]
+        position += size
 
 
-def varint(data: bytes, at: int) -> tuple[int, int]:
+def read_varint(data: bytes, position: int) -> tuple[int, int]:
+    """The value, and the position after it."""
     value = shift = 0
     while True:
-        byte = data[at]
+        byte = data[position]
         value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
+        position, shift = position + 1, shift + 7
         if byte < 128:
-            return value, at
+            return value, position
 
 
-def text_of(value: int | bytes) -> str:
+def to_text(value: int | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else ""
 
 
-def float_of(value: int | bytes) -> float:
+def to_float(value: int | bytes) -> float:
     return float(struct.unpack("<f", value)[0]) if isinstance(value, bytes) else 0.0
 
 
-def tokenizer(folder: Path, eos: str = "</s>", unknown: str = "<unk>", pad: str = "<pad>") -> Tokenizer:
-    """Of source.spm and vocab.json: the numbers are vocab.json's, the cuts source.spm's. Raises ValueError."""
-    numbers: Mapping[str, int] = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+def build_tokenizer(folder: Path, eos: str = "</s>", unknown: str = "<unk>", pad: str = "<pad>") -> Tokenizer:
+    """Build the tokenizer with the ids of vocab.json and the scores of source.spm. Raises ValueError."""
+    vocab: Mapping[str, int] = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
     pieces = read(folder / "source.spm")
-    if sorted(numbers.values()) != list(range(len(numbers))) or not {eos, unknown} <= numbers.keys():
-        raise ValueError(f"{folder}/vocab.json must number its tokens 0, 1, 2, ..., {eos} and {unknown} among them")
-    vocabulary = [
-        (piece, pieces.scores.get(piece, TARGET_ONLY)) for piece in sorted(numbers, key=lambda piece: numbers[piece])
-    ]
-    made = Tokenizer(Unigram(vocabulary, numbers[unknown], False))
-    mapped = [normalizers.Precompiled(pieces.charsmap)] if pieces.charsmap else []
-    made.normalizer = normalizers.Sequence([*mapped, normalizers.Replace(Regex(" {2,}"), " "), normalizers.Strip()])
-    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
-    made.decoder = decoders.Metaspace(prepend_scheme="always")
-    made.post_processor = TemplateProcessing(single=f"$A {eos}", special_tokens=[(eos, numbers[eos])])
-    languages = [piece for piece in numbers if piece.startswith(">>") and piece.endswith("<<")]
-    made.add_special_tokens([token for token in (eos, unknown, pad, *languages) if token in numbers])
-    return made
+    if sorted(vocab.values()) != list(range(len(vocab))) or not {eos, unknown} <= vocab.keys():
+        raise ValueError(f"{folder}/vocab.json must number its tokens 0, 1, 2, ... and include {eos} and {unknown}")
+    scored = [(piece, pieces.scores.get(piece, TARGET_ONLY)) for piece in sorted(vocab, key=lambda piece: vocab[piece])]
+    tokenizer = Tokenizer(Unigram(scored, vocab[unknown], False))
+    charsmap = [normalizers.Precompiled(pieces.charsmap)] if pieces.charsmap else []
+    spaces = [normalizers.Replace(Regex(" {2,}"), " "), normalizers.Strip()]
+    tokenizer.normalizer = normalizers.Sequence([*charsmap, *spaces])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+    tokenizer.post_processor = TemplateProcessing(single=f"$A {eos}", special_tokens=[(eos, vocab[eos])])
+    languages = [piece for piece in vocab if piece.startswith(">>") and piece.endswith("<<")]
+    tokenizer.add_special_tokens([token for token in (eos, unknown, pad, *languages) if token in vocab])
+    return tokenizer

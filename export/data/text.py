@@ -1,4 +1,4 @@
-"""What the text recipes share: tokenizers, length-bucketed batches, masking, scores."""
+"""Shared by the text recipes: tokenizers, length-bucketed batches, masking, distillation, scores."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ from hearth_build.recipe import Batch
 
 MASK = "[MASK]"
 TEMPERATURE = 2.0
+"""Softens the teacher's logits in distillation."""
 
 
 def wordpiece(vocabulary: Path) -> Tokenizer:
-    """BERT's tokenizer, uncased, from its vocab.txt. No truncation, no padding: the function does both."""
+    """BERT's uncased tokenizer from its vocab.txt, without truncation and padding, which the function does."""
     tokens = vocabulary.read_text(encoding="utf-8").splitlines()
-    numbers = {token: number for number, token in enumerate(tokens)}
-    tokenizer = Tokenizer(WordPiece(numbers, unk_token="[UNK]", max_input_chars_per_word=100))
+    ids = {token: number for number, token in enumerate(tokens)}
+    tokenizer = Tokenizer(WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))
     tokenizer.normalizer = BertNormalizer(lowercase=True, handle_chinese_chars=True)
     tokenizer.pre_tokenizer = BertPreTokenizer()
-    special = [(token, numbers[token]) for token in ("[CLS]", "[SEP]")]
+    special = [(token, ids[token]) for token in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=special
     )
@@ -38,15 +39,15 @@ def wordpiece(vocabulary: Path) -> Tokenizer:
     return tokenizer
 
 
-def tokenize(tokenizer: Tokenizer, texts: Sequence[str], longest: int) -> list[list[int]]:
-    """Token ids, cut to `longest` as the function cuts: the last token stays."""
+def tokenize(tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
+    """Token ids, truncated as the function truncates: the last token is kept."""
     encoded = (encoding.ids for encoding in tokenizer.encode_batch(list(texts)))
-    return [ids if len(ids) <= longest else [*ids[: longest - 1], ids[-1]] for ids in encoded]
+    return [ids if len(ids) <= max_tokens else [*ids[: max_tokens - 1], ids[-1]] for ids in encoded]
 
 
-def tokens_of(work: Path, texts: Sequence[str], longest: int) -> list[list[int]]:
-    """`tokenize` with the tokenizer that a recipe's preparation left in its work folder."""
-    return tokenize(Tokenizer.from_file(str(work / "tokenizer.json")), texts, longest)
+def tokens_of(work: Path, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
+    """Token ids by the tokenizer.json in a recipe's work folder."""
+    return tokenize(Tokenizer.from_file(str(work / "tokenizer.json")), texts, max_tokens)
 
 
 def pad(rows: Sequence[Sequence[int]]) -> Batch:
@@ -61,26 +62,27 @@ def pad(rows: Sequence[Sequence[int]]) -> Batch:
 
 @dataclass
 class Texts:
-    """Batches of texts of like length, in random order; `extra` are more tensors by row, such as labels."""
+    """Batches of texts of similar length, in random order. `extra` are further tensors by row, such as labels."""
 
     rows: list[list[int]]
     extra: dict[str, Tensor]
 
     def plan(self, epoch: int, size: int, seed: int) -> Sequence[Sequence[int]]:
         random = np.random.default_rng((seed, epoch))
-        # Lengths get a little noise, so that an epoch's batches differ from the last one's.
+        # Lengths get a little noise, so that the batches of different epochs differ.
         lengths = np.array([len(row) for row in self.rows]) * random.uniform(0.85, 1.15, len(self.rows))
         batches = np.array_split(np.argsort(lengths), -(-len(self.rows) // size))
         return [batches[number].tolist() for number in random.permutation(len(batches))]
 
     def collate(self, indices: Sequence[int], progress: float) -> Batch:
-        chosen = {name: values[indices] for name, values in self.extra.items()}
-        return pad([self.rows[index] for index in indices]) | chosen
+        extra = {name: values[indices] for name, values in self.extra.items()}
+        return pad([self.rows[index] for index in indices]) | extra
 
 
 @dataclass
-class Masked(Texts):
-    """Texts of which 15 % of the tokens are to be guessed: 80 % masked, 10 % replaced, 10 % left."""
+class MaskedTexts(Texts):
+    """Texts for masked language modelling: 15 % of the tokens are predicted, of which 80 % are masked, 10 % replaced
+    and 10 % unchanged."""
 
     mask_id: int
     vocabulary: int
@@ -101,44 +103,50 @@ class Masked(Texts):
 
 
 def logits_of(network: nn.Module, rows: Sequence[Sequence[int]], size: int = 64) -> Tensor:
-    """float32 (rows, labels), in the order of `rows`; without dropout and gradients."""
+    """Logits, float32 (rows, labels), in the order of `rows`, without dropout and gradients."""
     network.eval()
     order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
-    found: list[Tensor] = []
+    batches: list[Tensor] = []
     with torch.no_grad():
         for start in range(0, len(order), size):
-            found.append(network(**pad([rows[index] for index in order[start : start + size]])))
-    back = torch.empty(len(order), dtype=torch.int64)
-    back[torch.tensor(order)] = torch.arange(len(order))
-    return torch.cat(found)[back]
+            batches.append(network(**pad([rows[index] for index in order[start : start + size]])))
+    inverse = torch.empty(len(order), dtype=torch.int64)
+    inverse[torch.tensor(order)] = torch.arange(len(order))
+    return torch.cat(batches)[inverse]
 
 
-def taught(
+def distillation_texts(
     work: Path,
     teacher: Callable[[Path], nn.Module],
     labelled: Sequence[tuple[str, int]],
     unlabelled: Sequence[str],
-    longest: int,
+    max_tokens: int,
 ) -> Texts:
-    """Texts with their labels (-1: unknown) and the logits of what stage `teacher` trained, computed once and kept."""
-    rows = tokens_of(work, [*(text for text, _ in labelled), *unlabelled], longest)
-    logits = work / "teacher" / "logits.pt"
-    if not logits.exists():
+    """Texts with their labels (-1: unknown) and the logits of the network that the stage "teacher" trained.
+
+    The logits are computed once and cached in the work folder.
+    """
+    rows = tokens_of(work, [*(text for text, _ in labelled), *unlabelled], max_tokens)
+    cache = work / "teacher" / "logits.pt"
+    if not cache.exists():
         network = teacher(work)
         network.load_state_dict(weights_of(work, "teacher"))
-        partial = logits.with_suffix(".partial")
+        partial = cache.with_suffix(".partial")
         torch.save(logits_of(network, rows), partial)
-        partial.replace(logits)
+        partial.replace(cache)
     labels = [label for _, label in labelled] + [-1] * len(unlabelled)
-    return Texts(rows, {"labels": torch.tensor(labels), "teacher": torch.load(logits, weights_only=True)})
+    return Texts(rows, {"labels": torch.tensor(labels), "teacher": torch.load(cache, weights_only=True)})
 
 
-def distillation(logits: Tensor, batch: Batch) -> Tensor:
-    """The teacher's softened answer, and half as much the true label where there is one (Hinton et al. 2015)."""
-    wanted = functional.softmax(batch["teacher"] / TEMPERATURE, 1)
-    soft = functional.cross_entropy(logits / TEMPERATURE, wanted) * TEMPERATURE**2
-    known = batch["labels"] >= 0
-    hard = functional.cross_entropy(logits[known], batch["labels"][known], reduction="sum") / len(known)
+def distillation_loss(logits: Tensor, batch: Batch) -> Tensor:
+    """Cross-entropy with the teacher's softened output, plus half of that with the true label if it is known.
+
+    See Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network".
+    """
+    soft_targets = functional.softmax(batch["teacher"] / TEMPERATURE, 1)
+    soft = functional.cross_entropy(logits / TEMPERATURE, soft_targets) * TEMPERATURE**2
+    has_label = batch["labels"] >= 0
+    hard = functional.cross_entropy(logits[has_label], batch["labels"][has_label], reduction="sum") / len(has_label)
     return soft + 0.5 * hard
 
 

@@ -1,4 +1,4 @@
-"""What the translation recipes share: a joint tokenizer, batches of pairs by number of tokens, loss and score."""
+"""Shared by the translation recipes: a joint tokenizer, batches of pairs by number of tokens, loss and score."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ from hearth_build.recipe import AdamW, Batch, Linear, Stage
 
 PAD, EOS, UNKNOWN = "<pad>", "</s>", "<unk>"
 PAD_ID, EOS_ID = 0, 1
-SMOOTHING = 0.1
+LABEL_SMOOTHING = 0.1
 Pair = tuple[str, str]
+"""Source and translation."""
 SCRIPTS = {"zh-Hans": "gb2312", "zh-Hant": "big5"}
-"""Character sets from before Unicode: each holds the characters of one script."""
+"""Character sets that predate Unicode, each of which contains the characters of one script."""
 
 
 def language_token(language: str) -> str:
-    """What a source begins with where a network translates into several languages, as in Marian's checkpoints."""
+    """The first token of a source, for networks that translate into several languages, as in Marian's checkpoints."""
     return f">>{language}<<"
 
 
 def scripts(text: str) -> list[str]:
-    """Of `SCRIPTS`, those that have every Chinese character of the text; none where there is no such character."""
-    chinese = "".join(letter for letter in text if "\u4e00" <= letter <= "\u9fff")
+    """The `SCRIPTS` that have all Chinese characters of the text; none if the text has no such character."""
+    chinese = "".join(character for character in text if "\u4e00" <= character <= "\u9fff")
     if not chinese:
         return []
     return [
@@ -45,16 +46,19 @@ def scripts(text: str) -> list[str]:
 def joint_bpe(
     texts: Iterable[str], vocabulary: int, *, lowercase: bool, special: Sequence[str] = (), characters: bool = False
 ) -> Tokenizer:
-    """Byte-pair encoding of both languages; a word begins with ▁, so that decoding gives its space back, and
-    punctuation stands alone. `special` are more tokens that are never cut; with `characters`, Chinese ones stand
-    alone, for too few sentences would teach their words."""
+    """Train a byte-pair encoding of both languages together.
+
+    A word begins with ▁, so that decoding restores its space, and punctuation is separated. `special` are further
+    tokens that are never split. With `characters`, every Chinese character is a token of its own, for data sets that
+    are too small to learn words.
+    """
     tokenizer = Tokenizer(BPE(unk_token=UNKNOWN))
-    folded = [normalizers.Lowercase()] if lowercase else []
+    case_folding = [normalizers.Lowercase()] if lowercase else []
     spaces = [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), *folded, *spaces])
-    alone = [pre_tokenizers.Split(Regex(r"\p{Han}"), "isolated")] if characters else []
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), *case_folding, *spaces])
+    han = [pre_tokenizers.Split(Regex(r"\p{Han}"), "isolated")] if characters else []
     words = [pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()]
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*words, *alone])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*words, *han])
     tokenizer.decoder = decoders.Metaspace()
     tokenizer.post_processor = TemplateProcessing(single=f"$A {EOS}", special_tokens=[(EOS, EOS_ID)])
     trainer = BpeTrainer(vocab_size=vocabulary, special_tokens=[PAD, EOS, UNKNOWN, *special], show_progress=False)
@@ -73,20 +77,21 @@ def read_pairs(work: Path, name: str) -> list[Pair]:
 
 @dataclass
 class Pairs:
-    """Batches of pairs of like lengths, of about `size` target tokens each."""
+    """Batches of pairs of similar lengths, with about `size` target tokens each."""
 
     sources: list[list[int]]
     targets: list[list[int]]
 
     @classmethod
-    def of(cls, work: Path, name: str, longest: int) -> Pairs:
+    def read(cls, work: Path, name: str, max_tokens: int) -> Pairs:
         sources, targets = zip(*read_pairs(work, name), strict=True)
-        return cls(tokens_of(work, sources, longest), tokens_of(work, targets, longest))
+        return cls(tokens_of(work, sources, max_tokens), tokens_of(work, targets, max_tokens))
 
     def plan(self, epoch: int, size: int, seed: int) -> Sequence[Sequence[int]]:
         random = np.random.default_rng((seed, epoch))
-        lengths = np.array([(len(one), len(other)) for one, other in zip(self.targets, self.sources, strict=True)])
-        # By target length, within one by source length, and at random where both are equal.
+        pairs = zip(self.targets, self.sources, strict=True)
+        lengths = np.array([(len(target), len(source)) for target, source in pairs])
+        # Sorted by target length, then by source length, and randomly if both are equal.
         order = np.lexsort((random.random(len(lengths)), lengths[:, 1], lengths[:, 0]))
         total = np.cumsum(lengths[order, 0])
         count = max(1, round(total[-1] / size))
@@ -95,60 +100,60 @@ class Pairs:
 
     def collate(self, indices: Sequence[int], progress: float) -> Batch:
         targets = pad([self.targets[index] for index in indices])
-        wanted, inside = targets["input_ids"], targets["attention_mask"].bool()
-        given = wanted.roll(1, 1)
-        given[:, 0] = PAD_ID
+        labels, mask = targets["input_ids"], targets["attention_mask"].bool()
+        decoder_input_ids = labels.roll(1, 1)
+        decoder_input_ids[:, 0] = PAD_ID
         batch = pad([self.sources[index] for index in indices])
-        return batch | {"decoder_input_ids": given, "inside": inside, "wanted": wanted[inside]}
+        return batch | {"decoder_input_ids": decoder_input_ids, "target_mask": mask, "labels": labels[mask]}
 
 
 def logits_of(network: nn.Module, batch: Batch) -> Tensor:
-    """(target tokens, vocabulary): padding is left out before the largest of all multiplications."""
+    """Logits, (target tokens, vocabulary). Padding is removed before the projection, the largest multiplication."""
     assert isinstance(network, Marian)
     memory = network.encode(batch["input_ids"], batch["attention_mask"])
     states = network.decode(batch["decoder_input_ids"], memory, batch["attention_mask"])
-    return network.project(states[batch["inside"]])
+    return network.project(states[batch["target_mask"]])
 
 
 def loss(network: nn.Module, batch: Batch) -> Tensor:
-    return functional.cross_entropy(logits_of(network, batch), batch["wanted"], label_smoothing=SMOOTHING)
+    return functional.cross_entropy(logits_of(network, batch), batch["labels"], label_smoothing=LABEL_SMOOTHING)
 
 
 def stage(
     name: str,
     network: Callable[[Path], nn.Module],
-    longest: int,
+    max_tokens: int,
     *,
-    rate: float,
+    learning_rate: float,
     warmup: float,
     epochs: int,
-    batch: int,
-    average: float,
+    batch_size: int,
+    ema_decay: float,
 ) -> Stage:
-    """Learns the pairs `train` of up to `longest` tokens, in batches of `batch` tokens; the pairs `held` judge it."""
+    """Train on the pairs in train.json, in batches of `batch_size` target tokens, and score on those in held.json."""
     return Stage(
         name=name,
         network=network,
-        batches=lambda work: Pairs.of(work, "train", longest),
+        batches=lambda work: Pairs.read(work, "train", max_tokens),
         loss=loss,
-        score=lambda network, work: score(network, Pairs.of(work, "held", longest)),
-        optimiser=AdamW(rate=rate, betas=(0.9, 0.98)),
+        score=lambda network, work: score(network, Pairs.read(work, "held", max_tokens)),
+        optimiser=AdamW(learning_rate=learning_rate, betas=(0.9, 0.98)),
         schedule=Linear(warmup=warmup),
         epochs=epochs,
-        batch=batch,
-        clip=1.0,
-        average=average,
+        batch_size=batch_size,
+        max_grad_norm=1.0,
+        ema_decay=ema_decay,
     )
 
 
 def score(network: nn.Module, pairs: Pairs) -> dict[str, float]:
-    """Part of the target tokens that are guessed right after the true ones before, and their cross-entropy."""
-    right = total = 0
+    """Accuracy and cross-entropy of the next target token, given the true tokens before it."""
+    correct = total = 0
     entropy = 0.0
     for indices in pairs.plan(0, 4000, 0):
         batch = pairs.collate(indices, 0.0)
         logits = logits_of(network, batch)
-        right += int((logits.argmax(1) == batch["wanted"]).sum())
-        entropy += float(functional.cross_entropy(logits, batch["wanted"], reduction="sum"))
+        correct += int((logits.argmax(1) == batch["labels"]).sum())
+        entropy += float(functional.cross_entropy(logits, batch["labels"], reduction="sum"))
         total += len(logits)
-    return {"accuracy": right / total, "entropy": entropy / total}
+    return {"accuracy": correct / total, "entropy": entropy / total}

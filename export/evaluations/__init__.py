@@ -1,1 +1,1 @@
-"""One file a family of tasks: what is measured of its answers, and what files it reads examples from."""
+"""One file per task family: what is measured, and which files examples are read from."""

@@ -1,4 +1,4 @@
-"""What the two classification families share: scores by label, accuracy and F1."""
+"""Shared by the two classification families: scores by label, accuracy and F1."""
 
 from __future__ import annotations
 
@@ -12,36 +12,39 @@ from hearth_build.recipe import Example
 
 BATCH = 32
 Scores = dict[str, float]
-"""By label."""
+"""Scores by label."""
 
 
 def scores_of(function: ModuleType, model: Any, inputs: Sequence[Any]) -> list[Scores]:
-    """Every label's score of every input, in batches."""
-    found: list[Scores] = []
+    """The scores of all labels for every input, predicted in batches."""
+    scores: list[Scores] = []
     parameters = function.Parameters(top_k=len(model.manifest.labels))
     size = min(BATCH, model.manifest.limits.batch)
     for start in range(0, len(inputs), size):
         request = function.Request(inputs=list(inputs[start : start + size]), parameters=parameters)
-        found += [{score.label: score.score for score in row} for row in function.predict(model, request).output]
-    return found
+        for row in function.predict(model, request).output:
+            scores.append({label.label: label.score for label in row})
+    return scores
 
 
-def top(scores: Scores) -> str:
+def top_label(scores: Scores) -> str:
     return max(scores, key=lambda label: scores[label])
 
 
-def difference(one: Scores, other: Scores) -> float:
-    """The largest of a score."""
-    return max(abs(one[label] - other[label]) for label in one)
+def difference(first: Scores, second: Scores) -> float:
+    """The largest difference of the scores of a label."""
+    return max(abs(first[label] - second[label]) for label in first)
 
 
-def quality(labels: Sequence[str], examples: Sequence[Example], found: Sequence[Scores]) -> dict[str, float]:
-    """Accuracy and the mean of the labels' F1."""
-    wanted = np.array([example.expected for example in examples])
-    given = np.array([labels.index(top(scores)) for scores in found])
-    ones = []
+def classification_metrics(
+    labels: Sequence[str], examples: Sequence[Example], scores: Sequence[Scores]
+) -> dict[str, float]:
+    """Accuracy and macro-averaged F1. The `expected` of an example is the number of its label."""
+    expected = np.array([example.expected for example in examples])
+    predicted = np.array([labels.index(top_label(row)) for row in scores])
+    f1_scores = []
     for label in range(len(labels)):
-        both = np.sum((wanted == label) & (given == label))
-        either = np.sum(wanted == label) + np.sum(given == label)
-        ones.append(2 * both / either if either else 0.0)
-    return {"accuracy": float(np.mean(wanted == given)), "F1": float(np.mean(ones))}
+        true_positives = np.sum((expected == label) & (predicted == label))
+        total = np.sum(expected == label) + np.sum(predicted == label)
+        f1_scores.append(2 * true_positives / total if total else 0.0)
+    return {"accuracy": float(np.mean(expected == predicted)), "F1": float(np.mean(f1_scores))}

@@ -1,4 +1,4 @@
-"""object-detection: COCO's average precision, by pycocotools, on pictures with boxes."""
+"""object-detection: COCO's average precision, computed by pycocotools, on images with boxes."""
 
 from __future__ import annotations
 
@@ -19,41 +19,39 @@ from hearth_build.pipeline.evaluation import Evaluation
 from hearth_build.recipe import Example
 from hearth_functions.object_detection import app
 
-FORM = (
-    "a COCO .json file with its pictures beside it or in `images/`, a folder of Pascal VOC (`Annotations/*.xml` and "
-    "`JPEGImages/`, or each .xml beside its picture), or one of VOC's lists, `ImageSets/Main/*.txt`"
+DATA_FORMAT = (
+    "a COCO .json file with its images beside it or in `images/`, a Pascal VOC folder (`Annotations/*.xml` and "
+    "`JPEGImages/`, or each .xml beside its image), or one of VOC's lists, `ImageSets/Main/*.txt`"
 )
-LEAST_SCORE = 0.001
-"""Precision is measured down to here."""
-SAME = 0.5
-"""Overlap from which on two answers speak of the same thing."""
-Answer = dict[str, Any]
+MIN_SCORE = 0.001
+"""Detections with lower scores are not counted."""
+MATCH_OVERLAP = 0.5
+"""IoU from which on two boxes in different outputs are the same object."""
+Output = dict[str, Any]
 
 
 def read(path: Path) -> list[Example]:
-    """`expected` is a list of {"label", "box": [x1, y1, x2, y2], "crowd"}."""
+    """Read images; `expected` is a list of {"label", "box": [x1, y1, x2, y2], "crowd"}."""
     try:
         if path.suffix == ".json":
             return read_coco(path)
-        if path.is_dir() and (found := sorted(path.glob("*.json"))):
-            return read_coco(found[0])
+        if path.is_dir() and (json_files := sorted(path.glob("*.json"))):
+            return read_coco(json_files[0])
         return read_voc(path)
     except (KeyError, ValueError, TypeError, OSError, ElementTree.ParseError) as error:
-        raise DataError(f"{path} cannot be read ({error}); it must be {FORM}.") from None
+        raise DataError(f"{path} cannot be read ({error}); it must be {DATA_FORMAT}.") from None
 
 
 def read_coco(path: Path) -> list[Example]:
     document = json.loads(path.read_bytes())
     names = {category["id"]: category["name"] for category in document["categories"]}
-    wanted: dict[int, list[dict[str, Any]]] = {picture["id"]: [] for picture in document["images"]}
-    for entry in document["annotations"]:
-        x, y, width, height = entry["bbox"]
-        box = {"label": names[entry["category_id"]], "box": [x, y, x + width, y + height]}
-        wanted[entry["image_id"]].append({**box, "crowd": bool(entry.get("iscrowd"))})
+    boxes: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in document["images"]}
+    for annotation in document["annotations"]:
+        x, y, width, height = annotation["bbox"]
+        box = {"label": names[annotation["category_id"]], "box": [x, y, x + width, y + height]}
+        boxes[annotation["image_id"]].append({**box, "crowd": bool(annotation.get("iscrowd"))})
     folder = path.parent / "images" if (path.parent / "images").is_dir() else path.parent
-    return [
-        Example((folder / picture["file_name"]).read_bytes(), wanted[picture["id"]]) for picture in document["images"]
-    ]
+    return [Example((folder / image["file_name"]).read_bytes(), boxes[image["id"]]) for image in document["images"]]
 
 
 def read_voc(path: Path) -> list[Example]:
@@ -67,125 +65,132 @@ def read_voc(path: Path) -> list[Example]:
 
 def voc_example(file: Path) -> Example:
     root = ElementTree.fromstring(file.read_bytes())  # noqa: S314 -- a user's own file
-    pictures = file.parent.parent / "JPEGImages" if file.parent.name == "Annotations" else file.parent
-    beside = sorted(found for found in pictures.glob(f"{file.stem}.*") if found.suffix != ".xml")
-    if not beside:
-        raise ValueError(f"no picture {file.stem} in {pictures}")
-    return Example(beside[0].read_bytes(), voc_boxes(root))
+    folder = file.parent.parent / "JPEGImages" if file.parent.name == "Annotations" else file.parent
+    images = sorted(path for path in folder.glob(f"{file.stem}.*") if path.suffix != ".xml")
+    if not images:
+        raise ValueError(f"no image {file.stem} in {folder}")
+    return Example(images[0].read_bytes(), voc_boxes(root))
 
 
 def voc_boxes(root: ElementTree.Element) -> list[dict[str, Any]]:
-    """Those that have an area."""
-    found = []
+    """The boxes of a VOC annotation, without those that have no area."""
+    boxes = []
     for node in root.iter("object"):
         box = [float(node.findtext(f"bndbox/{edge}", "")) for edge in ("xmin", "ymin", "xmax", "ymax")]
         if box[2] > box[0] and box[3] > box[1]:
-            found.append({"label": node.findtext("name"), "box": box, "crowd": node.findtext("difficult") == "1"})
-    return found
+            boxes.append({"label": node.findtext("name"), "box": box, "crowd": node.findtext("difficult") == "1"})
+    return boxes
 
 
 def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
     labels = model.manifest.labels
     unknown = {box["label"] for example in examples for box in example.expected} - set(labels)
     if unknown:
-        raise DataError(f"{sorted(map(str, unknown))} are no labels of {model.manifest.model}: {', '.join(labels)}.")
-    found = [boxes_of(model, example.inputs, LEAST_SCORE)["boxes"] for example in examples]
-    return precision(labels, [example.expected for example in examples], found)
+        raise DataError(
+            f"{', '.join(sorted(map(str, unknown)))} are not labels of {model.manifest.model}, whose labels are "
+            f"{', '.join(labels)}."
+        )
+    predicted = [detect(model, example.inputs, MIN_SCORE)["boxes"] for example in examples]
+    return average_precision(labels, [example.expected for example in examples], predicted)
 
 
-def precision(
-    labels: Sequence[str], wanted: Sequence[Sequence[dict[str, Any]]], found: Sequence[Sequence[dict[str, Any]]]
+def average_precision(
+    labels: Sequence[str], expected: Sequence[Sequence[dict[str, Any]]], predicted: Sequence[Sequence[dict[str, Any]]]
 ) -> dict[str, float]:
-    """AP at an overlap of 0.5, AP over 0.5 to 0.95, and AP50 of each label where they are ten at most."""
+    """AP at an IoU of 0.5, AP over IoUs of 0.5 to 0.95, and AP50 for each label if there are at most ten."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
     truth = COCO()
     truth.dataset = {
         "info": {},
-        "images": [{"id": number} for number in range(len(wanted))],
+        "images": [{"id": number} for number in range(len(expected))],
         "categories": [{"id": number, "name": label} for number, label in enumerate(labels)],
-        "annotations": [entry(labels, number, box, crowd=box["crowd"]) for number, box in numbered(wanted)],
+        "annotations": [
+            coco_annotation(labels, image, box, iscrowd=int(box["crowd"])) for image, box in numbered_boxes(expected)
+        ],
     }
     for number, annotation in enumerate(truth.dataset["annotations"]):
-        annotation["id"] = number + 1  # pycocotools takes an id of 0 for no match
-    answers = [entry(labels, number, box, score=box["score"]) for number, box in numbered(found)]
-    if not answers:
+        annotation["id"] = number + 1  # to pycocotools, an id of 0 means no match
+    results = [coco_annotation(labels, image, box, score=box["score"]) for image, box in numbered_boxes(predicted)]
+    if not results:
         return {"AP50": 0.0, "AP": 0.0}
     with contextlib.redirect_stdout(io.StringIO()):
         truth.createIndex()
-        evaluation = COCOeval(truth, truth.loadRes(answers), "bbox")
+        evaluation = COCOeval(truth, truth.loadRes(results), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
     table = evaluation.eval["precision"][:, :, :, 0, -1]  # (overlaps, recalls, labels), all sizes, 100 boxes
-    result = {"AP50": mean(table[0]), "AP": mean(table)}
+    metrics = {"AP50": mean(table[0]), "AP": mean(table)}
     if len(labels) <= 10:
-        result |= {f"AP50 {label}": mean(table[0, :, number]) for number, label in enumerate(labels)}
-    return result
+        metrics |= {f"AP50 {label}": mean(table[0, :, number]) for number, label in enumerate(labels)}
+    return metrics
 
 
-def numbered(rows: Sequence[Sequence[dict[str, Any]]]) -> list[tuple[int, dict[str, Any]]]:
-    return [(number, box) for number, row in enumerate(rows) for box in row]
+def numbered_boxes(images: Sequence[Sequence[dict[str, Any]]]) -> list[tuple[int, dict[str, Any]]]:
+    """Every box with the number of its image."""
+    return [(number, box) for number, boxes in enumerate(images) for box in boxes]
 
 
-def entry(labels: Sequence[str], picture: int, box: dict[str, Any], **more: Any) -> dict[str, Any]:
+def coco_annotation(labels: Sequence[str], image: int, box: dict[str, Any], **fields: Any) -> dict[str, Any]:
     left, top, right, bottom = box["box"]
-    crowd = {"iscrowd": int(more.pop("crowd"))} if "crowd" in more else {}
     return {
-        "image_id": picture,
+        "image_id": image,
         "category_id": labels.index(box["label"]),
         "bbox": [left, top, right - left, bottom - top],
         "area": (right - left) * (bottom - top),
-        **crowd,
-        **more,
+        **fields,
     }
 
 
 def mean(values: np.ndarray) -> float:
-    """Labels without a box in the pictures count -1 and are left out."""
+    """The mean without the values of -1, which labels without a box in the images have."""
     known = values[values > -1]
     return float(known.mean()) if known.size else 0.0
 
 
-def boxes_of(model: Any, file: bytes, threshold: float) -> Answer:
-    found = app.predict(model, app.Request(file, app.Parameters(threshold=threshold))).output
-    assert isinstance(found, list)
+def detect(model: Any, file: bytes, threshold: float) -> Output:
+    detections = app.predict(model, app.Request(file, app.Parameters(threshold=threshold))).output
+    assert isinstance(detections, list)
     boxes = []
-    for one in found:
-        assert isinstance(one, app.Detection)
-        edges = [one.box.xmin, one.box.ymin, one.box.xmax, one.box.ymax]
-        boxes.append({"label": one.label, "score": one.score, "box": edges})
+    for detection in detections:
+        assert isinstance(detection, app.Detection)
+        edges = [detection.box.xmin, detection.box.ymin, detection.box.xmax, detection.box.ymax]
+        boxes.append({"label": detection.label, "score": detection.score, "box": edges})
     return {"threshold": threshold, "boxes": boxes}
 
 
-def answer(model: Any, inputs: bytes) -> Answer:
-    return boxes_of(model, inputs, model.manifest.head.threshold)
+def predict(model: Any, inputs: bytes) -> Output:
+    return detect(model, inputs, model.manifest.head.threshold)
 
 
-def difference(one: Answer, other: Answer) -> float:
-    """The largest of any pair's difference in score or lack of overlap, or of a lone box's height over the threshold:
-    what lies just above it here may lie just below it there."""
-    worst = 0.0
-    left = list(other["boxes"])
-    for box in one["boxes"]:
-        rivals = [rival for rival in left if rival["label"] == box["label"]]
-        shared = box_iou(corners([box]), corners(rivals))[0] if rivals else np.zeros(0)
-        if not len(shared) or shared.max() < SAME:
-            worst = max(worst, box["score"] - one["threshold"])
+def difference(first: Output, second: Output) -> float:
+    """The largest difference in score, or lack of overlap, of two matching boxes.
+
+    A box without a match counts as much as its score exceeds the threshold: the same box may be just below the
+    threshold in the other output.
+    """
+    largest = 0.0
+    unmatched = list(second["boxes"])
+    for box in first["boxes"]:
+        candidates = [candidate for candidate in unmatched if candidate["label"] == box["label"]]
+        ious = box_iou(corners([box]), corners(candidates))[0] if candidates else np.zeros(0)
+        if not len(ious) or ious.max() < MATCH_OVERLAP:
+            largest = max(largest, box["score"] - first["threshold"])
             continue
-        match = rivals[int(shared.argmax())]
-        left.remove(match)
-        worst = max(worst, abs(box["score"] - match["score"]), 1 - float(shared.max()))
-    return max([worst, *(box["score"] - other["threshold"] for box in left)])
+        match = candidates[int(ious.argmax())]
+        unmatched.remove(match)
+        largest = max(largest, abs(box["score"] - match["score"]), 1 - float(ious.max()))
+    return max([largest, *(box["score"] - second["threshold"] for box in unmatched)])
 
 
 def corners(boxes: Sequence[dict[str, Any]]) -> np.ndarray:
     return np.asarray([box["box"] for box in boxes], np.float32)
 
 
-def brief(found: Answer) -> str:
-    counts = Counter(box["label"] for box in found["boxes"])
+def summarize(output: Output) -> str:
+    counts = Counter(box["label"] for box in output["boxes"])
     return ", ".join(f"{count} {label}" for label, count in sorted(counts.items())) or "nothing"
 
 
-EVALUATION = Evaluation("AP50", True, FORM, read, measure, answer, difference, brief)
+EVALUATION = Evaluation("AP50", True, DATA_FORMAT, read, measure, predict, difference, summarize)

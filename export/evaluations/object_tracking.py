@@ -1,4 +1,4 @@
-"""object-tracking: MOTA, MOTP, IDF1 and identity switches on sequences as the MOT Challenge keeps them."""
+"""object-tracking: MOTA, MOTP, IDF1 and identity switches on sequences in the format of the MOT Challenge."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from hearth_build.pipeline.evaluation import Evaluation
 from hearth_build.recipe import Example
 from hearth_functions.object_tracking import app
 
-FORM = (
-    "a sequence or a folder of them: gt/gt.txt with det/det.txt, img1/*.jpg or an mp4 beside it; or NAME_gt.txt with "
-    "NAME_det.txt or NAME.mp4. Where there are detections they are tracked, and the model looks at nothing"
+DATA_FORMAT = (
+    "a sequence or a folder of sequences: gt/gt.txt with det/det.txt, img1/*.jpg or an mp4 beside it; or NAME_gt.txt "
+    "with NAME_det.txt or NAME.mp4. If there are detections, they are tracked and the model is not run"
 )
-LEAST_OVERLAP = 0.5
-"""Of a track's box with the true one, for a hit."""
+MIN_OVERLAP = 0.5
+"""IoU of a track's box with the true box from which on it counts as a hit."""
 METRICS = {
     "MOTA": "mota",
     "MOTP": "motp",
@@ -36,20 +36,23 @@ Table = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def read(path: Path) -> list[Example]:
-    """Inputs are an mp4, a list of pictures, or a list of Detections a frame; what is expected are the rows of gt."""
+    """Read sequences. `inputs` is an mp4, a list of images, or a list of Detections per frame; `expected` is the table
+    of gt.txt."""
     if not path.is_dir():
-        raise DataError(f"{path} must be {FORM}.")
-    return [
-        Example(_material(truth), table(truth)) for truth in sorted({*path.rglob("gt.txt"), *path.rglob("*_gt.txt")})
-    ]
+        raise DataError(f"{path} must be {DATA_FORMAT}.")
+    truths = sorted({*path.rglob("gt.txt"), *path.rglob("*_gt.txt")})
+    return [Example(_read_inputs(truth), read_table(truth)) for truth in truths]
 
 
-def table(path: Path) -> Table:
-    """(n, columns): frame, id, left, top, width, height, score or whether the row counts, … Raises DataError."""
+def read_table(path: Path) -> Table:
+    """Read rows of frame, id, left, top, width, height, score (in gt.txt: whether the row counts), …
+
+    Raises DataError.
+    """
     try:
         rows: Table = np.loadtxt(path, delimiter=",", ndmin=2)
     except ValueError as error:
-        raise DataError(f"{path} cannot be read ({error}); its lines must be numbers with commas between.") from None
+        raise DataError(f"{path} cannot be read ({error}); its lines must be numbers separated by commas.") from None
     if rows.shape[1] < 7:
         raise DataError(
             f"{path} has {rows.shape[1]} columns; frame, id, left, top, width, height and score are needed."
@@ -57,87 +60,90 @@ def table(path: Path) -> Table:
     return rows
 
 
-def _material(truth: Path) -> Any:
-    name = truth.name.removesuffix("gt.txt")  # "" in a folder a sequence, else NAME_
+def _read_inputs(truth: Path) -> Any:
+    prefix = truth.name.removesuffix("gt.txt")  # "" for gt.txt, "NAME_" for NAME_gt.txt
     folder = truth.parent.parent if truth.parent.name == "gt" else truth.parent
-    for place in (folder / "det" / f"{name}det.txt", folder / f"{name}det.txt"):
-        if place.exists():
-            return detections(table(place))
-    pictures = sorted(folder.glob("img1/*.jpg"))
-    if pictures and not name:
-        return [picture.read_bytes() for picture in pictures]
-    films = sorted(folder.glob(f"{name.removesuffix('_') or '*'}.mp4"))
-    if len(films) != 1:
-        raise DataError(f"Beside {truth} there must be one film or one file of detections: {FORM}.")
-    return films[0].read_bytes()
+    for path in (folder / "det" / f"{prefix}det.txt", folder / f"{prefix}det.txt"):
+        if path.exists():
+            return to_detections(read_table(path))
+    images = sorted(folder.glob("img1/*.jpg"))
+    if images and not prefix:
+        return [image.read_bytes() for image in images]
+    videos = sorted(folder.glob(f"{prefix.removesuffix('_') or '*'}.mp4"))
+    if len(videos) != 1:
+        raise DataError(f"Beside {truth} there must be one video or one file of detections: {DATA_FORMAT}.")
+    return videos[0].read_bytes()
 
 
-def detections(rows: Table) -> list[Detections]:
-    """A frame each, from the first to the last that has any. Pixels count from one in such files, here from zero."""
-    return [
-        Detections((_boxes(part) - 1).astype(np.float32), part[:, 6].astype(np.float32), np.zeros(len(part), np.int64))
-        for part in (rows[rows[:, 0] == frame] for frame in range(1, int(rows[:, 0].max(initial=0)) + 1))
-    ]
+def to_detections(table: Table) -> list[Detections]:
+    """The detections of each frame up to the last one that has any. Pixels count from 1 in the files, here from 0."""
+    frames = []
+    for frame in range(1, int(table[:, 0].max(initial=0)) + 1):
+        rows = table[table[:, 0] == frame]
+        boxes = (_boxes(rows) - 1).astype(np.float32)
+        frames.append(Detections(boxes, rows[:, 6].astype(np.float32), np.zeros(len(rows), np.int64)))
+    return frames
 
 
-def _boxes(rows: Table) -> Table:
-    return np.concatenate([rows[:, 2:4], rows[:, 2:4] + rows[:, 4:6]], 1)
+def _boxes(table: Table) -> Table:
+    return np.concatenate([table[:, 2:4], table[:, 2:4] + table[:, 4:6]], 1)
 
 
 def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
-    """Over all sequences together. MOTP is the mean overlap of hits, as the MOT Challenge gives it."""
-    found = [compared(example.expected, tracks(model, example.inputs)) for example in examples]
-    summary = motmetrics.metrics.create().compute_many(found, metrics=[*METRICS.values()], generate_overall=True)
+    """Metrics over all sequences together. MOTP is the mean overlap of hits, as in the MOT Challenge."""
+    matches = [match_tracks(example.expected, track(model, example.inputs)) for example in examples]
+    summary = motmetrics.metrics.create().compute_many(matches, metrics=[*METRICS.values()], generate_overall=True)
     overall = {name: float(summary.loc["OVERALL", key]) for name, key in METRICS.items()}
     return overall | {"MOTP": 1 - overall["MOTP"]}
 
 
-def tracks(model: Any, inputs: Any) -> Table:
-    """Rows like those of gt: of detections that were given, or of what the function answers."""
+def track(model: Any, inputs: Any) -> Table:
+    """A table like that of gt.txt, from the detections in `inputs` or from the function's output."""
     if isinstance(inputs, list) and isinstance(inputs[0], Detections):
-        return np.array(
-            [line.split(",") for line in to_mot(track_objects(inputs, TrackerConfig())).splitlines()], float
-        ).reshape(-1, 10)
-    return np.array(answer(model, inputs), float).reshape(-1, 7)
+        lines = to_mot(track_objects(inputs, TrackerConfig())).splitlines()
+        return np.array([line.split(",") for line in lines], float).reshape(-1, 10)
+    return np.array(predict(model, inputs), float).reshape(-1, 7)
 
 
-def compared(truth: Table, found: Table) -> Any:
-    """The matches of a sequence, frame by frame."""
+def match_tracks(truth: Table, predicted: Table) -> Any:
+    """Match the boxes of a sequence frame by frame; returns motmetrics' accumulator."""
     accumulator = motmetrics.MOTAccumulator()
     truth = truth[truth[:, 6] != 0]
-    last = int(max(truth[:, 0].max(initial=0), found[:, 0].max(initial=0)))
+    last = int(max(truth[:, 0].max(initial=0), predicted[:, 0].max(initial=0)))
     for frame in range(1, last + 1):
-        true, ours = truth[truth[:, 0] == frame], found[found[:, 0] == frame]
-        distances = 1 - box_iou(_boxes(true), _boxes(ours))
-        distances[distances > 1 - LEAST_OVERLAP] = np.nan
-        accumulator.update(true[:, 1].astype(int), ours[:, 1].astype(int), distances, frameid=frame)
+        true_rows, predicted_rows = truth[truth[:, 0] == frame], predicted[predicted[:, 0] == frame]
+        distances = 1 - box_iou(_boxes(true_rows), _boxes(predicted_rows))
+        distances[distances > 1 - MIN_OVERLAP] = np.nan
+        accumulator.update(true_rows[:, 1].astype(int), predicted_rows[:, 1].astype(int), distances, frameid=frame)
     return accumulator
 
 
-def answer(model: Any, inputs: Any) -> list[list[float]]:
-    """Rows like those of gt; of a model that knows persons they alone, because the MOT Challenge's truth is people."""
-    found = app.predict(model, app.Request(inputs)).output.tracks or []
-    persons = "person" in model.manifest.labels
-    return [
-        [seen.frame, track.id, box.xmin + 1, box.ymin + 1, box.xmax - box.xmin, box.ymax - box.ymin, seen.score]
-        for track in found
-        if track.label == "person" or not persons
-        for seen, box in ((seen, seen.box) for seen in track.sightings)
-    ]
+def predict(model: Any, inputs: Any) -> list[list[float]]:
+    """Rows like those of gt.txt. If the model detects persons, only those, because the MOT Challenge labels people."""
+    has_persons = "person" in model.manifest.labels
+    rows = []
+    for tracked in app.predict(model, app.Request(inputs)).output.tracks or []:
+        if has_persons and tracked.label != "person":
+            continue
+        for sighting in tracked.sightings:
+            box = sighting.box
+            position = [box.xmin + 1, box.ymin + 1, box.xmax - box.xmin, box.ymax - box.ymin]
+            rows.append([sighting.frame, tracked.id, *position, sighting.score])
+    return rows
 
 
-def difference(one: list[list[float]], other: list[list[float]]) -> float:
-    """The share of boxes that are in one answer alone, or that carry another number."""
-    if not one + other:
+def difference(first: list[list[float]], second: list[list[float]]) -> float:
+    """The fraction of boxes that are in only one of the outputs, or belong to another track."""
+    if not first + second:
         return 0.0
-    first, second = (np.array(rows, float).reshape(-1, 7) for rows in (one, other))
-    first[:, 6] = 1  # what was filled in has no score, and is part of the answer
-    kinds = compared(first, second).mot_events["Type"]
-    return float(kinds.isin(["FP", "MISS", "SWITCH"]).sum()) / (len(first) + len(second))
+    first_table, second_table = (np.array(rows, float).reshape(-1, 7) for rows in (first, second))
+    first_table[:, 6] = 1  # every row counts: interpolated boxes have no score
+    event_types = match_tracks(first_table, second_table).mot_events["Type"]
+    return float(event_types.isin(["FP", "MISS", "SWITCH"]).sum()) / (len(first_table) + len(second_table))
 
 
-def brief(rows: list[list[float]]) -> str:
+def summarize(rows: list[list[float]]) -> str:
     return f"{len({row[1] for row in rows})} tracks in {len({row[0] for row in rows})} frames"
 
 
-EVALUATION = Evaluation("MOTA", True, FORM, read, measure, answer, difference, brief)
+EVALUATION = Evaluation("MOTA", True, DATA_FORMAT, read, measure, predict, difference, summarize)

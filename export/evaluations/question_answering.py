@@ -1,4 +1,4 @@
-"""question-answering: exact match and F1 of words, as SQuAD's own script counts them (Rajpurkar et al. 2016)."""
+"""question-answering: exact match and F1 of words, as in SQuAD's evaluation script (Rajpurkar et al. 2016)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from hearth_build.pipeline.evaluation import Evaluation
 from hearth_build.recipe import Example
 from hearth_functions.question_answering import app
 
-FORM = (
-    'a JSON file as of SQuAD, {"data": [{"paragraphs": [{"context", "qas": [{"question", "answers": [{"text"}]}]}]}]}'
+DATA_FORMAT = (
+    'a JSON file like SQuAD\'s, {"data": [{"paragraphs": [{"context", "qas": [{"question", "answers": [{"text"}]}]}]}]}'
 )
 
 
@@ -25,57 +25,61 @@ def read(path: Path) -> list[Example]:
         articles = json.loads(path.read_text(encoding="utf-8"))["data"]
         return [
             Example(
-                {"question": asked["question"], "context": paragraph["context"]},
-                [] if asked.get("is_impossible") else [answer["text"] for answer in asked["answers"]],
+                {"question": question["question"], "context": paragraph["context"]},
+                [] if question.get("is_impossible") else [answer["text"] for answer in question["answers"]],
             )
             for article in articles
             for paragraph in article["paragraphs"]
-            for asked in paragraph["qas"]
+            for question in paragraph["qas"]
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} cannot be read ({error!r}); it must be {FORM}.") from None
+        raise DataError(f"{path} cannot be read ({error!r}); it must be {DATA_FORMAT}.") from None
 
 
 def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
-    """Parts of one; empty answers are allowed where some question has none."""
+    """Metrics between 0 and 1. Empty answers are allowed if a question of the data set has no answer."""
     parameters = app.Parameters(handle_impossible_answer=any(not example.expected for example in examples))
-    exact = words = 0.0
+    exact = f1 = 0.0
     for example in examples:
-        found = app.predict(model, app.Request(app.Pair(**example.inputs), parameters)).output
-        wanted = example.expected or [""]
-        exact += max(plain(found.answer) == plain(text) for text in wanted)
-        words += max(overlap(plain(found.answer), plain(text)) for text in wanted)
-    return {"F1": words / len(examples), "exact match": exact / len(examples)}
+        output = app.predict(model, app.Request(app.Pair(**example.inputs), parameters)).output
+        predicted = normalize(output.answer)
+        references = [normalize(text) for text in example.expected or [""]]
+        exact += max(predicted == reference for reference in references)
+        f1 += max(word_f1(predicted, reference) for reference in references)
+    return {"F1": f1 / len(examples), "exact match": exact / len(examples)}
 
 
-def plain(text: str) -> list[str]:
+def normalize(text: str) -> list[str]:
     """Lower-case words without articles and punctuation."""
-    letters = "".join(letter for letter in text.lower() if letter not in string.punctuation)
-    return re.sub(r"\b(a|an|the)\b", " ", letters).split()
+    without_punctuation = "".join(character for character in text.lower() if character not in string.punctuation)
+    return re.sub(r"\b(a|an|the)\b", " ", without_punctuation).split()
 
 
-def overlap(given: list[str], wanted: list[str]) -> float:
-    if not given or not wanted:
-        return float(given == wanted)
-    both = sum((Counter(given) & Counter(wanted)).values())
-    return 2 * both / (len(given) + len(wanted))
+def word_f1(predicted: list[str], reference: list[str]) -> float:
+    if not predicted or not reference:
+        return float(predicted == reference)
+    common = sum((Counter(predicted) & Counter(reference)).values())
+    return 2 * common / (len(predicted) + len(reference))
 
 
-def answer(model: Any, inputs: dict[str, str]) -> dict[str, Any]:
-    found = app.predict(model, app.Request(app.Pair(**inputs))).output
-    return {"answer": found.answer, "start": found.start, "score": found.score}
+def predict(model: Any, inputs: dict[str, str]) -> dict[str, Any]:
+    output = app.predict(model, app.Request(app.Pair(**inputs))).output
+    return {"answer": output.answer, "start": output.start, "score": output.score}
 
 
-def difference(one: dict[str, Any], other: dict[str, Any]) -> float:
-    """Of the scores; of two different answers, at least the surer one's lead over what the other leaves it."""
-    first, second = one["score"], other["score"]
-    if (one["answer"], one["start"]) == (other["answer"], other["start"]):
-        return float(abs(first - second))
-    return float(max(first - min(second, 1 - second), second - min(first, 1 - first), 0.0))
+def difference(first: dict[str, Any], second: dict[str, Any]) -> float:
+    """The difference of the scores; for different answers, the least that the score of one of them must differ by.
+
+    A model scores the other one's answer at most as high as its own answer, and at most 1 less that score.
+    """
+    score, other_score = first["score"], second["score"]
+    if (first["answer"], first["start"]) == (second["answer"], second["start"]):
+        return float(abs(score - other_score))
+    return float(max(score - min(other_score, 1 - other_score), other_score - min(score, 1 - score), 0.0))
 
 
-def brief(found: dict[str, Any]) -> str:
-    return str(found["answer"])
+def summarize(output: dict[str, Any]) -> str:
+    return str(output["answer"])
 
 
-EVALUATION = Evaluation("F1", True, FORM, read, measure, answer, difference, brief)
+EVALUATION = Evaluation("F1", True, DATA_FORMAT, read, measure, predict, difference, summarize)

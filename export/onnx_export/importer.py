@@ -98,7 +98,7 @@ def recipe_of(path: Path, flags: Flags) -> Import:
         stages=(),
         graphs={"main": writer(made)},
         dev={} if flags.data is None else {flags.data.name: examples_in(flags.data, flags.task)},
-        golden=images.synthetic,
+        golden=images.synthetic_images,
         preprocessing=how,
         quantization=quantizer(flags, how, kept),
         gate=Gate(metric=0.0, quantization_loss=0.05, bytes=2**32, difference=0.5),
@@ -130,9 +130,10 @@ def name_of(path: Path, flags: Flags) -> str:
 def quantizer(flags: Flags, how: ImagePreprocessing, kept: tuple[str, ...]) -> Quantizer:
     if flags.calibrate is None:
         return NoQuantization()
-    chosen = images.pictures_in(flags.calibrate, CALIBRATION)
+    chosen = images.sample_images(flags.calibrate, CALIBRATION)
     return StaticInt8(
-        lambda work: images.feeds([path.read_bytes() for path in chosen], how, "pixels", 1), (*kept, *flags.keep)
+        lambda work: images.calibration_feeds([path.read_bytes() for path in chosen], how, "pixels", 1),
+        (*kept, *flags.keep),
     )
 
 

@@ -26,7 +26,7 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from torch import Tensor
 
-from hearth_build.recipe import Block4, DynamicInt8, NoQuantization, Quantizer, StaticInt8
+from hearth_build.recipe import BlockInt4, DynamicInt8, NoQuantization, Quantizer, StaticInt8
 
 
 def quantize(how: Quantizer, work: Path, source: Path, target: Path) -> str:
@@ -40,7 +40,7 @@ def quantize(how: Quantizer, work: Path, source: Path, target: Path) -> str:
             return static_int8(how, work, source, target)
         case DynamicInt8():
             return dynamic_int8(how, source, target)
-        case Block4():
+        case BlockInt4():
             return block4(how, source, target)
 
 
@@ -84,16 +84,17 @@ def dynamic_int8(how: DynamicInt8, source: Path, target: Path) -> str:
     return f"{operators}: 7-bit weights per channel, uint8 activations while running; embeddings: 8 bits per row"
 
 
-def block4(how: Block4, source: Path, target: Path) -> str:
+def block4(how: BlockInt4, source: Path, target: Path) -> str:
     embedded = with_small_embeddings(source, target, how.embedding_rows)
     # Without an accuracy level, ONNX Runtime unpacks the weights to fp32 at each step (performance.md 4b).
     quantizer = MatMulNBitsQuantizer(
-        onnx.load(str(embedded)), block_size=how.block, is_symmetric=True, accuracy_level=4
+        onnx.load(str(embedded)), block_size=how.block_size, is_symmetric=True, accuracy_level=4
     )
     quantizer.process()
     quantizer.model.save_model_to_file(str(target), False)
     embedded.unlink()
-    return f"MatMul: 4-bit weights in blocks of {how.block}, int8 activations while running; embeddings: 8 bits per row"
+    blocks = f"4-bit weights in blocks of {how.block_size}"
+    return f"MatMul: {blocks}, int8 activations while running; embeddings: 8 bits per row"
 
 
 def with_small_embeddings(source: Path, target: Path, rows: int) -> Path:

@@ -1,4 +1,4 @@
-"""The steps from a recipe to an artifact; `hearth build RECIPE` runs those that are not done yet."""
+"""The steps from a recipe to an artifact; `hearth build RECIPE` runs those that are not complete."""
 
 from __future__ import annotations
 
@@ -26,18 +26,19 @@ class Step(StrEnum):
 
 
 def build(recipe: Recipe, work: Path, command: str, step: Step | None = None, provider: Provider = "cpu") -> Path:
-    """Run one step, or all that are not done; returns the artifact folder. Raises RecipeError, DataError, Gated.
+    """Run one step, or all steps that are not complete; returns the artifact folder.
 
-    `provider` is what `verify` measures beside ONNX Runtime's own.
+    `provider` is an execution provider that `verify` measures in addition to ONNX Runtime's default one. Raises
+    RecipeError, DataError, GateError.
     """
-    verify.need(provider)  # said before hours of training
+    verify.require_provider(provider)  # fails before hours of training
     work.mkdir(parents=True, exist_ok=True)
     steps: dict[Step, Callable[[], None]] = {
         Step.PREPARE: lambda: prepare(recipe, work),
         Step.TRAIN: lambda: run_stages(recipe, work),
         Step.EXPORT: lambda: export_graphs(recipe, work),
         Step.QUANTIZE: lambda: quantize_graphs(recipe, work),
-        Step.VERIFY: lambda: judge(recipe, work, command, provider),
+        Step.VERIFY: lambda: verify_artifact(recipe, work, command, provider),
     }
     for name, run in steps.items():
         if step in (None, name):
@@ -47,14 +48,14 @@ def build(recipe: Recipe, work: Path, command: str, step: Step | None = None, pr
 
 
 def prepare(recipe: Recipe, work: Path) -> None:
-    done = work / "prepared"
-    if not done.exists():
+    marker = work / "prepared"
+    if not marker.exists():
         recipe.prepare(work)
-        done.touch()
+        marker.touch()
 
 
 def run_stages(recipe: Recipe, work: Path) -> None:
-    need(work / "prepared", recipe, Step.PREPARE)
+    require(work / "prepared", recipe, Step.PREPARE)
     for stage in recipe.stages:
         train.train(stage, work, recipe.seed)
 
@@ -72,31 +73,32 @@ def export_graphs(recipe: Recipe, work: Path) -> None:
 
 
 def quantize_graphs(recipe: Recipe, work: Path) -> None:
-    need(work / "fp32", recipe, Step.EXPORT)
+    require(work / "fp32", recipe, Step.EXPORT)
     shutil.rmtree(work / "artifact", ignore_errors=True)
     methods = []
     for role in recipe.graphs:
-        how = recipe.quantization[role] if isinstance(recipe.quantization, dict) else recipe.quantization
-        small = work / f"small-{role}.onnx"
-        methods.append(quantize(how, work, work / "raw" / export.files(role)[0], small))
-        export.optimise(small, work / "artifact", role)
+        quantizer = recipe.quantization[role] if isinstance(recipe.quantization, dict) else recipe.quantization
+        quantized = work / f"small-{role}.onnx"
+        methods.append(quantize(quantizer, work, work / "raw" / export.files(role)[0], quantized))
+        export.optimise(quantized, work / "artifact", role)
     (work / "method.txt").write_text("; ".join(dict.fromkeys(methods)), encoding="utf-8")
 
 
-def judge(recipe: Recipe, work: Path, command: str, provider: Provider) -> None:
-    need(work / "method.txt", recipe, Step.QUANTIZE)
+def verify_artifact(recipe: Recipe, work: Path, command: str, provider: Provider) -> None:
+    require(work / "method.txt", recipe, Step.QUANTIZE)
     method = (work / "method.txt").read_text(encoding="utf-8")
     seconds = training_seconds(recipe, work)
     manifest = verify.verify(recipe, work, method=method, command=command, seconds=seconds, provider=provider)
-    shown = {name: round(value, 4) for name, value in manifest.metrics.served.items()}
-    train.console.print(f"{recipe.name}@{recipe.version} is an artifact: {work / 'artifact'}\n{shown}")
+    metrics = {name: round(value, 4) for name, value in manifest.metrics.served.items()}
+    train.console.print(f"Built {recipe.name}@{recipe.version} in {work / 'artifact'}\n{metrics}")
 
 
 def training_seconds(recipe: Recipe, work: Path) -> float:
-    ends = [json.loads((work / stage.name / "history.json").read_text())[-1]["seconds"] for stage in recipe.stages]
-    return float(sum(ends))
+    histories = [json.loads((work / stage.name / "history.json").read_text()) for stage in recipe.stages]
+    return float(sum(history[-1]["seconds"] for history in histories))
 
 
-def need(path: Path, recipe: Recipe, step: Step) -> None:
+def require(path: Path, recipe: Recipe, step: Step) -> None:
+    """Raises RecipeError if `path`, which `step` creates, does not exist."""
     if not path.exists():
         raise RecipeError(f"{path} is missing. Run `hearth build {recipe.name} --step {step}` first.")

@@ -1,7 +1,7 @@
-"""How a task's answers are judged; `hearth evaluate MODEL --data PATH` and the step `verify` run it.
+"""How the outputs of a task are measured; `hearth evaluate MODEL --data PATH` and the step `verify` run it.
 
-`export/evaluations/<folder of the function>.py` holds each family's `EVALUATION`. All goes through the function's own
-`predict(model, request)`, so what is measured is what is served.
+`export/evaluations/<folder of the function>.py` contains the `EVALUATION` of each task family. It calls the function's
+own `predict(model, request)`, so what is measured is what is served.
 """
 
 from __future__ import annotations
@@ -19,41 +19,40 @@ from hearth_build.recipe import Example
 @dataclass(frozen=True)
 class Evaluation:
     metric: str
-    """The one of `measure` that gates look at."""
-    higher: bool
-    """Whether more of it is better."""
-    form: str
-    """What `read` takes, in a sentence."""
+    """The metric of `measure` that gates apply to."""
+    higher_is_better: bool
+    data_format: str
+    """Describes the files that `read` accepts, as a noun phrase."""
     read: Callable[[Path], Sequence[Example]]
-    """Examples from a file or folder. Raises DataError with the form it wants."""
+    """Reads examples from a file or folder. Raises DataError, which describes the format."""
     measure: Callable[[Any, Sequence[Example]], dict[str, float]]
-    """Metrics of a model, which is a hearth.models.model.Model or a torch network dressed as one."""
-    answer: Callable[[Any, Any], Any]
-    """A model's answer to one golden input, as JSON holds it; `difference` takes two of them."""
+    """Computes the metrics of a model: a hearth.models.model.Model, or a torch network wrapped as one."""
+    predict: Callable[[Any, Any], Any]
+    """Computes a model's output for one golden input, as JSON can represent it."""
     difference: Callable[[Any, Any], float]
-    """How far two answers are apart; 0: the same."""
-    brief: Callable[[Any], str]
-    """An answer in a few words."""
+    """The difference between two outputs of `predict`; 0 if they are equal."""
+    summarize: Callable[[Any], str]
+    """An output in a few words."""
 
     def loss(self, before: float, after: float) -> float:
-        """How much worse `after` is."""
-        return before - after if self.higher else after - before
+        """How much worse `after` is than `before`."""
+        return before - after if self.higher_is_better else after - before
 
 
 def evaluation_of(task: str) -> Evaluation:
     """The evaluation of a task's family."""
-    found: Evaluation = importlib.import_module(f"hearth_build.evaluations.{TASKS[task].function}").EVALUATION
-    return found
+    evaluation: Evaluation = importlib.import_module(f"hearth_build.evaluations.{TASKS[task].function}").EVALUATION
+    return evaluation
 
 
 def examples_from(path: Path, task: str) -> Sequence[Example]:
-    """The examples in `path`. Raises DataError with what the task reads."""
+    """Read the examples in `path`. Raises DataError, which describes the format of the task."""
     from hearth_build.data.datasets import DataError
 
     evaluation = evaluation_of(task)
     if not path.exists():
-        raise DataError(f"{path} does not exist. The evaluation of {task} reads {evaluation.form}.")
+        raise DataError(f"{path} does not exist. The evaluation of {task} reads {evaluation.data_format}.")
     examples = evaluation.read(path)
     if not examples:
-        raise DataError(f"{path} has no example. The evaluation of {task} reads {evaluation.form}.")
+        raise DataError(f"{path} has no examples. The evaluation of {task} reads {evaluation.data_format}.")
     return examples

@@ -1,4 +1,4 @@
-"""The model card (report.md) and its plot (report.png)."""
+"""Write the model card (report.md) and its plot (report.png)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from hearth.models.manifest import Manifest
 from hearth_build.pipeline.evaluation import Evaluation
 from hearth_build.recipe import Recipe, Stage
 
-SHOWN_LABELS = 20
+MAX_LABELS = 20
+"""Labels that are listed in a card."""
 TITLES = {"torch": "torch", "fp32": "fp32 graph", "served": "served graph"}
 
 
-def draw(recipe: Recipe, evaluation: Evaluation, metrics: dict[str, dict[str, float]], path: Path) -> None:
-    """The gated metric on each data set, and latency, of the models side by side."""
+def plot(recipe: Recipe, evaluation: Evaluation, metrics: dict[str, dict[str, float]], path: Path) -> None:
+    """Plot the gated metric on each data set, and the latency, of the models side by side."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -37,67 +38,74 @@ def draw(recipe: Recipe, evaluation: Evaluation, metrics: dict[str, dict[str, fl
 
 
 def card(recipe: Recipe, manifest: Manifest) -> str:
-    how = manifest.provenance
-    minutes = how.seconds / 60
-    trained = (
-        f"Training took at most {minutes:.0f} minutes of processor time on {how.machine}."
+    """The model card as Markdown."""
+    provenance = manifest.provenance
+    minutes = provenance.seconds / 60
+    training = (
+        f"Training took at most {minutes:.0f} minutes of CPU time on {provenance.machine}."
         if minutes
-        else f"Machine: {how.machine}."
+        else f"Machine: {provenance.machine}."
     )
-    shown = ", ".join(recipe.labels[:SHOWN_LABELS]) + ", …" * (len(recipe.labels) > SHOWN_LABELS)
-    labels = f"; labels: {shown}" if recipe.labels else ""
-    parts = [
+    listed = [*recipe.labels[:MAX_LABELS], "…"] if len(recipe.labels) > MAX_LABELS else recipe.labels
+    labels = f"; labels: {', '.join(listed)}" if recipe.labels else ""
+    sections = [
         f"# {recipe.name}, version {recipe.version}",
         recipe.description,
         f"Task `{recipe.task}`{labels}. Licence of the weights: {recipe.licence}.",
         "![quality and latency](report.png)",
         "## Measured",
         table(manifest),
-        f"Held-out data, never trained on: {manifest.metrics.dataset}. Milliseconds are the median of one input, "
-        "encode to decode, on one thread, the models taking turns. The golden difference is that from the answers of "
-        "the first column's model.",
+        f"Held-out data, not used for training: {manifest.metrics.dataset}. Milliseconds are the median for one "
+        "input, from encode to decode, on one thread; the models take turns. The golden difference is relative to the "
+        "outputs of the model in the first column.",
         f"Published reference: {recipe.reference}" if recipe.reference else "",
-        "## Made by",
-        f"```\n{how.command}\n```",
-        f"Seed {how.seed}, commit {how.commit[:12] or 'unknown'}. {trained}",
+        "## Built with",
+        f"```\n{provenance.command}\n```",
+        f"Seed {provenance.seed}, commit {provenance.commit[:12] or 'unknown'}. {training}",
         "\n".join(stage_line(stage) for stage in recipe.stages),
         f"Quantization: {manifest.quantization.method}. {manifest.quantization.details}.",
-        "## Learnt from",
-        "\n".join(f"- {line}" for line in (*how.data, *how.parents)) or "Not stated by the checkpoint.",
-        "## Limits",
+        "## Training data",
+        "\n".join(f"- {line}" for line in (*provenance.data, *provenance.parents)) or "Not stated by the checkpoint.",
+        "## Limitations",
         "\n".join(f"- {line}" for line in recipe.limitations) or "Not measured on a data set.",
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(section for section in sections if section) + "\n"
 
 
 def stage_line(stage: Stage) -> str:
-    how = f"{type(stage.optimiser).__name__} at {stage.optimiser.rate}, {type(stage.schedule).__name__} schedule"
-    return f"- stage `{stage.name}`: {stage.epochs} epochs, batches of {stage.batch}, {how}"
+    optimiser, schedule = type(stage.optimiser).__name__, type(stage.schedule).__name__
+    return (
+        f"- stage `{stage.name}`: {stage.epochs} epochs, batches of {stage.batch_size}, "
+        f"{optimiser} at {stage.optimiser.learning_rate}, {schedule} schedule"
+    )
 
 
 def table(manifest: Manifest) -> str:
-    metrics = {kind: found for kind in TITLES if (found := getattr(manifest.metrics, kind))}
+    """The metrics of the models, side by side, as a Markdown table."""
+    metrics = {kind: values for kind in TITLES if (values := getattr(manifest.metrics, kind))}
     rows = ["| | " + " | ".join(TITLES[kind] for kind in metrics) + " |", "|---|" + "---:|" * len(metrics)]
     for name in metrics["served"]:
-        values = [found.get(name) for found in metrics.values()]
-        shown = ["" if value is None else f"{value:,.0f}" if name == "bytes" else f"{value:.4g}" for value in values]
-        rows.append(f"| {name} | " + " | ".join(shown) + " |")
+        number_format = ",.0f" if name == "bytes" else ".4g"
+        values = [by_name.get(name) for by_name in metrics.values()]
+        cells = ["" if value is None else format(value, number_format) for value in values]
+        rows.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
 
 def overview(manifests: Sequence[Manifest]) -> str:
-    """README's table of models."""
+    """The table of docs/models.md."""
     rows = [
         "| model | task | metric | fp32 | served | MB fp32 | MB served | ms fp32 | ms served | minutes | reference |",
         "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---|",
     ]
-    for made in manifests:
-        fp32, served = made.metrics.fp32, made.metrics.served
-        metric = made.metrics.metric
-        cells = [f"`{made.model}`", made.task, f"{metric}, {made.metrics.dataset.partition(', ')[0]}"]
+    for manifest in manifests:
+        fp32, served = manifest.metrics.fp32, manifest.metrics.served
+        metric = manifest.metrics.metric
+        minutes = f"{manifest.provenance.seconds / 60:.0f}" if manifest.provenance.seconds else "–"
+        cells = [f"`{manifest.model}`", manifest.task, f"{metric}, {manifest.metrics.dataset.partition(', ')[0]}"]
         cells += [f"{fp32[metric]:.4g}", f"{served[metric]:.4g}"]
-        cells += [f"{found['bytes'] / 1e6:.2f}" for found in (fp32, served)]
-        cells += [f"{found['milliseconds']:.1f}" for found in (fp32, served)]
-        cells += [f"{made.provenance.seconds / 60:.0f}" if made.provenance.seconds else "–", made.metrics.reference]
+        cells += [f"{values['bytes'] / 1e6:.2f}" for values in (fp32, served)]
+        cells += [f"{values['milliseconds']:.1f}" for values in (fp32, served)]
+        cells += [minutes, manifest.metrics.reference]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)

@@ -1,4 +1,4 @@
-"""Measures torch model, fp32 graphs and served graphs through the function's own `answer`, and judges.
+"""Measure the torch model, the fp32 graphs and the served graphs with the task's evaluation, and check the gates.
 
 `hearth build RECIPE --step verify` runs it. The manifest is written last: a folder without one is not an artifact.
 """
@@ -29,15 +29,16 @@ from hearth_build.onnx_export import export
 from hearth_build.onnx_export.reference import ReferenceModel
 from hearth_build.pipeline import model_card
 from hearth_build.pipeline.evaluation import Evaluation, evaluation_of
-from hearth_build.recipe import Block4, DynamicInt8, Gate, Gated, Quantizer, Recipe, RecipeError, StaticInt8
+from hearth_build.recipe import BlockInt4, DynamicInt8, Gate, GateError, Quantizer, Recipe, RecipeError, StaticInt8
 
 LATENCY_ROUNDS = 60
 LATENCY_SECONDS = 20.0
-"""The rounds end then, if answers take long."""
+"""Time limit for all rounds, for slow models."""
 DIFFERENCE = "largest golden difference"
-GAIN = 1.1
-"""How many times as fast as ONNX Runtime's own another provider must be: it is larger and loads more slowly."""
-METHODS = {StaticInt8: "static-int8", DynamicInt8: "dynamic-int8", Block4: "int4-blocks"}
+"""Name of the metric."""
+MIN_SPEEDUP = 1.1
+"""Minimum speed of another provider relative to the default one: it is larger and loads more slowly."""
+METHODS = {StaticInt8: "static-int8", DynamicInt8: "dynamic-int8", BlockInt4: "int4-blocks"}
 
 
 class TorchModel(ReferenceModel):
@@ -49,83 +50,86 @@ class TorchModel(ReferenceModel):
 
     def run(self, feeds: dict[str, np.ndarray], graph: str = "main") -> list[np.ndarray]:
         with torch.no_grad():
-            found = self.network(**{name: torch.from_numpy(value) for name, value in feeds.items()})
-        return [value.numpy() for value in ([found] if isinstance(found, torch.Tensor) else found)]
+            outputs = self.network(**{name: torch.from_numpy(value) for name, value in feeds.items()})
+        return [tensor.numpy() for tensor in ([outputs] if isinstance(outputs, torch.Tensor) else outputs)]
 
 
 @dataclass
-class Measured:
-    """Each metric of the models by kind: torch where there is one, fp32, served, and another provider."""
+class Measurements:
+    """Results by kind of model: torch (if there is one), fp32, served, and the name of another provider."""
 
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
-    wrong: dict[str, list[str]] = field(default_factory=dict)
-    """What a served model answered otherwise than expected."""
+    mismatches: dict[str, list[str]] = field(default_factory=dict)
+    """Sentences about outputs of a served model that differ from those the recipe expects."""
 
 
 def verify(
     recipe: Recipe, work: Path, *, method: str, command: str, seconds: float, provider: Provider = "cpu"
 ) -> Manifest:
-    """Measure, write golden.json, report.png, report.md and, when every gate is met, manifest.json. Raises Gated.
+    """Measure, write golden.json, report.png and report.md and, if all gates are met, manifest.json.
 
-    Another `provider` than ONNX Runtime's own is measured too, on the quantized graph as it is; the manifest names
-    it where it meets the gates too and is GAIN times as fast, and the card tells. Raises RecipeError: not installed.
+    If `provider` is not ONNX Runtime's default one, it is measured too, on the quantized graph as it is. The manifest
+    names it if it meets the gates and is at least MIN_SPEEDUP times as fast; the model card gives the result. Raises
+    GateError, and RecipeError if the provider is not installed.
     """
-    need(provider)
+    require_provider(provider)
     folder = work / "artifact"
     (folder / "manifest.json").unlink(missing_ok=True)
-    places = {"torch": work / "raw", "fp32": work / "fp32", "served": folder}
+    folders = {"torch": work / "raw", "fp32": work / "fp32", "served": folder}
     if provider != "cpu":
-        places[provider] = work / provider
-        shutil.rmtree(places[provider], ignore_errors=True)
+        folders[provider] = work / provider
+        shutil.rmtree(folders[provider], ignore_errors=True)
         for role in recipe.graphs:
-            export.optimise(work / f"small-{role}.onnx", places[provider], role, provider)
-    for place in [places[kind] for kind in places if kind != "torch"]:
+            export.optimise(work / f"small-{role}.onnx", folders[provider], role, provider)
+    for kind, target in folders.items():
+        if kind == "torch":
+            continue
         if (work / "tokenizer.json").exists():
-            shutil.copyfile(work / "tokenizer.json", place / "tokenizer.json")
+            shutil.copyfile(work / "tokenizer.json", target / "tokenizer.json")
         for name, make in recipe.resources.items():
-            (place / name).write_bytes(make(work))
+            (target / name).write_bytes(make(work))
     draft = manifest_of(recipe, folder, method, command, seconds)
     served = Model(draft, folder, threads=1)
     models: dict[str, Any] = {}
     network = export.network_of(recipe, work)
-    if network is not None and recipe.twin is not None:
-        models["torch"] = recipe.twin(network, served)
+    if network is not None and recipe.reference_model is not None:
+        models["torch"] = recipe.reference_model(network, served)
     elif network is not None and len(recipe.graphs) == 1:
         models["torch"] = TorchModel(network, served)
     fp32 = manifest_of(recipe, work / "fp32", method, command, seconds)
     models |= {"fp32": Model(fp32, work / "fp32", threads=1), "served": served}
     if provider != "cpu":
-        models[provider] = Model(structs.replace(draft, provider=provider), places[provider], threads=1)
+        models[provider] = Model(structs.replace(draft, provider=provider), folders[provider], threads=1)
     evaluation = evaluation_of(recipe.task)
-    measured = measure(recipe, work, evaluation, models)
+    measurements = measure(recipe, work, evaluation, models)
     write_golden(recipe, evaluation, next(iter(models.values())), folder / "golden.json")
-    model_card.draw(recipe, evaluation, measured.metrics, folder / "report.png")
+    model_card.plot(recipe, evaluation, measurements.metrics, folder / "report.png")
     for kind in models:
-        measured.metrics[kind]["bytes"] = float(weight_of(recipe, places[kind]))
+        measurements.metrics[kind]["bytes"] = float(graph_bytes(recipe, folders[kind]))
     kind = "served"
     if provider != "cpu":
-        kind, why = choice(recipe.gate, evaluation, measured, provider)
-        method = f"{method}. {why}"
+        kind, reason = choose_provider(recipe.gate, evaluation, measurements, provider)
+        method = f"{method}. {reason}"
     if kind == provider:
         for name in {name for role in recipe.graphs for name in export.files(role)}:
             (folder / name).unlink(missing_ok=True)
-            if (places[provider] / name).exists():
-                shutil.copyfile(places[provider] / name, folder / name)
+            if (folders[provider] / name).exists():
+                shutil.copyfile(folders[provider] / name, folder / name)
     metrics = Metrics(
         dataset=", ".join(recipe.dev) or "golden inputs",
-        torch=measured.metrics.get("torch", {}),
-        fp32=measured.metrics["fp32"],
-        served=measured.metrics[kind],
+        torch=measurements.metrics.get("torch", {}),
+        fp32=measurements.metrics["fp32"],
+        served=measurements.metrics[kind],
         metric=evaluation.metric if recipe.dev else DIFFERENCE,
         reference=recipe.reference,
     )
     draft = manifest_of(recipe, folder, method, command, seconds, metrics)
     (folder / "report.md").write_text(model_card.card(recipe, draft), encoding="utf-8")
-    reasons = missed(recipe.gate, evaluation, measured, kind)
+    failures = gate_failures(recipe.gate, evaluation, measurements, kind)
     if (size := sum(path.stat().st_size for path in folder.iterdir())) > recipe.gate.bytes:
-        reasons.append(f"the folder has {size:,} bytes, allowed are {recipe.gate.bytes:,}")
-    if reasons:
-        raise Gated("No artifact: " + "; ".join(reasons) + ".")
+        failures.append(f"the folder has {size:,} bytes; at most {recipe.gate.bytes:,} are allowed")
+    if failures:
+        raise GateError("The artifact misses its gates: " + "; ".join(failures) + ".")
     manifest = manifest_of(recipe, folder, method, command, seconds, metrics)
     manifest = structs.replace(manifest, provider=provider if kind == provider else "cpu")
     partial = folder / "manifest.partial"
@@ -137,9 +141,9 @@ def verify(
 def manifest_of(
     recipe: Recipe, folder: Path, method: str, command: str, seconds: float, metrics: Metrics | None = None
 ) -> Manifest:
-    """The manifest of what lies in `folder`."""
+    """Describe the files in `folder` as a manifest."""
     files = sorted(path for path in folder.iterdir() if path.name not in ("manifest.json", "manifest.partial"))
-    main: Quantizer = recipe.quantization["main"] if isinstance(recipe.quantization, dict) else recipe.quantization
+    quantizer: Quantizer = recipe.quantization["main"] if isinstance(recipe.quantization, dict) else recipe.quantization
     return Manifest(
         model=recipe.name,
         version=recipe.version,
@@ -164,99 +168,107 @@ def manifest_of(
             machine=machine(),
             parents=recipe.parents,
         ),
-        quantization=Quantization(method=METHODS.get(type(main), "none"), details=method),  # type: ignore[arg-type]
+        quantization=Quantization(method=METHODS.get(type(quantizer), "none"), details=method),  # type: ignore[arg-type]
         metrics=metrics or Metrics(dataset="", torch={}, fp32={}, served={}),
     )
 
 
-def measure(recipe: Recipe, work: Path, evaluation: Evaluation, models: dict[str, Any]) -> Measured:
-    measured = Measured({kind: {} for kind in models})
+def measure(recipe: Recipe, work: Path, evaluation: Evaluation, models: dict[str, Any]) -> Measurements:
+    """Measure all models on the dev sets and the golden inputs."""
+    measurements = Measurements({kind: {} for kind in models})
     for number, (name, read) in enumerate(recipe.dev.items()):
         examples = read(work)
         for kind, model in models.items():
             suffix = "" if number == 0 else f" ({name})"
-            found = evaluation.measure(model, examples)
-            measured.metrics[kind] |= {f"{key}{suffix}": value for key, value in found.items()}
+            metrics = evaluation.measure(model, examples)
+            measurements.metrics[kind] |= {f"{metric}{suffix}": value for metric, value in metrics.items()}
     inputs = list(recipe.golden())
-    answers = {kind: [evaluation.answer(model, value) for value in inputs] for kind, model in models.items()}
-    first = next(iter(answers.values()))
-    for kind, found in answers.items():
-        differences = [evaluation.difference(*pair) for pair in zip(first, found, strict=True)]
-        measured.metrics[kind][DIFFERENCE] = max(differences)
-    for kind in [kind for kind in models if kind not in ("torch", "fp32")]:
-        briefs = {text: evaluation.brief(evaluation.answer(models[kind], text)) for text in recipe.expected}
-        measured.wrong[kind] = [
-            f"{text!r} is {briefs[text]}, not {wanted}"
-            for text, wanted in recipe.expected.items()
-            if briefs[text] != wanted
+    outputs = {kind: [evaluation.predict(model, value) for value in inputs] for kind, model in models.items()}
+    reference = next(iter(outputs.values()))
+    for kind, outputs_of_kind in outputs.items():
+        differences = [evaluation.difference(*pair) for pair in zip(reference, outputs_of_kind, strict=True)]
+        measurements.metrics[kind][DIFFERENCE] = max(differences)
+    for kind, model in models.items():
+        if kind in ("torch", "fp32"):
+            continue
+        summaries = {text: evaluation.summarize(evaluation.predict(model, text)) for text in recipe.expected}
+        measurements.mismatches[kind] = [
+            f"{text!r} is {summaries[text]}, not {expected}"
+            for text, expected in recipe.expected.items()
+            if summaries[text] != expected
         ]
-    for kind, milliseconds in latency(evaluation, models, inputs[0]).items():
-        measured.metrics[kind]["milliseconds"] = milliseconds
-    return measured
+    for kind, milliseconds in measure_latency(evaluation, models, inputs[0]).items():
+        measurements.metrics[kind]["milliseconds"] = milliseconds
+    return measurements
 
 
-def latency(evaluation: Evaluation, models: dict[str, Any], value: Any) -> dict[str, float]:
-    """Median milliseconds of one golden input on one thread; the models take turns."""
+def measure_latency(evaluation: Evaluation, models: dict[str, Any], value: Any) -> dict[str, float]:
+    """Median milliseconds for one golden input on one thread. The models take turns."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    taken: dict[str, list[float]] = {kind: [] for kind in models}
-    for model in models.values():  # the first one warms up
-        evaluation.answer(model, value)
+    times: dict[str, list[float]] = {kind: [] for kind in models}
+    for model in models.values():  # warm up
+        evaluation.predict(model, value)
     end = time.perf_counter() + LATENCY_SECONDS
     for _ in range(LATENCY_ROUNDS):
         for kind, model in models.items():
             started = time.perf_counter()
-            evaluation.answer(model, value)
-            taken[kind].append((time.perf_counter() - started) * 1000)
+            evaluation.predict(model, value)
+            times[kind].append((time.perf_counter() - started) * 1000)
         if time.perf_counter() > end:
             break
     torch.set_num_threads(threads)
-    return {kind: statistics.median(values) for kind, values in taken.items()}
+    return {kind: statistics.median(values) for kind, values in times.items()}
 
 
-def need(provider: Provider) -> None:
-    """Raises RecipeError where the ONNX Runtime that is installed has not this provider."""
+def require_provider(provider: Provider) -> None:
+    """Raises RecipeError if the installed ONNX Runtime does not have this provider."""
     if provider == "openvino" and OPENVINO not in onnxruntime.get_available_providers():
         raise RecipeError(
-            "This ONNX Runtime has no OpenVINO: pip uninstall onnxruntime, then pip install onnxruntime-openvino."
+            "This ONNX Runtime has no OpenVINO. Run pip uninstall onnxruntime, then pip install onnxruntime-openvino."
         )
 
 
-def choice(gate: Gate, evaluation: Evaluation, measured: Measured, provider: Provider) -> tuple[str, str]:
-    """The kind that is served, ONNX Runtime's own or the other provider's, and why, in a sentence without its stop."""
-    own, other = (measured.metrics[kind]["milliseconds"] for kind in ("served", provider))
-    figures = f"{other:.3g} ms under the provider {provider}, {own:.3g} ms under ONNX Runtime's own"
-    if reasons := missed(gate, evaluation, measured, provider):
-        return "served", f"{figures}; it misses a gate and was not chosen: {'; '.join(reasons)}"
-    if own < GAIN * other:
-        return "served", f"{figures}; it was not chosen, since it is not {GAIN} times as fast"
-    return provider, f"{figures}; it was chosen"
+def choose_provider(
+    gate: Gate, evaluation: Evaluation, measurements: Measurements, provider: Provider
+) -> tuple[str, str]:
+    """Choose between the default provider ("served") and `provider`; returns the choice and the reason, without a
+    full stop."""
+    default, other = (measurements.metrics[kind]["milliseconds"] for kind in ("served", provider))
+    times = f"{other:.3g} ms with the provider {provider}, {default:.3g} ms with ONNX Runtime's default provider"
+    if failures := gate_failures(gate, evaluation, measurements, provider):
+        return "served", f"{times}; {provider} misses a gate and was not chosen: {'; '.join(failures)}"
+    if default < MIN_SPEEDUP * other:
+        return "served", f"{times}; {provider} was not chosen because it is not {MIN_SPEEDUP} times as fast"
+    return provider, f"{times}; {provider} was chosen"
 
 
-def missed(gate: Gate, evaluation: Evaluation, measured: Measured, kind: str) -> list[str]:
-    """Why the model of this kind may not be served."""
-    reasons = [f"expected: {wrong}" for wrong in measured.wrong[kind]]
-    served, fp32 = measured.metrics[kind], measured.metrics["fp32"]
+def gate_failures(gate: Gate, evaluation: Evaluation, measurements: Measurements, kind: str) -> list[str]:
+    """The reasons why the model of this kind must not be served."""
+    failures = [f"unexpected output: {mismatch}" for mismatch in measurements.mismatches[kind]]
+    served, fp32 = measurements.metrics[kind], measurements.metrics["fp32"]
     metric = evaluation.metric
     if metric in served:
         if evaluation.loss(gate.metric, served[metric]) > 0:
-            least = "under" if evaluation.higher else "over"
-            reasons.append(f"{metric} {served[metric]:.4f} is {least} {gate.metric}")
+            side = "below" if evaluation.higher_is_better else "above"
+            failures.append(f"{metric} {served[metric]:.4f} is {side} {gate.metric}")
         loss = evaluation.loss(fp32[metric], served[metric])
         if loss > gate.quantization_loss:
-            reasons.append(f"quantization costs {loss:.4f} of {metric}, allowed are {gate.quantization_loss}")
+            failures.append(f"quantization costs {loss:.4f} of {metric}; at most {gate.quantization_loss} is allowed")
     if served[DIFFERENCE] > gate.difference:
         difference = f"{served[DIFFERENCE]:.3f}"
-        reasons.append(f"golden answers differ from the first model's by {difference}, allowed are {gate.difference}")
-    return reasons
+        failures.append(
+            f"golden outputs differ by {difference} from the reference model's; at most {gate.difference} is allowed"
+        )
+    return failures
 
 
 def write_golden(recipe: Recipe, evaluation: Evaluation, model: Any, path: Path) -> None:
-    """Inputs (bytes in base64) with the answers of the torch model, or of the fp32 graphs without one, for replay."""
+    """Write the golden inputs (bytes as base64) and the outputs of `model`, to replay them later."""
     cases = [
         {
             "inputs": {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value,
-            "answer": evaluation.answer(model, value),
+            "answer": evaluation.predict(model, value),
         }
         for value in recipe.golden()
     ]
@@ -264,18 +276,20 @@ def write_golden(recipe: Recipe, evaluation: Evaluation, model: Any, path: Path)
     path.write_text(json.dumps(golden, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def weight_of(recipe: Recipe, place: Path) -> int:
-    """Bytes of the graphs with their weights."""
-    paths = [place / name for role in recipe.graphs for name in export.files(role)]
+def graph_bytes(recipe: Recipe, folder: Path) -> int:
+    """Size of the graphs with their weights."""
+    paths = [folder / name for role in recipe.graphs for name in export.files(role)]
     return sum(path.stat().st_size for path in paths if path.exists())
 
 
 def commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
-    return done.stdout.strip()
+    """The git commit of this code; empty outside a repository."""
+    process = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
+    return process.stdout.strip()
 
 
 def machine() -> str:
+    """The processor, the number of threads and the version of torch."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,7 +1,8 @@
-"""Artifacts into a store, aliases onto versions; `hearth publish ARTIFACT --store URI` runs it.
+"""Publish artifacts to a store and point aliases at versions; `hearth publish ARTIFACT --store URI` runs it.
 
-A version's files go first, then its signature, and its manifest last, which must not exist yet: versions never change.
-Nothing goes before the artifact has loaded and answered its golden inputs in a process of its own (`hearth_build.release.load_gate`).
+A version's files are written first, then its signature, and its manifest last. The manifest must not exist yet, because
+versions never change. Nothing is written before the artifact has passed the load gate in a separate process
+(`hearth_build.release.load_gate`).
 """
 
 from __future__ import annotations
@@ -16,35 +17,37 @@ from hearth.models.download import upload, verify
 from hearth.models.manifest import SIGNATURE, Manifest, parse
 from hearth.models.registry import Registry
 from hearth.storage.base import Conflict, Store
-from hearth_build.release.file_types import refuse_foreign
+from hearth_build.release.file_types import check_file_types
 from hearth_build.release.load_gate import admit
 
 if TYPE_CHECKING:
     from hearth_build.release.signing import Signer
 
 ATTEMPTS = 5
-"""Of changing aliases.json while others change it too."""
+"""Attempts to change aliases.json while others change it too."""
 
 
 def publish(store: Store, folder: Path, alias: str | None = None, signer: Signer | None = None) -> Manifest:
-    """Copy an artifact folder into the store, signed by `signer`, or with the model.sig that lies in it already.
+    """Copy an artifact folder into the store, signed by `signer`, or with the model.sig that it contains.
 
-    Raises BadRequest for a folder that is no artifact, or not a sound one, and Conflict if the version is there.
+    Raises BadRequest for a folder that is not a valid artifact, and Conflict if the version is already published.
     """
     path = folder / "manifest.json"
     if not path.is_file():
         raise BadRequest(
-            f"{folder} has no manifest.json, so it is no artifact. `hearth build` writes one when it ends."
+            f"{folder} has no manifest.json, so it is not an artifact. `hearth build` writes it at the end."
         )
     raw = path.read_bytes()
     manifest = parse(raw)
-    refuse_foreign(folder, manifest)
-    broken = [file.path for file in manifest.files if not verify(file, folder / file.path)]
-    if broken:
-        raise BadRequest(f"{folder}: {', '.join(broken)} differ from manifest.json. Build the artifact anew.")
+    check_file_types(folder, manifest)
+    altered = [file.path for file in manifest.files if not verify(file, folder / file.path)]
+    if altered:
+        raise BadRequest(f"{folder}: {', '.join(altered)} differ from manifest.json. Build the artifact again.")
     prefix = f"{manifest.model}/{manifest.version}"
     if f"{prefix}/manifest.json" in store.list(f"{prefix}/"):
-        raise Conflict(f"{manifest.model}@{manifest.version} is published already; versions never change. Raise it.")
+        raise Conflict(
+            f"{manifest.model}@{manifest.version} is already published, and versions never change. Use a new version."
+        )
     admit(folder, manifest)
     signature = _signature(folder, manifest, raw, signer)
     for file in manifest.files:
@@ -67,9 +70,9 @@ def _signature(folder: Path, manifest: Manifest, raw: bytes, signer: Signer | No
 
 
 def set_alias(store: Store, model: str, alias: str, version: str) -> None:
-    """Point an alias at a published version; other aliases stay, whoever changes them meanwhile. Raises NotFound."""
+    """Point an alias at a published version. Concurrent changes of other aliases are preserved. Raises NotFound."""
     if f"{model}/{version}/manifest.json" not in store.list(f"{model}/{version}/"):
-        raise NotFound(f"{model} has no version {version} in this store. `hearth publish` puts it there.")
+        raise NotFound(f"{model} has no version {version} in this store. Publish it with `hearth publish`.")
     path = f"{model}/aliases.json"
     for attempt in range(ATTEMPTS):
         try:
@@ -77,9 +80,9 @@ def set_alias(store: Store, model: str, alias: str, version: str) -> None:
         except NotFound:
             raw, etag = b"{}", None
         aliases = json.loads(raw) | {alias: {"version": version}}
-        changed = json.dumps(aliases, indent=2, sort_keys=True).encode() + b"\n"
+        data = json.dumps(aliases, indent=2, sort_keys=True).encode() + b"\n"
         try:
-            store.put(path, changed, if_absent=etag is None, if_match=etag)
+            store.put(path, data, if_absent=etag is None, if_match=etag)
         except Conflict:
             if attempt == ATTEMPTS - 1:
                 raise
@@ -88,17 +91,17 @@ def set_alias(store: Store, model: str, alias: str, version: str) -> None:
 
 
 @dataclass(frozen=True)
-class Held:
-    """A version that a store holds."""
+class PublishedVersion:
+    """A version in a store, with the aliases that point at it."""
 
     manifest: Manifest
     aliases: list[str]
 
 
-def listing(store: Store) -> list[Held]:
-    """Every version in the store, in order."""
+def list_versions(store: Store) -> list[PublishedVersion]:
+    """Every version in the store, ordered by model and version."""
     registry = Registry(store, alias_seconds=0)
-    rows = []
+    versions = []
     for path in store.list():
         parts = path.split("/")
         if len(parts) == 3 and parts[2] == "manifest.json":
@@ -106,6 +109,6 @@ def listing(store: Store) -> list[Held]:
                 aliases = registry.aliases(parts[0])
             except NotFound:
                 aliases = {}
-            pointing = sorted(name for name, target in aliases.items() if target.version == parts[1])
-            rows.append(Held(parse(store.get(path)), pointing))
-    return sorted(rows, key=lambda row: (row.manifest.model, int(row.manifest.version)))
+            names = sorted(name for name, target in aliases.items() if target.version == parts[1])
+            versions.append(PublishedVersion(parse(store.get(path)), names))
+    return sorted(versions, key=lambda version: (version.manifest.model, int(version.manifest.version)))

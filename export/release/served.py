@@ -1,4 +1,4 @@
-"""What a store serves: a model's manifest, and the tasks of the function that answers it."""
+"""Look up the manifest of a published model, and the tasks of the function that serves it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from hearth.tasks.task import Task
 
 
 def manifest_of(store: Store, model: str) -> Manifest:
-    """Of the version that a name means now. Raises as Registry.resolve and Registry.manifest."""
+    """The manifest of the version that a name refers to now. Raises what Registry.resolve raises."""
     return Registry(store).resolve(model).manifest
 
 
 def tasks_of(task: str) -> tuple[Task, ...]:
-    """Of the function that has `task`."""
-    found: tuple[Task, ...] = importlib.import_module(f"hearth_functions.{TASKS[task].function}.app").TASKS
-    return found
+    """All tasks of the function that serves `task`."""
+    tasks: tuple[Task, ...] = importlib.import_module(f"hearth_functions.{TASKS[task].function}.app").TASKS
+    return tasks

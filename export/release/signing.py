@@ -1,8 +1,9 @@
-"""Signatures in OpenSSF Model Signing's form, by a key in a PEM file or in AWS KMS.
+"""Sign artifacts in the format of OpenSSF Model Signing, with a key in a PEM file or in AWS KMS.
 
-`hearth signing-key` makes a key pair, `hearth publish --sign` and `hearth sign` sign, `hearth verify` checks what a
-store holds. A key is named as a path, or as `awskms://` and a KMS key's ARN or `alias/NAME` (ECC_NIST_P256). KMS keeps
-private keys to itself: whoever may call kms:Sign can sign, and CloudTrail has a record of each time.
+`hearth signing-key` creates a key pair, `hearth publish --sign` and `hearth sign` sign, and `hearth verify` checks a
+published version. A key is given as a path, or as `awskms://` followed by the ARN or `alias/NAME` of a KMS key
+(ECC_NIST_P256). A private key in KMS never leaves it: anyone who may call kms:Sign can sign, and CloudTrail records
+each signature.
 """
 
 from __future__ import annotations
@@ -56,16 +57,17 @@ from hearth.storage.base import Store
 
 KMS = "awskms://"
 KMS_MESSAGE = 4096
-"""Bytes that KMS hashes itself; of more it takes the hash."""
+"""Longest message in bytes that KMS accepts. Of longer ones it signs the hash."""
 FETCH_SECONDS = 3600.0
+"""Time limit for downloading one version."""
 
 
 class Signer(Protocol):
-    public: bytes
-    """The public key, a SubjectPublicKeyInfo in DER."""
+    public_key: bytes
+    """SubjectPublicKeyInfo in DER."""
 
     def sign(self, message: bytes) -> bytes:
-        """ECDSA with SHA-256, in DER. Raises BadRequest."""
+        """The ECDSA signature with SHA-256, in DER. Raises BadRequest."""
 
 
 class LocalKey:
@@ -75,11 +77,11 @@ class LocalKey:
         except OSError as error:
             raise BadRequest(f"The signing key {path} cannot be read: {error.strerror}") from None
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise BadRequest(f"{path} is no unencrypted private key in PEM form: {error}") from None
+            raise BadRequest(f"{path} is not an unencrypted private key in PEM format: {error}") from None
         if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-            raise BadRequest(f"{path} is no P-256 key. `hearth signing-key` makes one.")
+            raise BadRequest(f"{path} is not a P-256 key. Create one with `hearth signing-key`.")
         self._key = key
-        self.public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        self.public_key = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
     def sign(self, message: bytes) -> bytes:
         return self._key.sign(message, ec.ECDSA(hashes.SHA256()))
@@ -92,22 +94,22 @@ class KmsKey:
         region = name.split(":")[3] if name.startswith("arn:") and name.count(":") >= 5 else None
         self._name = name
         self._kms = boto3.client("kms", region_name=region)
-        with self._explained():
-            self.public = self._kms.get_public_key(KeyId=name)["PublicKey"]
+        with self._translate_errors():
+            self.public_key = self._kms.get_public_key(KeyId=name)["PublicKey"]
 
     def sign(self, message: bytes) -> bytes:
-        raw = len(message) <= KMS_MESSAGE
-        with self._explained():
-            answer = self._kms.sign(
+        is_raw = len(message) <= KMS_MESSAGE
+        with self._translate_errors():
+            response = self._kms.sign(
                 KeyId=self._name,
-                Message=message if raw else hashlib.sha256(message).digest(),
-                MessageType="RAW" if raw else "DIGEST",
+                Message=message if is_raw else hashlib.sha256(message).digest(),
+                MessageType="RAW" if is_raw else "DIGEST",
                 SigningAlgorithm="ECDSA_SHA_256",
             )
-        return answer["Signature"]
+        return response["Signature"]
 
     @contextmanager
-    def _explained(self) -> Any:
+    def _translate_errors(self) -> Any:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -115,23 +117,26 @@ class KmsKey:
         except ClientError as error:
             code = error.response["Error"]["Code"]
             needed = "kms:Sign and kms:GetPublicKey on an ECC_NIST_P256 key for signing"
-            raise BadRequest(f"KMS did not sign with {self._name} ({code}); it takes {needed}") from None
+            raise BadRequest(f"KMS did not sign with {self._name} ({code}). You need {needed}") from None
         except BotoCoreError as error:
-            raise BadRequest(f"KMS cannot be asked: {error}") from None
+            raise BadRequest(f"KMS cannot be called: {error}") from None
 
 
-def signer(key: str) -> Signer:
-    """The key that `key` names. Raises BadRequest."""
-    found: Signer = KmsKey(key.removeprefix(KMS)) if key.startswith(KMS) else LocalKey(Path(key))
+def load_signer(key: str) -> Signer:
+    """Load the key from a PEM file, or connect to it in KMS. Raises BadRequest."""
+    signer: Signer = KmsKey(key.removeprefix(KMS)) if key.startswith(KMS) else LocalKey(Path(key))
     try:
-        ecdsa_p256.public_key(found.public)
+        ecdsa_p256.public_key(signer.public_key)
     except ValueError:
-        raise BadRequest(f"{key} is no P-256 key (ECC_NIST_P256)") from None
-    return found
+        raise BadRequest(f"{key} is not a P-256 key (ECC_NIST_P256)") from None
+    return signer
 
 
 def make_key(path: Path) -> bytes:
-    """A new private key into a file that only its owner can read; the public one as PEM. Raises FileExistsError."""
+    """Write a new private key to a file that only its owner can read, and return the public key as PEM.
+
+    Raises FileExistsError.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:
@@ -140,12 +145,12 @@ def make_key(path: Path) -> bytes:
 
 
 def digests_of(manifest: Manifest, raw: bytes) -> dict[str, str]:
-    """SHA-256 by name of all that is signed: `raw`, which is manifest.json, and the files that it lists."""
+    """SHA-256 by name of everything that is signed: manifest.json, which is `raw`, and the files that it lists."""
     return {file.path: file.sha256 for file in manifest.files} | {"manifest.json": hashlib.sha256(raw).hexdigest()}
 
 
-def sign(by: Signer, ref: str, digests: Mapping[str, str]) -> bytes:
-    """The bytes of `model.sig` for the artifact `ref`, which is `model@version`. Raises BadRequest."""
+def sign(signer: Signer, ref: str, digests: Mapping[str, str]) -> bytes:
+    """Create the content of `model.sig` for the artifact `ref`, which is `model@version`. Raises BadRequest."""
     resources = tuple(Resource(name, digest, "sha256") for name, digest in sorted(digests.items()))
     payload = msgspec.json.encode(
         Statement(
@@ -155,10 +160,10 @@ def sign(by: Signer, ref: str, digests: Mapping[str, str]) -> bytes:
             predicate=Predicate(Serialization("files", "sha256", False, (SIGNATURE,)), resources),
         )
     )
-    signature = by.sign(to_sign(payload))
-    hint, point = parse_public_key(to_pem(by.public))
+    signature = signer.sign(to_sign(payload))
+    hint, point = parse_public_key(to_pem(signer.public_key))
     if not ecdsa_p256.verify(point, to_sign(payload), signature):
-        raise BadRequest(f"The key signed {ref}, but its own public half does not verify that: nothing was written")
+        raise BadRequest(f"The signature of {ref} does not verify with the key's own public key: nothing was written")
     return msgspec.json.encode(
         Bundle(
             media_type="application/vnd.dev.sigstore.bundle.v0.3+json",
@@ -172,19 +177,19 @@ def sign(by: Signer, ref: str, digests: Mapping[str, str]) -> bytes:
     )
 
 
-def sign_published(store: Store, ref: Ref, by: Signer) -> None:
-    """Sign a version that is in the store, anew where it was signed: after that key's time, or for the first time.
+def sign_published(store: Store, ref: Ref, signer: Signer) -> None:
+    """Sign a published version, or replace its signature, for example after a change of keys.
 
-    All its files are fetched and hashed first, so that nothing is signed but what its manifest says. Raises NotFound,
-    IntegrityError, StoreError, Conflict where somebody else signs it meanwhile.
+    All its files are downloaded and hashed first, so that only what the manifest describes is signed. Raises NotFound,
+    IntegrityError, StoreError, and Conflict if someone else signs the version at the same time.
     """
     prefix = f"{ref.model}/{ref.version}"
     manifest = Registry(store).manifest(ref)
     raw = store.get(f"{prefix}/manifest.json")
     if parse(raw) != manifest:
-        raise IntegrityError(f"manifest.json of {ref} changes while it is read")
+        raise IntegrityError(f"manifest.json of {ref} changed while it was read")
     _fetch_all(store, ref, manifest)
-    signature = sign(by, str(ref), digests_of(manifest, raw))
+    signature = sign(signer, str(ref), digests_of(manifest, raw))
     try:
         _, etag = store.get_with_etag(f"{prefix}/{SIGNATURE}")
     except NotFound:
@@ -194,18 +199,19 @@ def sign_published(store: Store, ref: Ref, by: Signer) -> None:
 
 
 def verify_published(store: Store, name: str, trust: Trust) -> Ref:
-    """The artifact that `name` means, whose every byte was signed by who is trusted. Raises what says that it is not.
+    """Verify that every byte of the version that `name` refers to was signed with a trusted key; returns its reference.
 
-    More than the runtime asks: here a file that lies beside those that were signed is an error too.
+    This is stricter than the runtime: an unsigned file beside the signed ones is an error too. Raises IntegrityError,
+    NotFound, StoreError.
     """
     registry = Registry(store, trust=trust)
     resolved = registry.resolve(name)
     ref, manifest = resolved.ref, resolved.manifest
     prefix = f"{ref.model}/{ref.version}/"
-    found = {path.removeprefix(prefix) for path in store.list(prefix)}
-    unsigned = found - {file.path for file in manifest.files} - {"manifest.json", SIGNATURE}
+    paths = {path.removeprefix(prefix) for path in store.list(prefix)}
+    unsigned = paths - {file.path for file in manifest.files} - {"manifest.json", SIGNATURE}
     if unsigned:
-        raise IntegrityError(f"{ref} has files that nobody signed: {', '.join(sorted(unsigned))}")
+        raise IntegrityError(f"{ref} has unsigned files: {', '.join(sorted(unsigned))}")
     _fetch_all(store, ref, manifest)
     return ref
 

@@ -10,9 +10,9 @@ from msgspec import Meta, Struct
 from hearth.aws_lambda.handler import create_handler
 from hearth.models.manifest import ImagePreprocessing
 from hearth.models.model import Model
-from hearth.ops.activations import activate
+from hearth.ops.activations import activate, top_indices
 from hearth.ops.vision.images import open_images, to_tensor
-from hearth.tasks.schema import Label, best_labels
+from hearth.tasks.schema import Label
 from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
 
@@ -44,7 +44,8 @@ def encode(model: Classifier, request: Request) -> dict[str, np.ndarray[Any, Any
 def decode(model: Classifier, request: Request, outputs: list[np.ndarray[Any, Any]]) -> Response:
     parameters, labels = request.parameters, model.manifest.labels
     scores = activate(outputs[0], parameters.function_to_apply or model.manifest.activation)  # (batch, labels)
-    results = [best_labels(row, labels, parameters.top_k) for row in scores]
+    ranked = zip(scores.tolist(), top_indices(scores, parameters.top_k), strict=True)
+    results = [[Label(labels[index], row[index]) for index in indices] for row, indices in ranked]
     return [*results[0]] if isinstance(request.inputs, bytes) else [*results]
 
 

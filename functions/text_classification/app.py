@@ -12,9 +12,9 @@ from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.models.manifest import Entailment, TextPreprocessing
 from hearth.models.model import Model
-from hearth.ops.activations import activate
+from hearth.ops.activations import activate, top_indices
 from hearth.ops.text.windows import Row, list_texts, pad, tokenize_whole, truncate, window_capacity
-from hearth.tasks.schema import Label, best_labels
+from hearth.tasks.schema import Label
 from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
 
@@ -53,7 +53,8 @@ def decode(model: Classifier, request: Request, outputs: list[np.ndarray[Any, An
     parameters, labels = request.parameters, model.manifest.labels
     scores = activate(outputs[0], parameters.function_to_apply or model.manifest.activation)  # (batch, labels)
     count = parameters.top_k or len(labels)
-    return [best_labels(row, labels, count) for row in scores]
+    ranked = zip(scores.tolist(), top_indices(scores, count), strict=True)
+    return [[Label(labels[index], row[index]) for index in indices] for row, indices in ranked]
 
 
 def predict(model: Classifier, request: Request) -> Prediction:
@@ -132,7 +133,8 @@ def decode_zero_shot(model: Classifier, request: ZeroShotRequest, logits: np.nda
         scores = activate(logits[..., [head.contradiction, head.entailment]], "softmax")[..., 1]
     else:
         scores = activate(logits[..., head.entailment], "softmax")
-    results = [best_labels(row, labels, len(labels)) for row in scores]
+    ranked = zip(scores.tolist(), top_indices(scores, len(labels)), strict=True)
+    results = [[Label(labels[index], row[index]) for index in indices] for row, indices in ranked]
     return [*results[0]] if isinstance(request.inputs, str) else [*results]
 
 

@@ -1,4 +1,4 @@
-"""What an area of the benchmark is made of. A module of `areas/` has `cases(work)`, and its docstring is its title."""
+"""What an area of the benchmark consists of. A module of `areas/` has `cases(work)`, and its docstring is its title."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WORK = ROOT / "build/bench"
-"""Models, data, peers' environments and what was measured: made once, in no commit."""
+"""Models, data, peers' environments and measurements: built once, never committed."""
 RATES = "_per_second"
-"""End of the names of figures of which more is better."""
+"""Suffix of the names of figures that are better when higher."""
 
 Figures = Mapping[str, float]
 Turn = Callable[[], Figures]
@@ -19,28 +19,29 @@ Turn = Callable[[], Figures]
 
 
 class Missing(Exception):
-    """A way cannot be measured here; says why."""
+    """A way cannot be measured on this machine; the message says why."""
 
 
 @dataclass(frozen=True)
 class Way:
     name: str
     open: Callable[[], AbstractContextManager[Turn]]
-    """Entered once a case. Raises Missing, here or in a turn, where the peer cannot be had."""
+    """Entered once per case. Raises Missing, on entry or in a turn, if the peer is not available."""
 
 
 @dataclass(frozen=True)
 class Case:
     name: str
     ways: Sequence[Way]
-    """Ours first; the names of ours begin with Hearth."""
+    """Ours first; their names begin with Hearth."""
     baseline: str
-    """The way that is 1.0."""
+    """Name of the way whose ratio is 1.0."""
     aim: float | None = None
-    """The ratio that the best of ours should have, or better."""
+    """The ratio that the best of our ways should reach."""
     speedup: bool = False
-    """Whether a ratio says how many times as fast as the baseline; else what share of the baseline is needed."""
+    """Whether a ratio says how many times faster than the baseline a way is; otherwise, which share of its figure it
+    needs."""
     figure: str = "seconds"
-    """The figure that ratios are of."""
+    """Name of the figure that the ratios compare."""
     limit: str = ""
-    """What is known to be the limit or the best peer, a phrase."""
+    """The known limit or best peer, as a phrase."""

@@ -1,6 +1,6 @@
-"""A BERT-base classifier with random weights: its speed and size are real, its answers are not.
+"""A BERT-base classifier with random weights: its speed and size are real, its outputs are not.
 
-Makes one bucket: `plain/` as quantize_dynamic leaves it, `random-bert/1/` as the pipeline publishes it.
+Build one bucket: `plain/` as quantize_dynamic writes it, `random-bert/1/` as the pipeline publishes it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ GRAPH = Graph(
 
 
 def bucket() -> Path:
-    """A folder with the bucket `bucket`: the model in both forms and a text for it, made once."""
+    """A folder with the bucket `bucket`: the model in both forms and a text for it, built once."""
 
     def build(folder: Path) -> None:
         make_bucket(folder / "bucket")
@@ -36,10 +36,9 @@ def bucket() -> Path:
 
 
 def make_bucket(folder: Path) -> None:
-    """Fill `folder`, about 110 MB twice. Takes a minute."""
-    from hearth_build.onnx_export import (
-        export,  # with torch: the memory of whoever measures would count as that of its processes
-    )
+    """Fill `folder` with two models of about 110 MB. Takes a minute."""
+    # It imports torch, whose memory must not count towards the process that measures.
+    from hearth_build.onnx_export import export
 
     plain, artifact = folder / "plain", folder / MODEL / "1"
     plain.mkdir(parents=True)
@@ -49,8 +48,8 @@ def make_bucket(folder: Path) -> None:
     (folder / "fp32.onnx").unlink()
     (folder / "fp32.onnx.data").unlink(missing_ok=True)
     export.optimise(plain / "model.onnx", artifact)
-    for place in (plain, artifact):
-        _tokenizer().save(str(place / "tokenizer.json"))
+    for target in (plain, artifact):
+        _tokenizer().save(str(target / "tokenizer.json"))
     (plain / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
     manifest = describe_artifact(
         artifact,

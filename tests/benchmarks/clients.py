@@ -1,4 +1,4 @@
-"""A server in a process group of its own, and clients that ask it."""
+"""A server in a process group of its own, and clients that send it requests."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from tests.benchmarks.area import Figures, Missing, Turn
 
 CLIENTS = 4
 SECONDS = 6.0
-"""Of a turn."""
-PATIENCE = 180
-"""Seconds until a server must answer."""
+"""Duration of a turn."""
+STARTUP_TIMEOUT = 180
+"""Seconds until a server must respond."""
 
 
 @contextmanager
 def server(command: Sequence[str | Path], url: str, body: str, env: Mapping[str, str], folder: Path) -> Iterator[Turn]:
-    """Start a server in `folder`; a turn has CLIENTS clients ask for SECONDS, each over one kept connection.
+    """Start a server in `folder`; in a turn, CLIENTS clients send requests for SECONDS, each over one persistent
+    connection.
 
-    `peak_mb` is of all its processes. Raises Missing with the last line of its errors where it does not answer.
+    `peak_mb` adds up all its processes. Raises Missing with the last line of its errors if it does not respond.
     """
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
@@ -45,27 +46,27 @@ def server(command: Sequence[str | Path], url: str, body: str, env: Mapping[str,
                 _wait(url, body, process)
             except RuntimeError as error:
                 errors.seek(0)
-                last = (errors.read().strip().splitlines() or ["it said nothing"])[-1]
-                raise Missing(f"{error}; {last[:200]}") from error
+                last_line = (errors.read().strip().splitlines() or ["no error output"])[-1]
+                raise Missing(f"{error}; {last_line[:200]}") from error
             yield lambda: {**load(url, body), "peak_mb": megabytes(process.pid)}
         finally:
-            with suppress(ProcessLookupError):  # all of them have ended
+            with suppress(ProcessLookupError):  # all processes have ended
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
 def load(url: str, body: str, seconds: float = SECONDS) -> Figures:
-    """Answers a second, and milliseconds of an answer: the median and the 99th percentile. Raises RuntimeError."""
-    times, failed, started = list[float](), list[Exception](), time.perf_counter()
+    """Responses per second, and the median and 99th percentile of their milliseconds. Raises RuntimeError."""
+    times, failures, started = list[float](), list[Exception](), time.perf_counter()
 
     def client() -> None:
         connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
         try:
             while (began := time.perf_counter()) < started + seconds:
-                _ask(connection, url, body)
+                _post(connection, url, body)
                 times.append(time.perf_counter() - began)
-        except Exception as error:  # told by the thread that waits
-            failed.append(error)
+        except Exception as error:  # raised by the thread that waits
+            failures.append(error)
         finally:
             connection.close()
 
@@ -74,30 +75,30 @@ def load(url: str, body: str, seconds: float = SECONDS) -> Figures:
         thread.start()
     for thread in threads:
         thread.join()
-    if failed:
-        raise RuntimeError(f"a client failed: {failed[0]}") from failed[0]
-    passed, ranked = time.perf_counter() - started, sorted(times)
+    if failures:
+        raise RuntimeError(f"a client failed: {failures[0]}") from failures[0]
+    elapsed, sorted_times = time.perf_counter() - started, sorted(times)
     return {
-        "answers_per_second": len(times) / passed,
-        "p50_ms": statistics.median(ranked) * 1000,
-        "p99_ms": ranked[int(len(ranked) * 0.99)] * 1000,
+        "answers_per_second": len(times) / elapsed,
+        "p50_ms": statistics.median(sorted_times) * 1000,
+        "p99_ms": sorted_times[int(len(sorted_times) * 0.99)] * 1000,
     }
 
 
-def _ask(connection: http.client.HTTPConnection, url: str, body: str) -> None:
+def _post(connection: http.client.HTTPConnection, url: str, body: str) -> None:
     connection.request("POST", urlsplit(url).path, body, {"Content-Type": "application/json"})
-    answer = connection.getresponse()
-    said = answer.read()
-    if answer.status not in (200, 201):
-        raise RuntimeError(f"the server answered {answer.status}: {said[:200]!r}")
+    response = connection.getresponse()
+    content = response.read()
+    if response.status not in (200, 201):
+        raise RuntimeError(f"the server answered {response.status}: {content[:200]!r}")
 
 
 def _wait(url: str, body: str, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + STARTUP_TIMEOUT
     while True:
         connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
         try:
-            _ask(connection, url, body)
+            _post(connection, url, body)
             return
         except (OSError, RuntimeError, http.client.HTTPException) as error:
             if process.poll() is not None or time.monotonic() > end:
@@ -109,12 +110,12 @@ def _wait(url: str, body: str, process: subprocess.Popen[bytes]) -> None:
 
 def megabytes(group: int) -> float:
     """The highest resident memory of all processes of a group, added up."""
-    found = 0
+    kilobytes = 0
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if os.getpgid(int(folder.name)) == group:
                 peak = re.search(r"VmHWM:\s+(\d+) kB", (folder / "status").read_text())
-                found += int(peak[1]) if peak else 0
-        except OSError:  # it has ended meanwhile
+                kilobytes += int(peak[1]) if peak else 0
+        except OSError:  # the process has ended meanwhile
             continue
-    return found / 1000
+    return kilobytes / 1000

@@ -1,4 +1,4 @@
-"""Measurements of which each needs a process of its own."""
+"""Measurements that need a process of their own."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ figures = {"seconds": time.perf_counter() - started, "processor": time.process_t
 peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(json.dumps(figures | {"peak_mb": int(peak) / 1000}))
 """
-"""Runs its first argument, and prints its seconds, those of the processor, and the highest resident memory: not what
-getrusage says, which begins with the memory of whoever started it."""
+"""Runs its first argument, and prints wall-clock seconds, processor seconds and the highest resident memory. getrusage
+is not used because its maximum starts at the memory of the parent process."""
 
 
 def way(name: str, python: Callable[[], Path], code: str, env: Callable[[], Mapping[str, str]] = dict) -> Way:
-    """`code` in a fresh interpreter each turn; its start is not counted."""
+    """`code` in a fresh interpreter per turn; its start is not counted."""
 
     @contextmanager
     def open() -> Iterator[Turn]:
@@ -35,8 +35,8 @@ def way(name: str, python: Callable[[], Path], code: str, env: Callable[[], Mapp
 
 
 def _turn(command: Sequence[str | Path], env: Mapping[str, str]) -> Figures:
-    run = subprocess.run(list(map(str, command)), env=dict(env), capture_output=True, text=True)
-    if run.returncode:
-        raise RuntimeError(run.stderr)
-    figures: Figures = json.loads(run.stdout.splitlines()[-1])
+    process = subprocess.run(list(map(str, command)), env=dict(env), capture_output=True, text=True)
+    if process.returncode:
+        raise RuntimeError(process.stderr)
+    figures: Figures = json.loads(process.stdout.splitlines()[-1])
     return figures

@@ -1,4 +1,4 @@
-"""Our GPT-2 as onnxruntime-genai reads one: the same graph and weights under the inputs that its loop gives."""
+"""Our GPT-2 in the format of onnxruntime-genai: the same graph and weights, with the inputs that its loop passes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from onnx import TensorProto, helper
 from hearth.models.manifest import Decoder, parse
 
 END = 1
-"""A token that its settings must name as the last; the engine asks for a length instead."""
+"""End token that the configuration requires; the engine sets a length instead."""
 
 
 def write(artifact: Path, folder: Path) -> None:
-    """Fill `folder` from an artifact: `attention_mask` gives what `total` gave, the last token's logits come alone."""
+    """Fill `folder` from an artifact: `attention_mask` replaces `total`, and only the last token's logits are
+    returned."""
     model = onnx.load(str(artifact / "model.onnx"), load_external_data=False)
     shutil.copyfile(artifact / "model.bin", folder / "model.bin")
     graph = model.graph
@@ -25,21 +26,25 @@ def write(artifact: Path, folder: Path) -> None:
     ending = next(node for node in graph.node if "logits" in node.output)
     if ending.op_type != "Squeeze":
         raise ValueError(f"the graph ends in {ending.op_type}, not in the Squeeze that decoder_graph writes")
-    before = [
+    added = [
         helper.make_node("Shape", ["attention_mask"], ["total.wide"], start=1),
         helper.make_node("Cast", ["total.wide"], ["total"], to=TensorProto.INT32),
         helper.make_node("Shape", ["input_ids"], ["new"], start=1),
         helper.make_node("Constant", [], ["one.more"], value_ints=[1]),
         helper.make_node("Sub", ["new", "one.more"], ["rows"]),
     ]
-    rest = [node for node in graph.node if node is not ending]
+    others = [node for node in graph.node if node is not ending]
     last = helper.make_node("Identity", [ending.input[0]], ["logits"])
     head = parse((artifact / "manifest.json").read_bytes()).head
     assert isinstance(head, Decoder)
     vocabulary = graph.output[0].type.tensor_type.shape.dim[-1].dim_value
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 1, vocabulary])
     outputs = list(graph.output)[1:]
-    for field, values in (("node", [*before, *rest, last]), ("input", [*inputs, mask]), ("output", [logits, *outputs])):
+    for field, values in (
+        ("node", [*added, *others, last]),
+        ("input", [*inputs, mask]),
+        ("output", [logits, *outputs]),
+    ):
         graph.ClearField(field)
         getattr(graph, field).extend(values)
     onnx.save(model, str(folder / "model.onnx"))
@@ -61,7 +66,7 @@ def settings(head: Decoder, vocabulary: int) -> dict[str, object]:
         "outputs": {"logits": "logits"} | {name: value for name, value in names.items() if name.startswith("present")},
     }
     model = {
-        "type": "phi3",  # a decoder as any other; its "gpt2" has older names of caches
+        "type": "phi3",  # a generic decoder; genai's "gpt2" uses older names of caches
         "bos_token_id": END,
         "eos_token_id": END,
         "pad_token_id": END,

@@ -1,4 +1,4 @@
-"""A decoder of GPT-2's build with random weights, int8: its speed and size are real, its answers are not."""
+"""A decoder of GPT-2's architecture with random int8 weights: its speed and size are real, its outputs are not."""
 
 from __future__ import annotations
 

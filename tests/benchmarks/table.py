@@ -1,4 +1,4 @@
-"""What was measured as Markdown: medians, quartiles, ratios, and how far ours is ahead of the best peer."""
+"""Results as Markdown: medians, quartiles, ratios, and how far ours is ahead of the best peer."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from typing import TYPE_CHECKING, Any
 from tests.benchmarks.area import RATES, ROOT, Case
 
 if TYPE_CHECKING:
-    from tests.benchmarks.runner import Found
+    from tests.benchmarks.runner import CaseResult
 
 OURS = "Hearth"
 PACKAGES = ("onnxruntime", "numpy", "tokenizers", "fastapi")
 
 
-def made_by(command: str, cases: Sequence[Found]) -> str:
-    """The command that makes the figures anew, and what they are of: a line for each machine, day and commit."""
-    lines = sorted({of for found in cases for of in found.circumstances})
-    peers = sorted({peer for found in cases for peer in found.peers})
-    parts = [f"`{command}`; {'; then '.join(lines)}."]
-    parts += [f"Peers: {', '.join(peers)}."] if peers else []
-    return " ".join([*parts, "Ratios are medians of the ratios within each round."])
+def provenance(command: str, cases: Sequence[CaseResult]) -> str:
+    """The command that reproduces the figures, and their circumstances: machine, day and commit."""
+    lines = sorted({line for result in cases for line in result.circumstances})
+    peers = sorted({peer for result in cases for peer in result.peers})
+    sentences = [f"`{command}`; {'; then '.join(lines)}."]
+    sentences += [f"Peers: {', '.join(peers)}."] if peers else []
+    return " ".join([*sentences, "Ratios are medians of the ratios within each round."])
 
 
 @cache
 def circumstances() -> str:
-    """Day, commit, processor and versions; the commit is the one that the run began with."""
+    """Day, commit, processor and versions; the commit is that of the start of the run."""
     cpuinfo = Path("/proc/cpuinfo").read_text()
     name = next((line.partition(":")[2].strip() for line in cpuinfo.splitlines() if "model name" in line), "unknown")
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
@@ -52,20 +52,20 @@ def _version(package: str) -> str:
         return "missing"
 
 
-def ratios(found: Found, way: str) -> list[float]:
+def ratios(result: CaseResult, way: str) -> list[float]:
     """A way against the baseline, round by round."""
-    case = found.case
-    both = [
+    case = result.case
+    pairs = [
         (figures[way][case.figure], figures[case.baseline][case.figure])
-        for figures in found.rounds
+        for figures in result.rounds
         if way in figures and case.baseline in figures
     ]
     inverse = case.speedup and not case.figure.endswith(RATES)
-    return [base / own if inverse else own / base for own, base in both]
+    return [base / own if inverse else own / base for own, base in pairs]
 
 
-def ratio(found: Found, way: str) -> float | None:
-    return statistics.median(found_ratios) if (found_ratios := ratios(found, way)) else None
+def ratio(result: CaseResult, way: str) -> float | None:
+    return statistics.median(values) if (values := ratios(result, way)) else None
 
 
 def better(case: Case) -> Any:
@@ -73,30 +73,30 @@ def better(case: Case) -> Any:
     return max if case.speedup or case.figure.endswith(RATES) else min
 
 
-def best_of_ours(found: Found) -> tuple[str, float] | None:
-    """A way and its ratio. Where ours is the baseline as well, the first way: they differ in size, not in quality."""
-    ways = found.case.ways[:1] if found.case.baseline.startswith(OURS) else found.case.ways
-    return _best(found, [way.name for way in ways if way.name.startswith(OURS)])
+def best_of_ours(result: CaseResult) -> tuple[str, float] | None:
+    """A way and its ratio. If the baseline is ours too, the first way: the ways differ in size, not in quality."""
+    ways = result.case.ways[:1] if result.case.baseline.startswith(OURS) else result.case.ways
+    return _best(result, [way.name for way in ways if way.name.startswith(OURS)])
 
 
-def best_peer(found: Found) -> tuple[str, float] | None:
-    return _best(found, [way.name for way in found.case.ways if not way.name.startswith(OURS)])
+def best_peer(result: CaseResult) -> tuple[str, float] | None:
+    return _best(result, [way.name for way in result.case.ways if not way.name.startswith(OURS)])
 
 
-def _best(found: Found, ways: Sequence[str]) -> tuple[str, float] | None:
-    measured = [(value, name) for name in ways if (value := ratio(found, name)) is not None]
+def _best(result: CaseResult, ways: Sequence[str]) -> tuple[str, float] | None:
+    measured = [(value, name) for name in ways if (value := ratio(result, name)) is not None]
     if not measured:
         return None
-    value, name = better(found.case)(measured)
+    value, name = better(result.case)(measured)
     return name, value
 
 
-def of(cases: Sequence[Found]) -> str:
-    return "\n".join(_case(found) for found in cases)
+def render(cases: Sequence[CaseResult]) -> str:
+    return "\n".join(_case(result) for result in cases)
 
 
-def _case(found: Found) -> str:
-    case = found.case
+def _case(result: CaseResult) -> str:
+    case = result.case
     lines = [
         f"## {case.name}",
         "",
@@ -104,73 +104,73 @@ def _case(found: Found) -> str:
         "|---|---:|---:|---:|---:|",
     ]
     for way in case.ways:
-        values = [figures[way.name][case.figure] for figures in found.rounds if way.name in figures]
+        values = [figures[way.name][case.figure] for figures in result.rounds if way.name in figures]
         if not values:
             continue
         low, middle, high = quartiles(values)
-        peaks = [figures[way.name]["peak_mb"] for figures in found.rounds if "peak_mb" in figures.get(way.name, {})]
-        share = ratio(found, way.name)
+        peaks = [figures[way.name]["peak_mb"] for figures in result.rounds if "peak_mb" in figures.get(way.name, {})]
+        share = ratio(result, way.name)
         lines.append(
-            f"| {way.name}{', the baseline' if way.name == case.baseline else ''} | {_shown(case, middle)} | "
-            f"{_shown(case, low)}–{_shown(case, high)} | {'' if share is None else f'{share:.2f}'} | "
+            f"| {way.name}{', the baseline' if way.name == case.baseline else ''} | {_format(case, middle)} | "
+            f"{_format(case, low)}–{_format(case, high)} | {'' if share is None else f'{share:.2f}'} | "
             f"{f'{max(peaks):.0f}' if peaks else ''} |"
         )
-    notes = [verdict(found), *(f"Missing: {name}, {why}" for name, why in found.missing.items())]
+    notes = [verdict(result), *(f"Missing: {name}, {why}" for name, why in result.missing.items())]
     return "\n".join([*lines, "", *(f"{note}." for note in notes if note), ""])
 
 
-def verdict(found: Found) -> str:
+def verdict(result: CaseResult) -> str:
     """Whether the aim was met, and the distance to the best peer."""
-    case, parts = found.case, []
-    best = best_of_ours(found)
+    case, clauses = result.case, []
+    best = best_of_ours(result)
     if best is None:
         return "Ours or its baseline was not measured"
     name, ours = best
     if case.aim is not None:
         met = better(case)(ours, case.aim) == ours
         sign = "≥" if better(case) is max else "≤"
-        parts.append(f"aim {sign} {case.aim:g}: {'met' if met else 'short'} with {ours:.2f}, {name}")
-    if peer := best_peer(found):
-        by = ahead(found) or 0.0
-        parts.append(
-            f"{'ahead of' if by > 1 else 'behind'} the best peer, {peer[0]} with {peer[1]:.2f}: {by:.2f} times"
+        clauses.append(f"aim {sign} {case.aim:g}: {'met' if met else 'short'} with {ours:.2f}, {name}")
+    if peer := best_peer(result):
+        factor = ahead(result) or 0.0
+        clauses.append(
+            f"{'ahead of' if factor > 1 else 'behind'} the best peer, {peer[0]} with {peer[1]:.2f}: {factor:.2f} times"
         )
     if case.limit:
-        parts.append(case.limit)
-    return f"{len(found.rounds)} rounds; " + "; ".join(parts)
+        clauses.append(case.limit)
+    return f"{len(result.rounds)} rounds; " + "; ".join(clauses)
 
 
-def ahead(found: Found) -> float | None:
-    """How many times as good as the best peer the best of ours is."""
-    best, peer = best_of_ours(found), best_peer(found)
+def ahead(result: CaseResult) -> float | None:
+    """How many times better the best of ours is than the best peer."""
+    best, peer = best_of_ours(result), best_peer(result)
     if best is None or peer is None:
         return None
-    return best[1] / peer[1] if better(found.case) is max else peer[1] / best[1]
+    return best[1] / peer[1] if better(result.case) is max else peer[1] / best[1]
 
 
-def summary(area: str, cases: Sequence[Found]) -> list[dict[str, Any]]:
-    """What README's table is made of, a row a case that has an aim."""
+def summary(area: str, cases: Sequence[CaseResult]) -> list[dict[str, Any]]:
+    """The rows of the table in docs/performance.md, one per case."""
     rows = []
-    for found in cases:
-        (way, ours), (peer, _) = (best(found) or (None, None) for best in (best_of_ours, best_peer))
+    for result in cases:
+        (way, ours), (peer, _) = (best(result) or (None, None) for best in (best_of_ours, best_peer))
         rows.append(
             {
                 "area": area,
-                "case": found.case.name,
-                "baseline": found.case.baseline,
-                "aim": found.case.aim,
-                "bigger": better(found.case) is max,
+                "case": result.case.name,
+                "baseline": result.case.baseline,
+                "aim": result.case.aim,
+                "bigger": better(result.case) is max,
                 "ours": ours,
                 "way": way,
                 "peer": peer,
-                "ahead": ahead(found),
+                "ahead": ahead(result),
             }
         )
     return rows
 
 
-def whole(results: Path) -> str:
-    """All areas in one table, a row a case."""
+def summary_table(results: Path) -> str:
+    """All areas in one table, a row per case."""
     lines = [
         "| area | case | baseline = 1.0 | aim | ours | by | | best peer | ahead of it |",
         "|---|---|---|---:|---:|---|---|---|---:|",
@@ -207,6 +207,6 @@ def _unit(figure: str) -> str:
     return "ms" if figure == "seconds" else figure.replace("_", " ")
 
 
-def _shown(case: Case, value: float) -> str:
-    shown = value * 1000 if case.figure == "seconds" else value
-    return f"{shown:.3g}" if shown < 100 else f"{shown:.0f}"
+def _format(case: Case, value: float) -> str:
+    number = value * 1000 if case.figure == "seconds" else value
+    return f"{number:.3g}" if number < 100 else f"{number:.0f}"

@@ -1,4 +1,4 @@
-"""The benchmark's engines and what they are given: one real process, one real tokenizer."""
+"""The benchmark's engines and their inputs, with a real process and a real tokenizer."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 
 from tests.benchmarks import text_peers
 from tests.benchmarks.engines.turns import Tokens, repeated, token_by_token
-from tests.benchmarks.text_models import made, text, words
+from tests.benchmarks.text_models import build_once, text, word_tokenizer
 from tests.benchmarks.worker import worker
 from tests.support.artifacts import make_text_artifact
 
 
-def test_our_engine_answers_each_line_with_its_seconds(tmp_path: Path) -> None:
+def test_our_engine_responds_to_each_line_with_its_seconds(tmp_path: Path) -> None:
     artifact = make_text_artifact(tmp_path)
     with worker(text_peers.hearth("bert_hearth", artifact, "1", "a great film", "a bad one")) as turn:
         for _ in range(2):
@@ -21,20 +21,22 @@ def test_our_engine_answers_each_line_with_its_seconds(tmp_path: Path) -> None:
             assert figures["peak_mb"] > 20
 
 
-def test_figures_of_tokens_tell_the_first_from_the_others() -> None:
+def test_figures_separate_the_first_token_from_the_others() -> None:
     assert token_by_token(range(5)).keys() == {"prefill", "seconds", "processor"}
-    watch = Tokens()
-    watch.started, watch.times, watch.processor = 1.0, [3.0, 3.5, 4.0], [1.0, 1.25, 1.5]
-    assert watch.figures() == {"prefill": 2.0, "seconds": 0.5, "processor": 0.25}
+    clock = Tokens()
+    clock.started, clock.times, clock.processor = 1.0, [3.0, 3.5, 4.0], [1.0, 1.25, 1.5]
+    assert clock.figures() == {"prefill": 2.0, "seconds": 0.5, "processor": 0.25}
     calls: list[int] = []
     repeated(lambda: calls.append(1), seconds=0)
     assert calls == [1]
 
 
-def test_a_text_has_as_many_tokens_as_are_asked_for(tmp_path: Path) -> None:
-    folder = made(tmp_path / "tokenizer", lambda place: words(500, last=("<pad>",)).save(str(place / "tokenizer.json")))
-    tokenizer = words(500, last=("<pad>",))
+def test_a_text_has_the_requested_number_of_tokens(tmp_path: Path) -> None:
+    folder = build_once(
+        tmp_path / "tokenizer", lambda target: word_tokenizer(500, last=("<pad>",)).save(str(target / "tokenizer.json"))
+    )
+    tokenizer = word_tokenizer(500, last=("<pad>",))
     assert tokenizer.get_vocab_size() == 500
     assert tokenizer.token_to_id("<pad>") == 499
     assert len(tokenizer.encode(text(folder, 30)).ids) == 30
-    assert made(folder, lambda place: place.rename("nowhere")) == folder
+    assert build_once(folder, lambda target: target.rename("nowhere")) == folder

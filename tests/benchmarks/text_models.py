@@ -1,6 +1,6 @@
-"""Published shapes with random weights, each made once: a Hugging Face folder for the peers, an artifact of it for us.
+"""Published architectures with random weights, built once: a Hugging Face folder for the peers, its artifact for us.
 
-Their speed and size are real, their answers are not. Everything lies under `<work>/<name>/`: `checkpoint/` as
+Their speed and size are real, their outputs are not. Everything is written below `<work>/<name>/`: `checkpoint/` as
 transformers saves it, and the work folder of `hearth_build.pipeline.build`, whose `artifact/` is served.
 """
 
@@ -32,13 +32,13 @@ ROLES = {
     "[SEP]": "eos_token",
     "</s>": "eos_token",
 }
-"""What transformers and CTranslate2's converters call special tokens."""
+"""The names that transformers and CTranslate2's converters use for special tokens."""
 END = 0
-"""The token that ends a translation; its bias keeps it from coming before the length is full."""
+"""The token that ends a translation; its bias prevents it before the maximum length."""
 
 
-def made(folder: Path, make: Callable[[Path], None]) -> Path:
-    """`folder`, filled by `make` unless it is there; half of one never is."""
+def build_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """`folder`, filled by `make` unless it exists. It appears only when complete."""
     if not folder.exists():
         partial = folder.with_name(f"{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
@@ -54,26 +54,26 @@ def bert(work: Path) -> Path:
     def save(folder: Path) -> None:
         from transformers import BertConfig, BertForSequenceClassification
 
-        tokenizer = words(30_522)
+        tokenizer = word_tokenizer(30_522)
         tokenizer.post_processor = processors.TemplateProcessing(
             single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
         )
         save_folder(folder, BertForSequenceClassification, BertConfig(num_labels=2), tokenizer)
 
-    return artifact(work / "bert-base", made(work / "bert-base/checkpoint", save))
+    return artifact(work / "bert-base", build_once(work / "bert-base/checkpoint", save))
 
 
 def gpt2(work: Path, quantization: Quantizer | None = None) -> Path:
-    """GPT-2, 124 million weights. No token ends a text. With a `quantization` that an import does not choose itself,
-    the work folder is one of its own, whose checkpoint is the same."""
+    """GPT-2, 124 million weights. No token ends a text. A `quantization` other than the default of an import gets a
+    work folder of its own; the checkpoint is the same."""
 
     def save(folder: Path) -> None:
         from transformers import GPT2Config, GPT2LMHeadModel
 
         config = GPT2Config(bos_token_id=None, eos_token_id=None)
-        save_folder(folder, GPT2LMHeadModel, config, words(50_257))
+        save_folder(folder, GPT2LMHeadModel, config, word_tokenizer(50_257))
 
-    checkpoint = made(work / "gpt2/checkpoint", save)
+    checkpoint = build_once(work / "gpt2/checkpoint", save)
     if quantization is None:
         return artifact(work / "gpt2", checkpoint)
     return artifact(work / f"gpt2-{type(quantization).__name__.lower()}", checkpoint, quantization)
@@ -108,11 +108,11 @@ def marian(work: Path) -> Path:
         def without_end(network: Any) -> None:
             network.final_logits_bias[0, [END, 58_100]] = -1000.0
 
-        tokenizer = words(58_101, ("</s>", "[UNK]"), ("<pad>",))
+        tokenizer = word_tokenizer(58_101, ("</s>", "[UNK]"), ("<pad>",))
         tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", END)])
         save_folder(folder, MarianMTModel, config, tokenizer, without_end)
 
-    return artifact(work / "marian", made(work / "marian/checkpoint", save))
+    return artifact(work / "marian", build_once(work / "marian/checkpoint", save))
 
 
 def save_folder(
@@ -132,8 +132,8 @@ def save_folder(
 
 
 def artifact(work: Path, checkpoint: Path, quantization: Quantizer | None = None) -> Path:
-    """The work folder with `artifact/`, built of the checkpoint as `hearth build --from-checkpoint` does; the step
-    `verify` is left out, for random weights say nothing that could be verified."""
+    """The work folder with `artifact/`, built from the checkpoint like `hearth build --from-checkpoint`. The step
+    `verify` is skipped because the outputs of random weights cannot be verified."""
     folder = work / "artifact"
     if not (folder / "manifest.json").exists():
         from hearth_build import checkpoints
@@ -150,11 +150,11 @@ def artifact(work: Path, checkpoint: Path, quantization: Quantizer | None = None
     return work
 
 
-def words(vocabulary: int, first: tuple[str, ...] = SPECIAL, last: tuple[str, ...] = ()) -> Tokenizer:
-    """A tokenizer of so many tokens, each a word of seven letters but the first and the last ones."""
+def word_tokenizer(vocabulary: int, first: tuple[str, ...] = SPECIAL, last: tuple[str, ...] = ()) -> Tokenizer:
+    """A tokenizer of `vocabulary` tokens: `first`, random words of seven letters, `last`."""
     letters = np.random.default_rng(0).integers(ord("a"), ord("z") + 1, (2 * vocabulary, 7), dtype=np.uint32)
-    found = dict.fromkeys(row.tobytes().decode("utf-32-le") for row in letters)
-    tokens = [*[*first, *found][: vocabulary - len(last)], *last]
+    random_words = dict.fromkeys(row.tobytes().decode("utf-32-le") for row in letters)
+    tokens = [*[*first, *random_words][: vocabulary - len(last)], *last]
     numbers = {token: index for index, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.WordPiece(numbers, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
@@ -164,7 +164,7 @@ def words(vocabulary: int, first: tuple[str, ...] = SPECIAL, last: tuple[str, ..
 
 
 def text(folder: Path, tokens: int, seed: int = 1) -> str:
-    """Words of the model in `folder`, as many as `tokens`, before its tokenizer adds special ones."""
+    """`tokens` words of the vocabulary in `folder`, not counting special tokens."""
     vocabulary = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
     known = sorted(filter(str.isalpha, vocabulary))
     return " ".join(np.random.default_rng(seed).choice(known, tokens))

@@ -1,6 +1,6 @@
-"""The text models in the forms of their peers, each made once from the checkpoint; and a way for each engine's process.
+"""The text models in the formats of the peers, built once from the checkpoint, and a way for each engine's process.
 
-What is made lies beside the checkpoint. All raise Missing where the peer's tools cannot be had.
+Converted files are written beside the checkpoint. All functions raise Missing if the peer's tools are not available.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.benchmarks import genai_graph
 from tests.benchmarks.area import Missing, Way
-from tests.benchmarks.text_models import made
+from tests.benchmarks.text_models import build_once
 from tests.benchmarks.venvs import venv
 from tests.benchmarks.worker import worker
 
@@ -21,7 +21,7 @@ TOKENIZERS = "tokenizers==0.22.2"
 
 
 def way(name: str, command: Callable[[], Sequence[str | Path]]) -> Way:
-    """An engine of a process; what `command` needs is made when the way is opened."""
+    """An engine in a process. `command` is called when the way is opened, and builds what the engine needs."""
     return Way(name, lambda: worker(command()))
 
 
@@ -30,7 +30,7 @@ def hearth(script: str, *arguments: str | Path) -> list[str | Path]:
 
 
 def onnxruntime(script: str, *arguments: str | Path) -> list[str | Path]:
-    """The version that ours runs on, in our own environment."""
+    """The version that Hearth uses, in our own environment."""
     return [sys.executable, ENGINES / f"{script}.py", *arguments]
 
 
@@ -51,8 +51,8 @@ def llamacpp(script: str, checkpoint: Path, kind: str, *arguments: str | Path) -
     """`kind`: q8_0 or q4_0."""
     python = venv(
         "llamacpp", "xllamacpp==2026.10.11549", "gguf==0.19.0", "safetensors==0.8.0", TOKENIZERS
-    )  # which has wheels; llama-cpp-python compiles for ten minutes
-    folder = made(
+    )  # it has wheels; llama-cpp-python compiles for ten minutes
+    folder = build_once(
         checkpoint.with_name(f"llamacpp-{kind}"),
         lambda folder: run(python, ENGINES / "make_gguf.py", checkpoint, kind, folder / "model.gguf"),
     )
@@ -60,13 +60,13 @@ def llamacpp(script: str, checkpoint: Path, kind: str, *arguments: str | Path) -
 
 
 def genai(script: str, artifact: Path, *arguments: str | Path) -> list[str | Path]:
-    """Of the very graph and weights that we serve."""
-    folder = made(artifact.with_name("genai"), lambda folder: genai_graph.write(artifact, folder))
+    """Use the same graph and weights that we serve."""
+    folder = build_once(artifact.with_name("genai"), lambda folder: genai_graph.write(artifact, folder))
     return [venv("genai", "onnxruntime-genai==0.18.0", TOKENIZERS), ENGINES / f"{script}.py", folder, *arguments]
 
 
 def tools() -> Path:
-    """The Python that has transformers, and what converts checkpoints."""
+    """The Python that has transformers and the converters of checkpoints."""
     return venv(
         "transformers", "torch==2.13.0", "optimum==2.1.0", "optimum-onnx[onnxruntime]==0.1.0", "ctranslate2==4.8.5"
     )
@@ -74,7 +74,7 @@ def tools() -> Path:
 
 def converted(checkpoint: Path) -> Path:
     """CTranslate2's folder, its weights in int8."""
-    return made(
+    return build_once(
         checkpoint.with_name("ctranslate2"),
         lambda folder: run(
             tools().with_name("ct2-transformers-converter"),
@@ -84,8 +84,8 @@ def converted(checkpoint: Path) -> Path:
 
 
 def with_cache(checkpoint: Path) -> Path:
-    """optimum's ONNX file of a decoder that takes and gives keys and values."""
-    folder = made(
+    """optimum's ONNX file of a decoder with keys and values as inputs and outputs."""
+    folder = build_once(
         checkpoint.with_name("optimum"),
         lambda folder: run(
             tools().with_name("optimum-cli"),
@@ -116,24 +116,25 @@ def exported(checkpoint: Path) -> Path:
             dynamo=False,
         )
 
-    return made(checkpoint.with_name("exported"), export) / "model.onnx"
+    return build_once(checkpoint.with_name("exported"), export) / "model.onnx"
 
 
 def calibrated(checkpoint: Path) -> Path:
-    """`exported` in static int8 (QDQ, both sides signed: the form that OpenVINO runs fastest), its ranges of noise."""
+    """`exported` in static int8 (QDQ, both sides signed: the form that OpenVINO runs fastest), its ranges calibrated on
+    random tokens."""
 
     def quantize(folder: Path) -> None:
         import numpy as np
         from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
         class Feeds(CalibrationDataReader):
-            left = 4
+            remaining = 4
 
             def get_next(self) -> dict[str, np.ndarray] | None:
-                self.left -= 1
-                if self.left < 0:
+                self.remaining -= 1
+                if self.remaining < 0:
                     return None
-                ids = np.random.default_rng(self.left).integers(5, 30_000, (1, 64))
+                ids = np.random.default_rng(self.remaining).integers(5, 30_000, (1, 64))
                 return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
 
         quantize_static(
@@ -147,10 +148,10 @@ def calibrated(checkpoint: Path) -> Path:
             extra_options={"ActivationSymmetric": True},
         )
 
-    return made(checkpoint.with_name("calibrated"), quantize) / "model.onnx"
+    return build_once(checkpoint.with_name("calibrated"), quantize) / "model.onnx"
 
 
 def run(*command: str | Path) -> None:
-    found = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-    if found.returncode:
-        raise Missing(f"{Path(command[0]).name} failed: {found.stderr.strip().splitlines()[-1][:200]}")
+    process = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    if process.returncode:
+        raise Missing(f"{Path(command[0]).name} failed: {process.stderr.strip().splitlines()[-1][:200]}")

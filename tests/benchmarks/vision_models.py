@@ -1,7 +1,8 @@
-"""Vision models of published shapes with random weights, each made once: a plain fp32 and an int8 ONNX file for the
+"""Vision models of published architectures with random weights, built once: a plain fp32 and an int8 ONNX file for the
 peers, and the artifact of the same network for us.
 
-Their speed and size are real, their answers are not. `<work>/<name>/` is a work folder of `hearth_build.pipeline.build`.
+Their speed and size are real, their outputs are not. `<work>/<name>/` is a work folder of
+`hearth_build.pipeline.build`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from hearth_build.recipe import Gate, Recipe, StaticInt8
 from tests.benchmarks.yolov8 import YoloV8
 
 EXAMPLES = 4
-"""Pictures of soft colours that activations are measured on."""
+"""Number of pictures of soft colours for calibrating activations."""
 
 
 def resnet(work: Path) -> Path:
@@ -44,9 +45,11 @@ def resnet(work: Path) -> Path:
 def yolo(work: Path) -> Path:
     """YOLOv8n: 3.2 million weights, 640 x 640 pixels, 80 classes, SiLU."""
     head = Detector(form="boxes")
-    # Boxes in pixels and scores of 0 to 1 have no common scale in 8 bits: what decodes them stays in fp32.
-    made = recipe("yolov8n", "object-detection", lambda folder: YoloV8(80), 640, 80, "letterbox", head, (r"^/decode/",))
-    return artifact(made, work)
+    # Boxes in pixels and scores of 0 to 1 have no common scale in 8 bits, so the decoding stays in fp32.
+    yolo_recipe = recipe(
+        "yolov8n", "object-detection", lambda folder: YoloV8(80), 640, 80, "letterbox", head, (r"^/decode/",)
+    )
+    return artifact(yolo_recipe, work)
 
 
 class Logits(nn.Module):
@@ -69,17 +72,17 @@ def recipe(
     head: Head | None = None,
     keep: tuple[str, ...] = (),
 ) -> Recipe:
-    """A recipe whose network is random: one that gives each layer's outcome the spread that a trained one has."""
+    """A recipe whose network has random weights and normalised activations, as a trained one has."""
 
-    def settled(folder: Path) -> nn.Module:
+    def build_network(folder: Path) -> nn.Module:
         torch.manual_seed(0)
-        made: nn.Module = network(folder)
-        for module in made.modules():
+        built: nn.Module = network(folder)
+        for module in built.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = 1.0
         with torch.no_grad():
-            made.train()(soft(size)[0]["pixels"])
-        return made.eval()
+            built.train()(soft(size)[0]["pixels"])
+        return built.eval()
 
     return Recipe(
         name=name,
@@ -90,7 +93,7 @@ def recipe(
         sources=(),
         prepare=lambda folder: None,
         stages=(),
-        network=settled,
+        network=build_network,
         graphs={"main": traced(lambda: soft(size)[0], {"pixels": {0: "batch"}})},
         dev={},
         golden=lambda: [picture(size)],
@@ -106,7 +109,7 @@ def recipe(
 def soft(size: int) -> Sequence[dict[str, Tensor]]:
     generator = torch.Generator().manual_seed(1)
     colours = [4 * torch.rand((1, 3, 6, 8), generator=generator) - 2 for _ in range(EXAMPLES)]
-    return [{"pixels": functional.interpolate(one, (size, size), mode="bicubic")} for one in colours]
+    return [{"pixels": functional.interpolate(colour, (size, size), mode="bicubic")} for colour in colours]
 
 
 def picture(size: int) -> bytes:
@@ -117,16 +120,17 @@ def picture(size: int) -> bytes:
     return file.getvalue()
 
 
-def artifact(made: Recipe, work: Path) -> Path:
-    """The work folder with `raw/model.onnx`, `small-main.onnx`, `picture.jpg`, `artifact/`, and `openvino/`, one for
-    that provider. The step `verify` is left out, for random weights say nothing that could be verified."""
-    folder = work / made.name
+def artifact(model_recipe: Recipe, work: Path) -> Path:
+    """The work folder with `raw/model.onnx`, `small-main.onnx`, `picture.jpg`, `artifact/`, and `openvino/`, the
+    artifact for that provider. The step `verify` is skipped because the outputs of random weights cannot be
+    verified."""
+    folder = work / model_recipe.name
     if not (folder / "openvino" / "manifest.json").exists():
         for step in (build.Step.PREPARE, build.Step.EXPORT, build.Step.QUANTIZE):
-            build.build(made, folder, "hearth bench", step)
-        (folder / "picture.jpg").write_bytes(made.golden()[0])
+            build.build(model_recipe, folder, "hearth bench", step)
+        (folder / "picture.jpg").write_bytes(model_recipe.golden()[0])
         export.optimise(folder / "small-main.onnx", folder / "openvino", provider="openvino")
-        for provider, place in (("cpu", folder / "artifact"), ("openvino", folder / "openvino")):
-            described = manifest_of(made, place, "", "hearth bench", 0.0)
-            (place / "manifest.json").write_bytes(dump(structs.replace(described, provider=provider)))
+        for provider, target in (("cpu", folder / "artifact"), ("openvino", folder / "openvino")):
+            manifest = manifest_of(model_recipe, target, "", "hearth bench", 0.0)
+            (target / "manifest.json").write_bytes(dump(structs.replace(manifest, provider=provider)))
     return folder

@@ -12,27 +12,27 @@ from tests.benchmarks.venvs import venv
 from tests.benchmarks.worker import worker
 
 
-def cases(model: Path, kind: str, aim: float, with_provider: float, limit: str) -> Sequence[Case]:
-    """For one thread and two: ONNX Runtime's own provider with its aim, and OpenVINO's with another, of a work folder
-    that `vision_models` made."""
-    found = []
+def cases(model: Path, kind: str, aim: float, openvino_aim: float, limit: str) -> Sequence[Case]:
+    """For one thread and two: the CPU provider with its aim, and OpenVINO's with another, of a work folder that
+    `vision_models` built."""
+    result_cases = []
     for threads in (1, 2):
         name = f"{model.name}, {threads} thread{'s' if threads > 1 else ''}"
-        own, other, *rest = ways(model, kind, threads)
-        for title, way, ratio in ((name, own, aim), (f"{name}, OpenVINO provider", other, with_provider)):
-            found.append(Case(title, [way, *rest], "ONNX Runtime fp32", ratio, speedup=True, limit=limit))
-    return found
+        cpu, openvino_provider, *peer_ways = ways(model, kind, threads)
+        for title, way, ratio in ((name, cpu, aim), (f"{name}, OpenVINO provider", openvino_provider, openvino_aim)):
+            result_cases.append(Case(title, [way, *peer_ways], "ONNX Runtime fp32", ratio, speedup=True, limit=limit))
+    return result_cases
 
 
 def ways(model: Path, kind: str, threads: int) -> Sequence[Way]:
     fp32, int8 = model / "raw" / "model.onnx", model / "small-main.onnx"
-    more = (kind, str(threads), model / "picture.jpg")
+    arguments = (kind, str(threads), model / "picture.jpg")
     return [
-        peers.way("Hearth int8", lambda: peers.hearth("picture_hearth", model / "artifact", *more)),
-        Way("Hearth int8, OpenVINO provider", lambda: provided(model / "openvino", *more)),
-        peers.way("ONNX Runtime fp32", lambda: peers.onnxruntime("picture_onnxruntime", fp32, *more)),
-        peers.way("OpenVINO fp32", lambda: openvino(fp32, *more)),
-        peers.way("OpenVINO int8, our file", lambda: openvino(int8, *more)),
+        peers.way("Hearth int8", lambda: peers.hearth("picture_hearth", model / "artifact", *arguments)),
+        Way("Hearth int8, OpenVINO provider", lambda: hearth_openvino(model / "openvino", *arguments)),
+        peers.way("ONNX Runtime fp32", lambda: peers.onnxruntime("picture_onnxruntime", fp32, *arguments)),
+        peers.way("OpenVINO fp32", lambda: openvino(fp32, *arguments)),
+        peers.way("OpenVINO int8, our file", lambda: openvino(int8, *arguments)),
     ]
 
 
@@ -41,8 +41,8 @@ def openvino(*arguments: str | Path) -> list[str | Path]:
     return [python, peers.ENGINES / "picture_openvino.py", *arguments]
 
 
-def provided(artifact: Path, *arguments: str | Path) -> AbstractContextManager[Turn]:
-    """Hearth's own code on the ONNX Runtime that has this provider."""
+def hearth_openvino(artifact: Path, *arguments: str | Path) -> AbstractContextManager[Turn]:
+    """Hearth on the build of ONNX Runtime that has the OpenVINO provider."""
     packages = ("onnxruntime-openvino==1.24.1", "numpy==2.4.6", "pillow==13.0.0", "msgspec==0.22.0")
     command = [venv("openvino-provider", *packages), "-m", "tests.benchmarks.engines.picture_hearth", artifact]
     return worker([*command, *arguments], {"PYTHONPATH": str(ROOT / "layers/runtime/python")})

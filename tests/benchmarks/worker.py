@@ -1,4 +1,4 @@
-"""An engine in a process of its own, asked for a measurement a line."""
+"""An engine in a process of its own, which makes a measurement for each line on its standard input."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from typing import IO
 
 from tests.benchmarks.area import ROOT, Figures, Missing, Turn
 
-LONGEST = 600
-"""Seconds of a turn, or of loading, after which the process is ended."""
+TIMEOUT = 600
+"""Seconds that a turn, or loading, may take before the process is killed."""
 
 
 @contextmanager
 def worker(command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> Iterator[Turn]:
-    """Start an engine; the turn asks it, and adds `peak_mb`, the process's highest resident memory so far.
+    """Start an engine; a turn requests a measurement and adds `peak_mb`, the process's highest resident memory so far.
 
     It prints `{"ready": true}` when it is loaded, then a JSON object of figures for each line on its standard input;
-    other lines, which some libraries print, are passed over. Raises Missing with the last line of its errors where it
+    other lines, which some libraries print, are ignored. Raises Missing with the last line of its errors if the process
     ends.
     """
     with tempfile.TemporaryFile("w+") as errors:
@@ -38,14 +38,14 @@ def worker(command: Sequence[str | Path], env: Mapping[str, str] | None = None) 
             env=os.environ | dict(env or {}),
         )
         try:
-            _told(process, errors)
+            _read_figures(process, errors)
 
             def turn() -> Figures:
                 assert process.stdin
-                with suppress(BrokenPipeError):  # it has ended: _told says with which words
+                with suppress(BrokenPipeError):  # it has ended: _read_figures raises with its last line
                     process.stdin.write("\n")
                     process.stdin.flush()
-                return {**_told(process, errors), "peak_mb": peak_mb(process.pid)}
+                return {**_read_figures(process, errors), "peak_mb": peak_mb(process.pid)}
 
             yield turn
         finally:
@@ -55,22 +55,22 @@ def worker(command: Sequence[str | Path], env: Mapping[str, str] | None = None) 
 
 def peak_mb(process: int) -> float:
     """The highest resident memory of a process, in megabytes, as the kernel counts it."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
-    return int(found[1]) / 1000 if found else 0.0
+    match = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
+    return int(match[1]) / 1000 if match else 0.0
 
 
-def _told(process: subprocess.Popen[str], errors: IO[str]) -> Figures:
+def _read_figures(process: subprocess.Popen[str], errors: IO[str]) -> Figures:
     assert process.stdout
-    watch = threading.Timer(LONGEST, process.kill)
-    watch.start()
+    timer = threading.Timer(TIMEOUT, process.kill)
+    timer.start()
     try:
         line = next((line for line in process.stdout if line.startswith("{")), "")
     finally:
-        watch.cancel()
+        timer.cancel()
     if not line:
         status = process.wait()
         errors.seek(0)
-        last = (errors.read().strip().splitlines() or ["it said nothing"])[-1]
-        raise Missing(f"its process ended with {status}: {last[:200]}")
-    found: Figures = json.loads(line)
-    return found
+        last_line = (errors.read().strip().splitlines() or ["no error output"])[-1]
+        raise Missing(f"its process ended with {status}: {last_line[:200]}")
+    figures: Figures = json.loads(line)
+    return figures

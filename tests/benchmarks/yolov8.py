@@ -1,4 +1,4 @@
-"""The shape of YOLOv8n, written from its published description: what most who want a small detector would take."""
+"""The shape of YOLOv8n, written from its published description: the usual choice for a small detector."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 STRIDES = (8, 16, 32)
 BINS = 16
-"""Of each edge's distance, which is the mean of a distribution over so many cells."""
+"""Number of cells of the distribution whose mean is the distance of an edge."""
 
 
 class Conv(nn.Sequential):
@@ -21,7 +21,7 @@ class Conv(nn.Sequential):
 
 
 class Split(nn.Module):
-    """Half of the channels pass `blocks` pairs of convolutions; every pair's outcome is joined."""
+    """Half of the channels pass `blocks` pairs of convolutions; the outputs of all pairs are concatenated."""
 
     def __init__(self, before: int, after: int, blocks: int, residual: bool) -> None:
         super().__init__()
@@ -31,11 +31,11 @@ class Split(nn.Module):
         self.leave = Conv(half * (2 + blocks), after, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        parts = list(self.enter(x).chunk(2, 1))
+        outputs = list(self.enter(x).chunk(2, 1))
         for block in self.blocks:
-            found = block(parts[-1])
-            parts.append(parts[-1] + found if self.residual else found)
-        joined: Tensor = self.leave(torch.cat(parts, 1))
+            output = block(outputs[-1])
+            outputs.append(outputs[-1] + output if self.residual else output)
+        joined: Tensor = self.leave(torch.cat(outputs, 1))
         return joined
 
 
@@ -46,10 +46,10 @@ class Pooled(nn.Module):
         self.pool = nn.MaxPool2d(5, 1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        parts = [self.enter(x)]
+        outputs = [self.enter(x)]
         for _ in range(3):
-            parts.append(self.pool(parts[-1]))
-        joined: Tensor = self.leave(torch.cat(parts, 1))
+            outputs.append(self.pool(outputs[-1]))
+        joined: Tensor = self.leave(torch.cat(outputs, 1))
         return joined
 
 
@@ -94,16 +94,16 @@ class YoloV8(nn.Module):
         levels = (64, 128, 256)
         self.edges = nn.ModuleList(branch(width, 64, 4 * BINS) for width in levels)
         self.scores = nn.ModuleList(branch(width, max(64, classes), classes) for width in levels)
-        for scores, stride in zip(self.scores, STRIDES, strict=True):  # few cells hold anything, before and after
+        for scores, stride in zip(self.scores, STRIDES, strict=True):  # most cells are empty
             nn.init.normal_(scores[-1].weight, std=0.01)
             nn.init.constant_(scores[-1].bias, math.log(5 / classes / (size / stride) ** 2))
         self.decode = Decode(size)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        found = [self.stem(pixels)]
+        features = [self.stem(pixels)]
         for stage in self.stages:
-            found.append(stage(found[-1]))
-        fine, middle, coarse = found[2], found[3], self.pooled(found[4])
+            features.append(stage(features[-1]))
+        fine, middle, coarse = features[2], features[3], self.pooled(features[4])
         middle = self.up[0](torch.cat([self.twice(coarse), middle], 1))
         fine = self.up[1](torch.cat([self.twice(middle), fine], 1))
         middle = self.down[0](torch.cat([self.steps[0](fine), middle], 1))

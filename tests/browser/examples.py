@@ -1,8 +1,8 @@
-"""Draws the page's examples, so that nobody's data is in them: a blood smear, a film of it, a ship, spoken digits.
+"""Generate the page's examples, so that they contain no personal data: a blood smear, a film, a ship, spoken digits.
 
     python -m tests.browser.examples
 
-The digits are spoken by espeak-ng's formant synthesiser, the one voice here that the model understands throughout.
+espeak-ng's formant synthesiser speaks the digits: it is the only voice that the model always understands.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ WIDTH, HEIGHT = 480, 360
 PLASMA, RED, PURPLE, VIOLET = (204, 214, 209), (196, 148, 134), (196, 178, 206), (86, 66, 190)
 FRAMES, RATE = 30, 10
 CELLS = ((70, 70, 37), (190, 62, 34), (404, 88, 38), (78, 292, 38), (196, 306, 35), (322, 296, 36), (420, 262, 35))
-"""Red cells at the first frame: middle and radius."""
+"""Red cells in the first frame: centre (x, y) and radius."""
 DRIFTS = ((1.5, 0.5), (1.6, 0.7), (-1.2, 0.8), (1.7, -0.6), (1.1, -0.9), (1.3, -0.2), (-0.9, -0.6))
 WHITE, WHITE_DRIFT = (262, 178), (-0.9, 0.5)
 PLATELETS, PLATELET_DRIFT = ((140, 190), (372, 188), (258, 356)), (0.4, -0.5)
 
 
 def disc(x: float, y: float, radius: float, soft: float = 2.0) -> Floats:
-    """How much of each pixel is within the circle, (HEIGHT, WIDTH)."""
+    """Share of each pixel that is within the circle, (HEIGHT, WIDTH)."""
     rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH]
     return np.clip((radius - np.hypot(columns - x, rows - y)) / soft + 0.5, 0, 1)
 
@@ -43,7 +43,7 @@ def paint(canvas: Floats, colour: tuple[int, int, int], cover: Floats) -> Floats
 
 
 def smear(time: float) -> Image.Image:
-    """Stained blood, after so many frames of drifting."""
+    """Stained blood after drifting for `time` frames."""
     canvas = np.full((HEIGHT, WIDTH, 3), PLASMA, np.float64)
     for (x, y, radius), (dx, dy) in zip(CELLS, DRIFTS, strict=True):
         x, y = x + dx * time, y + dy * time
@@ -63,7 +63,7 @@ def smear(time: float) -> Image.Image:
 
 
 def mp4(pictures: Sequence[Image.Image]) -> bytes:
-    """A film with its index first, so that browsers show it before it is all there."""
+    """A film with its index first, so that browsers show it before the download is complete."""
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=RATE, options={"crf": "30", "preset": "veryslow"})
@@ -77,36 +77,36 @@ def mp4(pictures: Sequence[Image.Image]) -> bytes:
 def ship() -> Image.Image:
     """A freighter at sea, seen from the side."""
     side, scale = 192, 4
-    big = Image.new("RGB", (side * scale, side * scale))
-    draw = ImageDraw.Draw(big)
+    large = Image.new("RGB", (side * scale, side * scale))
+    draw = ImageDraw.Draw(large)
     for row in range(side * scale):
         share = row / (side * scale)
         sky, sea = (150 + 60 * share, 190 + 30 * share, 226), (44 - 10 * share, 92 - 12 * share, 132 - 16 * share)
         draw.line((0, row, side * scale, row), tuple(round(value) for value in (sky if share < 0.6 else sea)))
 
-    def shape(colour: tuple[int, int, int], *points: tuple[float, float]) -> None:
+    def polygon(colour: tuple[int, int, int], *points: tuple[float, float]) -> None:
         draw.polygon([(x * scale, y * scale) for x, y in points], colour)
 
-    shape((60, 54, 62), (14, 100), (178, 100), (164, 128), (30, 128))
-    shape((150, 50, 44), (27, 121), (168, 121), (164, 128), (30, 128))
-    shape((238, 238, 234), (26, 72), (62, 72), (62, 100), (22, 100))
-    shape((222, 222, 220), (34, 56), (56, 56), (56, 72), (34, 72))
-    shape((176, 62, 46), (40, 40), (50, 40), (50, 56), (40, 56))
+    polygon((60, 54, 62), (14, 100), (178, 100), (164, 128), (30, 128))
+    polygon((150, 50, 44), (27, 121), (168, 121), (164, 128), (30, 128))
+    polygon((238, 238, 234), (26, 72), (62, 72), (62, 100), (22, 100))
+    polygon((222, 222, 220), (34, 56), (56, 56), (56, 72), (34, 72))
+    polygon((176, 62, 46), (40, 40), (50, 40), (50, 56), (40, 56))
     for left in (30, 38, 46, 54):
-        shape((70, 86, 104), (left, 78), (left + 5, 78), (left + 5, 84), (left, 84))
+        polygon((70, 86, 104), (left, 78), (left + 5, 78), (left + 5, 84), (left, 84))
     for left, colour in ((72, (198, 120, 60)), (96, (76, 120, 150)), (120, (180, 80, 66))):
-        shape(colour, (left, 84), (left + 21, 84), (left + 21, 100), (left, 100))
-    shape((90, 90, 96), (156, 62), (159, 62), (159, 100), (156, 100))
+        polygon(colour, (left, 84), (left + 21, 84), (left + 21, 100), (left, 100))
+    polygon((90, 90, 96), (156, 62), (159, 62), (159, 100), (156, 100))
     for row, left in ((140, 20), (152, 90), (164, 40), (176, 120)):
         draw.line((left * scale, row * scale, (left + 46) * scale, row * scale), (86, 132, 166), 2 * scale)
-    return big.resize((side, side), Image.Resampling.LANCZOS)
+    return large.resize((side, side), Image.Resampling.LANCZOS)
 
 
 def digits() -> bytes:
-    """Five spoken digits as mp3, which every browser plays."""
-    words = "four, zero, seven, two, nine"
-    voice = ["espeak-ng", "-v", "en-us+klatt", "-s", "140", "-g", "1", "--stdout", words]
-    samples, rate = soundfile.read(io.BytesIO(subprocess.run(voice, check=True, capture_output=True).stdout))
+    """Five spoken digits as MP3, which every browser plays."""
+    text = "four, zero, seven, two, nine"
+    command = ["espeak-ng", "-v", "en-us+klatt", "-s", "140", "-g", "1", "--stdout", text]
+    samples, rate = soundfile.read(io.BytesIO(subprocess.run(command, check=True, capture_output=True).stdout))
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format="MP3", subtype="MPEG_LAYER_III", compression_level=0.99)
     return file.getvalue()

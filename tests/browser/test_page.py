@@ -1,4 +1,4 @@
-"""The playground in a real browser: each task from its input to its answer, its times, its JSON and its code."""
+"""The playground in a real browser: for each task its input, output, times, JSON and code."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browser.conftest import Watch, serving
+from tests.browser.conftest import PageMonitor, serving
 from tests.browser.examples import PAGE, mp4, smear
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 Visit = Callable[..., None]
-ALL = {
+ZOO_OUTPUTS = {
     ("sentiment-en", ""): r"positive\s*98\.9 %",
     ("sentiment-zh", ""): r"positive\s*9\d",
     ("ner-zh", ""): r"王小明\s*PER.*北京大学\s*ORG",
@@ -35,49 +35,49 @@ ALL = {
     ("yolo-cells", "object-tracking"): r"1[01] tracks in 30 frames, 10 a second",
     ("deepspeech-digits", ""): r"four zero seven two nine",
 }
-"""Models and tasks, with what the answer to the first example says."""
-RANDOM = {("masks", ""): r"capital", ("answers", ""): r"Lisbon", ("entails", ""): r"complaint"}
-CODE = ("curl", "huggingface_hub", "openai")
-TALKERS = ("embeddings-en", "gpt-shakespeare", "deepspeech-digits")
-"""What OpenAI's client has calls for."""
+"""Pattern of the output of the first example, by model and task."""
+RANDOM_OUTPUTS = {("masks", ""): r"capital", ("answers", ""): r"Lisbon", ("entails", ""): r"complaint"}
+SNIPPETS = ("curl", "huggingface_hub", "openai")
+OPENAI_MODELS = ("embeddings-en", "gpt-shakespeare", "deepspeech-digits")
+"""Models that OpenAI's client can call."""
 
 
-def answer_of(page: Page) -> str:
+def wait_for_output(page: Page) -> str:
     page.locator(".answer[aria-busy=false] .times").wait_for()
     return page.locator(".answer").inner_text()
 
 
 def run(page: Page) -> str:
     page.locator(".input button[type=submit]").click()
-    return answer_of(page)
+    return wait_for_output(page)
 
 
-def sound_for_all(page: Page, where: str) -> None:
-    """axe finds nothing serious in either theme, and a telephone's width holds all."""
+def check_accessibility(page: Page, view: str) -> None:
+    """axe finds nothing serious in either theme, and the page fits the width of a phone."""
     from axe_playwright_python.sync_playwright import Axe
 
     for scheme, options in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        found = Axe().run(page, options={"resultTypes": ["violations"], **options}).response["violations"]
+        violations = Axe().run(page, options={"resultTypes": ["violations"], **options}).response["violations"]
         serious = [
-            f"{each['id']}: {node['html'][:200]} {node.get('failureSummary', '')}"
-            for each in found
-            if each["impact"] in ("serious", "critical")
-            for node in each["nodes"]
+            f"{violation['id']}: {node['html'][:200]} {node.get('failureSummary', '')}"
+            for violation in violations
+            if violation["impact"] in ("serious", "critical")
+            for node in violation["nodes"]
         ]
-        assert serious == [], f"{where}, {scheme}"
+        assert serious == [], f"{view}, {scheme}"
     page.set_viewport_size({"width": 360, "height": 780})
-    assert page.evaluate("document.documentElement.scrollWidth") == 360, where
+    assert page.evaluate("document.documentElement.scrollWidth") == 360, view
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
-def served(server: str) -> set[str]:
-    with urllib.request.urlopen(f"{server}models") as answer:
-        return {model["name"] for model in json.load(answer)["models"]}
+def served_models(server: str) -> set[str]:
+    with urllib.request.urlopen(f"{server}models") as response:
+        return {model["name"] for model in json.load(response)["models"]}
 
 
-@pytest.mark.parametrize(("name", "task"), [*ALL, *RANDOM])
-def test_a_task_from_its_example_to_its_answer(
+@pytest.mark.parametrize(("name", "task"), [*ZOO_OUTPUTS, *RANDOM_OUTPUTS])
+def test_every_task_runs_its_example(
     page: Page,
     visit: Visit,
     server: str,
@@ -86,63 +86,65 @@ def test_a_task_from_its_example_to_its_answer(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if name not in served(server):
-        pytest.skip("transformers, which makes the random models, is not installed")
+    if name not in served_models(server):
+        pytest.skip("transformers, which builds the random models, is not installed")
     visit(name, task)
     assert page.locator("h1").inner_text() == name
-    if name == "masks":  # its vocabulary is small, and its mask is [MASK]
+    if name == "masks":  # the example has words and a mask that its small vocabulary lacks
         page.get_by_label("Text with a blank").fill("the capital of berlin is [MASK].")
     page.locator(".input .chip").first.wait_for()
-    shown = run(page)
-    assert re.search({**ALL, **RANDOM}[name, task], shown, re.S), shown
-    assert re.search(r"(cold|warm)\s*[\d.]+ m?s in the service", shown), shown
-    assert re.search(r"request [0-9a-f]{32}", shown), shown
+    output = run(page)
+    assert re.search({**ZOO_OUTPUTS, **RANDOM_OUTPUTS}[name, task], output, re.S), output
+    assert re.search(r"(cold|warm)\s*[\d.]+ m?s in the service", output), output
+    assert re.search(r"request [0-9a-f]{32}", output), output
     page.locator(".answer .json summary").click()
     assert page.locator(".answer .json pre").inner_text().strip()[0] in "[{"
-    sound_for_all(page, f"{name} {task}")
+    check_accessibility(page, f"{name} {task}")
 
     for file in PAGE.glob("*.[jm]p[g34]"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     monkeypatch.chdir(tmp_path)
-    if name == "masks":  # the other calls are of the example
+    if name == "masks":  # its snippets send the example
         return
-    has_openai = name in TALKERS and task == ""
+    has_openai = name in OPENAI_MODELS and task == ""
     tabs = page.get_by_role("tab")
-    assert [tab.inner_text() for tab in tabs.all() if tab.is_visible()] == list(CODE if has_openai else CODE[:2])
+    assert [tab.inner_text() for tab in tabs.all() if tab.is_visible()] == list(
+        SNIPPETS if has_openai else SNIPPETS[:2]
+    )
     for tab in tabs.all()[: 3 if has_openai else 2]:
         tab.click()
-        words = page.get_by_role("tabpanel").inner_text()
-        assert f"{server}v1" in words if tab.inner_text() == "openai" else server in words
-        assert perform(words), words
+        snippet = page.get_by_role("tabpanel").inner_text()
+        assert f"{server}v1" in snippet if tab.inner_text() == "openai" else server in snippet
+        assert run_snippet(snippet), snippet
 
 
-def perform(words: str) -> str:
-    """What a snippet prints."""
-    if words.startswith("curl"):
-        done = subprocess.run(["sh", "-c", f"{words} -sS --fail-with-body"], capture_output=True, text=True)
-        assert done.returncode == 0, f"{words}\n{done.stdout}{done.stderr}"
-        return done.stdout
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        exec(compile(words, "snippet", "exec"), {})
-    return printed.getvalue()
+def run_snippet(snippet: str) -> str:
+    """Run a snippet of curl or Python and return its output."""
+    if snippet.startswith("curl"):
+        process = subprocess.run(["sh", "-c", f"{snippet} -sS --fail-with-body"], capture_output=True, text=True)
+        assert process.returncode == 0, f"{snippet}\n{process.stdout}{process.stderr}"
+        return process.stdout
+    with contextlib.redirect_stdout(io.StringIO()) as stdout:
+        exec(compile(snippet, "snippet", "exec"), {})
+    return stdout.getvalue()
 
 
-def test_the_catalogue_shows_what_the_service_says(page: Page, server: str) -> None:
+def test_the_catalogue_shows_every_model_of_the_service(page: Page, server: str) -> None:
     page.goto("/")
     page.locator(".card").first.wait_for()
-    with urllib.request.urlopen(f"{server}models") as answer:
-        models = json.load(answer)["models"]
+    with urllib.request.urlopen(f"{server}models") as response:
+        models = json.load(response)["models"]
     for model in models:
         card = page.locator(".card", has=page.get_by_role("link", name=model["name"], exact=True)).inner_text()
-        for words in (model["description"], model["licence"], "version", next(iter(model["metrics"]), "size")):
-            assert words in card
-    sound_for_all(page, "the catalogue")
+        for text in (model["description"], model["licence"], "version", next(iter(model["metrics"]), "size")):
+            assert text in card
+    check_accessibility(page, "the catalogue")
     page.get_by_role("searchbox").fill("chinese translation")
     assert page.locator(".card:visible h3").all_inner_texts() == ["translate-en-zh"]
     assert page.get_by_text(f"1 of {len(models)} models").is_visible()
 
 
-def test_the_keyboard_alone_reaches_an_answer(page: Page) -> None:
+def test_the_page_can_be_used_with_the_keyboard_alone(page: Page) -> None:
     page.goto("/")
     page.locator(".card").first.wait_for()
     page.keyboard.press("Tab")
@@ -161,7 +163,7 @@ def test_the_keyboard_alone_reaches_an_answer(page: Page) -> None:
     page.keyboard.press("Control+A")
     page.keyboard.type("I hated every minute of it.")
     page.keyboard.press("Control+Enter")
-    assert "negative" in answer_of(page)
+    assert "negative" in wait_for_output(page)
     assert page.locator(".answer [role=status]").inner_text().startswith("Answer: negative")
     curl = page.get_by_role("tab", name="curl")
     curl.focus()
@@ -176,25 +178,25 @@ def test_tokens_arrive_one_by_one_and_can_be_stopped(page: Page, visit: Visit) -
         """() => {
             window.moments = [];
             new MutationObserver((changes) => {
-                if (changes.some((each) => each.target.className === "written")) moments.push(performance.now());
+                if (changes.some((change) => change.target.className === "written")) moments.push(performance.now());
             }).observe(document.querySelector(".output"), {childList: true, subtree: true});
         }"""
     )
-    shown = run(page)
+    output = run(page)
     moments = page.evaluate("moments")
-    assert len(moments) > 10, "the tokens came in one piece"
+    assert len(moments) > 10, "all tokens arrived at once"
     assert moments[-1] - moments[0] > 50
-    assert re.search(r"tokens\s*96\s*tokens/s\s*\d+\s*first token\s*\d+ ms", shown), shown
+    assert re.search(r"tokens\s*96\s*tokens/s\s*\d+\s*first token\s*\d+ ms", output), output
     page.get_by_label("Show how sure each token was").check()
     assert page.locator(".script.sure .written span").count() > 10
 
     page.get_by_text("Settings").click()
     page.get_by_label("Tokens at most").fill("150")
-    # Within the page: a busy machine may be too late to press it from here.
+    # Press it within the page: on a busy machine, a click from the test may be too late.
     page.evaluate(
         """() => new MutationObserver(() => {
             if (document.querySelectorAll(".written span").length > 3)
-                [...document.querySelectorAll("button")].find((each) => each.textContent === "Stop").click();
+                [...document.querySelectorAll("button")].find((button) => button.textContent === "Stop").click();
         }).observe(document.querySelector(".output"), {childList: true, subtree: true})"""
     )
     page.locator(".input button[type=submit]").click()
@@ -203,24 +205,24 @@ def test_tokens_arrive_one_by_one_and_can_be_stopped(page: Page, visit: Visit) -
     assert page.locator(".input button[type=submit]").is_enabled()
 
 
-@pytest.mark.parametrize("whole", ["buffered", "json"])
-def test_an_answer_that_comes_whole_is_shown_whole(page: Page, visit: Visit, whole: str) -> None:
-    """As Mangum's buffered stream and as an older service's JSON; the answers are of the test's own."""
+@pytest.mark.parametrize("kind", ["buffered", "json"])
+def test_a_buffered_response_is_shown_as_a_whole(page: Page, visit: Visit, kind: str) -> None:
+    """A buffered stream as Mangum sends it, and JSON as an older service sends it; the test mocks both responses."""
     details = {"finish_reason": "length", "generated_tokens": 2, "seed": 5, "input_length": 3}
-    parts = [
+    tokens = [
         {"index": n, "token": {"id": n, "text": t, "logprob": -0.1, "special": False}}
         for n, t in ((1, "AB"), (2, "CD"))
     ]
     events = [
-        {**parts[0], "generated_text": None, "details": None},
-        {**parts[1], "generated_text": "ABCD", "details": details},
+        {**tokens[0], "generated_text": None, "details": None},
+        {**tokens[1], "generated_text": "ABCD", "details": details},
     ]
     stream = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
     stream += ": server-timing cold, first;dur=30.00, gap;dur=10.00, total;dur=40.00\n\n"
     headers = {"Server-Timing": "total;dur=40"}
-    if whole == "buffered":
+    if kind == "buffered":
         headers |= {"Content-Type": "text/event-stream", "X-Hearth-Stream": "buffered"}
-    body = stream if whole == "buffered" else json.dumps([{"generated_text": "ABCD", "details": details}])
+    body = stream if kind == "buffered" else json.dumps([{"generated_text": "ABCD", "details": details}])
     page.route(
         "**/models/gpt-shakespeare",
         lambda route: (
@@ -230,31 +232,31 @@ def test_an_answer_that_comes_whole_is_shown_whole(page: Page, visit: Visit, who
         ),
     )
     visit("gpt-shakespeare")
-    shown = run(page)
-    assert "ABCD" in shown
-    assert "answers all at once" in shown
-    assert re.search(r"tokens\s*2", shown)
-    if whole == "buffered":
-        assert re.search(r"cold\s*40 ms in the service", shown), shown
+    output = run(page)
+    assert "ABCD" in output
+    assert "answers all at once" in output
+    assert re.search(r"tokens\s*2", output)
+    if kind == "buffered":
+        assert re.search(r"cold\s*40 ms in the service", output), output
 
 
-def test_boxes_lie_where_the_answer_says(page: Page, visit: Visit, server: str) -> None:
+def test_boxes_are_drawn_at_the_predicted_places(page: Page, visit: Visit, server: str) -> None:
     visit("yolo-cells")
     run(page)
     request = urllib.request.Request(f"{server}models/yolo-cells", (PAGE / "cells.jpg").read_bytes())
-    with urllib.request.urlopen(request) as answer:
-        found = json.load(answer)
+    with urllib.request.urlopen(request) as response:
+        detections = json.load(response)
     stage = page.locator(".stage").bounding_box()
     boxes = page.locator(".stage .box")
     assert stage
-    assert boxes.count() == len(found) == 10
+    assert boxes.count() == len(detections) == 10
     scale = stage["width"] / 480
-    for number, each in enumerate(found):
-        seen = boxes.nth(number).bounding_box()
-        assert seen
-        assert seen["x"] - stage["x"] == pytest.approx(each["box"]["xmin"] * scale, abs=1.5)
-        assert seen["width"] == pytest.approx((each["box"]["xmax"] - each["box"]["xmin"]) * scale, abs=1.5)
-        assert seen["y"] - stage["y"] == pytest.approx(each["box"]["ymin"] * scale, abs=1.5)
+    for number, detection in enumerate(detections):
+        drawn = boxes.nth(number).bounding_box()
+        assert drawn
+        assert drawn["x"] - stage["x"] == pytest.approx(detection["box"]["xmin"] * scale, abs=1.5)
+        assert drawn["width"] == pytest.approx((detection["box"]["xmax"] - detection["box"]["xmin"]) * scale, abs=1.5)
+        assert drawn["y"] - stage["y"] == pytest.approx(detection["box"]["ymin"] * scale, abs=1.5)
     page.locator(".rows button").nth(3).focus()
     assert "lit" in (boxes.nth(3).get_attribute("class") or "")
     page.get_by_text("Settings").click()
@@ -263,7 +265,7 @@ def test_boxes_lie_where_the_answer_says(page: Page, visit: Visit, server: str) 
     assert "3 RBC, 2 Platelets" in run(page)
 
 
-def test_a_film_of_ones_own_with_sheet_and_drawing(page: Page, visit: Visit) -> None:
+def test_an_uploaded_film_with_contact_sheet_and_annotation(page: Page, visit: Visit) -> None:
     visit("yolo-cells", "object-tracking")
     film = mp4([smear(number * 4) for number in range(4)])
     page.locator("input[type=file]").set_input_files({"name": "own.mp4", "mimeType": "video/mp4", "buffer": film})
@@ -280,9 +282,9 @@ def test_a_film_of_ones_own_with_sheet_and_drawing(page: Page, visit: Visit) -> 
     page.wait_for_function("document.querySelector('.stage video').paused")
 
 
-def test_speech_from_a_file_and_from_the_microphone(page: Page, visit: Visit, spoken: Path) -> None:
+def test_speech_from_a_file_and_from_the_microphone(page: Page, visit: Visit, speech_file: Path) -> None:
     visit("deepspeech-digits")
-    page.locator("input[type=file]").set_input_files(spoken)
+    page.locator("input[type=file]").set_input_files(speech_file)
     page.get_by_text("@spoken.wav").wait_for()
     assert "four zero seven two nine" in run(page)
     assert page.locator(".wave span").count() == page.locator(".word").count() == 5
@@ -292,33 +294,33 @@ def test_speech_from_a_file_and_from_the_microphone(page: Page, visit: Visit, sp
     page.get_by_role("button", name=re.compile("Stop, 2 s")).wait_for()
     page.get_by_role("button", name=re.compile("Stop, 2 s")).click()
     page.get_by_text(re.compile(r"Sent as recording\.wav")).wait_for()
-    heard = run(page)
-    assert re.search(r"\b(four|zero|seven|two|nine)\b", heard), heard
+    transcript = run(page)
+    assert re.search(r"\b(four|zero|seven|two|nine)\b", transcript), transcript
 
 
-def test_entities_after_letters_outside_the_first_plane(page: Page, visit: Visit, server: str) -> None:
-    """Offsets count characters, of which JavaScript may see two."""
+def test_entities_are_marked_after_characters_outside_the_basic_plane(page: Page, visit: Visit, server: str) -> None:
+    """Offsets count characters; JavaScript counts UTF-16 code units, two for an emoji."""
     visit("ner-zh")
     text = "😀😀王小明去了上海。"
     page.get_by_label("Text", exact=True).fill(text)
     run(page)
     request = urllib.request.Request(f"{server}models/ner-zh", json.dumps({"inputs": text}).encode())
-    with urllib.request.urlopen(request) as answer:
-        found = json.load(answer)
-    tagged = [f"{entity['word']}{entity['entity_group']}" for entity in found]
+    with urllib.request.urlopen(request) as response:
+        entities = json.load(response)
+    tagged = [f"{entity['word']}{entity['entity_group']}" for entity in entities]
     assert "上海LOC" in tagged
-    assert [re.sub(r"\s", "", words) for words in page.locator("mark").all_inner_texts()] == tagged
+    assert [re.sub(r"\s", "", text_content) for text_content in page.locator("mark").all_inner_texts()] == tagged
 
 
-def test_what_goes_wrong_is_said_in_words(page: Page, visit: Visit, watch: Watch) -> None:
-    watch.expected = ["Failed to load resource", "failed: "]
+def test_errors_are_explained(page: Page, visit: Visit, monitor: PageMonitor) -> None:
+    monitor.expected = ["Failed to load resource", "failed: "]
     visit("sentiment-en")
     page.get_by_label("Text", exact=True).fill("a " * 20_000)
     page.locator(".input button[type=submit]").click()
-    trouble = page.get_by_role("alert")
-    trouble.wait_for()
-    assert re.search(r"characters.*Send something smaller.*request [0-9a-f]{32}", trouble.inner_text(), re.S)
-    sound_for_all(page, "an error")
+    alert = page.get_by_role("alert")
+    alert.wait_for()
+    assert re.search(r"characters.*Send something smaller.*request [0-9a-f]{32}", alert.inner_text(), re.S)
+    check_accessibility(page, "an error")
 
     page.context.set_offline(True)
     page.get_by_label("Text", exact=True).fill("fine")
@@ -326,7 +328,7 @@ def test_what_goes_wrong_is_said_in_words(page: Page, visit: Visit, watch: Watch
     page.get_by_text("The server does not answer.").wait_for()
     page.context.set_offline(False)
     page.get_by_role("button", name="Try again").click()
-    assert "positive" in answer_of(page)
+    assert "positive" in wait_for_output(page)
 
     visit("resnet20-cifar10")
     page.locator("input[type=file]").set_input_files(
@@ -342,9 +344,9 @@ def test_what_goes_wrong_is_said_in_words(page: Page, visit: Visit, watch: Watch
     page.locator(".card").first.wait_for()
 
 
-def test_a_service_behind_a_key(page: Page, watch: Watch) -> None:
-    """API Gateway refuses in its own words; the answers here are the test's."""
-    watch.expected = ["Failed to load resource"]
+def test_a_service_that_requires_a_key(page: Page, monitor: PageMonitor) -> None:
+    """API Gateway refuses with its own body; the test mocks that response."""
+    monitor.expected = ["Failed to load resource"]
     keys: list[str | None] = []
 
     def gate(route: Any) -> None:
@@ -359,7 +361,7 @@ def test_a_service_behind_a_key(page: Page, watch: Watch) -> None:
     page.get_by_text("This service wants an API key.").wait_for()
     page.get_by_role("button", name="Enter the key").click()
     page.get_by_label("Key", exact=True).fill("secret")
-    sound_for_all(page, "the key")
+    check_accessibility(page, "the key")
     page.get_by_role("button", name="Use it").click()
     page.locator(".card").first.wait_for()
     assert keys == [None, "secret"]
@@ -371,21 +373,21 @@ def test_a_service_behind_a_key(page: Page, watch: Watch) -> None:
 
 
 def test_the_local_server_with_keys(browser: Browser, store: Path, tmp_path: Path) -> None:
-    """A key that is unknown, one that may ask for two models, and one too often."""
+    """An unknown key, a key limited to two models, and too many requests with it."""
     models = ["sentiment-*"]
     entry = {"name": "a", "sha256": hashlib.sha256(b"right").hexdigest(), "models": models, "rate": 0.01, "burst": 8}
     with serving(store, tmp_path, HEARTH_API_KEYS=json.dumps([entry])) as address:
         context = browser.new_context(base_url=address, reduced_motion="reduce")
         page = context.new_page()
-        watch = Watch(page, address)
-        watch.expected = ["Failed to load resource"]
+        monitor = PageMonitor(page, address)
+        monitor.expected = ["Failed to load resource"]
         page.goto("/")
         page.get_by_text("This service wants an API key.").wait_for()
-        for key, words in (("wrong", "This service does not know that API key."), ("right", "sentiment-en")):
+        for key, text in (("wrong", "This service does not know that API key."), ("right", "sentiment-en")):
             page.get_by_role("button", name="Enter the key").click()
             page.get_by_label("Key", exact=True).fill(key)
             page.get_by_role("button", name="Use it").click()
-            page.get_by_text(words).first.wait_for()
+            page.get_by_text(text).first.wait_for()
         names = sorted(path.name for path in store.glob("sentiment-*"))
         assert page.locator(".card").count() == len(names) > 1
         page.goto("/#model=ner-zh")
@@ -400,10 +402,10 @@ def test_the_local_server_with_keys(browser: Browser, store: Path, tmp_path: Pat
                 break
         page.get_by_text("Too many requests with this API key").wait_for()
         context.close()
-        watch.check()
+        monitor.check()
 
 
-def test_the_theme_can_be_chosen_and_is_kept(page: Page) -> None:
+def test_the_chosen_theme_is_remembered(page: Page) -> None:
     page.goto("/")
     colour = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(colour)

@@ -1,8 +1,9 @@
-"""An HTTP server that turns each request into the event of an AWS front door, and a handler's answer back into HTTP.
+"""An HTTP server that turns each request into the event of an AWS front door, and the handler's response back into
+HTTP.
 
-So a client that speaks HTTP tests what Lambda would run. What is bytes and what is text follows each front door's own
-rule: API Gateway by its binary media types (the template has `*~1*`: all), function URLs and load balancers by the
-content type.
+With it, a client that speaks HTTP tests what Lambda would run. Whether a body is bytes or text follows the rule of each
+front door: API Gateway goes by its binary media types (the template has `*~1*`: all), function URLs and load balancers
+by the content type.
 """
 
 from __future__ import annotations
@@ -25,47 +26,49 @@ FORMS = ("rest-v1", "http-v2", "function-url", "alb")
 TEXTS = ("text/", "application/json", "application/javascript", "application/xml")
 
 
-def wrapped(form: str, method: str, target: str, headers: list[tuple[str, str]], body: bytes) -> dict[str, Any]:
-    """The event."""
+def to_event(form: str, method: str, target: str, headers: list[tuple[str, str]], body: bytes) -> dict[str, Any]:
+    """The event that the front door `form` sends for an HTTP request."""
     url = urlsplit(target)
-    lower = {name.lower(): value for name, value in headers}
-    kind = lower.get("content-type", "")
-    binary = form == "rest-v1" or not kind.startswith(TEXTS) or "content-encoding" in lower
-    text = base64.b64encode(body).decode() if binary else body.decode("utf-8")
-    made = event(form, path=unquote(url.path), method=method, content_type=kind, body=text, is_base64=binary)
-    made["headers"] = lower
+    lower_headers = {name.lower(): value for name, value in headers}
+    content_type = lower_headers.get("content-type", "")
+    is_binary = form == "rest-v1" or not content_type.startswith(TEXTS) or "content-encoding" in lower_headers
+    text = base64.b64encode(body).decode() if is_binary else body.decode("utf-8")
+    aws_event = event(
+        form, path=unquote(url.path), method=method, content_type=content_type, body=text, is_base64=is_binary
+    )
+    aws_event["headers"] = lower_headers
     query = parse_qs(url.query, keep_blank_values=True)
-    if "rawPath" in made:
-        made["rawPath"], made["rawQueryString"] = url.path, url.query
+    if "rawPath" in aws_event:
+        aws_event["rawPath"], aws_event["rawQueryString"] = url.path, url.query
     else:
-        made["queryStringParameters"] = {name: values[-1] for name, values in query.items()} or None
-    if "multiValueHeaders" in made:
-        made["multiValueHeaders"] = {name: [value] for name, value in lower.items()}
-        made["multiValueQueryStringParameters"] = query or None
-    return made
+        aws_event["queryStringParameters"] = {name: values[-1] for name, values in query.items()} or None
+    if "multiValueHeaders" in aws_event:
+        aws_event["multiValueHeaders"] = {name: [value] for name, value in lower_headers.items()}
+        aws_event["multiValueQueryStringParameters"] = query or None
+    return aws_event
 
 
 @contextmanager
-def bridged(form: str, handler: Callable[[Any, Any], Any]) -> Iterator[str]:
-    """The address of a server in front of `handler`, which answers on one thread, as a Lambda does."""
+def serve_handler(form: str, handler: Callable[[Any, Any], Any]) -> Iterator[str]:
+    """Yield the address of a server in front of `handler`, which runs on one thread as in Lambda."""
     loop = asyncio.new_event_loop()
-    one = ThreadPoolExecutor(1, initializer=asyncio.set_event_loop, initargs=(loop,))
+    executor = ThreadPoolExecutor(1, initializer=asyncio.set_event_loop, initargs=(loop,))
 
-    class Front(BaseHTTPRequestHandler):
+    class FrontDoor(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        wbufsize = -1  # an answer in one piece: two would wait for each other's acknowledgement
+        wbufsize = -1  # buffered, to send a response in one write: two would wait for the delayed acknowledgement
 
-        def answer(self) -> None:
+        def relay(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            made = wrapped(form, self.command, self.path, list(self.headers.items()), body)
-            answer = one.submit(handler, made, SimpleNamespace(aws_request_id=uuid4().hex)).result()
-            content = answer.get("body") or ""
-            data = base64.b64decode(content) if answer.get("isBase64Encoded") else content.encode()
-            self.send_response(answer["statusCode"])
-            values = {name: [value] for name, value in (answer.get("headers") or {}).items()}
-            values |= answer.get("multiValueHeaders") or {}
-            for name, several in values.items():
-                for value in several:
+            aws_event = to_event(form, self.command, self.path, list(self.headers.items()), body)
+            response = executor.submit(handler, aws_event, SimpleNamespace(aws_request_id=uuid4().hex)).result()
+            content = response.get("body") or ""
+            data = base64.b64decode(content) if response.get("isBase64Encoded") else content.encode()
+            self.send_response(response["statusCode"])
+            values = {name: [value] for name, value in (response.get("headers") or {}).items()}
+            values |= response.get("multiValueHeaders") or {}
+            for name, header_values in values.items():
+                for value in header_values:
                     if name.lower() != "content-length":
                         self.send_header(name, value)
             self.send_header("Content-Length", str(len(data)))
@@ -76,16 +79,16 @@ def bridged(form: str, handler: Callable[[Any, Any], Any]) -> Iterator[str]:
 
         def __getattr__(self, name: str) -> Any:
             if name.startswith("do_"):
-                return self.answer
+                return self.relay
             raise AttributeError(name)
 
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Front)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), FrontDoor)
     try:
         with running(server) as address:
             yield address
     finally:
-        one.shutdown()
+        executor.shutdown()
         loop.close()

@@ -18,13 +18,13 @@ from hearth.aws_lambda.handler import create_handler
 from hearth.models.cache import warm_cache
 from hearth_build import ZOO
 from hearth_build.cli import serve
-from tests.clients.bridge import FORMS, bridged
+from tests.clients.bridge import FORMS, serve_handler
 from tests.functions import checkpoints
 from tests.functions.test_text_generation import save as save_llama
 
 
 @contextmanager
-def listening(app: object) -> Iterator[str]:
+def run_server(app: object) -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))  # type: ignore[arg-type]
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -37,17 +37,19 @@ def listening(app: object) -> Iterator[str]:
 
 
 @contextmanager
-def through(door: str) -> Iterator[str]:
-    """The address of all functions: of the local server, or of a front door's events to their handler."""
-    served = listening(serve.app()) if door == "local" else bridged(door, create_handler(serve.tasks()))
-    with served as address:
+def serve_through(front_door: str) -> Iterator[str]:
+    """Yield the address of the local server, or of a bridge that sends a front door's events to the Lambda handler."""
+    server = (
+        run_server(serve.app()) if front_door == "local" else serve_handler(front_door, create_handler(serve.tasks()))
+    )
+    with server as address:
         yield address
 
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The zoo, and models of random weights for what it has none of: `masks`, `answers`, `entails`, and `talks`, which
-    has a chat template and letters of several bytes."""
+    """The zoo, and models with random weights for the tasks that it lacks: `masks`, `answers`, `entails`, and `talks`,
+    which has a chat template and characters of several tokens."""
     work = tmp_path_factory.mktemp("clients")
     shutil.copytree(ZOO, work / "store")
     checkpoints.put_random(work, work / "store")
@@ -59,14 +61,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", params=["local", *FORMS])
 def server(request: pytest.FixtureRequest, store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server: uvicorn's, or a bridge to the handler of all functions."""
+    """The address of the local server or of a bridge to the handler of all functions."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEARTH_STORE", store.as_uri())
         patch.setenv("HEARTH_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("HEARTH_THREADS", "1")
         settings.get.cache_clear()
         warm_cache.cache_clear()
-        with through(request.param) as address:
+        with serve_through(request.param) as address:
             yield address
     settings.get.cache_clear()
     warm_cache.cache_clear()

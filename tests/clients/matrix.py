@@ -1,4 +1,4 @@
-"""README's table of clients and cases, made by a run: `python -m tests.clients.matrix` writes matrix.md beside this."""
+"""The table of docs/clients.md: `python -m tests.clients.matrix` runs the tests and writes matrix.md."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CLIENTS = {
     "test_kserve": ("kserve", "Open Inference Protocol"),
     "test_sagemaker": ("boto3", "SageMaker"),
 }
-"""By the file of their cases: the package, and the dialect that it speaks."""
+"""Package and protocol of each client, by the name of its test file."""
 
 
 def main() -> None:
@@ -40,30 +40,30 @@ def matrix(report: ElementTree.Element) -> str:
     cases: dict[str, list[str]] = {name: [] for name in CLIENTS}
     for case in report.iter("testcase"):
         name = str(case.get("classname")).rpartition(".")[2]
-        words, _, arguments = str(case.get("name")).removeprefix("test_").partition("[")
+        test_name, _, arguments = str(case.get("name")).removeprefix("test_").partition("[")
         server = next((server for server in SERVERS if arguments.startswith(server)), "")
         if case.find("skipped") is not None:
             continue
         passed[name, server] += 1
-        said = words.replace("_", " ")
-        if said not in cases[name]:
-            cases[name].append(said)
-    head = ["client", "version", "dialect", *(f"through {server}" for server in SERVERS)]
+        case_name = test_name.replace("_", " ")
+        if case_name not in cases[name]:
+            cases[name].append(case_name)
+    header = ["client", "version", "protocol", *(f"through {server}" for server in SERVERS)]
     rows = [
-        [package, pinned(package), dialect, *(str(passed[name, server] or "–") for server in SERVERS)]
-        for name, (package, dialect) in CLIENTS.items()
+        [package, pinned(package), protocol, *(str(passed[name, server] or "–") for server in SERVERS)]
+        for name, (package, protocol) in CLIENTS.items()
     ]
-    lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
+    lines = ["| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows)]
     for name, (package, _) in CLIENTS.items():
         lines += ["", f"**{package}**: {'; '.join(cases[name])}."]
     return "\n".join(lines) + "\n"
 
 
 def pinned(package: str) -> str:
-    """The installed version; of a client in an environment of its own, the one that its lock file says."""
+    """The installed version; for a client with its own environment, the version in its lock file."""
     lock = HERE.parent / "tools" / f"{package}.txt"
-    if lock.exists() and (found := re.search(rf"^{package}==(\S+)", lock.read_text(), re.MULTILINE)):
-        return found[1]
+    if lock.exists() and (match := re.search(rf"^{package}==(\S+)", lock.read_text(), re.MULTILINE)):
+        return match[1]
     return version(package)
 
 

@@ -1,4 +1,4 @@
-"""Schemathesis hooks: half of the cases name a model that is there, so that they reach what lies behind the name."""
+"""Schemathesis hooks: half of the cases name an existing model, so that they test more than the lookup of the name."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ TASKS = ("text-classification", "text-generation", "image-classification", "feat
 GENERATES = "talks"
 
 
-def _one(key: str, among: tuple[str, ...] | list[str]) -> str:
-    return random.Random(key).choice(among)
+def _choose(key: str, choices: tuple[str, ...] | list[str]) -> str:
+    return random.Random(key).choice(choices)
 
 
 @schemathesis.hook
 def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) -> dict[str, Any] | None:
     if path_parameters and "name" in path_parameters and len(str(path_parameters["name"])) % 2:
         generates = "generate" in context.operation.path or "chat" in context.operation.path
-        path_parameters["name"] = GENERATES if generates else _one(str(path_parameters["name"]), NAMES)
+        path_parameters["name"] = GENERATES if generates else _choose(str(path_parameters["name"]), NAMES)
         if "task" in path_parameters:
-            path_parameters["task"] = _one(str(path_parameters["task"]), TASKS)
+            path_parameters["task"] = _choose(str(path_parameters["task"]), TASKS)
         if "version" in path_parameters:
             path_parameters["version"] = "1"
     return path_parameters
@@ -35,5 +35,5 @@ def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) ->
 def map_body(context: Any, body: Any) -> Any:
     if isinstance(body, dict) and isinstance(body.get("model"), str) and len(body["model"]) % 2:
         generates = "completions" in context.operation.path
-        body["model"] = GENERATES if generates else _one(body["model"], NAMES)
+        body["model"] = GENERATES if generates else _choose(body["model"], NAMES)
     return body

@@ -1,4 +1,4 @@
-"""boto3's `sagemaker-runtime` client, through the local server and through the handler. One test is one case."""
+"""boto3's `sagemaker-runtime` client, through the local server and through the handler. One test per case."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def client(server: str) -> Any:
     )
 
 
-def invoke(client: Any, name: str, body: str | bytes, **more: str) -> Any:
-    answer = client.invoke_endpoint(EndpointName=name, Body=body, **{"ContentType": "application/json", **more})
-    return json.loads(answer["Body"].read())
+def invoke(client: Any, name: str, body: str | bytes, **options: str) -> Any:
+    response = client.invoke_endpoint(EndpointName=name, Body=body, **{"ContentType": "application/json", **options})
+    return json.loads(response["Body"].read())
 
 
 def test_a_text(client: Any) -> None:
@@ -43,15 +43,15 @@ def test_a_picture(client: Any) -> None:
 
 
 def test_target_model_and_variant(client: Any) -> None:
-    asked = {"EndpointName": "any", "Body": TEXT, "ContentType": "application/json", "TargetModel": "sentiment-en"}
-    answer = client.invoke_endpoint(**asked, TargetVariant="prod")
-    assert json.loads(answer["Body"].read())[0][0]["label"] == "positive"
-    assert answer["InvokedProductionVariant"] == "1"
-    assert answer["ContentType"].startswith("application/json")
+    parameters = {"EndpointName": "any", "Body": TEXT, "ContentType": "application/json", "TargetModel": "sentiment-en"}
+    response = client.invoke_endpoint(**parameters, TargetVariant="prod")
+    assert json.loads(response["Body"].read())[0][0]["label"] == "positive"
+    assert response["InvokedProductionVariant"] == "1"
+    assert response["ContentType"].startswith("application/json")
 
 
 @pytest.mark.parametrize(
-    ("name", "body", "status", "words"),
+    ("name", "body", "status", "message"),
     [
         ("none", TEXT, 404, "no model none"),
         ("sentiment-en", "{", 400, "valid JSON"),
@@ -59,12 +59,12 @@ def test_target_model_and_variant(client: Any) -> None:
     ],
     ids=["unknown model", "malformed", "invalid"],
 )
-def test_errors_are_typed(client: Any, name: str, body: str, status: int, words: str) -> None:
+def test_errors_are_typed(client: Any, name: str, body: str, status: int, message: str) -> None:
     with pytest.raises(ClientError) as failure:
         invoke(client, name, body)
     assert failure.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
     assert failure.value.response["Error"]["Code"] == "ValidationError"
-    assert words in failure.value.response["Error"]["Message"]
+    assert message in failure.value.response["Error"]["Message"]
 
 
 def test_an_unknown_route_has_the_same_error(client: Any) -> None:
@@ -73,10 +73,10 @@ def test_an_unknown_route_has_the_same_error(client: Any) -> None:
     assert failure.value.response["Error"]["Code"] == "ValidationError"
 
 
-def test_a_container_answers_ping_and_invocations(server: str) -> None:
+def test_a_container_responds_to_ping_and_invocations(server: str) -> None:
     assert httpx2.get(f"{server}/ping").status_code == 200
     headers = {"X-Amzn-SageMaker-Target-Model": "sentiment-en"}
     assert httpx2.post(f"{server}/invocations", content=TEXT, headers=headers).json()[0][0]["label"] == "positive"
-    several = httpx2.post(f"{server}/invocations", content=TEXT)
-    assert several.status_code == 400
-    assert "Target-Model" in several.json()["message"]
+    ambiguous = httpx2.post(f"{server}/invocations", content=TEXT)
+    assert ambiguous.status_code == 400
+    assert "Target-Model" in ambiguous.json()["message"]

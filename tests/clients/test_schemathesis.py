@@ -1,5 +1,5 @@
-"""Thousands of requests, made from our own OpenAPI document, through the Lambda handler: none may be a 5xx, and none
-may be answered by what the document does not say."""
+"""Thousands of requests, generated from our OpenAPI document, through the Lambda handler: no response may be a 5xx, and
+none may be undocumented."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from hearth import settings
 from hearth.aws_lambda.handler import create_handler
 from hearth.models.cache import warm_cache
 from hearth_build.cli import serve
-from tests.clients.bridge import bridged
+from tests.clients.bridge import serve_handler
 from tests.conftest import set_alias
 from tests.support.artifacts import make_image_artifact, make_text_artifact
 
 HERE = Path(__file__).resolve().parent
-LEAST = 5_000
-"""Cases."""
+MINIMUM_CASES = 5_000
+"""Number of cases that must be generated."""
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 OPTIONS = (
     *("--max-examples", "80", "--phases", "examples,coverage,fuzzing,stateful", "--checks", CHECKS, "--seed", "1"),
     *("--request-timeout", "60", "--no-color", "--generation-database", "none"),
 )
-SMALL = ("talks", "masks", "answers", "entails", "embeddings-en", "deepspeech-digits")
+FAST_MODELS = ("talks", "masks", "answers", "entails", "embeddings-en", "deepspeech-digits")
 
 
 @pytest.fixture
 def small_store(store: Path, tmp_path: Path) -> Path:
-    """Models that answer in milliseconds."""
-    for name in SMALL:
+    """A store with models that respond in milliseconds."""
+    for name in FAST_MODELS:
         shutil.copytree(store / name, tmp_path / "store" / name)
     for make in (make_text_artifact, make_image_artifact):
         set_alias(tmp_path / "store", make(tmp_path / "store").parent.name, "1")
@@ -49,17 +49,17 @@ def address(small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("HEARTH_THREADS", "1")
     settings.get.cache_clear()
     warm_cache.cache_clear()
-    with bridged("rest-v1", create_handler(serve.tasks())) as address:
+    with serve_handler("rest-v1", create_handler(serve.tasks())) as address:
         yield address
     settings.get.cache_clear()
     warm_cache.cache_clear()
 
 
-def test_nothing_that_is_sent_makes_a_5xx_or_an_undocumented_answer(
+def test_generated_requests_get_documented_responses_without_5xx(
     address: str, small_store: Path, tmp_path: Path
 ) -> None:
     names = sorted(path.name for path in small_store.iterdir())
-    run = subprocess.run(
+    process = subprocess.run(
         [Path(sys.executable).with_name("st"), "run", f"{address}/openapi.json", *OPTIONS],
         cwd=tmp_path,
         env=os.environ
@@ -69,8 +69,8 @@ def test_nothing_that_is_sent_makes_a_5xx_or_an_undocumented_answer(
         text=True,
         timeout=590,
     )
-    assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-2000:]
-    cases = re.search(r"([\d,]+) generated", run.stdout)
-    assert cases is not None, run.stdout[-4000:]
+    assert process.returncode == 0, process.stdout[-8000:] + process.stderr[-2000:]
+    cases = re.search(r"([\d,]+) generated", process.stdout)
+    assert cases is not None, process.stdout[-4000:]
     print(cases[0], "cases")
-    assert int(cases[1].replace(",", "")) >= LEAST
+    assert int(cases[1].replace(",", "")) >= MINIMUM_CASES

@@ -1,4 +1,4 @@
-"""NVIDIA's tritonclient[http]: one test a case of the conformance matrix."""
+"""NVIDIA's tritonclient[http]: one test per case of the conformance matrix."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def client(server: str) -> Iterator[triton.InferenceServerClient]:
 
 
 def tensor(name: str, array: Array, datatype: str, *, binary: bool = True) -> triton.InferInput:
-    made = triton.InferInput(name, list(array.shape), datatype)
-    made.set_data_from_numpy(array, binary_data=binary)
-    return made
+    infer_input = triton.InferInput(name, list(array.shape), datatype)
+    infer_input.set_data_from_numpy(array, binary_data=binary)
+    return infer_input
 
 
 def elements(name: str, *values: str | bytes, binary: bool = True) -> triton.InferInput:
@@ -42,8 +42,8 @@ def raw(*, binary: bool) -> list[triton.InferInput]:
     return [tensor("input_ids", IDS, "INT64", binary=binary), tensor("attention_mask", MASK, "INT64", binary=binary)]
 
 
-def responses(answer: triton.InferResult) -> list[Any]:
-    return [json.loads(text) for text in answer.as_numpy("response").ravel()]
+def responses(result: triton.InferResult) -> list[Any]:
+    return [json.loads(text) for text in result.as_numpy("response").ravel()]
 
 
 def test_server_live_ready_and_metadata(client: triton.InferenceServerClient) -> None:
@@ -65,29 +65,29 @@ def test_model_ready_metadata_and_config(client: triton.InferenceServerClient) -
 
 
 def test_infer_binary_both_ways(client: triton.InferenceServerClient) -> None:
-    answer = client.infer("sentiment-en", [elements("text", "i love it", "what a waste")], request_id="x")
-    assert answer.get_response()["id"] == "x"
-    assert answer.get_response()["model_version"] == "1"
-    assert answer.as_numpy("scores").shape == (2, 2)
-    assert answer.as_numpy("scores").dtype == np.float32
-    assert [scores[0]["label"] for scores in responses(answer)] == ["positive", "negative"]
+    result = client.infer("sentiment-en", [elements("text", "i love it", "what a waste")], request_id="x")
+    assert result.get_response()["id"] == "x"
+    assert result.get_response()["model_version"] == "1"
+    assert result.as_numpy("scores").shape == (2, 2)
+    assert result.as_numpy("scores").dtype == np.float32
+    assert [scores[0]["label"] for scores in responses(result)] == ["positive", "negative"]
 
 
 def test_infer_json_both_ways(client: triton.InferenceServerClient) -> None:
     outputs = [output("scores", binary_data=False), output("response", binary_data=False)]
-    answer = client.infer("sentiment-en", [elements("text", "i love it", binary=False)], outputs=outputs)
-    assert answer.as_numpy("scores")[0, 1] > 0.9
+    result = client.infer("sentiment-en", [elements("text", "i love it", binary=False)], outputs=outputs)
+    assert result.as_numpy("scores")[0, 1] > 0.9
 
 
 def test_binary_in_json_out_and_the_reverse(client: triton.InferenceServerClient) -> None:
-    found = [
+    results = [
         client.infer("sentiment-en-raw", raw(binary=not binary), outputs=[output("logits", binary_data=binary)])
         for binary in (True, False)
     ]
     mixed = client.infer("sentiment-en-raw", [raw(binary=True)[0], raw(binary=False)[1]])
     assert (
-        found[0].as_numpy("logits").tolist()
-        == found[1].as_numpy("logits").tolist()
+        results[0].as_numpy("logits").tolist()
+        == results[1].as_numpy("logits").tolist()
         == mixed.as_numpy("logits").tolist()
     )
 
@@ -99,40 +99,40 @@ def test_version_and_alias_give_equal_outputs(client: triton.InferenceServerClie
         assert client.infer(name, inputs, model_version=version).as_numpy("scores").tolist() == plain
 
 
-def test_parameters_are_the_tasks(client: triton.InferenceServerClient) -> None:
-    answer = client.infer(
+def test_parameters_are_passed_to_the_task(client: triton.InferenceServerClient) -> None:
+    result = client.infer(
         "sentiment-en", [elements("text", "i love it")], parameters={"top_k": 1}, priority=1, timeout=9
     )
-    assert [len(scores) for scores in responses(answer)] == [1]
+    assert [len(scores) for scores in responses(result)] == [1]
     with pytest.raises(InferenceServerException, match="top_k"):
         client.infer("sentiment-en", [elements("text", "a")], parameters={"top_k": 0})
 
 
 @pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
-def test_compressed_requests_and_answers(client: triton.InferenceServerClient, algorithm: str) -> None:
-    answer = client.infer(
+def test_compressed_requests_and_responses(client: triton.InferenceServerClient, algorithm: str) -> None:
+    result = client.infer(
         "embeddings-en",
         [elements("text", "a sentence", "another one")],
         request_compression_algorithm=algorithm,
         response_compression_algorithm=algorithm,
     )
-    assert answer.as_numpy("embedding").shape == (2, 256)
+    assert result.as_numpy("embedding").shape == (2, 256)
 
 
 def test_classification(client: triton.InferenceServerClient) -> None:
-    answer = client.infer("sentiment-en", [elements("text", "i love it")], outputs=[output("scores", class_count=1)])
-    assert answer.as_numpy("scores")[0, 0].decode().endswith(":1:positive")
+    result = client.infer("sentiment-en", [elements("text", "i love it")], outputs=[output("scores", class_count=1)])
+    assert result.as_numpy("scores")[0, 0].decode().endswith(":1:positive")
 
 
 def test_async_infer(client: triton.InferenceServerClient) -> None:
-    waiting = [client.async_infer("sentiment-en", [elements("text", text)]) for text in ("i love it", "what a waste")]
-    labels = [responses(one.get_result())[0][0]["label"] for one in waiting]
+    pending = [client.async_infer("sentiment-en", [elements("text", text)]) for text in ("i love it", "what a waste")]
+    labels = [responses(request.get_result())[0][0]["label"] for request in pending]
     assert labels == ["positive", "negative"]
 
 
 def test_bytes_that_are_not_utf8(client: triton.InferenceServerClient) -> None:
-    answer = client.infer("resnet20-cifar10", [elements("image", picture())])  # a PNG
-    assert answer.as_numpy("scores").shape == (1, 10)
+    result = client.infer("resnet20-cifar10", [elements("image", picture())])  # a PNG
+    assert result.as_numpy("scores").shape == (1, 10)
     with pytest.raises(InferenceServerException, match="UTF-8"):
         client.infer("sentiment-en", [elements("text", b"\xff\xfe")])
 
@@ -141,16 +141,18 @@ def test_half_floats_are_refused_in_json(server: str, client: triton.InferenceSe
     pixels = np.zeros((1, 3, 32, 32), np.float16)
     with pytest.raises(InferenceServerException, match="binary data"):
         client.infer("resnet20-cifar10-raw", [tensor("pixels", pixels, "FP16", binary=False)])
-    with pytest.raises(InferenceServerException, match="is FP32, not FP16"):  # as bytes they are read, and are not FP32
+    with pytest.raises(
+        InferenceServerException, match="is FP32, not FP16"
+    ):  # read from bytes, but refused because they are not FP32
         client.infer("resnet20-cifar10-raw", [tensor("pixels", pixels, "FP16")])
 
 
 def test_a_wrong_byte_count_is_refused(client: triton.InferenceServerClient) -> None:
-    short = raw(binary=True)
-    short[0]._raw_data = short[0]._raw_data[:-8]
-    short[0]._parameters["binary_data_size"] -= 8
+    truncated = raw(binary=True)
+    truncated[0]._raw_data = truncated[0]._raw_data[:-8]
+    truncated[0]._parameters["binary_data_size"] -= 8
     with pytest.raises(InferenceServerException, match="24 bytes; 16 came") as error:
-        client.infer("sentiment-en-raw", short)
+        client.infer("sentiment-en-raw", truncated)
     assert error.value.status() == "400"
 
 
@@ -191,21 +193,21 @@ def test_statistics(client: triton.InferenceServerClient) -> None:
     assert len(client.get_inference_statistics()["model_stats"]) > 9
 
 
-def test_what_is_not_there_is_an_error_of_the_protocol(client: triton.InferenceServerClient) -> None:
-    for ask in (client.get_system_shared_memory_status, client.get_trace_settings, client.get_log_settings):
+def test_unsupported_endpoints_return_a_protocol_error(client: triton.InferenceServerClient) -> None:
+    for call in (client.get_system_shared_memory_status, client.get_trace_settings, client.get_log_settings):
         with pytest.raises(InferenceServerException) as error:
-            ask()
+            call()
         assert error.value.status() == "404"
 
 
-LIKE = {"task": "sentence-similarity", "source_sentence": "c"}
-NAMED = {"task": "zero-shot-classification", "candidate_labels": "good,bad"}
-HUM = file_of(0.3 * np.sin(np.arange(4000) / 3), 8000)
+SIMILARITY_PARAMETERS = {"task": "sentence-similarity", "source_sentence": "c"}
+ZERO_SHOT_PARAMETERS = {"task": "zero-shot-classification", "candidate_labels": "good,bad"}
+SOUND = file_of(0.3 * np.sin(np.arange(4000) / 3), 8000)
 TASKS: dict[str, tuple[str, list[triton.InferInput], dict[str, Any], dict[str, tuple[int, ...]]]] = {
     "text-classification": ("sentiment-zh", [elements("text", "喜欢", "糟糕")], {}, {"scores": (2, 2)}),
     "token-classification": ("ner-zh", [elements("text", "王小明去北京", "我去了上海")], {}, {}),
     "feature-extraction": ("embeddings-en", [elements("text", "a", "b")], {"dimensions": 8}, {"embedding": (2, 8)}),
-    "sentence-similarity": ("embeddings-en", [elements("text", "a", "b")], LIKE, {"scores": (2,)}),
+    "sentence-similarity": ("embeddings-en", [elements("text", "a", "b")], SIMILARITY_PARAMETERS, {"scores": (2,)}),
     "translation": ("translate-en-zh", [elements("text", "A dog.")], {"num_beams": 1}, {"translation_text": (1,)}),
     "text-generation": ("gpt-shakespeare", [elements("text", "I")], {"max_new_tokens": 4}, {"generated_text": (1,)}),
     "fill-mask": ("masks", [elements("text", "anna is in [MASK]", "oslo [MASK] [MASK]")], {"top_k": 3}, {}),
@@ -215,34 +217,39 @@ TASKS: dict[str, tuple[str, list[triton.InferInput], dict[str, Any], dict[str, t
         {"top_k": 2},
         {"answer": (1,), "start": (1,)},
     ),
-    "zero-shot-classification": ("entails", [elements("text", "good film", "bad")], NAMED, {"scores": (2, 2)}),
+    "zero-shot-classification": (
+        "entails",
+        [elements("text", "good film", "bad")],
+        ZERO_SHOT_PARAMETERS,
+        {"scores": (2, 2)},
+    ),
     "image-classification": ("resnet20-cifar10", [elements("image", *[picture()] * 2)], {}, {"scores": (2, 10)}),
     "object-detection": ("yolo-cells", [elements("image", picture())], {"threshold": 0.0}, {"num_dets": (1, 1)}),
     "object-tracking": ("yolo-cells", [elements("video", *[picture()] * 2)], {"task": "object-tracking"}, {}),
-    "automatic-speech-recognition": ("deepspeech-digits", [elements("audio", HUM)], {}, {"transcript": (1,)}),
+    "automatic-speech-recognition": ("deepspeech-digits", [elements("audio", SOUND)], {}, {"transcript": (1,)}),
 }
-"""Model, inputs, parameters, and the shapes of what comes beside the native answers."""
+"""Model, inputs, parameters, and the shapes of the outputs beside the native response, by task."""
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task(client: triton.InferenceServerClient, task: str) -> None:
     model, inputs, parameters, outputs = TASKS[task]
-    answer = client.infer(model, inputs, parameters=parameters)
-    assert responses(answer)
+    result = client.infer(model, inputs, parameters=parameters)
+    assert responses(result)
     for name, shape in outputs.items():
-        assert answer.as_numpy(name).shape == shape
+        assert result.as_numpy(name).shape == shape
 
 
 def test_every_graph_of_a_model(client: triton.InferenceServerClient) -> None:
     pixels = tensor("pixels", np.zeros((2, 3, 32, 32), np.float32), "FP32")
     assert client.infer("resnet20-cifar10-raw", [pixels]).as_numpy("logits").shape == (2, 10)
     mask = tensor("attention_mask", np.ones((1, 2), np.int64), "INT64")
-    read = client.infer("translate-en-zh-raw", [tensor("input_ids", np.array([[5, 1]]), "INT64"), mask])
+    encoded = client.infer("translate-en-zh-raw", [tensor("input_ids", np.array([[5, 1]]), "INT64"), mask])
     inputs = [tensor("input_ids", np.array([[0]]), "INT64"), mask]
     for spec in client.get_model_metadata("translate-en-zh-raw-decoder")["inputs"][2:]:
         name, (_, heads, _, size) = spec["name"], spec["shape"]
-        array = read.as_numpy(name) if name.startswith("cross") else np.zeros((1, heads, 0, size), np.float32)
+        array = encoded.as_numpy(name) if name.startswith("cross") else np.zeros((1, heads, 0, size), np.float32)
         inputs.append(tensor(name, array, "FP32"))
-    answer = client.infer("translate-en-zh-raw-decoder", inputs)
-    assert answer.as_numpy("logits").shape[0] == 1
-    assert answer.as_numpy("present_key_0").shape[2] == 1
+    result = client.infer("translate-en-zh-raw-decoder", inputs)
+    assert result.as_numpy("logits").shape[0] == 1
+    assert result.as_numpy("present_key_0").shape[2] == 1

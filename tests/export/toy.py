@@ -76,12 +76,12 @@ def stage(epochs: int = 4, kind: type[Texts] = Texts) -> Stage:
         batches=lambda work: batches(work, kind),
         loss=loss,
         score=score,
-        optimiser=AdamW(rate=5e-3),
+        optimiser=AdamW(learning_rate=5e-3),
         schedule=Linear(),
         epochs=epochs,
-        batch=20,
-        clip=1.0,
-        average=0.9,
+        batch_size=20,
+        max_grad_norm=1.0,
+        ema_decay=0.9,
     )
 
 

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.faults.lab import Lab
-from tests.faults.rows import Row, ask, row
+from tests.faults.rows import Row, call_text_model, row
 
 
 @contextmanager
-def full(place: Lab) -> Iterator[None]:
-    """Files may not grow beyond a megabyte, which shows as a full disk does."""
+def limit_file_size(lab: Lab) -> Iterator[None]:
+    """Limit files to a megabyte: writing more fails as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024 * 1024, hard))
     try:
@@ -22,21 +22,21 @@ def full(place: Lab) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def weights(place: Lab) -> Path:
-    return next(path for path in (place.scratch / "cache").rglob("model.bin") if path.is_file())
+def cached_weights(lab: Lab) -> Path:
+    return next(path for path in (lab.scratch / "cache").rglob("model.bin") if path.is_file())
 
 
-def harmed(harm: Callable[[Path], object]) -> Callable[[Lab], object]:
-    """A start from a cache whose weights were harmed since they were fetched."""
+def damaged_cache(damage: Callable[[Path], object]) -> Callable[[Lab], object]:
+    """Restart with a cache whose weights were damaged after the download."""
 
     @contextmanager
-    def broken(place: Lab) -> Iterator[None]:
-        assert ask(place) == "200"
-        harm(weights(place))
-        place.forget()
+    def inject(lab: Lab) -> Iterator[None]:
+        assert call_text_model(lab) == "200"
+        damage(cached_weights(lab))
+        lab.clear_caches()
         yield
 
-    return broken
+    return inject
 
 
 def flip(path: Path) -> None:
@@ -52,18 +52,18 @@ def truncate(path: Path) -> None:
 
 
 @contextmanager
-def a_file_there(place: Lab) -> Iterator[None]:
-    (place.scratch / "cache").write_text("in the way")
+def file_instead_of_folder(lab: Lab) -> Iterator[None]:
+    (lab.scratch / "cache").write_text("not a folder")
     try:
         yield
     finally:
-        (place.scratch / "cache").unlink()
+        (lab.scratch / "cache").unlink()
 
 
-def rows(place: Lab) -> Iterator[Row]:
-    clean = ("503 unavailable", "503 store_error", "500 internal")
-    yield row("the disk is full", "the cache", clean, full)
-    yield row("a bit of a cached file flipped", "the cache", "200", harmed(flip))  # type: ignore[arg-type]
-    yield row("a cached file truncated", "the cache", "200", harmed(truncate))  # type: ignore[arg-type]
-    yield row("a cached file gone", "the cache", "200", harmed(Path.unlink))  # type: ignore[arg-type]
-    yield row("a file in the place of the folder", "the cache", clean, a_file_there)
+def rows(lab: Lab) -> Iterator[Row]:
+    refusals = ("503 unavailable", "503 store_error", "500 internal")
+    yield row("the disk is full", "the cache", refusals, limit_file_size)
+    yield row("a bit of a cached file flipped", "the cache", "200", damaged_cache(flip))  # type: ignore[arg-type]
+    yield row("a cached file truncated", "the cache", "200", damaged_cache(truncate))  # type: ignore[arg-type]
+    yield row("a cached file gone", "the cache", "200", damaged_cache(Path.unlink))  # type: ignore[arg-type]
+    yield row("a file in place of the folder", "the cache", refusals, file_instead_of_folder)

@@ -1,6 +1,6 @@
-"""Uploads on the local AWS while the workers that answer them are killed: `python -m tests.faults.kills [UPLOADS]`.
+"""Uploads on the local AWS while their workers are killed: `python -m tests.faults.kills [UPLOADS]`.
 
-The law: each upload ends in exactly one result, or its message among the dead letters; nothing else appears.
+The invariant: each upload ends in exactly one result or dead letter, and nothing else appears.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from tests.template.local_stack import Stack
 
 MODEL, FUNCTION = "resnet20-cifar10", "ImageClassification"
 POISON = 25
-"""One upload of so many is no picture."""
-SECONDS = 540
-"""For the queue to become empty."""
+"""One upload in this many is not a picture."""
+TIMEOUT = 540
+"""Seconds that the queue may take to become empty."""
 
 
 @dataclass
@@ -37,63 +37,64 @@ class Outcome:
     kills: int = 0
     seconds: float = 0
     results: dict[str, int] = field(default_factory=dict)
-    """How often the result of each key was written."""
+    """Number of writes of the result of each key."""
     dead: set[str] = field(default_factory=set)
     keys: dict[str, bool] = field(default_factory=dict)
-    """Whether an upload is poison."""
+    """Whether each upload is poison, by key."""
 
-    def broken(self) -> list[str]:
-        """What is against the law, a sentence each."""
-        said = [f"{key} has neither result nor dead letter" for key in self.keys if not self._ended(key)]
-        said += [f"{key} was answered {count} times" for key, count in self.results.items() if count > 1]
-        said += [f"{key} was never uploaded" for key in self.results.keys() | self.dead if key not in self.keys]
-        return said + [f"{key} is no picture, and has a result" for key in self.results if self.keys.get(key)]
+    def violations(self) -> list[str]:
+        """Sentences that describe violations of the invariant."""
+        messages = [f"{key} has neither result nor dead letter" for key in self.keys if not self._has_ended(key)]
+        messages += [f"{key} has {count} results" for key, count in self.results.items() if count > 1]
+        messages += [f"{key} was never uploaded" for key in self.results.keys() | self.dead if key not in self.keys]
+        return messages + [f"{key} is not a picture but has a result" for key in self.results if self.keys.get(key)]
 
-    def _ended(self, key: str) -> bool:
+    def _has_ended(self, key: str) -> bool:
         return key in self.results or key in self.dead
 
 
-def survive(stack: Stack, uploads: int, seed: int, hidden: int = 8) -> Outcome:
+def survive(stack: Stack, uploads: int, seed: int, visibility_timeout: int = 8) -> Outcome:
     """Put `uploads` objects while workers are killed at random times, and wait until the queue is empty.
 
-    A killed worker's messages come again after `hidden` seconds; the 180 of production would be too long to wait for.
+    SQS redelivers a killed worker's messages after `visibility_timeout` seconds; the 180 of production would take too
+    long.
     """
-    chance, outcome, started = random.Random(seed), Outcome(uploads), time.monotonic()
+    rng, outcome, started = random.Random(seed), Outcome(uploads), time.monotonic()
     sqs, s3 = stack.aws.client("sqs"), stack.aws.client("s3")
-    queue, letters = (stack.resources[f"{FUNCTION}{kind}"] for kind in ("Queue", "DeadLetters"))
-    sqs.purge_queue(QueueUrl=letters)
-    before = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])["Attributes"]
-    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": str(hidden)})
+    queue, dead_letter_queue = (stack.resources[f"{FUNCTION}{kind}"] for kind in ("Queue", "DeadLetters"))
+    sqs.purge_queue(QueueUrl=dead_letter_queue)
+    attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])["Attributes"]
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": str(visibility_timeout)})
     prefix = f"uploads/{MODEL}/kills-{seed}-"
     try:
-        with killing(stack, chance, outcome):
+        with kill_workers(stack, rng, outcome):
             for number in range(uploads):
                 key = f"{prefix}{number}.png"
                 outcome.keys[key] = number % POISON == POISON - 1
-                body = b"no picture" if outcome.keys[key] else picture(chance)
+                body = b"no picture" if outcome.keys[key] else picture(rng)
                 s3.put_object(Bucket=stack.outputs["UploadBucketName"], Key=key, Body=body)
-            # The rest is done in peace: else a message might be the victim each time.
-            time.sleep(hidden + min(60, uploads / 10))
+            # Stop killing before the queue is empty: otherwise, a message could lose its worker on every delivery.
+            time.sleep(visibility_timeout + min(60, uploads / 10))
         wait_until_empty(stack, queue)
     finally:
-        sqs.set_queue_attributes(QueueUrl=queue, Attributes=before)
+        sqs.set_queue_attributes(QueueUrl=queue, Attributes=attributes)
     outcome.seconds = time.monotonic() - started
-    outcome.results = written(stack, prefix)
-    outcome.dead = {key for key in dead_letters(stack, letters) if key.startswith(prefix)}
+    outcome.results = count_results(stack, prefix)
+    outcome.dead = {key for key in dead_letters(stack, dead_letter_queue) if key.startswith(prefix)}
     return outcome
 
 
 @contextmanager
-def killing(stack: Stack, chance: random.Random, outcome: Outcome) -> Iterator[None]:
-    """SIGKILL for one worker of the function after the other, as long as the block lasts."""
+def kill_workers(stack: Stack, rng: random.Random, outcome: Outcome) -> Iterator[None]:
+    """Kill workers of the function with SIGKILL at random times within the block."""
     ended = threading.Event()
 
     def kill() -> None:
-        while not ended.wait(chance.uniform(0.2, 1.5)):
-            found = workers(stack)
-            if found:
+        while not ended.wait(rng.uniform(0.2, 1.5)):
+            processes = workers(stack)
+            if processes:
                 with suppress(ProcessLookupError):
-                    os.kill(chance.choice(found), signal.SIGKILL)
+                    os.kill(rng.choice(processes), signal.SIGKILL)
                     outcome.kills += 1
 
     thread = threading.Thread(target=kill)
@@ -106,35 +107,35 @@ def killing(stack: Stack, chance: random.Random, outcome: Outcome) -> Iterator[N
 
 
 def workers(stack: Stack) -> list[int]:
-    """Processes of ministack that run the function."""
+    """Ids of ministack's processes that run the function."""
     name, folder = f"ministack-lambda-hearth-{FUNCTION}-".encode(), str(stack.aws.certificate.parent).encode()
-    found = []
+    processes = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             command = path.read_bytes()
             if name in command and folder in command:
-                found.append(int(path.parent.name))
-    return found
+                processes.append(int(path.parent.name))
+    return processes
 
 
-def picture(chance: random.Random) -> bytes:
-    data = io.BytesIO()
-    Image.new("RGB", (40, 30), tuple(chance.randrange(256) for _ in range(3))).save(data, "PNG")
-    return data.getvalue()
+def picture(rng: random.Random) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (40, 30), tuple(rng.randrange(256) for _ in range(3))).save(file, "PNG")
+    return file.getvalue()
 
 
 def wait_until_empty(stack: Stack, queue: str) -> None:
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    quiet, deadline = 0, time.monotonic() + SECONDS
-    while quiet < 10:  # an event may still be on its way
+    empty_polls, deadline = 0, time.monotonic() + TIMEOUT
+    while empty_polls < 10:  # an event may still be in transit
         if time.monotonic() > deadline:
-            raise TimeoutError(f"the queue is not empty after {SECONDS} s")
-        found = stack.aws.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
-        quiet = 0 if any(int(count) for count in found.values()) else quiet + 1
+            raise TimeoutError(f"the queue is not empty after {TIMEOUT} s")
+        attributes = stack.aws.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
+        empty_polls = 0 if any(int(count) for count in attributes.values()) else empty_polls + 1
         time.sleep(0.5)
 
 
-def written(stack: Stack, prefix: str) -> dict[str, int]:
+def count_results(stack: Stack, prefix: str) -> dict[str, int]:
     counts: dict[str, int] = {}
     pages = stack.aws.client("s3").get_paginator("list_object_versions")
     for page in pages.paginate(Bucket=stack.outputs["ResultBucketName"], Prefix=f"results/{prefix}"):
@@ -144,26 +145,28 @@ def written(stack: Stack, prefix: str) -> dict[str, int]:
     return counts
 
 
-def dead_letters(stack: Stack, letters: str) -> set[str]:
+def dead_letters(stack: Stack, dead_letter_queue: str) -> set[str]:
     sqs, keys = stack.aws.client("sqs"), set()
-    while found := sqs.receive_message(QueueUrl=letters, MaxNumberOfMessages=10).get("Messages"):
-        for message in found:
+    while messages := sqs.receive_message(QueueUrl=dead_letter_queue, MaxNumberOfMessages=10).get("Messages"):
+        for message in messages:
             keys.add(json.loads(message["Body"])["detail"]["object"]["key"])
-            sqs.delete_message(QueueUrl=letters, ReceiptHandle=message["ReceiptHandle"])
+            sqs.delete_message(QueueUrl=dead_letter_queue, ReceiptHandle=message["ReceiptHandle"])
     return keys
 
 
 def table(outcome: Outcome) -> str:
-    poison, broken = sum(outcome.keys.values()), outcome.broken()
-    alive = [key for key in outcome.dead if not outcome.keys[key]]
-    both = sum(key in outcome.results for key in alive)
-    said = [
-        f"{outcome.uploads} uploads, {poison} of them no pictures; {outcome.kills} workers were killed with SIGKILL.",
-        f"{len(outcome.results)} results, each written once; {len(outcome.dead)} dead letters. {len(alive)} of these",
-        f"are of good pictures, whose workers were killed or too slow each time; {both} of them have a result too.",
-        f"{outcome.seconds:.0f} s. **{len(broken)} broke the law.**",
+    poison, violations = sum(outcome.keys.values()), outcome.violations()
+    good = [key for key in outcome.dead if not outcome.keys[key]]
+    with_result = sum(key in outcome.results for key in good)
+    lines = [
+        f"{outcome.uploads} uploads, {poison} of them not pictures; {outcome.kills} workers were killed with SIGKILL.",
+        f"{len(outcome.results)} results, each written once; {len(outcome.dead)} dead letters. {len(good)} of these",
+        f"are of good pictures, with workers that were always killed or too slow; {with_result} also have a result.",
+        f"{outcome.seconds:.0f} s. **{len(violations)} violated the invariant.**",
     ]
-    return "\n".join(said + [""] * bool(broken) + [f"- {sentence}" for sentence in broken[:20]])
+    if violations:
+        lines += ["", *(f"- {violation}" for violation in violations[:20])]
+    return "\n".join(lines)
 
 
 def main(uploads: int, seed: int = 1) -> int:
@@ -173,9 +176,9 @@ def main(uploads: int, seed: int = 1) -> int:
     with tempfile.TemporaryDirectory() as scratch, local_aws(Path(scratch)) as aws:
         stack = deploy(aws)
         publish(stack, Path(scratch) / "store")
-        outcome = survive(stack, uploads, seed, hidden=20)
+        outcome = survive(stack, uploads, seed, visibility_timeout=20)
     record("Uploads under SIGKILL", f"python -m tests.faults.kills {uploads}", table(outcome), seed=seed)
-    return bool(outcome.broken())
+    return bool(outcome.violations())
 
 
 if __name__ == "__main__":

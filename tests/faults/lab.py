@@ -1,4 +1,4 @@
-"""The runtime in this process, behind a proxy in front of a local S3 and SQS."""
+"""The runtime in this process, with a proxy between it and a local S3 and SQS."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TEXT, IMAGE = "sentiment-en", "resnet20-cifar10"
 PRAISE = b'{"inputs": "a wonderful film"}'
 CONTEXT = SimpleNamespace(aws_request_id="request-1", function_name="f", memory_limit_in_mb=512)
 FILLER = 2 * 1024 * 1024
-"""Bytes of the text model's weights, about."""
+"""Approximate bytes of the text model's weights."""
 
 
 @dataclass
@@ -37,101 +37,103 @@ class Lab:
     proxy: Proxy
     s3: Any
     sqs: Any
-    letters: str
+    dead_letter_queue: str
     scratch: Path
 
-    def fresh(self) -> None:
-        """As a new execution environment: nothing loaded, nothing on disk, no connection."""
+    def reset(self) -> None:
+        """Reset to a new execution environment: nothing loaded, nothing on disk, no connection."""
         shutil.rmtree(self.scratch / "cache", ignore_errors=True)
-        self.forget()
+        self.clear_caches()
 
-    def forget(self) -> None:
-        """As after a restart: the disk stays."""
+    def clear_caches(self) -> None:
+        """Clear what a restart clears: everything but the disk."""
         settings.get.cache_clear()
         warm_cache.cache_clear()
         sqs._endpoint.cache_clear()
 
     def upload(self, key: str, body: bytes) -> tuple[str, str, int, str, str]:
-        """Put an object; what its event tells of it, for tests.support.storage."""
-        told = self.s3.put_object(Bucket="inbox", Key=key, Body=body)
-        return key, told["ETag"].strip('"'), len(body), "01", told["VersionId"]
+        """Put an object and return the arguments of its event, for tests.support.storage."""
+        response = self.s3.put_object(Bucket="inbox", Key=key, Body=body)
+        return key, response["ETag"].strip('"'), len(body), "01", response["VersionId"]
 
-    def results(self, key: str) -> dict[str, int]:
-        """How often each result of an upload was written, and why there is none."""
-        return self.written(f"results/{key}.json")
+    def result_counts(self, key: str) -> dict[str, int]:
+        """Number of writes of each result of an upload, including the reason of a failure."""
+        return self.write_counts(f"results/{key}.json")
 
-    def written(self, prefix: str) -> dict[str, int]:
-        """How often what is at the output under `prefix` was written."""
-        found: dict[str, int] = {}
+    def write_counts(self, prefix: str) -> dict[str, int]:
+        """Number of writes of each output below `prefix`."""
+        counts: dict[str, int] = {}
         for version in self.s3.list_object_versions(Bucket="outbox", Prefix=prefix).get("Versions", ()):
-            found[version["Key"]] = found.get(version["Key"], 0) + 1
-        return found
+            counts[version["Key"]] = counts.get(version["Key"], 0) + 1
+        return counts
 
-    def dead(self) -> list[str]:
-        """The dead letters' bodies, which are taken."""
+    def take_dead_letters(self) -> list[str]:
+        """Receive and delete the dead letters, and return their bodies."""
         bodies = []
-        while found := self.sqs.receive_message(QueueUrl=self.letters, MaxNumberOfMessages=10).get("Messages"):
-            for letter in found:
-                bodies.append(letter["Body"])
-                self.sqs.delete_message(QueueUrl=self.letters, ReceiptHandle=letter["ReceiptHandle"])
+        while messages := self.sqs.receive_message(QueueUrl=self.dead_letter_queue, MaxNumberOfMessages=10).get(
+            "Messages"
+        ):
+            for message in messages:
+                bodies.append(message["Body"])
+                self.sqs.delete_message(QueueUrl=self.dead_letter_queue, ReceiptHandle=message["ReceiptHandle"])
         return bodies
 
 
-def told(answer: dict[str, Any]) -> tuple[int, str]:
-    """Status and error code of an answer to HTTP; the code is empty where there is none."""
-    body = json.loads(answer["body"]) if answer.get("body") else {}
-    return answer["statusCode"], body.get("error_type", "") if isinstance(body, dict) else ""
+def status_and_code(response: dict[str, Any]) -> tuple[int, str]:
+    """Status and error code of an HTTP response; the code is empty if there is no error."""
+    body = json.loads(response["body"]) if response.get("body") else {}
+    return response["statusCode"], body.get("error_type", "") if isinstance(body, dict) else ""
 
 
 @contextmanager
-def lab(*, patient: bool = True) -> Iterator[Lab]:
-    """With `patient`, the store is asked again after the pauses of production; else at once."""
+def start_lab(*, with_pauses: bool = True) -> Iterator[Lab]:
+    """Start a lab. `with_pauses`: retry after the pauses of production; otherwise, at once."""
     level = log.logger().level
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     with moto_s3() as url, proxied(url) as proxy, tempfile.TemporaryDirectory() as folder:
         urllib.request.urlopen(f"{url}/moto-api/reset", data=b"").close()
-        built = Lab(proxy, client(url), client(url, "sqs"), "", Path(folder))
-        built.letters = built.sqs.create_queue(QueueName="letters")["QueueUrl"]
-        _publish(built)
+        lab = Lab(proxy, client(url), client(url, "sqs"), "", Path(folder))
+        lab.dead_letter_queue = lab.sqs.create_queue(QueueName="letters")["QueueUrl"]
+        _publish(lab)
         environment = {
             **CREDENTIALS,
             "AWS_ENDPOINT_URL": proxy.url,
             "HEARTH_STORE": "s3://artifacts/models",
-            "HEARTH_CACHE_DIR": str(built.scratch / "cache"),
+            "HEARTH_CACHE_DIR": str(lab.scratch / "cache"),
             "HEARTH_ALIAS_SECONDS": "0",
             "HEARTH_OUTPUT": "s3://outbox/results",
             "HEARTH_UPLOADS": "s3://inbox",
-            "HEARTH_DEAD_LETTERS": built.letters,
+            "HEARTH_DEAD_LETTERS": lab.dead_letter_queue,
         }
-        quick = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: None)
-        pauses = patch("hearth.aws.retry.time", quick) if not patient else patch.dict(os.environ, {})
+        time_without_pauses = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: None)
+        pauses = patch("hearth.aws.retry.time", time_without_pauses) if not with_pauses else patch.dict(os.environ, {})
         with patch.dict(os.environ, environment), pauses:
             log.logger().setLevel("CRITICAL")
-            built.fresh()
+            lab.reset()
             try:
-                yield built
+                yield lab
             finally:
                 log.logger().setLevel(level)
-        built.fresh()
+        lab.reset()
 
 
 @contextmanager
-def variables(place: Lab, **changed: str) -> Iterator[None]:
-    """Other variables of the environment, for as long as this is entered."""
-    with patch.dict(os.environ, changed):
-        place.forget()
+def variables(lab: Lab, **values: str) -> Iterator[None]:
+    """Set environment variables within the block."""
+    with patch.dict(os.environ, values):
+        lab.clear_caches()
         yield
-    place.forget()
+    lab.clear_caches()
 
 
-def _publish(built: Lab) -> None:
+def _publish(lab: Lab) -> None:
     for bucket in ("artifacts", "inbox", "outbox"):
-        built.s3.create_bucket(Bucket=bucket)
-        built.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    store = built.scratch / "store"
+        lab.s3.create_bucket(Bucket=bucket)
+        lab.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    store = lab.scratch / "store"
     make_text_artifact(store, TEXT, filler=FILLER)
     make_image_artifact(store, IMAGE)
     for model in (TEXT, IMAGE):
         (store / model / "aliases.json").write_text('{"prod": {"version": "1"}}')
     for path in sorted(path for path in store.rglob("*") if path.is_file()):
-        built.s3.put_object(Bucket="artifacts", Key=f"models/{path.relative_to(store)}", Body=path.read_bytes())
+        lab.s3.put_object(Bucket="artifacts", Key=f"models/{path.relative_to(store)}", Body=path.read_bytes())

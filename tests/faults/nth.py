@@ -1,4 +1,4 @@
-"""The n-th call to a service fails: for n = 1, 2, 3 … until a run of the handler has no call left that could.
+"""The n-th call to a service fails, for n = 1, 2, 3 … until a run of the handler has fewer than n calls.
 
 `python -m tests.faults.nth` writes a section of docs/testing/results.md.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import md5
@@ -20,7 +20,7 @@ from hearth_functions.catalog import app as catalog
 from hearth_functions.image_classification import app as image
 from hearth_functions.text_classification import app as text
 from hearth_functions.uploads import app as uploading
-from tests.faults.lab import CONTEXT, IMAGE, PRAISE, TEXT, Lab, lab, told
+from tests.faults.lab import CONTEXT, IMAGE, PRAISE, TEXT, Lab, start_lab, status_and_code
 from tests.faults.proxy import Fault, Plan
 from tests.functions.test_predict import picture
 from tests.support.record import record
@@ -33,12 +33,12 @@ FAULTS: dict[str, Callable[[int], Plan]] = {
     "403": lambda n: lambda call: Fault("status", 403) if call.number == n else None,
 }
 Attempt = Callable[[], str]
-"""One call of the handler: how it ended. Raises AssertionError where it may not end so."""
+"""One call of the handler, which returns its outcome. Raises AssertionError if the outcome is not allowed."""
 
 
 @dataclass
 class Case:
-    """A handler and a call of it; `begin` prepares one run and gives its attempt and what must hold at the end."""
+    """A handler and a call of it. `begin` prepares a run and returns its attempt and a check of the final state."""
 
     name: str
     begin: Callable[[Lab, str], tuple[Attempt, Callable[[], None]]]
@@ -46,34 +46,34 @@ class Case:
 
 @dataclass
 class Outcome:
-    """Of one case and one fault."""
+    """The runs of one case with one fault."""
 
     calls: int = 0
-    """Of a run in which nothing failed."""
-    ends: Counter[str] = field(default_factory=Counter)
-    """How the runs with a fault ended."""
+    """Number of calls in a run without a fault."""
+    outcomes: Counter[str] = field(default_factory=Counter)
+    """Number of runs with a fault by their outcome."""
     seconds: float = 0.0
 
 
 def http(
-    handler: Any, event: dict[str, Any], fine: tuple[int, ...] = (200,), also: tuple[int, str] = (0, "")
+    handler: Any, event: dict[str, Any], ok_statuses: tuple[int, ...] = (200,), allowed_error: tuple[int, str] = (0, "")
 ) -> Attempt:
     def attempt() -> str:
-        status, code = told(handler(event, CONTEXT))
-        assert status in fine or (status, code) in ((503, "store_error"), also), (status, code)
-        return "answered" if status in fine else f"{status} {code}"
+        status, code = status_and_code(handler(event, CONTEXT))
+        assert status in ok_statuses or (status, code) in ((503, "store_error"), allowed_error), (status, code)
+        return "answered" if status in ok_statuses else f"{status} {code}"
 
     return attempt
 
 
-def of_request(name: str, handler: Any, event: dict[str, Any]) -> Case:
+def request_case(name: str, handler: Any, event: dict[str, Any]) -> Case:
     return Case(name, lambda lab, run: (http(handler, event), lambda: None))
 
 
 def _one_result(lab: Lab, key: str) -> None:
-    assert set(lab.results(key).values()) == {1}, lab.results(key)
-    assert len(lab.results(key)) == 2, "the version's own, and the newest's"
-    assert lab.dead() == []
+    assert set(lab.result_counts(key).values()) == {1}, lab.result_counts(key)
+    assert len(lab.result_counts(key)) == 2, "the result of the version, and the latest"
+    assert lab.take_dead_letters() == []
 
 
 def direct(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
@@ -84,7 +84,7 @@ def direct(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
         with suppress(EventFailedError):
             assert text.handler(event, CONTEXT) == {}
             return "answered"
-        return "raised, for Lambda to repeat"
+        return "raised, for Lambda to retry"
 
     return attempt, lambda: _one_result(lab, key)
 
@@ -98,128 +98,132 @@ def by_queue(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
     def attempt() -> str:
         deliveries["all"] += 1
         messages = (message(event, f"m{number}", deliveries["all"]) for number, event in enumerate(events))
-        answer = image.handler(queued(*messages), CONTEXT)
-        failed = len(answer["batchItemFailures"])
-        return f"{failed} of 2 to come again" if failed else "answered"
+        response = image.handler(queued(*messages), CONTEXT)
+        failed = len(response["batchItemFailures"])
+        return f"{failed} of 2 to redeliver" if failed else "answered"
 
     return attempt, lambda: [_one_result(lab, key) for key in keys] and None
 
 
 def last_delivery(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
-    """What fails now is a dead letter, by us or, named as failed, by SQS."""
+    """A failure on the last delivery becomes a dead letter: sent by us, or moved by SQS if reported as failed."""
     key = f"uploads/{TEXT}/{run}"
     event = bridged("inbox", *lab.upload(key, b"good"))
-    ends: list[str] = []
+    outcomes: list[str] = []
 
     def attempt() -> str:
-        before = len(ends)
-        answer = text.handler(queued(message(event, "m", 3 + before)), CONTEXT)
-        letters = lab.dead()
+        attempts = len(outcomes)
+        response = text.handler(queued(message(event, "m", 3 + attempts)), CONTEXT)
+        letters = lab.take_dead_letters()
         assert all(json.loads(letter) == event for letter in letters)
-        results = lab.results(key)
+        results = lab.result_counts(key)
         assert set(results.values()) <= {1}
-        if answer["batchItemFailures"]:
-            ends.append("to SQS")
+        if response["batchItemFailures"]:
+            outcomes.append("to SQS")
         elif letters:
-            ends.append("dead letter")
+            outcomes.append("dead letter")
         else:
             assert len(results) == 2
-            ends.append("answered")
-        return ends[-1]
+            outcomes.append("answered")
+        return outcomes[-1]
 
     return attempt, lambda: None
 
 
 def poison(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
-    """Of an upload whose id somebody has: the reason is among the dead letters, and where the result would be."""
+    """An invalid upload by POST /uploads: its reason is in the dead letter and in place of its result."""
     key = f"uploads/{IMAGE}/u{md5(run.encode(), usedforsecurity=False).hexdigest()}"
     event = bridged("inbox", *lab.upload(key, b"no picture"))
-    seen: list[str] = []
+    letters: list[str] = []
 
     def attempt() -> str:
-        answer = image.handler(queued(message(event)), CONTEXT)
-        seen.extend(lab.dead())
-        assert answer["batchItemFailures"] or seen, "neither a dead letter nor to come again"
-        return "to come again" if answer["batchItemFailures"] else "dead letter"
+        response = image.handler(queued(message(event)), CONTEXT)
+        letters.extend(lab.take_dead_letters())
+        assert response["batchItemFailures"] or letters, "neither dead letter nor redelivery"
+        return "to redeliver" if response["batchItemFailures"] else "dead letter"
 
-    def law() -> None:
-        assert {json.dumps(json.loads(letter)) for letter in seen} == {json.dumps(event)}
-        assert lab.results(key).keys() == {f"results/{key}.json.failed"}
+    def check_invariant() -> None:
+        assert {json.dumps(json.loads(letter)) for letter in letters} == {json.dumps(event)}
+        assert lab.result_counts(key).keys() == {f"results/{key}.json.failed"}
 
-    return attempt, law
+    return attempt, check_invariant
 
 
 def batch(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
-    """Two pictures, and an object that is none, of a Distributed Map, which hands over again what was raised."""
+    """Two pictures and an invalid object in a Distributed Map, which retries a batch that raised."""
     name = md5(run.encode(), usedforsecurity=False).hexdigest()
     bodies = {"a": picture(), "b": b"no picture", "c": picture()}
-    listed = [lab.upload(f"batch/{name}/{item}", body) for item, body in bodies.items()]
-    items = [{"Key": key, "Etag": etag, "Size": size} for key, etag, size, _, _ in listed]
+    uploaded = [lab.upload(f"batch/{name}/{item}", body) for item, body in bodies.items()]
+    items = [{"Key": key, "Etag": etag, "Size": size} for key, etag, size, _, _ in uploaded]
     event = {"batch": {"bucket": "inbox", "model": IMAGE, "run": name}, "Items": items}
 
     def attempt() -> str:
         try:
-            answer = image.handler(event, CONTEXT)
+            response = image.handler(event, CONTEXT)
         except BatchFailedError:
-            return "raised, for the map to repeat"
-        assert answer["done"] == 2
-        assert [row["error_type"] for row in answer["failed"]] == ["unsupported_media"]
+            return "raised, for the map to retry"
+        assert response["done"] == 2
+        assert [row["error_type"] for row in response["failed"]] == ["unsupported_media"]
         return "answered"
 
-    def law() -> None:
-        written = lab.written(f"results/{name}/")
-        assert set(written.values()) == {1}
-        assert len(written) == 2
+    def check_invariant() -> None:
+        counts = lab.write_counts(f"results/{name}/")
+        assert set(counts.values()) == {1}
+        assert len(counts) == 2
 
-    return attempt, law
+    return attempt, check_invariant
 
 
 def uploads(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
-    wish = json.dumps({"model": TEXT, "content_type": "text/plain", "size": 4}).encode()
-    return http(uploading.handler, rest_event("POST", "/uploads", wish), (201,)), lambda: None
+    upload_request = json.dumps({"model": TEXT, "content_type": "text/plain", "size": 4}).encode()
+    return http(uploading.handler, rest_event("POST", "/uploads", upload_request), (201,)), lambda: None
 
 
-def _ticket(lab: Lab) -> dict[str, Any]:
+def _create_upload(lab: Lab) -> dict[str, Any]:
     plan, lab.proxy.plan = lab.proxy.plan, None
-    wish = json.dumps({"model": TEXT, "content_type": "text/plain", "size": 4}).encode()
-    ticket: dict[str, Any] = json.loads(uploading.handler(rest_event("POST", "/uploads", wish), CONTEXT)["body"])
+    upload_request = json.dumps({"model": TEXT, "content_type": "text/plain", "size": 4}).encode()
+    upload: dict[str, Any] = json.loads(
+        uploading.handler(rest_event("POST", "/uploads", upload_request), CONTEXT)["body"]
+    )
     lab.proxy.plan = plan
-    return ticket
+    return upload
 
 
 def result(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
-    ticket = _ticket(lab)
-    event = bridged("inbox", *lab.upload(ticket["key"], b"good"))
+    upload = _create_upload(lab)
+    event = bridged("inbox", *lab.upload(upload["key"], b"good"))
     text.handler(event, CONTEXT)
-    return http(uploading.handler, rest_event("GET", f"/results/{ticket['id']}")), lambda: _one_result(
-        lab, ticket["key"]
+    return http(uploading.handler, rest_event("GET", f"/results/{upload['id']}")), lambda: _one_result(
+        lab, upload["key"]
     )
 
 
 def removal(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
-    ticket = _ticket(lab)
-    event = bridged("inbox", *lab.upload(ticket["key"], b"good"))
+    upload = _create_upload(lab)
+    event = bridged("inbox", *lab.upload(upload["key"], b"good"))
     text.handler(event, CONTEXT)
 
-    def law() -> None:
-        assert lab.results(ticket["key"]) == {}
-        assert not lab.s3.list_object_versions(Bucket="inbox", Prefix=ticket["key"]).get("Versions")
+    def check_invariant() -> None:
+        assert lab.result_counts(upload["key"]) == {}
+        assert not lab.s3.list_object_versions(Bucket="inbox", Prefix=upload["key"]).get("Versions")
 
-    return http(uploading.handler, rest_event("DELETE", f"/results/{ticket['id']}"), (204,)), law
+    return http(uploading.handler, rest_event("DELETE", f"/results/{upload['id']}"), (204,)), check_invariant
 
 
 def by_reference(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
-    ticket = _ticket(lab)
-    lab.upload(ticket["key"], b"good")
-    body = json.dumps({"inputs": {"upload": ticket["id"]}}).encode()
-    # To who may not list a bucket, S3 refuses what is not there.
-    return http(text.handler, rest_event("POST", f"/models/{TEXT}", body), also=(404, "not_found")), lambda: None
+    upload = _create_upload(lab)
+    lab.upload(upload["key"], b"good")
+    body = json.dumps({"inputs": {"upload": upload["id"]}}).encode()
+    # Without permission to list the bucket, S3 returns 403 for a missing object.
+    return http(
+        text.handler, rest_event("POST", f"/models/{TEXT}", body), allowed_error=(404, "not_found")
+    ), lambda: None
 
 
 CASES = (
-    of_request("text", text.handler, rest_event("POST", f"/models/{TEXT}", PRAISE)),
-    of_request("image", image.handler, rest_event("POST", f"/models/{IMAGE}", picture())),
-    of_request("catalog", catalog.handler, rest_event("GET", "/models")),
+    request_case("text", text.handler, rest_event("POST", f"/models/{TEXT}", PRAISE)),
+    request_case("image", image.handler, rest_event("POST", f"/models/{IMAGE}", picture())),
+    request_case("catalog", catalog.handler, rest_event("GET", "/models")),
     Case("storage event", direct),
     Case("SQS, a batch of two", by_queue),
     Case("SQS, last delivery", last_delivery),
@@ -233,34 +237,28 @@ CASES = (
 
 
 def run(lab: Lab, case: Case, fault: str) -> Outcome:
-    """Every n. Raises AssertionError where something does not hold."""
+    """Run every n. Raises AssertionError if the invariant does not hold."""
     outcome, started = Outcome(), time.monotonic()
     for n in range(1, 200):
         lab.proxy.set(None)
-        lab.fresh()
-        attempt, law = case.begin(lab, f"{case.name} {fault} {n}")
-        lab.fresh()
+        lab.reset()
+        attempt, check_invariant = case.begin(lab, f"{case.name} {fault} {n}")
+        lab.reset()
         lab.proxy.set(FAULTS[fault](n))
-        end = attempt()
-        spoiled = lab.proxy.spoiled
-        if not spoiled:
+        first = attempt()
+        faults = lab.proxy.fault_count
+        if not faults:
             outcome.calls = len(lab.proxy.calls)
         lab.proxy.set(None)
-        last = attempt()
-        assert "answered" in last or "dead letter" in last, f"the next call after {end}: {last}"
-        law()
-        if not spoiled:
-            assert end == last
+        second = attempt()
+        assert "answered" in second or "dead letter" in second, f"the call after {first}: {second}"
+        check_invariant()
+        if not faults:
+            assert first == second
             outcome.seconds = time.monotonic() - started
             return outcome
-        outcome.ends[end] += 1
-    raise AssertionError("a run never was without a fault")
-
-
-def every(lab: Lab) -> Iterator[tuple[Case, str, Outcome]]:
-    for case in CASES:
-        for fault in FAULTS:
-            yield case, fault, run(lab, case, fault)
+        outcome.outcomes[first] += 1
+    raise AssertionError("every run had a fault")
 
 
 def main() -> None:
@@ -269,20 +267,23 @@ def main() -> None:
         "|---|---:|" + "---|" * len(FAULTS) + "---:|",
     ]
     total = 0
-    with lab() as built:
+    with start_lab() as lab:
         for case in CASES:
-            found = {fault: run(built, case, fault) for fault in FAULTS}
-            total += sum(outcome.ends.total() for outcome in found.values())
-            ends = [", ".join(f"{count} × {end}" for end, count in one.ends.items()) for one in found.values()]
-            seconds = sum(outcome.seconds for outcome in found.values())
-            lines.append(f"| {case.name} | {found['403'].calls} | {' | '.join(ends)} | {seconds:.1f} |")
+            outcomes = {fault: run(lab, case, fault) for fault in FAULTS}
+            total += sum(outcome.outcomes.total() for outcome in outcomes.values())
+            cells = [
+                ", ".join(f"{count} × {name}" for name, count in outcome.outcomes.items())
+                for outcome in outcomes.values()
+            ]
+            seconds = sum(outcome.seconds for outcome in outcomes.values())
+            lines.append(f"| {case.name} | {outcomes['403'].calls} | {' | '.join(cells)} | {seconds:.1f} |")
             print(lines[-1], flush=True)
-    about = (
-        f"{total} runs in which one call, or all from one on, failed. Each next call was fine, and for events the law "
-        "held each time: one result a version, or a dead letter. `reset` and `403` meet one call; after a `503` all "
-        "that follow meet one too."
+    introduction = (
+        f"{total} runs in which one call, or all from one on, failed. Each next call succeeded, and for events the "
+        "invariant held each time: one result per version, or a dead letter. `reset` and `403` affect one call; `503` "
+        "affects all later calls too."
     )
-    record("The n-th call fails", "python -m tests.faults.nth", "\n\n".join([about, "\n".join(lines)]))
+    record("The n-th call fails", "python -m tests.faults.nth", "\n\n".join([introduction, "\n".join(lines)]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Faults of the process: killed, told to end, out of memory; under Lambda's emulator and the real runtime client."""
+"""Faults of the process: killed, terminated, out of memory; under Lambda's emulator and the real runtime client."""
 
 from __future__ import annotations
 
@@ -20,121 +20,124 @@ from tests.support.layers import HANDLER, python313
 from tests.support.requests import rest_event
 from tests.support.storage import bridged, message, queued
 
-GONE = "the process ended"
-BIG = "sentiment-big"
+PROCESS_ENDED = "the process ended"
+LARGE_MODEL = "sentiment-big"
 MEGABYTE = 1024 * 1024
 
 
-def environment(place: Lab) -> dict[str, str]:
+def environment(lab: Lab) -> dict[str, str]:
     names = ("AWS_ENDPOINT_URL", "HEARTH_STORE", "HEARTH_OUTPUT", "HEARTH_UPLOADS", "HEARTH_DEAD_LETTERS")
     return {name: os.environ[name] for name in names} | {"HEARTH_LOG_LEVEL": "ERROR"}
 
 
 def invoke(emulator: Emulator, event: dict[str, Any]) -> str:
-    answer = emulator.invoke(event)
+    response = emulator.invoke(event)
     try:
-        payload: Any = json.loads(answer.raw)
+        payload: Any = json.loads(response.raw)
     except ValueError:
-        return answer.raw.decode()[:60]
+        return response.raw.decode()[:60]
     if "statusCode" in payload:
         body = json.loads(payload["body"])
         return f"{payload['statusCode']} {body.get('error_type', '') if isinstance(body, dict) else ''}".strip()
     if payload.get("errorType", "").startswith("Runtime."):
-        return GONE
+        return PROCESS_ENDED
     return json.dumps(payload)
 
 
-def asked(model: str = TEXT) -> dict[str, Any]:
+def text_request(model: str = TEXT) -> dict[str, Any]:
     return rest_event("POST", f"/models/{model}", PRAISE)
 
 
-def at(emulator: Emulator, part: str, number: signal.Signals, *, after: bool = False, late: float = 0) -> Any:
-    """A plan: the process gets the signal at the first call with `part` in it; `after` its effect, or seconds later."""
-    left = [True]
+def signal_at(
+    emulator: Emulator, call_part: str, signum: signal.Signals, *, after: bool = False, delay: float = 0
+) -> Any:
+    """A plan that sends a signal at the first call that contains `call_part`: before it, `after` its effect, or `delay`
+    seconds later."""
+    pending = [True]
 
-    def strike() -> None:
-        os.kill(emulator.runtime_pid(), number)
+    def send_signal() -> None:
+        os.kill(emulator.runtime_pid(), signum)
 
     def plan(call: Call) -> Fault | None:
-        if not left[0] or part not in f"{call.method} {call.path}":
+        if not pending[0] or call_part not in f"{call.method} {call.path}":
             return None
-        left[0] = False
-        if late:
-            threading.Timer(late, strike).start()
+        pending[0] = False
+        if delay:
+            threading.Timer(delay, send_signal).start()
             return None
-        strike()
+        send_signal()
         return Fault("lost") if after else Fault("reset")
 
     return plan
 
 
-def struck(
+def signal_row(
     emulator: Emulator,
     fault: str,
-    where: str,
+    target: str,
     plan: Callable[[], Any],
     event: dict[str, Any],
     expected: tuple[str, ...],
 ) -> Row:
     @contextmanager
-    def broken(place: Lab) -> Iterator[Attempt]:
-        place.proxy.set(plan())
+    def inject(lab: Lab) -> Iterator[Attempt]:
+        lab.proxy.set(plan())
         yield lambda: invoke(emulator, event)
 
-    return Row(fault, where, expected, broken, lambda _: invoke(emulator, event))
+    return Row(fault, target, expected, inject, lambda _: invoke(emulator, event))
 
 
-def rows(place: Lab) -> Iterator[Row]:
-    variables = environment(place)
-    killed, told = signal.SIGKILL, signal.SIGTERM
-    for name, number in (("SIGKILL", killed), ("SIGTERM", told)):
+def rows(lab: Lab) -> Iterator[Row]:
+    variables = environment(lab)
+    sigkill, sigterm = signal.SIGKILL, signal.SIGTERM
+    for name, signum in (("SIGKILL", sigkill), ("SIGTERM", sigterm)):
         with Emulator.of("text_classification", variables) as emulator:
-            plan = lambda number=number, emulator=emulator: at(emulator, "model.bin", number)  # noqa: E731
-            yield struck(emulator, name, "in the fetch", plan, asked(), (GONE,))
+            plan = lambda signum=signum, emulator=emulator: signal_at(emulator, "model.bin", signum)  # noqa: E731
+            yield signal_row(emulator, name, "in the download", plan, text_request(), (PROCESS_ENDED,))
         with Emulator.of("text_classification", variables) as emulator:
-            plan = lambda number=number, emulator=emulator: at(emulator, "model.bin", number, late=0.08)  # noqa: E731
-            yield struck(emulator, name, "in the load, about", plan, asked(), (GONE, "200"))
+            plan = lambda signum=signum, emulator=emulator: signal_at(emulator, "model.bin", signum, delay=0.08)  # noqa: E731
+            yield signal_row(emulator, name, "in the load, approximately", plan, text_request(), (PROCESS_ENDED, "200"))
         for after in (False, True):
             with Emulator.of("text_classification", variables) as emulator:
-                yield written(place, emulator, name, number, after=after)
-    yield from memory(place, variables)
+                yield write_row(lab, emulator, name, signum, after=after)
+    yield from memory_rows(lab, variables)
 
 
-def written(place: Lab, emulator: Emulator, name: str, number: signal.Signals, *, after: bool) -> Row:
-    """An upload whose result is being written; then its message's next delivery."""
+def write_row(lab: Lab, emulator: Emulator, name: str, signum: signal.Signals, *, after: bool) -> Row:
+    """A signal while the result of an upload is written, then the next delivery of its message."""
     key = f"uploads/{TEXT}/{name}-{after}"
-    event = queued(message(bridged("inbox", *place.upload(key, b"good")), "m", 2))
+    event = queued(message(bridged("inbox", *lab.upload(key, b"good")), "m", 2))
 
-    def again(place: Lab) -> str:
-        answer = invoke(emulator, event)
-        results = place.results(key)
-        one = len(results) == 2 and set(results.values()) == {1}
-        return "200" if one and json.loads(answer) == {"batchItemFailures": []} else f"{answer} {results}"
+    def redeliver(lab: Lab) -> str:
+        response = invoke(emulator, event)
+        counts = lab.result_counts(key)
+        has_one_result = len(counts) == 2 and set(counts.values()) == {1}
+        return "200" if has_one_result and json.loads(response) == {"batchItemFailures": []} else f"{response} {counts}"
 
-    where = f"in the write, {'after' if after else 'before'} its effect"
-    plan = lambda: at(emulator, "PUT /outbox", number, after=after)  # noqa: E731
-    made = struck(emulator, name, where, plan, event, (GONE,))
-    return Row(made.fault, made.where, made.expected, made.broken, again)
+    target = f"in the write, {'after' if after else 'before'} its effect"
+    plan = lambda: signal_at(emulator, "PUT /outbox", signum, after=after)  # noqa: E731
+    base = signal_row(emulator, name, target, plan, event, (PROCESS_ENDED,))
+    return Row(base.fault, base.target, base.expected, base.inject, redeliver)
 
 
-def memory(place: Lab, variables: dict[str, str]) -> Iterator[Row]:
-    """A model larger than the address space that the process may have."""
-    folder = place.scratch / "big"
-    make_text_artifact(folder, BIG, rows=160 * MEGABYTE // 8)
-    (folder / BIG / "aliases.json").write_text('{"prod": {"version": "1"}}')
+def memory_rows(lab: Lab, variables: dict[str, str]) -> Iterator[Row]:
+    """A model larger than the address space that the process may use."""
+    folder = lab.scratch / "big"
+    make_text_artifact(folder, LARGE_MODEL, rows=160 * MEGABYTE // 8)
+    (folder / LARGE_MODEL / "aliases.json").write_text('{"prod": {"version": "1"}}')
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        place.s3.put_object(Bucket="artifacts", Key=f"models/{path.relative_to(folder)}", Body=path.read_bytes())
+        lab.s3.put_object(Bucket="artifacts", Key=f"models/{path.relative_to(folder)}", Body=path.read_bytes())
     shutil.rmtree(folder)
-    limited = [shutil.which("prlimit") or "prlimit", f"--as={512 * MEGABYTE}"]
-    whole = Emulator.of("text_classification", variables, timeout_s=120)
-    whole.runtime = [*limited, str(python313()), "-m", "awslambdaric", HANDLER]
-    with whole as emulator:
-        made = struck(
+    command = [shutil.which("prlimit") or "prlimit", f"--as={512 * MEGABYTE}"]
+    limited_emulator = Emulator.of("text_classification", variables, timeout_s=120)
+    limited_emulator.runtime = [*command, str(python313()), "-m", "awslambdaric", HANDLER]
+    with limited_emulator as emulator:
+        base = signal_row(
             emulator,
             "the memory limit",
             "in the load",
             lambda: None,
-            asked(BIG),
-            ("503 unavailable", GONE),
+            text_request(LARGE_MODEL),
+            ("503 unavailable", PROCESS_ENDED),
         )
-        yield Row(made.fault, made.where, made.expected, made.broken, lambda _: invoke(emulator, asked()))
+        yield Row(base.fault, base.target, base.expected, base.inject, lambda _: invoke(emulator, text_request()))

@@ -1,4 +1,4 @@
-"""A proxy for one HTTP service, which counts its calls and lets a plan spoil any of them."""
+"""A proxy for an HTTP service that records its calls and injects the faults of a plan."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ from urllib.parse import urlsplit
 
 from tests.support.servers import running
 
-HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"}
+HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"}
 CLOCK_SECONDS = 900
-"""By how much S3 lets a signature's time differ."""
+"""Clock skew in seconds that S3 tolerates in a signature."""
 
 
 @dataclass(frozen=True)
 class Call:
     number: int
-    """From 1, since the plan was set."""
+    """Counted from 1 since the plan was set."""
     method: str
     path: str
-    """With its query."""
+    """Path with query string."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens in the place of the service's answer.
+    """What happens instead of the service's response.
 
-    `reset`: the connection ends before the call has an effect; `lost`: after it; `cut`: half of the answer's body;
-    `flip`: one bit of it; `slow`: `number` bytes a second; `silence`: nothing; `garbage`: no HTTP; `status`: `number`
-    with `code`; `clock`: signatures whose time differs from this machine's are refused.
+    `reset`: the connection ends before the call has an effect; `lost`: after it; `cut`: half of the response's body;
+    `flip`: one bit of it is flipped; `slow`: `number` bytes per second; `silence`: no response; `garbage`: not HTTP;
+    `status`: `number` with `code`; `clock`: the service's clock is `number` seconds ahead, and it refuses signatures
+    with too much skew.
     """
 
     kind: str
@@ -47,14 +48,14 @@ Plan = Callable[[Call], Fault | None]
 REFUSALS = {403: "AccessDenied", 404: "NoSuchKey", 412: "PreconditionFailed", 429: "SlowDown", 503: "SlowDown"}
 
 
-def always(fault: Fault, part: str = "", times: int = 10**9) -> Plan:
-    """The fault on the first `times` calls whose path has `part`."""
-    left = [times]
+def always(fault: Fault, path_part: str = "", times: int = 10**9) -> Plan:
+    """A plan that injects the fault into the first `times` calls whose path contains `path_part`."""
+    remaining = [times]
 
     def plan(call: Call) -> Fault | None:
-        if part not in call.path or not left[0]:
+        if path_part not in call.path or not remaining[0]:
             return None
-        left[0] -= 1
+        remaining[0] -= 1
         return fault
 
     return plan
@@ -66,13 +67,13 @@ class Proxy:
     url: str = ""
     plan: Plan | None = None
     calls: list[Call] = field(default_factory=list)
-    spoiled: int = 0
+    fault_count: int = 0
     skew: float = 0.0
-    """Seconds by which the service's clock is ahead of this machine's."""
+    """Seconds that the service's clock is ahead of this machine's."""
 
     def set(self, plan: Plan | None) -> None:
-        """From now on, and count anew."""
-        self.calls, self.spoiled, self.plan = [], 0, plan
+        """Use another plan and restart the counters."""
+        self.calls, self.fault_count, self.plan = [], 0, plan
 
 
 @contextmanager
@@ -95,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             super().handle()
         except (OSError, ValueError):
-            self.close_connection = True  # a client that went away
+            self.close_connection = True  # the client has disconnected
 
     def _relay(self) -> None:
         proxy = self.proxy
@@ -105,51 +106,51 @@ class _Handler(BaseHTTPRequestHandler):
         fault = proxy.plan(call) if proxy.plan else None
         if fault and fault.kind == "clock":
             proxy.skew = fault.number
-            fault = Fault("status", 403, "RequestTimeTooSkewed") if self._late() else None
-        proxy.spoiled += fault is not None
-        if fault and self._refused(fault):
+            fault = Fault("status", 403, "RequestTimeTooSkewed") if self._is_skewed() else None
+        proxy.fault_count += fault is not None
+        if fault and self._replace_response(fault):
             return
-        status, headers, data = self._asked(body)
-        self._answer(status, headers, data, fault)
+        status, headers, data = self._forward(body)
+        self._respond(status, headers, data, fault)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _relay
 
-    def _late(self) -> bool:
-        told = datetime.strptime(self.headers["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-        return abs(told.timestamp() - time.time() - self.proxy.skew) > CLOCK_SECONDS
+    def _is_skewed(self) -> bool:
+        signed = datetime.strptime(self.headers["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        return abs(signed.timestamp() - time.time() - self.proxy.skew) > CLOCK_SECONDS
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         return super().date_time_string(time.time() + self.proxy.skew)
 
-    def _refused(self, fault: Fault) -> bool:
-        """Whether the call never reached the service."""
+    def _replace_response(self, fault: Fault) -> bool:
+        """Inject a fault without calling the service; return whether the fault is of such a kind."""
         if fault.kind == "reset":
             self._reset()
         elif fault.kind == "silence":
-            self.connection.recv(1)  # until the client has enough
+            self.connection.recv(1)  # until the client gives up
             self.close_connection = True
         elif fault.kind == "garbage":
-            self.connection.sendall(b"\x00\xff this is no HTTP\r\n\r\n")
+            self.connection.sendall(b"\x00\xff this is not HTTP\r\n\r\n")
             self.close_connection = True
         elif fault.kind == "status":
             code = fault.code or REFUSALS[fault.number]
             data = f"<Error><Code>{code}</Code><Message>made up</Message></Error>".encode()
-            self._answer(fault.number, [("Content-Type", "application/xml")], data, None)
+            self._respond(fault.number, [("Content-Type", "application/xml")], data, None)
         else:
             return False
         return True
 
-    def _asked(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         connection = http.client.HTTPConnection(self.proxy.upstream, timeout=30)
         try:
             connection.request(self.command, self.path, body=body or None, headers=dict(self.headers.items()))
             response = connection.getresponse()
-            headers = [(name, value) for name, value in response.getheaders() if name.lower() not in HOP]
+            headers = [(name, value) for name, value in response.getheaders() if name.lower() not in HOP_BY_HOP]
             return response.status, headers, response.read()
         finally:
             connection.close()
 
-    def _answer(self, status: int, headers: list[tuple[str, str]], data: bytes, fault: Fault | None) -> None:
+    def _respond(self, status: int, headers: list[tuple[str, str]], data: bytes, fault: Fault | None) -> None:
         kind = fault.kind if fault else ""
         if kind == "lost":
             self._reset()

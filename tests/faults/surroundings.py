@@ -1,4 +1,4 @@
-"""Faults of what surrounds the function: settings, and the time that is left."""
+"""Faults of the function's environment: settings and remaining time."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 from hearth_functions.text_classification import app as text
-from tests.faults.lab import CONTEXT, PRAISE, TEXT, Lab, told, variables
+from tests.faults.lab import CONTEXT, PRAISE, TEXT, Lab, status_and_code, variables
 from tests.faults.proxy import Fault
-from tests.faults.rows import Row, row, spoiled
+from tests.faults.rows import Row, proxy_fault, row
 from tests.support.requests import rest_event
 
-WRONG = {
+INVALID_SETTINGS = {
     "HEARTH_STORE": "http://x",
     "HEARTH_MODELS": "../up",
     "HEARTH_CACHE_MEMORY_MB": "much",
@@ -32,17 +32,23 @@ WRONG = {
 }
 
 
-def hurried(place: Lab) -> str:
-    """A request that has a second and a half, of which half a second is the margin."""
+def call_with_little_time(lab: Lab) -> str:
+    """Call the text model with 1.5 seconds left, of which half a second is the safety margin."""
     context = SimpleNamespace(**vars(CONTEXT), get_remaining_time_in_millis=lambda: 1500)
-    status, code = told(text.handler(rest_event("POST", f"/models/{TEXT}", PRAISE), context))
+    status, code = status_and_code(text.handler(rest_event("POST", f"/models/{TEXT}", PRAISE), context))
     return f"{status} {code}".strip()
 
 
-def rows(place: Lab) -> Iterator[Row]:
-    for name, value in WRONG.items():
+def rows(lab: Lab) -> Iterator[Row]:
+    for name, value in INVALID_SETTINGS.items():
         yield row(
-            f"`{value}`", f"`{name}`", "500 settings_error", lambda place, n=name, v=value: variables(place, **{n: v})
+            f"`{value}`", f"`{name}`", "500 settings_error", lambda lab, n=name, v=value: variables(lab, **{n: v})
         )
     slow = Fault("slow", 100_000)
-    yield spoiled("the deadline, in a fetch", "model.bin", slow, ("504 timeout", "503 store_error"), attempt=hurried)
+    yield proxy_fault(
+        "the deadline, in a download",
+        "model.bin",
+        slow,
+        ("504 timeout", "503 store_error"),
+        attempt=call_with_little_time,
+    )

@@ -1,4 +1,4 @@
-"""Faults survived: what was made to fail and where, what was expected and observed, whether the next request is fine.
+"""Table of the faults survived: fault and target, expected and observed outcome, and that of the next request.
 
 `python -m tests.faults.table` writes a section of docs/testing/results.md.
 """
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tests.faults import disks, networks, processes, stores, surroundings
-from tests.faults.lab import Lab, lab
+from tests.faults.lab import Lab, start_lab
 from tests.faults.rows import Row
 from tests.support.record import record
 
@@ -27,50 +27,51 @@ GROUPS: dict[str, Callable[[Lab], Iterator[Row]]] = {
 @dataclass(frozen=True)
 class Observed:
     row: Row
-    what: str
+    outcome: str
     seconds: float
-    next: str
+    next_outcome: str
 
     @property
-    def fine(self) -> bool:
-        return self.what in self.row.expected and self.next == self.row.then
+    def is_expected(self) -> bool:
+        return self.outcome in self.row.expected and self.next_outcome == self.row.next_expected
 
 
-def observe(place: Lab, row: Row) -> Observed:
-    """Make the fault, see what comes of it, take it away, and ask again."""
-    place.proxy.set(None)
-    place.fresh()
+def observe(lab: Lab, row: Row) -> Observed:
+    """Inject the fault, observe the outcome, remove the fault, and observe the next request."""
+    lab.proxy.set(None)
+    lab.reset()
     started = time.monotonic()
-    with row.broken(place) as attempt:
-        what = attempt()
+    with row.inject(lab) as attempt:
+        outcome = attempt()
         seconds = time.monotonic() - started
-    place.proxy.set(None)
-    return Observed(row, what, seconds, row.again(place))
+    lab.proxy.set(None)
+    return Observed(row, outcome, seconds, row.next_call(lab))
 
 
-def markdown(found: list[Observed]) -> str:
+def markdown(results: list[Observed]) -> str:
     lines = ["| fault | where | expected | observed | seconds | next request |", "|---|---|---|---|---:|---|"]
-    for one in found:
-        expected = " or ".join(one.row.expected)
-        observed = one.what if one.fine else f"**{one.what}**"
+    for observed in results:
+        expected = " or ".join(observed.row.expected)
+        outcome = observed.outcome if observed.is_expected else f"**{observed.outcome}**"
         lines.append(
-            f"| {one.row.fault} | {one.row.where} | {expected} | {observed} | {one.seconds:.1f} | {one.next} |"
+            f"| {observed.row.fault} | {observed.row.target} | {expected} | {outcome} "
+            f"| {observed.seconds:.1f} | {observed.next_outcome} |"
         )
     return "\n".join(lines)
 
 
 def main() -> None:
-    chosen, found = sys.argv[1:] or list(GROUPS), []
-    for group in chosen:
-        with lab() as place:
-            for row in GROUPS[group](place):
-                found.append(observe(place, row))
-                print(markdown(found[-1:]).splitlines()[-1], flush=True)
-    wrong = [one for one in found if not one.fine]
-    about = f"{len(found)} faults; {len(wrong)} ended otherwise than expected."
-    if chosen == list(GROUPS):
-        record("Faults survived", "python -m tests.faults.table", f"{about}\n\n{markdown(found)}")
-    sys.exit(bool(wrong))
+    groups, results = sys.argv[1:] or list(GROUPS), []
+    for group in groups:
+        with start_lab() as lab:
+            for row in GROUPS[group](lab):
+                results.append(observe(lab, row))
+                print(markdown(results[-1:]).splitlines()[-1], flush=True)
+    unexpected = [observed for observed in results if not observed.is_expected]
+    summary = f"{len(results)} faults; {len(unexpected)} had an unexpected outcome."
+    if groups == list(GROUPS):
+        record("Faults survived", "python -m tests.faults.table", f"{summary}\n\n{markdown(results)}")
+    sys.exit(bool(unexpected))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A few of the faults that `tests.faults` makes in full: what fails is said, and the next call is fine."""
+"""A sample of the faults in `tests.faults`: each failure is reported, and the next call succeeds."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Any
 import pytest
 
 from tests.faults import disks, networks, nth, stores, surroundings
-from tests.faults.lab import Lab, lab
+from tests.faults.lab import Lab, start_lab
 from tests.faults.table import observe
 from tests.support.artifacts import make_text_artifact
 
-# A connection that an exception's frames keep in a cycle is collected in whatever order, its socket perhaps first.
+# A connection in a reference cycle of an exception's frames is collected in any order, perhaps its socket first.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 CASES = {case.name: case for case in nth.CASES}
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Lab]:
-    with lab(patient=False) as built:
-        yield built
-    gc.collect()  # those connections, as long as their warnings are not heard
+def lab() -> Iterator[Lab]:
+    with start_lab(with_pauses=False) as started:
+        yield started
+    gc.collect()  # collect those connections while their warnings are ignored
 
 
 @pytest.mark.parametrize(
@@ -39,41 +39,41 @@ def place() -> Iterator[Lab]:
         ("a call by reference", "503 for ever"),
     ],
 )
-def test_the_nth_call_fails(place: Lab, name: str, fault: str) -> None:
-    outcome = nth.run(place, CASES[name], fault)
-    assert outcome.calls == outcome.ends.total() > 0
+def test_the_nth_call_fails(lab: Lab, name: str, fault: str) -> None:
+    outcome = nth.run(lab, CASES[name], fault)
+    assert outcome.calls == outcome.outcomes.total() > 0
 
 
-ROWS = {
+SAMPLE = {
     (disks, "the disk is full"),
     (disks, "a bit of a cached file flipped"),
-    (disks, "a file in the place of the folder"),
+    (disks, "a file in place of the folder"),
     (networks, "reset, for ever"),
     (networks, "answer cut, once"),
     (networks, "a bit flipped, for ever"),
     (networks, "throttled (429), twice"),
-    (networks, "nobody listens"),
+    (networks, "nothing listens"),
     (stores, "403 AccessDenied"),
     (stores, "KMS throttles, once"),
-    (stores, "no JSON"),
-    (stores, "not signed, where keys are set"),
+    (stores, "not JSON"),
+    (stores, "unsigned although keys are set"),
     (stores, "403 of the dead-letter queue"),
     (surroundings, "`nan`"),
     (surroundings, "`big`"),
-    (surroundings, "the deadline, in a fetch"),
+    (surroundings, "the deadline, in a download"),
 }
-"""Of the table in docs/testing/results.md."""
+"""Rows of the table in docs/testing/results.md that run in this test."""
 
 
 @pytest.mark.parametrize("group", [disks, networks, stores, surroundings], ids=lambda group: group.__name__[13:])
-def test_a_fault_is_said_and_the_next_request_is_fine(place: Lab, group: Any) -> None:
-    asked = {name for module, name in ROWS if module is group}
-    for row in group.rows(place):
-        if row.fault in asked:
-            found = observe(place, row)
-            assert found.fine, (row.fault, found.what, found.next)
-            asked.remove(row.fault)
-    assert not asked
+def test_a_fault_is_reported_and_the_next_request_succeeds(lab: Lab, group: Any) -> None:
+    pending = {name for module, name in SAMPLE if module is group}
+    for row in group.rows(lab):
+        if row.fault in pending:
+            observed = observe(lab, row)
+            assert observed.is_expected, (row.fault, observed.outcome, observed.next_outcome)
+            pending.remove(row.fault)
+    assert not pending
 
 
 LOADING = """
@@ -95,7 +95,9 @@ except HearthError as error:
 """
 
 
-def test_a_model_for_which_there_is_too_little_memory_is_not_called_damaged(tmp_path: Path) -> None:
+def test_too_little_memory_for_a_model_is_not_reported_as_damage(tmp_path: Path) -> None:
     artifact = make_text_artifact(tmp_path, "big", rows=8 * 1024 * 1024)
-    done = subprocess.run([sys.executable, "-c", LOADING, artifact], capture_output=True, text=True, timeout=60)
-    assert done.stdout == "unavailable model.onnx needs more memory than is available; give the function more\n", done
+    process = subprocess.run([sys.executable, "-c", LOADING, artifact], capture_output=True, text=True, timeout=60)
+    assert process.stdout == "unavailable model.onnx needs more memory than is available; give the function more\n", (
+        process
+    )

@@ -1,8 +1,8 @@
-"""A small world in memory, with a clock of its own: stores with versions, a queue with dead letters, workers that take
-turns at every call, and whatever may go wrong at one.
+"""A simulated world in memory with its own clock: stores with versions, a queue with dead letters, workers that take
+turns at every call, and the faults of calls.
 
-Each worker is a greenlet: the world lets one go on to its next call, and there may throttle it, lose the answer, let
-time pass, or kill it. Who goes on, and what fails, is drawn from the seed alone.
+Each worker is a greenlet. The world resumes one until its next call, and there may throttle it, lose the response, let
+time pass, or kill it. The seed alone decides which worker runs and what fails.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ DELIVERIES = 3
 
 
 class Killed(SystemExit):
-    """SIGKILL: nothing of ours may hold it."""
+    """Simulates SIGKILL: no code of ours may catch it."""
 
 
 @dataclass(frozen=True)
 class Rates:
-    """How often what goes wrong, of calls."""
+    """Probability of each fault, per call."""
 
     kill: float = 0.0
     throttle: float = 0.0
     lost: float = 0.0
-    """The call had its effect, and its answer did not come."""
+    """The call has its effect, but its response is lost."""
     stall: float = 0.0
-    """It takes longer than a message stays hidden: another worker gets the message too."""
+    """The call takes longer than the visibility timeout, so that another worker gets the message too."""
     jump: float = 0.0
-    """The clock jumps by up to an hour, back or forth."""
+    """The clock jumps by up to an hour, forward or backward."""
     repeat: float = 0.0
-    """Of events: sent again, at any time; of deliveries: handed out although another has it."""
+    """An event is sent again at any time, or a message is delivered although another worker has it."""
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Message:
     body: str
     visible: float
     receives: int = 0
-    gone: bool = False
+    deleted: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,48 +64,48 @@ class World:
     seed: int
     rates: Rates
     conditions: bool = True
-    """Whether a store heeds `if_absent` and `if_match`; a control is to find that it does not."""
+    """Whether a store respects `if_absent` and `if_match`; the control tests switch it off."""
     now: float = 0.0
     objects: dict[str, list[Version]] = field(default_factory=dict)
     """All versions of each object, by `bucket/key`, the newest last."""
     queue: list[Message] = field(default_factory=list)
     letters: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
     """Bodies and attributes of the dead letters; those that SQS moved have no attributes."""
-    overtaken: int = 0
-    """Dead letters of SQS, not of ours."""
+    moved_by_sqs: int = 0
+    """Number of dead letters that SQS moved itself."""
     faults: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
-        self.main = getcurrent()
+        self.main_greenlet = getcurrent()
 
     def open(self, uri: str) -> Store:
-        return _Memory(self, uri)
+        return _MemoryStore(self, uri)
 
     def call(self, effect: Callable[[], Any]) -> Any:
-        """A worker's call of a service: before and after its effect, anything may happen."""
-        self._turn()
-        if self._happens("throttle"):
+        """A worker's call of a service, with possible faults before and after its effect."""
+        self._pass_turn()
+        if self._draw_fault("throttle"):
             raise StoreError("the store did not respond after 5 attempts")
         result = effect()
-        self._turn()
-        if self._happens("lost"):
+        self._pass_turn()
+        if self._draw_fault("lost"):
             raise StoreError("the store did not respond after 5 attempts")
         return result
 
-    def _turn(self) -> None:
+    def _pass_turn(self) -> None:
         self.now += self.random.random() / 4
-        if getcurrent() is not self.main:
-            self.main.switch()
-        if self._happens("kill"):
+        if getcurrent() is not self.main_greenlet:
+            self.main_greenlet.switch()
+        if self._draw_fault("kill"):
             raise Killed
-        if self._happens("stall"):
+        if self._draw_fault("stall"):
             self.now += VISIBILITY * self.random.uniform(0.5, 2)
-            self.main.switch()
-        if self._happens("jump"):
+            self.main_greenlet.switch()
+        if self._draw_fault("jump"):
             self.now += self.random.uniform(-3600, 3600)
 
-    def _happens(self, fault: str) -> bool:
+    def _draw_fault(self, fault: str) -> bool:
         rate = getattr(self.rates, fault)
         if rate and self.random.random() < rate:
             self.faults[fault] = self.faults.get(fault, 0) + 1
@@ -114,33 +114,33 @@ class World:
 
     # The uploads and their events
 
-    def put(self, place: str, data: bytes, *, versioned: bool) -> Version:
-        """Put an object from outside."""
-        kept = self.objects.setdefault(place, [])
-        version = Version(f"v{self.random.getrandbits(64):016x}" if versioned else "", data, _tag(data))
-        kept[:] = [*kept, version] if versioned else [version]
+    def put(self, path: str, data: bytes, *, versioned: bool) -> Version:
+        """Put an object as a client does."""
+        versions = self.objects.setdefault(path, [])
+        version = Version(f"v{self.random.getrandbits(64):016x}" if versioned else "", data, _etag(data))
+        versions[:] = [*versions, version] if versioned else [version]
         return version
 
-    def tell(self, body: str) -> None:
-        """An event into the queue: late, and perhaps several times."""
+    def send_event(self, body: str) -> None:
+        """Send an event to the queue with a delay, perhaps several times."""
         while True:
             name = f"m{self.random.getrandbits(64):016x}"
             self.queue.append(Message(name, body, self.now + self.random.expovariate(1 / 60)))
-            if not self._happens("repeat"):
+            if not self._draw_fault("repeat"):
                 return
 
     # The queue
 
-    def receive(self, most: int) -> list[Message]:
-        """Up to so many messages, in any order; what was handed out too often goes to the dead letters instead."""
-        ready = [message for message in self.queue if message.visible <= self.now or self._happens("repeat")]
+    def receive(self, maximum: int) -> list[Message]:
+        """Receive up to `maximum` messages in any order; those with too many deliveries become dead letters."""
+        ready = [message for message in self.queue if message.visible <= self.now or self._draw_fault("repeat")]
         self.random.shuffle(ready)
         batch = []
-        for message in ready[:most]:
+        for message in ready[:maximum]:
             message.receives += 1
             if message.receives > DELIVERIES:
                 self.letters.append((message.body, {}))
-                self.overtaken += 1
+                self.moved_by_sqs += 1
                 self.delete(message)
                 continue
             message.visible = self.now + VISIBILITY
@@ -148,11 +148,11 @@ class World:
         return batch
 
     def delete(self, message: Message) -> None:
-        if not message.gone:
-            message.gone = True
+        if not message.deleted:
+            message.deleted = True
             self.queue.remove(message)
 
-    # What the handler calls in the place of `hearth.aws.sqs`
+    # What the handler calls instead of `hearth.aws.sqs`
 
     def send_letter(self, queue: str, body: str, attributes: Mapping[str, str]) -> None:
         self.call(lambda: self.letters.append((body, attributes)))
@@ -167,7 +167,7 @@ class World:
         self.call(effect)
 
 
-class _Memory(Store):
+class _MemoryStore(Store):
     def __init__(self, world: World, uri: str) -> None:
         self.world, self.uri, self.root = world, uri, uri.removeprefix("s3://").rstrip("/")
 
@@ -175,25 +175,25 @@ class _Memory(Store):
         self, path: str, *, deadline: float | None = None, limit: int | None = None, version: str = ""
     ) -> tuple[bytes, str]:
         def effect() -> tuple[bytes, str]:
-            for found in reversed(self.world.objects.get(f"{self.root}/{path}", ())):
-                if version in ("", found.id):
-                    return found.data, found.etag
+            for stored in reversed(self.world.objects.get(f"{self.root}/{path}", ())):
+                if version in ("", stored.id):
+                    return stored.data, stored.etag
             raise NotFound(f"{path} is not in the store")
 
-        found: tuple[bytes, str] = self.world.call(effect)
-        return found
+        result: tuple[bytes, str] = self.world.call(effect)
+        return result
 
     def put(self, path: str, data: bytes | Any, *, if_absent: bool = False, if_match: str | None = None) -> str:
-        place = f"{self.root}/{path}"
+        key = f"{self.root}/{path}"
 
         def effect() -> str:
-            kept = self.world.objects.get(place, ())
-            if self.world.conditions and ((if_absent and kept) or (if_match and kept[-1].etag != if_match)):
+            versions = self.world.objects.get(key, ())
+            if self.world.conditions and ((if_absent and versions) or (if_match and versions[-1].etag != if_match)):
                 raise Conflict(f"{path} is in the store already, or was changed by someone else")
-            return self.world.put(place, bytes(data), versioned=True).etag
+            return self.world.put(key, bytes(data), versioned=True).etag
 
-        tag: str = self.world.call(effect)
-        return tag
+        etag: str = self.world.call(effect)
+        return etag
 
     def open(self, path: str, start: int, length: int, size: int) -> AbstractContextManager[Readable]:
         raise NotImplementedError
@@ -207,33 +207,33 @@ class _Memory(Store):
 
 @dataclass
 class Worker:
-    """One invocation, which goes on when the world lets it."""
+    """One invocation, which the world resumes call by call."""
 
     world: World
     batch: list[Message]
     handle: Callable[[list[Message]], Any]
-    surprise: BaseException | None = None
+    exception: BaseException | None = None
 
     def __post_init__(self) -> None:
-        self.thread = greenlet(self._run, self.world.main)
+        self.thread = greenlet(self._run, self.world.main_greenlet)
 
     def _run(self) -> None:
         try:
-            again = {failure["itemIdentifier"] for failure in self.handle(self.batch)["batchItemFailures"]}
+            failed = {failure["itemIdentifier"] for failure in self.handle(self.batch)["batchItemFailures"]}
         except Killed:
             return
-        except BaseException as error:  # no invocation may end so
-            self.surprise = error
+        except BaseException as error:  # an invocation must not raise
+            self.exception = error
             return
         for message in self.batch:
-            if message.name not in again:
+            if message.name not in failed:
                 self.world.delete(message)
 
-    def go_on(self) -> bool:
-        """To the next call; whether there is more to do."""
+    def resume(self) -> bool:
+        """Run until the next call; return whether the invocation is still running."""
         self.thread.switch()
         return not self.thread.dead
 
 
-def _tag(data: bytes) -> str:
+def _etag(data: bytes) -> str:
     return hashlib.md5(data, usedforsecurity=False).hexdigest()

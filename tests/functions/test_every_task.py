@@ -1,4 +1,4 @@
-"""What must agree for every task: its folder, its functions' tasks, its evaluation, README."""
+"""What must agree for every task: its folder, its functions' tasks, its evaluation."""
 
 from __future__ import annotations
 
@@ -25,9 +25,3 @@ def test_a_task_has_an_example_that_it_accepts_and_an_evaluation(task: Task) -> 
     msgspec.json.decode(msgspec.json.encode(task.example), type=task.request)
     assert set(task.row.models_of) <= set(TASKS)
     assert evaluation_of(task.id).metric
-
-
-def test_readme_speaks_of_every_task_and_function() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert all(f"`{task}`" in readme for task in TASKS)
-    assert all(folder in readme for folder in FOLDERS)

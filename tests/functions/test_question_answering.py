@@ -190,7 +190,7 @@ def test_over_http_and_in_the_documentation(ask: Any) -> None:
 
 def test_evaluation_counts_as_squad_does(both: tuple[Model, Any], tmp_path: Path) -> None:
     model, _ = both
-    right = evaluation.answer(model, {"question": "Where?", "context": SHORT})["answer"]
+    right = evaluation.predict(model, {"question": "Where?", "context": SHORT})["answer"]
     asked = [
         {"question": "Where?", "answers": [{"text": f"the {right}!"}, {"text": "nothing"}]},
         {"question": "Where?", "answers": [{"text": "nothing of it"}]},
@@ -199,7 +199,7 @@ def test_evaluation_counts_as_squad_does(both: tuple[Model, Any], tmp_path: Path
     (tmp_path / "dev.json").write_text(json.dumps({"data": [{"paragraphs": [paragraph]}]}), encoding="utf-8")
     found = evaluation.measure(model, evaluation.read(tmp_path / "dev.json"))
     assert found["exact match"] == 0.5
-    assert evaluation.overlap(["big", "mill"], ["mill"]) == pytest.approx(2 / 3)
+    assert evaluation.word_f1(["big", "mill"], ["mill"]) == pytest.approx(2 / 3)
     (tmp_path / "bad.json").write_text("[]", encoding="utf-8")
     with pytest.raises(DataError, match="SQuAD"):
         evaluation.read(tmp_path / "bad.json")

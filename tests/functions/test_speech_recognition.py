@@ -177,11 +177,11 @@ def test_digits_are_named_by_their_files(tmp_path: Path) -> None:
 )
 def test_data_of_another_form_is_refused_with_the_form(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
-    with pytest.raises(DataError, match=r"reads a file of lines `recording<TAB>text`"):
+    with pytest.raises(DataError, match=r"reads a file with lines `recording<TAB>text`"):
         examples_from(tmp_path / name if name.endswith("tsv") else tmp_path, TASK)
 
 
 def test_an_answer_is_json(tones: str) -> None:
     with warm_cache().get(tones) as model:
-        answer = evaluation_of(TASK).answer(model, file_of(spoken(TEXT)))
+        answer = evaluation_of(TASK).predict(model, file_of(spoken(TEXT)))
     assert json.loads(json.dumps(answer)) == TEXT

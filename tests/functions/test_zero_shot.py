@@ -134,7 +134,7 @@ def multi(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Any]:
 
 
 def test_evaluation_takes_labels_by_name(both: tuple[Model, Any], multi: tuple[Model, Any], tmp_path: Path) -> None:
-    best = evaluation.top(evaluation.answer(both[0], {"inputs": TEXT, "candidate_labels": ["film", "hotel"]}))
+    best = evaluation.top_label(evaluation.predict(both[0], {"inputs": TEXT, "candidate_labels": ["film", "hotel"]}))
     (tmp_path / "named.tsv").write_text(f"{TEXT}\t{best}\n", encoding="utf-8")
     (tmp_path / "two.tsv").write_text(f"{TEXT}\tfilm\n{TEXT}\thotel\n", encoding="utf-8")
     assert evaluation.measure(both[0], evaluation.read(tmp_path / "two.tsv"))["accuracy"] == 0.5

@@ -73,7 +73,7 @@ def test_answers_are_the_torch_models(name: str) -> None:
             inputs = case["inputs"]
             if isinstance(inputs, dict) and "base64" in inputs:
                 inputs = base64.b64decode(inputs["base64"])
-            assert evaluation.difference(case["answer"], evaluation.answer(model, inputs)) <= golden["tolerance"]
+            assert evaluation.difference(case["answer"], evaluation.predict(model, inputs)) <= golden["tolerance"]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_answers_are_the_torch_models(name: str) -> None:
 def test_sentences_come_out_right(name: str, text: str, brief: str) -> None:
     evaluation = evaluation_of(manifest(name).task)
     with warm_cache().get(name) as model:
-        assert evaluation.brief(evaluation.answer(model, text)) == brief
+        assert evaluation.summarize(evaluation.predict(model, text)) == brief
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz [TARGET …] [--runs N] [--record]`: what atheris finds, each target in a process of its own."""
+"""`python -m tests.fuzz [TARGET …] [--runs N] [--record]`: run atheris on each target in a process of its own."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ STATUS = re.compile(r"(INITED|NEW|REDUCE|pulse|DONE)\s+cov: (\d+) ft: (\d+) corp
 TARGET = re.compile(r"\| ([a-z][a-z-]+) \| [0-9]")
 SEED = 20251125
 SECONDS = 30
-"""Of one input, at most; it takes part of a second."""
+"""Maximum seconds for one input, which normally takes a fraction of a second."""
 MEGABYTES = 3000
-"""Of a process, at most."""
+"""Maximum memory of a process."""
 
 
-class Found(NamedTuple):
+class FuzzResult(NamedTuple):
     target: str
     runs: int
     seconds: float
     coverage: tuple[int, int]
-    """Of the seeds, and at the end."""
+    """Edges covered by the seeds and at the end."""
     corpus: tuple[int, int]
     crash: str
-    """Empty: none."""
+    """The traceback or log of a crash; empty without one."""
 
 
 def prepare(folder: Path) -> None:
-    """A process that serves a store of tiny models, with our modules watched."""
+    """Make this process serve a store of tiny models, with our modules instrumented."""
     os.environ |= {
         "HEARTH_STORE": f"file://{folder}/store",
         "HEARTH_CACHE_DIR": f"{folder}/cache",
@@ -53,43 +53,45 @@ def prepare(folder: Path) -> None:
 
 
 def fuzz(target: str, runs: int, seconds: int, folder: Path) -> None:
-    """In a process of its own, which ends with it."""
+    """Fuzz a target; call it in a child process, which ends with it."""
     from tests.fuzz.targets import CONTROL, TARGETS
 
-    chosen = (TARGETS | CONTROL)[target]
+    fuzz_target = (TARGETS | CONTROL)[target]
     corpus = folder / "corpus"
     corpus.mkdir(parents=True)
-    for number, data in enumerate(chosen.seeds()):
+    for number, data in enumerate(fuzz_target.seeds()):
         (corpus / str(number)).write_bytes(data)
 
-    def once(data: bytes) -> None:
+    def run_input(data: bytes) -> None:
         from hearth.errors import HearthError
 
         try:
-            chosen.run(data)
+            fuzz_target.run(data)
         except HearthError:
             pass
         except BaseException:
             (folder / "crash").write_text(f"{traceback.format_exc()}\n{data!r}")
             raise
 
-    log, nothing = (os.open(path, os.O_WRONLY | os.O_CREAT) for path in (folder / "log", os.devnull))
-    os.dup2(nothing, 1)
+    log, devnull = (os.open(path, os.O_WRONLY | os.O_CREAT) for path in (folder / "log", os.devnull))
+    os.dup2(devnull, 1)
     os.dup2(log, 2)
-    limits = f"-max_len={chosen.longest} -timeout={SECONDS} -rss_limit_mb={MEGABYTES} -malloc_limit_mb={MEGABYTES}"
-    words = [
+    limits = (
+        f"-max_len={fuzz_target.max_bytes} -timeout={SECONDS} -rss_limit_mb={MEGABYTES} -malloc_limit_mb={MEGABYTES}"
+    )
+    options = [
         f"-runs={runs}",
         f"-max_total_time={seconds}",
         f"-seed={SEED}",
         f"-artifact_prefix={folder}/",
         *limits.split(),
     ]
-    atheris.Setup(["fuzz", str(corpus), *words], once)
+    atheris.Setup(["fuzz", str(corpus), *options], run_input)
     atheris.Fuzz()
 
 
-def run(target: str, runs: int, seconds: int, folder: Path) -> Found:
-    began = time.monotonic()
+def run(target: str, runs: int, seconds: int, folder: Path) -> FuzzResult:
+    started = time.monotonic()
     process = os.fork()
     if not process:
         try:
@@ -98,21 +100,21 @@ def run(target: str, runs: int, seconds: int, folder: Path) -> Found:
             os._exit(70)
     _, status = os.waitpid(process, 0)
     log = (folder / "log").read_text(errors="replace")
-    seen = [tuple(map(int, line.groups()[1:])) for line in STATUS.finditer(log)] or [(0, 0, 0)]
-    done = re.search(r"Done (\d+) runs", log)
-    crash = "" if done and status == 0 else crash_of(log, folder)
-    return Found(
+    statuses = [tuple(map(int, line.groups()[1:])) for line in STATUS.finditer(log)] or [(0, 0, 0)]
+    match = re.search(r"Done (\d+) runs", log)
+    crash = "" if match and status == 0 else crash_of(log, folder)
+    return FuzzResult(
         target,
-        int(done[1]) if done else 0,
-        time.monotonic() - began,
-        (seen[0][0], seen[-1][0]),
-        (seen[0][2], seen[-1][2]),
+        int(match[1]) if match else 0,
+        time.monotonic() - started,
+        (statuses[0][0], statuses[-1][0]),
+        (statuses[0][2], statuses[-1][2]),
         crash,
     )
 
 
 def crash_of(log: str, folder: Path) -> str:
-    """How the process died, and of which input."""
+    """How the process died, and the input that killed it."""
     if (folder / "crash").exists():
         return (folder / "crash").read_text()
     inputs = [path.read_bytes() for path in folder.iterdir() if path.name.startswith(("timeout-", "oom-", "crash-"))]
@@ -124,46 +126,46 @@ HEAD = """| target | runs | seconds | edges of our modules | corpus | crashes |
 """
 
 
-def row(one: Found) -> str:
+def row(result: FuzzResult) -> str:
     return (
-        f"| {one.target} | {one.runs:,} | {one.seconds:.0f} | {one.coverage[0]} → {one.coverage[1]} | "
-        f"{one.corpus[0]} → {one.corpus[1]} | {'one' if one.crash else 'none'} |"
+        f"| {result.target} | {result.runs:,} | {result.seconds:.0f} | {result.coverage[0]} → {result.coverage[1]} | "
+        f"{result.corpus[0]} → {result.corpus[1]} | {'one' if result.crash else 'none'} |"
     )
 
 
-def keep(rows: Sequence[str], runs: int) -> None:
-    """Write rows to docs/testing/results.md, beside those of other targets that are there."""
+def record_rows(rows: Sequence[str], runs: int) -> None:
+    """Write rows to docs/testing/results.md; rows of other targets stay."""
     from tests.fuzz.targets import TARGETS
     from tests.support.record import RESULTS, record
 
-    before = RESULTS.read_text() if RESULTS.exists() else ""
-    former = "".join(re.findall(r"(?ms)^## Fuzzing$.*?(?=^## |\Z)", before))
-    lines = [*former.splitlines(), *rows]
-    by_target = {found[1]: line for line in lines if (found := TARGET.match(line))}
+    recorded = RESULTS.read_text() if RESULTS.exists() else ""
+    section = "".join(re.findall(r"(?ms)^## Fuzzing$.*?(?=^## |\Z)", recorded))
+    lines = [*section.splitlines(), *rows]
+    by_target = {match[1]: line for line in lines if (match := TARGET.match(line))}
     text = HEAD + "\n".join(by_target[target] for target in TARGETS if target in by_target)
     record("Fuzzing", f"python -m tests.fuzz --runs {runs} --record", text, seed=SEED)
 
 
-def main(words: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="tests.fuzz")
     parser.add_argument("targets", nargs="*")
     parser.add_argument("--runs", type=int, default=100_000)
-    parser.add_argument("--seconds", type=int, default=0, help="of each target, at most; 0: until its runs are done")
+    parser.add_argument("--seconds", type=int, default=0, help="maximum per target; 0: no limit")
     parser.add_argument("--record", action="store_true", help="write the table to docs/testing/results.md")
-    asked = parser.parse_args(words)
-    with tempfile.TemporaryDirectory() as place:
-        prepare(Path(place))
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(Path(folder))
         from tests.fuzz.targets import TARGETS
 
         crashes = 0
-        for target in asked.targets or TARGETS:
-            found = run(target, asked.runs, asked.seconds, Path(place) / target)
-            print(row(found), flush=True)
-            if found.crash:
-                print(found.crash, flush=True)
+        for target in options.targets or TARGETS:
+            result = run(target, options.runs, options.seconds, Path(folder) / target)
+            print(row(result), flush=True)
+            if result.crash:
+                print(result.crash, flush=True)
                 crashes += 1
-            elif asked.record:
-                keep([row(found)], asked.runs)
+            elif options.record:
+                record_rows([row(result)], options.runs)
     return bool(crashes)
 
 

@@ -1,4 +1,4 @@
-"""Right inputs for the fuzzer to start from, made by code."""
+"""Valid inputs for the fuzzer to start from."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.events import HERE as EVENTS
 JSON_WORDS = ('"inputs"', '"parameters"', "[[", "]]", "{}", "null", "true", "1e9", "\\u0000", "\\ud800", '":', ",")
 
 
-def documents(*found: Any) -> list[bytes]:
-    return [json.dumps(one).encode() for one in found]
+def documents(*values: Any) -> list[bytes]:
+    return [json.dumps(value).encode() for value in values]
 
 
 def pictures() -> list[bytes]:
@@ -73,7 +73,7 @@ def films() -> list[bytes]:
 
 
 def oip() -> list[bytes]:
-    """Each after two bytes: the length of its JSON."""
+    """Each request follows two bytes with the length of its JSON."""
     texts = {"name": "text", "shape": [2], "datatype": "BYTES"}
     numbers = {"name": "numbers", "shape": [1, 2], "datatype": "FP32"}
     plain = {"inputs": [{**texts, "data": ["a", "b"]}, {**numbers, "data": [[1.5, -2]]}], "id": "1"}
@@ -85,11 +85,11 @@ def oip() -> list[bytes]:
     ]
     outputs = [{"name": "scores", "parameters": {"binary_data": True, "classification": 2}}]
     bodies = [(plain, b""), (coded, b""), ({"inputs": binary, "outputs": outputs}, raw_text + raw_numbers)]
-    found = []
-    for document, rest in bodies:
-        head = json.dumps(document).encode()
-        found.append(len(head).to_bytes(2, "big") + head + rest)
-    return found
+    requests = []
+    for document, binary_data in bodies:
+        header = json.dumps(document).encode()
+        requests.append(len(header).to_bytes(2, "big") + header + binary_data)
+    return requests
 
 
 def multipart() -> list[bytes]:
@@ -114,12 +114,12 @@ def examples(tasks: tuple[Task, ...]) -> list[bytes]:
 
 
 def events() -> list[bytes]:
-    found = [path.read_bytes() for path in sorted(EVENTS.glob("*.json"))]
+    recorded = [path.read_bytes() for path in sorted(EVENTS.glob("*.json"))]
     queued = {"eventSource": "aws:sqs", "messageId": "1", "attributes": {"ApproximateReceiveCount": "1"}}
     created = {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put"}
     created |= {"s3": {"bucket": {"name": "b"}, "object": {"key": "uploads/m/a+b", "size": 1, "eTag": "e"}}}
     body = json.dumps({"Records": [created]})
-    return [*found, *documents({"Records": [created]}, {"Records": [{**queued, "body": body}]})]
+    return [*recorded, *documents({"Records": [created]}, {"Records": [{**queued, "body": body}]})]
 
 
 def encoded() -> list[bytes]:

@@ -1,4 +1,4 @@
-"""What is fuzzed: each takes bytes, and may raise nothing but what its callers expect."""
+"""Fuzz targets: each takes bytes and must raise only what its callers expect."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ SPECS = (TensorMetadata("text", "BYTES", (-1,)), TensorMetadata("numbers", "FP32
 REF = ("sentiment-en", "1")
 
 
-def words() -> Tokenizer:
-    made = Tokenizer(models.WordPiece({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "a": 3, "##b": 4}, unk_token="[UNK]"))
-    made.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.BertNormalizer()])
-    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    made.post_processor = processors.TemplateProcessing(
+def make_tokenizer() -> Tokenizer:
+    tokenizer = Tokenizer(models.WordPiece({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "a": 3, "##b": 4}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.BertNormalizer()])
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
     )
-    return made
+    return tokenizer
 
 
-TOKENIZER = words()
+TOKENIZER = make_tokenizer()
 
 
 def json_text(data: bytes) -> None:
@@ -74,15 +74,15 @@ def oip_request(data: bytes) -> None:
                 parse(split_body(body, headers), specs, ("scores",))
 
 
-def openai_forms(data: bytes) -> None:
-    call = Request((), data)
+def openai_requests(data: bytes) -> None:
+    request = Request((), data)
     with contextlib.suppress(HearthError):
-        asked = common.read(call, schema.CompletionRequest, schema.REFUSED_IN_COMPLETIONS)
-        list_prompts(asked.prompt)
-        task_parameters(asked, 1, None)
+        completion = common.read(request, schema.CompletionRequest, schema.REFUSED_IN_COMPLETIONS)
+        list_prompts(completion.prompt)
+        task_parameters(completion, 1, None)
     with contextlib.suppress(HearthError):
-        common.read(call, schema.ChatCompletionRequest, schema.REFUSED_IN_CHAT)
-    common.read(call, embeddings.EmbeddingRequest, {})
+        common.read(request, schema.ChatCompletionRequest, schema.REFUSED_IN_CHAT)
+    common.read(request, embeddings.EmbeddingRequest, {})
 
 
 def multipart(data: bytes) -> None:
@@ -92,7 +92,7 @@ def multipart(data: bytes) -> None:
 
 
 def native_requests(data: bytes) -> None:
-    """Every task's request from a body, a query string and an object."""
+    """Every task's request from a body, a query string and a stored object."""
     for task in TASKS:
         with contextlib.suppress(HearthError):
             read_body(task, data, {"top_k": data[:8].decode("latin-1")} if task.row.binary else {})
@@ -102,8 +102,8 @@ def native_requests(data: bytes) -> None:
 
 
 def sagemaker_call(data: bytes) -> None:
-    first, _, body = data.partition(b"\n")
-    name, _, variant = first.decode("latin-1").partition(" ")
+    line, _, body = data.partition(b"\n")
+    name, _, variant = line.decode("latin-1").partition(" ")
     headers = {sagemaker.TARGET_MODEL: name} if name else {}
     headers |= {sagemaker.TARGET_VARIANT: variant} if variant else {}
     sagemaker.invoke_endpoint(Request(texts.TASKS, body, {"name": REF[0]}, {}, headers))
@@ -145,7 +145,7 @@ def signatures(data: bytes) -> None:
 
 
 def environment(data: bytes) -> None:
-    pairs = (part.decode("utf-8", "surrogateescape").partition("=") for part in data.split(b"\0"))
+    pairs = (entry.decode("utf-8", "surrogateescape").partition("=") for entry in data.split(b"\0"))
     settings.read({name: value for name, _, value in pairs})
 
 
@@ -154,12 +154,12 @@ def key_table(data: bytes) -> None:
 
 
 def token_helpers(data: bytes) -> None:
-    written = data.decode("utf-8", "replace")
-    for one in list_texts(written.split("\n"), Limits(batch=8, characters=4096)):
-        row = tokenize_whole(TOKENIZER, one)
+    text = data.decode("utf-8", "replace")
+    for line in list_texts(text.split("\n"), Limits(batch=8, characters=4096)):
+        row = tokenize_whole(TOKENIZER, line)
         assert len(windows(TOKENIZER, row, 16, len(data) % 7)) <= 2048
-    wanted = texts.ZeroShotParameters(candidate_labels=written)
-    texts.candidate_labels(texts.ZeroShotRequest(written, wanted))
+    parameters = texts.ZeroShotParameters(candidate_labels=text)
+    texts.candidate_labels(texts.ZeroShotRequest(text, parameters))
 
 
 def language_models(data: bytes) -> None:
@@ -167,31 +167,31 @@ def language_models(data: bytes) -> None:
 
 
 def events(data: bytes) -> None:
-    """Whatever is no HTTP event; a body of JSON is a message of a queue too."""
+    """Send the bytes as the body of a queue message and, if they are JSON, as the event itself."""
     message = {"eventSource": "aws:sqs", "messageId": "1", "body": data.decode("utf-8", "replace")}
-    found: list[Any] = [{"Records": [message]}]
+    events_to_send: list[Any] = [{"Records": [message]}]
     with contextlib.suppress(ValueError, RecursionError):
-        found.append(json.loads(data))
-    for event in found:
+        events_to_send.append(json.loads(data))
+    for event in events_to_send:
         with contextlib.suppress(EventFailedError, BatchFailedError):
             json.dumps(HANDLER(event, None))
 
 
 def requests(data: bytes) -> None:
-    """An HTTP event: path, a header and body, as text and as base64."""
-    path, _, rest = data.partition(b"\n")
-    header, _, body = rest.partition(b"\n")
+    """Send an HTTP event with path, header and body, as text and as base64."""
+    path, _, remainder = data.partition(b"\n")
+    header, _, body = remainder.partition(b"\n")
     headers = {"content-type": "application/json", "content-encoding": header.decode("latin-1")}
     for encoded in (body, body.decode("utf-8", "replace")):
         event = rest_event("POST", "/" + path.decode("utf-8", "replace"), encoded, headers if header else {})
         if isinstance(encoded, str):
             event["isBase64Encoded"] = len(body) % 2 == 1
-        answer = HANDLER(event, None)
-        assert answer["statusCode"] < 500, answer
+        response = HANDLER(event, None)
+        assert response["statusCode"] < 500, response
 
 
 def control(data: bytes) -> None:
-    """Breaks, to show that a target that does is seen."""
+    """A target that crashes, to show that crashes are detected."""
     if b"b" in data:
         1 / 0  # noqa: B018
 
@@ -200,8 +200,8 @@ def control(data: bytes) -> None:
 class Target:
     run: Callable[[bytes], None]
     seeds: Callable[[], list[bytes]]
-    longest: int = 4096
-    """Bytes of an input."""
+    max_bytes: int = 4096
+    """Maximum size of an input."""
 
 
 SETTINGS = b"HEARTH_STORE=s3://b/p\0HEARTH_MODELS=a@1,b\0HEARTH_MAX_BODY_MB=4.5\0HEARTH_AUDIT=log\0HEARTH_STREAM=rest"
@@ -239,14 +239,14 @@ REQUESTS = (
 
 
 def stored() -> bytes:
-    """The manifest of the model that is served."""
+    """The manifest of the served model."""
     return warm_cache().registry.store.get(f"{REF[0]}/{REF[1]}/manifest.json")
 
 
 TARGETS = {
     "json": Target(json_text, lambda: seeds.examples(TASKS)),
     "oip": Target(oip_request, seeds.oip),
-    "openai": Target(openai_forms, lambda: seeds.documents(CHAT, COMPLETION, {"model": "m", "input": ["a"]})),
+    "openai": Target(openai_requests, lambda: seeds.documents(CHAT, COMPLETION, {"model": "m", "input": ["a"]})),
     "multipart": Target(multipart, seeds.multipart),
     "native": Target(
         native_requests, lambda: [*seeds.examples(TASKS), *seeds.pictures()[:1], b'{"inputs":{"upload":"u"}}']

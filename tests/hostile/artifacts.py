@@ -1,4 +1,4 @@
-"""Signed artifacts, changed in every way that comes to mind: none may be served, and none parsed.
+"""Signed artifacts, modified in many ways: none may be served, and none parsed.
 
 `python -m tests.hostile.artifacts [COUNT]` writes the section of docs/testing/results.md; test_signature.py runs fewer.
 """
@@ -38,24 +38,24 @@ from tests.support.record import record
 from tests.support.signed import EARLY, EXPIRED, STRANGE, key, make_keys, sign_folder
 
 SEED = 20261125
-MODEL, OTHER = "sentiment-en", "resnet20-cifar10"
-TARGET, OLD = f"{MODEL}/2", f"{MODEL}/1"
+MODEL, OTHER_MODEL = "sentiment-en", "resnet20-cifar10"
+TARGET, PREVIOUS = f"{MODEL}/2", f"{MODEL}/1"
 DOCUMENTS = ("manifest.json", SIGNATURE)
 Changes = dict[str, bytes | None]
-"""New bytes by path in the store; None: the file goes."""
+"""New bytes by path in the store; None deletes the file."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One attack."""
+    """An attack."""
 
     kind: str
     changes: Changes
 
 
 @dataclass
-class Seen:
-    """What was handed to parsers."""
+class ParserCalls:
+    """Inputs of the parsers."""
 
     manifests: list[bytes] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
@@ -64,17 +64,17 @@ class Seen:
 @dataclass
 class Outcome:
     refused: Counter[str] = field(default_factory=Counter)
-    """By kind of attack."""
+    """Number of refusals by kind of attack."""
     errors: Counter[str] = field(default_factory=Counter)
-    """By the error that the caller got."""
+    """Number of refusals by the error that the caller got."""
     wrong: list[str] = field(default_factory=list)
-    """Attacks that were served, or whose bytes came to a parser."""
-    believed: int = 0
-    """Attacks that are served where no keys are configured."""
+    """Attacks that were served, or that reached a parser."""
+    served_unsigned: int = 0
+    """Number of attacks that are served if no keys are configured."""
 
 
-class Field:
-    """A store of three signed artifacts, whose second version of MODEL is attacked."""
+class SignedStore:
+    """A store of three signed artifacts; the attacks modify the second version of MODEL."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "store"
@@ -83,7 +83,7 @@ class Field:
         for artifact in (
             make_text_artifact(self.folder, MODEL, "1"),
             make_text_artifact(self.folder, MODEL, "2", filler=5000),
-            make_image_artifact(self.folder, OTHER, "1"),
+            make_image_artifact(self.folder, OTHER_MODEL, "1"),
         ):
             sign_folder(artifact, key(self.trust))
         self.files = {
@@ -93,7 +93,7 @@ class Field:
         }
 
     def serve(self, *, verified: bool = True) -> None:
-        """Load what the alias means, as a cold process does. Raises what it does."""
+        """Load the model behind the alias, as a cold process does. Raises the same errors."""
         trust = signature.read(self.trust) if verified else None
         registry = Registry(open_store(self.folder.as_uri()), trust=trust)
         cache = Cache(registry, DiskCache(self.cache, 2**30), 2**30, threads=1, fetch_seconds=20)
@@ -101,7 +101,7 @@ class Field:
             pass
 
     @contextmanager
-    def changed(self, changes: Changes) -> Iterator[None]:
+    def modified(self, changes: Changes) -> Iterator[None]:
         for path, data in changes.items():
             self._write(path, data)
         yield
@@ -117,191 +117,197 @@ class Field:
 
 
 @contextmanager
-def watched() -> Iterator[Seen]:
-    """Everything that interprets bytes of an artifact tells here that it was reached."""
-    seen = Seen()
+def watch_parsers() -> Iterator[ParserCalls]:
+    """Record the calls of everything that parses bytes of an artifact."""
+    parser_calls = ParserCalls()
 
-    def parsed(raw: bytes) -> Any:
-        seen.manifests.append(raw)
+    def record_manifest(raw: bytes) -> Any:
+        parser_calls.manifests.append(raw)
         return parse(raw)
 
-    def noted(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-        def reached(*arguments: Any, **named: Any) -> Any:
-            seen.others.append(name)
-            return real(*arguments, **named)
+    def record_call(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def recorded(*arguments: Any, **keyword_arguments: Any) -> Any:
+            parser_calls.others.append(name)
+            return real(*arguments, **keyword_arguments)
 
-        return reached
+        return recorded
 
     with ExitStack() as stack:
-        stack.enter_context(patch.object(registries, "parse", parsed))
-        session = noted("onnxruntime", onnxruntime.InferenceSession)
+        stack.enter_context(patch.object(registries, "parse", record_manifest))
+        session = record_call("onnxruntime", onnxruntime.InferenceSession)
         stack.enter_context(patch.object(onnxruntime, "InferenceSession", session))
-        reader = noted("tokenizers", tokenizers.Tokenizer.from_file)
+        reader = record_call("tokenizers", tokenizers.Tokenizer.from_file)
         stack.enter_context(patch.object(tokenizers, "Tokenizer", type("Watched", (), {"from_file": reader})))
-        yield seen
+        yield parser_calls
 
 
 def run(count: int, seed: int, folder: Path, *, control: bool = False) -> Outcome:
-    """At least `count` attacks. `control`: also try each without keys, which shows what the signature is good for."""
-    ground = Field(folder)
+    """Run at least `count` attacks. `control`: also try each without keys, to show what the signature prevents."""
+    store = SignedStore(folder)
     outcome = Outcome()
-    with patch.object(retry, "ATTEMPTS", 1), watched() as seen:
-        ground.serve()
-        assert seen.manifests == [ground.files[f"{TARGET}/manifest.json"]], "the unharmed artifact must be served"
-        assert seen.others == ["onnxruntime", "tokenizers"], "and what watches the parsers must see them"
-        for case in cases(ground, count, Random(seed)):
-            with ground.changed(case.changes):
-                attempt(ground, case, seen, outcome)
+    with patch.object(retry, "ATTEMPTS", 1), watch_parsers() as parser_calls:
+        store.serve()
+        assert parser_calls.manifests == [store.files[f"{TARGET}/manifest.json"]], (
+            "the unmodified artifact must be served"
+        )
+        assert parser_calls.others == ["onnxruntime", "tokenizers"], "the parser calls must be recorded"
+        for case in cases(store, count, Random(seed)):
+            with store.modified(case.changes):
+                attempt(store, case, parser_calls, outcome)
                 if control:
-                    outcome.believed += believed(ground)
+                    outcome.served_unsigned += is_served_unsigned(store)
     return outcome
 
 
-def attempt(ground: Field, case: Case, seen: Seen, outcome: Outcome) -> None:
-    seen.manifests.clear()
-    seen.others.clear()
-    for folder in ground.cache.iterdir():
+def attempt(store: SignedStore, case: Case, parser_calls: ParserCalls, outcome: Outcome) -> None:
+    parser_calls.manifests.clear()
+    parser_calls.others.clear()
+    for folder in store.cache.iterdir():
         for file in folder.iterdir():
             file.unlink()
         folder.rmdir()
     try:
-        ground.serve()
+        store.serve()
     except HearthError as error:
         outcome.errors[type(error).__name__] += 1
         outcome.refused[case.kind] += 1
     else:
         outcome.wrong.append(f"{case.kind}: served")
-    # That a weight was changed is only known from the manifest, so its true bytes may be read; but no others.
-    allowed = [ground.files[f"{TARGET}/manifest.json"]] if case.kind.startswith("file") else []
-    if seen.others or any(raw not in allowed for raw in seen.manifests) or any(ground.cache.iterdir()):
-        outcome.wrong.append(f"{case.kind}: parsed {seen.others or 'a manifest'}, or left something in the cache")
+    # A changed file shows only against the manifest, so the original manifest may be parsed, but nothing else.
+    allowed = [store.files[f"{TARGET}/manifest.json"]] if case.kind.startswith("file") else []
+    if parser_calls.others or any(raw not in allowed for raw in parser_calls.manifests) or any(store.cache.iterdir()):
+        outcome.wrong.append(
+            f"{case.kind}: parsed {parser_calls.others or 'a manifest'}, or left something in the cache"
+        )
 
 
-def believed(ground: Field) -> bool:
+def is_served_unsigned(store: SignedStore) -> bool:
     try:
-        ground.serve(verified=False)
+        store.serve(verified=False)
     except HearthError:
         return False
     return True
 
 
-def cases(ground: Field, count: int, random: Random) -> Iterator[Case]:
-    """The named attacks once each, then random ones until there are `count`."""
-    made = 0
-    for case in named(ground):
-        made += 1
+def cases(store: SignedStore, count: int, random: Random) -> Iterator[Case]:
+    """Each named attack once, then random ones up to `count`."""
+    generated = 0
+    for case in named_attacks(store):
+        generated += 1
         yield case
-    target = {path: data for path, data in ground.files.items() if path.startswith(f"{TARGET}/")}
-    while made < count:
+    target = {path: data for path, data in store.files.items() if path.startswith(f"{TARGET}/")}
+    while generated < count:
         path = random.choice(sorted(target))
         name = path.rpartition("/")[2]
-        kind, data = mutated(target[path], random)
+        kind, data = mutate(target[path], random)
         if name == SIGNATURE and random.random() < 0.5:
-            kind, data = within_signature(target[path], random)
+            kind, data = mutate_signature(target[path], random)
         if data == target[path] or (name == SIGNATURE and same_bundle(data, target[path])):
-            continue  # another blank between the bundle's tokens changes nothing
-        made += 1
+            continue  # different whitespace in the bundle changes nothing
+        generated += 1
         yield Case(f"{'file ' if name not in DOCUMENTS else ''}{name}: {kind}", {path: data})
 
 
-def mutated(data: bytes, random: Random) -> tuple[str, bytes]:
+def mutate(data: bytes, random: Random) -> tuple[str, bytes]:
     """One small or large change."""
-    at = random.randrange(len(data))
-    end = min(len(data), at + random.randrange(1, 200))
+    start = random.randrange(len(data))
+    end = min(len(data), start + random.randrange(1, 200))
     changed = bytearray(data)
     kind = random.choice(("bit", "byte", "insert", "delete", "cut", "append", "zero", "repeat", "swap"))
     if kind == "bit":
-        changed[at] ^= 1 << random.randrange(8)
+        changed[start] ^= 1 << random.randrange(8)
     elif kind == "byte":
-        changed[at] = random.randrange(256)
+        changed[start] = random.randrange(256)
     elif kind == "insert":
-        changed[at:at] = random.randbytes(random.randrange(1, 40))
+        changed[start:start] = random.randbytes(random.randrange(1, 40))
     elif kind == "delete":
-        del changed[at:end]
+        del changed[start:end]
     elif kind == "cut":
-        del changed[at:]
+        del changed[start:]
     elif kind == "append":
         changed += random.randbytes(random.randrange(1, 40))
     elif kind == "zero":
-        changed[at:end] = bytes(end - at)
+        changed[start:end] = bytes(end - start)
     elif kind == "repeat":
-        changed[at:at] = changed[at:end]
+        changed[start:start] = changed[start:end]
     else:
-        half = (at + end) // 2
-        changed[at:end] = changed[half:end] + changed[at:half]
+        middle = (start + end) // 2
+        changed[start:end] = changed[middle:end] + changed[start:middle]
     return kind, bytes(changed)
 
 
-def within_signature(raw: bytes, random: Random) -> tuple[str, bytes]:
-    """A change of what the bundle carries in base64, which is then encoded again."""
+def mutate_signature(raw: bytes, random: Random) -> tuple[str, bytes]:
+    """Mutate a base64 field of the bundle and encode it again."""
     bundle = json.loads(raw)
     envelope = bundle["dsseEnvelope"]
-    place, name = random.choice(((envelope, "payload"), (envelope["signatures"][0], "sig")))
-    kind, changed = mutated(base64.b64decode(place[name]), random)
-    place[name] = base64.b64encode(changed).decode()
+    container, name = random.choice(((envelope, "payload"), (envelope["signatures"][0], "sig")))
+    kind, changed = mutate(base64.b64decode(container[name]), random)
+    container[name] = base64.b64encode(changed).decode()
     return f"{name} {kind}", json.dumps(bundle).encode()
 
 
-def same_bundle(one: bytes, other: bytes) -> bool:
+def same_bundle(first: bytes, second: bytes) -> bool:
     try:
-        decoded = [msgspec.json.decode(raw, type=signature.Bundle) for raw in (one, other)]
+        decoded = [msgspec.json.decode(raw, type=signature.Bundle) for raw in (first, second)]
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return decoded[0] == decoded[1]
 
 
-def named(ground: Field) -> Iterator[Case]:
-    """Attacks with a thought behind them."""
-    files = ground.files
-    manifest, signed = f"{TARGET}/manifest.json", f"{TARGET}/{SIGNATURE}"
-    raw = files[manifest]
+def named_attacks(store: SignedStore) -> Iterator[Case]:
+    """Attacks with a specific idea."""
+    files = store.files
+    manifest_path, signature_path = f"{TARGET}/manifest.json", f"{TARGET}/{SIGNATURE}"
+    raw = files[manifest_path]
     digests = digests_of(parse(raw), raw)
     ref = TARGET.replace("/", "@")
 
-    def by(name: str) -> LocalKey:
-        return key(ground.trust, name)
+    def key_named(name: str) -> LocalKey:
+        return key(store.trust, name)
 
-    yield Case("no signature", {signed: None})
-    yield Case("no manifest", {manifest: None})
-    yield Case("empty signature", {signed: b""})
-    yield Case("a signature of 5 MB", {signed: files[signed] + b" " * 5_000_000})
-    yield Case("deep JSON as signature", {signed: b"[" * 100_000})
+    yield Case("no signature", {signature_path: None})
+    yield Case("no manifest", {manifest_path: None})
+    yield Case("empty signature", {signature_path: b""})
+    yield Case("a signature of 5 MB", {signature_path: files[signature_path] + b" " * 5_000_000})
+    yield Case("deep JSON as signature", {signature_path: b"[" * 100_000})
     for name in (STRANGE, EXPIRED, EARLY):
-        yield Case(f"signed with the {name} key", {signed: sign(by(name), ref, digests)})
+        yield Case(f"signed with the {name} key", {signature_path: sign(key_named(name), ref, digests)})
     yield Case(
         "the strange key under the trusted one's hint",
-        {signed: _with_hint(sign(by(STRANGE), ref, digests), files[signed])},
+        {signature_path: _with_hint(sign(key_named(STRANGE), ref, digests), files[signature_path])},
     )
-    yield Case("the old version's signature", {signed: files[f"{OLD}/{SIGNATURE}"]})
-    yield Case("the old version in the place of the new", _moved(files, OLD, TARGET))
-    yield Case("another model in its place", _moved(files, f"{OTHER}/1", TARGET))
-    yield Case("another model's signature", {signed: files[f"{OTHER}/1/{SIGNATURE}"]})
+    yield Case("the previous version's signature", {signature_path: files[f"{PREVIOUS}/{SIGNATURE}"]})
+    yield Case("the previous version in place of the new one", _move(files, PREVIOUS, TARGET))
+    yield Case("another model in place of this one", _move(files, f"{OTHER_MODEL}/1", TARGET))
+    yield Case("another model's signature", {signature_path: files[f"{OTHER_MODEL}/1/{SIGNATURE}"]})
     alias = json.dumps({"prod": {"version": "1"}}).encode()
-    yield Case("an alias below the least version", {f"{MODEL}/aliases.json": alias})
-    yield Case("the same manifest in other words", {manifest: json.dumps(json.loads(raw)).encode()})
-    yield Case("a manifest of another file", {manifest: raw.replace(b'"model.bin"', b'"model_.bin"')})
-    yield Case("a manifest with a further file", {manifest: _with_file(raw), f"{TARGET}/more.bin": b"x"})
-    yield Case("a manifest with a file less", {manifest: _without_file(raw)})
-    yield Case("file model.bin: the old version's", {f"{TARGET}/model.bin": files[f"{OLD}/model.bin"]})
+    yield Case("an alias below the minimum version", {f"{MODEL}/aliases.json": alias})
+    yield Case("the same manifest, formatted differently", {manifest_path: json.dumps(json.loads(raw)).encode()})
+    yield Case("a manifest of another file", {manifest_path: raw.replace(b'"model.bin"', b'"model_.bin"')})
+    yield Case("a manifest with an additional file", {manifest_path: _with_file(raw), f"{TARGET}/more.bin": b"x"})
+    yield Case("a manifest with one file missing", {manifest_path: _without_file(raw)})
+    yield Case("file model.bin: the previous version's", {f"{TARGET}/model.bin": files[f"{PREVIOUS}/model.bin"]})
     for name in ("model.onnx", "model.bin", "tokenizer.json"):
         yield Case(f"file {name}: gone", {f"{TARGET}/{name}": None})
         yield Case(f"file {name}: empty", {f"{TARGET}/{name}": b""})
-    yield Case("file model.onnx: another model's", {f"{TARGET}/model.onnx": files[f"{OTHER}/1/model.onnx"]})
+    yield Case("file model.onnx: another model's", {f"{TARGET}/model.onnx": files[f"{OTHER_MODEL}/1/model.onnx"]})
     yield Case("file model.onnx: a pickle", {f"{TARGET}/model.onnx": b"\x80\x04K\x01."})
-    for kind, change in FORMS.items():
-        bundle = json.loads(files[signed])
+    for kind, change in BUNDLE_CHANGES.items():
+        bundle = json.loads(files[signature_path])
         change(bundle)
-        yield Case(f"bundle: {kind}", {signed: json.dumps(bundle).encode()})
+        yield Case(f"bundle: {kind}", {signature_path: json.dumps(bundle).encode()})
 
 
-def _moved(files: Mapping[str, bytes], source: str, target: str) -> Changes:
-    gone: Changes = {path: None for path in files if path.startswith(f"{target}/")}
-    return gone | {path.replace(source, target): data for path, data in files.items() if path.startswith(f"{source}/")}
+def _move(files: Mapping[str, bytes], source: str, target: str) -> Changes:
+    deleted: Changes = {path: None for path in files if path.startswith(f"{target}/")}
+    return deleted | {
+        path.replace(source, target): data for path, data in files.items() if path.startswith(f"{source}/")
+    }
 
 
-def _with_hint(bundle: bytes, of: bytes) -> bytes:
+def _with_hint(bundle: bytes, source: bytes) -> bytes:
     changed = json.loads(bundle)
-    changed["verificationMaterial"] = json.loads(of)["verificationMaterial"]
+    changed["verificationMaterial"] = json.loads(source)["verificationMaterial"]
     return json.dumps(changed).encode()
 
 
@@ -318,8 +324,8 @@ def _without_file(raw: bytes) -> bytes:
     return json.dumps(document).encode()
 
 
-def _put(*path: str | int) -> Callable[[Any], Callable[[Any], None]]:
-    def to(value: Any) -> Callable[[Any], None]:
+def _set_field(*path: str | int) -> Callable[[Any], Callable[[Any], None]]:
+    def with_value(value: Any) -> Callable[[Any], None]:
         def change(bundle: Any) -> None:
             for step in path[:-1]:
                 bundle = bundle[step]
@@ -327,36 +333,36 @@ def _put(*path: str | int) -> Callable[[Any], Callable[[Any], None]]:
 
         return change
 
-    return to
+    return with_value
 
 
 _SIGNATURES = ("dsseEnvelope", "signatures")
 _SIG = (*_SIGNATURES, 0, "sig")
 
 
-def _der(change: Callable[[bytes], bytes]) -> Callable[[str], str]:
+def _change_der(change: Callable[[bytes], bytes]) -> Callable[[str], str]:
     return lambda text: base64.b64encode(change(base64.b64decode(text))).decode()
 
 
-FORMS: dict[str, Callable[[Any], None]] = {
-    "two signatures": _put(*_SIGNATURES)(lambda one: one * 2),
-    "no signatures": _put(*_SIGNATURES)([]),
-    "another payload type": _put("dsseEnvelope", "payloadType")("text/plain"),
-    "another media type": _put("mediaType")("application/vnd.dev.sigstore.bundle.v0.2+json"),
-    "a key id": _put(*_SIGNATURES, 0, "keyid")("key"),
-    "a certificate": _put("verificationMaterial")({"certificate": {"rawBytes": "AA=="}}),
-    "no hint": _put("verificationMaterial", "publicKey")({}),
-    "a log entry": _put("verificationMaterial", "tlogEntries")([{"logIndex": "1"}]),
-    "a further field": _put("dsseEnvelope")(lambda one: one | {"more": 1}),
-    "base64 with a line break": _put("dsseEnvelope", "payload")(lambda text: text[:8] + "\n" + text[8:]),
-    "base64 without padding": _put(*_SIG)(lambda text: text.rstrip("=")[:-1]),
-    "base64 of the URL alphabet": _put(*_SIG)("-_" * 36),
-    "an empty signature": _put(*_SIG)(""),
-    "r and s of zero": _put(*_SIG)(base64.b64encode(bytes.fromhex("3006020100020100")).decode()),
-    "r and s of one": _put(*_SIG)(base64.b64encode(bytes.fromhex("3006020101020101")).decode()),
-    "DER with a byte more": _put(*_SIG)(_der(lambda der: der + b"\0")),
-    "DER in the long form": _put(*_SIG)(_der(lambda der: b"\x30\x81" + der[1:])),
-    "two raw numbers": _put(*_SIG)(_der(lambda der: bytes(64))),
+BUNDLE_CHANGES: dict[str, Callable[[Any], None]] = {
+    "two signatures": _set_field(*_SIGNATURES)(lambda signatures: signatures * 2),
+    "no signatures": _set_field(*_SIGNATURES)([]),
+    "another payload type": _set_field("dsseEnvelope", "payloadType")("text/plain"),
+    "another media type": _set_field("mediaType")("application/vnd.dev.sigstore.bundle.v0.2+json"),
+    "a key id": _set_field(*_SIGNATURES, 0, "keyid")("key"),
+    "a certificate": _set_field("verificationMaterial")({"certificate": {"rawBytes": "AA=="}}),
+    "no hint": _set_field("verificationMaterial", "publicKey")({}),
+    "a log entry": _set_field("verificationMaterial", "tlogEntries")([{"logIndex": "1"}]),
+    "an additional field": _set_field("dsseEnvelope")(lambda envelope: envelope | {"more": 1}),
+    "base64 with a line break": _set_field("dsseEnvelope", "payload")(lambda text: text[:8] + "\n" + text[8:]),
+    "base64 without padding": _set_field(*_SIG)(lambda text: text.rstrip("=")[:-1]),
+    "base64 of the URL alphabet": _set_field(*_SIG)("-_" * 36),
+    "an empty signature": _set_field(*_SIG)(""),
+    "r and s of zero": _set_field(*_SIG)(base64.b64encode(bytes.fromhex("3006020100020100")).decode()),
+    "r and s of one": _set_field(*_SIG)(base64.b64encode(bytes.fromhex("3006020101020101")).decode()),
+    "DER with an additional byte": _set_field(*_SIG)(_change_der(lambda der: der + b"\0")),
+    "DER in the long form": _set_field(*_SIG)(_change_der(lambda der: b"\x30\x81" + der[1:])),
+    "two raw numbers": _set_field(*_SIG)(_change_der(lambda der: bytes(64))),
 }
 
 
@@ -372,14 +378,14 @@ def main(count: int = 3000) -> None:
     for kind, number in outcome.refused.items():
         rows[kind.partition(":")[0] if ":" in kind else "named attacks"] += number
     table = "\n".join(f"| {kind} | {number} |" for kind, number in rows.most_common())
-    text = (
+    summary = (
         f"{total:,} changed copies of a signed artifact through store, registry and cache: all {total:,} were refused "
         f"({errors}), in {seconds:.0f} s. ONNX Runtime and the tokenizer reader were never reached, the manifest's "
-        "parser only by the manifest that was signed, and nothing stayed in the cache. "
-        f"Without keys {outcome.believed} of the same copies are served."
+        "parser only by the signed manifest, and nothing stayed in the cache. "
+        f"Without keys, {outcome.served_unsigned} of the same copies are served."
     )
     command = f"python -m tests.hostile.artifacts {count}"
-    record("Mutated artifacts", command, f"{text}\n\n| what was changed | refused |\n|---|---|\n{table}", seed=SEED)
+    record("Mutated artifacts", command, f"{summary}\n\n| what was changed | refused |\n|---|---|\n{table}", seed=SEED)
 
 
 if __name__ == "__main__":

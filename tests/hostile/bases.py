@@ -1,4 +1,4 @@
-"""Requests of every dialect that are right, for others to make wrong."""
+"""Valid requests of every protocol, for other modules to mutate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.hostile import media
 
 @dataclass(frozen=True)
 class Base:
-    dialect: str
+    protocol: str
     method: str
     path: str
     body: Any = None
@@ -21,111 +21,117 @@ class Base:
     query: Mapping[str, str] = field(default_factory=dict)
 
 
-def _post(dialect: str, path: str, body: Any, **headers: str) -> Base:
+def _post(protocol: str, path: str, body: Any, **headers: str) -> Base:
     kind = "application/octet-stream" if isinstance(body, bytes) else "application/json"
     return Base(
-        dialect, "POST", path, body, {"content-type": kind} | {k.replace("_", "-"): headers[k] for k in headers}
+        protocol, "POST", path, body, {"content-type": kind} | {k.replace("_", "-"): headers[k] for k in headers}
     )
 
 
 def form(fields: Mapping[str, str], name: str, data: bytes, boundary: str = "XbX") -> bytes:
-    """A multipart body with the `fields` and the file `data`, called `name`."""
-    parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in fields.items()]
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'
-    return "".join([*parts, head]).encode() + data + f"\r\n--{boundary}--\r\n".encode()
+    """A multipart body with the `fields` and the file `data` named `name`."""
+    field_parts = [
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in fields.items()
+    ]
+    file_header = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'
+    return "".join([*field_parts, file_header]).encode() + data + f"\r\n--{boundary}--\r\n".encode()
 
 
-def _native(word: str, name: str) -> list[Base]:
-    picture, sound, film = media.picture("jpeg", word), media.sound("wav", word), media.film(word)
+def _native(text: str, name: str) -> list[Base]:
+    picture, sound, film = media.picture("jpeg", text), media.sound("wav", text), media.film(text)
     encoded = base64.b64encode(picture).decode()
-    pair = {"question": f"who is {word}", "context": f"anna works for {word} in oslo"}
-    few = {"max_new_tokens": 3}
+    pair = {"question": f"who is {text}", "context": f"anna works for {text} in oslo"}
+    short = {"max_new_tokens": 3}
     documents: list[tuple[str, Any]] = [
-        ("sentiment-en", {"inputs": f"a good film {word}", "parameters": {"top_k": 1}}),
-        ("sentiment-en", {"inputs": [word, f"bad {word}"]}),
-        ("entails", {"inputs": f"good {word}"}),
-        ("masks", {"inputs": f"the [MASK] {word}", "parameters": {"targets": [word]}}),
+        ("sentiment-en", {"inputs": f"a good film {text}", "parameters": {"top_k": 1}}),
+        ("sentiment-en", {"inputs": [text, f"bad {text}"]}),
+        ("entails", {"inputs": f"good {text}"}),
+        ("masks", {"inputs": f"the [MASK] {text}", "parameters": {"targets": [text]}}),
         ("answers", {"inputs": pair, "parameters": {"top_k": 2}}),
-        ("ner-zh", {"inputs": f"我在北京 {word}", "parameters": {"ignore_labels": [word]}}),
-        ("embeddings-en", {"inputs": [f"good {word}"], "parameters": {"normalize": True}}),
-        ("translate-en-zh", {"inputs": word[:8], "parameters": {"src_lang": "en", "tgt_lang": "zh"}}),
-        ("gpt-shakespeare", {"inputs": word, "parameters": {**few, "stop": [word]}}),
-        ("gpt-shakespeare", {"inputs": word, "parameters": {**few, "details": True}, "stream": True}),
+        ("ner-zh", {"inputs": f"我在北京 {text}", "parameters": {"ignore_labels": [text]}}),
+        ("embeddings-en", {"inputs": [f"good {text}"], "parameters": {"normalize": True}}),
+        ("translate-en-zh", {"inputs": text[:8], "parameters": {"src_lang": "en", "tgt_lang": "zh"}}),
+        ("gpt-shakespeare", {"inputs": text, "parameters": {**short, "stop": [text]}}),
+        ("gpt-shakespeare", {"inputs": text, "parameters": {**short, "details": True}, "stream": True}),
         ("resnet20-cifar10", {"inputs": encoded, "parameters": {"top_k": 1}}),
         ("squares", {"inputs": encoded, "parameters": {"threshold": 0.5}}),
     ]
     bases = [_post("native", f"/models/{model}", document) for model, document in documents]
-    labels = {"candidate_labels": [word, "good"], "hypothesis_template": f"it is {{}} {word}"}
+    labels = {"candidate_labels": [text, "good"], "hypothesis_template": f"it is {{}} {text}"}
     tasks: list[tuple[str, str, Any]] = [
-        ("zero-shot-classification", "entails", {"inputs": word, "parameters": labels}),
-        ("sentence-similarity", "embeddings-en", {"inputs": {"source_sentence": word, "sentences": ["a", word]}}),
-        ("feature-extraction", "embeddings-en", {"inputs": word}),
+        ("zero-shot-classification", "entails", {"inputs": text, "parameters": labels}),
+        ("sentence-similarity", "embeddings-en", {"inputs": {"source_sentence": text, "sentences": ["a", text]}}),
+        ("feature-extraction", "embeddings-en", {"inputs": text}),
         ("object-tracking", "squares", film),
     ]
     bases += [_post("native", f"/pipeline/{task}/{model}", body) for task, model, body in tasks]
-    raw = (("resnet20-cifar10", picture), ("squares", picture), ("deepspeech-digits", sound))
-    bases += [_post("native", f"/models/{model}", data) for model, data in raw]
+    binary = (("resnet20-cifar10", picture), ("squares", picture), ("deepspeech-digits", sound))
+    bases += [_post("native", f"/models/{model}", data) for model, data in binary]
     return [*bases, Base("native", "GET", "/models"), Base("native", "GET", f"/models/{name}")]
 
 
-def _openai(word: str, name: str) -> list[Base]:
-    chat = [{"role": "system", "content": word}, {"role": "user", "content": [{"type": "text", "text": word}]}]
-    few: dict[str, Any] = {"model": "gpt-shakespeare", "max_tokens": 3}
-    heard = form(
-        {"model": "deepspeech-digits", "response_format": "verbose_json"}, f"{word}.wav", media.sound("wav", word)
+def _openai(text: str, name: str) -> list[Base]:
+    chat = [{"role": "system", "content": text}, {"role": "user", "content": [{"type": "text", "text": text}]}]
+    short: dict[str, Any] = {"model": "gpt-shakespeare", "max_tokens": 3}
+    transcription = form(
+        {"model": "deepspeech-digits", "response_format": "verbose_json"}, f"{text}.wav", media.sound("wav", text)
     )
     return [
-        _post("openai", "/v1/completions", {**few, "prompt": word, "stop": [word], "user": word}),
-        _post("openai", "/v1/completions", {**few, "prompt": [word, word], "stream": True}),
-        _post("openai", "/v1/chat/completions", {**few, "messages": chat}),
-        _post("openai", "/v1/embeddings", {"model": "embeddings-en", "input": [word], "user": word}),
+        _post("openai", "/v1/completions", {**short, "prompt": text, "stop": [text], "user": text}),
+        _post("openai", "/v1/completions", {**short, "prompt": [text, text], "stream": True}),
+        _post("openai", "/v1/chat/completions", {**short, "messages": chat}),
+        _post("openai", "/v1/embeddings", {"model": "embeddings-en", "input": [text], "user": text}),
         Base(
-            "openai", "POST", "/v1/audio/transcriptions", heard, {"content-type": "multipart/form-data; boundary=XbX"}
+            "openai",
+            "POST",
+            "/v1/audio/transcriptions",
+            transcription,
+            {"content-type": "multipart/form-data; boundary=XbX"},
         ),
         Base("openai", "GET", f"/v1/models/{name}"),
     ]
 
 
-def _oip(word: str, name: str) -> list[Base]:
-    texts = {"name": "text", "shape": [1], "datatype": "BYTES", "data": [word]}
+def _oip(text: str, name: str) -> list[Base]:
+    texts = {"name": "text", "shape": [1], "datatype": "BYTES", "data": [text]}
     ids = {"name": "input_ids", "shape": [1, 3], "datatype": "INT64", "data": [1, 2, 3]}
     mask = {"name": "attention_mask", "shape": [1, 3], "datatype": "INT64", "data": [1, 1, 1]}
     header = b'{"inputs":[{"name":"text","shape":[1],"datatype":"BYTES","parameters":{"binary_data_size":%d}}]}'
-    element = len(word.encode()).to_bytes(4, "little") + word.encode()
+    element = len(text.encode()).to_bytes(4, "little") + text.encode()
     binary = header % len(element)
     size = {"inference-header-content-length": str(len(binary))}
-    few = {"max_tokens": 3}
-    stops = {**few, "stop": f'["{word[:16]}"]'}
+    short = {"max_tokens": 3}
+    stops = {**short, "stop": f'["{text[:16]}"]'}
     return [
-        _post("oip", "/v2/models/sentiment-en/infer", {"id": word, "inputs": [texts], "parameters": {"top_k": 1}}),
+        _post("oip", "/v2/models/sentiment-en/infer", {"id": text, "inputs": [texts], "parameters": {"top_k": 1}}),
         _post("oip", "/v2/models/sentiment-en-raw/infer", {"inputs": [ids, mask], "outputs": [{"name": "logits"}]}),
         Base("oip", "POST", "/v2/models/sentiment-en/infer", binary + element, size),
         _post(
             "oip",
             "/v2/models/gpt-shakespeare/generate",
-            {"text_input": word, "parameters": stops},
+            {"text_input": text, "parameters": stops},
         ),
-        _post("oip", "/v2/models/gpt-shakespeare/generate_stream", {"text_input": word, "parameters": few}),
+        _post("oip", "/v2/models/gpt-shakespeare/generate_stream", {"text_input": text, "parameters": short}),
         _post("oip", "/v2/repository/index", {"ready": True}),
-        _post("oip", "/v2/repository/models/sentiment-en/load", {"parameters": {"config": word}}),
+        _post("oip", "/v2/repository/models/sentiment-en/load", {"parameters": {"config": text}}),
         Base("oip", "GET", "/v2/models/stats"),
     ]
 
 
-def _sagemaker(word: str, name: str) -> list[Base]:
-    target = {"X_Amzn_SageMaker_Target_Model": "sentiment-en", "X_Amzn_SageMaker_Custom_Attributes": word[:16]}
+def _sagemaker(text: str, name: str) -> list[Base]:
+    target = {"X_Amzn_SageMaker_Target_Model": "sentiment-en", "X_Amzn_SageMaker_Custom_Attributes": text[:16]}
     return [
-        _post("sagemaker", "/endpoints/sentiment-en/invocations", {"inputs": word}),
-        _post("sagemaker", "/invocations", {"inputs": word}, **target),
-        _post("sagemaker", "/endpoints/resnet20-cifar10/invocations", media.picture("png", word)),
+        _post("sagemaker", "/endpoints/sentiment-en/invocations", {"inputs": text}),
+        _post("sagemaker", "/invocations", {"inputs": text}, **target),
+        _post("sagemaker", "/endpoints/resnet20-cifar10/invocations", media.picture("png", text)),
     ]
 
 
-def _uploads(word: str, name: str) -> list[Base]:
-    wish = {"model": "sentiment-en", "content_type": "text/plain", "size": 20}
+def _uploads(text: str, name: str) -> list[Base]:
+    upload_request = {"model": "sentiment-en", "content_type": "text/plain", "size": 20}
     return [
-        _post("uploads", "/uploads", wish),
-        _post("uploads", "/uploads", {**wish, "content_type": f"text/{word}"}),
+        _post("uploads", "/uploads", upload_request),
+        _post("uploads", "/uploads", {**upload_request, "content_type": f"text/{text}"}),
         _post("uploads", "/models/sentiment-en", {"inputs": {"upload": f"u{'0' * 32}.{name}"}}),
         Base("uploads", "GET", f"/results/u{'1' * 32}.sentiment-en"),
         Base("uploads", "DELETE", f"/results/u{'2' * 32}.sentiment-en"),
@@ -133,9 +139,9 @@ def _uploads(word: str, name: str) -> list[Base]:
     ]
 
 
-MAKERS: tuple[Callable[[str, str], list[Base]], ...] = (_native, _openai, _oip, _sagemaker, _uploads)
+BUILDERS: tuple[Callable[[str, str], list[Base]], ...] = (_native, _openai, _oip, _sagemaker, _uploads)
 
 
-def bases(word: str, name: str) -> list[Base]:
-    """Of every dialect, with `word` wherever a client may say something, and `name` where it names a model."""
-    return [base for make in MAKERS for base in make(word, name)]
+def bases(text: str, name: str) -> list[Base]:
+    """Requests of every protocol, with `text` wherever a client sends text, and `name` where it names a model."""
+    return [base for build in BUILDERS for base in build(text, name)]

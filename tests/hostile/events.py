@@ -1,4 +1,4 @@
-"""Hypothesis strategies for events of every shape, right ones made wrong and such that were never right."""
+"""Hypothesis strategies for events of every shape: mutated valid ones and arbitrary ones."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from urllib.parse import quote, urlencode
 
 from hypothesis import strategies as st
 
-from tests.clients.bridge import FORMS, wrapped
+from tests.clients.bridge import FORMS, to_event
 from tests.events import event
 from tests.hostile.bases import Base, bases
-from tests.hostile.mutations import mutated, places, raw
+from tests.hostile.mutations import locations, mutate, raw
 
-WORD, NAME = "wonderful film 我非常喜欢", "no-such-model"
+TEXT, NAME = "wonderful film 我非常喜欢", "no-such-model"
 TRIGGERS = ("s3-put", "sqs-s3", "sqs-eventbridge", "eventbridge-object-created", "s3-test-event", "ping")
 KEYS = ("uploads/sentiment-en/1.txt", "uploads/nothing/1", "uploads/", "results/x", "uploads/a/../../b", "uploads/é/\0")
 
@@ -26,7 +26,7 @@ junk = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
     max_leaves=12,
 )
-"""Any JSON, and NaN and infinity with it, as a runtime that parses events in Python lets in."""
+"""Any JSON including NaN and infinity, which a runtime that parses events in Python accepts."""
 known = st.sampled_from(
     [
         "httpMethod",
@@ -42,73 +42,75 @@ known = st.sampled_from(
         "detail",
     ]
 )
-shaped = st.dictionaries(known | st.text(max_size=8), junk | st.sampled_from(["aws.s3", "POST", "/", True]), max_size=6)
-"""Objects with the names that the handler looks for."""
+event_like = st.dictionaries(
+    known | st.text(max_size=8), junk | st.sampled_from(["aws.s3", "POST", "/", True]), max_size=6
+)
+"""Objects with the field names that the handler looks for."""
 
 
 @functools.cache
 def _bases() -> list[Base]:
-    return bases(WORD, NAME)
+    return bases(TEXT, NAME)
 
 
 def target(base: Base) -> str:
     return quote(base.path, safe="/@%-._") + ("?" + urlencode(base.query) if base.query else "")
 
 
-def enveloped(form: str, base: Base) -> dict[str, Any]:
-    """The event of a request; what calls itself text and is none comes through API Gateway alone."""
+def front_door_event(form: str, base: Base) -> dict[str, Any]:
+    """The event of a request. API Gateway sends bodies that claim to be text but are not UTF-8."""
     try:
-        return wrapped(form, base.method, target(base), list(base.headers.items()), raw(base))
+        return to_event(form, base.method, target(base), list(base.headers.items()), raw(base))
     except UnicodeDecodeError:
-        return wrapped("rest-v1", base.method, target(base), list(base.headers.items()), raw(base))
+        return to_event("rest-v1", base.method, target(base), list(base.headers.items()), raw(base))
 
 
 @st.composite
 def requests(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
-    """(dialect, event) of a request that is nearly right, through any front door."""
+    """(protocol, event) of a mutated request through any front door."""
     random = Random(draw(st.integers(0, 2**32)))
     base = draw(st.sampled_from(_bases()))
-    return base.dialect, enveloped(draw(st.sampled_from(FORMS)), mutated(random, base, WORD, NAME))
+    return base.protocol, front_door_event(draw(st.sampled_from(FORMS)), mutate(random, base, TEXT, NAME))
 
 
 @st.composite
 def bodies(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
-    """As `requests`, with any JSON, text or bytes at all as the body."""
+    """Like `requests`, with arbitrary JSON, text or bytes as the body."""
     base = draw(st.sampled_from([base for base in _bases() if base.method == "POST"]))
-    made = enveloped("rest-v1", base)
+    http_event = front_door_event("rest-v1", base)
     body = draw(st.binary(max_size=200) | st.text(max_size=200).map(str.encode) | junk.map(repr).map(str.encode))
-    return base.dialect, made | {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
+    return base.protocol, http_event | {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
 
 
-def _spoilt(draw: st.DrawFn, made: Any) -> Any:
-    """One or two places in it filled with junk, or emptied."""
-    made = copy.deepcopy(made)
+def _spoil(draw: st.DrawFn, payload: Any) -> Any:
+    """Fill one or two fields with junk, or delete them."""
+    payload = copy.deepcopy(payload)
     for _ in range(draw(st.integers(1, 2))):
-        found = list(places(made))
-        if not found:
-            return made
-        container, key = draw(st.sampled_from(found))
+        candidates = list(locations(payload))
+        if not candidates:
+            return payload
+        container, key = draw(st.sampled_from(candidates))
         if isinstance(container, dict) and draw(st.booleans()):
             container.pop(key, None)
         else:
             container[key] = draw(junk)
-    return made
+    return payload
 
 
 @st.composite
 def envelopes(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
-    """A request's event that no front door would send."""
+    """The event of a request, damaged so that no front door would send it."""
     base = draw(st.sampled_from(_bases()))
-    return "envelope", _spoilt(draw, enveloped(draw(st.sampled_from(FORMS)), base))
+    return "envelope", _spoil(draw, front_door_event(draw(st.sampled_from(FORMS)), base))
 
 
 @st.composite
 def stored(draw: st.DrawFn) -> tuple[str, Any]:
-    """Events of S3, EventBridge and SQS about objects that are there or not, half of them spoilt."""
-    made = event(
+    """Events of S3, EventBridge and SQS about existing or missing objects, half of them damaged."""
+    storage_event = event(
         draw(st.sampled_from(TRIGGERS)), bucket="uploads", key=draw(st.sampled_from(KEYS)), version_id="", etag=""
     )
-    return "storage", _spoilt(draw, made) if draw(st.booleans()) else made
+    return "storage", _spoil(draw, storage_event) if draw(st.booleans()) else storage_event
 
 
-anything = st.tuples(st.just("junk"), junk | shaped)
+anything = st.tuples(st.just("junk"), junk | event_like)

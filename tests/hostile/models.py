@@ -1,4 +1,4 @@
-"""A store with a small model of every task, and this process set to serve it."""
+"""A store with a small model of every task, and functions that make this process serve it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hearth_build import ZOO
 from tests.support.artifacts import make_image_artifact, make_text_artifact
 
 FROM_ZOO = ("embeddings-en", "deepspeech-digits", "gpt-shakespeare", "ner-zh", "translate-en-zh")
-KEPT = Path(tempfile.gettempdir()) / "hearth-random-models"
-"""Where those of random weights are kept: torch takes its time to make them."""
+RANDOM_MODELS = Path(tempfile.gettempdir()) / "hearth-random-models"
+"""Cache of the models with random weights, which torch builds slowly."""
 
 
 def make_store(folder: Path) -> Path:
@@ -26,24 +26,24 @@ def make_store(folder: Path) -> Path:
     make_squares(folder)
     for name in FROM_ZOO:
         shutil.copytree(ZOO / name, folder / name)
-    for model in sorted(_random().iterdir()):
+    for model in sorted(_random_models().iterdir()):
         shutil.copytree(model, folder / model.name)
     return folder
 
 
-def _random() -> Path:
+def _random_models() -> Path:
     """The folder with `masks`, `answers` and `entails`."""
-    if not KEPT.exists():
+    if not RANDOM_MODELS.exists():
         from tests.functions import checkpoints
 
         with tempfile.TemporaryDirectory() as work:
             checkpoints.put_random(Path(work), Path(work) / "store")
-            shutil.copytree(Path(work) / "store", made := KEPT.with_suffix(f".{os.getpid()}"))
+            shutil.copytree(Path(work) / "store", built := RANDOM_MODELS.with_suffix(f".{os.getpid()}"))
         try:
-            made.rename(KEPT)
-        except OSError:  # another run has made them meanwhile
-            shutil.rmtree(made)
-    return KEPT
+            built.rename(RANDOM_MODELS)
+        except OSError:  # another run has built them meanwhile
+            shutil.rmtree(built)
+    return RANDOM_MODELS
 
 
 def serve(store: Path, cache: Path) -> None:
@@ -52,7 +52,7 @@ def serve(store: Path, cache: Path) -> None:
     warm_cache.cache_clear()
 
 
-def forget() -> None:
-    """This process serves nothing any more."""
+def stop_serving() -> None:
+    """Forget the store and all loaded models."""
     settings.get.cache_clear()
     warm_cache.cache_clear()

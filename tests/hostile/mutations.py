@@ -1,4 +1,4 @@
-"""What makes a right request wrong: its JSON, its bytes, its headers, its path."""
+"""Mutations of valid requests: of JSON, bytes, headers and path."""
 
 from __future__ import annotations
 
@@ -13,73 +13,73 @@ from typing import Any
 from tests.hostile.bases import Base
 
 NUMBERS = (0, -1, 1, 2**31, 2**63, -(2**63), 10**30, 0.5, -0.0, 1e308, True, False, None)
-LONG = 3000
-"""Copies of a word in a text that is too long."""
+REPETITIONS = 3000
+"""Number of repetitions of the text in a text that is too long."""
 
 
 def raw(base: Base) -> bytes:
-    """The body."""
+    """The body as bytes."""
     if isinstance(base.body, bytes):
         return base.body
     return b"" if base.body is None else json.dumps(base.body, ensure_ascii=False).encode()
 
 
-def places(document: Any) -> Iterator[tuple[Any, Any]]:
-    """Each (container, key) in the document."""
+def locations(document: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield each (container, key) in the document."""
     pairs = (
         document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
     )
     for key, value in list(pairs):
         yield document, key
-        yield from places(value)
+        yield from locations(value)
 
 
-def _values(random: Random, word: str) -> Any:
-    kinds: list[Any] = [
-        word,
-        word.encode().hex(),
-        [word],
-        {word: word},
-        [[word]] * 3,
-        word * LONG,
+def _random_value(random: Random, text: str) -> Any:
+    values: list[Any] = [
+        text,
+        text.encode().hex(),
+        [text],
+        {text: text},
+        [[text]] * 3,
+        text * REPETITIONS,
         "",
         [],
         {},
         *NUMBERS,
     ]
-    return random.choice(kinds)
+    return random.choice(values)
 
 
-def other_value(random: Random, base: Base, word: str, name: str) -> Base:
+def change_value(random: Random, base: Base, text: str, name: str) -> Base:
     body = copy.deepcopy(base.body)
-    found = list(places(body))
-    if not found:
-        return replace(base, body=_values(random, word))
-    container, key = random.choice(found)
-    container[key] = _values(random, word)
+    candidates = list(locations(body))
+    if not candidates:
+        return replace(base, body=_random_value(random, text))
+    container, key = random.choice(candidates)
+    container[key] = _random_value(random, text)
     return replace(base, body=body)
 
 
-def other_name(random: Random, base: Base, word: str, name: str) -> Base:
-    """A field more, under a name of the client's own; or one less."""
+def change_field(random: Random, base: Base, text: str, name: str) -> Base:
+    """Add a field called `name`, or delete one."""
     body = copy.deepcopy(base.body)
-    objects = [body, *(container[key] for container, key in places(body))]
-    chosen = random.choice([part for part in objects if isinstance(part, dict)] or [{}])
-    if chosen and random.random() < 0.3:
-        del chosen[random.choice(list(chosen))]
+    values = [body, *(container[key] for container, key in locations(body))]
+    target = random.choice([value for value in values if isinstance(value, dict)] or [{}])
+    if target and random.random() < 0.3:
+        del target[random.choice(list(target))]
     else:
-        chosen[name] = _values(random, word)
+        target[name] = _random_value(random, text)
     return replace(base, body=body)
 
 
-def other_bytes(random: Random, base: Base, word: str, name: str) -> Base:
-    """A body that is no JSON, or no file, any more."""
-    body, secret = raw(base), word.encode()
-    at = random.randrange(len(body) + 1)
-    made = (
-        lambda: body[:at],
-        lambda: body[:at] + secret + body[at:],
-        lambda: body[:at] + bytes(random.randrange(256) for _ in range(4)) + body[at:],
+def change_bytes(random: Random, base: Base, text: str, name: str) -> Base:
+    """Damage the body so that it is no longer valid JSON or a valid file."""
+    body, secret = raw(base), text.encode()
+    position = random.randrange(len(body) + 1)
+    variants = (
+        lambda: body[:position],
+        lambda: body[:position] + secret + body[position:],
+        lambda: body[:position] + bytes(random.randrange(256) for _ in range(4)) + body[position:],
         lambda: body + secret,
         lambda: b'{"inputs": "' + secret + b'\xff"}',
         lambda: b'{"inputs": "' + secret + b'\\ud800"}',
@@ -91,12 +91,12 @@ def other_bytes(random: Random, base: Base, word: str, name: str) -> Base:
         lambda: body.decode("latin-1").encode("utf-16"),
         lambda: secret * 5 + b"\0",
     )
-    return replace(base, body=random.choice(made)())
+    return replace(base, body=random.choice(variants)())
 
 
-def other_headers(random: Random, base: Base, word: str, name: str) -> Base:
-    short = word.encode("ascii", "ignore").decode()[:60]
-    made: tuple[dict[str, str], ...] = (
+def change_headers(random: Random, base: Base, text: str, name: str) -> Base:
+    short = text.encode("ascii", "ignore").decode()[:60]
+    variants: tuple[dict[str, str], ...] = (
         {"content-type": short},
         {"content-type": "text/plain; charset=" + short},
         {"content-type": "multipart/form-data; boundary=" + short},
@@ -109,60 +109,60 @@ def other_headers(random: Random, base: Base, word: str, name: str) -> Base:
         {"x-amzn-trace-id": short, "traceparent": short, "x-request-id": short, "x-forwarded-for": short},
         {f"x-{name[:40]}": short, "host": short, "referer": short, "expect": short},
     )
-    return replace(base, headers={**base.headers, **random.choice(made)})
+    return replace(base, headers={**base.headers, **random.choice(variants)})
 
 
-def squeezed(random: Random, base: Base, word: str, name: str) -> Base:
-    """As gzip, or cut off, or said to be so."""
+def compress(random: Random, base: Base, text: str, name: str) -> Base:
+    """Send the body as gzip, truncated gzip, or uncompressed with the header."""
     body = gzip.compress(raw(base), 1)
-    body = random.choice((body, body[: len(body) // 2], raw(base), body + word.encode()))
+    body = random.choice((body, body[: len(body) // 2], raw(base), body + text.encode()))
     return replace(base, body=body, headers={**base.headers, "content-encoding": random.choice(("gzip", "deflate"))})
 
 
-def other_place(random: Random, base: Base, word: str, name: str) -> Base:
-    """Another model, task, version, route or method; words in the query."""
-    parts = base.path.split("/")
-    parts[random.randrange(1, len(parts))] = random.choice((name, name.upper(), "", "..", "%00", "prod@" + name))
-    made = (
-        replace(base, path="/".join(parts)),
+def change_route(random: Random, base: Base, text: str, name: str) -> Base:
+    """Use another model, task, version, route or method, or put text in the query."""
+    segments = base.path.split("/")
+    segments[random.randrange(1, len(segments))] = random.choice((name, name.upper(), "", "..", "%00", "prod@" + name))
+    variants = (
+        replace(base, path="/".join(segments)),
         replace(base, path=base.path + "/" + name),
         replace(base, method=random.choice(("PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "GET"))),
-        replace(base, query={"top_k": word, name: word}),
+        replace(base, query={"top_k": text, name: text}),
         replace(base, query={"threshold": "0.5"}),
     )
-    return random.choice(made)
+    return random.choice(variants)
 
 
-def other_model(random: Random, base: Base, word: str, name: str) -> Base:
-    """What a model's name is in the body, another."""
+def change_model(random: Random, base: Base, text: str, name: str) -> Base:
+    """Replace the model's name in the body."""
     if not isinstance(base.body, dict) or "model" not in base.body:
-        return other_name(random, base, word, name)
+        return change_field(random, base, text, name)
     return replace(base, body={**base.body, "model": random.choice((name, f"{name}@{name}", f"sentiment-en@{name}"))})
 
 
-def as_it_is(random: Random, base: Base, word: str, name: str) -> Base:
+def unchanged(random: Random, base: Base, text: str, name: str) -> Base:
     return base
 
 
 Mutation = Callable[[Random, Base, str, str], Base]
 MUTATIONS: tuple[Mutation, ...] = (
     *(
-        as_it_is,
-        as_it_is,
-        other_value,
-        other_value,
-        other_name,
-        other_bytes,
-        other_headers,
-        squeezed,
-        other_place,
-        other_model,
+        unchanged,
+        unchanged,
+        change_value,
+        change_value,
+        change_field,
+        change_bytes,
+        change_headers,
+        compress,
+        change_route,
+        change_model,
     ),
 )
 
 
-def mutated(random: Random, base: Base, word: str, name: str) -> Base:
-    """The request with one or two things changed; `word` is what it says, `name` what it calls things."""
+def mutate(random: Random, base: Base, text: str, name: str) -> Base:
+    """The request with one or two mutations; `text` is its content, `name` a name for models and fields."""
     for _ in range(random.choice((1, 1, 2))):
-        base = random.choice(MUTATIONS)(random, base, word, name)
+        base = random.choice(MUTATIONS)(random, base, text, name)
     return base

@@ -2,8 +2,8 @@
 
     python -m tests.hostile.requests --requests 20000
 
-No exception may escape (but for the one that says a storage event without a queue has failed, which Lambda keeps
-because of it), and none may be answered with a status from 500 on: the store, the models and the machine are sound.
+No exception may escape, except the one for a failed storage event without a queue, which makes Lambda retry the event.
+No response may have a status of 500 or above, because store, models and machine work.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.support.record import record
 from tests.support.s3 import CREDENTIALS, client, moto_s3
 
 Counts = Counter[tuple[str, str]]
-"""By what was sent and how it was answered."""
+"""Number of requests by kind and outcome."""
 SHARES: tuple[tuple[st.SearchStrategy[tuple[str, Any]], float], ...] = (
     (events.requests(), 0.6),
     (events.bodies(), 0.1),
@@ -46,7 +46,7 @@ def serving() -> Iterator[Callable[[Any, Any], Any]]:
     from hearth.aws_lambda.handler import create_handler
     from hearth_build.cli import serve
 
-    before = dict(os.environ)
+    environ = dict(os.environ)
     with tempfile.TemporaryDirectory() as folder, moto_s3() as url:
         for bucket in ("uploads", "results"):
             client(url).create_bucket(Bucket=bucket)
@@ -58,35 +58,36 @@ def serving() -> Iterator[Callable[[Any, Any], Any]]:
             yield create_handler(serve.tasks())
         finally:
             os.environ.clear()
-            os.environ.update(before)
-            models.forget()
+            os.environ.update(environ)
+            models.stop_serving()
 
 
-def answered(handler: Callable[[Any, Any], Any], event: Any) -> str:
-    """How it was answered, in a word. Raises AssertionError for what may not be."""
+def outcome_of(handler: Callable[[Any, Any], Any], event: Any) -> str:
+    """Status or outcome of an event. Raises AssertionError for an outcome that is not allowed."""
     context = SimpleNamespace(aws_request_id="request", get_remaining_time_in_millis=lambda: 30_000)
     try:
-        answer = handler(event, context)
+        response = handler(event, context)
     except EventFailedError:
-        return "kept by Lambda"
-    assert isinstance(answer, dict), answer
-    json.dumps(answer)  # what the runtime does with it
-    if "statusCode" in answer:
-        status = answer["statusCode"]
+        return "retried by Lambda"
+    assert isinstance(response, dict), response
+    json.dumps(response)  # as the runtime does
+    if "statusCode" in response:
+        status = response["statusCode"]
         assert isinstance(status, int)
-        assert 200 <= status < 500, answer
+        assert 200 <= status < 500, response
         return str(status)
-    assert answer.get("error_type") not in ("internal", "manifest_error", "settings_error"), answer
-    return str(answer.get("error_type", "answered"))
+    assert response.get("error_type") not in ("internal", "manifest_error", "settings_error"), response
+    return str(response.get("error_type", "answered"))
 
 
-def storm(requests: int, number: int) -> Counts:
-    """Send so many, made from the seed `number`, and count the answers. Raises as `answered`, with the least event."""
+def send_requests(requests: int, seed_number: int) -> Counts:
+    """Send `requests` events generated from the seed, and count the outcomes. Raises as `outcome_of`, with a minimal
+    event."""
     counts: Counts = Counter()
-    with serving() as handler, contextlib.redirect_stdout(io.StringIO()) as printed:
+    with serving() as handler, contextlib.redirect_stdout(io.StringIO()) as output:
         for strategy, share in SHARES:
-            _send(handler, strategy, round(requests * share), number, counts)
-            printed.truncate(0)
+            _send(handler, strategy, round(requests * share), seed_number, counts)
+            output.truncate(0)
     return counts
 
 
@@ -94,10 +95,10 @@ def _send(
     handler: Callable[[Any, Any], Any],
     strategy: st.SearchStrategy[tuple[str, Any]],
     requests: int,
-    number: int,
+    seed_number: int,
     counts: Counts,
 ) -> None:
-    @seed(number)
+    @seed(seed_number)
     @settings(
         max_examples=requests,
         deadline=None,
@@ -106,19 +107,19 @@ def _send(
         suppress_health_check=list(HealthCheck),
     )
     @given(strategy)
-    def one(made: tuple[str, Any]) -> None:
-        kind, event = made
-        counts[kind, answered(handler, event)] += 1
+    def send(example: tuple[str, Any]) -> None:
+        kind, event = example
+        counts[kind, outcome_of(handler, event)] += 1
 
-    one()
+    send()
 
 
 def table(counts: Counts) -> str:
-    answers = sorted({answer for _, answer in counts})
-    rows = ["| sent | " + " | ".join(answers) + " | all |", "|---" * (len(answers) + 2) + "|"]
+    outcomes = sorted({outcome for _, outcome in counts})
+    rows = ["| sent | " + " | ".join(outcomes) + " | all |", "|---" * (len(outcomes) + 2) + "|"]
     for kind in sorted({kind for kind, _ in counts}):
-        found = [counts[kind, answer] for answer in answers]
-        rows.append(f"| {kind} | " + " | ".join(map(str, [*found, sum(found)])) + " |")
+        row_counts = [counts[kind, outcome] for outcome in outcomes]
+        rows.append(f"| {kind} | " + " | ".join(map(str, [*row_counts, sum(row_counts)])) + " |")
     return "\n".join(rows)
 
 
@@ -126,14 +127,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args()
-    counts = storm(asked.requests, asked.seed)
-    words = f"{counts.total()} events; no exception escaped, none was answered with a status from 500 on.\n\n"
+    options = parser.parse_args()
+    counts = send_requests(options.requests, options.seed)
+    summary = f"{counts.total()} events; no exception escaped, and no response had a status of 500 or above.\n\n"
     record(
         "Hostile requests",
-        f"python -m tests.hostile.requests --requests {asked.requests}",
-        words + table(counts),
-        seed=asked.seed,
+        f"python -m tests.hostile.requests --requests {options.requests}",
+        summary + table(counts),
+        seed=options.seed,
     )
 
 

@@ -1,4 +1,4 @@
-"""The short form of `python -m tests.hostile.bombs`: what is refused at once, and two files that take memory."""
+"""The short form of `python -m tests.hostile.bombs`: files refused at once, and two files that need memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.hostile.bombs.sounds import SOUNDS
 from tests.hostile.bombs.texts import TEXTS
 from tests.support import ROOT
 
-LONG = """png: 16 bits of RGBA, as large as allowed
+LONG_FORM_ONLY = """png: 16 bits of RGBA, as large as allowed
 png: 16 bits of grey, as large as allowed
 png: a palette, as large as allowed
 png: a row of sixteen million
@@ -26,19 +26,19 @@ mp4: 2500 frames
 json: a gigabyte as gzip
 json: 200000 keys
 a list: 32 pictures of a million pixels""".splitlines()
-"""What the long form alone has."""
-LEAST = 60
-"""Megabytes that a picture of sixteen million pixels takes: less would be no measurement."""
+"""Names of the files that only the long form sends."""
+MINIMUM_MEGABYTES = 60
+"""Memory that a picture of sixteen million pixels needs at least; less would mean that measuring failed."""
 
 
-def test_hostile_files_are_answered_in_little_memory() -> None:
-    names = [name for files in (PICTURES, SOUNDS, FILMS, TEXTS) for name in files if name not in LONG]
-    words = [word for name in names for word in ("--only", name)]
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.hostile.bombs", *words], cwd=ROOT, capture_output=True, text=True, timeout=400
+def test_hostile_files_need_little_memory() -> None:
+    names = [name for files in (PICTURES, SOUNDS, FILMS, TEXTS) for name in files if name not in LONG_FORM_ONLY]
+    arguments = [argument for name in names for argument in ("--only", name)]
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.hostile.bombs", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=400
     )
-    assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-2000:]
-    rows = [line.strip("| ").split(" | ") for line in run.stdout.splitlines() if line.startswith("| ")]
+    assert process.returncode == 0, process.stdout[-5000:] + process.stderr[-2000:]
+    rows = [line.strip("| ").split(" | ") for line in process.stdout.splitlines() if line.startswith("| ")]
     assert [row[0] for row in rows] == names
     assert len(rows) >= 90
-    assert float(next(row[3] for row in rows if row[0] == "png: RGBA, as large as allowed")) > LEAST
+    assert float(next(row[3] for row in rows if row[0] == "png: RGBA, as large as allowed")) > MINIMUM_MEGABYTES

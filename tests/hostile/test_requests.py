@@ -1,4 +1,4 @@
-"""The short form of `python -m tests.hostile.requests`, and proof that it sees what it looks for."""
+"""The short form of `python -m tests.hostile.requests`, and tests that it detects failures."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import pytest
 
 from hearth.async_inference.storage_events import EventFailedError
 from hearth.errors import BadRequest
-from tests.hostile.requests import answered, storm
+from tests.hostile.requests import outcome_of, send_requests
 
 
-def test_a_thousand_hostile_requests_are_answered_and_none_with_a_5xx() -> None:
-    counts = storm(1000, 5)
+def test_a_thousand_hostile_requests_get_no_5xx() -> None:
+    counts = send_requests(1000, 5)
     assert counts.total() >= 900, counts
     kinds = {kind for kind, _ in counts}
     assert kinds == {"native", "openai", "oip", "sagemaker", "uploads", "envelope", "storage", "junk"}
-    answers = {answer for _, answer in counts}
-    assert answers > {"200", "400", "404", "405", "bad_request"}
+    outcomes = {outcome for _, outcome in counts}
+    assert outcomes > {"200", "400", "404", "405", "bad_request"}
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         {"statusCode": 500, "body": ""},
         {"statusCode": 503, "body": ""},
@@ -31,15 +31,15 @@ def test_a_thousand_hostile_requests_are_answered_and_none_with_a_5xx() -> None:
         None,
     ],
 )
-def test_what_may_not_be_answered_is_seen(answer: Any) -> None:
+def test_forbidden_responses_are_detected(response: Any) -> None:
     with pytest.raises((AssertionError, TypeError)):
-        answered(lambda event, context: answer, {})
+        outcome_of(lambda event, context: response, {})
 
 
-def test_what_escapes_is_seen() -> None:
+def test_escaping_exceptions_are_detected() -> None:
     def handler(event: Any, context: Any) -> Any:
         raise event
 
     with pytest.raises(BadRequest):
-        answered(handler, BadRequest("escaped"))
-    assert answered(handler, EventFailedError("of an event without a queue")) == "kept by Lambda"
+        outcome_of(handler, BadRequest("escaped"))
+    assert outcome_of(handler, EventFailedError("of an event without a queue")) == "retried by Lambda"

@@ -1,4 +1,4 @@
-"""What is deployed has no switch for tests: faults are made around it, never inside."""
+"""Deployed code has no switches for tests: tests inject faults from outside."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ KNOWN = {
     *("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SQS", "AWS_SAM_LOCAL", "XDG_CACHE_HOME"),
     *("ORT_DISABLE_TELEMETRY", "TOKENIZERS_PARALLELISM", "OPENBLAS_NUM_THREADS", "HEARTH_LOG_LEVEL"),
 }
-"""Variables beside the settings, which README lists, and Lambda's own."""
+"""Environment variables in addition to the settings in docs/settings.md and those of Lambda."""
 
 
-def _read(source: str) -> Iterator[str]:
-    """Names of variables that the code reads of its environment, or could."""
+def _read_variables(source: str) -> Iterator[str]:
+    """Names of environment variables that the code reads, or could read."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Subscript | ast.Call) and "environ" in ast.unparse(node):
-            for part in ast.walk(node):
-                if isinstance(part, ast.Constant) and VARIABLE.fullmatch(str(part.value)):
-                    yield str(part.value)
+            for child in ast.walk(node):
+                if isinstance(child, ast.Constant) and VARIABLE.fullmatch(str(child.value)):
+                    yield str(child.value)
 
 
-def _switches(source: str) -> list[str]:
-    """Names and texts that speak of tests, documentation aside."""
+def _test_switches(source: str) -> list[str]:
+    """Names and strings that suggest tests, outside docstrings."""
     tree = ast.parse(source)
     documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     names = [
@@ -51,17 +51,20 @@ def _switches(source: str) -> list[str]:
     return [name for name in names if SWITCH.search(name)]
 
 
-def test_nothing_deployed_knows_of_tests() -> None:
-    documented = set(re.findall(r"\bHEARTH_[A-Z_]+", (ROOT / "README.md").read_text()))
+def test_deployed_code_has_no_test_switches() -> None:
+    documented = set(re.findall(r"\bHEARTH_[A-Z_]+", (ROOT / "docs/settings.md").read_text()))
     for path in DEPLOYED:
         source = path.read_text()
-        unknown = {name for name in _read(source) if not name.startswith("AWS_LAMBDA_")} - KNOWN - documented
+        unknown = {name for name in _read_variables(source) if not name.startswith("AWS_LAMBDA_")} - KNOWN - documented
         assert not unknown, path
-        assert not _switches(source), path
+        assert not _test_switches(source), path
 
 
-def test_switches_would_be_seen() -> None:
+def test_switches_would_be_detected() -> None:
     assert settings.__file__ in map(str, DEPLOYED)
-    assert set(_read('import os\nif os.environ.get("HEARTH_FAIL_AT"): pass')) == {"HEARTH_FAIL_AT"}
-    assert _switches("if chaos_rate > 0: pass") == ["chaos_rate"]
-    assert set(_switches('"""Not a mock."""\nx = getenv("FAIL_IN_TEST")\ny = "inject"')) == {"FAIL_IN_TEST", "inject"}
+    assert set(_read_variables('import os\nif os.environ.get("HEARTH_FAIL_AT"): pass')) == {"HEARTH_FAIL_AT"}
+    assert _test_switches("if chaos_rate > 0: pass") == ["chaos_rate"]
+    assert set(_test_switches('"""Not a mock."""\nx = getenv("FAIL_IN_TEST")\ny = "inject"')) == {
+        "FAIL_IN_TEST",
+        "inject",
+    }

@@ -1,1 +1,1 @@
-"""What is kept fast: figures that do not depend on the machine's mood, compared with a committed baseline."""
+"""Performance figures that do not vary between runs, compared with a committed baseline."""

@@ -1,4 +1,4 @@
-"""The committed baseline, and the groups of figures that it has."""
+"""The committed baseline, and its groups of figures."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ GROUPS: Mapping[str, Callable[[], Figures]] = {
     "imports": imports.measure,
     "zoo": zoo.measure,
     "cold": cold.measure,
-    "memory": lambda: warm.memory().found,
-    "counts": lambda: warm.counts().found,
+    "memory": lambda: warm.memory().figures,
+    "counts": lambda: warm.counts().figures,
 }
-OF_INTERPRETER = ("imports", "memory", "counts")
-"""Groups that tell nothing under another Python or processor than the baseline's."""
+INTERPRETER_GROUPS = ("imports", "memory", "counts")
+"""Groups that are comparable only under the Python and processor of the baseline."""
 
 
-def here() -> str:
+def interpreter() -> str:
     return f"CPython {sys.version_info[0]}.{sys.version_info[1]}, {platform.machine()}"
 
 
 def load() -> dict[str, Any]:
-    """By group; `made with` says where."""
+    """The figures by group; `made with` is the interpreter."""
     return json.loads(FILE.read_text()) if FILE.exists() else {}
 
 
 def save(baseline: Mapping[str, Any]) -> None:
-    FILE.write_text(json.dumps({**baseline, "made with": here()}, indent=1, sort_keys=True) + "\n")
+    FILE.write_text(json.dumps({**baseline, "made with": interpreter()}, indent=1, sort_keys=True) + "\n")

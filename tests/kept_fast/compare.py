@@ -1,4 +1,4 @@
-"""Figures beside their baseline: what grew by more than its kind may."""
+"""Compare figures with their baseline: which ones grew more than their kind may."""
 
 from __future__ import annotations
 
@@ -6,48 +6,48 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 Figures = Mapping[str, float | list[str]]
-"""By name, `<of what>/<kind>`; the kind says what is counted and how far it may grow."""
+"""Figures by name, `<subject>/<kind>`; the kind says what is counted and how far it may grow."""
 
 
 @dataclass(frozen=True)
-class Room:
-    """How far a figure may grow above its baseline; it may shrink for ever."""
+class Tolerance:
+    """How far a figure may grow above its baseline. It may always shrink."""
 
     share: float = 0.0
-    """Of the baseline."""
-    more: float = 0.0
-    """In the figure's own unit."""
+    """Share of the baseline."""
+    absolute: float = 0.0
+    """In the unit of the figure."""
 
 
-ROOM = {
-    "hearth modules": Room(more=3),  # one that was divided costs little
-    "modules": Room(share=0.03),  # of the standard library and packages, whose small versions differ
-    "module bytes": Room(share=0.05),
-    "artifact bytes": Room(share=0.01),
-    "requests": Room(),
-    "bytes beyond the files": Room(share=0.25),  # the manifest's and the alias's
-    "copies in memory": Room(more=0.1),  # of the weights; sampled
-    "instructions": Room(share=0.05),
-    "allocations": Room(share=0.03),
-    "peak bytes": Room(share=0.1, more=2000),
-    "blocks kept": Room(more=1.0),
+TOLERANCES = {
+    "hearth modules": Tolerance(absolute=3),  # splitting a module costs little
+    "modules": Tolerance(share=0.03),  # standard library and packages; their patch versions differ
+    "module bytes": Tolerance(share=0.05),
+    "artifact bytes": Tolerance(share=0.01),
+    "requests": Tolerance(),
+    "bytes beyond the files": Tolerance(share=0.25),  # manifest and alias
+    "copies in memory": Tolerance(absolute=0.1),  # copies of the weights; sampled
+    "instructions": Tolerance(share=0.05),
+    "allocations": Tolerance(share=0.03),
+    "peak bytes": Tolerance(share=0.1, absolute=2000),
+    "blocks kept": Tolerance(absolute=1.0),
 }
 
 
-def worse(found: Figures, baseline: Figures) -> list[str]:
-    """A sentence for each figure that grew too far, or that has no baseline. `packages` are names: none may come."""
-    told = []
-    for name, value in found.items():
-        before = baseline.get(name)
-        if before is None:
-            told.append(f"{name} is new")
-        elif isinstance(value, list) or isinstance(before, list):
+def regressions(figures: Figures, baseline: Figures) -> list[str]:
+    """A sentence for each figure that grew too far or has no baseline. `packages` are names: no new ones may come."""
+    messages = []
+    for name, value in figures.items():
+        old = baseline.get(name)
+        if old is None:
+            messages.append(f"{name} is new")
+        elif isinstance(value, list) or isinstance(old, list):
             assert isinstance(value, list)
-            assert isinstance(before, list)
-            told += [f"{name}: {one} came" for one in value if one not in before]
+            assert isinstance(old, list)
+            messages += [f"{name}: {item} came" for item in value if item not in old]
         else:
-            room = ROOM[name.rpartition("/")[2]]
-            most = before * (1 + room.share) + room.more
-            if value > most:
-                told.append(f"{name}: {value:g}, which was {before:g} and may be {most:g}")
-    return told
+            tolerance = TOLERANCES[name.rpartition("/")[2]]
+            maximum = old * (1 + tolerance.share) + tolerance.absolute
+            if value > maximum:
+                messages.append(f"{name}: {value:g}, which was {old:g} and may be {maximum:g}")
+    return messages

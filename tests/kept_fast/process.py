@@ -1,4 +1,4 @@
-"""The surroundings of a process that is measured."""
+"""The environment of a measured process."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from tests.support.layers import ROOT
 
 
 def environment(*folders: Path, **variables: str) -> dict[str, str]:
-    """This process's environment without settings of Hearth's and AWS's; modules come from `folders` and the runtime's
-    of this checkout first."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "AWS_", "PYTHON"))}
+    """This process's environment without the variables of Hearth, AWS and Python; modules come first from `folders` and
+    the runtime of this checkout."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "AWS_", "PYTHON"))
+    }
     path = os.pathsep.join(map(str, [*folders, ROOT / "layers/runtime/python"]))
-    return {**kept, "PYTHONPATH": path, **variables}
+    return {**inherited, "PYTHONPATH": path, **variables}

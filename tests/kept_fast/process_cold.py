@@ -1,6 +1,6 @@
-"""A cold start in a process of its own, up to the first answer: `process_cold.py HTTP-EVENT [ADDRESS]`.
+"""A cold start in a process of its own, up to the first response: `process_cold.py HTTP-EVENT [ADDRESS]`.
 
-With an address it is careless, as a control: it fetches that once more, and holds it in memory.
+With an address it is careless, as a control: it downloads that again and holds it in memory.
 """
 
 import json
@@ -12,11 +12,11 @@ from types import SimpleNamespace
 def main() -> None:
     from hearth.aws_lambda.main import handler
 
-    kept = [urllib.request.urlopen(address).read() for address in sys.argv[2:]]
+    downloads = [urllib.request.urlopen(address).read() for address in sys.argv[2:]]
     context = SimpleNamespace(aws_request_id="request", get_remaining_time_in_millis=lambda: 900_000)
     response = handler(json.loads(sys.argv[1]), context)
     if response["statusCode"] != 200:
-        sys.exit(f"{response['body']} ({len(kept)} fetched more)")
+        sys.exit(f"{response['body']} ({len(downloads)} more downloads)")
 
 
 if __name__ == "__main__":

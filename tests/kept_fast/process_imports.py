@@ -1,7 +1,7 @@
-"""What a handler imports, in a process of its own: `process_imports.py FOLDER [HTTP-EVENT]`; a JSON line is the last.
+"""Print what a handler imports, in a process of its own: `process_imports.py FOLDER [HTTP-EVENT]`.
 
-{"event": {module: its file}, "http": as well} of all that is there after an event that is none, and after the HTTP
-event; without what the interpreter itself brought.
+The last line is JSON: {"event": {module: its file}, "http": …}, the modules after an unknown event and after the HTTP
+event, without those of the interpreter itself.
 """
 
 import sys

@@ -1,8 +1,8 @@
-"""Warm calls of a function, counted from outside or from within: `process_warm.py valgrind|memory CALLS HTTP-EVENT`.
+"""Warm calls of a function, measured by valgrind or tracemalloc: `process_warm.py valgrind|memory CALLS HTTP-EVENT`.
 
-`session.run` is left out: ONNX Runtime is a stand-in. Under valgrind, counting begins after the first calls, and each
-os.getpgid(0) ends a part, which the tool writes down: of HTTP events, of the same carelessly, of predict. With
-`memory`, the last line is JSON: {part: [most bytes that a call had at once, blocks that each call kept]}.
+`session.run` is not measured: ONNX Runtime is a stand-in. Under valgrind, counting begins after the first calls, and
+each os.getpgid(0) makes it write a profile: of HTTP events, of careless ones, of predict. With `memory`, the last line
+is JSON: {name: [maximum bytes that a call allocated at once, blocks that each call kept]}.
 """
 
 import ctypes
@@ -19,13 +19,13 @@ import app  # type: ignore[import-not-found]
 
 from hearth.models.cache import warm_cache
 
-SETTLING = 200
-"""Calls after which neither caches nor free lists grow."""
+WARMUP_CALLS = 200
+"""Number of calls after which neither caches nor free lists grow."""
 START_INSTRUMENTATION = (ord("C") << 24 | ord("T") << 16) + 4
 """Callgrind's request, as callgrind.h numbers it."""
 PREAMBLE = bytes.fromhex("4889f8 31d2 48c1c703 48c1c70d 48c1c73d 48c1c733 4887db 4889d0 c3")
-"""valgrind.h on x86-64: rax has the request's address, rdx the answer, zero without valgrind; then rotations of rdi,
-which together do nothing, and `xchg rbx, rbx`."""
+"""Client request of valgrind.h on x86-64: rax has the request's address, rdx the result, zero without valgrind; then
+rotations of rdi, which together do nothing, and `xchg rbx, rbx`."""
 
 
 def start_counting() -> None:
@@ -37,65 +37,65 @@ def start_counting() -> None:
         del code
 
 
-def under_valgrind(parts: dict[str, Callable[[], None]], calls: int) -> None:
+def under_valgrind(workloads: dict[str, Callable[[], None]], calls: int) -> None:
     start_counting()
-    for call in parts.values():
+    for call in workloads.values():
         call()
-        os.getpgid(0)  # what came before is nobody's
+        os.getpgid(0)  # discard what came before
         for _ in range(calls):
             call()
         os.getpgid(0)
 
 
 def blocks_kept(call: Callable[[], None], calls: int) -> float:
-    """By each of so many calls."""
+    """Memory blocks that each call keeps, averaged over `calls`."""
     gc.collect()
-    before = sys.getallocatedblocks()
+    allocated = sys.getallocatedblocks()
     for _ in range(calls):
         call()
     gc.collect()
-    return (sys.getallocatedblocks() - before) / calls
+    return (sys.getallocatedblocks() - allocated) / calls
 
 
-def memory(parts: dict[str, Callable[[], None]], calls: int) -> None:
-    found = {}
-    for name, call in parts.items():
-        for _ in range(SETTLING):
+def memory(workloads: dict[str, Callable[[], None]], calls: int) -> None:
+    figures = {}
+    for name, call in workloads.items():
+        for _ in range(WARMUP_CALLS):
             call()
-        kept = min(blocks_kept(call, 10 * calls) for _ in range(3))  # what leaks does so every time
+        blocks = min(blocks_kept(call, 10 * calls) for _ in range(3))  # the minimum, because a leak shows every time
         tracemalloc.start()
         call()
-        before = tracemalloc.get_traced_memory()[0]
+        traced = tracemalloc.get_traced_memory()[0]
         tracemalloc.reset_peak()
         call()
-        found[name] = [tracemalloc.get_traced_memory()[1] - before, kept]
+        figures[name] = [tracemalloc.get_traced_memory()[1] - traced, blocks]
         tracemalloc.stop()
-    print("\n" + json.dumps(found))
+    print("\n" + json.dumps(figures))
 
 
 def main() -> None:
     event = json.loads(sys.argv[3])
     context = SimpleNamespace(aws_request_id="request", get_remaining_time_in_millis=lambda: 900_000)
     request = app.Request(json.loads(event["body"])["inputs"])
-    kept: list[str] = []
+    leaked: list[str] = []
 
     def http() -> None:
-        answer = app.handler(event, context)
-        assert answer["statusCode"] == 200, answer
+        response = app.handler(event, context)
+        assert response["statusCode"] == 200, response
 
     def careless() -> None:
-        kept.extend(json.dumps(event) for _ in range(10))
+        leaked.extend(json.dumps(event) for _ in range(10))
         http()
 
     def predict() -> None:
         with warm_cache().get("sentiment-en") as model:
             app.predict(model, request)
 
-    parts = {"HTTP": http, "careless HTTP": careless, "predict": predict}
-    for call in parts.values():
+    workloads = {"HTTP": http, "careless HTTP": careless, "predict": predict}
+    for call in workloads.values():
         for _ in range(3):
             call()
-    (under_valgrind if sys.argv[1] == "valgrind" else memory)(parts, int(sys.argv[2]))
+    (under_valgrind if sys.argv[1] == "valgrind" else memory)(workloads, int(sys.argv[2]))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""A warm call around `session.run`: its instructions and allocations (valgrind), its memory.
+"""Figures of a warm call without `session.run`: instructions and allocations (valgrind), memory.
 
-An allocation is a call of malloc, calloc or realloc by anything in the process; Python's own allocator is off, so that
-each of its objects is one.
+An allocation is a call of malloc, calloc or realloc anywhere in the process; Python's own allocator is off, so that
+every object counts.
 """
 
 from __future__ import annotations
@@ -24,82 +24,83 @@ from tests.support.layers import ROOT
 from tests.support.requests import rest_event
 
 HERE = Path(__file__).parent
-PARTS = ("HTTP", "careless HTTP", "predict")
-"""As process_warm.py has them."""
+WORKLOADS = ("HTTP", "careless HTTP", "predict")
+"""The workloads of process_warm.py, in its order."""
 CALLS = 10
-"""That are counted of each."""
+"""Number of counted calls per workload."""
 ALLOCATORS = ("malloc", "calloc", "realloc")
 
 
-class Warm(NamedTuple):
-    found: Figures
+class WarmFigures(NamedTuple):
+    figures: Figures
     careless: Figures
-    """The control: HTTP calls with work and memory that they need not."""
+    """The control: HTTP calls with unnecessary work and memory."""
 
 
-def memory() -> Warm:
-    """The most bytes that Python has at once for a call, beyond what it had, and memory blocks that a call keeps."""
-    found: Mapping[str, Sequence[float]] = json.loads(_run([], "memory").splitlines()[-1])
-    return _parted({name: dict(zip(("peak bytes", "blocks kept"), found[name], strict=True)) for name in PARTS})
+def memory() -> WarmFigures:
+    """Maximum bytes that Python allocates for a call, and memory blocks that a call keeps."""
+    output: Mapping[str, Sequence[float]] = json.loads(_run([], "memory").splitlines()[-1])
+    return _split({name: dict(zip(("peak bytes", "blocks kept"), output[name], strict=True)) for name in WORKLOADS})
 
 
-def lacking() -> str:
-    """Why `counts` cannot be had here; empty: it can."""
+def missing_requirement() -> str:
+    """Why `counts` cannot run on this machine; empty if it can."""
     if platform.machine() != "x86_64":
-        return "process_warm.py speaks to valgrind on x86-64 alone"
+        return "process_warm.py controls valgrind on x86-64 only"
     return "" if shutil.which("valgrind") else "valgrind is not installed: apt-get install valgrind"
 
 
-def counts() -> Warm:
+def counts() -> WarmFigures:
     """Instructions and allocations of a call. Needs valgrind."""
-    with tempfile.TemporaryDirectory(prefix="hearth-callgrind-") as made:
-        output = Path(made) / "out"
+    with tempfile.TemporaryDirectory(prefix="hearth-callgrind-") as folder:
+        output = Path(folder) / "out"
         options = ["--instr-atstart=no", "--dump-before=getpgid", f"--callgrind-out-file={output}"]
         _run(["valgrind", "-q", "--tool=callgrind", *options], "valgrind")
-        found = {}
-        for place, name in enumerate(PARTS):
-            profile = output.with_name(f"out.{2 * place + 2}").read_text()
+        figures = {}
+        for index, name in enumerate(WORKLOADS):
+            profile = output.with_name(f"out.{2 * index + 2}").read_text()
             total = re.search(r"(?m)^totals: (\d+)", profile)
             assert total is not None
-            instructions, allocations = int(total[1]), _calls(profile, ALLOCATORS)
-            found[name] = {"instructions": instructions / CALLS, "allocations": allocations / CALLS}
-    return _parted(found)
+            instructions, allocations = int(total[1]), _count_calls(profile, ALLOCATORS)
+            figures[name] = {"instructions": instructions / CALLS, "allocations": allocations / CALLS}
+    return _split(figures)
 
 
-def _parted(found: Mapping[str, Mapping[str, float]]) -> Warm:
+def _split(workloads: Mapping[str, Mapping[str, float]]) -> WarmFigures:
     figures: list[dict[str, float]] = [{}, {}]
-    for name, values in found.items():
+    for name, values in workloads.items():
         careless = name.startswith("careless ")
         figures[careless] |= {f"{name.removeprefix('careless ')}/{kind}": value for kind, value in values.items()}
-    return Warm(*figures)
+    return WarmFigures(*figures)
 
 
-def _calls(profile: str, functions: Sequence[str]) -> int:
-    """How often functions were called, by callgrind's file: a name stands with its number once, then the number."""
+def _count_calls(profile: str, functions: Sequence[str]) -> int:
+    """Number of calls of functions in a callgrind file, which gives a name with its number once, then the number
+    only."""
     names: dict[str, str] = {}
-    calls, called = 0, ""
+    calls, callee = 0, ""
     for line in profile.splitlines():
-        if found := re.fullmatch(r"c?fn=(\(\d+\))(?: (.*))?", line):
-            if found[2]:
-                names[found[1]] = found[2]
-            called = names[found[1]]
-        elif found := re.match(r"calls=(\d+) ", line):
-            calls += int(found[1]) if called in functions else 0
+        if match := re.fullmatch(r"c?fn=(\(\d+\))(?: (.*))?", line):
+            if match[2]:
+                names[match[1]] = match[2]
+            callee = names[match[1]]
+        elif match := re.match(r"calls=(\d+) ", line):
+            calls += int(match[1]) if callee in functions else 0
     return calls
 
 
-def _run(before: Sequence[str], kind: str) -> str:
-    """What process_warm.py prints."""
+def _run(prefix: Sequence[str], kind: str) -> str:
+    """Run process_warm.py, with `prefix` before the command, and return its output."""
     event = rest_event("POST", "/models/sentiment-en", json.dumps({"inputs": "this is a great movie"}))
-    with tempfile.TemporaryDirectory(prefix="hearth-kept-") as made:
-        make_text_artifact(Path(made) / "store")
+    with tempfile.TemporaryDirectory(prefix="hearth-kept-") as folder:
+        make_text_artifact(Path(folder) / "store")
         variables = {
             "PYTHONHASHSEED": "0",
-            "PYTHONMALLOC": "malloc" if before else "pymalloc",
-            "HEARTH_STORE": (Path(made) / "store").as_uri(),
-            "HEARTH_CACHE_DIR": str(Path(made) / "cache"),
+            "PYTHONMALLOC": "malloc" if prefix else "pymalloc",
+            "HEARTH_STORE": (Path(folder) / "store").as_uri(),
+            "HEARTH_CACHE_DIR": str(Path(folder) / "cache"),
             "HEARTH_ALIAS_SECONDS": "3600",
         }
-        surroundings = environment(HERE / "standin", ROOT / "functions/text_classification", **variables)
-        command = [*before, sys.executable, str(HERE / "process_warm.py"), kind, str(CALLS), json.dumps(event)]
-        return subprocess.run(command, env=surroundings, stdout=subprocess.PIPE, text=True, check=True).stdout
+        process_environment = environment(HERE / "standin", ROOT / "functions/text_classification", **variables)
+        command = [*prefix, sys.executable, str(HERE / "process_warm.py"), kind, str(CALLS), json.dumps(event)]
+        return subprocess.run(command, env=process_environment, stdout=subprocess.PIPE, text=True, check=True).stdout

@@ -9,7 +9,7 @@ from tests.kept_fast.compare import Figures
 
 
 def measure(zoo: Path = ZOO) -> Figures:
-    """Of the version that the alias `prod` has, or rather of all that lie there: they are one each."""
+    """Measure all versions of each model; the zoo has one of each."""
     return {
         f"{folder.name}/artifact bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         for folder in sorted(zoo.iterdir())

@@ -19,23 +19,23 @@ TEXT_MODEL, IMAGE_MODEL = "sentiment-en", "resnet20-cifar10"
 
 @pytest.fixture(scope="session", autouse=True)
 def _python(python_of_lambda: Path) -> None:
-    """All of this folder runs on Lambda's Python."""
+    """Run all tests of this folder on Lambda's Python."""
 
 
 def settings(url: str) -> dict[str, str]:
-    """What the template sets, with the local S3's address."""
+    """The variables that the template sets, with the address of the local S3."""
     return {
         "AWS_ENDPOINT_URL": url,
         "HEARTH_STORE": "s3://artifacts/models",
         "HEARTH_OUTPUT": "s3://results/answers",
         "HEARTH_UPLOADS": "s3://uploads",
-        # SAM local knows no queues, and would give their names for URLs.
+        # SAM local has no queues, and would pass their names as URLs.
         "HEARTH_DEAD_LETTERS": "",
     }
 
 
-def fill(s3: Any, models: Path) -> None:
-    """Buckets: `artifacts` with the models of a store, and the empty `uploads`, which has versions, and `results`."""
+def fill_buckets(s3: Any, models: Path) -> None:
+    """Create `artifacts` with the models of a store, and the empty buckets `uploads`, with versions, and `results`."""
     upload_folder(s3, models, "artifacts", "models/")
     for bucket in ("uploads", "results"):
         s3.create_bucket(Bucket=bucket)
@@ -54,7 +54,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def every_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file:// store with all models of template.yaml: the zoo's, and random ones for the two that it has not."""
+    """A file:// store with all models of template.yaml: the zoo, and random ones for the two that it lacks."""
     from msgspec.structs import replace
 
     from tests.functions import checkpoints
@@ -70,15 +70,15 @@ def every_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def s3_url(zoo: Path) -> Iterator[str]:
-    """A local S3 with the zoo in `artifacts` and empty buckets `uploads`, which has versions, and `results`."""
+    """A local S3 with the zoo in `artifacts` and the empty buckets `uploads`, with versions, and `results`."""
     with moto_s3() as url:
-        fill(client(url), zoo)
+        fill_buckets(client(url), zoo)
         yield url
 
 
 @pytest.fixture(scope="session")
 def containers() -> Iterator[dict[str, str]]:
-    """A container engine that has Lambda's image: the environment that points docker and SAM at it."""
+    """A container engine with Lambda's image: the environment that makes docker and SAM use it."""
     with engine() as environment:
         build_image(environment)
         yield environment
@@ -86,9 +86,9 @@ def containers() -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def container_variables(every_model: Path) -> Iterator[dict[str, str]]:
-    """What functions in containers are told: a local S3 that they reach, with every model."""
+    """Variables of functions in containers: a local S3 that they can reach, with every model."""
     with moto_s3(BRIDGE) as url:
-        fill(client(url), every_model)
+        fill_buckets(client(url), every_model)
         yield settings(url)
 
 

@@ -1,6 +1,6 @@
-"""Our functions in containers: the template under SAM local, with real routes; each alone within Lambda's limits.
+"""Our functions in containers: the template under SAM local, with real routes; single ones within Lambda's limits.
 
-Both want the one engine, so they are in one file: its tests run one after the other.
+Both need the same engine, so they are in one file, whose tests run one after the other.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from tests.support.strict_container import MEGABYTES_OF_A_PROCESSOR, Strict, str
 
 reason = missing()
 pytestmark = pytest.mark.skipif(reason is not None, reason=reason or "")
-SPREAD = list(zip(MODELS, TRIGGERS, strict=False))
-"""Each function once, by another trigger each; test_triggers.py wakes all by all, without containers."""
+FUNCTIONS_AND_TRIGGERS = list(zip(MODELS, TRIGGERS, strict=False))
+"""Each function with a different trigger; test_triggers.py tests all combinations, without containers."""
 
 
-@pytest.mark.parametrize(("function", "trigger"), SPREAD)
+@pytest.mark.parametrize(("function", "trigger"), FUNCTIONS_AND_TRIGGERS)
 def test_a_function_is_invoked_by_a_trigger(sam: Sam, container_s3: Any, function: str, trigger: str) -> None:
     answer = sam.invoke(logical(function), waking(container_s3, trigger, function))
     assert right(trigger, answer), answer
 
 
-def test_our_own_runtime_answers_whole_where_nothing_streams(sam: Sam) -> None:
-    asked = {"inputs": "ROMEO:", "parameters": {"max_new_tokens": 3}, "stream": True}
-    answer = sam.invoke("TextGeneration", rest_event("POST", "/models/gpt-shakespeare", json.dumps(asked)))
-    assert answer["statusCode"] == 200, answer
-    assert answer["headers"]["x-hearth-stream"] == "buffered"
-    assert answer["body"].count("data:") == 3
+def test_our_runtime_buffers_the_response_where_streaming_is_not_supported(sam: Sam) -> None:
+    body = {"inputs": "ROMEO:", "parameters": {"max_new_tokens": 3}, "stream": True}
+    response = sam.invoke("TextGeneration", rest_event("POST", "/models/gpt-shakespeare", json.dumps(body)))
+    assert response["statusCode"] == 200, response
+    assert response["headers"]["x-hearth-stream"] == "buffered"
+    assert response["body"].count("data:") == 3
 
 
 @pytest.mark.parametrize("function", ["text_classification", "image_classification"])
@@ -66,79 +66,83 @@ def api(sam: Sam) -> Iterator[int]:
         yield port
 
 
-def ask(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[http.client.HTTPMessage, bytes]:
-    """Headers and body of an answer, whose status must be 200."""
+def request(
+    port: int, method: str, path: str, body: bytes = b"", **headers: str
+) -> tuple[http.client.HTTPMessage, bytes]:
+    """Headers and body of a response, whose status must be 200."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     try:
         connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
         response = connection.getresponse()
-        found = response.read()
-        assert response.status == 200, found
-        return response.headers, found
+        content = response.read()
+        assert response.status == 200, content
+        return response.headers, content
     finally:
         connection.close()
 
 
 def test_the_api_lists_the_models(api: int) -> None:
-    _, body = ask(api, "GET", "/models")
+    _, body = request(api, "GET", "/models")
     assert set(MODELS.values()) <= {model["name"] for model in json.loads(body)["models"]}
 
 
-def test_the_api_speaks_our_own_dialect_in_texts_and_pictures(api: int) -> None:
+def test_the_api_accepts_native_requests_with_texts_and_pictures(api: int) -> None:
     for _ in range(2):  # cold and warm
-        _, body = ask(api, "POST", "/models/sentiment-en", b'{"inputs": "a wonderful film"}')
+        _, body = request(api, "POST", "/models/sentiment-en", b'{"inputs": "a wonderful film"}')
         assert json.loads(body)[0][0]["label"] == "positive"
-    _, body = ask(api, "POST", "/models/sentiment-zh", '{"inputs": "这个电影真的很糟糕"}'.encode())
+    _, body = request(api, "POST", "/models/sentiment-zh", '{"inputs": "这个电影真的很糟糕"}'.encode())
     assert json.loads(body)[0][0]["label"] == "negative"
     picture = input_of("image_classification")
-    _, body = ask(api, "POST", "/models/resnet20-cifar10", picture, content_type="image/png")
+    _, body = request(api, "POST", "/models/resnet20-cifar10", picture, content_type="image/png")
     assert json.loads(body)[0]["score"] > 0.3
 
 
 @pytest.mark.parametrize("binary", [False, True], ids=["json", "binary"])
-def test_the_api_speaks_open_inference(api: int, binary: bool) -> None:
+def test_the_api_accepts_open_inference_requests(api: int, binary: bool) -> None:
     text = InferInput("text", [1], "BYTES")
     text.set_data_from_numpy(np.array(["a wonderful film"], np.object_), binary_data=binary)
     scores = InferRequestedOutput("scores", binary_data=False)
     body, length = InferenceServerClient.generate_request_body([text], outputs=[scores])
     headers = {"inference_header_content_length": str(length)} if length else {}
     assert bool(length) is binary
-    _, answer = ask(api, "POST", "/v2/models/sentiment-en/infer", bytes(body), **headers)
-    assert "scores" in {output["name"] for output in json.loads(answer)["outputs"]}
+    _, content = request(api, "POST", "/v2/models/sentiment-en/infer", bytes(body), **headers)
+    assert "scores" in {output["name"] for output in json.loads(content)["outputs"]}
 
 
-def test_the_api_speaks_openai(api: int) -> None:
+def test_the_api_accepts_openai_requests(api: int) -> None:
     client = OpenAI(base_url=f"http://127.0.0.1:{api}/v1", api_key="none", max_retries=0)
-    answer = client.completions.create(model="gpt-shakespeare", prompt="ROMEO:", max_tokens=3)
-    assert answer.choices[0].text
+    completion = client.completions.create(model="gpt-shakespeare", prompt="ROMEO:", max_tokens=3)
+    assert completion.choices[0].text
     assert "gpt-shakespeare" in {model.id for model in client.models.list()}
 
 
-def test_the_api_speaks_sagemaker(api: int) -> None:
+def test_the_api_accepts_sagemaker_requests(api: int) -> None:
     unsigned = Config(signature_version=UNSIGNED, retries={"total_max_attempts": 1})
     client = boto3.client(
         "sagemaker-runtime", endpoint_url=f"http://127.0.0.1:{api}", region_name="us-east-1", config=unsigned
     )
-    answer = client.invoke_endpoint(
+    response = client.invoke_endpoint(
         EndpointName="sentiment-en", ContentType="application/json", Body=b'{"inputs": "a wonderful film"}'
     )
-    assert json.loads(answer["Body"].read())[0][0]["label"] == "positive"
+    assert json.loads(response["Body"].read())[0][0]["label"] == "positive"
 
 
-def test_the_catalog_takes_what_is_no_request(sam: Sam) -> None:
+def test_the_catalog_accepts_a_storage_event(sam: Sam) -> None:
     assert sam.invoke("Catalog", event("s3-test-event")) == {}
 
 
 def test_the_uploads_function_is_invoked(sam: Sam) -> None:
-    wish = {"model": "resnet20-cifar10", "content_type": "image/png", "size": 1000}
-    answer = sam.invoke("Uploads", event("rest-v1", path="/uploads", body=json.dumps(wish), is_base64=False))
-    assert answer["statusCode"] == 201, answer
+    upload_request = {"model": "resnet20-cifar10", "content_type": "image/png", "size": 1000}
+    response = sam.invoke(
+        "Uploads", event("rest-v1", path="/uploads", body=json.dumps(upload_request), is_base64=False)
+    )
+    assert response["statusCode"] == 201, response
 
 
-def test_the_hook_asks_codedeploy(sam: Sam) -> None:
-    answer = sam.invoke("Release", event("codedeploy-hook"))
-    # moto has no such deployment, and cannot take the verdict that is due then; tests/functions/test_release.py can.
-    assert "to PutLifecycleEventHookExecutionStatus" in answer["errorMessage"], answer
+def test_the_hook_calls_codedeploy(sam: Sam) -> None:
+    response = sam.invoke("Release", event("codedeploy-hook"))
+    # moto has no such deployment and cannot accept the result; tests/functions/test_release.py has one.
+    assert "to PutLifecycleEventHookExecutionStatus" in response["errorMessage"], response
 
 
 PROBE = Path(__file__).parent / "probe"
@@ -147,41 +151,41 @@ PROBE_MEGABYTES = 1024
 
 @pytest.fixture(scope="module")
 def probe(containers: dict[str, str]) -> Iterator[Strict]:
-    """A function that tries the limits, in the strict container."""
+    """A function that tests the limits, in the strict container."""
     with strict(containers, PROBE, {}, memory_mb=PROBE_MEGABYTES) as container:
         yield container
 
 
-def test_the_strict_container_is_as_narrow_as_lambdas(probe: Strict) -> None:
-    def tried(**what: object) -> Any:
-        return json.loads(probe.invoke(what).raw)
+def test_the_strict_container_has_the_limits_of_lambda(probe: Strict) -> None:
+    def invoke(**payload: object) -> Any:
+        return json.loads(probe.invoke(payload).raw)
 
-    assert tried(user=None) == [993, 990]
+    assert invoke(user=None) == [993, 990]
     for folder in ("/", "/opt", "/var/task", "/root", "/var/runtime", "/home"):
-        assert tried(write=folder) in ("Read-only file system", "Permission denied"), folder
-    assert tried(write="/tmp") == ""
-    assert tried(fill=600) == 511 + 1  # the files that are there already are empty
-    assert tried(spin=1.0) < 1.2 * PROBE_MEGABYTES / MEGABYTES_OF_A_PROCESSOR
-    assert tried(allocate=PROBE_MEGABYTES // 2) == PROBE_MEGABYTES // 2
+        assert invoke(write=folder) in ("Read-only file system", "Permission denied"), folder
+    assert invoke(write="/tmp") == ""
+    assert invoke(fill=600) == 511 + 1  # the existing files are empty
+    assert invoke(spin=1.0) < 1.2 * PROBE_MEGABYTES / MEGABYTES_OF_A_PROCESSOR
+    assert invoke(allocate=PROBE_MEGABYTES // 2) == PROBE_MEGABYTES // 2
 
 
-def test_memory_ends_a_strict_container_and_the_next_call_finds_it_well(probe: Strict) -> None:
-    answer = probe.invoke({"allocate": 2 * PROBE_MEGABYTES})
-    assert b"signal: killed" in answer.raw, answer
+def test_exceeding_memory_kills_the_process_and_the_next_call_succeeds(probe: Strict) -> None:
+    response = probe.invoke({"allocate": 2 * PROBE_MEGABYTES})
+    assert b"signal: killed" in response.raw, response
     assert json.loads(probe.invoke({"user": None}).raw) == [993, 990]
 
 
-def served(function: str, settings: Mapping[str, str]) -> dict[str, str]:
-    """What a function of the template is told."""
-    own = {"HEARTH_MODELS": MODELS[function], "HEARTH_UPLOAD_PREFIX": upload_prefix(function)}
-    return variables() | dict(settings) | own
+def function_variables(function: str, settings: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a function of the template."""
+    function_settings = {"HEARTH_MODELS": MODELS[function], "HEARTH_UPLOAD_PREFIX": upload_prefix(function)}
+    return variables() | dict(settings) | function_settings
 
 
 @pytest.mark.parametrize(
     ("function", "triggers"),
     [
         ("text_classification", ("rest-v1", "sqs-s3", "golden")),
-        ("object_tracking", ("alb", "eventbridge-object-created")),  # with every layer but sounds'
+        ("object_tracking", ("alb", "eventbridge-object-created")),  # with every layer except audio
         ("speech_recognition", ("function-url", "sqs-eventbridge")),
     ],
 )
@@ -192,7 +196,7 @@ def test_a_function_works_within_lambdas_limits(
     function: str,
     triggers: tuple[str, ...],
 ) -> None:
-    settings = served(function, container_variables)
+    settings = function_variables(function, container_variables)
     with strict(containers, ROOT / "functions" / function, settings) as container:
         for trigger in triggers * 2:  # cold and warm
             answer = container.invoke(waking(container_s3, trigger, function))
@@ -200,10 +204,10 @@ def test_a_function_works_within_lambdas_limits(
         assert "Traceback" not in container.log
 
 
-def test_a_scratch_folder_that_is_too_small_for_a_model_is_said(
+def test_a_scratch_folder_that_is_too_small_for_a_model_is_reported(
     containers: dict[str, str], container_variables: dict[str, str]
 ) -> None:
-    settings = served("text_classification", container_variables)
+    settings = function_variables("text_classification", container_variables)
     with strict(containers, ROOT / "functions/text_classification", settings, scratch_mb=1) as container:
         for _ in range(2):
             answer = container.invoke(asked("rest-v1", "text_classification"))

@@ -32,14 +32,14 @@ def picture(colour: str) -> bytes:
     return file.getvalue()
 
 
-def best(body: Any) -> str:
-    """The first label that an answer gives its one input: a text's scores lie in a list of their own."""
+def first_label(body: Any) -> str:
+    """The first label of a response to one input; the scores of a text are in a nested list."""
     scores = body[0] if isinstance(body[0], list) else body
     return str(scores[0]["label"])
 
 
 def upload_event(key: str, etag: str) -> dict[str, Any]:
-    """An S3 notification; the key must be URL-encoded already, as S3 does it."""
+    """An S3 notification; the key must be URL-encoded, as S3 does it."""
     return {
         "Records": [
             {
@@ -59,7 +59,7 @@ def upload_event(key: str, etag: str) -> dict[str, Any]:
 
 
 def queue_event(*bodies: dict[str, Any] | str) -> dict[str, Any]:
-    """An SQS batch; the messages are called m0, m1, …"""
+    """An SQS batch whose messages have the ids m0, m1, …"""
     return {
         "Records": [
             {
@@ -78,19 +78,19 @@ def queue_event(*bodies: dict[str, Any] | str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("event", [rest_event, http_event], ids=["rest", "http"])
-def test_a_text_is_answered_cold_and_warm(environment: dict[str, str], event: Event) -> None:
+def test_a_text_is_classified_cold_and_warm(environment: dict[str, str], event: Event) -> None:
     with Emulator.of("text_classification", environment | {"HEARTH_MODELS": TEXT_MODEL}) as emulator:
-        answers = [emulator.invoke(event("POST", f"/models/{TEXT_MODEL}", PRAISE)) for _ in range(2)]
-        assert [answer.payload["statusCode"] for answer in answers] == [200, 200]
-        assert [best(answer.body) for answer in answers] == ["positive", "positive"]
+        responses = [emulator.invoke(event("POST", f"/models/{TEXT_MODEL}", PRAISE)) for _ in range(2)]
+        assert [response.payload["statusCode"] for response in responses] == [200, 200]
+        assert [first_label(response.body) for response in responses] == ["positive", "positive"]
         assert [record["cold"] for record in emulator.records("request")] == [True, False]
 
 
 @pytest.mark.parametrize("event", [rest_event, http_event], ids=["rest", "http"])
-def test_a_picture_arrives_unharmed(image: Emulator, event: Event) -> None:
-    answer = image.invoke(event("POST", f"/models/{IMAGE_MODEL}", picture("blue"), {"content-type": "image/png"}))
-    assert answer.payload["statusCode"] == 200, answer.raw
-    assert best(answer.body) == "blue"
+def test_a_picture_arrives_unchanged(image: Emulator, event: Event) -> None:
+    response = image.invoke(event("POST", f"/models/{IMAGE_MODEL}", picture("blue"), {"content-type": "image/png"}))
+    assert response.payload["statusCode"] == 200, response.raw
+    assert first_label(response.body) == "blue"
 
 
 def test_the_log_line_has_milliseconds_and_no_payload(text: Emulator) -> None:
@@ -114,36 +114,36 @@ def test_metrics_are_in_the_embedded_format(text: Emulator) -> None:
     assert all(metric["Name"] in metrics[-1] for metric in declared["Metrics"])
 
 
-def test_malformed_base64_is_the_callers_fault(text: Emulator) -> None:
+def test_malformed_base64_is_400(text: Emulator) -> None:
     event = rest_event("POST", f"/models/{TEXT_MODEL}", "not base64!") | {"isBase64Encoded": True}
-    answer = text.invoke(event)
-    assert answer.payload["statusCode"] == 400, answer.raw
+    response = text.invoke(event)
+    assert response.payload["statusCode"] == 400, response.raw
 
 
 @pytest.mark.parametrize("event", [{}, {"hello": 1}, [1], "text", None], ids=repr)
-def test_an_unknown_event_gets_a_clean_answer(text: Emulator, event: object) -> None:
-    answer = text.invoke(event)
-    assert answer.status == 200
-    assert b"stackTrace" not in answer.raw
-    assert b"Traceback" not in answer.raw
+def test_an_unknown_event_gets_a_response_without_traceback(text: Emulator, event: object) -> None:
+    response = text.invoke(event)
+    assert response.status == 200
+    assert b"stackTrace" not in response.raw
+    assert b"Traceback" not in response.raw
 
 
-def test_a_body_that_is_too_large_is_refused_by_us(text: Emulator) -> None:
+def test_a_body_that_is_too_large_is_413(text: Emulator) -> None:
     body = json.dumps({"inputs": "good " * (5 * MEGABYTE // 5)})
-    answer = text.invoke(rest_event("POST", f"/models/{TEXT_MODEL}", body))
-    assert answer.payload["statusCode"] == 413, answer.raw[:200]
+    response = text.invoke(rest_event("POST", f"/models/{TEXT_MODEL}", body))
+    assert response.payload["statusCode"] == 413, response.raw[:200]
 
 
-def test_an_answer_that_is_too_large_is_a_clean_error(tmp_path: Path) -> None:
+def test_a_response_that_is_too_large_is_413(tmp_path: Path) -> None:
     labels = [f"{index:0125d}" for index in range(2000)]
     make_text_artifact(tmp_path, "wide", labels=labels)
     environment = {"HEARTH_STORE": tmp_path.as_uri(), "HEARTH_MODELS": "wide"}
     with Emulator.of("text_classification", environment) as emulator:
         event = rest_event("POST", "/models/wide", json.dumps({"inputs": ["good"] * 32}))
-        answer = emulator.invoke(event)
-        assert answer.status == 200, answer.raw[:200]
-        assert answer.payload["statusCode"] == 413
-        assert "request less" in str(answer.body["error"])
+        response = emulator.invoke(event)
+        assert response.status == 200, response.raw[:200]
+        assert response.payload["statusCode"] == 413
+        assert "request less" in str(response.body["error"])
         small = rest_event("POST", "/models/wide", json.dumps({"inputs": "good"}))
         assert emulator.invoke(small).payload["statusCode"] == 200
 
@@ -154,29 +154,29 @@ def test_an_upload_becomes_one_result(image: Emulator, s3: Any) -> None:
     event = upload_event(f"uploads/{IMAGE_MODEL}/a+b%2B%C3%BC.png", stored["ETag"].strip('"'))
     for _ in range(2):
         image.invoke(event)
-    written = s3.list_objects_v2(Bucket="results")["Contents"]
-    assert [item["Key"] for item in written if "a b+ü" in item["Key"]] == [f"answers/{key}.json"]
+    results = s3.list_objects_v2(Bucket="results")["Contents"]
+    assert [item["Key"] for item in results if "a b+ü" in item["Key"]] == [f"answers/{key}.json"]
     assert "red" in s3.get_object(Bucket="results", Key=f"answers/{key}.json")["Body"].read().decode()
 
 
 def test_a_poisoned_message_fails_alone(image: Emulator, s3: Any) -> None:
     key = f"uploads/{IMAGE_MODEL}/good.png"
     stored = s3.put_object(Bucket="uploads", Key=key, Body=picture("green"))
-    answer = image.invoke(queue_event("not json", upload_event(key, stored["ETag"].strip('"'))))
-    assert answer.payload == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    response = image.invoke(queue_event("not json", upload_event(key, stored["ETag"].strip('"'))))
+    assert response.payload == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
     assert "green" in s3.get_object(Bucket="results", Key=f"answers/{key}.json")["Body"].read().decode()
 
 
 @pytest.fixture
 def slow_store(tmp_path: Path) -> Any:
-    """A store whose one model of 8 MB takes eight seconds to arrive, until its rate is lifted."""
+    """A store with one model of 8 MB, whose download is slow until the rate limit is removed."""
     make_text_artifact(tmp_path / "artifacts", TEXT_MODEL, filler=8 * MEGABYTE)
     with folder_s3(tmp_path) as server:
         server.rate = 0.5 * MEGABYTE
         yield server
 
 
-def test_the_call_after_a_timeout_is_answered(slow_store: Any) -> None:
+def test_the_call_after_a_timeout_succeeds(slow_store: Any) -> None:
     environment = {
         "AWS_ENDPOINT_URL": slow_store.url,
         "HEARTH_STORE": "s3://artifacts",
@@ -184,14 +184,14 @@ def test_the_call_after_a_timeout_is_answered(slow_store: Any) -> None:
     }
     with Emulator.of("text_classification", environment, timeout_s=4) as emulator:
         event = rest_event("POST", f"/models/{TEXT_MODEL}", PRAISE)
-        emulator.invoke(event)  # killed by the emulator, or given up by us in time: both are allowed
+        emulator.invoke(event)  # either the emulator kills it or our deadline ends it: both are allowed
         slow_store.rate = None
-        answer = emulator.invoke(event)
-        assert answer.payload["statusCode"] == 200, answer.raw
-        assert best(answer.body) == "positive"
+        response = emulator.invoke(event)
+        assert response.payload["statusCode"] == 200, response.raw
+        assert first_label(response.body) == "positive"
 
 
-def test_a_kill_in_mid_download_leaves_the_next_start_clean(slow_store: Any) -> None:
+def test_the_start_after_a_kill_during_a_download_succeeds(slow_store: Any) -> None:
     environment = {
         "AWS_ENDPOINT_URL": slow_store.url,
         "HEARTH_STORE": "s3://artifacts",
@@ -207,9 +207,9 @@ def test_a_kill_in_mid_download_leaves_the_next_start_clean(slow_store: Any) -> 
         os.kill(emulator.runtime_pid(), signal.SIGKILL)
         first.join()
         slow_store.rate = None
-        answer = emulator.invoke(event)
-        if "statusCode" not in answer.payload:  # bytes travel before the function is ready: the kill met its start,
-            answer = emulator.invoke(event)  # which the emulator tells the next caller
-        assert answer.payload["statusCode"] == 200, answer.raw
-        left = [path for path in emulator.scratch.rglob("model.bin") if path.is_file()]
-        assert len(left) == 1, "partial files of the killed process are still there"
+        response = emulator.invoke(event)
+        if "statusCode" not in response.payload:  # the download begins during initialization: the kill ended the start,
+            response = emulator.invoke(event)  # which the emulator reports to the next caller
+        assert response.payload["statusCode"] == 200, response.raw
+        files = [path for path in emulator.scratch.rglob("model.bin") if path.is_file()]
+        assert len(files) == 1, "partial files of the killed process remain"

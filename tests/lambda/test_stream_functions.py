@@ -1,4 +1,4 @@
-"""Our functions under the runtime that streams: tokens one by one, and all else as AWS's own runtime answers it."""
+"""Our functions under the streaming runtime: tokens one by one, and all other responses as under AWS's runtime."""
 
 from __future__ import annotations
 
@@ -27,50 +27,50 @@ STREAMED = {"HEARTH_STREAM": "rest,url", **ZOO}
 TOKENS = 12
 
 
-def ask(door: str = "function-url", path: str = f"/models/{MODEL}", **body: Any) -> dict[str, Any]:
+def request(trigger: str = "function-url", path: str = f"/models/{MODEL}", **body: Any) -> dict[str, Any]:
     body = body or {"inputs": "ROMEO:", "parameters": {"max_new_tokens": TOKENS, "seed": 1}, "stream": True}
-    return event(door, path=path, body=json.dumps(body))
+    return event(trigger, path=path, body=json.dumps(body))
 
 
 def documents(body: bytes) -> list[Any]:
-    """The JSON of each event."""
-    events = [part.removeprefix("data:").strip() for part in body.decode().split("\n\n") if part.startswith("data:")]
+    """The JSON of each server-sent event."""
+    events = [block.removeprefix("data:").strip() for block in body.decode().split("\n\n") if block.startswith("data:")]
     return [json.loads(text) for text in events if text != "[DONE]"]
 
 
-class Lines:
-    """What a process prints, read as it comes."""
+class LogLines:
+    """Log lines of a process, read as they are printed."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self.found: list[dict[str, Any]] = []
+        self.lines: list[dict[str, Any]] = []
         self.thread = threading.Thread(target=self._read, args=(process.stdout,), daemon=True)
         self.thread.start()
 
     def _read(self, stream: Any) -> None:
         for line in stream:
             if line.startswith(b"{"):
-                self.found.append(json.loads(line))
+                self.lines.append(json.loads(line))
 
     def requests(self) -> list[dict[str, Any]]:
-        return [line for line in self.found if line.get("message") == "request"]
+        return [line for line in self.lines if line.get("message") == "request"]
 
 
 @pytest.fixture
-def generation(python_of_lambda: Path) -> Iterator[tuple[RuntimeApi, Lines]]:
+def generation(python_of_lambda: Path) -> Iterator[tuple[RuntimeApi, LogLines]]:
     with RuntimeApi() as api, api.runtime(GENERATION, STREAMED) as process:
-        yield api, Lines(process)
+        yield api, LogLines(process)
 
 
-@pytest.mark.parametrize("door", ["rest-v1", "function-url"])
-def test_each_token_has_a_chunk_of_its_own(generation: tuple[RuntimeApi, Lines], door: str) -> None:
+@pytest.mark.parametrize("trigger", ["rest-v1", "function-url"])
+def test_each_token_is_sent_in_its_own_chunk(generation: tuple[RuntimeApi, LogLines], trigger: str) -> None:
     api, lines = generation
-    api.offer(ask(door))
+    api.offer(request(trigger))
     api.streaming_head()
-    form, _, first = api.chunk().partition(bytes(8))
+    head, _, first = api.chunk().partition(bytes(8))
     chunks = [first, *iter(api.chunk, b"")]
     assert api.trailers() == []
     api.accept()
-    headers = json.loads(form)["headers"]
+    headers = json.loads(head)["headers"]
     assert headers["content-type"].startswith("text/event-stream")
     assert headers["x-hearth-stream"] == "streamed"
     *pieces, timing = chunks
@@ -79,116 +79,118 @@ def test_each_token_has_a_chunk_of_its_own(generation: tuple[RuntimeApi, Lines],
     assert timing.startswith(b": server-timing ")
     assert b"first;dur=" in timing
     assert b"gap;dur=" in timing
-    api.request()  # the next event is asked for only when the line has been written
+    api.request()  # the next event is requested only after the log line is written
     (line,) = lines.requests()
     assert line["status"] == 200
     assert line["output_tokens"] == TOKENS
     assert 0 < line["ms"]["first"] < line["ms"]["total"]
 
 
-def test_openais_stream_ends_with_its_last_word(generation: tuple[RuntimeApi, Lines]) -> None:
+def test_an_openai_stream_ends_with_done(generation: tuple[RuntimeApi, LogLines]) -> None:
     api, _ = generation
-    asked = ask(path="/v1/completions", model=MODEL, prompt="ROMEO:", max_tokens=TOKENS, stream=True)
-    form, body = api.streamed(asked)
-    assert form["statusCode"] == 200
+    aws_event = request(path="/v1/completions", model=MODEL, prompt="ROMEO:", max_tokens=TOKENS, stream=True)
+    head, body = api.streamed(aws_event)
+    assert head["statusCode"] == 200
     assert {document["object"] for document in documents(body)} == {"text_completion"}
     assert b"data: [DONE]\n\n" in body
 
 
-def test_when_the_client_goes_generation_ends(generation: tuple[RuntimeApi, Lines]) -> None:
+def test_a_disconnected_client_ends_the_generation(generation: tuple[RuntimeApi, LogLines]) -> None:
     api, lines = generation
-    api.offer(ask(inputs="ROMEO:", parameters={"max_new_tokens": 100}, stream=True))
-    api.drop(reset=True)  # while the model is loaded
-    assert api.streamed(ask())[0]["statusCode"] == 200
+    api.offer(request(inputs="ROMEO:", parameters={"max_new_tokens": 100}, stream=True))
+    api.drop(reset=True)  # while the model is loading
+    assert api.streamed(request())[0]["statusCode"] == 200
     api.request()
-    gone, after = lines.requests()
-    assert gone["client_gone"] is True
-    assert gone["output_tokens"] <= 2
-    assert after["output_tokens"] == TOKENS
-    assert "client_gone" not in after
+    disconnected, next_request = lines.requests()
+    assert disconnected["client_gone"] is True
+    assert disconnected["output_tokens"] <= 2
+    assert next_request["output_tokens"] == TOKENS
+    assert "client_gone" not in next_request
 
 
-def test_what_fails_before_the_first_token_has_a_status(generation: tuple[RuntimeApi, Lines]) -> None:
+def test_an_error_before_the_first_token_has_a_status(generation: tuple[RuntimeApi, LogLines]) -> None:
     api, _ = generation
-    form, body = api.streamed(ask(path="/models/nobody", inputs="a", stream=True))
-    assert form["statusCode"] == 404, body
-    form, body = api.streamed(ask(inputs="", stream=True))
-    assert form["statusCode"] == 400, body
-    form, _ = api.streamed(ask(path="/nowhere", inputs=""))
-    assert form["statusCode"] == 404
+    head, body = api.streamed(request(path="/models/nobody", inputs="a", stream=True))
+    assert head["statusCode"] == 404, body
+    head, body = api.streamed(request(inputs="", stream=True))
+    assert head["statusCode"] == 400, body
+    head, _ = api.streamed(request(path="/nowhere", inputs=""))
+    assert head["statusCode"] == 404
 
 
-def test_keys_and_the_audit_hold_for_streams(python_of_lambda: Path, tmp_path: Path) -> None:
+def test_api_keys_and_audit_apply_to_streams(python_of_lambda: Path, tmp_path: Path) -> None:
     entries = [
         {"name": name, "sha256": hashlib.sha256(name.encode()).hexdigest(), "models": [model], "rate": 0.01, "burst": 2}
         for name, model in (("mine", MODEL), ("other", "sentiment-*"))
     ]
-    held = {"HEARTH_API_KEYS": json.dumps(entries), "HEARTH_AUDIT": (tmp_path / "audit.jsonl").as_uri()}
+    variables = {"HEARTH_API_KEYS": json.dumps(entries), "HEARTH_AUDIT": (tmp_path / "audit.jsonl").as_uri()}
     statuses = []
-    with RuntimeApi() as api, api.runtime(GENERATION, STREAMED | held):
-        for door in ("rest-v1", "function-url"):
+    with RuntimeApi() as api, api.runtime(GENERATION, STREAMED | variables):
+        for trigger in ("rest-v1", "function-url"):
             for key in (None, "wrong", "other", "mine"):
-                asked = ask(door)
-                for field in {"headers", "multiValueHeaders"} & asked.keys():
-                    asked[field] |= {"x-api-key": [key] if field.startswith("multi") else key} if key else {}
-                form, body = api.streamed(asked)
-                statuses.append(form["statusCode"])
-                assert (b"generated_text" in body) is (form["statusCode"] == 200)
-        form, _ = api.streamed(asked)
-        assert form["statusCode"] == 429
-        assert {name.lower() for name in form["headers"]} >= {"retry-after"}
+                aws_event = request(trigger)
+                for field in {"headers", "multiValueHeaders"} & aws_event.keys():
+                    aws_event[field] |= {"x-api-key": [key] if field.startswith("multi") else key} if key else {}
+                head, body = api.streamed(aws_event)
+                statuses.append(head["statusCode"])
+                assert (b"generated_text" in body) is (head["statusCode"] == 200)
+        head, _ = api.streamed(aws_event)
+        assert head["statusCode"] == 429
+        assert {name.lower() for name in head["headers"]} >= {"retry-after"}
     assert statuses == [401, 401, 403, 200] * 2
     lines = (tmp_path / "audit.jsonl").read_bytes().splitlines()
-    assert check(lines).wrong == ""
+    assert check(lines).error == ""
     records = [json.loads(line)["audit"] for line in lines]
     assert [record["status"] for record in records] == [*statuses, 429]
     assert [record["model"] for record in records if record["status"] == 200] == [MODEL] * 2
 
 
-def test_an_answer_that_is_not_streamed_is_the_same_one(generation: tuple[RuntimeApi, Lines]) -> None:
+def test_a_response_without_streaming_is_the_same(generation: tuple[RuntimeApi, LogLines]) -> None:
     api, _ = generation
-    question = {"inputs": "ROMEO:", "parameters": {"max_new_tokens": TOKENS, "seed": 1}}
-    form, body = api.streamed(ask(**question))
-    whole = json.loads(api.whole(ask("http-v2", **question)))
-    assert whole["statusCode"] == form["statusCode"] == 200
-    assert json.loads(whole["body"]) == json.loads(body)
+    parameters = {"inputs": "ROMEO:", "parameters": {"max_new_tokens": TOKENS, "seed": 1}}
+    head, body = api.streamed(request(**parameters))
+    buffered = json.loads(api.whole(request("http-v2", **parameters)))
+    assert buffered["statusCode"] == head["statusCode"] == 200
+    assert json.loads(buffered["body"]) == json.loads(body)
 
 
-def test_under_mangum_a_stream_comes_whole_and_says_so(generation: tuple[RuntimeApi, Lines]) -> None:
+def test_a_stream_is_buffered_for_a_load_balancer(generation: tuple[RuntimeApi, LogLines]) -> None:
     api, _ = generation
-    whole = json.loads(api.whole(ask("alb")))
-    assert whole["headers"]["x-hearth-stream"] == "buffered"
-    assert len(documents(whole["body"].encode())) == TOKENS
+    response = json.loads(api.whole(request("alb")))
+    assert response["headers"]["x-hearth-stream"] == "buffered"
+    assert len(documents(response["body"].encode())) == TOKENS
 
 
-def without_times(answer: bytes) -> Any:
-    found = json.loads(answer)
-    for headers in (found.get("headers", {}), found.get("multiValueHeaders", {})) if isinstance(found, dict) else ():
+def without_times(response: bytes) -> Any:
+    document = json.loads(response)
+    for headers in (
+        (document.get("headers", {}), document.get("multiValueHeaders", {})) if isinstance(document, dict) else ()
+    ):
         headers.pop("server-timing", None)
-    return found
+    return document
 
 
 @pytest.mark.usefixtures("python_of_lambda")
-def test_every_trigger_is_answered_as_awss_runtime_does(s3: Any, environment: dict[str, str]) -> None:
+def test_every_trigger_gets_the_response_of_awss_runtime(s3: Any, environment: dict[str, str]) -> None:
     stored = s3.put_object(Bucket="uploads", Key="uploads/sentiment-en/a film.txt", Body=b"a wonderful film")
     names = sorted(path.stem for path in EVENTS.glob("*.json"))
-    answers: dict[str, list[Any]] = {name: [] for name in names}
+    responses: dict[str, list[Any]] = {name: [] for name in names}
     variables = {**environment, "HEARTH_MODELS": "sentiment-en", "HEARTH_STREAM": "", "AWS_ACCESS_KEY_ID": "test"}
     variables |= {"AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
-    awss = (python313(), "-c", AWSS_RUNTIME, runtime_client())
-    for command in (None, awss):
+    aws_command = (python313(), "-c", AWS_RUNTIME, runtime_client())
+    for command in (None, aws_command):
         with RuntimeApi() as api:
             code = ROOT / "functions/text_classification"
             with api.runtime(code, variables, command) if command else api.runtime(code, variables):
                 for name in names:
-                    told = event(name, version_id=stored["VersionId"])
-                    answers[name].append(without_times(api.whole(told)))
-    assert all(ours == theirs for ours, theirs in answers.values()), answers
-    assert answers["rest-v1"][0]["statusCode"] == 200
-    assert answers["sqs-eventbridge"][0] == {"batchItemFailures": []}
+                    payload = event(name, version_id=stored["VersionId"])
+                    responses[name].append(without_times(api.whole(payload)))
+    assert all(ours == theirs for ours, theirs in responses.values()), responses
+    assert responses["rest-v1"][0]["statusCode"] == 200
+    assert responses["sqs-eventbridge"][0] == {"batchItemFailures": []}
 
 
-AWSS_RUNTIME = """
+AWS_RUNTIME = """
 import sys
 sys.path.append(sys.argv[1])
 from awslambdaric.__main__ import main
@@ -199,29 +201,29 @@ main(["bootstrap", "hearth.aws_lambda.main.handler"])
 @pytest.mark.usefixtures("python_of_lambda")
 def test_under_the_emulator() -> None:
     with Emulator.of("text_generation", STREAMED, streams=True) as emulator:
-        for door in ("rest-v1", "function-url"):
-            answer = emulator.invoke(ask(door))
-            assert answer.status == 200
-            form, _, body = answer.raw.partition(bytes(8))
-            assert json.loads(form)["headers"]["x-hearth-stream"] == "streamed"
+        for trigger in ("rest-v1", "function-url"):
+            response = emulator.invoke(request(trigger))
+            assert response.status == 200
+            head, _, body = response.raw.partition(bytes(8))
+            assert json.loads(head)["headers"]["x-hearth-stream"] == "streamed"
             assert len(documents(body)) == TOKENS
-        assert emulator.invoke(ask("alb")).payload["statusCode"] == 200
+        assert emulator.invoke(request("alb")).payload["statusCode"] == 200
         assert "error" in emulator.invoke({"hello": 1}).payload
         assert [record["cold"] for record in emulator.records("request")] == [True, False, False]
 
 
 @pytest.mark.usefixtures("python_of_lambda")
-def test_a_fault_on_the_way_under_the_emulator(tmp_path: Path) -> None:
+def test_an_error_during_a_stream_under_the_emulator(tmp_path: Path) -> None:
     code = Path(__file__).with_name("streaming")
     packages = [layer("core") / "python", layer("runtime") / "python"]
     runtime = [layer("runtime") / "bootstrap-stream", python313(), "/var/runtime/bootstrap.py"]
     variables = {"SCRATCH": str(tmp_path), "HEARTH_STREAM": "url"}
     with Emulator(code, packages, variables, runtime=runtime) as emulator:
-        # The emulator reads the trailers, and tells its client nothing of them.
-        after = emulator.invoke(event("function-url", path="/after")).raw
-        assert after == prelude(200, {}) + b"half"
+        # The emulator reads the trailers but does not pass them on to its client.
+        broken = emulator.invoke(event("function-url", path="/after")).raw
+        assert broken == prelude(200, {}) + b"half"
         no_content = emulator.invoke(event("function-url", path="/no-content")).raw
         assert no_content == prelude(204, {"content-type": "text/plain"})
-        (fault,) = emulator.records("unexpected")
-        assert fault["exception_name"] == "LookupError"
+        (record,) = emulator.records("unexpected")
+        assert record["exception_name"] == "LookupError"
         assert "secret" not in emulator.log

@@ -1,4 +1,4 @@
-"""Every function under Lambda's emulator, woken by every trigger that AWS has for it: the files of tests/events."""
+"""Every function under Lambda's emulator, invoked by every trigger of tests/events."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from tests.support.emulator import Emulator
 from tests.support.layers import FUNCTIONS
 from tests.support.s3 import upload_folder
 
-HOOK = "codedeploy-hook"  # Release's alone: tests/functions/test_release.py
+HOOK = "codedeploy-hook"  # of Release only: tests/functions/test_release.py
 OTHERS = {HOOK, "ping", "golden", "direct", "s3-test-event", "step-functions-batch"}
 
 
 @pytest.fixture(scope="module")
 def store(s3: Any, every_model: Path) -> dict[str, str]:
-    """Settings: a store with every model."""
+    """The setting of a store with every model."""
     upload_folder(s3, every_model, "triggers", "models/")
     return {"HEARTH_STORE": "s3://triggers/models"}
 
 
 @pytest.fixture(scope="module", params=MODELS)
 def function(request: pytest.FixtureRequest, environment: dict[str, str], store: dict[str, str]) -> Iterator[Emulator]:
-    """One function; the tests that follow share its environment, as invocations do."""
+    """One function; its tests share the execution environment, as invocations do."""
     settings = {"HEARTH_MODELS": MODELS[request.param], "HEARTH_UPLOAD_PREFIX": upload_prefix(request.param)}
     with Emulator.of(request.param, environment | store | settings, memory_mb=3008) as emulator:
         yield emulator
@@ -70,28 +70,28 @@ def test_a_batch_is_worked_off(function: Emulator, s3: Any) -> None:
 
 
 def test_a_ping_loads_the_models(function: Emulator) -> None:
-    answer = function.invoke(event("ping")).payload
-    assert answer["pong"] is True
-    ((model, version),) = answer["models"].items()  # type: ignore[attr-defined]
+    response = function.invoke(event("ping")).payload
+    assert response["pong"] is True
+    ((model, version),) = response["models"].items()  # type: ignore[attr-defined]
     assert model == MODELS[function.code.name]
     assert version.isdecimal()
 
 
-def test_golden_answers_are_given_again(function: Emulator) -> None:
-    answer = function.invoke(event("golden")).payload
-    assert answer["passed"] is True, answer
-    ((model, version),) = answer["golden"].items()  # type: ignore[attr-defined]
+def test_golden_outputs_are_reproduced(function: Emulator) -> None:
+    response = function.invoke(event("golden")).payload
+    assert response["passed"] is True, response
+    ((model, version),) = response["golden"].items()  # type: ignore[attr-defined]
     assert (model, version.isdecimal()) == (MODELS[function.code.name], True)
 
 
-def test_the_test_that_s3_sends_is_taken(function: Emulator) -> None:
+def test_the_test_event_of_s3_is_accepted(function: Emulator) -> None:
     assert function.invoke(event("s3-test-event")).payload == {}
 
 
-def test_an_invocation_in_no_triggers_words_is_told_what_there_is(function: Emulator) -> None:
-    answer = function.invoke(event("direct")).payload
-    assert answer["error_type"] == "bad_request"
-    assert "HTTP events" in str(answer["error"])
+def test_an_unknown_event_gets_an_error_that_lists_the_known_ones(function: Emulator) -> None:
+    response = function.invoke(event("direct")).payload
+    assert response["error_type"] == "bad_request"
+    assert "HTTP events" in str(response["error"])
 
 
 def test_the_catalog_answers_every_door(environment: dict[str, str], store: dict[str, str]) -> None:

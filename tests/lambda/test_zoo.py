@@ -1,4 +1,4 @@
-"""The trained models, published by `hearth publish` to a local S3 and answered from there, cold and warm.
+"""The trained models, published by `hearth publish` to a local S3 and served from there, cold and warm.
 
 `pytest tests/lambda/test_zoo.py -s` shows the log lines with the milliseconds per step.
 """
@@ -25,7 +25,7 @@ FUNCTIONS = {
 
 
 @pytest.mark.parametrize("model", FUNCTIONS)
-def test_a_published_model_answers_like_the_torch_model(model: str, s3_url: str) -> None:
+def test_a_published_model_predicts_like_the_torch_model(model: str, s3_url: str) -> None:
     artifact = next((ZOO / model).glob("*/manifest.json")).parent
     bucket = f"published-{model}"
     client(s3_url).create_bucket(Bucket=bucket)
@@ -39,8 +39,8 @@ def test_a_published_model_answers_like_the_torch_model(model: str, s3_url: str)
         "--store",
         f"s3://{bucket}/models",
     ]
-    done = subprocess.run([*command, "--alias", "prod"], env=environment, capture_output=True, text=True)
-    assert f"Published {model}@1 as prod" in done.stdout, done.stderr
+    process = subprocess.run([*command, "--alias", "prod"], env=environment, capture_output=True, text=True)
+    assert f"Published {model}@1 as prod" in process.stdout, process.stderr
 
     settings = {"AWS_ENDPOINT_URL": s3_url, "HEARTH_STORE": f"s3://{bucket}/models", "HEARTH_MODELS": model}
     golden = json.loads((artifact / "golden.json").read_text(encoding="utf-8"))["cases"]
@@ -48,10 +48,10 @@ def test_a_published_model_answers_like_the_torch_model(model: str, s3_url: str)
         for case in golden:
             inputs = case["inputs"] if isinstance(case["inputs"], str) else case["inputs"]["base64"]
             body = json.dumps({"inputs": [inputs], "parameters": {"top_k": len(case["answer"])}}, ensure_ascii=False)
-            answer = emulator.invoke(rest_event("POST", f"/models/{model}", body))
-            assert answer.payload["statusCode"] == 200, answer.raw
-            found = {score["label"]: score["score"] for score in answer.body[0]}  # type: ignore[index]
-            assert found == pytest.approx(case["answer"], abs=0.05)
+            response = emulator.invoke(rest_event("POST", f"/models/{model}", body))
+            assert response.payload["statusCode"] == 200, response.raw
+            scores = {score["label"]: score["score"] for score in response.body[0]}  # type: ignore[index]
+            assert scores == pytest.approx(case["answer"], abs=0.05)
         records = emulator.records("request")
     assert [record["cold"] for record in records] == [True] + [False] * (len(golden) - 1)
     for record in records[:2]:

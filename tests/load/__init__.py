@@ -1,1 +1,1 @@
-"""How the server and the handler bear load: more than they can do, and for long."""
+"""Load tests of the server and the handler: overload and long runs."""

@@ -1,4 +1,4 @@
-"""Requests that start when they are due, whatever became of those before them; times count from when they were due."""
+"""An open-loop client: requests start when they are due, and their times count from then."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ class Sample:
     due: float
     """Seconds since the phase began."""
     seconds: float
-    """From then to the end of the answer."""
+    """From the due time to the end of the response."""
     status: int
-    """0: the connection failed."""
+    """0 if the connection failed."""
 
 
 class Client:
-    """Connections that are kept for the next request; bare, since it shares the processors with the server."""
+    """A minimal client with persistent connections; minimal because it shares the processors with the server."""
 
     def __init__(self, port: int, path: str, body: bytes) -> None:
         head = (
             f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
         )
         self._port, self._request = port, head.encode() + b"\r\n\r\n" + body
-        self._free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
-    async def ask(self) -> int:
-        """The status of the answer, read to its end; 0 where the connection failed."""
-        while self._free:
-            if status := await self._over(*self._free.pop()):
-                return status  # else the server had closed it, as it does after a while
+    async def send(self) -> int:
+        """Send a request, read the whole response and return its status; 0 if the connection failed."""
+        while self._idle:
+            if status := await self._send_over(*self._idle.pop()):
+                return status  # otherwise, the server had closed the idle connection
         try:
-            return await self._over(*await asyncio.open_connection("127.0.0.1", self._port))
+            return await self._send_over(*await asyncio.open_connection("127.0.0.1", self._port))
         except OSError:
             return 0
 
-    async def _over(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
+    async def _send_over(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
         try:
             writer.write(self._request)
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
@@ -53,39 +53,39 @@ class Client:
         if b"connection: close" in head:
             writer.close()
         else:
-            self._free.append((reader, writer))
+            self._idle.append((reader, writer))
         return int(head.split()[1])
 
     def close(self) -> None:
-        for _, writer in self._free:
+        for _, writer in self._idle:
             writer.close()
 
 
 async def open_loop(client: Client, rate: float, seconds: float, seed: int) -> list[Sample]:
-    """`rate` requests a second on the mean, at random times."""
-    due, dues, choice = 0.0, list[float](), random.Random(seed)
-    while (due := due + choice.expovariate(rate)) < seconds:
-        dues.append(due)
-    began, tasks = time.perf_counter(), []
+    """Send `rate` requests per second on average, at random times."""
+    due, due_times, rng = 0.0, list[float](), random.Random(seed)
+    while (due := due + rng.expovariate(rate)) < seconds:
+        due_times.append(due)
+    started, tasks = time.perf_counter(), []
 
-    async def one(due: float) -> Sample:
-        status = await client.ask()
-        return Sample(due, time.perf_counter() - began - due, status)
+    async def send(due: float) -> Sample:
+        status = await client.send()
+        return Sample(due, time.perf_counter() - started - due, status)
 
-    for due in dues:
-        await asyncio.sleep(began + due - time.perf_counter())
-        tasks.append(asyncio.create_task(one(due)))
+    for due in due_times:
+        await asyncio.sleep(started + due - time.perf_counter())
+        tasks.append(asyncio.create_task(send(due)))
     return list(await asyncio.gather(*tasks))
 
 
 async def capacity(client: Client, seconds: float, workers: int = 8) -> float:
-    """Requests a second of so many that ask again as soon as they are answered."""
-    until, count = time.perf_counter() + seconds, 0
+    """Requests per second of `workers` that send the next request as soon as they have a response."""
+    end, count = time.perf_counter() + seconds, 0
 
     async def work() -> None:
         nonlocal count
-        while time.perf_counter() < until:
-            assert await client.ask() == 200
+        while time.perf_counter() < end:
+            assert await client.send() == 200
             count += 1
 
     await asyncio.gather(*(work() for _ in range(workers)))

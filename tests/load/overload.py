@@ -1,8 +1,8 @@
-"""`hearth serve` at 50, 80, 100, 120 and 200 % of what it can do, then at half again.
+"""`hearth serve` at 50, 80, 100, 120 and 200 % of its capacity, then at 50 % again.
 
     python -m tests.load.overload
 
-Above its capacity it must tell the ones too many at once (429), serve the others, and be itself again in seconds.
+Above its capacity it must refuse excess requests at once (429), serve the others, and recover in seconds.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ MODEL, TEXT = "sentiment-en", "this film is a wonderful surprise and I did not e
 
 @contextmanager
 def serving(store: Path, environment: Mapping[str, str]) -> Iterator[int]:
-    """The port of a `hearth serve`."""
+    """Run `hearth serve` and yield its port."""
     with tempfile.TemporaryDirectory() as work:
         port = free_port()
         command = [Path(sys.executable).with_name("hearth"), "serve", "--store", store.as_uri(), "--port", str(port)]
-        made = {**os.environ, "HEARTH_CACHE_DIR": f"{work}/cache", **environment}
+        environ = {**os.environ, "HEARTH_CACHE_DIR": f"{work}/cache", **environment}
         with (Path(work) / "log").open("wb") as log:
-            process = subprocess.Popen(command, cwd=ROOT, env=made, stdout=log, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=subprocess.STDOUT)
         try:
-            _await(port, process, Path(work) / "log")
+            _wait_until_ready(port, process, Path(work) / "log")
             yield port
         finally:
             process.terminate()
             process.wait(20)
 
 
-def _await(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     for _ in range(600):
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5).close()
@@ -60,33 +60,33 @@ def _await(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 async def phases(port: int, seconds: float, seed: int) -> tuple[float, dict[str, list[Sample]]]:
-    """(capacity in requests a second, the samples of each phase)."""
+    """Return the capacity in requests per second and the samples of each phase."""
     client = Client(port, f"/models/{MODEL}", json.dumps({"inputs": TEXT}).encode())
     await capacity(client, 2)  # loads the model, warms up
-    most = await capacity(client, seconds / 2)
-    found = {f"{share:.0%}": await open_loop(client, share * most, seconds, seed) for share in SHARES}
-    found["50% again"] = await open_loop(client, 0.5 * most, seconds, seed + 1)
+    maximum = await capacity(client, seconds / 2)
+    samples = {f"{share:.0%}": await open_loop(client, share * maximum, seconds, seed) for share in SHARES}
+    samples["50% again"] = await open_loop(client, 0.5 * maximum, seconds, seed + 1)
     client.close()
-    return most, found
+    return maximum, samples
 
 
-def recovery(calm: list[Sample], after: list[Sample]) -> float:
-    """Seconds after the overload until the last request was due that was refused, or far slower than before it."""
-    slow = 3 * quantiles(calm)[2] / 1000
+def recovery(before: list[Sample], after: list[Sample]) -> float:
+    """Seconds from the end of the overload to the due time of the last refused or slow request."""
+    slow = 3 * quantiles(before)[2] / 1000
     return max((sample.due for sample in after if sample.status != 200 or sample.seconds > slow), default=0.0)
 
 
-def table(found: Mapping[str, list[Sample]]) -> str:
+def table(phase_samples: Mapping[str, list[Sample]]) -> str:
     names = " | ".join(f"p{100 * q:g} ms" for q in QUANTILES)
     rows = [f"| load | sent | 200 | 429 | other | {names} | 429: p50, p99 ms |", "|---" * 10 + "|"]
-    for name, samples in found.items():
+    for name, samples in phase_samples.items():
         count = statuses(samples)
-        fine = quantiles([sample for sample in samples if sample.status == 200])
+        served = quantiles([sample for sample in samples if sample.status == 200])
         refused = quantiles([sample for sample in samples if sample.status == 429])
         other = len(samples) - count[200] - count[429]
-        times = " | ".join(f"{value:.1f}" for value in fine)
-        said = f"{refused[0]:.1f}, {refused[2]:.1f}" if refused else "-"
-        rows.append(f"| {name} | {len(samples)} | {count[200]} | {count[429]} | {other} | {times} | {said} |")
+        times = " | ".join(f"{value:.1f}" for value in served)
+        refusals = f"{refused[0]:.1f}, {refused[2]:.1f}" if refused else "-"
+        rows.append(f"| {name} | {len(samples)} | {count[200]} | {count[429]} | {other} | {times} | {refusals} |")
     return "\n".join(rows)
 
 
@@ -94,18 +94,23 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
-    busy = os.getloadavg()[0]
+    options = parser.parse_args()
+    load_average = os.getloadavg()[0]
     with serving(ROOT / "export" / "zoo", {}) as port:
-        most, found = asyncio.run(phases(port, given.seconds, given.seed))
-    after = recovery(found["50%"], found["50% again"])
-    words = (
-        f"`hearth serve` with `{MODEL}` and {len(TEXT)} characters a request, its client on the same {os.cpu_count()} "
-        f"processors; their load average was {busy:.1f} before. Capacity: {most:.0f} requests a second (8 that ask "
-        f"without pause). Arrivals are random; times count from when a request was due. After the overload the last "
-        f"slow or refused request was due {after:.2f} s into half the load.\n\n"
+        maximum, samples = asyncio.run(phases(port, options.seconds, options.seed))
+    recovered = recovery(samples["50%"], samples["50% again"])
+    summary = (
+        f"`hearth serve` with `{MODEL}` and {len(TEXT)} characters per request, its client on the same "
+        f"{os.cpu_count()} processors; their load average was {load_average:.1f} before. Capacity: {maximum:.0f} "
+        f"requests per second (8 clients without pauses). Arrivals are random; times count from a request's due time. "
+        f"After the overload, the last slow or refused request was due {recovered:.2f} s into the 50% load.\n\n"
     )
-    record("Load", f"python -m tests.load.overload --seconds {given.seconds:g}", words + table(found), seed=given.seed)
+    record(
+        "Load",
+        f"python -m tests.load.overload --seconds {options.seconds:g}",
+        summary + table(samples),
+        seed=options.seed,
+    )
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python -m tests.load.soak --invocations 20000
 
-What is asked changes all the time, and three models share a cache that holds fewer, so that they are loaded and dropped
-all along. A second handler, which keeps a little of each invocation, must be caught by the same rules.
+Requests vary, and three models share a cache for two, so that models are loaded and evicted all the time. A second
+handler, which leaks a little memory per invocation, must be detected by the same rules.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from tests.support.requests import http_event, rest_event
 FUNCTION = "text_classification"
 MODELS = ("sentiment-en", "sentiment-fr", "sentiment-es")
 FILLER = 12 * 1024 * 1024
-"""Bytes of noise in each model."""
+"""Bytes of random data in each model."""
 CACHE_MB = 28
-"""What the cache may hold, in memory and on disk: two models of the three."""
-LEAKS = """
+"""Size of the cache in memory and on disk: two of the three models."""
+LEAKING_HANDLER = """
 from real import handler as real
 import tempfile
-kept, count = [], 0
+leaked, count = [], 0
 
 def handler(event, context):
     global count
     count += 1
-    kept.append(bytearray(65536))
+    leaked.append(bytearray(65536))
     if count % 10 == 0:
-        kept.append(tempfile.NamedTemporaryFile())
+        leaked.append(tempfile.NamedTemporaryFile())
     return real(event, context)
 """
-"""The handler that keeps 64 KB of each invocation, and of every tenth a file."""
+"""A handler that leaks 64 KB per invocation, and a file every ten."""
 SAMPLES = 60
 
 
@@ -54,23 +54,23 @@ SAMPLES = 60
 class Sample:
     invocations: int
     memory: int
-    """Bytes resident."""
+    """Resident bytes."""
     descriptors: int
     cache: int
     """Bytes of the cache on disk."""
     scratch: int
-    """Files in /tmp beside it."""
+    """Number of files in /tmp outside the cache."""
 
 
 def events(seed: int) -> Iterator[dict[str, Any]]:
-    """Requests without end, right and wrong ones, one model after the other."""
+    """An endless sequence of valid and invalid requests, one model after the other."""
     random, number = Random(seed), 0
     words = ["the", "a", "film", "is", "good", "bad", "great", "awful", "wonderful", "terrible", "love", "hate"]
     while True:
         number += 1
         model = MODELS[number // 25 % len(MODELS)]
         text = " ".join(random.choices(words, k=random.randint(1, 200)))
-        wrap = random.choice((rest_event, http_event))
+        make_event = random.choice((rest_event, http_event))
         body = random.choice(
             (
                 f'{{"inputs": "{text}"}}',
@@ -79,7 +79,9 @@ def events(seed: int) -> Iterator[dict[str, Any]]:
                 f'{{"outputs": "{text}"}}',
             )
         )
-        yield wrap("POST", random.choice((f"/models/{model}",) * 8 + ("/models/none", "/nothing", "/v2/models")), body)
+        yield make_event(
+            "POST", random.choice((f"/models/{model}",) * 8 + ("/models/none", "/nothing", "/v2/models")), body
+        )
 
 
 @contextmanager
@@ -100,14 +102,14 @@ def environment(*, leaking: bool = False) -> Iterator[Emulator]:
             return
         shutil.copytree(ROOT / "functions" / FUNCTION, work / "leaking")
         (work / "leaking" / "app.py").rename(work / "leaking" / "real.py")
-        (work / "leaking" / "app.py").write_text(LEAKS)
+        (work / "leaking" / "app.py").write_text(LEAKING_HANDLER)
         packages = [layer(name) / "python" for name in FUNCTIONS[FUNCTION]]
         with Emulator(work / "leaking", packages, settings) as emulator:
             yield emulator
 
 
 def soak(emulator: Emulator, invocations: int, seed: int) -> tuple[list[Sample], Counter[int]]:
-    """(what it took as it went on, the statuses of the answers)."""
+    """Return resource samples over time, and the number of responses by status."""
     samples, statuses = [], Counter[int]()
     for number, event in zip(range(1, invocations + 1), events(seed), strict=False):
         statuses[int(str(emulator.invoke(event).payload["statusCode"]))] += 1
@@ -130,26 +132,26 @@ def _sample(emulator: Emulator, number: int) -> Sample:
 
 
 def slope(samples: Sequence[Sample]) -> float:
-    """Bytes of memory that an invocation adds, after the first third."""
+    """Bytes of memory that each invocation adds after the first third."""
     later = samples[len(samples) // 3 :]
     return statistics.linear_regression([s.invocations for s in later], [s.memory for s in later]).slope
 
 
 def growing(samples: Sequence[Sample]) -> set[str]:
-    """What grew, between the second quarter and the last."""
+    """Names of the resources that grew between the second quarter and the last."""
     quarter = len(samples) // 4
     early, late = samples[quarter : 2 * quarter], samples[-quarter:]
 
-    def middle(part: Sequence[Sample], name: str) -> float:
-        return statistics.median(getattr(sample, name) for sample in part)
+    def median(window: Sequence[Sample], name: str) -> float:
+        return statistics.median(getattr(sample, name) for sample in window)
 
-    found = set()
-    if middle(late, "memory") > 1.03 * middle(early, "memory") + 2**20:
-        found.add("memory")
-    found |= {name for name in ("descriptors", "scratch") if middle(late, name) > middle(early, name) + 2}
+    grown = set()
+    if median(late, "memory") > 1.03 * median(early, "memory") + 2**20:
+        grown.add("memory")
+    grown |= {name for name in ("descriptors", "scratch") if median(late, name) > median(early, name) + 2}
     if max(sample.cache for sample in samples) > CACHE_MB * 2**20:
-        found.add("cache")
-    return found
+        grown.add("cache")
+    return grown
 
 
 def table(samples: Sequence[Sample]) -> str:
@@ -164,22 +166,22 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--invocations", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
+    options = parser.parse_args()
     with environment() as emulator:
-        samples, statuses = soak(emulator, given.invocations, given.seed)
+        samples, statuses = soak(emulator, options.invocations, options.seed)
     with environment(leaking=True) as emulator:
-        leaking, _ = soak(emulator, 600, given.seed)
-    grew = growing(samples)
-    answers = ", ".join(f"{count} of {status}" for status, count in sorted(statuses.items()))
-    words = (
-        f"{given.invocations} invocations of `{FUNCTION}` under awslambdaric, three models in a cache for two. What "
-        f"grew: {', '.join(sorted(grew)) or 'nothing'}. Memory: {slope(samples):+.0f} bytes an invocation after the "
-        f"first third. Answers: {answers}. The handler that leaks, over 600: {', '.join(sorted(growing(leaking)))}, "
-        f"{slope(leaking):+.0f} bytes an invocation.\n\n"
+        leaking, _ = soak(emulator, 600, options.seed)
+    grown = growing(samples)
+    counts = ", ".join(f"{count} of {status}" for status, count in sorted(statuses.items()))
+    summary = (
+        f"{options.invocations} invocations of `{FUNCTION}` under awslambdaric, three models in a cache for two. "
+        f"Growth: {', '.join(sorted(grown)) or 'none'}. Memory: {slope(samples):+.0f} bytes per invocation after the "
+        f"first third. Statuses: {counts}. The leaking handler, over 600: {', '.join(sorted(growing(leaking)))}, "
+        f"{slope(leaking):+.0f} bytes per invocation.\n\n"
     )
-    command = f"python -m tests.load.soak --invocations {given.invocations}"
-    record("Soak", command, words + table(samples), seed=given.seed)
-    sys.exit(bool(grew))
+    command = f"python -m tests.load.soak --invocations {options.invocations}"
+    record("Soak", command, summary + table(samples), seed=options.seed)
+    sys.exit(bool(grown))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Short forms of `python -m tests.load.overload` and `python -m tests.load.soak`: counts, and no clock."""
+"""The short form of `python -m tests.load.overload`, which checks counts and no times."""
 
 from __future__ import annotations
 
@@ -22,75 +22,75 @@ from tests.load.overload import MODEL, ROOT, TEXT, serving
 async def _burst(port: int, body: bytes) -> Counter[int]:
     client = Client(port, f"/models/{MODEL}", body)
     try:
-        assert await client.ask() == 200
-        found = statuses(await open_loop(client, 5000, 0.02, 1))
-        assert await client.ask() == 200
-        return found
+        assert await client.send() == 200
+        counts = statuses(await open_loop(client, 5000, 0.02, 1))
+        assert await client.send() == 200
+        return counts
     finally:
         client.close()
 
 
-def test_a_server_with_too_much_to_do_says_so_and_does_the_rest() -> None:
+def test_an_overloaded_server_refuses_excess_requests_and_serves_the_others() -> None:
     with serving(ROOT / "export" / "zoo", {"HEARTH_MAX_QUEUE": "3"}) as port:
         count = asyncio.run(_burst(port, json.dumps({"inputs": TEXT * 3}).encode()))
         assert set(count) == {200, 429}, count
         assert count[200] >= 3
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/models/{MODEL}/health", timeout=20) as answer:
-            assert answer.status == 200
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/models/{MODEL}/health", timeout=20) as response:
+            assert response.status == 200
 
 
-class Slow:
-    """An app that answers when it is let."""
+class BlockingApp:
+    """An app that responds only after `release` is set."""
 
     def __init__(self) -> None:
-        self.go = asyncio.Event()
+        self.release = asyncio.Event()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["method"] == "POST":
-            await self.go.wait()
+            await self.release.wait()
         if scope["path"] == "/fails":
             raise ValueError
         await Response(b"done")(scope, receive, send)
 
 
-async def _crowd() -> None:
-    said: list[tuple[str, int, str | None]] = []
-    app = Slow()
+async def _fill_the_queue() -> None:
+    responses: list[tuple[str, int, str | None]] = []
+    app = BlockingApp()
     admission = ConcurrencyLimit(
         app, lambda request, failure: Response(failure.code, failure.status, {"retry-after": "1"})
     )
 
-    async def ask(path: str, method: str = "POST") -> None:
+    async def send_request(path: str, method: str = "POST") -> None:
         async def send(message: Any) -> None:
             if message["type"] == "http.response.start":
-                said.append((path, message["status"], dict(message["headers"]).get(b"retry-after")))
+                responses.append((path, message["status"], dict(message["headers"]).get(b"retry-after")))
 
         scope = {"type": "http", "method": method, "path": path, "headers": []}
         await admission(scope, lambda: asyncio.sleep(0), send)
 
-    waiting = [asyncio.create_task(ask(path)) for path in ("/one", "/fails")]
+    pending = [asyncio.create_task(send_request(path)) for path in ("/one", "/fails")]
     await asyncio.sleep(0)
-    await ask("/three")
-    await ask("/health", "GET")
-    assert said == [("/three", 429, b"1"), ("/health", 200, None)]
-    app.go.set()
-    await asyncio.gather(*waiting, return_exceptions=True)
-    await ask("/four")
-    await ask("/five")
-    assert [status for _, status, _ in said[2:]] == [200, 200, 200]
+    await send_request("/three")
+    await send_request("/health", "GET")
+    assert responses == [("/three", 429, b"1"), ("/health", 200, None)]
+    app.release.set()
+    await asyncio.gather(*pending, return_exceptions=True)
+    await send_request("/four")
+    await send_request("/five")
+    assert [status for _, status, _ in responses[2:]] == [200, 200, 200]
 
 
-def test_a_place_is_free_again_however_its_request_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_in_the_queue_is_freed_however_its_request_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEARTH_MAX_QUEUE", "2")
     settings.get.cache_clear()
     try:
-        asyncio.run(_crowd())
+        asyncio.run(_fill_the_queue())
     finally:
         settings.get.cache_clear()
 
 
 @pytest.mark.parametrize(
-    ("path", "words"),
+    ("path", "expected"),
     [
         ("/models/x", {"error_type": "too_many_requests"}),
         ("/v1/embeddings", {"error": {"code": "rate_limit_exceeded"}}),
@@ -98,16 +98,18 @@ def test_a_place_is_free_again_however_its_request_ends(monkeypatch: pytest.Monk
         ("/endpoints/x/invocations", {"message": "The server has too many requests"}),
     ],
 )
-def test_a_refusal_is_in_the_words_of_the_dialect(monkeypatch: pytest.MonkeyPatch, path: str, words: Any) -> None:
+def test_a_refusal_has_the_error_format_of_its_protocol(
+    monkeypatch: pytest.MonkeyPatch, path: str, expected: Any
+) -> None:
     full = settings.get()._replace(max_queue=0)
     monkeypatch.setattr(settings, "get", lambda: full)
-    answer = TestClient(create_app((), local=True)).post(path, json={})
-    assert answer.status_code == 429
-    assert answer.headers["retry-after"] == "1"
-    assert answer.headers["x-request-id"]
-    told = answer.json()
-    for name, value in words.items():
+    response = TestClient(create_app((), local=True)).post(path, json={})
+    assert response.status_code == 429
+    assert response.headers["retry-after"] == "1"
+    assert response.headers["x-request-id"]
+    body = response.json()
+    for name, value in expected.items():
         if isinstance(value, dict):
-            assert value.items() <= told[name].items()
+            assert value.items() <= body[name].items()
         else:
-            assert told[name].startswith(value)
+            assert body[name].startswith(value)

@@ -12,7 +12,7 @@ MEGABYTE = 2**20
 
 
 @pytest.mark.parametrize("leaking", [False, True])
-def test_a_handler_that_leaks_grows_and_ours_does_not(python_of_lambda: Path, leaking: bool) -> None:
+def test_a_leaking_handler_grows_and_ours_does_not(python_of_lambda: Path, leaking: bool) -> None:
     with environment(leaking=leaking) as emulator:
         samples, statuses = soak(emulator, 240, 2)
     assert {200, 400, 404} <= set(statuses), statuses
@@ -21,8 +21,11 @@ def test_a_handler_that_leaks_grows_and_ours_does_not(python_of_lambda: Path, le
 
 
 def _samples(memory: int = 0, descriptors: int = 0, cache: int = 0, scratch: int = 0) -> list[Sample]:
-    """Forty, of which each has so much more than the one before."""
-    return [Sample(at, 90 * MEGABYTE + at * memory, 9 + at * descriptors, at * cache, at * scratch) for at in range(40)]
+    """Forty samples; each has this much more than the one before."""
+    return [
+        Sample(number, 90 * MEGABYTE + number * memory, 9 + number * descriptors, number * cache, number * scratch)
+        for number in range(40)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -36,5 +39,5 @@ def _samples(memory: int = 0, descriptors: int = 0, cache: int = 0, scratch: int
         (_samples(cache=CACHE_MB * MEGABYTE // 20), {"cache"}),
     ],
 )
-def test_what_grows_is_seen(samples: list[Sample], grew: set[str]) -> None:
+def test_growing_resources_are_detected(samples: list[Sample], grew: set[str]) -> None:
     assert growing(samples) == grew

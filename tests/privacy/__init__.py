@@ -1,1 +1,1 @@
-"""Whether anything that a client says is seen anywhere but in the answer to it."""
+"""Whether a client's data appears anywhere but in the response to it."""

@@ -1,12 +1,12 @@
-"""Nothing that a client says may be seen in a log, a metric, a header, an error, a dead letter or a file.
+"""A client's data must not appear in a log, a metric, a header, an error, a dead letter or a file.
 
     python -m tests.privacy.canary --requests 5000
 
-fills every field of thousands of requests with unique strings, lets much go wrong, and searches all that is left for
-them in every form (`needles`). What a client *calls* things (models, fields, paths, objects) is metadata: an error may
-tell it back to its own caller if it looks like a name, results and audit records name objects by it, and a failure of
-the store in the log names the model; other log lines, metrics and headers may not. A second run, in which `predict`
-leaks in each of the ways of `leaks`, must be caught in each channel.
+fills every field of thousands of requests with unique strings, causes many failures, and searches all output for the
+strings in every form (`needles`). The *names* that a client uses (models, fields, paths, objects) are metadata: an
+error may repeat them to its own caller if they look like names, results and audit records use them for objects, and a
+failure of the store in the log names the model; other log lines, metrics and headers may not have them. A second run,
+in which `predict` leaks in each of the ways of `leaks`, must be detected in each channel.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from tests.support import ROOT
 from tests.support.record import record
 from tests.support.s3 import CREDENTIALS, client, moto_s3
 
-NAMED = ("errors", "dead letters")
-"""Channels in which the caller's own names for things may be told back."""
+CHANNELS_WITH_NAMES = ("errors", "dead letters")
+"""Channels that may contain the caller's own names."""
 REASON = re.compile(rb'"reason":"(?:[^"\\]|\\.)*"')
-"""Of a failure that is ours, in the log: it may name the model that was asked for (63 small letters at most)."""
+"""The reason of an internal failure in the log, which may name the requested model (at most 63 lowercase letters)."""
 
 
 @dataclass
-class Found:
+class Leak:
     channel: str
-    what: str
+    kind: str
     hit: Hit
 
 
@@ -46,17 +46,17 @@ class Found:
 class Run:
     requests: int
     channels: dict[str, int]
-    """Bytes that were searched."""
-    found: list[Found]
+    """Number of searched bytes by channel."""
+    leaks: list[Leak]
     statuses: dict[int, int]
-    """How many answers had each; storage events have none."""
+    """Number of responses by status; storage events have none."""
 
-    def caught(self) -> set[str]:
-        return {found.channel for found in self.found}
+    def leaking_channels(self) -> set[str]:
+        return {leak.channel for leak in self.leaks}
 
 
 def run(requests: int, seed: int, *, leaking: bool = False) -> Run:
-    """Ask in a process of its own and search what it left. Raises AssertionError where it did not end well."""
+    """Send requests in a child process and search its output. Raises AssertionError if the process fails."""
     with tempfile.TemporaryDirectory(prefix="hearth-canary-") as folder, moto_s3() as url:
         work = Path(folder)
         models.make_store(work / "store")
@@ -64,22 +64,22 @@ def run(requests: int, seed: int, *, leaking: bool = False) -> Run:
             (work / name).mkdir()
         for bucket in ("uploads", "results"):
             client(url).create_bucket(Bucket=bucket)
-        letters = queue(url)
-        _ask(work, url, letters, requests, seed, leaking=leaking)
-        (work / "letters").write_bytes(b"\n".join(_received(url, letters)))
-        kept = dict(channels(work))
+        queue_url = create_queue(url)
+        _run_child(work, url, queue_url, requests, seed, leaking=leaking)
+        (work / "letters").write_bytes(b"\n".join(_receive(url, queue_url)))
+        outputs = dict(channels(work))
         statuses = {int(status): count for status, count in json.loads((work / "statuses").read_text()).items()}
     assert statuses[200] > requests // 8, statuses
-    found = [Found(name, "value", hit) for name, data in kept.items() for hit in search(data, seed)]
-    for name, data in kept.items():
-        if name not in NAMED:
-            found += [Found(name, "name", hit) for hit in search(REASON.sub(b"", data), seed + 1)]
-    if kept["temporary files"]:
-        found.append(Found("temporary files", "a file was written", Hit("?", kept["temporary files"][:300].decode())))
-    return Run(requests, {name: len(data) for name, data in kept.items()}, found, statuses)
+    leaks = [Leak(name, "value", hit) for name, data in outputs.items() for hit in search(data, seed)]
+    for name, data in outputs.items():
+        if name not in CHANNELS_WITH_NAMES:
+            leaks += [Leak(name, "name", hit) for hit in search(REASON.sub(b"", data), seed + 1)]
+    if outputs["temporary files"]:
+        leaks.append(Leak("temporary files", "a file was written", Hit("?", outputs["temporary files"][:300].decode())))
+    return Run(requests, {name: len(data) for name, data in outputs.items()}, leaks, statuses)
 
 
-def queue(url: str) -> str:
+def create_queue(url: str) -> str:
     """The URL of a new queue for dead letters."""
     return str(_sqs(url).create_queue(QueueName="dead-letters")["QueueUrl"])
 
@@ -91,15 +91,15 @@ def _sqs(url: str) -> Any:
     return boto3.client("sqs", endpoint_url=url, region_name="us-east-1", **secrets)
 
 
-def _received(url: str, queue: str) -> Iterator[bytes]:
-    """Each letter with its attributes."""
-    asked = {"QueueUrl": queue, "MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"]}
-    while messages := _sqs(url).receive_message(**asked, VisibilityTimeout=600).get("Messages"):
+def _receive(url: str, queue: str) -> Iterator[bytes]:
+    """Yield each dead letter with its attributes."""
+    options = {"QueueUrl": queue, "MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"]}
+    while messages := _sqs(url).receive_message(**options, VisibilityTimeout=600).get("Messages"):
         for message in messages:
             yield json.dumps([message["Body"], message.get("MessageAttributes")]).encode()
 
 
-def _ask(work: Path, url: str, letters: str, requests: int, seed: int, *, leaking: bool) -> None:
+def _run_child(work: Path, url: str, queue_url: str, requests: int, seed: int, *, leaking: bool) -> None:
     environment = {
         **{name: os.environ[name] for name in ("PATH", "HEARTH_DATA") if name in os.environ},
         **CREDENTIALS,
@@ -109,7 +109,7 @@ def _ask(work: Path, url: str, letters: str, requests: int, seed: int, *, leakin
         "HEARTH_AUDIT": (work / "audit.jsonl").as_uri(),
         "HEARTH_UPLOADS": "s3://uploads",
         "HEARTH_OUTPUT": "s3://results",
-        "HEARTH_DEAD_LETTERS": letters,
+        "HEARTH_DEAD_LETTERS": queue_url,
         "HEARTH_DELIVERIES": "1",
         "HEARTH_LOG_LEVEL": "DEBUG",
         "HEARTH_ALIAS_SECONDS": "0",
@@ -119,15 +119,15 @@ def _ask(work: Path, url: str, letters: str, requests: int, seed: int, *, leakin
     }
     command = [sys.executable, "-m", "tests.privacy.child", str(work), str(seed), str(requests)]
     with (work / "stdout").open("wb") as out, (work / "stderr").open("wb") as err:
-        done = subprocess.run(
+        process = subprocess.run(
             [*command, "leaking" if leaking else "tight"], cwd=ROOT, env=environment, stdout=out, stderr=err
         )
-    said = (work / "stderr").read_text(errors="replace")
-    assert done.returncode == 0, said[-4000:]
+    errors = (work / "stderr").read_text(errors="replace")
+    assert process.returncode == 0, errors[-4000:]
 
 
 def channels(work: Path) -> Iterator[tuple[str, bytes]]:
-    """What is to be searched, by name."""
+    """The output to search, by name of the channel."""
     lines = (work / "stdout").read_bytes().splitlines(keepends=True)
     metrics = [line for line in lines if b'"_aws"' in line]
     logs = [line for line in lines if line.startswith(b"{") and b'"_aws"' not in line]
@@ -137,22 +137,22 @@ def channels(work: Path) -> Iterator[tuple[str, bytes]]:
     yield "stderr", (work / "stderr").read_bytes()
     for name in ("records", "headers", "errors", "next"):
         yield (
-            {"headers": "headers, Server-Timing", "next": "the next caller's answer"}.get(name, name),
+            {"headers": "headers, Server-Timing", "next": "the next caller's response"}.get(name, name),
             (work / name).read_bytes(),
         )
     yield "audit", (work / "audit.jsonl").read_bytes() if (work / "audit.jsonl").exists() else b""
     yield "dead letters", (work / "letters").read_bytes()
     yield "temporary files", (work / "writes").read_bytes()
     for name in ("tmp", "cache", "home"):
-        parts = [str(path).encode() + b"\n" + path.read_bytes() for path in (work / name).rglob("*") if path.is_file()]
-        yield f"{name} folder", b"\n".join(parts)
+        files = [str(path).encode() + b"\n" + path.read_bytes() for path in (work / name).rglob("*") if path.is_file()]
+        yield f"{name} folder", b"\n".join(files)
 
 
 def table(tight: Run, leaking: Run) -> str:
-    rows = ["| where | bytes searched | canaries | of a leaking handler |", "|---|---|---|---|"]
+    rows = ["| channel | bytes searched | canaries | leaking handler |", "|---|---|---|---|"]
     for name, size in tight.channels.items():
-        hits = [sum(found.channel == name for found in run.found) for run in (tight, leaking)]
-        rows.append(f"| {name} | {size:,} | {hits[0]} | {'caught' if hits[1] else '-'} |")
+        hits = [sum(leak.channel == name for leak in run.leaks) for run in (tight, leaking)]
+        rows.append(f"| {name} | {size:,} | {hits[0]} | {'detected' if hits[1] else '-'} |")
     return "\n".join(rows)
 
 
@@ -164,22 +164,22 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--requests", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
-    tight = run(given.requests, given.seed)
-    for found in tight.found:
-        print(json.dumps([found.channel, found.what, found.hit.form, found.hit.number, found.hit.around]))
-    leaking = run(max(400, given.requests // 10), given.seed + 10, leaking=True)
-    words = (
-        f"{given.requests} requests and events; {len(tight.found)} canaries found; a handler that leaks is caught in "
+    options = parser.parse_args()
+    tight = run(options.requests, options.seed)
+    for leak in tight.leaks:
+        print(json.dumps([leak.channel, leak.kind, leak.hit.form, leak.hit.number, leak.hit.around]))
+    leaking = run(max(400, options.requests // 10), options.seed + 10, leaking=True)
+    summary = (
+        f"{options.requests} requests and events; {len(tight.leaks)} canaries found; a leaking handler is detected in "
     )
-    words += f"{len(leaking.caught())} places.\n\n"
+    summary += f"{len(leaking.leaking_channels())} places.\n\n"
     record(
         "Privacy: canaries",
-        f"python -m tests.privacy.canary --requests {given.requests}",
-        words + table(tight, leaking),
-        seed=given.seed,
+        f"python -m tests.privacy.canary --requests {options.requests}",
+        summary + table(tight, leaking),
+        seed=options.seed,
     )
-    sys.exit(bool(tight.found))
+    sys.exit(bool(tight.leaks))
 
 
 if __name__ == "__main__":

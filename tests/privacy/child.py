@@ -1,6 +1,6 @@
-"""The process under test: requests full of canaries, through the handler and the local server, with faults on purpose.
+"""The process under test: requests full of canaries, through the handler and the local server, with injected faults.
 
-Its stdout and stderr are files of the parent's; what it answered, logged and wrote lies in files of its folder.
+Its stdout and stderr are files of the parent; its responses, log records and writes are in files of its folder.
 """
 
 from __future__ import annotations
@@ -32,99 +32,99 @@ from hearth.models import model as models_of
 from hearth.storage.file import FileStore
 from hearth.tasks.task import Task
 from hearth_build.cli import serve
-from tests.clients.bridge import FORMS, wrapped
+from tests.clients.bridge import FORMS, to_event
 from tests.events import event
 from tests.hostile import models
 from tests.hostile.bases import Base, bases
-from tests.hostile.mutations import mutated, raw
+from tests.hostile.mutations import mutate, raw
 from tests.privacy import leaks
 from tests.privacy.needles import canary
 from tests.support.s3 import client
 
 PROBE = "the film is good"
-"""What is said by the caller who must see nothing of the one before."""
+"""Text of the next caller, who must see nothing of the previous one."""
 TRIGGERS = ("s3-put", "sqs-s3", "sqs-eventbridge", "eventbridge-object-created")
-MOODS = ("fine",) * 8 + ("predict", "run", "tokenizer", "store")
-BROKEN = (ValueError, KeyError, MemoryError, OSError, RuntimeError)
+FAULTS = ("fine",) * 8 + ("predict", "run", "tokenizer", "store")
+EXCEPTIONS = (ValueError, KeyError, MemoryError, OSError, RuntimeError)
 
 
 class Child:
     def __init__(self, work: Path, seed: int, *, leaking: bool) -> None:
         self.work, self.leaking = work, leaking
         self.random = Random(seed)
-        self.said, self.named = canary(seed), canary(seed + 1)
-        self.mood, self.number, self.stored = "fine", 0, False
-        self.ways = itertools.cycle(leaks.LEAKS.values())
+        self.text_canary, self.name_canary = canary(seed), canary(seed + 1)
+        self.fault, self.number, self.is_storage_event = "fine", 0, False
+        self.leak_functions = itertools.cycle(leaks.LEAKS.values())
         self.statuses: Counter[int] = Counter()
         self.files = {name: (work / name).open("ab") for name in ("errors", "headers", "records", "next", "writes")}
 
-    def note(self, channel: str, data: bytes) -> None:
+    def write(self, channel: str, data: bytes) -> None:
         self.files[channel].write(b"\n#%06d " % self.number + data)
         self.files[channel].flush()
 
-    # What goes wrong on purpose
+    # Injected faults
 
-    def fail(self, mood: str, text: str) -> None:
-        if self.mood == mood:
-            raise self.random.choice(BROKEN)(text) from KeyError(text)
+    def fail(self, fault: str, text: str) -> None:
+        if self.fault == fault:
+            raise self.random.choice(EXCEPTIONS)(text) from KeyError(text)
 
     def task(self, task: Task) -> Task:
         def predict(model: Any, request: Any) -> Any:
             self.fail("predict", repr(request))
-            answer = task.predict(model, request)
+            prediction = task.predict(model, request)
             if self.leaking:
                 self.leak(request)
-            return answer
+            return prediction
 
         return replace(task, predict=predict)
 
     def leak(self, request: Any) -> None:
-        """Each way in its turn, an event as a failure; and the next caller is told what this one said."""
+        """Leak in each way in turn, for a storage event as a failure; show the text also to the next caller."""
         if request.inputs == PROBE:
-            raise leaks.BadRequest(self.said.word(self.number))
-        way = leaks.LEAKS["reason"] if self.stored else next(self.ways)
-        way(self.said.word(self.number))
+            raise leaks.BadRequest(self.text_canary.word(self.number))
+        leak_text = leaks.LEAKS["reason"] if self.is_storage_event else next(self.leak_functions)
+        leak_text(self.text_canary.word(self.number))
 
-    def break_things(self) -> None:
-        """Let a model's run, its tokenizer and the store fail when the mood is so, and quote what they were given."""
+    def inject_faults(self) -> None:
+        """Make a model's run, its tokenizer and the store fail for their fault, with errors that quote their inputs."""
         run, tokenizer, get = models_of.Model.run, models_of._tokenizer, FileStore.get
 
-        def _run(model: Any, feeds: Any, *rest: Any, **more: Any) -> Any:
+        def _run(model: Any, feeds: Any, *arguments: Any, **keyword_arguments: Any) -> Any:
             self.fail("run", repr(feeds))
-            return run(model, feeds, *rest, **more)
+            return run(model, feeds, *arguments, **keyword_arguments)
 
-        def _get(store: Any, *given: Any, **more: Any) -> bytes:
-            if self.mood == "store":
+        def _get(store: Any, *arguments: Any, **keyword_arguments: Any) -> bytes:
+            if self.fault == "store":
                 raise StoreError("the store could not be read: Input/output error")
-            return get(store, *given, **more)
+            return get(store, *arguments, **keyword_arguments)
 
         models_of.Model.run = _run  # type: ignore[method-assign]
-        models_of._tokenizer = lambda *given: _Fragile(tokenizer(*given), self)  # type: ignore[assignment]
+        models_of._tokenizer = lambda *arguments: _FragileTokenizer(tokenizer(*arguments), self)  # type: ignore[assignment]
         FileStore.get = _get  # type: ignore[method-assign]
 
-    # How it is asked
+    # Requests
 
     def base(self) -> Base:
-        word, name = self.said.word(self.number), f"{self.named.plain}-{self.number:06d}"
-        base = self.random.choice(_bases(self.number // 50, word, name))
-        return mutated(self.random, base, word, name)
+        text, name = self.text_canary.word(self.number), f"{self.name_canary.plain}-{self.number:06d}"
+        base = self.random.choice(_bases(self.number // 50, text, name))
+        return mutate(self.random, base, text, name)
 
-    def ask(self, handler: Callable[[Any, Any], Any], port: int) -> None:
+    def send_request(self, handler: Callable[[Any, Any], Any], port: int) -> None:
         self.number += 1
-        self.mood = self.random.choice(MOODS)
+        self.fault = self.random.choice(FAULTS)
         base = self.base()
-        way = self.random.choice((*FORMS, "local", "local", "storage"))
-        self.stored = way == "storage"
-        if self.stored and self.leaking:  # a handler that is reached, so that it can
-            self.mood = "fine"
-            base = Base("native", "POST", "/models/sentiment-en", {"inputs": self.said.word(self.number)})
-        if self.stored:
+        channel = self.random.choice((*FORMS, "local", "local", "storage"))
+        self.is_storage_event = channel == "storage"
+        if self.is_storage_event and self.leaking:  # an event that reaches the handler, so that it can leak
+            self.fault = "fine"
+            base = Base("native", "POST", "/models/sentiment-en", {"inputs": self.text_canary.word(self.number)})
+        if self.is_storage_event:
             self.store(handler, base)
-        elif way == "local":
-            self.answered(*over_http(port, base))
+        elif channel == "local":
+            self.record_response(*over_http(port, base))
         else:
-            self.answered(*self.through(handler, way, base))
-        self.mood, self.stored = "fine", False
+            self.record_response(*self.send_event(handler, channel, base))
+        self.fault, self.is_storage_event = "fine", False
         if self.number % 10 == 0:
             self.probe(handler)
 
@@ -133,78 +133,78 @@ class Child:
             aws_request_id=f"request-{self.number}", get_remaining_time_in_millis=lambda: 30_000, function_name="f"
         )
 
-    def through(self, handler: Callable[[Any, Any], Any], form: str, base: Base) -> tuple[int, Any, bytes]:
-        binary = True
+    def send_event(self, handler: Callable[[Any, Any], Any], form: str, base: Base) -> tuple[int, Any, bytes]:
+        is_binary = True
         with suppress(UnicodeDecodeError):
             raw(base).decode()
-            binary = False
-        if binary:  # only API Gateway hands on what calls itself text and is none
+            is_binary = False
+        if is_binary:  # only API Gateway passes on bodies that claim to be text but are not UTF-8
             form = "rest-v1"
-        made = wrapped(form, base.method, target(base), list(base.headers.items()), raw(base))
-        answer = handler(made, self.context())
-        body = answer.get("body") or ""
-        headers = {**(answer.get("headers") or {}), **(answer.get("multiValueHeaders") or {})}
-        return answer["statusCode"], headers, body.encode()
+        aws_event = to_event(form, base.method, target(base), list(base.headers.items()), raw(base))
+        response = handler(aws_event, self.context())
+        body = response.get("body") or ""
+        headers = {**(response.get("headers") or {}), **(response.get("multiValueHeaders") or {})}
+        return response["statusCode"], headers, body.encode()
 
     def store(self, handler: Callable[[Any, Any], Any], base: Base) -> None:
-        """The body as an object, told by an event of one kind or another."""
-        model = base.path.split("/")[2] if base.dialect == "native" and base.path.count("/") == 2 else "sentiment-en"
+        """Store the body as an object and send a storage event of a random kind."""
+        model = base.path.split("/")[2] if base.protocol == "native" and base.path.count("/") == 2 else "sentiment-en"
         key = f"uploads/{model}/{self.number}.txt"
-        there = self.random.random() < 0.9
-        if there:
-            s3().put_object(Bucket="uploads", Key=key, Body=raw(base), Metadata={"said": self.said.plain})
+        exists = self.random.random() < 0.9
+        if exists:
+            s3().put_object(Bucket="uploads", Key=key, Body=raw(base), Metadata={"said": self.text_canary.plain})
         trigger = self.random.choice(TRIGGERS)
-        told = event(trigger, bucket="uploads", key=key, size=len(raw(base)), etag="", version_id="")
+        storage_event = event(trigger, bucket="uploads", key=key, size=len(raw(base)), etag="", version_id="")
         try:
-            answer = handler(told, self.context())
-        except Exception as error:  # what the runtime would print
+            response = handler(storage_event, self.context())
+        except Exception as error:  # as the runtime would print it
             logging.getLogger("runtime").error("raised", exc_info=error)
-            answer = {"raised": type(error).__name__}
-        self.note("errors", json.dumps(answer).encode())
+            response = {"raised": type(error).__name__}
+        self.write("errors", json.dumps(response).encode())
 
-    def answered(self, status: int, headers: Any, body: bytes) -> None:
-        self.note("headers", repr(headers).encode())
+    def record_response(self, status: int, headers: Any, body: bytes) -> None:
+        self.write("headers", repr(headers).encode())
         self.statuses[status] += 1
         if status >= 400:
-            self.note("errors", b"%d " % status + body)
+            self.write("errors", b"%d " % status + body)
         elif body.startswith(b"data:"):
             for line in body.splitlines():
                 if b'"error' in line:
-                    self.note("errors", line)
+                    self.write("errors", line)
 
     def probe(self, handler: Callable[[Any, Any], Any]) -> None:
-        """Somebody else asks."""
-        asked = (
+        """Send requests of another caller."""
+        requests = (
             Base("native", "POST", "/models/sentiment-en", {"inputs": PROBE}),
             Base("oip", "GET", "/v2/models/stats"),
             Base("native", "GET", "/nothing"),
         )
-        for base in asked:
-            status, headers, body = self.through(handler, "rest-v1", base)
-            self.note("next", f"{status} {headers} ".encode() + body)
+        for base in requests:
+            status, headers, body = self.send_event(handler, "rest-v1", base)
+            self.write("next", f"{status} {headers} ".encode() + body)
 
 
-class _Fragile:
-    """A tokenizer that may fail, and then says of what."""
+class _FragileTokenizer:
+    """A tokenizer that may fail with an error that quotes its input."""
 
     def __init__(self, tokenizer: Any, child: Child) -> None:
         self._tokenizer, self._child = tokenizer, child
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._tokenizer, name)
+        attribute = getattr(self._tokenizer, name)
         if not name.startswith(("encode", "token_to_id")):
-            return found
+            return attribute
 
-        def fragile(*given: Any, **more: Any) -> Any:
-            self._child.fail("tokenizer", repr(given))
-            return found(*given, **more)
+        def fragile(*arguments: Any, **keyword_arguments: Any) -> Any:
+            self._child.fail("tokenizer", repr(arguments))
+            return attribute(*arguments, **keyword_arguments)
 
         return fragile
 
 
 @functools.lru_cache(maxsize=1)
-def _bases(block: int, word: str, name: str) -> list[Base]:
-    return bases(word, name)
+def _bases(block: int, text: str, name: str) -> list[Base]:
+    return bases(text, name)
 
 
 @functools.cache
@@ -220,8 +220,8 @@ def over_http(port: int, base: Base) -> tuple[int, Any, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request(base.method, target(base), raw(base), dict(base.headers))
-        answer = connection.getresponse()
-        return answer.status, answer.getheaders(), answer.read()
+        response = connection.getresponse()
+        return response.status, response.getheaders(), response.read()
     except (http.client.HTTPException, ConnectionError) as error:
         return 499, [], type(error).__name__.encode()
     finally:
@@ -229,7 +229,7 @@ def over_http(port: int, base: Base) -> tuple[int, Any, bytes]:
 
 
 class Records(logging.Handler):
-    """Every record of every logger, with the message of its exception and whatever else hangs on it."""
+    """Write every record of every logger, with its exception and all attributes."""
 
     def __init__(self, child: Child) -> None:
         super().__init__(logging.DEBUG)
@@ -237,24 +237,24 @@ class Records(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
-        if not record.name.startswith(("boto", "urllib3", "s3transfer")):  # our own client's, which puts the objects
-            self.child.note("records", f"{record.name} {record.getMessage()} {record.__dict__} {trace}".encode())
+        if not record.name.startswith(("boto", "urllib3", "s3transfer")):  # of the test's own S3 client
+            self.child.write("records", f"{record.name} {record.getMessage()} {record.__dict__} {trace}".encode())
 
 
-def watch(child: Child) -> None:
-    """Note each file that is opened to be written, wherever it lies and however soon it is gone."""
+def record_file_writes(child: Child) -> None:
+    """Record each file that is opened for writing, anywhere and however short-lived."""
     allowed = (str(child.work / "cache"), str(child.work / "audit"), str(child.work / "statuses"), "/dev/null")
-    busy = threading.local()
+    reentrant = threading.local()
 
-    def hook(name: str, given: tuple[Any, ...]) -> None:
-        if name != "open" or getattr(busy, "now", False) or not isinstance(given[0], (str, bytes)):
+    def hook(name: str, arguments: tuple[Any, ...]) -> None:
+        if name != "open" or getattr(reentrant, "now", False) or not isinstance(arguments[0], (str, bytes)):
             return
-        path, mode, flags = given
+        path, mode, flags = arguments
         writes = (mode and set(mode) & set("wax+")) or (flags or 0) & (os.O_WRONLY | os.O_RDWR)
         if writes and not os.fsdecode(path).startswith(allowed):
-            busy.now = True
-            child.note("writes", os.fsencode(path))
-            busy.now = False
+            reentrant.now = True
+            child.write("writes", os.fsencode(path))
+            reentrant.now = False
 
     sys.addaudithook(hook)
 
@@ -264,7 +264,7 @@ def main(work: Path, seed: int, requests: int, *, leaking: bool) -> None:
     logging.getLogger().addHandler(Records(child))
     logging.getLogger().setLevel(logging.DEBUG)
     models.serve(work / "store", work / "cache")
-    child.break_things()
+    child.inject_faults()
     tasks = tuple(map(child.task, serve.tasks()))
     serve.tasks = lambda: tasks
     server = uvicorn.Server(uvicorn.Config(serve.app(), host="127.0.0.1", port=0, log_level="warning"))
@@ -274,9 +274,9 @@ def main(work: Path, seed: int, requests: int, *, leaking: bool) -> None:
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
     handler = create_handler(tasks)
-    watch(child)
+    record_file_writes(child)
     for _ in range(requests):
-        child.ask(handler, port)
+        child.send_request(handler, port)
     server.should_exit = True
     thread.join(20)
     (work / "statuses").write_text(json.dumps(child.statuses))

@@ -1,4 +1,4 @@
-"""What a handler may do that leaks, one way each: what the search must find, or it finds nothing."""
+"""Ways in which a handler may leak; the search must find each of them."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ def _error(text: str) -> None:
 
 
 def _reason(text: str) -> None:
-    """In the log as the reason of a failure that is ours."""
+    """Leak in the log, as the reason of an internal failure."""
     raise StoreError(f"could not write {text}")
 
 
 def _temporary(text: str) -> None:
-    with tempfile.NamedTemporaryFile() as file:  # gone again before anybody looks
+    with tempfile.NamedTemporaryFile() as file:  # deleted before anybody looks
         file.write(text.encode())
 
 
-def _left(text: str) -> None:
+def _left_behind(text: str) -> None:
     with tempfile.NamedTemporaryFile(delete=False) as file:
         file.write(text.encode("utf-16-le"))
 
@@ -74,6 +74,6 @@ LEAKS: dict[str, Callable[[str], None]] = {
     "error": _error,
     "reason": _reason,
     "temporary file": _temporary,
-    "file left behind": _left,
+    "file left behind": _left_behind,
     "cache": _cache,
 }

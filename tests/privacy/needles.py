@@ -1,4 +1,4 @@
-"""Unique strings, and every form in which they may come to light again."""
+"""Unique strings, and every form in which they may appear in output."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from urllib.parse import quote
 
 PLAIN, LETTERS = "bcdfghjkmnpqrstvwxz23456789", "жщфюйцъэяыбдпвкгзлмн"
 WINDOW = 8
-"""Bytes of a canary that give it away."""
+"""Number of characters that identify a canary."""
 
 
 @dataclass(frozen=True)
 class Canary:
     plain: str
-    """16 small letters and digits."""
+    """16 lowercase letters and digits."""
     letters: str
-    """8 letters that JSON, URLs and Latin-1 escape or break."""
+    """8 letters that JSON, URLs and Latin-1 escape or corrupt."""
 
     def word(self, number: int) -> str:
-        """What request `number` says."""
+        """The text of request `number`."""
         return f"{self.plain}.{number:06d} {self.letters}"
 
 
@@ -33,64 +33,64 @@ def canary(seed: int) -> Canary:
 
 
 def _base64(data: bytes) -> list[bytes]:
-    """What is the same at each of the three offsets, whatever stands before and after."""
-    found = []
+    """The base64 characters at each of the three offsets that do not depend on the bytes before and after."""
+    needles = []
     for offset, (first, last) in enumerate(((0, 2), (2, 1), (3, 0))):
         text = base64.b64encode(b"\0" * offset + data).rstrip(b"=")
-        whole = text[first : len(text) - (1 if last else 0)]
-        found += [whole, whole.translate(bytes.maketrans(b"+/", b"-_"))]
-    return found
+        stable = text[first : len(text) - (1 if last else 0)]
+        needles += [stable, stable.translate(bytes.maketrans(b"+/", b"-_"))]
+    return needles
 
 
 FORMS: dict[str, Callable[[str], list[bytes]]] = {
-    "as it is": lambda part: [part.encode()],
-    "utf-16": lambda part: [part.encode("utf-16-le"), part.encode("utf-16-be")],
-    "hex": lambda part: [part.encode().hex().encode()],
-    "url": lambda part: [quote(part).encode(), "".join(f"%{byte:02x}" for byte in part.encode()).encode()],
-    "json": lambda part: ["".join(f"\\u{ord(letter):04x}" for letter in part).encode()],
-    "escaped bytes": lambda part: ["".join(f"\\x{byte:02x}" for byte in part.encode()).encode()],
-    "base64": lambda part: _base64(part.encode()),
-    "mojibake": lambda part: [part.encode().decode("latin-1").encode()],
-    "backwards": lambda part: [part[::-1].encode()],
+    "plain": lambda window: [window.encode()],
+    "utf-16": lambda window: [window.encode("utf-16-le"), window.encode("utf-16-be")],
+    "hex": lambda window: [window.encode().hex().encode()],
+    "url": lambda window: [quote(window).encode(), "".join(f"%{byte:02x}" for byte in window.encode()).encode()],
+    "json": lambda window: ["".join(f"\\u{ord(letter):04x}" for letter in window).encode()],
+    "escaped bytes": lambda window: ["".join(f"\\x{byte:02x}" for byte in window.encode()).encode()],
+    "base64": lambda window: _base64(window.encode()),
+    "mojibake": lambda window: [window.encode().decode("latin-1").encode()],
+    "reversed": lambda window: [window[::-1].encode()],
 }
 
 
 @functools.cache
 def needles(seed: int) -> dict[bytes, str]:
-    """Every form, in small letters, of every eight bytes of the canary; what each is called."""
-    wanted, found = canary(seed), {}
+    """Every form, in lowercase, of every window of the canary; the values are the names of the forms."""
+    source, forms = canary(seed), {}
     half = WINDOW // 2
-    parts = [wanted.plain[at : at + WINDOW] for at in range(len(wanted.plain) - WINDOW + 1)]
-    parts += [wanted.letters[at : at + half] for at in range(len(wanted.letters) - half + 1)]
-    for part in parts:
+    windows = [source.plain[start : start + WINDOW] for start in range(len(source.plain) - WINDOW + 1)]
+    windows += [source.letters[start : start + half] for start in range(len(source.letters) - half + 1)]
+    for window in windows:
         for form, make in FORMS.items():
-            for needle in make(part):
-                found.setdefault(needle.lower(), form)
-    return found
+            for needle in make(window):
+                forms.setdefault(needle.lower(), form)
+    return forms
 
 
 @dataclass(frozen=True)
 class Hit:
     form: str
     around: str
-    """What stands there."""
+    """The text around the canary."""
 
     @property
     def number(self) -> str:
-        """Of the request, where the canary is whole."""
-        found = re.search(r"\.(\d{6}) ", self.around)
-        return found[1] if found else "?"
+        """Number of the request, if the canary is complete."""
+        match = re.search(r"\.(\d{6}) ", self.around)
+        return match[1] if match else "?"
 
 
-def search(data: bytes, seed: int, most: int = 50) -> list[Hit]:
-    """The places in `data` where a canary is, in one form or another, at least 300 bytes from each other."""
-    found: list[Hit] = []
-    small, taken = data.lower(), list[int]()
+def search(data: bytes, seed: int, maximum: int = 50) -> list[Hit]:
+    """Up to `maximum` places in `data` with a canary in any form, at least 300 bytes apart."""
+    hits: list[Hit] = []
+    lowercase, positions = data.lower(), list[int]()
     for needle, form in needles(seed).items():
-        at = small.find(needle)
-        while at >= 0 and len(found) < most:
-            if all(abs(at - other) > 300 for other in taken):
-                taken.append(at)
-                found.append(Hit(form, data[max(at - 150, 0) : at + 100].decode("utf-8", "replace")))
-            at = small.find(needle, at + 300)
-    return found
+        position = lowercase.find(needle)
+        while position >= 0 and len(hits) < maximum:
+            if all(abs(position - other) > 300 for other in positions):
+                positions.append(position)
+                hits.append(Hit(form, data[max(position - 150, 0) : position + 100].decode("utf-8", "replace")))
+            position = lowercase.find(needle, position + 300)
+    return hits

@@ -1,14 +1,11 @@
-"""Settings fail early, with a sentence, and stand in the README."""
+"""Settings fail early, with a sentence."""
 
 from __future__ import annotations
-
-import re
 
 import pytest
 
 from hearth import settings
 from hearth.errors import SettingsError
-from tests.support import ROOT
 
 
 def test_threads_follow_a_lambdas_memory() -> None:
@@ -34,10 +31,3 @@ def test_threads_follow_a_lambdas_memory() -> None:
 def test_a_wrong_value_is_named(key: str, value: str) -> None:
     with pytest.raises(SettingsError, match=key):
         settings.read({key: value})
-
-
-def test_every_setting_stands_in_the_readme_and_the_reverse() -> None:
-    sources = (ROOT / "layers/runtime/python/hearth").rglob("*.py")
-    used = {name for source in sources for name in re.findall(r'"(HEARTH_[A-Z_]+)"', source.read_text())}
-    table = set(re.findall(r"^\| `(HEARTH_[A-Z_]+)`", (ROOT / "README.md").read_text(), re.MULTILINE))
-    assert table == used

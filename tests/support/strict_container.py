@@ -64,8 +64,11 @@ def strict(
 ) -> Iterator[Strict]:
     """`code`, with its layers if it is a function of ours. The first event is a cold start."""
     port = free_port()
-    told_it = told(memory_mb, SECONDS, code.name) | dict(environment)
-    with opt(*FUNCTIONS[code.name] if code.parent == ROOT / "functions" else ()) as layers:
+    is_ours = code.parent == ROOT / "functions"
+    variables = told(memory_mb, SECONDS, code.name) | dict(environment)
+    if not is_ours:
+        variables["_HANDLER"] = "app.handler"
+    with opt(*FUNCTIONS[code.name] if is_ours else ()) as layers:
         command = [
             *("run", "--detach", "--read-only", "--user", USER, "--cap-drop", "ALL"),
             *("--security-opt", "no-new-privileges", "--tmpfs", f"/tmp:rw,size={scratch_mb}m,mode=1777"),
@@ -74,7 +77,7 @@ def strict(
             *("--cpus", f"{memory_mb / MEGABYTES_OF_A_PROCESSOR:.2f}"),
             *("--publish", f"127.0.0.1:{port}:8080"),
             *("--volume", f"{code}:/var/task:ro", "--volume", f"{layers}:/opt:ro"),
-            *(part for name, value in told_it.items() for part in ("--env", f"{name}={value}")),
+            *(part for name, value in variables.items() for part in ("--env", f"{name}={value}")),
         ]
         id = docker(*command, IMAGE, environment=dict(engine)).strip()
         container = Strict(engine, id, port)

@@ -1,4 +1,4 @@
-"""The stack, deployed once for all tests of a run."""
+"""The stack, deployed once per test run."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ MODELS = {
 
 @pytest.fixture(scope="session")
 def stack(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Stack:
-    """template.yaml on the local AWS, with small models published."""
+    """The stack of template.yaml on the local AWS, with small models published."""
     deployed = deploy(aws)
     publish(deployed, tmp_path_factory.mktemp("store"))
     return deployed
 
 
 def publish(stack: Stack, store: Path) -> None:
-    """Small models into the artifact bucket, each with version 1 as `prod`."""
+    """Publish small models to the artifact bucket, each with version 1 as `prod`."""
     s3, bucket = stack.aws.client("s3"), stack.outputs["ArtifactBucketName"]
     for model, make in MODELS.items():
         make(store, model, "1")

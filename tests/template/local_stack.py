@@ -1,4 +1,4 @@
-"""An AWS on loopback (ministack): TLS, signatures and roles enforced, functions as processes of Python 3.13."""
+"""A local AWS (ministack): TLS, signatures and roles are enforced; functions are processes of Python 3.13."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ CODE: dict[str, Path | str] = {
     **{folder.title().replace("_", ""): ROOT / "functions" / folder for folder in FUNCTIONS},
     **{f"{name.title()}Layer": name for name in sorted({name for names in FUNCTIONS.values() for name in names})},
 }
-"""What lies behind each CodeUri and ContentUri: a folder, or the name of a layer."""
+"""Source of each CodeUri and ContentUri: a folder, or the name of a layer."""
 
-UNKNOWN = ("AWS::CodeDeploy::",)
-"""Beginnings of the types that ministack has not: new versions take all traffic at once. It has no alarms that
-calculate with metrics either."""
+UNSUPPORTED_TYPES = ("AWS::CodeDeploy::",)
+"""Prefixes of the resource types that ministack lacks: new versions take all traffic at once. It also lacks alarms that
+calculate with metrics."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Aws:
     certificate: Path
 
     def adopt(self, patch: pytest.MonkeyPatch) -> None:
-        """From now on this process and its commands ask this AWS."""
+        """Make this process and its commands use this AWS."""
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             patch.delenv(name)
         for name, value in {
@@ -84,17 +84,17 @@ class Stack:
         body: bytes | None = None,
         *,
         key: str | None = None,
-        kind: str = "application/json",
+        content_type: str = "application/json",
     ) -> tuple[int, bytes]:
-        """Status and body of a request through API Gateway; `key` takes the place of the stack's own."""
+        """Send a request through API Gateway; return status and body. `key` replaces the stack's own key."""
         api = self.resources["Api"]
         address = f"{self.aws.url}/restapis/{api}/prod/_user_request_{path}"
-        headers = {"content-type": kind, "x-api-key": self.api_key if key is None else key}
+        headers = {"content-type": content_type, "x-api-key": self.api_key if key is None else key}
         request = urllib.request.Request(address, body, headers, method=method)
         context = ssl.create_default_context(cafile=str(self.aws.certificate))
         try:
-            with urllib.request.urlopen(request, timeout=60, context=context) as answer:
-                return answer.status, answer.read()
+            with urllib.request.urlopen(request, timeout=60, context=context) as response:
+                return response.status, response.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
 
@@ -102,7 +102,7 @@ class Stack:
 @contextmanager
 def local_aws(scratch: Path) -> Iterator[Aws]:
     """A fresh ministack on a free port; its log is `scratch/ministack.log`."""
-    certificate, private = _certificate(scratch)
+    certificate, private_key = _certificate(scratch)
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
         "AUTH": "true",
@@ -113,7 +113,7 @@ def local_aws(scratch: Path) -> Iterator[Aws]:
         "USE_SSL": "1",
         "IOT_MTLS_ENABLED": "0",
         "MINISTACK_SSL_CERT": str(certificate),
-        "MINISTACK_SSL_KEY": str(private),
+        "MINISTACK_SSL_KEY": str(private_key),
         "SSL_CERT_FILE": str(certificate),
         "AWS_CA_BUNDLE": str(certificate),
         "TMPDIR": str(scratch),
@@ -124,23 +124,21 @@ def local_aws(scratch: Path) -> Iterator[Aws]:
             [tool("ministack") / "bin/ministack"], env=environment, stdout=log, stderr=log, start_new_session=True
         )
         try:
-            _wait_until_it_answers(aws, process)
+            _wait_until_ready(aws, process)
             yield aws
         finally:
-            # With its functions' processes; asked politely it waits for open connections.
+            # Kill it with its functions' processes; on SIGTERM it would wait for open connections.
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
 def deploy(aws: Aws) -> Stack:
-    """template.yaml as CloudFormation, with the code of this working tree."""
+    """Deploy template.yaml with the code of this working tree."""
     s3 = aws.client("s3")
     s3.create_bucket(Bucket="code")
     for name, source in CODE.items():
-        s3.put_object(
-            Bucket="code", Key=f"{name}.zip", Body=_zipped(layer(source) if isinstance(source, str) else source)
-        )
-    template = adapted(translate(read(), "code"))
+        s3.put_object(Bucket="code", Key=f"{name}.zip", Body=_zip(layer(source) if isinstance(source, str) else source))
+    template = adapt(translate(read(), "code"))
     s3.put_object(Bucket="code", Key="template.json", Body=json.dumps(template).encode())
     cloudformation = aws.client("cloudformation")
     cloudformation.create_stack(
@@ -148,74 +146,74 @@ def deploy(aws: Aws) -> Stack:
         TemplateURL=f"{aws.url}/code/template.json",
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
     )
-    _wait_until_it_stands(cloudformation)
-    described = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+    _wait_until_created(cloudformation)
+    description = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in description["Outputs"]}
     resources = cloudformation.describe_stack_resources(StackName=STACK)["StackResources"]
     ids = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
     types = {resource["LogicalResourceId"]: resource["ResourceType"] for resource in resources}
     gateway = aws.client("apigateway")
-    _answer_as_the_template_says(gateway, ids["Api"], template)
+    _put_gateway_responses(gateway, ids["Api"], template)
     key = gateway.get_api_key(apiKey=outputs["ApiKeyId"], includeValue=True)["value"]
     return Stack(aws, outputs, ids, types, key)
 
 
-def _wait_until_it_stands(cloudformation: Any) -> None:
+def _wait_until_created(cloudformation: Any) -> None:
     try:
         cloudformation.get_waiter("stack_create_complete").wait(StackName=STACK, WaiterConfig={"Delay": 1})
     except WaiterError as error:
         pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=STACK)
         reasons = [
-            f"{told['LogicalResourceId']}: {told.get('ResourceStatusReason')}"
+            f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason')}"
             for page in pages
-            for told in page["StackEvents"]
-            if told["ResourceStatus"].endswith("FAILED")
+            for event in page["StackEvents"]
+            if event["ResourceStatus"].endswith("FAILED")
         ]
-        raise RuntimeError("the stack cannot be made:\n" + "\n".join(reasons)) from error
+        raise RuntimeError("the stack cannot be created:\n" + "\n".join(reasons)) from error
 
 
-def _answer_as_the_template_says(gateway: Any, api: str, template: Template) -> None:
-    """The gateway's own answers: ministack takes none from an imported document."""
-    answers = template["Resources"]["Api"]["Properties"]["Body"]["x-amazon-apigateway-gateway-responses"]
-    for kind, answer in answers.items():
-        gateway.put_gateway_response(restApiId=api, responseType=kind, **answer)
-    deployed = {"op": "replace", "path": "/deploymentId", "value": gateway.create_deployment(restApiId=api)["id"]}
-    gateway.update_stage(restApiId=api, stageName="prod", patchOperations=[deployed])
+def _put_gateway_responses(gateway: Any, api: str, template: Template) -> None:
+    """Configure the gateway responses, which ministack ignores in an imported document."""
+    responses = template["Resources"]["Api"]["Properties"]["Body"]["x-amazon-apigateway-gateway-responses"]
+    for kind, response in responses.items():
+        gateway.put_gateway_response(restApiId=api, responseType=kind, **response)
+    operation = {"op": "replace", "path": "/deploymentId", "value": gateway.create_deployment(restApiId=api)["id"]}
+    gateway.update_stage(restApiId=api, stageName="prod", patchOperations=[operation])
 
 
-def adapted(template: Template) -> Template:
-    """The template as ministack can make it; docs/testing/emulators.md says what that weakens."""
-    kept = {
+def adapt(template: Template) -> Template:
+    """The template without what ministack lacks; docs/testing/emulators.md says which tests that weakens."""
+    resources = {
         name: {field: value for field, value in resource.items() if field != "UpdatePolicy"}
         for name, resource in template["Resources"].items()
-        if not resource["Type"].startswith(UNKNOWN) and "Metrics" not in resource.get("Properties", {})
+        if not resource["Type"].startswith(UNSUPPORTED_TYPES) and "Metrics" not in resource.get("Properties", {})
     }
-    # It takes media types as they stand, where CloudFormation reads ~1 as a slash; it cannot stream, and runs every
-    # function under a runtime of its own, which answers whole.
-    text = json.dumps(template | {"Resources": kept}).replace("*~1*", "*/*")
+    # CloudFormation reads ~1 in a media type as a slash, ministack does not. It cannot stream, and runs every function
+    # under a runtime of its own, which buffers responses.
+    text = json.dumps(template | {"Resources": resources}).replace("*~1*", "*/*")
     text = text.replace("/2021-11-15/", "/2015-03-31/").replace("/response-streaming-invocations", "/invocations")
     return json.loads(text)
 
 
-def _zipped(folder: Path) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+def _zip(folder: Path) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for path in sorted(folder.rglob("*")):
             if path.is_file() and (path.suffix != ".pyc" or folder.parts[-2] != "functions"):
                 archive.write(path, path.relative_to(folder))
-    return packed.getvalue()
+    return file.getvalue()
 
 
 def _certificate(scratch: Path) -> tuple[Path, Path]:
-    """Of this run's own, for 127.0.0.1."""
-    certificate, private = scratch / "certificate.pem", scratch / "private.pem"
+    """A certificate and private key for 127.0.0.1, for this run only."""
+    certificate, private_key = scratch / "certificate.pem", scratch / "private.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
-    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(private), "-out", str(certificate)]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(private_key), "-out", str(certificate)]
     subprocess.run(command, check=True, capture_output=True)
-    return certificate, private
+    return certificate, private_key
 
 
-def _wait_until_it_answers(aws: Aws, process: subprocess.Popen[bytes]) -> None:
+def _wait_until_ready(aws: Aws, process: subprocess.Popen[bytes]) -> None:
     context = ssl.create_default_context(cafile=str(aws.certificate))
     for _ in range(300):
         if process.poll() is not None:
@@ -225,4 +223,4 @@ def _wait_until_it_answers(aws: Aws, process: subprocess.Popen[bytes]) -> None:
             return
         except OSError:
             time.sleep(0.1)
-    raise TimeoutError("ministack did not answer in 30 s; see its log")
+    raise TimeoutError("ministack did not respond in 30 s; see its log")

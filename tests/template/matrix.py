@@ -1,7 +1,8 @@
-"""Who may do what: every role of the deployed stack tried on every prefix, queue and key, beside the documented rule.
+"""Permissions: every role of the deployed stack tries every action on every resource, compared with the documented
+rule.
 
 `python -m tests.template.matrix` deploys the stack on a local AWS and writes the table into docs/testing/results.md.
-No attempt changes anything: one that is allowed finds nothing to do, or is refused later for a fault of its own.
+No attempt changes anything: an allowed one finds nothing to do, or is then refused as invalid.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ MODELS = {
     "ObjectTracking": ("yolo-cells",),
     "SpeechRecognition": ("deepspeech-digits",),
 }
-"""Which model belongs to whom."""
-STRANGERS = ("another", "sentiment-en-2")
-"""Models of nobody; the second begins as one of ours does."""
-NAMES = (*dict.fromkeys(name for names in MODELS.values() for name in names), *STRANGERS)
-FOREIGN = "foreign"
-"""A bucket of the same account that is not the stack's."""
+"""The models of each function."""
+OTHER_MODELS = ("another", "sentiment-en-2")
+"""Models of no function; the second has one of ours as prefix."""
+NAMES = (*dict.fromkeys(name for names in MODELS.values() for name in names), *OTHER_MODELS)
+FOREIGN_BUCKET = "foreign"
+"""A bucket of the same account that does not belong to the stack."""
 ACTIONS = {
     "bucket": ("get", "put", "list", "delete", "delete version"),
     "queue": ("receive", "send", "delete"),
@@ -45,116 +46,118 @@ ACTIONS = {
 
 
 @dataclass(frozen=True)
-class Place:
+class Target:
     kind: str
     """`bucket`, `queue` or `key`."""
-    of: str
-    """The bucket's name in the outputs' words, whose queue, or whose key."""
+    owner: str
+    """Prefix of the bucket's output, the function of a queue, or the owner of a key."""
     name: str = ""
-    """The object below a bucket, or `queue` and `letters`."""
+    """The key of an object, or `queue` or `letters`."""
 
     def __str__(self) -> str:
-        return f"{self.of} {self.name}".strip()
+        return f"{self.owner} {self.name}".strip()
 
 
-Cell = tuple[str, str, Place]
-"""Role, action, place."""
+Cell = tuple[str, str, Target]
+"""Role, action, target."""
 
 
-def places() -> Iterator[Place]:
+def targets() -> Iterator[Target]:
     for model in NAMES:
-        yield Place("bucket", "Artifact", f"models/{model}/0/aliases.json")
-        yield Place("bucket", "Artifact", f"models/{model}/0/model.bin")
+        yield Target("bucket", "Artifact", f"models/{model}/0/aliases.json")
+        yield Target("bucket", "Artifact", f"models/{model}/0/model.bin")
         for prefix in ("uploads", "tracks", "batch"):
-            yield Place("bucket", "Upload", f"{prefix}/{model}/x")
-    yield Place("bucket", "Artifact", "elsewhere/x")
-    yield Place("bucket", "Upload", "elsewhere/x")
+            yield Target("bucket", "Upload", f"{prefix}/{model}/x")
+    yield Target("bucket", "Artifact", "elsewhere/x")
+    yield Target("bucket", "Upload", "elsewhere/x")
     for prefix in ("results", "batches", "elsewhere"):
-        yield Place("bucket", "Result", f"{prefix}/x")
-    yield Place("bucket", "Foreign", "models/sentiment-en/0/model.bin")
+        yield Target("bucket", "Result", f"{prefix}/x")
+    yield Target("bucket", "Foreign", "models/sentiment-en/0/model.bin")
     for function in MODELS:
-        yield Place("queue", function, "queue")
-        yield Place("queue", function, "letters")
-    yield Place("key", "own")
-    yield Place("key", "foreign")
+        yield Target("queue", function, "queue")
+        yield Target("queue", function, "letters")
+    yield Target("key", "own")
+    yield Target("key", "foreign")
 
 
-def documented(role: str, action: str, place: Place) -> bool:
-    """Whether the role may, as SECURITY.md says it. Raises KeyError for a role of which nothing is documented."""
+def is_documented(role: str, action: str, target: Target) -> bool:
+    """Whether the role has the permission according to SECURITY.md. Raises KeyError for an undocumented role."""
     if role in MODELS:
-        return _model_function(role, action, place)
-    return OTHERS[role](action, place)
+        return _model_function(role, action, target)
+    return OTHER_ROLES[role](action, target)
 
 
-def _model_function(function: str, action: str, place: Place) -> bool:
-    """Reads its models and their inputs, reads and writes results, works off its queue, decrypts."""
-    prefix, _, rest = place.name.partition("/")
-    own = rest.partition("/")[0] in MODELS[function]
+def _model_function(function: str, action: str, target: Target) -> bool:
+    """Reads its models and their inputs, reads and writes results, consumes its queue, decrypts."""
+    prefix, _, path = target.name.partition("/")
+    is_own = path.partition("/")[0] in MODELS[function]
     inputs = "tracks" if function == "ObjectTracking" else "uploads"
-    match place.kind, place.of, action:
+    match target.kind, target.owner, action:
         case "bucket", "Artifact", "get" | "list":
-            return prefix == "models" and own
+            return prefix == "models" and is_own
         case "bucket", "Upload", "get":
-            return prefix in (inputs, "batch") and own
+            return prefix in (inputs, "batch") and is_own
         case "bucket", "Result", "get" | "put":
             return prefix == "results"
-        case "bucket", "Result", "list":  # of the whole bucket, so that what is missing is 404
+        case "bucket", "Result", "list":  # of the whole bucket, so that a missing object is 404
             return True
         case "queue", _, "receive" | "delete":
-            return place == Place("queue", function, "queue")
+            return target == Target("queue", function, "queue")
         case "queue", _, "send":
-            return place == Place("queue", function, "letters")
+            return target == Target("queue", function, "letters")
         case "key", "own", "decrypt":
             return True
-    return False  # data keys are for S3 to ask in its name, never for itself
+    return False  # only S3 requests data keys in its name, not the function itself
 
 
-def _catalog(action: str, place: Place) -> bool:
-    """Reads what describes models, not their weights."""
-    match place.kind, place.of, action:
+def _catalog(action: str, target: Target) -> bool:
+    """Reads the descriptions of models, not their weights."""
+    match target.kind, target.owner, action:
         case "bucket", "Artifact", "get":
-            return place.name.startswith("models/") and place.name.endswith("aliases.json")
+            return target.name.startswith("models/") and target.name.endswith("aliases.json")
         case "bucket", "Artifact", "list":
-            return place.name.startswith("models/")
+            return target.name.startswith("models/")
         case "key", "own", "decrypt":
             return True
     return False
 
 
-def _uploads(action: str, place: Place) -> bool:
-    """Lets callers put inputs of any model and read or remove results; knows of models what the catalog knows."""
-    match place.kind, place.of, action:
+def _uploads(action: str, target: Target) -> bool:
+    """Lets callers put inputs of any model and read or delete results; may read what the catalog may."""
+    match target.kind, target.owner, action:
         case "bucket", "Upload" | "Result", "list":
             return True
         case "bucket", "Upload", _:
-            return place.name.startswith(("uploads/", "tracks/"))
+            return target.name.startswith(("uploads/", "tracks/"))
         case "bucket", "Result", "get" | "delete" | "delete version":
-            return place.name.startswith("results/")
-    return _catalog(action, place)
+            return target.name.startswith("results/")
+    return _catalog(action, target)
 
 
-def _batch(action: str, place: Place) -> bool:
-    """The state machine: lists what lies below batch/, writes its reports below batches/; functions do the reading."""
-    match place.kind, place.of, action:
+def _batch(action: str, target: Target) -> bool:
+    """The state machine: lists objects below batch/ and writes its reports below batches/; the functions read."""
+    match target.kind, target.owner, action:
         case "bucket", "Upload", "list":
-            return place.name.startswith("batch/")
+            return target.name.startswith("batch/")
         case "bucket", "Result", "get" | "put":
-            return place.name.startswith("batches/")
-    return place == Place("key", "own") and action == "decrypt"
+            return target.name.startswith("batches/")
+    return target == Target("key", "own") and action == "decrypt"
 
 
-OTHERS: dict[str, Callable[[str, Place], bool]] = {
+OTHER_ROLES: dict[str, Callable[[str, Target], bool]] = {
     "Catalog": _catalog,
     "Uploads": _uploads,
     "Batch": _batch,
-    "Release": lambda action, place: place == Place("key", "own") and action == "decrypt",  # of its own variables
-    "Deployment": lambda action, place: False,  # moves aliases
-    "ApiLogging": lambda action, place: False,  # writes the gateway's log
+    "Release": lambda action, target: (
+        target == Target("key", "own") and action == "decrypt"
+    ),  # its own environment variables
+    "Deployment": lambda action, target: False,  # moves aliases
+    "ApiLogging": lambda action, target: False,  # writes the gateway's log
 }
 
 
 def roles(stack: Stack) -> dict[str, str]:
-    """The stack's roles by their owner's name: those of the template, and those that SAM adds."""
+    """The physical names of the stack's roles by their owner: those of the template and those that SAM adds."""
     return {
         name.removesuffix("Role"): physical
         for name, physical in sorted(stack.resources.items())
@@ -162,92 +165,94 @@ def roles(stack: Stack) -> dict[str, str]:
     }
 
 
-def addresses(stack: Stack) -> dict[Place, str]:
-    """What names each place in a request: a bucket, a queue's URL, a key's id. All objects are missing ones."""
-    found: dict[Place, str] = {}
-    stack.aws.client("s3").create_bucket(Bucket=FOREIGN)
-    foreign = stack.aws.client("kms").create_key()["KeyMetadata"]["KeyId"]
-    for place in places():
-        if place.kind == "queue":
-            suffix = "Queue" if place.name == "queue" else "DeadLetters"
-            found[place] = stack.resources[f"{place.of}{suffix}"]
-        elif place.kind == "key":
-            found[place] = stack.resources["Key"] if place.of == "own" else foreign
+def identifiers_of(stack: Stack) -> dict[Target, str]:
+    """The identifier of each target in requests: a bucket, a queue's URL or a key's id. No object exists."""
+    identifiers: dict[Target, str] = {}
+    stack.aws.client("s3").create_bucket(Bucket=FOREIGN_BUCKET)
+    foreign_key = stack.aws.client("kms").create_key()["KeyMetadata"]["KeyId"]
+    for target in targets():
+        if target.kind == "queue":
+            suffix = "Queue" if target.name == "queue" else "DeadLetters"
+            identifiers[target] = stack.resources[f"{target.owner}{suffix}"]
+        elif target.kind == "key":
+            identifiers[target] = stack.resources["Key"] if target.owner == "own" else foreign_key
         else:
-            found[place] = FOREIGN if place.of == "Foreign" else stack.outputs[f"{place.of}BucketName"]
-    return found
+            identifiers[target] = (
+                FOREIGN_BUCKET if target.owner == "Foreign" else stack.outputs[f"{target.owner}BucketName"]
+            )
+    return identifiers
 
 
-def assumed(stack: Stack, role: str) -> Credentials:
-    """A session of a role, whom it trusts notwithstanding: some trust a service for one account's sake alone."""
+def assume_role(stack: Stack, role: str) -> Credentials:
+    """Credentials of a role. Its trust policy is opened for a moment, because some roles trust only a service."""
     iam, sts = stack.aws.client("iam"), stack.aws.client("sts")
-    found = iam.get_role(RoleName=role)["Role"]
-    trust = found["AssumeRolePolicyDocument"]
-    ours = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
-    opened = trust | {"Statement": [*trust["Statement"], ours]}
-    iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(opened))
-    session = sts.assume_role(RoleArn=found["Arn"], RoleSessionName="matrix")["Credentials"]
+    role_description = iam.get_role(RoleName=role)["Role"]
+    trust = role_description["AssumeRolePolicyDocument"]
+    statement = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    policy = trust | {"Statement": [*trust["Statement"], statement]}
+    iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(policy))
+    session = sts.assume_role(RoleArn=role_description["Arn"], RoleSessionName="matrix")["Credentials"]
     iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(trust))
     return Credentials(session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"])
 
 
-def measure(stack: Stack, who: dict[str, str]) -> dict[Cell, bool]:
-    """What each role of `who` (physical names by name) may: every cell, tried."""
-    at, kms = addresses(stack), stack.aws.client("kms")
+def measure(stack: Stack, role_names: dict[str, str]) -> dict[Cell, bool]:
+    """Try every cell for the roles `role_names` (physical names by name); return whether it was allowed."""
+    identifiers, kms = identifiers_of(stack), stack.aws.client("kms")
     secrets = {
-        place: base64.b64encode(kms.encrypt(KeyId=at[place], Plaintext=b"x")["CiphertextBlob"]).decode()
-        for place in at
-        if place.kind == "key"
+        target: base64.b64encode(kms.encrypt(KeyId=identifiers[target], Plaintext=b"x")["CiphertextBlob"]).decode()
+        for target in identifiers
+        if target.kind == "key"
     }
-    credentials = {role: assumed(stack, physical) for role, physical in who.items()}
-    cells = [(role, action, place) for role in who for place in at for action in ACTIONS[place.kind]]
+    credentials = {role: assume_role(stack, physical) for role, physical in role_names.items()}
+    cells = [(role, action, target) for role in role_names for target in identifiers for action in ACTIONS[target.kind]]
     with Prober(stack.aws.url, stack.aws.certificate) as probe, ThreadPoolExecutor(8) as pool:
-        ways: dict[str, Callable[[Credentials, str, Place], bool]] = {
-            "bucket": lambda who, action, place: probe.s3(who, action, at[place], place.name),
-            "queue": lambda who, action, place: probe.sqs(who, action, at[place]),
-            "key": lambda who, action, place: probe.kms(who, action, at[place], secrets[place]),
+        probes: dict[str, Callable[[Credentials, str, Target], bool]] = {
+            "bucket": lambda role, action, target: probe.s3(role, action, identifiers[target], target.name),
+            "queue": lambda role, action, target: probe.sqs(role, action, identifiers[target]),
+            "key": lambda role, action, target: probe.kms(role, action, identifiers[target], secrets[target]),
         }
-        tried = pool.map(lambda cell: ways[cell[2].kind](credentials[cell[0]], cell[1], cell[2]), cells)
-        return dict(zip(cells, tried, strict=True))
+        results = pool.map(lambda cell: probes[cell[2].kind](credentials[cell[0]], cell[1], cell[2]), cells)
+        return dict(zip(cells, results, strict=True))
 
 
-def differences(found: dict[Cell, bool]) -> list[str]:
-    """A sentence for each cell that is not as documented."""
+def differences(cells: dict[Cell, bool]) -> list[str]:
+    """A sentence for each cell that differs from the documentation."""
     return [
-        f"{role} {'may' if allowed else 'may not'} {action} {place}"
-        for (role, action, place), allowed in found.items()
-        if allowed != documented(role, action, place)
+        f"{role} {'may' if allowed else 'may not'} {action} {target}"
+        for (role, action, target), allowed in cells.items()
+        if allowed != is_documented(role, action, target)
     ]
 
 
-def table(found: dict[Cell, bool]) -> str:
-    """Markdown: a row for each role, with the places at which it may do each thing; all others it may not."""
+def table(cells: dict[Cell, bool]) -> str:
+    """Markdown: a row for each role with its permissions; all other actions are refused."""
     lines = ["| role | may | may not |", "|---|---|---:|"]
-    for role in dict.fromkeys(cell[0] for cell in found):
-        may: dict[str, list[str]] = {}
-        for (who, action, place), allowed in found.items():
-            if who == role and allowed:
-                may.setdefault(f"{action} {place.kind}", []).append(str(place))
-        refused = sum(who == role and not allowed for (who, _, _), allowed in found.items())
-        listed = "; ".join(f"**{action}**: {', '.join(_shortened(where))}" for action, where in may.items())
+    for role in dict.fromkeys(cell[0] for cell in cells):
+        permissions: dict[str, list[str]] = {}
+        for (owner, action, target), allowed in cells.items():
+            if owner == role and allowed:
+                permissions.setdefault(f"{action} {target.kind}", []).append(str(target))
+        refused = sum(owner == role and not allowed for (owner, _, _), allowed in cells.items())
+        listed = "; ".join(f"**{action}**: {', '.join(_shorten(names))}" for action, names in permissions.items())
         lines.append(f"| {role} | {listed or 'nothing'} | {refused} cells |")
     return "\n".join(lines)
 
 
-def _shortened(where: list[str]) -> list[str]:
-    return [f"`{place}`" for place in where] if len(where) < 9 else [f"`{where[0]}` and {len(where) - 1} like it"]
+def _shorten(names: list[str]) -> list[str]:
+    return [f"`{name}`" for name in names] if len(names) < 9 else [f"`{names[0]}` and {len(names) - 1} like it"]
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, local_aws(Path(scratch)) as aws:
         stack = deploy(aws)
-        found = measure(stack, roles(stack))
-    wrong = differences(found)
-    about = (
-        f"{len(found)} attempts: every role of the stack × every action × every place, on ministack with `AUTH=true`; "
-        f"{sum(found.values())} were allowed, {len(wrong)} not as documented."
+        cells = measure(stack, roles(stack))
+    problems = differences(cells)
+    summary = (
+        f"{len(cells)} attempts: every role of the stack × every action × every target, on ministack with `AUTH=true`; "
+        f"{sum(cells.values())} were allowed, {len(problems)} not as documented."
     )
-    record("Allow and deny", "python -m tests.template.matrix", "\n\n".join([about, table(found), *wrong]))
+    record("Allow and deny", "python -m tests.template.matrix", "\n\n".join([summary, table(cells), *problems]))
 
 
 if __name__ == "__main__":

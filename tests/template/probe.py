@@ -1,4 +1,4 @@
-"""Signed requests that ask only whether they are allowed; boto3 would take most of the matrix's time."""
+"""Signed requests that only test whether they are allowed; boto3 would take most of the matrix's time."""
 
 from __future__ import annotations
 
@@ -26,25 +26,26 @@ class Credentials:
 
 
 class Prober:
-    """One connection a thread. Each method says whether the action was allowed; RuntimeError where that is unclear."""
+    """One connection per thread. Each method returns whether the action was allowed, or raises RuntimeError if
+    unclear."""
 
     def __init__(self, url: str, certificate: Path) -> None:
         self.url = url
         self.tls = ssl.create_default_context(cafile=str(certificate))
         self.local = threading.local()
-        self.opened: list[http.client.HTTPSConnection] = []
+        self.connections: list[http.client.HTTPSConnection] = []
 
     def __enter__(self) -> Prober:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for connection in self.opened:
+        for connection in self.connections:
             connection.close()
 
-    def s3(self, who: Credentials, action: str, bucket: str, key: str) -> bool:
-        """The object is a missing one: nothing to get or delete. A put brings a digest that is not its own."""
+    def s3(self, credentials: Credentials, action: str, bucket: str, key: str) -> bool:
+        """The object does not exist, so there is nothing to get or delete. A put has a wrong digest."""
         headers: dict[str, str] = {}
         path = f"/{bucket}/{key}"
         if action == "list":
@@ -60,34 +61,34 @@ class Prober:
             "delete": ("DELETE", (204,)),
             "delete version": ("DELETE", (204,)),
         }[action]
-        return self._asked(who, "s3", method, path, b"x" if action == "put" else b"", headers, allowed)
+        return self._is_allowed(credentials, "s3", method, path, b"x" if action == "put" else b"", headers, allowed)
 
-    def sqs(self, who: Credentials, action: str, queue: str) -> bool:
-        """Counts and delays out of their range, and a handle of nobody."""
+    def sqs(self, credentials: Credentials, action: str, queue: str) -> bool:
+        """The requests have an invalid count, delay or receipt handle."""
         operation, values = {
             "receive": ("ReceiveMessage", {"MaxNumberOfMessages": 11}),
             "send": ("SendMessage", {"MessageBody": "x", "DelaySeconds": 901}),
             "delete": ("DeleteMessage", {"ReceiptHandle": "nobody's"}),
         }[action]
-        return self._json(who, "sqs", f"AmazonSQS.{operation}", {"QueueUrl": queue, **values}, (400, 404, 200))
+        return self._json(credentials, "sqs", f"AmazonSQS.{operation}", {"QueueUrl": queue, **values}, (400, 404, 200))
 
-    def kms(self, who: Credentials, action: str, key: str, secret: str) -> bool:
+    def kms(self, credentials: Credentials, action: str, key: str, secret: str) -> bool:
         operation, values = {
             "decrypt": ("Decrypt", {"CiphertextBlob": secret, "KeyId": key}),
             "data key": ("GenerateDataKey", {"KeyId": key, "KeySpec": "AES_256"}),
         }[action]
-        return self._json(who, "kms", f"TrentService.{operation}", values, (200,))
+        return self._json(credentials, "kms", f"TrentService.{operation}", values, (200,))
 
     def _json(
-        self, who: Credentials, service: str, target: str, values: dict[str, object], allowed: tuple[int, ...]
+        self, credentials: Credentials, service: str, target: str, values: dict[str, object], allowed: tuple[int, ...]
     ) -> bool:
         version = "1.0" if service == "sqs" else "1.1"
         headers = {"content-type": f"application/x-amz-json-{version}", "x-amz-target": target}
-        return self._asked(who, service, "POST", "/", json.dumps(values).encode(), headers, allowed)
+        return self._is_allowed(credentials, service, "POST", "/", json.dumps(values).encode(), headers, allowed)
 
-    def _asked(
+    def _is_allowed(
         self,
-        who: Credentials,
+        credentials: Credentials,
         service: str,
         method: str,
         path: str,
@@ -97,15 +98,17 @@ class Prober:
     ) -> bool:
         request = AWSRequest(method, self.url + path, headers, body)
         signer = S3SigV4Auth if service == "s3" else SigV4Auth
-        signer(Keys(who.access, who.secret, who.token), service, "us-east-1").add_auth(request)
+        signer(Keys(credentials.access, credentials.secret, credentials.token), service, "us-east-1").add_auth(request)
         connection = self._connection()
         connection.request(method, path, body, dict(request.headers.items()))
-        answer = connection.getresponse()
-        text = answer.read().decode()
+        response = connection.getresponse()
+        text = response.read().decode()
         if any(f">{code}<" in text or f'{code}"' in text for code in REFUSED):
             return False
-        if answer.status not in allowed or "Signature" in text:
-            raise RuntimeError(f"{service} {method} {path} was answered {answer.status}, which says neither: {text}")
+        if response.status not in allowed or "Signature" in text:
+            raise RuntimeError(
+                f"{service} {method} {path} returned {response.status}, which is neither allowed nor denied: {text}"
+            )
         return True
 
     def _connection(self) -> http.client.HTTPSConnection:
@@ -114,5 +117,5 @@ class Prober:
             self.local.connection = http.client.HTTPSConnection(
                 str(address.hostname), address.port, timeout=60, context=self.tls
             )
-            self.opened.append(self.local.connection)
+            self.connections.append(self.local.connection)
         return self.local.connection

@@ -1,4 +1,4 @@
-"""template.yaml as data: raw, and as the CloudFormation that SAM makes of it."""
+"""template.yaml as data: raw, and as the CloudFormation that SAM generates from it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Resource = dict[str, Any]
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads `!Ref`, `!GetAtt a.b` and the other short forms as their long ones."""
+    """Reads `!Ref`, `!GetAtt a.b` and the other short forms as their long forms."""
 
 
 def _intrinsic(loader: _Loader, suffix: str, node: yaml.Node) -> Any:
@@ -43,7 +43,7 @@ _Loader.add_multi_constructor("!", _intrinsic)
 
 
 def read(path: Path = TEMPLATE) -> Template:
-    """The raw template; no two places share an object, so that one can be edited alone."""
+    """The raw template. YAML anchors are copied, so that each place can be edited separately."""
     raw = yaml.load(path.read_text(), _Loader)
     return json.loads(json.dumps(raw))
 
@@ -75,7 +75,8 @@ _LOCK = threading.Lock()
 
 @functools.cache
 def _translator() -> subprocess.Popen[str]:
-    """One for this process: importing SAM takes longer than a translation. It ends with its input."""
+    """One translator for this process, because importing SAM takes longer than a translation. It ends with its
+    input."""
     command = [tool("lint") / "bin/python", Path(__file__).with_name("translate.py")]
     translator = subprocess.Popen(
         command,
@@ -104,7 +105,7 @@ def of_type(template: Template, kind: str) -> Iterator[tuple[str, Resource]]:
 
 
 def target(value: Any) -> str:
-    """The logical id that `Ref`, `GetAtt` or `Sub` speaks of; what stands there where it is plain text."""
+    """The logical id that `Ref`, `GetAtt` or `Sub` refers to; plain text is returned unchanged."""
     if isinstance(value, dict):
         if "Ref" in value:
             return str(value["Ref"])
@@ -115,21 +116,21 @@ def target(value: Any) -> str:
 
 
 def by_default(value: Any) -> Any:
-    """What stands there where the parameters have their defaults, with which no condition of a choice holds."""
+    """The value with default parameters, for which the condition of an `If` is false."""
     return value["Fn::If"][2] if isinstance(value, dict) and "Fn::If" in value else value
 
 
 def function_of(template: Template, value: Any) -> str:
-    """The logical id of the function that `value` speaks of, itself or by its alias."""
+    """The logical id of the function that `value` refers to, directly or through its alias."""
     name = target(value)
-    named = template["Resources"].get(name, {})
-    return target(named["Properties"]["FunctionName"]) if named.get("Type") == "AWS::Lambda::Alias" else name
+    resource = template["Resources"].get(name, {})
+    return target(resource["Properties"]["FunctionName"]) if resource.get("Type") == "AWS::Lambda::Alias" else name
 
 
-def number(template: Template, value: Any) -> int:
-    """A literal, or the default of the parameter that stands there."""
+def as_number(template: Template, value: Any) -> int:
+    """A literal number, or the default of the referenced parameter."""
     return int(template["Parameters"][value["Ref"]]["Default"] if isinstance(value, dict) else value)
 
 
-def listed(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]

@@ -1,4 +1,4 @@
-"""The template, deployed and used: requests, uploads, duplicates, poison, and what a role may not do."""
+"""The deployed template: requests, uploads, duplicate events, poison messages, dead letters and API keys."""
 
 from __future__ import annotations
 
@@ -20,37 +20,39 @@ T = TypeVar("T")
 
 
 def picture(colour: str = "red") -> bytes:
-    data = io.BytesIO()
-    Image.new("RGB", (40, 30), colour).save(data, "PNG")
-    return data.getvalue()
+    file = io.BytesIO()
+    Image.new("RGB", (40, 30), colour).save(file, "PNG")
+    return file.getvalue()
 
 
 def eventually(get: Callable[[], T | None], seconds: float = 60) -> T:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if (found := get()) is not None:
-            return found
+        if (value := get()) is not None:
+            return value
         time.sleep(0.2)
     raise TimeoutError(f"nothing after {seconds} s")
 
 
 def result(stack: Stack, key: str) -> dict[str, Any] | None:
     try:
-        found = stack.aws.client("s3").get_object(Bucket=stack.outputs["ResultBucketName"], Key=f"results/{key}.json")
+        response = stack.aws.client("s3").get_object(
+            Bucket=stack.outputs["ResultBucketName"], Key=f"results/{key}.json"
+        )
     except ClientError:
         return None
-    return json.loads(found["Body"].read())
+    return json.loads(response["Body"].read())
 
 
-def test_a_request_with_the_key_is_answered(stack: Stack) -> None:
+def test_a_request_with_the_key_succeeds(stack: Stack) -> None:
     status, body = stack.call("POST", "/models/sentiment-en", b'{"inputs": "a wonderful film"}')
     assert status == 200, body
     assert json.loads(body)[0][0]["label"] == "positive"
 
 
-def test_a_stream_is_answered_whole_where_nothing_streams(stack: Stack) -> None:
-    asked = {"model": "gpt-shakespeare", "prompt": "ROMEO:", "max_tokens": 3, "stream": True}
-    status, body = stack.call("POST", "/v1/completions", json.dumps(asked).encode())
+def test_a_stream_is_buffered_where_streaming_is_not_supported(stack: Stack) -> None:
+    parameters = {"model": "gpt-shakespeare", "prompt": "ROMEO:", "max_tokens": 3, "stream": True}
+    status, body = stack.call("POST", "/v1/completions", json.dumps(parameters).encode())
     assert status == 200, body
     assert body.rstrip().splitlines()[-1].startswith(b": server-timing")
     assert b"data: [DONE]" in body
@@ -72,13 +74,13 @@ def test_the_catalog_lists_the_models(stack: Stack) -> None:
     assert {model["name"] for model in json.loads(body)["models"]} == {*MODELS, "gpt-shakespeare"}
 
 
-def test_a_picture_arrives_unharmed(stack: Stack) -> None:
-    status, body = stack.call("POST", "/models/resnet20-cifar10", picture(), kind="image/png")
+def test_a_picture_arrives_unchanged(stack: Stack) -> None:
+    status, body = stack.call("POST", "/models/resnet20-cifar10", picture(), content_type="image/png")
     assert status == 200, body
     assert json.loads(body)[0]["score"] > 0
 
 
-def test_a_version_can_be_asked_for(stack: Stack) -> None:
+def test_a_version_can_be_requested(stack: Stack) -> None:
     status, body = stack.call("POST", "/pipeline/text-classification/sentiment-en@1", b'{"inputs": "awful"}')
     assert status == 200, body
     assert json.loads(body)[0][0]["label"] == "negative"
@@ -87,9 +89,9 @@ def test_a_version_can_be_asked_for(stack: Stack) -> None:
 def test_an_uploaded_picture_becomes_a_result(stack: Stack) -> None:
     key = "uploads/resnet20-cifar10/a picture + é.png"
     stack.aws.client("s3").put_object(Bucket=stack.outputs["UploadBucketName"], Key=key, Body=picture())
-    found = eventually(lambda: result(stack, key))
-    assert found["model"] == "resnet20-cifar10"
-    assert found["output"]
+    written = eventually(lambda: result(stack, key))
+    assert written["model"] == "resnet20-cifar10"
+    assert written["output"]
 
 
 def test_a_duplicate_event_writes_one_result(stack: Stack) -> None:
@@ -103,18 +105,18 @@ def test_a_duplicate_event_writes_one_result(stack: Stack) -> None:
     message = {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
     sqs, queue = stack.aws.client("sqs"), stack.resources["TextClassificationQueue"]
     sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(message))
-    eventually(lambda: True if waiting(stack, "TextClassificationQueue") == 0 else None)
+    eventually(lambda: True if messages_in_queue(stack, "TextClassificationQueue") == 0 else None)
     versions = s3.list_object_versions(Bucket=stack.outputs["ResultBucketName"], Prefix=f"results/{key}.json")
     assert len(versions["Versions"]) == 1
 
 
-def waiting(stack: Stack, queue: str) -> int:
+def messages_in_queue(stack: Stack, queue: str) -> int:
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    found = stack.aws.client("sqs").get_queue_attributes(QueueUrl=stack.resources[queue], AttributeNames=names)
-    return sum(int(found["Attributes"][name]) for name in names)
+    response = stack.aws.client("sqs").get_queue_attributes(QueueUrl=stack.resources[queue], AttributeNames=names)
+    return sum(int(response["Attributes"][name]) for name in names)
 
 
-def test_poison_ends_among_the_dead_letters_and_harms_no_neighbour(stack: Stack) -> None:
+def test_a_poison_message_becomes_a_dead_letter_and_its_neighbours_succeed(stack: Stack) -> None:
     s3 = stack.aws.client("s3")
     keys = [f"uploads/resnet20-cifar10/batch-{number}.png" for number in range(4)]
     for number, key in enumerate(keys):
@@ -127,37 +129,37 @@ def test_poison_ends_among_the_dead_letters_and_harms_no_neighbour(stack: Stack)
     assert result(stack, keys[1]) is None
 
 
-def dead_letter(stack: Stack, about: str) -> tuple[str, str]:
-    """Type and reason of the one among ImageClassification's dead letters whose message has `about` in it."""
-    # SQS itself moves a message without a word: these are of the function.
-    told = dead_message(stack, "ImageClassification", about)["MessageAttributes"]
-    return told["error_type"]["StringValue"], told["reason"]["StringValue"]
+def dead_letter(stack: Stack, text: str) -> tuple[str, str]:
+    """Error type and reason of ImageClassification's dead letter whose body contains `text`."""
+    # Messages that SQS moves itself have no such attributes: the function set these.
+    attributes = dead_message(stack, "ImageClassification", text)["MessageAttributes"]
+    return attributes["error_type"]["StringValue"], attributes["reason"]["StringValue"]
 
 
-def dead_message(stack: Stack, function: str, about: str) -> dict[str, Any]:
-    """The one among the dead letters of `function` whose message has `about` in it."""
-    sqs, letters = stack.aws.client("sqs"), stack.resources[f"{function}DeadLetters"]
+def dead_message(stack: Stack, function: str, text: str) -> dict[str, Any]:
+    """The dead letter of `function` whose body contains `text`."""
+    sqs, queue_url = stack.aws.client("sqs"), stack.resources[f"{function}DeadLetters"]
 
-    def received() -> dict[str, Any] | None:
-        answer = sqs.receive_message(QueueUrl=letters, MessageAttributeNames=["All"], MaxNumberOfMessages=10)
-        return next((message for message in answer.get("Messages", ()) if about in message["Body"]), None)
+    def receive() -> dict[str, Any] | None:
+        response = sqs.receive_message(QueueUrl=queue_url, MessageAttributeNames=["All"], MaxNumberOfMessages=10)
+        return next((message for message in response.get("Messages", ()) if text in message["Body"]), None)
 
-    return eventually(received, 90)
+    return eventually(receive, 90)
 
 
-def test_a_redriven_dead_letter_is_answered_once_its_cause_is_mended(stack: Stack) -> None:
+def test_a_redriven_dead_letter_succeeds_after_its_cause_is_fixed(stack: Stack) -> None:
     s3, sqs = stack.aws.client("s3"), stack.aws.client("sqs")
     aliases = {"Bucket": stack.outputs["ArtifactBucketName"], "Key": "models/sentiment-zh/aliases.json"}
-    right = s3.get_object(**aliases)["Body"].read()
+    valid_aliases = s3.get_object(**aliases)["Body"].read()
     s3.put_object(**aliases, Body=b'{"prod": {"version": "77"}}')
     key = "uploads/sentiment-zh/redriven.txt"
     s3.put_object(Bucket=stack.outputs["UploadBucketName"], Key=key, Body="很好".encode())
     try:
         letter = dead_message(stack, "TextClassification", key)
     finally:
-        s3.put_object(**aliases, Body=right)
+        s3.put_object(**aliases, Body=valid_aliases)
     assert letter["MessageAttributes"]["error_type"]["StringValue"] == "not_found"
-    # What `aws sqs start-message-move-task` does, which ministack does not know.
+    # This is what `aws sqs start-message-move-task` does, which ministack lacks.
     sqs.send_message(
         QueueUrl=stack.resources["TextClassificationQueue"],
         MessageBody=letter["Body"],
@@ -181,7 +183,7 @@ def test_a_redriven_dead_letter_is_answered_once_its_cause_is_mended(stack: Stac
         ),
     ],
 )
-def test_a_dead_letter_says_why(stack: Stack, message: str, error_type: str, reason: str) -> None:
+def test_a_dead_letter_has_error_type_and_reason(stack: Stack, message: str, error_type: str, reason: str) -> None:
     body = message
     if message.startswith("uploads/"):
         bucket = stack.outputs["UploadBucketName"]
@@ -191,8 +193,8 @@ def test_a_dead_letter_says_why(stack: Stack, message: str, error_type: str, rea
 
 
 @pytest.fixture
-def narrow_key(stack: Stack) -> str:
-    """A key of a plan of its own: one request a second, two at once, four a day."""
+def limited_key(stack: Stack) -> str:
+    """An API key with its own usage plan: one request per second, bursts of two, four per day."""
     gateway = stack.aws.client("apigateway")
     plan = gateway.create_usage_plan(
         name="narrow",
@@ -205,15 +207,15 @@ def narrow_key(stack: Stack) -> str:
     return str(key["value"])
 
 
-def test_a_key_is_throttled_then_out_of_quota_and_no_other_with_it(stack: Stack, narrow_key: str) -> None:
-    answers = [stack.call("GET", "/models/sentiment-en", key=narrow_key) for _ in range(4)]
-    assert [status for status, _ in answers[:2]] == [200, 200]
-    throttled = next(body for status, body in answers if status == 429)
+def test_a_key_is_throttled_then_out_of_quota_without_affecting_others(stack: Stack, limited_key: str) -> None:
+    responses = [stack.call("GET", "/models/sentiment-en", key=limited_key) for _ in range(4)]
+    assert [status for status, _ in responses[:2]] == [200, 200]
+    throttled = next(body for status, body in responses if status == 429)
     assert json.loads(throttled)["error_type"] == "throttled"
     assert stack.call("GET", "/models/sentiment-en")[0] == 200
 
     def out_of_quota() -> bool | None:
-        status, body = stack.call("GET", "/models/sentiment-en", key=narrow_key)
+        status, body = stack.call("GET", "/models/sentiment-en", key=limited_key)
         return (status == 429 and json.loads(body)["error_type"] == "quota_exceeded") or None
 
     assert eventually(out_of_quota, 15)

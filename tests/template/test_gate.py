@@ -1,4 +1,4 @@
-"""The gate passes the template, and fails each of these single bad edits."""
+"""The template passes the checks, and each of these single bad edits fails them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def without(name: str, key: str) -> Edit:
     return lambda raw: properties(raw, name).pop(key)
 
 
-def put(name: str, key: str, value: Any) -> Edit:
+def update(name: str, key: str, value: Any) -> Edit:
     return lambda raw: properties(raw, name).update({key: value})
 
 
@@ -37,7 +37,7 @@ def uploads(raw: Template) -> dict[str, Any]:
     return properties(raw, FUNCTION)["Events"]["Uploads"]["Properties"]
 
 
-def setting(raw: Template) -> dict[str, Any]:
+def method_settings(raw: Template) -> dict[str, Any]:
     return properties(raw, "Api")["MethodSettings"][0]
 
 
@@ -49,23 +49,23 @@ EDITS: dict[str, Edit] = {
     "the key by itself": lambda raw: statements(raw)[6].pop("Condition"),
     "list without prefix": lambda raw: statements(raw)[1].pop("Condition"),
     "writes into uploads": lambda raw: statements(raw)[2].update(Action=["s3:GetObject", "s3:PutObject"]),
-    "managed full access": put("CatalogRole", "ManagedPolicyArns", ["arn:aws:iam::aws:policy/AmazonS3FullAccess"]),
-    "shared role": put("Catalog", "Role", {"Fn::GetAtt": ["TextClassificationRole", "Arn"]}),
+    "managed full access": update("CatalogRole", "ManagedPolicyArns", ["arn:aws:iam::aws:policy/AmazonS3FullAccess"]),
+    "shared role": update("Catalog", "Role", {"Fn::GetAtt": ["TextClassificationRole", "Arn"]}),
     "secret in the environment": lambda raw: properties(raw, FUNCTION)["Environment"]["Variables"].update(PASSWORD="x"),
     "telemetry": lambda raw: raw["Globals"]["Function"]["Environment"]["Variables"].pop("ORT_DISABLE_TELEMETRY"),
     "old Python": lambda raw: raw["Globals"]["Function"].update(Runtime="python3.11"),
     "too slow for the API": lambda raw: raw["Globals"]["Function"].update(Timeout=60),
     "OpenVINO unasked": lambda raw: raw["Resources"]["OpenvinoLayer"].pop("Condition"),
-    "OpenVINO on arm64": put("OpenvinoLayer", "CompatibleArchitectures", [{"Ref": "Architecture"}]),
+    "OpenVINO on arm64": update("OpenvinoLayer", "CompatibleArchitectures", [{"Ref": "Architecture"}]),
     "OpenVINO beside the core layer": lambda raw: properties(raw, "ObjectDetection")["Layers"].insert(
         0, {"Ref": "CoreLayer"}
     ),
-    "OpenVINO nowhere": put("ImageClassification", "Layers", [{"Ref": "CoreLayer"}, {"Ref": "RuntimeLayer"}]),
+    "OpenVINO nowhere": update("ImageClassification", "Layers", [{"Ref": "CoreLayer"}, {"Ref": "RuntimeLayer"}]),
     "no reserve": without(FUNCTION, "ReservedConcurrentExecutions"),
     "untraced": lambda raw: raw["Globals"]["Function"].pop("Tracing"),
     "loops": lambda raw: raw["Globals"]["Function"].update(RecursiveLoop="Allow"),
     "no dead letters": without("TextClassificationQueue", "RedrivePolicy"),
-    "short visibility": put("TextClassificationQueue", "VisibilityTimeout", 10),
+    "short visibility": update("TextClassificationQueue", "VisibilityTimeout", 10),
     "plain queue": without("TextClassificationDeadLetters", "KmsMasterKeyId"),
     "anyone may send": lambda raw: properties(raw, "ImageClassificationQueuePolicy")["PolicyDocument"]["Statement"][
         0
@@ -115,10 +115,10 @@ EDITS: dict[str, Edit] = {
     "no URL": without("TextGeneration", "FunctionUrlConfig"),
     "missing route": lambda raw: properties(raw, FUNCTION)["Events"].pop("SentimentZh"),
     "mangled pictures": without("Api", "BinaryMediaTypes"),
-    "data trace": lambda raw: setting(raw).update(DataTraceEnabled=True),
-    "no throttle": lambda raw: setting(raw).pop("ThrottlingRateLimit"),
+    "data trace": lambda raw: method_settings(raw).update(DataTraceEnabled=True),
+    "no throttle": lambda raw: method_settings(raw).pop("ThrottlingRateLimit"),
     "no access log": without("Api", "AccessLogSetting"),
-    "payload in the access log": put(
+    "payload in the access log": update(
         "Api", "AccessLogSetting", {"DestinationArn": {"Fn::GetAtt": ["ApiLog", "Arn"]}, "Format": "$input.body"}
     ),
     "logs for ever": without("CatalogLog", "RetentionInDays"),
@@ -181,7 +181,7 @@ def test_the_template_passes() -> None:
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_a_bad_edit_is_caught(name: str) -> None:
+def test_a_bad_edit_is_detected(name: str) -> None:
     raw = read()
     EDITS[name](raw)
     try:
@@ -191,7 +191,7 @@ def test_a_bad_edit_is_caught(name: str) -> None:
     assert findings(translated), f"no rule objects to: {name}"
 
 
-def test_a_circle_is_caught_by_the_linter() -> None:
+def test_a_circular_reference_is_detected_by_the_linter() -> None:
     raw = read()
     properties(raw, "TextClassificationDeadLetters")["RedriveAllowPolicy"]["sourceQueueArns"] = [
         {"Fn::GetAtt": ["TextClassificationQueue", "Arn"]}
@@ -199,7 +199,7 @@ def test_a_circle_is_caught_by_the_linter() -> None:
     assert any("E3004" in finding for finding in gate(raw))
 
 
-def test_every_rule_has_something_to_look_at() -> None:
+def test_the_rules_cover_the_template() -> None:
     translated = translate(read())
     print(f"{len(RULES)} rules, {assertions()} assertions, {len(EDITS)} mutations")
     assert len(RULES) >= 20
@@ -208,13 +208,15 @@ def test_every_rule_has_something_to_look_at() -> None:
     assert len(list(of_type(translated, "Lambda::EventSourceMapping"))) == len(TASK_FUNCTIONS)
 
 
-def test_each_function_has_a_stanza_with_its_layers_and_a_route_for_each_task() -> None:
+def test_every_function_has_its_layers_and_a_route_for_each_task() -> None:
     raw = read()
     for folder, layers in FUNCTIONS.items():
-        stanza = properties(raw, folder.title().replace("_", ""))
-        assert stanza["CodeUri"] == f"functions/{folder}/"
-        assert [by_default(layer)["Ref"] for layer in stanza["Layers"]] == [f"{layer.title()}Layer" for layer in layers]
-        routes = {event["Properties"].get("Path") for event in stanza.get("Events", {}).values()}
+        function = properties(raw, folder.title().replace("_", ""))
+        assert function["CodeUri"] == f"functions/{folder}/"
+        assert [by_default(layer)["Ref"] for layer in function["Layers"]] == [
+            f"{layer.title()}Layer" for layer in layers
+        ]
+        routes = {event["Properties"].get("Path") for event in function.get("Events", {}).values()}
         assert {f"/pipeline/{task}/{{name}}" for task, row in TASKS.items() if row.function == folder} <= routes
 
 

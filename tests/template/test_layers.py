@@ -1,4 +1,4 @@
-"""What the layers weigh, need and bring."""
+"""Size, dependencies and content of the layers."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tests.support.layers import FUNCTIONS, ROOT, layer, python313
 
 pytestmark = pytest.mark.usefixtures("python_of_lambda")
 BUDGET = 180 * 10**6
-"""Bytes of a function with its layers; Lambda takes 262,144,000."""
-BUDGET_OF_VIDEO = 245 * 10**6
-"""PyAV's FFmpeg is linked against every codec it knows, 100 MB in all."""
+"""Maximum bytes of a function with its layers; Lambda accepts 262,144,000."""
+VIDEO_BUDGET = 245 * 10**6
+"""Maximum with video: PyAV's FFmpeg includes all codecs, 100 MB."""
 NEWEST_GLIBC = (2, 34)
-"""Amazon Linux 2023's."""
+"""Version of Amazon Linux 2023."""
 X86_64, AARCH64 = 62, 183
 WHEELS = ("core", "vision", "audio", "video")
 
-USE = """
+USE_ALL_PACKAGES = """
 import os, sys
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 sys.path[:0] = sys.argv[1:]
@@ -46,7 +46,7 @@ assert not outside, outside
 """
 
 
-OPENVINO = """
+RUN_ON_OPENVINO = """
 import sys
 from pathlib import Path
 sys.path[:0] = sys.argv[2:]
@@ -55,8 +55,8 @@ from hearth.models.model import _session
 session = _session(Path(sys.argv[1]), 1, "openvino", fixed_shapes=True)
 assert session.get_providers()[0] == "OpenVINOExecutionProvider", session.get_providers()
 (pixels,) = session.get_inputs()
-(found,) = session.run(None, {pixels.name: numpy.zeros((1, *pixels.shape[1:]), "float32")})
-assert found.shape == (1, 10) and numpy.isfinite(found).all()
+(logits,) = session.run(None, {pixels.name: numpy.zeros((1, *pixels.shape[1:]), "float32")})
+assert logits.shape == (1, 10) and numpy.isfinite(logits).all()
 """
 
 
@@ -67,30 +67,31 @@ def size(folder: Path) -> int:
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_with_its_layers_is_within_the_budget(function: str) -> None:
     layers = FUNCTIONS[function]
-    budget = BUDGET_OF_VIDEO if "video" in layers else BUDGET
+    budget = VIDEO_BUDGET if "video" in layers else BUDGET
     assert sum(size(layer(name)) for name in layers) + size(ROOT / "functions" / function) < budget
 
 
 @pytest.mark.parametrize("function", ["image_classification", "object_detection"])
 def test_a_function_fits_with_openvino_in_the_place_of_the_core_layer(function: str) -> None:
-    found = sum(size(layer(name)) for name in ("openvino", "vision", "runtime")) + size(ROOT / "functions" / function)
-    print(f"{function} with OpenVINO: {found:,} bytes")
-    assert found < BUDGET_OF_VIDEO
-    assert found + size(layer("core")) > 262_144_000, "both would fit: the template could do without a choice"
+    total = sum(size(layer(name)) for name in ("openvino", "vision", "runtime")) + size(ROOT / "functions" / function)
+    print(f"{function} with OpenVINO: {total:,} bytes")
+    assert total < VIDEO_BUDGET
+    assert total + size(layer("core")) > 262_144_000, "both layers would fit: the template needs no choice between them"
 
 
 def test_openvinos_layer_alone_runs_a_quantized_graph() -> None:
-    """By the provider itself: ONNX Runtime goes on without one that cannot be loaded, and says so in a log."""
+    """Check the session's provider: ONNX Runtime only logs a provider that cannot be loaded, and continues without
+    it."""
     graph = next((ROOT / "export/zoo/resnet20-cifar10").glob("*/model.onnx"))
     folders = [str(layer(name) / "python") for name in ("openvino", "runtime")]
-    done = subprocess.run(
-        [python313(), "-I", "-S", "-c", OPENVINO, str(graph), *folders], capture_output=True, text=True
+    process = subprocess.run(
+        [python313(), "-I", "-S", "-c", RUN_ON_OPENVINO, str(graph), *folders], capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.mark.parametrize("name", [*WHEELS, "openvino"])
-def test_no_symbol_is_newer_than_lambdas_libc(name: str) -> None:
+def test_no_symbol_is_newer_than_the_glibc_of_lambda(name: str) -> None:
     libraries = [path for path in layer(name).rglob("*") if ".so" in path.suffixes]
     assert libraries
     for library in libraries:
@@ -98,8 +99,10 @@ def test_no_symbol_is_newer_than_lambdas_libc(name: str) -> None:
 
 
 def newest_glibc(library: Path) -> tuple[int, ...]:
-    needs = subprocess.run(["readelf", "-V", library], capture_output=True, text=True, check=True).stdout
-    return max((tuple(map(int, found.split("."))) for found in re.findall(r"GLIBC_(\d+\.\d+)", needs)), default=(0,))
+    output = subprocess.run(["readelf", "-V", library], capture_output=True, text=True, check=True).stdout
+    return max(
+        (tuple(map(int, version.split("."))) for version in re.findall(r"GLIBC_(\d+\.\d+)", output)), default=(0,)
+    )
 
 
 @pytest.mark.parametrize("name", WHEELS)
@@ -110,13 +113,15 @@ def test_there_are_wheels_for_arm64_too(name: str) -> None:
         assert machine(library) == AARCH64, library
         assert newest_glibc(library) <= NEWEST_GLIBC, library
     assert machine(next(path for path in layer(name).rglob("*") if ".so" in path.suffixes)) == X86_64
-    here, there = ({info.name for info in layer(name, a).rglob("*.dist-info")} for a in ("x86_64", "arm64"))
-    assert here == there
+    x86_64_packages, arm64_packages = (
+        {info.name for info in layer(name, a).rglob("*.dist-info")} for a in ("x86_64", "arm64")
+    )
+    assert x86_64_packages == arm64_packages
     assert size(layer(name, "arm64")) < 1.2 * size(layer(name))
 
 
 def machine(library: Path) -> int:
-    """The number of the processor's kind, at byte 18 of an ELF file."""
+    """The machine number at byte 18 of an ELF file."""
     return int.from_bytes(library.read_bytes()[18:20], "little")
 
 
@@ -134,30 +139,32 @@ def _bytecode(source: Path) -> Path:
     return source.parent / "__pycache__" / f"{source.stem}.cpython-313.pyc"
 
 
-def test_the_layers_alone_are_enough() -> None:
+def test_the_layers_need_no_other_packages() -> None:
     folders = [str(layer(name) / "python") for name in (*WHEELS, "runtime")]
-    done = subprocess.run([python313(), "-I", "-S", "-c", USE, *folders], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run(
+        [python313(), "-I", "-S", "-c", USE_ALL_PACKAGES, *folders], capture_output=True, text=True
+    )
+    assert process.returncode == 0, process.stderr
 
 
 def test_every_dependency_is_locked_or_left_out_by_name() -> None:
     folders = [str(layer(name) / "python") for name in WHEELS]
-    found = {canonicalize_name(distribution.name): distribution for distribution in distributions(path=folders)}
+    packages = {canonicalize_name(distribution.name): distribution for distribution in distributions(path=folders)}
     left_out = {
         canonicalize_name(line.split()[0])
         for line in (ROOT / "layers/wheels/left-out.txt").read_text().splitlines()
         if not line.startswith("#")
     }
     environment = {"python_version": "3.13", "python_full_version": "3.13.0", "extra": ""}
-    for distribution in found.values():
+    for distribution in packages.values():
         for requirement in map(Requirement, distribution.requires or []):
             if requirement.marker is None or requirement.marker.evaluate(environment):
                 name = canonicalize_name(requirement.name)
-                assert name in left_out or requirement.specifier.contains(found[name].version), requirement
-    assert not left_out & set(found)
+                assert name in left_out or requirement.specifier.contains(packages[name].version), requirement
+    assert not left_out & set(packages)
 
 
-def test_two_builds_are_the_same_byte_for_byte(tmp_path: Path) -> None:
+def test_two_builds_are_identical(tmp_path: Path) -> None:
     builds = []
     for attempt in ("one", "two"):
         folder = tmp_path / attempt / "opt"

@@ -1,4 +1,4 @@
-"""What a form of POST /uploads lets its holder put, refused by the store itself: sizes, keys, types, other times."""
+"""A presigned POST of POST /uploads permits exactly one object: S3 refuses other sizes, keys, types and times."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ import pytest
 from hearth.async_inference import presign
 from hearth.aws.s3 import Bucket
 from tests.template.local_stack import Stack
-from tests.template.matrix import assumed, roles
+from tests.template.matrix import assume_role, roles
 
 DATA = b"a wonderful film"
-WISH = {"model": "sentiment-en", "content_type": "text/plain", "size": len(DATA)}
+UPLOAD_REQUEST = {"model": "sentiment-en", "content_type": "text/plain", "size": len(DATA)}
 
 
 @pytest.fixture
 def fields(stack: Stack) -> dict[str, str]:
-    status, body = stack.call("POST", "/uploads", json.dumps(WISH).encode())
+    status, body = stack.call("POST", "/uploads", json.dumps(UPLOAD_REQUEST).encode())
     assert status == 201, body
     return dict(json.loads(body)["fields"])
 
 
 def put(stack: Stack, fields: dict[str, str], data: bytes = DATA) -> tuple[int, str]:
-    """Send the form; status, and the code of S3's error."""
+    """Send the form and return status and S3's error code."""
     boundary = "b0undary"
     body = "".join(
         f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
@@ -41,21 +41,21 @@ def put(stack: Stack, fields: dict[str, str], data: bytes = DATA) -> tuple[int, 
     try:
         with urllib.request.urlopen(
             request, timeout=20, context=ssl.create_default_context(cafile=str(stack.aws.certificate))
-        ) as answer:
-            return answer.status, ""
+        ) as response:
+            return response.status, ""
     except urllib.error.HTTPError as error:
         text = error.read().decode()
         return error.code, text.partition("<Code>")[2].partition("</Code>")[0]
 
 
-def test_what_was_asked_for_is_taken(stack: Stack, fields: dict[str, str]) -> None:
+def test_the_requested_upload_is_accepted(stack: Stack, fields: dict[str, str]) -> None:
     assert put(stack, fields) == (204, "")
 
 
 @pytest.mark.parametrize(
     ("data", "code"),
     [(DATA + b"!", "EntityTooLarge"), (DATA * 100_000, "EntityTooLarge"), (b"", "EntityTooSmall")],
-    ids=["a byte too much", "far too much", "nothing"],
+    ids=["one byte too many", "far too many", "empty"],
 )
 def test_another_size_is_refused(stack: Stack, fields: dict[str, str], data: bytes, code: str) -> None:
     assert put(stack, fields, data) == (400, code)
@@ -75,7 +75,7 @@ def test_another_form_is_refused(stack: Stack, fields: dict[str, str], field: st
     assert put(stack, fields | {field: value})[0] == 403
 
 
-def test_a_policy_that_was_widened_is_refused(stack: Stack, fields: dict[str, str]) -> None:
+def test_a_widened_policy_is_refused(stack: Stack, fields: dict[str, str]) -> None:
     policy: dict[str, Any] = json.loads(base64.b64decode(fields["policy"]))
     policy["conditions"] = [
         ["content-length-range", 1, 10**9] if "content-length-range" in condition else condition
@@ -86,15 +86,19 @@ def test_a_policy_that_was_widened_is_refused(stack: Stack, fields: dict[str, st
 
 
 def test_a_form_expires(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    who = assumed(stack, roles(stack)["Uploads"])
-    environ = {"AWS_ACCESS_KEY_ID": who.access, "AWS_SECRET_ACCESS_KEY": who.secret, "AWS_SESSION_TOKEN": who.token}
+    credentials = assume_role(stack, roles(stack)["Uploads"])
+    environ = {
+        "AWS_ACCESS_KEY_ID": credentials.access,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret,
+        "AWS_SESSION_TOKEN": credentials.token,
+    }
     environ |= {"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": stack.aws.url}
     bucket = Bucket(stack.outputs["UploadBucketName"], environ)
     now = presign.time.time()
     statuses = []
     for age in (0, presign.LIFETIME_SECONDS + 1):
         monkeypatch.setattr(presign.time, "time", lambda age=age: now - age)
-        made, _ = presign.presigned_post(bucket, "uploads/sentiment-en/expires", "text/plain", len(DATA), environ)
+        form, _ = presign.presigned_post(bucket, "uploads/sentiment-en/expires", "text/plain", len(DATA), environ)
         monkeypatch.undo()
-        statuses.append(put(stack, made)[0])
+        statuses.append(put(stack, form)[0])
     assert statuses == [204, 403]

@@ -1,7 +1,7 @@
-"""Raw SAM as a line of JSON on standard input, CloudFormation as a line of JSON on standard output, until the input
-ends; `{"error": …}` for what SAM refuses. Runs with the `lint` tools.
+"""Translate SAM to CloudFormation, a line of JSON on standard input to one on standard output, until the input ends;
+`{"error": …}` if SAM refuses a template. Runs with the `lint` tools.
 
-Nothing is asked of AWS: managed policies are named by ARN in the template, so none need looking up.
+It makes no calls to AWS: the template names managed policies by ARN, so SAM need not look them up.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from samtranslator.translator.translator import Translator
 
 def main() -> None:
     logging.disable(logging.WARNING)
-    # SAM copies the whole API's document twice for each route, which takes most of its time; here it is edited in
-    # place, and but for the hash in a deployment's name the outcome is the same.
+    # SAM copies the whole API document twice per route, which takes most of its time. Here it is edited in place; only
+    # the hash in a deployment's name differs.
     swagger._deepcopy = lambda document: document
     for line in sys.stdin:
         try:
-            told = Translator({}, Parser()).translate(json.loads(line), parameter_values={"AWS::Region": "us-east-1"})
+            output = Translator({}, Parser()).translate(json.loads(line), parameter_values={"AWS::Region": "us-east-1"})
         except InvalidDocumentException as error:
-            told = {"error": error.message + "; " + "; ".join(cause.message for cause in error.causes)}
-        print(json.dumps(told), flush=True)
+            output = {"error": error.message + "; " + "; ".join(cause.message for cause in error.causes)}
+        print(json.dumps(output), flush=True)
 
 
 if __name__ == "__main__":

@@ -70,15 +70,15 @@ RECIPE = Recipe(
             score=score,
             # A text of a million characters, read twelve times, wants ten times the usual decay: with 0.1 the last five
             # epochs only learnt it by heart (1.639).
-            optimiser=AdamW(rate=3e-3, weight_decay=1.0, betas=(0.9, 0.98)),
+            optimiser=AdamW(learning_rate=3e-3, weight_decay=1.0, betas=(0.9, 0.98)),
             schedule=OneCycle(warmup=0.06),
             epochs=12,
-            batch=8,
-            clip=1.0,
-            average=0.995,
+            batch_size=8,
+            max_grad_norm=1.0,
+            ema_decay=0.995,
         ),
     ),
-    twin=Twin,
+    reference_model=Twin,
     graphs={"main": decoder_graph.write},
     dev={"the last tenth of Tiny Shakespeare": data.held},
     golden=lambda: (

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hearth.models.manifest import ImagePreprocessing, Limits
-from hearth_build.data.images import synthetic
+from hearth_build.data.images import synthetic_images
 from hearth_build.networks.resnet import ResNet
 from hearth_build.onnx_export.export import traced
 from hearth_build.recipe import SGD, Batch, Gate, OneCycle, Recipe, Stage, StaticInt8
@@ -48,11 +48,11 @@ RECIPE = Recipe(
             batches=data.training,
             loss=loss,
             score=score,
-            optimiser=SGD(rate=0.4, weight_decay=5e-4),
+            optimiser=SGD(learning_rate=0.4, weight_decay=5e-4),
             schedule=OneCycle(warmup=0.2),
             epochs=36,
-            batch=128,
-            average=0.998,
+            batch_size=128,
+            ema_decay=0.998,
         ),
     ),
     graphs={
@@ -62,7 +62,7 @@ RECIPE = Recipe(
         )
     },
     dev={"CIFAR-10 held-out tenth": data.dev},
-    golden=synthetic,
+    golden=synthetic_images,
     preprocessing=ImagePreprocessing(width=32, height=32, resize="stretch", mean=data.MEAN, std=data.STD),
     quantization=StaticInt8(data.calibration),
     gate=Gate(metric=0.88, quantization_loss=0.01, bytes=2_000_000),

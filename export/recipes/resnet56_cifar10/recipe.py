@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hearth.models.manifest import ImagePreprocessing, Limits
 from hearth_build.data.datasets import Source
-from hearth_build.data.images import synthetic
+from hearth_build.data.images import synthetic_images
 from hearth_build.networks.resnet import ResNet
 from hearth_build.onnx_export.export import traced
 from hearth_build.recipe import Batch, Gate, Recipe, RecipeError, StaticInt8
@@ -78,7 +78,7 @@ RECIPE = Recipe(
     network=network,
     graphs={"main": traced(lambda: {"pixels": torch.randn(2, 3, 32, 32)}, {"pixels": {0: "batch"}})},
     dev={"CIFAR-10 tenth": data.dev},
-    golden=synthetic,
+    golden=synthetic_images,
     preprocessing=ImagePreprocessing(width=32, height=32, resize="stretch", mean=MEAN, std=STD),
     quantization=StaticInt8(calibration),
     gate=Gate(metric=0.8, quantization_loss=0.01, bytes=4_000_000),

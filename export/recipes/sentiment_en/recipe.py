@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hearth.models.manifest import Limits, TextPreprocessing
-from hearth_build.data.text import Texts, accuracy, distillation, logits_of, taught, tokens_of
+from hearth_build.data.text import Texts, accuracy, distillation_loss, distillation_texts, logits_of, tokens_of
 from hearth_build.onnx_export.export import traced
 from hearth_build.recipe import AdamW, Batch, DynamicInt8, Gate, Linear, Recipe, Stage
 from hearth_build.recipes.sentiment_en import data
@@ -25,7 +25,7 @@ def teacher_batches(work: Path) -> Texts:
 
 def student_batches(work: Path) -> Texts:
     more = json.loads((work / "unlabelled.json").read_text(encoding="utf-8"))
-    return taught(work, teacher, data.read(work, "train"), more, MAX_TOKENS)
+    return distillation_texts(work, teacher, data.read(work, "train"), more, MAX_TOKENS)
 
 
 def teacher_loss(network: nn.Module, batch: Batch) -> Tensor:
@@ -33,7 +33,7 @@ def teacher_loss(network: nn.Module, batch: Batch) -> Tensor:
 
 
 def student_loss(network: nn.Module, batch: Batch) -> Tensor:
-    return distillation(network(batch["input_ids"], batch["attention_mask"]), batch)
+    return distillation_loss(network(batch["input_ids"], batch["attention_mask"]), batch)
 
 
 def score(network: nn.Module, work: Path) -> dict[str, float]:
@@ -59,11 +59,11 @@ RECIPE = Recipe(
             batches=teacher_batches,
             loss=teacher_loss,
             score=score,
-            optimiser=AdamW(rate=8e-5),
+            optimiser=AdamW(learning_rate=8e-5),
             schedule=Linear(warmup=0.1),
             epochs=2,
-            batch=32,
-            clip=1.0,
+            batch_size=32,
+            max_grad_norm=1.0,
         ),
         Stage(
             name="student",
@@ -71,11 +71,11 @@ RECIPE = Recipe(
             batches=student_batches,
             loss=student_loss,
             score=score,
-            optimiser=AdamW(rate=2e-4),
+            optimiser=AdamW(learning_rate=2e-4),
             schedule=Linear(warmup=0.1),
             epochs=3,
-            batch=32,
-            clip=1.0,
+            batch_size=32,
+            max_grad_norm=1.0,
         ),
     ),
     graphs={

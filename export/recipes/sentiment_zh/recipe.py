@@ -12,7 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hearth.models.manifest import Limits, TextPreprocessing
-from hearth_build.data.text import MASK, Masked, Texts, accuracy, distillation, logits_of, taught, tokens_of
+from hearth_build.data.text import (
+    MASK,
+    MaskedTexts,
+    Texts,
+    accuracy,
+    distillation_loss,
+    distillation_texts,
+    logits_of,
+    tokens_of,
+)
 from hearth_build.networks.bert import MaskedLanguageModel
 from hearth_build.onnx_export.export import traced
 from hearth_build.recipe import AdamW, Batch, DynamicInt8, Gate, Linear, Recipe, Stage
@@ -22,11 +31,11 @@ from hearth_build.recipes.sentiment_zh.network import MAX_TOKENS, SHAPE, student
 SMOOTHING = 0.05
 
 
-def language_batches(work: Path) -> Masked:
+def language_batches(work: Path) -> MaskedTexts:
     texts = [text for text, _ in data.read(work, "train")]
     texts += json.loads((work / "unlabelled.json").read_text(encoding="utf-8"))
     mask = Tokenizer.from_file(str(work / "tokenizer.json")).token_to_id(MASK)
-    return Masked(tokens_of(work, texts, MAX_TOKENS), {}, mask_id=mask, vocabulary=SHAPE.vocabulary)
+    return MaskedTexts(tokens_of(work, texts, MAX_TOKENS), {}, mask_id=mask, vocabulary=SHAPE.vocabulary)
 
 
 def language_loss(network: nn.Module, batch: Batch) -> Tensor:
@@ -46,11 +55,11 @@ def teacher_loss(network: nn.Module, batch: Batch) -> Tensor:
 
 def student_batches(work: Path) -> Texts:
     more = json.loads((work / "pieces.json").read_text(encoding="utf-8"))
-    return taught(work, teacher, data.read(work, "train"), more, MAX_TOKENS)
+    return distillation_texts(work, teacher, data.read(work, "train"), more, MAX_TOKENS)
 
 
 def student_loss(network: nn.Module, batch: Batch) -> Tensor:
-    return distillation(network(batch["input_ids"], batch["attention_mask"]), batch)
+    return distillation_loss(network(batch["input_ids"], batch["attention_mask"]), batch)
 
 
 def score(network: nn.Module, work: Path) -> dict[str, float]:
@@ -73,11 +82,11 @@ RECIPE = Recipe(
             batches=language_batches,
             loss=language_loss,
             score=None,
-            optimiser=AdamW(rate=1e-3),
+            optimiser=AdamW(learning_rate=1e-3),
             schedule=Linear(warmup=0.1),
             epochs=4,
-            batch=32,
-            clip=1.0,
+            batch_size=32,
+            max_grad_norm=1.0,
         ),
         Stage(
             name="teacher",
@@ -85,10 +94,10 @@ RECIPE = Recipe(
             batches=teacher_batches,
             loss=teacher_loss,
             score=score,
-            optimiser=AdamW(rate=0.01, weight_decay=0.0),
+            optimiser=AdamW(learning_rate=0.01, weight_decay=0.0),
             schedule=Linear(warmup=0.1),
             epochs=3,
-            batch=32,
+            batch_size=32,
         ),
         Stage(
             name="student",
@@ -96,12 +105,12 @@ RECIPE = Recipe(
             batches=student_batches,
             loss=student_loss,
             score=score,
-            optimiser=AdamW(rate=3e-4),
+            optimiser=AdamW(learning_rate=3e-4),
             schedule=Linear(warmup=0.1),
             epochs=3,
-            batch=32,
-            clip=1.0,
-            average=0.998,
+            batch_size=32,
+            max_grad_norm=1.0,
+            ema_decay=0.998,
         ),
     ),
     graphs={

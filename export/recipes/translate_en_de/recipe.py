@@ -47,12 +47,30 @@ RECIPE = Recipe(
     sources=tuple(data.FILES.values()),
     prepare=data.prepare,
     stages=(
-        stage("translator", network, MAX_TOKENS, rate=2e-3, warmup=0.08, epochs=11, batch=1500, average=0.998),
+        stage(
+            "translator",
+            network,
+            MAX_TOKENS,
+            learning_rate=2e-3,
+            warmup=0.08,
+            epochs=11,
+            batch_size=1500,
+            ema_decay=0.998,
+        ),
         # What the first left to learn: its rate had come to its end before its score had.
-        stage("refined", trained, MAX_TOKENS, rate=1.2e-3, warmup=0.05, epochs=6, batch=1500, average=0.998),
+        stage(
+            "refined",
+            trained,
+            MAX_TOKENS,
+            learning_rate=1.2e-3,
+            warmup=0.05,
+            epochs=6,
+            batch_size=1500,
+            ema_decay=0.998,
+        ),
     ),
     graphs=graphs(SHAPE),
-    twin=Twin,
+    reference_model=Twin,
     dev={"Multi30k val": data.examples},
     golden=lambda: (
         "A man is riding a bicycle.",

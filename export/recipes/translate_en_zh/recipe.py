@@ -39,9 +39,13 @@ RECIPE = Recipe(
     labels=(),
     sources=(data.TATOEBA,),
     prepare=data.prepare,
-    stages=(stage("marian", network, MAX_TOKENS, rate=1.5e-3, warmup=0.1, epochs=9, batch=1200, average=0.995),),
+    stages=(
+        stage(
+            "marian", network, MAX_TOKENS, learning_rate=1.5e-3, warmup=0.1, epochs=9, batch_size=1200, ema_decay=0.995
+        ),
+    ),
     graphs=graphs(SHAPE),
-    twin=Twin,
+    reference_model=Twin,
     dev={"a twentieth of Tatoeba": data.examples},
     golden=lambda: (
         "I like reading books.",

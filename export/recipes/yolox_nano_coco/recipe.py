@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hearth.models.manifest import Detector, ImagePreprocessing, Limits
 from hearth_build.data.datasets import Source
-from hearth_build.data.images import feeds, synthetic
+from hearth_build.data.images import calibration_feeds, synthetic_images
 from hearth_build.evaluations.object_detection import read_coco
 from hearth_build.onnx_export import file
 from hearth_build.onnx_export.rewrite import Changes, adapted
@@ -75,7 +75,7 @@ def dev(work: Path) -> list[Example]:
 
 def calibration(work: Path) -> list[dict[str, Tensor]]:
     """The same few pictures: there are no others. Ranges see no box."""
-    return feeds([example.inputs for example in dev(work)], HOW, "pixels", batch=1)
+    return calibration_feeds([example.inputs for example in dev(work)], HOW, "pixels", batch_size=1)
 
 
 RECIPE = Recipe(
@@ -89,7 +89,7 @@ RECIPE = Recipe(
     stages=(),
     graphs={"main": write},
     dev={"13 COCO pictures": dev},
-    golden=synthetic,
+    golden=synthetic_images,
     preprocessing=HOW,
     quantization=StaticInt8(calibration, keep=KEPT),
     gate=Gate(metric=0.4, quantization_loss=0.02, bytes=5_000_000),

@@ -1,7 +1,7 @@
 """Cold start: from a new process to the first answer, a 110 MB int8 BERT from a local S3.
 
 Each turn is a fresh emulator, runtime client and Python 3.13, whose start is part of every way's time. The function
-has the memory of two vCPUs, which is what this machine has; every way may use both.
+has the memory that gives two vCPUs, as many as this machine has; every way may use both.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ KEY = f"uploads/{MODEL}/text.json"
 
 @dataclass(frozen=True)
 class Start:
-    """What is started, what is sent to it, and whether an answer is one."""
+    """The function to start, the event to send it, and the check of its response."""
 
     code: Path
     packages: Callable[[], Sequence[Path]]
     event: Mapping[str, Any]
-    good: Callable[[Any], bool]
+    is_valid: Callable[[Any], bool]
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @contextmanager
@@ -49,14 +49,14 @@ class Start:
 
     def _turn(self, endpoint: str) -> Figures:
         with tempfile.TemporaryDirectory() as output:
-            more = {"AWS_ENDPOINT_URL": endpoint, "HEARTH_OUTPUT": Path(output).as_uri()}
-            emulator = Emulator(self.code, self.packages(), {**self.environment, **more}, memory_mb=MEMORY_MB)
+            variables = {"AWS_ENDPOINT_URL": endpoint, "HEARTH_OUTPUT": Path(output).as_uri()}
+            emulator = Emulator(self.code, self.packages(), {**self.environment, **variables}, memory_mb=MEMORY_MB)
             started = time.perf_counter()
             with emulator:
-                answer = emulator.invoke(self.event)
+                response = emulator.invoke(self.event)
                 seconds = time.perf_counter() - started
-                if answer.status != 200 or not self.good(answer.payload):
-                    raise RuntimeError(f"{answer.raw!r}\n{emulator.log}")
+                if response.status != 200 or not self.is_valid(response.payload):
+                    raise RuntimeError(f"{response.raw!r}\n{emulator.log}")
                 return {"seconds": seconds, "peak_mb": peak_mb(emulator.runtime_pid())}
 
 
@@ -73,25 +73,25 @@ def cases(work: Path) -> Sequence[Case]:
 
 
 def ways() -> tuple[list[Way], list[Way], list[Way]]:
-    """By kind of event; what we are compared with knows HTTP alone."""
+    """By kind of event. The peers accept HTTP only."""
     batch = {"batch": {"bucket": "bucket", "model": MODEL, "run": "run"}, "Items": [{"Key": KEY, "Size": 30}]}
     stored = {"bucket": {"name": "bucket"}, "object": {"key": KEY, "size": 30}}
     event = {"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": stored}]}
     tokenizers, transformers = (plain(kind) for kind in ("tokenizers", "transformers"))
-    nothing = Way("an empty function: emulator, client, Python", Start(HERE / "empty", list, {}, bool).open)
+    empty = Way("an empty function: emulator, client, Python", Start(HERE / "empty", list, {}, bool).open)
     return (
-        [Way("Hearth", hearth(HTTP, _is_200).open), tokenizers, transformers, nothing],
-        [Way("Hearth", hearth(batch, lambda answer: answer["done"] == 1).open), tokenizers],
-        [Way("Hearth", hearth(event, lambda answer: answer == {}).open), tokenizers],
+        [Way("Hearth", hearth(HTTP, _is_200).open), tokenizers, transformers, empty],
+        [Way("Hearth", hearth(batch, lambda response: response["done"] == 1).open), tokenizers],
+        [Way("Hearth", hearth(event, lambda response: response == {}).open), tokenizers],
     )
 
 
 HERE = ROOT / "tests/benchmarks"
 
 
-def hearth(event: Mapping[str, Any], good: Callable[[Any], bool]) -> Start:
+def hearth(event: Mapping[str, Any], is_valid: Callable[[Any], bool]) -> Start:
     environment = {"HEARTH_STORE": "s3://bucket", "HEARTH_MODELS": MODEL}
-    return Start(ROOT / "functions/text_classification", layers, event, good, environment)
+    return Start(ROOT / "functions/text_classification", layers, event, is_valid, environment)
 
 
 def layers() -> list[Path]:
@@ -99,7 +99,7 @@ def layers() -> list[Path]:
 
 
 def plain(kind: str) -> Way:
-    """The way of tutorials, with the tokenizer of one package or the other."""
+    """The handler of a tutorial, with the tokenizer of one of two packages."""
     environment = {"BUCKET": "bucket", "LABELS": json.dumps(LABELS), "TOKENIZER": kind, "USE_TORCH": "0"}
     version = {"tokenizers": "0.23.3", "transformers": "5.23.0"}[kind]
     start = Start(HERE / "plain", lambda: [packages(kind, f"{kind}=={version}")], HTTP, _is_200, environment)
@@ -107,14 +107,14 @@ def plain(kind: str) -> Way:
 
 
 def packages(name: str, tokenizer: str) -> Path:
-    """The plain way's packages, compiled, as a function of that kind would be deployed."""
-    wanted = (*COMMON, tokenizer)
+    """The packages of the plain way, with bytecode compiled, as such a function would be deployed."""
+    requirements = (*COMMON, tokenizer)
 
     def build(folder: Path) -> None:
-        command = [python313(), "-m", "pip", "install", "--quiet", "--target", folder, *wanted]
+        command = [python313(), "-m", "pip", "install", "--quiet", "--target", folder, *requirements]
         subprocess.run(command, check=True)
 
-    return made_once(f"plain-{name}-packages", " ".join(wanted).encode(), build)
+    return made_once(f"plain-{name}-packages", " ".join(requirements).encode(), build)
 
 
 @contextmanager
@@ -129,5 +129,5 @@ def server(folder: Path) -> Iterator[str]:
         process.wait()
 
 
-def _is_200(answer: Any) -> bool:
-    return bool(answer["statusCode"] == 200)
+def _is_200(response: Any) -> bool:
+    return bool(response["statusCode"] == 200)

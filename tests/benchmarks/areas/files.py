@@ -1,7 +1,8 @@
 """Files: from a storage event to its result, warm, over the bare computation.
 
 `over ms` is the median time of an event less that of encode, session.run and decode alone. The plain way reads,
-computes and writes once each; ours also sees to it that an object has exactly one result, come what may twice or late.
+computes and writes once each; ours also makes sure that an object has exactly one result, even if events arrive twice
+or late.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from tests.benchmarks.area import ROOT, Case, Turn, Way
 from tests.benchmarks.worker import worker
 
 if TYPE_CHECKING:
-    from tests.benchmarks.runner import Found
+    from tests.benchmarks.runner import CaseResult
 
 AIM = 5.0
-"""Milliseconds on the local server, of issue E."""
+"""Milliseconds that an event may add on the local server."""
 LOCAL = "folder, as on the local server"
 CASES = {LOCAL: ("folder", "plain files"), "local S3 (moto)": ("s3", "boto3")}
-"""By name: where objects lie, and the plain way to them."""
+"""By name: the kind of storage, and the plain way to access it."""
 
 
 def cases(work: Path) -> Sequence[Case]:
@@ -45,15 +46,17 @@ def _engine(kind: str, way: str) -> AbstractContextManager[Turn]:
     return worker([sys.executable, "-m", "tests.benchmarks.engines.stored", kind, way], {"PYTHONPATH": str(ROOT)})
 
 
-def report(results: Path, found: Sequence[Found]) -> str:
-    plots.ratios(found, "From a storage event to its result", results / "files.png")
-    return table.of(found) + "\n".join(["## Against the aim in milliseconds", "", *map(_aim, found), ""])
+def report(folder: Path, results: Sequence[CaseResult]) -> str:
+    plots.ratios(results, "From a storage event to its result", folder / "files.png")
+    return table.render(results) + "\n".join(["## Against the aim in milliseconds", "", *map(_aim, results), ""])
 
 
-def _aim(found: Found) -> str:
-    times = [figures["Hearth"]["over_ms"] for figures in found.rounds if "Hearth" in figures]
+def _aim(result: CaseResult) -> str:
+    times = [figures["Hearth"]["over_ms"] for figures in result.rounds if "Hearth" in figures]
     if not times:
-        return f"- {found.case.name}: not measured"
+        return f"- {result.case.name}: not measured"
     over = statistics.median(times)
-    said = f"aim {AIM:g}: {'met' if over <= AIM else 'short'}" if found.case.name == LOCAL else "most of it is moto's"
-    return f"- {found.case.name}: {over:.1f} ms over the bare computation; {said}"
+    verdict = (
+        f"aim {AIM:g}: {'met' if over <= AIM else 'short'}" if result.case.name == LOCAL else "most of it is moto's"
+    )
+    return f"- {result.case.name}: {over:.1f} ms over the bare computation; {verdict}"

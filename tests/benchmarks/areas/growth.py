@@ -1,7 +1,7 @@
 """Growth: time of an item and memory of a process, by how much there is to do.
 
-Processor time of all threads, a fresh process a measurement. Ratios are of the time of one item: 1 is linear. Memory
-should not grow but by what the answer itself holds: a token's keys and values are 16 kB here, a tracked film is drawn.
+Processor time of all threads, in a fresh process per measurement. Ratios compare the time of one item: 1 is linear.
+Memory should grow only by what the response itself holds: 16 kB of keys and values per token, the annotated film.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.benchmarks import table
 from tests.benchmarks.area import ROOT, Case, Figures, Missing, Turn, Way
 
 if TYPE_CHECKING:
-    from tests.benchmarks.runner import Found
+    from tests.benchmarks.runner import CaseResult
 
 FILM = (640, 480)
 
@@ -31,10 +31,10 @@ FILM = (640, 480)
 @dataclass(frozen=True)
 class Kind:
     name: str
-    """In engines/grown.py."""
+    """Key of KINDS in engines/grown.py."""
     sizes: tuple[int, int, int]
     aim: float
-    """An item of the largest beside one of the middle size, at most."""
+    """Maximum ratio of an item's time at the largest size to that at the middle size."""
 
 
 KINDS = {
@@ -67,10 +67,10 @@ def _fresh(kind: str, size: int, folder: Path) -> Iterator[Turn]:
 
     def turn() -> Figures:
         command = [sys.executable, "-m", "tests.benchmarks.engines.grown", kind, str(size), str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-        if done.returncode:
-            raise Missing(done.stderr.strip().splitlines()[-1][:200])
-        figures: Figures = json.loads(done.stdout.splitlines()[-1])
+        process = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        if process.returncode:
+            raise Missing(process.stderr.strip().splitlines()[-1][:200])
+        figures: Figures = json.loads(process.stdout.splitlines()[-1])
         return figures
 
     yield turn
@@ -106,22 +106,24 @@ MAKERS: dict[str, Callable[[Path], None]] = {
 }
 
 
-def report(results: Path, found: Sequence[Found]) -> str:
-    _plot(found, results / "growth.png")
-    return table.of(found)
+def report(folder: Path, results: Sequence[CaseResult]) -> str:
+    _plot(results, folder / "growth.png")
+    return table.render(results)
 
 
-def _plot(found: Sequence[Found], path: Path) -> None:
-    """A picture a case: seconds and megabytes by size, the line through the middle size as what would be linear."""
+def _plot(results: Sequence[CaseResult], path: Path) -> None:
+    """One picture per case: seconds and megabytes by size, with the line through the middle size as linear growth."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, rows = pyplot.subplots(len(found), 2, figsize=(9, 2.4 * len(found)), layout="constrained", squeeze=False)
-    for one, (time, memory) in zip(found, rows, strict=True):
-        sizes = KINDS[one.case.name].sizes
-        seconds, megabytes = ([_median(one, size, name) for size in sizes] for name in ("seconds", "peak_mb"))
+    figure, rows = pyplot.subplots(
+        len(results), 2, figsize=(9, 2.4 * len(results)), layout="constrained", squeeze=False
+    )
+    for result, (time, memory) in zip(results, rows, strict=True):
+        sizes = KINDS[result.case.name].sizes
+        seconds, megabytes = ([_median(result, size, name) for size in sizes] for name in ("seconds", "peak_mb"))
         time.plot(sizes, seconds, "o-", label="measured")
         time.plot([0, sizes[-1]], [0, seconds[1] * sizes[-1] / sizes[1]], "--", color="grey", label="linear")
         memory.plot(sizes, megabytes, "o-", color="tab:orange")
@@ -130,13 +132,13 @@ def _plot(found: Sequence[Found], path: Path) -> None:
         memory.set_ylabel("peak MB")
         time.legend(fontsize=7)
         for axes in (time, memory):
-            axes.set_xlabel(one.case.name, fontsize=8)
+            axes.set_xlabel(result.case.name, fontsize=8)
             axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 
 
-def _median(found: Found, size: int, figure: str) -> float:
-    """Not a number where it was not measured."""
-    values = [figures[f"Hearth, {size}"][figure] for figures in found.rounds if f"Hearth, {size}" in figures]
+def _median(result: CaseResult, size: int, figure: str) -> float:
+    """NaN if the size was not measured."""
+    values = [figures[f"Hearth, {size}"][figure] for figures in result.rounds if f"Hearth, {size}" in figures]
     return statistics.median(values) if values else float("nan")

@@ -1,7 +1,7 @@
 """Imports of a handler: Python 3.13, bytecode compiled, the interpreter's own start left out.
 
-Each turn is a fresh interpreter with the layers as they are deployed. What a handler imports for its first answer is
-all counted: also what waits until an event has come, ONNX Runtime and the tokenizer.
+Each turn is a fresh interpreter with the layers as they are deployed. Everything that a handler imports for its
+first response counts, including the imports that wait for an event: ONNX Runtime and the tokenizer.
 """
 
 from __future__ import annotations

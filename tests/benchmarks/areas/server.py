@@ -1,7 +1,7 @@
 """Local server: answers a second to four clients, an int8 BERT-base, 32 tokens.
 
 The baseline is session.run without any server, by one thread, with its input ready. Every server has the same graph,
-sessions of one thread, and both processors; the clients, who take their share, are threads of the command itself.
+sessions of one thread, and both processors; the clients are threads of the command itself and use their share of both.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def mlserver(work: Path) -> Iterator[Turn]:
     ports = {f"{kind}_port": free_port() for kind in ("http", "grpc", "metrics")}
     settings = {"host": "127.0.0.1", "parallel_workers": 0, **ports}
     (folder / "settings.json").write_text(json.dumps(settings))
-    told = {"name": MODEL, "implementation": "mlserver_runtime.Runtime"}
-    (folder / "model-settings.json").write_text(json.dumps(told))
+    model_settings = {"name": MODEL, "implementation": "mlserver_runtime.Runtime"}
+    (folder / "model-settings.json").write_text(json.dumps(model_settings))
     tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "data": [TEXT]}
     url = f"http://127.0.0.1:{ports['http_port']}/v2/models/{MODEL}/infer"
     command = [python.parent / "mlserver", "start", folder]
@@ -91,9 +91,9 @@ def mlserver(work: Path) -> Iterator[Turn]:
 
 
 def _peer(
-    command: Sequence[str | Path], url: str, more: Mapping[str, str] | None = None
+    command: Sequence[str | Path], url: str, variables: Mapping[str, str] | None = None
 ) -> AbstractContextManager[Turn]:
-    environment = _environment(Path(command[0])) | dict(more or {})
+    environment = _environment(Path(command[0])) | dict(variables or {})
     return server(command, url, BODY, environment, PEERS)
 
 

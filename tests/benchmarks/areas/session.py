@@ -19,11 +19,11 @@ PATH = "by path with optimisation"
 def cases(work: Path) -> Sequence[Case]:
     plain = bucket() / "bucket/plain/model.onnx"
     ours = bucket() / "bucket" / MODEL / "1/model.onnx"
-    by_path = made(PATH, f"onnxruntime.InferenceSession({str(plain)!r}, options)")
-    by_bytes = made(
+    by_path = session_way(PATH, f"onnxruntime.InferenceSession({str(plain)!r}, options)")
+    by_bytes = session_way(
         "by bytes with optimisation", f"onnxruntime.InferenceSession(open({str(plain)!r}, 'rb').read(), options)"
     )
-    hearth = made("Hearth", f"_session(Path({str(ours)!r}), 2, 'cpu', fixed_shapes=False)")
+    hearth = session_way("Hearth", f"_session(Path({str(ours)!r}), 2, 'cpu', fixed_shapes=False)")
     ways = [hearth, by_path, by_bytes]
     return [
         Case("seconds", ways, PATH, 0.30, limit="0.23, prepacked in parallel"),
@@ -31,9 +31,9 @@ def cases(work: Path) -> Sequence[Case]:
     ]
 
 
-def made(name: str, call: str) -> Way:
-    before = "from pathlib import Path; import onnxruntime; from hearth.models.model import _session; "
+def session_way(name: str, call: str) -> Way:
+    imports = "from pathlib import Path; import onnxruntime; from hearth.models.model import _session; "
     options = "options = onnxruntime.SessionOptions(); options.intra_op_num_threads = 2; "
     clock = "started, processor = time.perf_counter(), time.process_time(); "
     runtime = str(ROOT / "layers/runtime/python")
-    return way(name, lambda: Path(sys.executable), before + options + clock + call, lambda: {"PYTHONPATH": runtime})
+    return way(name, lambda: Path(sys.executable), imports + options + clock + call, lambda: {"PYTHONPATH": runtime})

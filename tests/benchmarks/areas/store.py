@@ -1,6 +1,6 @@
 """Bytes from the store: the 111 MB of an artifact from a local S3 to the disk.
 
-Ours are checked against their SHA-256 as they arrive.
+Hearth checks them against their SHA-256 as they arrive.
 """
 
 from __future__ import annotations

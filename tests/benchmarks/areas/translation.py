@@ -1,6 +1,6 @@
 """Translation by a network of opus-mt's shape, with beams.
 
-Every way takes texts and gives texts, tokenizer included. No sentence ends before the length that is asked for.
+Every way turns texts into texts, tokenizer included. No sentence ends before the requested length.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.benchmarks.area import Case
 from tests.benchmarks.text_models import marian, text
 
 SIZES = ((24, 1), (24, 8))
-"""Tokens of a source and of its translation, and texts."""
+"""Tokens per source and translation, and number of texts."""
 BEAMS = "5"
 
 
@@ -25,9 +25,9 @@ def cases(work: Path) -> Sequence[Case]:
 
 def case(model: Path, tokens: int, texts: int, threads: int) -> Case:
     checkpoint, tokenizer = model / "checkpoint", model / "tokenizer.json"
-    asked = [text(checkpoint, tokens - 1, seed) for seed in range(texts)]
-    how = (str(threads), str(tokens), BEAMS, *asked)
-    ours = peers.hearth("translation_hearth", model / "artifact", *how)
+    inputs = [text(checkpoint, tokens - 1, seed) for seed in range(texts)]
+    arguments = (str(threads), str(tokens), BEAMS, *inputs)
+    ours = peers.hearth("translation_hearth", model / "artifact", *arguments)
     return Case(
         name=f"{texts} text{'s' if texts > 1 else ''} of {tokens} tokens, {BEAMS} beams, "
         f"{threads} thread{'s' if threads > 1 else ''}",
@@ -35,11 +35,11 @@ def case(model: Path, tokens: int, texts: int, threads: int) -> Case:
             peers.way("Hearth int8", lambda: ours),
             peers.way(
                 "transformers fp32",
-                lambda: peers.transformers("translation_transformers", checkpoint, tokenizer, *how),
+                lambda: peers.transformers("translation_transformers", checkpoint, tokenizer, *arguments),
             ),
             peers.way(
                 "CTranslate2 int8",
-                lambda: peers.ctranslate2("translation_ctranslate2", checkpoint, tokenizer, "int8", *how),
+                lambda: peers.ctranslate2("translation_ctranslate2", checkpoint, tokenizer, "int8", *arguments),
             ),
         ],
         baseline="transformers fp32",

@@ -1,8 +1,8 @@
 """Warm overhead: what a warm handler adds to its work, for an HTTP event and called directly.
 
 `over us` is a call's time less that of the bare work (encode, session.run, decode), `over run us` less that of
-session.run alone, each the difference of medians of calls that take turns in one process. The work is that of a tiny
-model, so that nothing hides; log line, metrics and the time limit of the invocation are in the handler's time.
+session.run alone, each the difference of medians of calls that take turns in one process. The model is tiny, so
+that the overhead shows; the handler's time includes log line, metrics and the time limit of the invocation.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from tests.benchmarks.area import ROOT, Case, Turn, Way
 from tests.benchmarks.worker import worker
 
 if TYPE_CHECKING:
-    from tests.benchmarks.runner import Found
+    from tests.benchmarks.runner import CaseResult
 
 EMPTY = "FastAPI in Mangum, async, no work"
 AIMS = {"HTTP event": 150.0, "direct call": 20.0}
-"""Microseconds, of issue E."""
+"""Microseconds that a call may add."""
 FIGURES = ("over_us", "over_run_us", "processor_us")
 
 
@@ -41,19 +41,19 @@ def _engine(kind: str) -> AbstractContextManager[Turn]:
     return worker([sys.executable, "-m", "tests.benchmarks.engines.handler", kind], {"PYTHONPATH": str(ROOT)})
 
 
-def report(results: Path, found: Sequence[Found]) -> str:
-    plots.ratios(found, "Warm overhead", results / "warm.png")
-    return table.of(found) + "\n".join(["## Against the aims in microseconds", "", *map(_aim, found), ""])
+def report(folder: Path, results: Sequence[CaseResult]) -> str:
+    plots.ratios(results, "Warm overhead", folder / "warm.png")
+    return table.render(results) + "\n".join(["## Against the aims in microseconds", "", *map(_aim, results), ""])
 
 
-def _aim(found: Found) -> str:
-    ours = [figures["Hearth"] for figures in found.rounds if "Hearth" in figures]
+def _aim(result: CaseResult) -> str:
+    ours = [figures["Hearth"] for figures in result.rounds if "Hearth" in figures]
     if not ours:
-        return f"- {found.case.name}: not measured"
+        return f"- {result.case.name}: not measured"
     over, alone, processor = (statistics.median(figures[name] for figures in ours) for name in FIGURES)
-    aim = AIMS[found.case.name]
+    aim = AIMS[result.case.name]
     return (
-        f"- {found.case.name}: {over:.0f} µs over the bare work, {alone:.0f} over session.run alone "
+        f"- {result.case.name}: {over:.0f} µs over the bare work, {alone:.0f} over session.run alone "
         f"({processor:.0f} of processor time over the bare work); "
         f"aim {aim:.0f}: {'met' if over <= aim else 'short'}"
     )

@@ -1,4 +1,4 @@
-"""A function that does nothing: what a cold start takes before any code of ours or of others."""
+"""A function that does nothing: the time of a cold start without any code of ours or of others."""
 
 from __future__ import annotations
 

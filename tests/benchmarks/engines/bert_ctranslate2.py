@@ -1,4 +1,5 @@
-"""CTranslate2: its encoder of a converted checkpoint, with the pooler; the classifier's last matrix is NumPy's."""
+"""CTranslate2: the encoder of a converted checkpoint, with the pooler; NumPy multiplies the classifier's last
+matrix."""
 
 from __future__ import annotations
 
@@ -18,10 +19,10 @@ if __name__ == "__main__":
     tokenizer = Tokenizer.from_file(tokens)
     matrix = np.zeros((768, 2), np.float32)
 
-    def answer() -> np.ndarray:
+    def classify() -> np.ndarray:
         ids = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
         pooled = np.array(encoder.forward_batch(ids).pooler_output)
-        raised = np.exp(pooled @ matrix)
-        return raised / raised.sum(1, keepdims=True)
+        exponents = np.exp(pooled @ matrix)
+        return exponents / exponents.sum(1, keepdims=True)
 
-    serve(lambda: repeated(answer))
+    serve(lambda: repeated(classify))

@@ -12,7 +12,7 @@ if __name__ == "__main__":
 
     import numpy as np
     import onnxruntime
-    from texts import scored
+    from texts import classifier
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -22,5 +22,5 @@ if __name__ == "__main__":
         logits: np.ndarray = session.run(["logits"], feeds)[0]
         return logits
 
-    answer = scored(tokens, texts, run)
-    serve(lambda: repeated(answer))
+    classify = classifier(tokens, texts, run)
+    serve(lambda: repeated(classify))

@@ -12,14 +12,14 @@ if __name__ == "__main__":
 
     import numpy as np
     import openvino
-    from texts import scored
+    from texts import classifier
 
-    how = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
-    model = openvino.Core().compile_model(graph, "CPU", how)
+    config = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
+    model = openvino.Core().compile_model(graph, "CPU", config)
 
     def run(feeds: dict[str, np.ndarray]) -> np.ndarray:
         logits: np.ndarray = model(feeds)[0]
         return logits
 
-    answer = scored(tokens, texts, run)
-    serve(lambda: repeated(answer))
+    classify = classifier(tokens, texts, run)
+    serve(lambda: repeated(classify))

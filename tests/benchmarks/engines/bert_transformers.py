@@ -20,8 +20,8 @@ if __name__ == "__main__":
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.pad_token = "[PAD]"
 
-    def answer() -> list[list[float]]:
+    def classify() -> list[list[float]]:
         with torch.inference_mode():
             return network(**tokenizer(texts, padding=True, return_tensors="pt")).logits.softmax(1).tolist()
 
-    serve(lambda: repeated(answer))
+    serve(lambda: repeated(classify))

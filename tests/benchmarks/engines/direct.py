@@ -1,4 +1,4 @@
-"""No server: session.run by one thread, one call after the other: `direct.py FOLDER TEXT SECONDS`."""
+"""No server: session.run in one thread, one call after the other: `direct.py FOLDER TEXT SECONDS`."""
 
 from __future__ import annotations
 

@@ -20,15 +20,15 @@ if __name__ == "__main__":
     model = onnxruntime_genai.Model(config)
     tokenizer = Tokenizer.from_file(tokens)
 
-    def written() -> Iterator[str]:
+    def generate() -> Iterator[str]:
         prompt = tokenizer.encode(text).ids
-        most = len(prompt) + new
-        how = onnxruntime_genai.GeneratorParams(model)
-        how.set_search_options(max_length=most, min_length=most, do_sample=False)
-        generator = onnxruntime_genai.Generator(model, how)
+        length = len(prompt) + new
+        parameters = onnxruntime_genai.GeneratorParams(model)
+        parameters.set_search_options(max_length=length, min_length=length, do_sample=False)
+        generator = onnxruntime_genai.Generator(model, parameters)
         generator.append_tokens(prompt)
         for _ in range(new):
             generator.generate_next_token()
             yield tokenizer.decode(generator.get_next_tokens())
 
-    serve(lambda: token_by_token(written()))
+    serve(lambda: token_by_token(generate()))

@@ -14,17 +14,17 @@ if __name__ == "__main__":
     import xllamacpp
     from tokenizers import Tokenizer
 
-    how = xllamacpp.CommonParams()
-    how.model.path = path
-    how.n_ctx, how.n_parallel, how.n_gpu_layers = 1024, 1, 0
-    how.cpuparams.n_threads = how.cpuparams_batch.n_threads = threads
-    how.cache_prompt, how.cache_ram_mib, how.verbosity = False, 0, 0
-    server = xllamacpp.Server(how)
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = path
+    parameters.n_ctx, parameters.n_parallel, parameters.n_gpu_layers = 1024, 1, 0
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
+    parameters.cache_prompt, parameters.cache_ram_mib, parameters.verbosity = False, 0, 0
+    server = xllamacpp.Server(parameters)
     tokenizer = Tokenizer.from_file(tokens)
 
     def turn() -> dict[str, float]:
-        watch = Tokens()
-        asked = {
+        clock = Tokens()
+        request = {
             "prompt": tokenizer.encode(text).ids,
             "n_predict": new,
             "stream": True,
@@ -33,13 +33,13 @@ if __name__ == "__main__":
             "cache_prompt": False,
         }
 
-        def told(piece: dict[str, Any] | list[dict[str, Any]]) -> None:
-            for one in piece if isinstance(piece, list) else [piece]:
-                if one["choices"][0]["finish_reason"] is None:  # the last piece has no token
-                    watch.came()
+        def on_completion(chunk: dict[str, Any] | list[dict[str, Any]]) -> None:
+            for completion in chunk if isinstance(chunk, list) else [chunk]:
+                if completion["choices"][0]["finish_reason"] is None:  # the last piece has no token
+                    clock.record()
 
-        server.handle_completions(asked, told)
-        assert len(watch.times) == new, len(watch.times)
-        return watch.figures()
+        server.handle_completions(request, on_completion)
+        assert len(clock.times) == new, len(clock.times)
+        return clock.figures()
 
     serve(turn)

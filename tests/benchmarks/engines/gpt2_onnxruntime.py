@@ -1,4 +1,4 @@
-"""ONNX Runtime: optimum's export of a decoder; keys and values go in and out as NumPy arrays, a copy a token."""
+"""ONNX Runtime: optimum's export of a decoder; keys and values go in and out as NumPy arrays, copied for each token."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if __name__ == "__main__":
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     tokenizer = Tokenizer.from_file(tokens)
     pasts = [value for value in session.get_inputs() if value.name.startswith("past")]
-    wanted = {value.name for value in session.get_inputs()}
+    input_names = {value.name for value in session.get_inputs()}
 
-    def written() -> Iterator[str]:
+    def generate() -> Iterator[str]:
         ids = np.array([tokenizer.encode(text).ids])
         cache = [np.zeros((1, value.shape[1], 0, value.shape[3]), np.float32) for value in pasts]
         length = 0
@@ -35,9 +35,9 @@ if __name__ == "__main__":
             }
             caches = dict(zip([value.name for value in pasts], cache, strict=True))
             logits, *cache = session.run(
-                None, {name: value for name, value in feeds.items() if name in wanted} | caches
+                None, {name: value for name, value in feeds.items() if name in input_names} | caches
             )
             ids = logits[:, -1:].argmax(2)
             yield tokenizer.decode(ids[0])
 
-    serve(lambda: token_by_token(written()))
+    serve(lambda: token_by_token(generate()))

@@ -1,4 +1,4 @@
-"""transformers on torch: `generate`, told of each token by a streamer."""
+"""transformers on torch: `generate` with a streamer that receives each token."""
 
 from __future__ import annotations
 
@@ -21,19 +21,21 @@ if __name__ == "__main__":
         prompt = True
 
         def put(self, value: torch.Tensor) -> None:
-            if not self.prompt:  # which comes first
+            if not self.prompt:  # the prompt comes first
                 tokenizer.decode(value)
-                self.came()
+                self.record()
             self.prompt = False
 
         def end(self) -> None:
             pass
 
     def turn() -> dict[str, float]:
-        watch = Streamer()
+        streamer = Streamer()
         ids = tokenizer(text, return_tensors="pt")["input_ids"]
         mask = torch.ones_like(ids)
-        network.generate(ids, attention_mask=mask, do_sample=False, max_new_tokens=new, streamer=watch, pad_token_id=0)
-        return watch.figures()
+        network.generate(
+            ids, attention_mask=mask, do_sample=False, max_new_tokens=new, streamer=streamer, pad_token_id=0
+        )
+        return streamer.figures()
 
     serve(turn)

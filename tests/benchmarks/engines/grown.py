@@ -1,7 +1,7 @@
 """One measurement of how work grows: `grown.py KIND SIZE FOLDER` prints seconds of processor time and megabytes.
 
-The process is fresh, `seconds` are of the work alone, `peak_mb` is the highest resident memory. Processor time of all
-threads is what other work on the machine changes least.
+The process is fresh; `seconds` count the work alone; `peak_mb` is the highest resident memory. Other work on the
+machine hardly changes the processor time.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from tests.benchmarks.worker import peak_mb
 from tests.support.artifacts import make_text_artifact
 
 PAGE = 1000
-"""Keys of a page of a listing."""
+"""Number of keys in a page of a listing."""
 Work = Callable[[], None]
-"""What is measured, when all is loaded that it needs."""
+"""The work to measure; everything it needs is already loaded."""
 
 
 def video(count: int, folder: Path, scratch: Path) -> Work:
-    """Frames tracked, with the drawn video and the contact sheet."""
+    """Track the frames of a video, with the annotated video and the contact sheet."""
     from hearth.models.manifest import parse
     from hearth.models.model import Model
     from hearth_functions.object_tracking import app
@@ -43,7 +43,7 @@ def video(count: int, folder: Path, scratch: Path) -> Work:
 
 
 def tokens(count: int, folder: Path, scratch: Path) -> Work:
-    """Tokens of an answer after a prompt of one."""
+    """Generate tokens after a prompt of one token."""
     from hearth.models.manifest import parse
     from hearth.models.model import Model
     from hearth.tasks.generation import KeyValueCache
@@ -61,7 +61,7 @@ def tokens(count: int, folder: Path, scratch: Path) -> Work:
 
 
 def batch(count: int, folder: Path, scratch: Path) -> Work:
-    """Objects that a batch answers, from a folder into a folder."""
+    """Process the objects of a batch job, from one folder into another."""
     from hearth.async_inference.batch import BatchJob, Item
     from hearth.models.cache import warm_cache
     from hearth.storage.open import open_store
@@ -70,23 +70,23 @@ def batch(count: int, folder: Path, scratch: Path) -> Work:
     _use(folder, "sentiment-en", scratch)
     source, output = open_store((folder / "objects").as_uri()), open_store((scratch / "results").as_uri())
     job = BatchJob(app.TASKS, "sentiment-en", source, output, "")
-    with warm_cache().get("sentiment-en"):  # its load is no item
+    with warm_cache().get("sentiment-en"):  # loading the model is not measured
         pass
 
     def work() -> None:
         for number in range(count):
-            assert job.answer(Item(f"{number}.txt", 1)) is None
+            assert job.process(Item(f"{number}.txt", 1)) is None
 
     return work
 
 
 def models(count: int, folder: Path, scratch: Path) -> Work:
-    """Models that are asked for one after the other, of which ten fit into the cache's memory."""
+    """Load models one after the other, of which ten fit into the cache's memory."""
     from hearth.models.cache import warm_cache
 
     _use(folder, "", scratch)
     os.environ |= {"HEARTH_CACHE_MEMORY_MB": "10", "HEARTH_CACHE_DISK_MB": "20"}
-    with warm_cache().get("sentiment-en"):  # imports are no item
+    with warm_cache().get("sentiment-en"):  # imports are not measured
         pass
 
     def work() -> None:
@@ -98,7 +98,7 @@ def models(count: int, folder: Path, scratch: Path) -> Work:
 
 
 def listing(count: int, folder: Path, scratch: Path) -> Work:
-    """Keys of an S3 bucket, page by page; the server makes them up."""
+    """List the keys of an S3 bucket page by page; the server generates them."""
     from hearth.storage.open import open_store
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _lister(count))
@@ -152,7 +152,7 @@ KINDS = {"video": video, "tokens": tokens, "batch": batch, "models": models, "li
 
 
 def make_texts(folder: Path, objects: int, models: int) -> None:
-    """A store with `sentiment-en` and `models` more of a megabyte each, and texts to be answered."""
+    """Make a store with `sentiment-en` and `models` more of a megabyte each, and texts to classify."""
     make_text_artifact(folder / "store")
     for number in range(models):
         make_text_artifact(folder / "store", f"model-{number}", filler=1_000_000)

@@ -1,7 +1,7 @@
 """What a warm function adds to its work: `handler.py HTTP|direct|FastAPI`, in a Lambda's environment.
 
-Each turn has COUNT calls beside as many of the bare work (encode, session.run, decode, called one after the other) and
-of session.run alone, in turns, so that all three meet the same machine. Log lines and metrics go to /dev/null.
+Each turn has COUNT calls and as many of the bare work (encode, session.run, decode, called one after the other) and of
+session.run alone, alternately, so that all three meet the same machine. Log lines and metrics go to /dev/null.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def as_lambda(folder: Path) -> None:
 
 
 def empty_fastapi() -> Callable[[], object]:
-    """FastAPI in Mangum, async, that decodes the body and sends it back."""
+    """An async FastAPI app in Mangum that decodes the body and sends it back."""
     import msgspec
     from fastapi import FastAPI, Request, Response
     from mangum import Mangum
@@ -55,7 +55,7 @@ def empty_fastapi() -> Callable[[], object]:
 
 
 def ours(kind: str) -> tuple[Callable[[], object], Callable[[], object], Callable[[], object]]:
-    """A call, its bare work, session.run alone."""
+    """A whole call, its bare work, and session.run alone."""
     from hearth import deadline
     from hearth.models.cache import warm_cache
     from hearth.telemetry import timing
@@ -68,8 +68,8 @@ def ours(kind: str) -> tuple[Callable[[], object], Callable[[], object], Callabl
     names = [output.name for output in session.get_outputs()]
 
     def http() -> None:
-        answer = app.handler(EVENT, CONTEXT)
-        assert answer["statusCode"] == 200, answer
+        response = app.handler(EVENT, CONTEXT)
+        assert response["statusCode"] == 200, response
 
     def direct() -> None:
         timing.begin()
@@ -86,33 +86,35 @@ def ours(kind: str) -> tuple[Callable[[], object], Callable[[], object], Callabl
 
 def measure(call: Callable[[], object], work: Callable[[], object], run: Callable[[], object]) -> dict[str, float]:
     """Medians: `us` of a call, `over_us` beyond the bare work, `over_run_us` beyond session.run alone; `processor_us`
-    is as `over_us`, of processor time, which other work on the machine changes less."""
-    times: list[list[float]] = [[], [], []]
-    spent: list[list[float]] = [[], [], []]
+    is like `over_us`, of processor time, which other work on the machine changes less."""
+    all_times: list[list[float]] = [[], [], []]
+    all_processor_times: list[list[float]] = [[], [], []]
     for _ in range(COUNT):
-        for kept, used, one in zip(times, spent, (call, work, run), strict=True):
+        for call_times, processor_times, function in zip(
+            all_times, all_processor_times, (call, work, run), strict=True
+        ):
             started, processor = time.perf_counter(), time.thread_time()
-            one()
-            used.append((time.thread_time() - processor) * 1e6)
-            kept.append((time.perf_counter() - started) * 1e6)
-    whole, bare, alone = map(statistics.median, times)
-    processor = statistics.median(spent[0]) - statistics.median(spent[1])
-    return {"us": whole, "over_us": whole - bare, "over_run_us": whole - alone, "processor_us": processor}
+            function()
+            processor_times.append((time.thread_time() - processor) * 1e6)
+            call_times.append((time.perf_counter() - started) * 1e6)
+    total, bare, alone = map(statistics.median, all_times)
+    processor = statistics.median(all_processor_times[0]) - statistics.median(all_processor_times[1])
+    return {"us": total, "over_us": total - bare, "over_run_us": total - alone, "processor_us": processor}
 
 
-def nothing() -> None:
-    """The work of a handler that has none."""
+def no_work() -> None:
+    """Bare work of a handler that only echoes."""
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         as_lambda(Path(folder))
         kind = sys.argv[1]
-        calls = (empty_fastapi(), nothing, nothing) if kind == "FastAPI" else ours(kind)
-        nowhere = os.open(os.devnull, os.O_WRONLY)
+        calls = (empty_fastapi(), no_work, no_work) if kind == "FastAPI" else ours(kind)
+        devnull = os.open(os.devnull, os.O_WRONLY)
 
         def turn() -> dict[str, float]:
-            os.dup2(nowhere, 1)  # `serve` has kept the way out for figures, and the first round warms up
+            os.dup2(devnull, 1)  # log lines; `serve` has duplicated stdout for figures
             return measure(*calls)
 
         serve(turn)

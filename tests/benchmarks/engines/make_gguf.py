@@ -23,8 +23,8 @@ OUTSIDE = {"wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm"}
 KINDS = {"q8_0": gguf.GGMLQuantizationType.Q8_0, "q4_0": gguf.GGMLQuantizationType.Q4_0}
 
 
-def named(name: str) -> str:
-    """transformer.h.3.mlp.c_fc.weight is blk.3.ffn_up.weight."""
+def gguf_name(name: str) -> str:
+    """Map transformer.h.3.mlp.c_fc.weight to blk.3.ffn_up.weight."""
     parts = name.removeprefix("transformer.").split(".")
     if parts[0] == "h":
         return f"blk.{parts[1]}.{PARTS['.'.join(parts[2:-1])]}.{parts[-1]}"
@@ -45,16 +45,16 @@ def write(checkpoint: Path, kind: str, target: Path) -> None:
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(sorted(vocabulary, key=vocabulary.__getitem__))
     writer.add_token_types([gguf.TokenType.NORMAL] * len(vocabulary))
-    writer.add_token_merges(["a b"])  # the prompt comes as numbers
+    writer.add_token_merges(["a b"])  # prompts are sent as token ids
     for name, value in load_file(checkpoint / "model.safetensors").items():
         if name == "lm_head.weight":
-            continue  # the embedding
+            continue  # tied to the embedding
         matrix = value.ndim == 2 and ".h." in f".{name}"
-        value = np.ascontiguousarray(value.T if matrix else value, np.float32)  # GPT-2 keeps them the other way round
+        value = np.ascontiguousarray(value.T if matrix else value, np.float32)  # GPT-2 stores them transposed
         if value.ndim == 2 and "wpe" not in name:
-            writer.add_tensor(named(name), quants.quantize(value, KINDS[kind]), raw_dtype=KINDS[kind])
+            writer.add_tensor(gguf_name(name), quants.quantize(value, KINDS[kind]), raw_dtype=KINDS[kind])
         else:
-            writer.add_tensor(named(name), value)
+            writer.add_tensor(gguf_name(name), value)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

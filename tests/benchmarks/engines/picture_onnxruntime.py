@@ -12,7 +12,7 @@ if __name__ == "__main__":
 
     import numpy as np
     import onnxruntime
-    from pictures import asked
+    from pictures import predictor
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -20,8 +20,8 @@ if __name__ == "__main__":
     name = session.get_inputs()[0].name
 
     def run(pixels: np.ndarray) -> np.ndarray:
-        found: np.ndarray = session.run(None, {name: pixels})[0]
-        return found
+        output: np.ndarray = session.run(None, {name: pixels})[0]
+        return output
 
-    answer = asked(kind, picture, run)
-    serve(lambda: repeated(answer))
+    predict = predictor(kind, picture, run)
+    serve(lambda: repeated(predict))

@@ -12,18 +12,18 @@ if __name__ == "__main__":
 
     import numpy as np
     import openvino
-    from pictures import asked
+    from pictures import predictor
 
-    how = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
+    config = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
     core = openvino.Core()
     network = core.read_model(graph)
     size = 224 if kind == "labels" else 640
     network.reshape([1, 3, size, size])
-    model = core.compile_model(network, "CPU", how)
+    model = core.compile_model(network, "CPU", config)
 
     def run(pixels: np.ndarray) -> np.ndarray:
-        found: np.ndarray = model(pixels)[0]
-        return found
+        output: np.ndarray = model(pixels)[0]
+        return output
 
-    answer = asked(kind, picture, run)
-    serve(lambda: repeated(answer))
+    predict = predictor(kind, picture, run)
+    serve(lambda: repeated(predict))

@@ -1,7 +1,7 @@
-"""From a storage event to the result that is written: `stored.py folder|s3 hearth|plain`.
+"""From a storage event to the written result: `stored.py folder|s3 hearth|plain`.
 
-Each turn puts COUNT objects and hands over an event for each, beside as often the bare computation (encode,
-session.run, decode). `plain` reads, computes and writes without any law of ours: with files, or with boto3.
+Each turn puts COUNT objects, handles an event for each, and alternates with the bare computation (encode, session.run,
+decode). `plain` reads, computes and writes without any guarantee, with files or with boto3.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BUCKET = "bucket"
 BODY = json.dumps({"inputs": TEXT}).encode()
 
 
-class Place(Protocol):
+class ObjectStore(Protocol):
     def put(self, key: str) -> None: ...
     def read(self, key: str) -> bytes: ...
     def write(self, key: str, data: bytes) -> None: ...
@@ -67,8 +67,8 @@ class Boto:
         self._s3.put_object(Bucket=BUCKET, Key=key, Body=data)
 
 
-def listening(port: int, seconds: float = 60) -> None:
-    """Wait until a server does. Raises ConnectionRefusedError after so many seconds."""
+def wait_until_listening(port: int, seconds: float = 60) -> None:
+    """Wait until a server listens. Raises ConnectionRefusedError after `seconds`."""
     end = time.monotonic() + seconds
     while True:
         try:
@@ -81,8 +81,8 @@ def listening(port: int, seconds: float = 60) -> None:
 
 
 @contextmanager
-def place(kind: str, folder: Path) -> Iterator[Place]:
-    """Where inputs and results lie, for the runtime too."""
+def object_store(kind: str, folder: Path) -> Iterator[ObjectStore]:
+    """The store of inputs and results, also configured for the runtime."""
     if kind == "folder":
         os.environ |= {"HEARTH_UPLOADS": (folder / "in").as_uri(), "HEARTH_OUTPUT": (folder / "out").as_uri()}
         yield Folder(folder / "in")
@@ -94,15 +94,15 @@ def place(kind: str, folder: Path) -> Iterator[Place]:
     try:
         url = f"http://127.0.0.1:{port}"
         os.environ |= {**CREDENTIALS, "AWS_ENDPOINT_URL": url, "HEARTH_OUTPUT": f"s3://{BUCKET}/results"}
-        listening(port)
+        wait_until_listening(port)
         yield Boto(url)
     finally:
         server.kill()
         server.wait()
 
 
-def calls(way: str, at: Place) -> tuple[Callable[[str], object], Callable[[], object]]:
-    """What answers for an object by its key, and the bare computation."""
+def calls(way: str, store: ObjectStore) -> tuple[Callable[[str], object], Callable[[], object]]:
+    """A call that handles an object by its key, and the bare computation."""
     import msgspec
 
     from hearth.models.cache import warm_cache
@@ -116,36 +116,39 @@ def calls(way: str, at: Place) -> tuple[Callable[[str], object], Callable[[], ob
         return app.decode(model, request, session.run(None, app.encode(model, request)))
 
     def plain(key: str) -> None:
-        at.write(f"results/{key}.json", msgspec.json.encode(compute(json.loads(at.read(key))["inputs"])))
+        store.write(f"results/{key}.json", msgspec.json.encode(compute(json.loads(store.read(key))["inputs"])))
 
     numbers = itertools.count()
 
     def hearth(key: str) -> None:
-        thing = {"key": key, "size": len(BODY), "sequencer": f"{next(numbers):016X}"}
-        told = {"bucket": {"name": BUCKET}, "object": thing}
-        record = {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": told}
+        s3_object = {"key": key, "size": len(BODY), "sequencer": f"{next(numbers):016X}"}
+        notification = {"bucket": {"name": BUCKET}, "object": s3_object}
+        record = {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": notification}
         assert app.handler({"Records": [record]}, CONTEXT) == {}
 
     return (hearth if way == "hearth" else plain), compute
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as name, place(sys.argv[1], Path(name)) as at:
+    with tempfile.TemporaryDirectory() as name, object_store(sys.argv[1], Path(name)) as store:
         as_lambda(Path(name))
-        answer, compute = calls(sys.argv[2], at)
-        nowhere, numbers = os.open(os.devnull, os.O_WRONLY), itertools.count()
+        handle, compute = calls(sys.argv[2], store)
+        devnull, numbers = os.open(os.devnull, os.O_WRONLY), itertools.count()
 
         def turn() -> dict[str, float]:
-            os.dup2(nowhere, 1)  # the lines of the log
-            whole, bare = [], []
+            os.dup2(devnull, 1)  # the lines of the log
+            handle_times, compute_times = [], []
             for _ in range(COUNT):
                 key = f"uploads/{MODEL}/{next(numbers)}.json"
-                at.put(key)
-                for kept, work in ((whole, lambda: answer(key)), (bare, compute)):  # noqa: B023 -- called at once
+                store.put(key)
+                for times, work in ((handle_times, lambda: handle(key)), (compute_times, compute)):  # noqa: B023 -- called at once
                     started = time.perf_counter()
                     work()
-                    kept.append((time.perf_counter() - started) * 1e3)
-            return {"ms": statistics.median(whole), "over_ms": statistics.median(whole) - statistics.median(bare)}
+                    times.append((time.perf_counter() - started) * 1e3)
+            return {
+                "ms": statistics.median(handle_times),
+                "over_ms": statistics.median(handle_times) - statistics.median(compute_times),
+            }
 
         serve(turn)
 

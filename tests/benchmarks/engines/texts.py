@@ -1,4 +1,4 @@
-"""What an engine of a bare graph adds for a text classifier: texts to ids, logits to scores."""
+"""Preprocessing and postprocessing of a text classifier for engines that run a bare graph."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import numpy as np
 from tokenizers import Tokenizer
 
 
-def scored(
+def classifier(
     tokens: str, texts: Sequence[str], run: Callable[[dict[str, np.ndarray]], np.ndarray]
 ) -> Callable[[], np.ndarray]:
-    """From the texts to the scores of their classes (texts, classes), through `run`: `input_ids` and `attention_mask`
-    (texts, tokens) in, logits (texts, classes) out. `tokens` is a tokenizer.json."""
+    """A call that returns the scores of the texts (texts, classes). `run` maps `input_ids` and `attention_mask`
+    (texts, tokens) to logits (texts, classes). `tokens` is the path of a tokenizer.json."""
     tokenizer = Tokenizer.from_file(tokens)
     tokenizer.enable_padding()
 
-    def answer() -> np.ndarray:
+    def classify() -> np.ndarray:
         encodings = tokenizer.encode_batch(texts)
         ids = np.array([encoding.ids for encoding in encodings])
         mask = np.array([encoding.attention_mask for encoding in encodings])
         logits = run({"input_ids": ids, "attention_mask": mask})
-        raised = np.exp(logits - logits.max(1, keepdims=True))
-        scores: np.ndarray = raised / raised.sum(1, keepdims=True)
+        exponents = np.exp(logits - logits.max(1, keepdims=True))
+        scores: np.ndarray = exponents / exponents.sum(1, keepdims=True)
         return scores
 
-    return answer
+    return classify

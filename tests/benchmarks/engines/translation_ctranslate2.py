@@ -17,10 +17,10 @@ if __name__ == "__main__":
     translator = ctranslate2.Translator(folder, device="cpu", compute_type=kind, intra_threads=threads, inter_threads=1)
     tokenizer = Tokenizer.from_file(tokens)
 
-    def answer() -> list[str]:
+    def translate() -> list[str]:
         sources = [encoding.tokens for encoding in tokenizer.encode_batch(texts)]
-        found = translator.translate_batch(sources, beam_size=beams, max_decoding_length=new)
-        numbers = [[tokenizer.token_to_id(token) for token in result.hypotheses[0]] for result in found]
-        return tokenizer.decode_batch(numbers)
+        results = translator.translate_batch(sources, beam_size=beams, max_decoding_length=new)
+        ids = [[tokenizer.token_to_id(token) for token in result.hypotheses[0]] for result in results]
+        return tokenizer.decode_batch(ids)
 
-    serve(lambda: repeated(answer))
+    serve(lambda: repeated(translate))

@@ -19,12 +19,12 @@ if __name__ == "__main__":
     tokenizer = Tokenizer.from_file(tokens)
     tokenizer.enable_padding(pad_id=network.config.pad_token_id)
 
-    def answer() -> list[str]:
+    def translate() -> list[str]:
         encodings = tokenizer.encode_batch(texts)
         ids = torch.tensor([encoding.ids for encoding in encodings])
         mask = torch.tensor([encoding.attention_mask for encoding in encodings])
         with torch.inference_mode():
-            found = network.generate(ids, attention_mask=mask, num_beams=beams, do_sample=False, max_new_tokens=new)
-        return tokenizer.decode_batch(found.tolist())
+            generated = network.generate(ids, attention_mask=mask, num_beams=beams, do_sample=False, max_new_tokens=new)
+        return tokenizer.decode_batch(generated.tolist())
 
-    serve(lambda: repeated(answer))
+    serve(lambda: repeated(translate))

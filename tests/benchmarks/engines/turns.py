@@ -1,4 +1,4 @@
-"""What the engines' processes share; needs the standard library alone, for each runs in its peer's environment."""
+"""Shared code of the engines. It needs only the standard library because each engine runs in its peer's environment."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from collections.abc import Callable, Iterable, Mapping
 
 
 def pin(threads: int) -> None:
-    """Keep this process on its first `threads` processors; call it before an engine counts them."""
+    """Keep this process on its first `threads` processors; call it before the engine counts its processors."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     os.environ["OMP_NUM_THREADS"] = str(threads)
 
 
 def serve(turn: Callable[[], Mapping[str, float]]) -> None:
-    """Say that the engine is loaded, then make a measurement for each line read; figures go out a JSON line each."""
+    """Print that the engine is loaded, then make a measurement for each line read and print its figures as a JSON
+    line."""
     out = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what a library prints is no figure
+    os.dup2(2, 1)  # libraries print to stderr, so that stdout has figures only
     print(json.dumps({"ready": True}), file=out)
     for _ in sys.stdin:
         print(json.dumps(turn()), file=out)
 
 
 def repeated(call: Callable[[], object], seconds: float = 0.4) -> dict[str, float]:
-    """`seconds` of one call, the mean of as many as fill `seconds`, and seconds of the `processor` for it, which other
-    work on the machine hardly changes."""
+    """`seconds` of one call, the mean of as many calls as fill `seconds`, and `processor` seconds, which other work on
+    the machine hardly changes."""
     count, started, processor = 0, time.perf_counter(), time.process_time()
     while count == 0 or time.perf_counter() - started < seconds:
         call()
@@ -38,19 +39,20 @@ def repeated(call: Callable[[], object], seconds: float = 0.4) -> dict[str, floa
 
 
 class Tokens:
-    """When each token of a text came."""
+    """Clock of the tokens of a text: when each arrived."""
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
         self.times: list[float] = []
         self.processor: list[float] = []
 
-    def came(self) -> None:
+    def record(self) -> None:
         self.times.append(time.perf_counter())
         self.processor.append(time.process_time())
 
     def figures(self) -> dict[str, float]:
-        """Seconds until the first token, `prefill`, and `seconds` of each further one; `processor` as `repeated`."""
+        """`prefill`, the seconds until the first token, `seconds` of each further one, and their `processor`
+        seconds."""
         further = len(self.times) - 1
         return {
             "prefill": self.times[0] - self.started,
@@ -60,7 +62,7 @@ class Tokens:
 
 
 def token_by_token(tokens: Iterable[object]) -> dict[str, float]:
-    watch = Tokens()
+    clock = Tokens()
     for _ in tokens:
-        watch.came()
-    return watch.figures()
+        clock.record()
+    return clock.figures()

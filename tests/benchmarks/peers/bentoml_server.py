@@ -1,4 +1,4 @@
-"""BentoML with a worker a processor: served as `bentoml serve bentoml_server:Classify`."""
+"""BentoML with a worker per processor: served as `bentoml serve bentoml_server:Classify`."""
 
 from __future__ import annotations
 

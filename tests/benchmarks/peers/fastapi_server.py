@@ -1,4 +1,4 @@
-"""uvicorn and FastAPI: a plain function, which FastAPI runs on its threads."""
+"""uvicorn and FastAPI: a plain function, which FastAPI runs on its thread pool."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pydantic import BaseModel
 app, classify = FastAPI(), Classifier()
 
 
-class Asked(BaseModel):
+class TextRequest(BaseModel):
     inputs: str
 
 
 @app.post("/models/random-bert")
-def answer(asked: Asked) -> list[dict[str, object]]:
-    return classify(asked.inputs)
+def classify_text(request: TextRequest) -> list[dict[str, object]]:
+    return classify(request.inputs)

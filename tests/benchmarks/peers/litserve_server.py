@@ -1,4 +1,4 @@
-"""LitServe with a worker a processor: `litserve_server.py PORT`."""
+"""LitServe with a worker per processor: `litserve_server.py PORT`."""
 
 from __future__ import annotations
 

@@ -20,6 +20,6 @@ class Runtime(MLModel):
         import numpy as np
 
         (text,) = StringCodec.decode_input(payload.inputs[0])
-        found = await asyncio.to_thread(self.classify, text)
-        scores = np.array([row["score"] for row in found])
+        predictions = await asyncio.to_thread(self.classify, text)
+        scores = np.array([row["score"] for row in predictions])
         return InferenceResponse(model_name=self.name, outputs=[NumpyCodec.encode_output("scores", scores)])

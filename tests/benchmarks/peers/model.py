@@ -1,4 +1,4 @@
-"""What every peer's server runs: the same file, tokenizer and options; a session of one thread, by its path."""
+"""The classifier of every peer's server: the same file, tokenizer and options; a session of one thread, by its path."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Classifier:
 
     def __call__(self, text: str) -> list[dict[str, object]]:
         (logits,) = self.session.run(["logits"], self.encode(text))
-        raised = np.exp(logits[0] - logits[0].max())
+        exponents = np.exp(logits[0] - logits[0].max())
         return [
             {"label": label, "score": float(score)}
-            for label, score in zip(("negative", "positive"), raised / raised.sum(), strict=True)
+            for label, score in zip(("negative", "positive"), exponents / exponents.sum(), strict=True)
         ]

@@ -1,4 +1,4 @@
-"""The plain way to serve a classifier from Lambda, for comparison: as tutorials do it."""
+"""A classifier served from Lambda as tutorials do it, for comparison."""
 
 from __future__ import annotations
 

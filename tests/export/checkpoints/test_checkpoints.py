@@ -66,7 +66,7 @@ def test_a_folder_becomes_an_artifact_that_answers(
     evaluation = evaluation_of(task)
     with warm_cache().get("tiny_bert") as model:
         for inputs in recipe.golden():
-            assert isinstance(evaluation.brief(evaluation.answer(model, inputs)), str)
+            assert isinstance(evaluation.summarize(evaluation.predict(model, inputs)), str)
     warm_cache.cache_clear()
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from hearth.async_inference.batch import BatchJob, FailedItem, Item
 from hearth.storage.open import open_store
 from hearth_build.cli.main import app
-from hearth_build.cloud.batch_run import Counts, outcomes, run_here
+from hearth_build.cloud.batch_run import Counts, batch_results, run_locally
 from hearth_functions.text_classification.app import TASKS
 
 
@@ -29,13 +29,13 @@ def job(serving: Path, tmp_path: Path) -> BatchJob:
 
 def test_a_folder_is_answered_once(job: BatchJob, tmp_path: Path) -> None:
     failures: list[FailedItem] = []
-    assert run_here(job, 4, failures.append, lambda counts: None) == Counts(39, 1)
+    assert run_locally(job, 4, failures.append, lambda counts: None) == Counts(39, 1)
     assert [(row.key, row.error_type) for row in failures] == [("broken.txt", "bad_request")]
     results = {path: (tmp_path / "out" / path).stat().st_mtime_ns for path in job.output.iter_paths()}
     assert len(results) == 39
     assert json.loads(job.output.get("run/1/é 1.txt.json"))["output"][0][0]["label"] == "positive"
     job.output.delete("run/1/é 1.txt.json")
-    assert run_here(job, 4, failures.append, lambda counts: None) == Counts(39, 1)
+    assert run_locally(job, 4, failures.append, lambda counts: None) == Counts(39, 1)
     again = {path: (tmp_path / "out" / path).stat().st_mtime_ns for path in job.output.iter_paths()}
     assert [path for path in results if again[path] != results[path]] == ["run/1/é 1.txt.json"]
 
@@ -60,7 +60,7 @@ def test_a_long_listing_needs_little_memory(serving: Path, tmp_path: Path, monke
         finally:
             tracemalloc.stop()
 
-    streamed = peak(lambda: run_here(job, 4, lambda row: None, lambda counts: None).done)
+    streamed = peak(lambda: run_locally(job, 4, lambda row: None, lambda counts: None).succeeded)
     held = peak(lambda: len(job.source.list()))
     assert streamed < 200_000, "bytes"
     assert held > 400_000, "the control: what a list of all takes"
@@ -77,7 +77,7 @@ def test_the_command(serving: Path, tmp_path: Path) -> None:
     run = CliRunner().invoke(app, [*command, "--tolerated", "50"])
     assert run.exit_code == 0, run.output
     assert "b.txt: bad_request" in run.output
-    assert "1 done, 1 failed" in run.output
+    assert "1 succeeded, 1 failed" in run.output
     assert (tmp_path / "out/sentiment-en/a.txt.json").is_file()
     assert CliRunner().invoke(app, [*command, "--tolerated", "49"]).exit_code == 1
     below = CliRunner().invoke(app, [*command[:-1], str(tmp_path / "in/out")])
@@ -95,7 +95,7 @@ def test_what_the_result_writer_left_is_read(tmp_path: Path) -> None:
     lost = {"Status": "FAILED", "Error": "NothingDone", "Cause": "c", "Input": json.dumps({"Items": [{"Key": "z"}]})}
     results.put("batches/run/0b/FAILED_0.json", json.dumps([lost]).encode())
     answers.append({"done": 0, "failed": [{"key": "z", "error_type": "NothingDone", "error": "c"}]})
-    assert sorted(outcomes(results, "run"), key=str) == sorted(answers, key=str)
+    assert sorted(batch_results(results, "run"), key=str) == sorted(answers, key=str)
 
 
 def test_an_item_of_a_job_without_a_run() -> None:

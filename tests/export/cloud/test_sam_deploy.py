@@ -87,7 +87,7 @@ def test_sam_builds_and_deploys_and_models_are_published(
     assert overrides == ['TextMemory="3538"', 'Threads=""', 'Provider="openvino"']
     assert words[words.index("--region") + 1] == "us-east-1"
     assert build["built for"] == deployment["built for"] == [None, "openvino"]
-    for said in ("resnet20-cifar10@1 published", "https://api/prod", "k123"):
+    for said in ("resnet20-cifar10@1: published", "https://api/prod", "k123"):
         assert said in run.output
     s3 = aws.client("s3")
     bucket = next(row["Name"] for row in s3.list_buckets()["Buckets"] if "h5-deploy" in row["Name"])
@@ -96,23 +96,23 @@ def test_sam_builds_and_deploys_and_models_are_published(
     }
     again = deploy("--stack", deployed, "--models", "list.txt")
     assert again.exit_code == 0, again.output
-    assert "resnet20-cifar10@1 was there" in again.output
+    assert "resnet20-cifar10@1: already published" in again.output
     assert "--parameter-overrides" not in asked(machine)[-1]["argv"]
 
 
 def test_what_is_wrong_is_said_before_sam_runs(machine: Path) -> None:
     wrong = {
-        "TextMemory=12": "TextMemory is at least 512, not 12.",
-        "ImageMemory=lots": "ImageMemory is a number, not 'lots'.",
+        "TextMemory=12": "TextMemory must be at least 512, not 12.",
+        "ImageMemory=lots": "ImageMemory must be a number, not 'lots'.",
         "Stage=PROD": "Stage must match",
-        "LogRetentionDays=4": "LogRetentionDays is one of 1, 3, 5",
-        "Memory=1": "There is no parameter Memory; there are Stage, ",
-        "--stack=my_stack": "not 'my_stack'",
-        "--region=mars": "'mars' is no region's name.",
+        "LogRetentionDays=4": "LogRetentionDays must be one of 1, 3, 5",
+        "Memory=1": "There is no parameter Memory. The parameters are Stage, ",
+        "--stack=my_stack": "unlike 'my_stack'",
+        "--region=mars": "'mars' is not the name of a region.",
     }
     said = str(deploy(*wrong).exception)
     assert [sentence for sentence in wrong.values() if sentence not in said] == []
-    both = "Provider=openvino is for Architecture=x86_64: ONNX Runtime's OpenVINO has no build for arm64."
+    both = "Provider=openvino needs Architecture=x86_64: ONNX Runtime's OpenVINO has no build for arm64."
     assert both in str(deploy("Provider=openvino", "Architecture=arm64").exception)
     assert deploy("TextMemory").exit_code == 2
     assert asked(machine) == []
@@ -125,13 +125,13 @@ def test_all_that_is_missing_is_said_at_once(machine: Path, monkeypatch: pytest.
     for words in (
         "TextMemory",
         "SAM CLI is not on PATH",
-        "python3.13 is not on PATH, or does not run",
-        "AWS does not know who asks",
+        "python3.13 is not on PATH or does not run",
+        "AWS does not accept the credentials",
     ):
         assert words in said
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name)
-    assert "No region is chosen" in str(deploy().exception)
+    assert "No region is set" in str(deploy().exception)
 
 
 def test_a_list_with_what_is_no_artifact_deploys_nothing(machine: Path, tmp_path: Path) -> None:
@@ -151,10 +151,10 @@ def test_every_default_of_the_template_is_one_that_may_be_given() -> None:
     assert template.runtime == "python3.13"
     for parameter in template.parameters.values():
         assert parameter.default is not None
-        assert parameter.wrong(parameter.default) == ""
+        assert parameter.validate(parameter.default) == ""
 
 
 def test_limits_of_a_parameter() -> None:
-    number = Parameter("N", "Number", "1", least=1, most=2)
-    assert [number.wrong(value) for value in ("1", "2")] == ["", ""]
-    assert number.wrong("2.5") == "N is at most 2, not 2.5."
+    number = Parameter("N", "Number", "1", minimum=1, maximum=2)
+    assert [number.validate(value) for value in ("1", "2")] == ["", ""]
+    assert number.validate("2.5") == "N must be at most 2, not 2.5."

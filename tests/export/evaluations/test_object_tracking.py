@@ -13,7 +13,7 @@ from hearth import settings
 from hearth.models.cache import warm_cache
 from hearth_build.cli.main import app as cli
 from hearth_build.data.datasets import DataError
-from hearth_build.evaluations.object_tracking import EVALUATION, compared, table
+from hearth_build.evaluations.object_tracking import EVALUATION, match_tracks, read_table
 from tests.functions.films import MODEL, SIDE, film, frames, make_squares
 
 TRUTH = "".join(
@@ -59,14 +59,14 @@ def test_the_folders_of_the_mot_challenge(tmp_path: Path) -> None:
 
 def test_rows_that_do_not_count_and_switches_are_seen(sequence: Path) -> None:
     """Half-way the two swap their numbers."""
-    truth = table(sequence / "squares_gt.txt")
+    truth = read_table(sequence / "squares_gt.txt")
     swapped = truth.copy()
     late = swapped[:, 0] > 10
     swapped[late, 1] = 3 - swapped[late, 1]
-    assert (compared(truth, swapped).mot_events["Type"] == "SWITCH").sum() == 2
+    assert (match_tracks(truth, swapped).mot_events["Type"] == "SWITCH").sum() == 2
     ignored = truth.copy()
     ignored[ignored[:, 1] == 2, 6] = 0
-    assert (compared(ignored, truth).mot_events["Type"] == "FP").sum() == 20
+    assert (match_tracks(ignored, truth).mot_events["Type"] == "FP").sum() == 20
 
 
 def test_how_far_two_answers_are_apart() -> None:
@@ -74,13 +74,13 @@ def test_how_far_two_answers_are_apart() -> None:
     assert EVALUATION.difference(rows, rows) == EVALUATION.difference([], []) == 0
     assert EVALUATION.difference(rows, rows[:5]) == pytest.approx(5 / 15)
     assert EVALUATION.difference(rows, []) == 1
-    assert EVALUATION.brief(rows) == "1 tracks in 10 frames"
+    assert EVALUATION.summarize(rows) == "1 tracks in 10 frames"
 
 
 def test_data_of_another_form_is_told(tmp_path: Path, sequence: Path) -> None:
     with pytest.raises(DataError, match=r"gt/gt\.txt"):
         EVALUATION.read(sequence / "squares_gt.txt")
-    with pytest.raises(DataError, match="one film or one file of detections"):
+    with pytest.raises(DataError, match="one video or one file of detections"):
         EVALUATION.read(sequence)
     (sequence / "squares.mp4").touch()
     (sequence / "squares_gt.txt").write_text("1,2,3\n")

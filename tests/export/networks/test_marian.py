@@ -18,7 +18,7 @@ from hearth.models.model import Model
 from hearth_build.data import translation
 from hearth_build.data.datasets import DataError, text_key
 from hearth_build.data.translation import EOS_ID, PAD_ID, Pairs, joint_bpe, language_token, scripts, write_pairs
-from hearth_build.evaluations.translation import asked
+from hearth_build.evaluations.translation import with_language_token
 from hearth_build.networks.marian import Marian, Shape
 from hearth_build.onnx_export import export
 from hearth_build.onnx_export.quantize import quantize
@@ -82,21 +82,21 @@ def test_scripts() -> None:
 
 
 def test_batches_hold_every_pair_once_and_are_shifted(work: Path) -> None:
-    pairs = Pairs.of(work, "train", 20)
+    pairs = Pairs.read(work, "train", 20)
     plan = pairs.plan(epoch=0, size=20, seed=1)
     assert sorted(index for batch in plan for index in batch) == [0, 1, 2, 3]
     assert plan == pairs.plan(0, 20, 1)
     assert len(plan) == len(pairs.plan(1, 20, 1))
     batch = pairs.collate([1, 2], 0.0)
     rows = [pairs.targets[1], pairs.targets[2]]
-    assert batch["wanted"].tolist() == [*rows[0], *rows[1]]
+    assert batch["labels"].tolist() == [*rows[0], *rows[1]]
     assert batch["decoder_input_ids"][0].tolist() == [PAD_ID, *rows[0][:-1]]
     assert batch["decoder_input_ids"][1, : len(rows[1])].tolist() == [PAD_ID, *rows[1][:-1]]
 
 
 def test_padding_changes_no_loss(work: Path) -> None:
     torch.manual_seed(1)
-    network, pairs = Marian(SHAPE).eval(), Pairs.of(work, "train", 20)
+    network, pairs = Marian(SHAPE).eval(), Pairs.read(work, "train", 20)
     with torch.no_grad():
         together = translation.logits_of(network, pairs.collate([0, 3], 0.0))
         alone = torch.cat([translation.logits_of(network, pairs.collate([index], 0.0)) for index in (0, 3)])
@@ -160,10 +160,10 @@ def test_a_translator_is_built_measured_and_asked_in_the_references_script(work:
     assert found.fp32[DIFFERENCE] == 0
     assert found.served["bytes"] < found.fp32["bytes"]
     model = Model(manifest, folder, threads=1)
-    assert asked(model, Example("I read.", "我讀書")) == ">>zh-Hant<< I read."
-    assert asked(model, Example("I read.", "我读书")) == ">>zh-Hans<< I read."
-    assert asked(model, Example(">>zh-Hant<< I read.", "我读书")) == ">>zh-Hant<< I read."
-    assert asked(model, Example("I read.", "Ich lese.")) == "I read."
+    assert with_language_token(model, Example("I read.", "我讀書")) == ">>zh-Hant<< I read."
+    assert with_language_token(model, Example("I read.", "我读书")) == ">>zh-Hans<< I read."
+    assert with_language_token(model, Example(">>zh-Hant<< I read.", "我读书")) == ">>zh-Hant<< I read."
+    assert with_language_token(model, Example("I read.", "Ich lese.")) == "I read."
 
 
 def test_evaluation_reads_pairs_and_says_what_it_wants(tmp_path: Path) -> None:

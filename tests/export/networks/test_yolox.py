@@ -16,7 +16,7 @@ pytest.importorskip("pycocotools", reason="the export extra (pycocotools) is not
 
 from hearth.ops.vision.boxes import decode_grid  # noqa: E402
 from hearth_build.data.datasets import DataError  # noqa: E402
-from hearth_build.evaluations.object_detection import EVALUATION, difference, precision  # noqa: E402
+from hearth_build.evaluations.object_detection import EVALUATION, average_precision, difference  # noqa: E402
 from hearth_build.networks import yolox, yolox_loss  # noqa: E402
 from hearth_build.networks.resnet import ResNet  # noqa: E402
 from hearth_build.pipeline.evaluation import examples_from  # noqa: E402
@@ -40,29 +40,29 @@ def test_precision_of_boxes_made_by_hand() -> None:
         [found("cat", 0.9, 0, 0, 40, 40), found("cat", 0.8, 50, 50, 90, 90)],
         [found("dog", 0.7, 10, 10, 60, 60)],
     ]
-    assert precision(LABELS, wanted, right) == pytest.approx(
+    assert average_precision(LABELS, wanted, right) == pytest.approx(
         {"AP50": 1, "AP": 1, "AP50 cat": 1, "AP50 dog": 1}, abs=1e-6
     )
     # One of two cats is found, after a false one: half of the recall, at a precision of a half: 51 of 101 points.
     half = [[found("cat", 0.9, 60, 0, 90, 30), found("cat", 0.8, 0, 0, 40, 40)], []]
-    measured = precision(LABELS, wanted, half)
+    measured = average_precision(LABELS, wanted, half)
     assert measured["AP50 cat"] == pytest.approx(0.5 * 51 / 101, abs=1e-6)
     assert measured["AP50 dog"] == 0
     # An overlap of 0.64 counts at 0.5, 0.55 and 0.6, of ten.
     loose = [[found("cat", 0.9, 0, 0, 32, 32), found("cat", 0.8, 50, 50, 82, 82)], right[1]]
-    measured = precision(LABELS, wanted, loose)
+    measured = average_precision(LABELS, wanted, loose)
     assert measured["AP50"] == pytest.approx(1, abs=1e-6)
     assert measured["AP"] == pytest.approx((0.3 + 1) / 2, abs=1e-6)
 
 
 def test_nothing_found_is_nothing() -> None:
-    assert precision(LABELS, [[truth("cat", 0, 0, 9, 9)]], [[]]) == {"AP50": 0.0, "AP": 0.0}
+    assert average_precision(LABELS, [[truth("cat", 0, 0, 9, 9)]], [[]]) == {"AP50": 0.0, "AP": 0.0}
 
 
 def test_a_crowd_is_neither_missed_nor_false() -> None:
     wanted = [[truth("cat", 0, 0, 40, 40), truth("cat", 50, 0, 200, 90, crowd=True)]]
     given = [[found("cat", 0.9, 60, 10, 100, 80), found("cat", 0.8, 0, 0, 40, 40)]]
-    assert precision(LABELS, wanted, given)["AP50 cat"] == pytest.approx(1, abs=1e-6)
+    assert average_precision(LABELS, wanted, given)["AP50 cat"] == pytest.approx(1, abs=1e-6)
 
 
 def picture() -> bytes:
@@ -129,7 +129,7 @@ def test_the_difference_of_two_answers(one: dict[str, Any], other: dict[str, Any
 
 def test_brief() -> None:
     boxes = [found("dog", 0.5, 0, 0, 1, 1), found("cat", 0.5, 0, 0, 1, 1), found("dog", 0.5, 0, 0, 1, 1)]
-    assert EVALUATION.brief(answer(*boxes)) == "1 cat, 2 dog"
+    assert EVALUATION.summarize(answer(*boxes)) == "1 cat, 2 dog"
 
 
 def test_training_and_serving_decode_alike() -> None:

@@ -22,7 +22,7 @@ from hearth.models.model import Model  # noqa: E402
 from hearth.ops.vision.images import open_image, to_tensor  # noqa: E402
 from hearth_build.cli.main import app as cli  # noqa: E402
 from hearth_build.data.datasets import DataError  # noqa: E402
-from hearth_build.data.images import synthetic  # noqa: E402
+from hearth_build.data.images import synthetic_images  # noqa: E402
 from hearth_build.onnx_export.file import load  # noqa: E402
 from hearth_build.onnx_export.importer import Import, recipe_of  # noqa: E402
 from hearth_build.onnx_export.inspect import Flags  # noqa: E402
@@ -76,7 +76,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "labels.txt").write_text("\n".join(LABELS) + "\n")
     pictures = tmp_path / "pictures"
     pictures.mkdir()
-    for number, file in enumerate(synthetic()):
+    for number, file in enumerate(synthetic_images()):
         (pictures / f"{number}.png").write_bytes(file)
     return tmp_path
 
@@ -127,14 +127,14 @@ def test_a_classifier_answers_as_its_network(
     made = recipe_of(path, flags(folder, "image-classification", pixels="imagenet"))
     model = served(made, folder / "work")
     how, limits = made.recipe.preprocessing, model.manifest.limits
-    pictures = synthetic()
+    pictures = synthetic_images()
     pixels = torch.from_numpy(to_tensor((open_image(one, 10**6) for one in pictures), how, len(pictures)))
     pixels = pixels.permute(0, 2, 3, 1) if network.nhwc else pixels
     with torch.no_grad():
         raw = torch.cat([network(one[None]) for one in pixels])
     wanted = (raw if network.softmax else raw.softmax(1)).numpy()
     assert limits.batch == (1 if network.joined else 32)
-    batches = [[one] for one in synthetic()] if network.joined else [synthetic()]
+    batches = [[one] for one in synthetic_images()] if network.joined else [synthetic_images()]
     rows = [row for batch in batches for row in classification.predict(model, classification.Request(batch)).output]
     for row, scores in zip(rows, wanted, strict=True):
         found = {one.label: one.score for one in row}
@@ -180,14 +180,14 @@ def test_a_detector_answers_as_its_network(folder: Path, network: Grid, form: st
     assert isinstance(head, Detector)
     assert (head.form, head.strides) == (form, (8, 16, 32) if form == "grid" else ())
     model = served(made, folder / "work")
-    pixels = to_tensor([open_image(synthetic()[0], 10**6)], made.recipe.preprocessing, 1)
+    pixels = to_tensor([open_image(synthetic_images()[0], 10**6)], made.recipe.preprocessing, 1)
     with torch.no_grad():
         found = network(torch.from_numpy(pixels))[0]
         found = found.T if network.first else found
         scores = (found[:, 4].sigmoid() if network.logits else found[:, 4])[:, None]
         scores = scores * (found[:, 5:].sigmoid() if network.logits else found[:, 5:])
     parameters = detection.Parameters(threshold=0.0, iou=1.0)
-    answer = detection.predict(model, detection.Request(synthetic()[0], parameters)).output
+    answer = detection.predict(model, detection.Request(synthetic_images()[0], parameters)).output
     assert isinstance(answer, list)
     wanted = scores.max(1).values.sort(descending=True).values.numpy()
     np.testing.assert_allclose([one.score for one in answer], wanted[: len(answer)], atol=1e-4)
@@ -213,7 +213,7 @@ def test_everything_that_is_missing_is_asked_at_once(folder: Path) -> None:
         (lambda folder: {"size": (64, 64)}, "does not fit the graph, which takes 48x40"),
         (lambda folder: {"output": "z"}, "One output"),
         (lambda folder: {"name": "Not A Name"}, "--name takes"),
-        (lambda folder: {"calibrate": folder / "work"}, "holds no picture"),
+        (lambda folder: {"calibrate": folder / "work"}, "contains no images"),
         (lambda folder: {"data": folder / "none"}, "does not exist"),
     ],
 )
@@ -263,4 +263,4 @@ def test_the_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert parse((folder / "build/net/artifact/manifest.json").read_bytes()).labels == LABELS
     result = CliRunner().invoke(cli, [*words.split(), "--size", "huge"])
     assert result.exit_code == 2
-    assert "say it like 224x224" in result.output
+    assert "format is 224x224" in result.output

@@ -21,7 +21,7 @@ from hearth_build.onnx_export import export
 from hearth_build.pipeline import verify
 from hearth_build.pipeline.build import Step, build
 from hearth_build.pipeline.evaluation import evaluation_of
-from hearth_build.recipe import Gate, Gated, RecipeError
+from hearth_build.recipe import Gate, GateError, RecipeError
 from tests.export import toy
 
 
@@ -82,7 +82,7 @@ def test_exported_attention_is_one_operator_and_gives_what_torch_gives(tmp_path:
 
 
 def test_a_missed_gate_leaves_no_manifest(toy_work: Path) -> None:
-    with pytest.raises(Gated, match="accuracy"):
+    with pytest.raises(GateError, match="accuracy"):
         build(toy.recipe(accuracy=1.01), toy_work, "hearth build toy", Step.VERIFY)
     assert not (toy_work / "artifact" / "manifest.json").exists()
     assert (toy_work / "artifact" / "report.md").exists()
@@ -103,19 +103,20 @@ def test_another_provider_is_named_where_it_was_measured_to_be_faster(
     """The provider itself is not installed beside ONNX Runtime's own: here the latter runs both graphs."""
     work = tmp_path / "toy"
     shutil.copytree(toy_work, work)
-    monkeypatch.setattr("hearth_build.pipeline.verify.need", lambda provider: None)
+    monkeypatch.setattr("hearth_build.pipeline.verify.require_provider", lambda provider: None)
     monkeypatch.setattr("hearth.models.model._openvino", lambda threads: ["CPUExecutionProvider"])
     taken = {"torch": 30.0, "fp32": 20.0, "served": 10.0, "openvino": milliseconds}
     monkeypatch.setattr(
-        "hearth_build.pipeline.verify.latency", lambda evaluation, models, value: {kind: taken[kind] for kind in models}
+        "hearth_build.pipeline.verify.measure_latency",
+        lambda evaluation, models, value: {kind: taken[kind] for kind in models},
     )
     folder = build(toy.recipe(), work, "hearth build toy", Step.VERIFY, "openvino")
     manifest = parse((folder / "manifest.json").read_bytes())
     assert manifest.provider == ("openvino" if chosen else "cpu")
     assert manifest.metrics.served["milliseconds"] == (8.0 if chosen else 10.0)
     assert manifest.metrics.served["accuracy"] >= 0.9
-    told = f"{milliseconds:g} ms under the provider openvino, 10 ms under ONNX Runtime's own; it was"
-    assert f"{told} {'chosen' if chosen else 'not chosen, since it is not 1.1 times as fast'}." in (
+    told = f"{milliseconds:g} ms with the provider openvino, 10 ms with ONNX Runtime's default provider; openvino was"
+    assert f"{told} {'chosen' if chosen else 'not chosen because it is not 1.1 times as fast'}." in (
         folder / "report.md"
     ).read_text(encoding="utf-8")
     fused = {node.op_type for node in onnx.load(folder / "model.onnx", load_external_data=False).graph.node}
@@ -131,11 +132,11 @@ def test_another_provider_that_misses_a_gate_is_not_chosen() -> None:
         "served": {"accuracy": 0.94, verify.DIFFERENCE: 0.1, "milliseconds": 10.0},
         "openvino": {"accuracy": 0.80, verify.DIFFERENCE: 0.1, "milliseconds": 1.0},
     }
-    measured = verify.Measured(metrics, {"served": [], "openvino": []})
+    measured = verify.Measurements(metrics, {"served": [], "openvino": []})
     gate = Gate(metric=0.7, quantization_loss=0.05, difference=0.5, bytes=1)
-    kind, why = verify.choice(gate, evaluation, measured, "openvino")
+    kind, why = verify.choose_provider(gate, evaluation, measured, "openvino")
     assert kind == "served"
-    assert "it misses a gate and was not chosen: quantization costs 0.1500 of accuracy" in why
+    assert "openvino misses a gate and was not chosen: quantization costs 0.1500 of accuracy" in why
 
 
 def test_a_provider_that_is_not_installed_is_said_before_the_training(tmp_path: Path) -> None:

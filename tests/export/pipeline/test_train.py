@@ -57,7 +57,7 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
     toy.prepare(tmp_path)
     (tmp_path / "train").mkdir()
     train.Run(toy.stage(epochs=4), tmp_path, tmp_path / "train", seed=1).checkpoint()
-    with pytest.raises(RecipeError, match="train anew"):
+    with pytest.raises(RecipeError, match="train from scratch"):
         train.train(toy.stage(epochs=5), tmp_path, seed=1)
 
 

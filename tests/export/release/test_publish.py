@@ -14,7 +14,7 @@ from hearth.models import signature
 from hearth.storage.base import Conflict
 from hearth.storage.file import FileStore
 from hearth.storage.open import open_store
-from hearth_build.release.publish import listing, publish, set_alias
+from hearth_build.release.publish import list_versions, publish, set_alias
 from hearth_build.release.signing import verify_published
 from tests.support.signed import key, make_keys
 
@@ -38,7 +38,7 @@ def test_manifest_is_written_after_all_files_and_then_the_alias(toy_work: Path, 
     publish(store, toy_work / "artifact", "prod")
     assert store.written[-2:] == ["toy/1/manifest.json", "toy/aliases.json"]
     assert len(store.written) == len(list((toy_work / "artifact").iterdir())) + 1
-    held = listing(store)[0]
+    held = list_versions(store)[0]
     assert (held.manifest.model, held.manifest.version, held.manifest.task) == ("toy", "1", "text-classification")
     assert held.aliases == ["prod"]
 

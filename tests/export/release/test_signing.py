@@ -17,7 +17,7 @@ from hearth.models.manifest import SIGNATURE
 from hearth.models.registry import Ref
 from hearth.models.signature import parse_public_key, to_pem
 from hearth.storage.open import open_store
-from hearth_build.release.signing import LocalKey, make_key, sign, sign_published, signer, verify_published
+from hearth_build.release.signing import LocalKey, load_signer, make_key, sign, sign_published, verify_published
 from tests.support.artifacts import make_text_artifact
 from tests.support.s3 import CREDENTIALS, client, moto_s3
 from tests.support.signed import NEXT, STRANGE, key, make_keys, sign_folder
@@ -58,7 +58,7 @@ def test_nothing_is_signed_but_what_the_manifest_says(store: Path, trust: Path) 
 def test_a_further_file_in_the_store_is_found(store: Path, trust: Path) -> None:
     sign_folder(store / "sentiment-en/1", key(trust))
     (store / "sentiment-en/1/extra.bin").write_bytes(b"x")
-    with pytest.raises(IntegrityError, match=r"files that nobody signed: extra\.bin"):
+    with pytest.raises(IntegrityError, match=r"unsigned files: extra\.bin"):
         verify_published(open_store(store.as_uri()), "sentiment-en", signature.read(trust))
 
 
@@ -66,7 +66,7 @@ def test_a_private_key_is_its_owners_alone_and_never_overwritten(tmp_path: Path)
     path = tmp_path / "key.pem"
     public = make_key(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert to_pem(LocalKey(path).public) == public
+    assert to_pem(LocalKey(path).public_key) == public
     with pytest.raises(FileExistsError):
         make_key(path)
 
@@ -83,8 +83,8 @@ def test_a_key_of_another_kind_is_refused_with_a_sentence(tmp_path: Path, curve:
         subprocess.run(["openssl", *options[curve], "-out", path], check=True, capture_output=True)
     elif curve == "public":
         path.write_bytes(make_key(tmp_path / "other.pem"))
-    with pytest.raises(BadRequest, match=r"key\.pem (is no|cannot be read)"):
-        signer(str(path))
+    with pytest.raises(BadRequest, match=r"key\.pem (is not|cannot be read)"):
+        load_signer(str(path))
 
 
 # KMS
@@ -112,30 +112,30 @@ def kms_of_moto(moto: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_key_in_kms_signs_what_is_verified_without_kms(
     store: Path, trust: Path, kms_of_moto: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    by = signer(f"awskms://{kms_key(kms_of_moto)}")
+    signer = load_signer(f"awskms://{kms_key(kms_of_moto)}")
     opened = open_store(store.as_uri())
-    sign_published(opened, REF, by)
+    sign_published(opened, REF, signer)
     with pytest.raises(IntegrityError, match="a key that is not trusted"):
         verify_published(opened, "sentiment-en", signature.read(trust))
-    (trust / "kms.pem").write_bytes(to_pem(by.public))
+    (trust / "kms.pem").write_bytes(to_pem(signer.public_key))
     monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:9")
     assert verify_published(opened, "sentiment-en", signature.read(trust)) == REF
 
 
 def test_a_signature_that_its_own_key_does_not_verify_is_never_written(kms_of_moto: str) -> None:
     """More than 4 KB goes to KMS as a hash, which moto hashes once more: its signature is wrong, and we see it."""
-    by = signer(f"awskms://{kms_key(kms_of_moto)}")
+    signer = load_signer(f"awskms://{kms_key(kms_of_moto)}")
     few = {f"file{number}.bin": "0" * 64 for number in range(5)}
-    assert sign(by, "m@1", few)
+    assert sign(signer, "m@1", few)
     with pytest.raises(BadRequest, match="nothing was written"):
-        sign(by, "m@1", {f"file{number}.bin": "0" * 64 for number in range(100)})
+        sign(signer, "m@1", {f"file{number}.bin": "0" * 64 for number in range(100)})
 
 
 def test_a_key_that_kms_does_not_have_or_that_is_of_another_kind(kms_of_moto: str) -> None:
     with pytest.raises(BadRequest, match="NotFoundException"):
-        signer("awskms://arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000")
-    with pytest.raises(BadRequest, match="no P-256 key"):
-        signer(f"awskms://{kms_key(kms_of_moto, 'RSA_2048')}")
+        load_signer("awskms://arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000")
+    with pytest.raises(BadRequest, match="not a P-256 key"):
+        load_signer(f"awskms://{kms_key(kms_of_moto, 'RSA_2048')}")
 
 
 def test_another_kms_signs_long_statements_by_their_hash(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,11 +144,11 @@ def test_another_kms_signs_long_statements_by_their_hash(aws: Aws, monkeypatch: 
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEYS["aws_access_key_id"])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEYS["aws_secret_access_key"])
-    by = signer(f"awskms://{made['Arn']}")
+    signer = load_signer(f"awskms://{made['Arn']}")
     for files in (5, 100):
-        assert sign(by, "m@1", {f"file{number}.bin": "0" * 64 for number in range(files)})
-    _, point = parse_public_key(to_pem(by.public))
-    assert ecdsa_p256.verify(point, b"message", by.sign(b"message"))
+        assert sign(signer, "m@1", {f"file{number}.bin": "0" * 64 for number in range(files)})
+    _, point = parse_public_key(to_pem(signer.public_key))
+    assert ecdsa_p256.verify(point, b"message", signer.sign(b"message"))
 
 
 def test_the_commands(store: Path, tmp_path: Path) -> None:
@@ -165,5 +165,5 @@ def test_the_commands(store: Path, tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert "is not signed; sign it with `hearth sign`" in refused.stderr
     assert hearth("sign", "sentiment-en", "--key", private).stdout == "Signed sentiment-en@1\n"
-    assert "sentiment-en@1 is what was signed" in hearth("verify", "sentiment-en", "--keys", str(keys)).stdout
+    assert "sentiment-en@1 is signed and unchanged" in hearth("verify", "sentiment-en", "--keys", str(keys)).stdout
     assert "positive" in hearth("predict", "sentiment-en", "good", HEARTH_VERIFY_KEYS=str(keys)).stdout

@@ -1,1 +1,1 @@
-"""Files that are made to break decoders, and what they cost: `python -m tests.hostile.bombs`."""
+"""Files designed to break decoders, and what they cost: `python -m tests.hostile.bombs`."""

@@ -1,4 +1,4 @@
-"""Films whose index asks for more work than there are frames."""
+"""Films whose index demands more work than they have frames."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import av
 import numpy as np
 
 from tests.functions.films import cut_off, film, frames, index_first
-from tests.hostile.bombs.pictures import patched
+from tests.hostile.bombs.pictures import patch
 
 
-def plain(count: int = 5) -> bytes:
+def valid_film(count: int = 5) -> bytes:
     return film(frames(count))
 
 
@@ -21,28 +21,28 @@ def black(width: int, height: int, count: int) -> bytes:
     return film([np.zeros((height, width, 3), np.uint8)] * count)
 
 
-def at(data: bytes, box: bytes, place: int, form: str, *values: int) -> bytes:
-    """With other values so many bytes after a box's name."""
-    return patched(data, data.index(box) + 4 + place, form, *values)
+def patch_box(data: bytes, box: bytes, offset: int, form: str, *values: int) -> bytes:
+    """Replace values `offset` bytes after a box's name."""
+    return patch(data, data.index(box) + 4 + offset, form, *values)
 
 
 def box(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", 8 + len(content)) + kind + content
 
 
-def boxes_within(depth: int) -> bytes:
-    """One within another; each names its size in eight bytes more than the next."""
+def nested_boxes(depth: int) -> bytes:
+    """Boxes nested in each other; each is eight bytes larger than the next."""
     inner = b"".join(struct.pack(">I", 8 * (depth - number)) + b"moov" for number in range(depth))
     return box(b"ftyp", b"isom\0\0\2\0isom") + inner
 
 
 def tracks(count: int) -> bytes:
-    data = plain()
+    data = valid_film()
     begin = data.index(b"trak") - 4
     size = int.from_bytes(data[begin : begin + 4], "big")
     track, moov = data[begin : begin + size], data.index(b"moov") - 4
     grown = int.from_bytes(data[moov : moov + 4], "big") + size * count
-    return patched(data[:begin] + track * count + data[begin:], moov, ">I", grown)
+    return patch(data[:begin] + track * count + data[begin:], moov, ">I", grown)
 
 
 def in_other_container(form: str, codec: str) -> bytes:
@@ -57,7 +57,7 @@ def in_other_container(form: str, codec: str) -> bytes:
 
 
 def strange_colours() -> bytes:
-    """YCgCo, which the decoder reads and no converter here makes RGB of."""
+    """A film in YCgCo, which the decoder reads but nothing here converts to RGB."""
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=10)
@@ -70,33 +70,33 @@ def strange_colours() -> bytes:
 
 
 def larger_than_it_says() -> bytes:
-    """An index that speaks of 96 x 64, and frames of 1920 x 1088."""
-    return at(black(1920, 1088, 3), b"avc1", 24, ">HH", 96, 64)
+    """An index that declares 96 x 64, with frames of 1920 x 1088."""
+    return patch_box(black(1920, 1088, 3), b"avc1", 24, ">HH", 96, 64)
 
 
 FTYP = box(b"ftyp", b"isom\0\0\2\0isom")
 FILMS: dict[str, Callable[[], bytes]] = {
-    "mp4: 65535 x 65535": lambda: at(plain(), b"avc1", 24, ">HH", 65_535, 65_535),
-    "mp4: 0 x 0": lambda: at(plain(), b"avc1", 24, ">HH", 0, 0),
+    "mp4: 65535 x 65535": lambda: patch_box(valid_film(), b"avc1", 24, ">HH", 65_535, 65_535),
+    "mp4: 0 x 0": lambda: patch_box(valid_film(), b"avc1", 24, ">HH", 0, 0),
     "mp4: frames larger than its index says": larger_than_it_says,
     "mp4: colours that nobody converts": strange_colours,
-    "mp4: 4294967295 samples": lambda: at(plain(), b"stsz", 4, ">II", 1, 2**32 - 1),
-    "mp4: 4294967295 durations": lambda: at(plain(), b"stts", 4, ">I", 2**32 - 1),
-    "mp4: 4294967295 frames of one duration": lambda: at(plain(), b"stts", 8, ">I", 2**32 - 1),
-    "mp4: 4294967295 chunks": lambda: at(plain(), b"stco", 4, ">I", 2**32 - 1),
-    "mp4: no ticks a second": lambda: at(plain(), b"mdhd", 12, ">I", 0),
-    "mp4: 4294967295 ticks a second": lambda: at(plain(), b"mdhd", 12, ">I", 2**32 - 1),
-    "mp4: 4294967295 ticks long": lambda: at(plain(), b"mdhd", 16, ">I", 2**32 - 1),
+    "mp4: 4294967295 samples": lambda: patch_box(valid_film(), b"stsz", 4, ">II", 1, 2**32 - 1),
+    "mp4: 4294967295 durations": lambda: patch_box(valid_film(), b"stts", 4, ">I", 2**32 - 1),
+    "mp4: 4294967295 frames of one duration": lambda: patch_box(valid_film(), b"stts", 8, ">I", 2**32 - 1),
+    "mp4: 4294967295 chunks": lambda: patch_box(valid_film(), b"stco", 4, ">I", 2**32 - 1),
+    "mp4: no ticks a second": lambda: patch_box(valid_film(), b"mdhd", 12, ">I", 0),
+    "mp4: 4294967295 ticks a second": lambda: patch_box(valid_film(), b"mdhd", 12, ">I", 2**32 - 1),
+    "mp4: 4294967295 ticks long": lambda: patch_box(valid_film(), b"mdhd", 16, ">I", 2**32 - 1),
     "mp4: 2000 tracks": lambda: tracks(2000),
     "mp4: 15 tracks": lambda: tracks(14),
-    "mp4: 100000 boxes within another": lambda: boxes_within(100_000),
+    "mp4: 100000 boxes within another": lambda: nested_boxes(100_000),
     "mp4: an index of nothing": lambda: FTYP + box(b"moov", b""),
     "mp4: frames without an index": lambda: FTYP + box(b"mdat", bytes(100_000)),
-    "mp4: a box of 2^63 bytes": lambda: FTYP + b"\0\0\0\1mdat" + struct.pack(">Q", 2**63) + plain(),
+    "mp4: a box of 2^63 bytes": lambda: FTYP + b"\0\0\0\1mdat" + struct.pack(">Q", 2**63) + valid_film(),
     "mp4: a packed index": lambda: FTYP + box(b"moov", box(b"cmov", box(b"dcom", b"zlib") + bytes(100))),
     "mp4: nothing but its kind": lambda: FTYP,
-    "mp4: half of its frames": lambda: cut_off(index_first(plain(60)), 0.7),
-    "mp4: half of its index": lambda: index_first(plain(20))[:600],
+    "mp4: half of its frames": lambda: cut_off(index_first(valid_film(60)), 0.7),
+    "mp4: half of its index": lambda: index_first(valid_film(20))[:600],
     "mp4: 2500 frames": lambda: black(32, 32, 2500),
     "mp4: frames of 12 million pixels": lambda: black(4000, 3000, 2),
     "mp4: as large as allowed": lambda: black(2000, 2000, 12),

@@ -1,4 +1,4 @@
-"""Sounds whose headers lie, and sounds that no one should listen to."""
+"""Sounds with false headers, and sounds with extreme samples or lengths."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ def wav(
     align: int = 2,
     bits: int = 16,
     length: int | None = None,
-    before: bytes = b"",
+    extra_chunks: bytes = b"",
 ) -> bytes:
     header = struct.pack("<HHIIHH", kind, channels, rate, rate * align % 2**32, align, bits)
     size = len(samples) if length is None else length
-    body = b"WAVE" + b"fmt " + struct.pack("<I", 16) + header + before + b"data" + struct.pack("<I", size) + samples
+    body = (
+        b"WAVE" + b"fmt " + struct.pack("<I", 16) + header + extra_chunks + b"data" + struct.pack("<I", size) + samples
+    )
     return b"RIFF" + struct.pack("<I", min(len(body), 2**32 - 1)) + body
 
 
@@ -41,7 +43,7 @@ def encoded(form: str, subtype: str, seconds: float = 2.0, rate: int = 8000, cha
 
 
 def silence(seconds: int, rate: int, channels: int) -> bytes:
-    """As FLAC, which needs few bytes for it."""
+    """Silence as FLAC, which needs few bytes for it."""
     file, block = io.BytesIO(), np.zeros((rate, channels), np.int16)
     with soundfile.SoundFile(file, "w", rate, channels, "PCM_16", format="FLAC") as out:
         for _ in range(seconds):
@@ -50,7 +52,7 @@ def silence(seconds: int, rate: int, channels: int) -> bytes:
 
 
 def flac_total() -> bytes:
-    """STREAMINFO says that there are 2^36 - 1 samples."""
+    """A FLAC whose STREAMINFO declares 2^36 - 1 samples."""
     data = bytearray(encoded("FLAC", "PCM_16"))
     data[8 + 13] |= 0x0F
     data[8 + 14 : 8 + 18] = b"\xff" * 4
@@ -79,8 +81,8 @@ SOUNDS: dict[str, Callable[[], bytes]] = {
     "wav: samples that are no numbers": lambda: floats(float("nan")),
     "wav: samples that are infinite": lambda: floats(float("inf")),
     "wav: samples of 1e38": lambda: floats(1e38),
-    "wav: 200000 chunks before the samples": lambda: wav(before=b"LIST\x04\0\0\0INFO" * 200_000),
-    "wav: a chunk of 4 GB before the samples": lambda: wav(before=b"LIST\xff\xff\xff\xff"),
+    "wav: 200000 chunks before the samples": lambda: wav(extra_chunks=b"LIST\x04\0\0\0INFO" * 200_000),
+    "wav: a chunk of 4 GB before the samples": lambda: wav(extra_chunks=b"LIST\xff\xff\xff\xff"),
     "wav: cut off in its header": lambda: wav()[:30],
     "wav: blocks of 65535 bytes of ADPCM": lambda: wav(kind=17, align=65_535, bits=4),
     "wav: 8 channels at 192 kHz": lambda: wav(bytes(4_000_000), channels=8, rate=192_000, align=16),

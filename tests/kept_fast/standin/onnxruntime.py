@@ -1,4 +1,4 @@
-"""Stands in for ONNX Runtime where the path around `session.run` is counted: every run gives the same logits."""
+"""Stand-in for ONNX Runtime when the code around `session.run` is measured: every run returns the same logits."""
 
 from types import SimpleNamespace
 
@@ -10,7 +10,7 @@ GraphOptimizationLevel = SimpleNamespace(ORT_DISABLE_ALL=0)
 
 class SessionOptions:
     def add_session_config_entry(self, name: str, value: str) -> None:
-        """Takes what a session is told."""
+        """Ignore the option."""
 
 
 class RunOptions:

@@ -1,4 +1,4 @@
-"""A function that tries the limits of what it runs in."""
+"""A function that tests the limits of its environment."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ MEGABYTE = 1024 * 1024
 
 
 def handler(event: dict[str, Any], context: object) -> Any:
-    (what, value) = next(iter(event.items()))
-    return {"user": user, "write": write, "fill": fill, "allocate": allocate, "spin": spin}[what](value)
+    (operation, value) = next(iter(event.items()))
+    return {"user": user, "write": write, "fill": fill, "allocate": allocate, "spin": spin}[operation](value)
 
 
 def user(_: object) -> list[int]:
@@ -20,7 +20,7 @@ def user(_: object) -> list[int]:
 
 
 def write(folder: str) -> str:
-    """What a file there fails with, or nothing."""
+    """Write a file in `folder`; return the error message, or an empty string."""
     try:
         (Path(folder) / "written").write_text("")
     except OSError as error:
@@ -29,7 +29,7 @@ def write(folder: str) -> str:
 
 
 def fill(megabytes: int) -> int:
-    """How many of them go into a file."""
+    """Write a file of `megabytes`; return how many could be written."""
     path = Path("/tmp/filled")
     try:
         with path.open("wb", buffering=0) as file:
@@ -48,14 +48,14 @@ def allocate(megabytes: int) -> int:
 
 
 def spin(seconds: float) -> float:
-    """Processors that two processes get."""
+    """Number of processors that two busy processes get."""
     pipes = [os.pipe() for _ in range(2)]
-    began = time.monotonic()
+    started = time.monotonic()
     for _, pipe in pipes:
         if not os.fork():
-            while time.monotonic() < began + seconds:
+            while time.monotonic() < started + seconds:
                 pass
             os.write(pipe, f"{time.process_time()}".encode())
             os._exit(0)
     used = sum(float(os.read(pipe, 100)) for pipe, _ in pipes)
-    return used / (time.monotonic() - began)
+    return used / (time.monotonic() - started)

@@ -1,4 +1,4 @@
-"""A handler that does all that a response can do, for the tests of the runtime."""
+"""A handler with every kind of response, for the tests of the runtime."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from hearth.aws_lambda import http_event
 from hearth.aws_lambda.handler import Handler
 from hearth.http.pipeline import HttpResponse
 
-PIECE = 65536
+CHUNK_BYTES = 65536
 EVENTS = {"content-type": "text/event-stream"}
 
 
 class Panic(BaseException):
-    """As a tokenizer raises it: no Exception."""
+    """An error like a tokenizer's panic: not an Exception."""
 
 
 def scratch(name: str) -> Path:
@@ -26,32 +26,32 @@ def scratch(name: str) -> Path:
 
 
 def gated() -> Iterator[bytes]:
-    """Pieces of which each is made only when the test has said so."""
+    """Server-sent events, each generated only when the test writes a byte to the gate."""
     with scratch("gate").open("rb", buffering=0) as gate:
-        while word := gate.read(1):
-            yield b"data: " + word + b"\n\n"
+        while byte := gate.read(1):
+            yield b"data: " + byte + b"\n\n"
 
 
 def flood() -> Iterator[bytes]:
-    made = 0
+    count = 0
     try:
         while True:
-            yield bytes(PIECE)
-            made += 1
-            scratch("made").write_text(str(made))
+            yield bytes(CHUNK_BYTES)
+            count += 1
+            scratch("made").write_text(str(count))
     finally:
-        scratch("closed").write_text(str(made))
+        scratch("closed").write_text(str(count))
 
 
-def failing(error: BaseException, *pieces: bytes) -> Iterator[bytes]:
-    yield from pieces
+def failing(error: BaseException, *chunks: bytes) -> Iterator[bytes]:
+    yield from chunks
     raise error
 
 
 SECRET = "a secret of the caller"
 
 
-class Own(Handler):
+class StreamingHandler(Handler):
     def respond(self, event: dict[str, Any], context: Any, *, streams: bool = False) -> HttpResponse:
         request = http_event.read(event)
         match request.path:
@@ -69,7 +69,7 @@ class Own(Handler):
                 raise Panic(SECRET)
             case "/late-panic":
                 return HttpResponse(200, {}, failing(Panic(SECRET), b"half"))  # type: ignore[arg-type]
-            case "/early":  # the head alone, then nothing, then a byte
+            case "/early":  # the prelude alone, then empty chunks, then a byte
                 return HttpResponse(200, {}, iter((b"", b"", b"x")))  # type: ignore[arg-type]
             case "/nothing":
                 return HttpResponse(200, {}, iter(()))  # type: ignore[arg-type]
@@ -107,4 +107,4 @@ class Own(Handler):
         return super().__call__(event, context)
 
 
-handler = Own(())
+handler = StreamingHandler(())

@@ -29,7 +29,7 @@ from hearth.telemetry import audit, cost
 from hearth.telemetry.audit import Chain, digest
 from hearth_build.cli import serve
 from hearth_build.cli.audit import check
-from hearth_build.cloud.cost_model import PRICES, prices_of
+from hearth_build.cloud.cost_model import PRICES, read_prices
 from hearth_functions.text_classification import app as text
 from tests.runtime.auth.test_api_keys import ENTRIES, sent
 from tests.runtime.aws_lambda.test_handler import CONTEXT, rest
@@ -104,7 +104,7 @@ def test_every_answer_has_one_record_failures_too(client: TestClient, audited: P
     assert [record["error"] for record in found if record["status"] == 401] == ["unauthorized"]
     assert len({record["request_id"] for record in found}) == len(asked)
     told = check(audited.read_bytes().splitlines())
-    assert (told.wrong, [end.number for end in told.chains.values()]) == ("", [len(asked)])
+    assert (told.error, [end.number for end in told.chains.values()]) == ("", [len(asked)])
 
 
 def test_on_lambda_line_and_record_estimate_the_cost_and_records_may_go_to_the_log(
@@ -124,13 +124,13 @@ def test_on_lambda_line_and_record_estimate_the_cost_and_records_may_go_to_the_l
     printed = capsys.readouterr().out
     assert "canary" not in printed
     first, second = [json.loads(line)["audit"] for line in printed.splitlines() if line.startswith('{"audit"')]
-    price = prices_of(PRICES)["lambda"][{"aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)]
+    price = read_prices(PRICES)["lambda"][{"aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)]
     assert first["dollars"] == pytest.approx(2 * first["ms"] / 1000 * price, rel=1e-4)
     lines = [line for line in map(json.loads, printed.splitlines()) if line.get("message") == "request"]
     told = [(line["ms"]["total"], line["dollars"]) for line in lines]
     assert told == [(record["ms"], record["dollars"]) for record in (first, second)]
     assert (first["status"], second["status"], second["previous"]) == (200, 400, first["hash"])
-    assert check(io.BytesIO(printed.encode())).wrong == ""  # the log's other lines do not matter
+    assert check(io.BytesIO(printed.encode())).error == ""  # the log's other lines do not matter
 
 
 def test_threads_and_processes_share_a_file(audited: Path) -> None:
@@ -142,7 +142,7 @@ def test_threads_and_processes_share_a_file(audited: Path) -> None:
         list(pool.map(lambda n: chain.add({"n": n}), range(200)))
     assert [other.wait() for other in others] == [0, 0]
     told = check(audited.read_bytes().splitlines())
-    assert (told.wrong, [end.number for end in told.chains.values()]) == ("", [200] * 3)
+    assert (told.error, [end.number for end in told.chains.values()]) == ("", [200] * 3)
 
 
 def test_where_a_record_cannot_be_written_the_answer_comes_and_the_gap_shows(
@@ -159,7 +159,7 @@ def test_where_a_record_cannot_be_written_the_answer_comes_and_the_gap_shows(
     audited.rmdir()
     kept.rename(audited)
     assert ask() == 200
-    assert "record 2 of chain" in check(audited.read_bytes().splitlines()).wrong
+    assert "record 2 of chain" in check(audited.read_bytes().splitlines()).error
 
 
 def test_a_place_that_is_none_is_refused() -> None:
@@ -200,7 +200,7 @@ def test_whole_chains_are_fine_also_as_tails_of_logs_write_them() -> None:
     lines = chains(5, 3)
     for written in (lines, [b"2026-11-25T20:00:00.123Z [stream] " + line for line in lines]):
         found = check(written)
-        assert (found.wrong, [end.number for end in found.chains.values()]) == ("", [5, 3])
+        assert (found.error, [end.number for end in found.chains.values()]) == ("", [5, 3])
 
 
 def test_a_changed_record_is_named() -> None:
@@ -208,7 +208,7 @@ def test_a_changed_record_is_named() -> None:
     at = where(lines, 1, 3)
     lines[at] = lines[at].replace(b'"status": 200', b'"status": 404')
     record = json.loads(lines[at])["audit"]
-    assert check(lines).wrong.startswith(f"record 3 of chain {record['chain']} (line {at + 1}) was changed")
+    assert check(lines).error.startswith(f"record 3 of chain {record['chain']} (line {at + 1}) was changed")
 
 
 def test_a_record_made_anew_is_named_where_the_chain_breaks() -> None:
@@ -216,21 +216,21 @@ def test_a_record_made_anew_is_named_where_the_chain_breaks() -> None:
     at = where(lines, 0, 3)
     record = json.loads(lines[at])["audit"] | {"model": "another"}
     lines[at] = json.dumps({"audit": record | {"hash": digest(record)}}).encode() + b"\n"
-    assert check(lines).wrong.startswith(f"record 4 of chain {record['chain']}")
+    assert check(lines).error.startswith(f"record 4 of chain {record['chain']}")
 
 
 def test_missing_moved_and_doubled_records_are_named() -> None:
     lines = chains(5)
     for number in (1, 2, 4):
         at = where(lines, 0, number)
-        assert f"record {number} of chain" in check(lines[:at] + lines[at + 1 :]).wrong
-        assert "is missing" in check(lines[:at] + lines[at + 1 :]).wrong
+        assert f"record {number} of chain" in check(lines[:at] + lines[at + 1 :]).error
+        assert "is missing" in check(lines[:at] + lines[at + 1 :]).error
     first, second = where(lines, 0, 2), where(lines, 0, 3)
     moved = list(lines)
     moved[first], moved[second] = lines[second], lines[first]
-    assert "record 2 of chain" in check(moved).wrong
-    assert "was moved" in check(moved).wrong
-    assert "a second time" in check([*lines, lines[first]]).wrong
+    assert "record 2 of chain" in check(moved).error
+    assert "was moved" in check(moved).error
+    assert "a second time" in check([*lines, lines[first]]).error
 
 
 @hypothesis_settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow], deadline=None)
@@ -251,10 +251,10 @@ def test_no_single_byte_of_a_record_can_be_changed_unseen(data: st.DataObject) -
         json.loads(lines[index])["audit"]["chain"] != before["audit"]["chain"] for index in numbered if index > at
     )
     ends = {end.name: end.number for end in found.chains.values()}
-    if last and not found.wrong:  # the end of a chain: what is kept of the ends tells
+    if last and not found.error:  # the end of a chain: what is kept of the ends tells
         assert ends.get(before["audit"]["chain"]) != before["audit"]["number"]
     else:
-        assert found.wrong
+        assert found.error
 
 
 def hearth(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -320,5 +320,5 @@ def test_storage_events_and_calls_by_reference_have_the_digest_of_the_object(
     for record in (event, call):
         assert record["input_sha256"] == hashlib.sha256(data).hexdigest()
         assert record["tenant"] == api_keys.tenant_hash("words")
-    assert check(audited.read_bytes().splitlines()).wrong == ""
+    assert check(audited.read_bytes().splitlines()).error == ""
     assert "canary" not in audited.read_text()

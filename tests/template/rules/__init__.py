@@ -1,4 +1,4 @@
-"""What must hold for the translated template; each rule yields a sentence for whatever breaks it."""
+"""Rules for the translated template; each yields a sentence for every violation."""
 
 from tests.template.rules import api, functions, operations, queues, roles, storage
 from tests.template.rules.registry import RULES, assertions, findings

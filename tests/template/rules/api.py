@@ -1,4 +1,4 @@
-"""The REST API: its routes, its keys, what it logs."""
+"""The REST API: its routes, keys and logs."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ OPEN_PATHS = {"/v2/health/live", "/openapi.json", "/docs", "/", "/page/{digest}/
 @rule
 def routes_lead_to_a_function_of_their_model(template: Template) -> Findings:
     paths = template["Resources"]["Api"]["Properties"]["Body"]["paths"]
-    served: dict[str, set[str]] = {}
+    functions_by_model: dict[str, set[str]] = {}
     for name, function in of_type(template, "Lambda::Function"):
         for model in models_of(function):
-            served.setdefault(model, set()).add(f"${{{name}Aliaslive}}")
+            functions_by_model.setdefault(model, set()).add(f"${{{name}Aliaslive}}")
         pipelines = [
             path for path, methods in paths.items() if f"${{{name}Aliaslive}}" in json.dumps(methods.get("post"))
         ]
         if models_of(function) and not any(path.startswith("/pipeline/") for path in pipelines):
             yield f"no POST /pipeline/TASK/{{name}} leads to {name}"
-    for model, functions in served.items():
+    for model, functions in functions_by_model.items():
         for method in ("get", "post"):
-            led = json.dumps(paths.get(f"/models/{model}", {}).get(method))
-            if not any(function in led for function in functions):
+            operation = json.dumps(paths.get(f"/models/{model}", {}).get(method))
+            if not any(function in operation for function in functions):
                 yield f"{method.upper()} /models/{model} does not lead to a function that has it"
 
 
 @rule
-def routes_ask_for_a_key(template: Template) -> Findings:
+def routes_require_a_key(template: Template) -> Findings:
     body = template["Resources"]["Api"]["Properties"]["Body"]
-    without = set()
+    keyless_paths = set()
     for path, methods in body["paths"].items():
         for method in methods.values():
             if {"api_key": []} not in method.get("security", []):
-                without.add(path)
-    yield from (f"{path} asks for no key" for path in sorted(without - OPEN_PATHS))
+                keyless_paths.add(path)
+    yield from (f"{path} requires no key" for path in sorted(keyless_paths - OPEN_PATHS))
     if not list(of_type(template, "ApiGateway::UsagePlanKey")):
         yield "no API key belongs to a usage plan"
     for name, plan in of_type(template, "ApiGateway::UsagePlan"):
@@ -46,10 +46,10 @@ def routes_ask_for_a_key(template: Template) -> Findings:
 
 
 @rule
-def the_api_keeps_payloads_to_itself(template: Template) -> Findings:
+def the_api_does_not_log_or_change_payloads(template: Template) -> Findings:
     api = template["Resources"]["Api"]["Properties"]
     if "*/*" not in api.get("BinaryMediaTypes", []) and "*~1*" not in api.get("BinaryMediaTypes", []):
-        yield "pictures would be mangled: BinaryMediaTypes must have *~1*"
+        yield "pictures would be corrupted: BinaryMediaTypes must have *~1*"
     for name, stage in of_type(template, "ApiGateway::Stage"):
         settings = stage.get("MethodSettings", [{}])[0]
         log = stage.get("AccessLogSetting", {})
@@ -60,17 +60,17 @@ def the_api_keeps_payloads_to_itself(template: Template) -> Findings:
             "must be traced": stage.get("TracingEnabled") is not True,
             "needs an access log": target(log.get("DestinationArn")) != "ApiLog",
             "logs payload": bool(re.search(r"querystring|\.path\b|body|header|input", log.get("Format", ""))),
-            "must not cache answers to private questions": bool(stage.get("CacheClusterEnabled")),
+            "must not cache responses to private requests": bool(stage.get("CacheClusterEnabled")),
         }
-        yield from (f"{name} {what}" for what, is_wrong in wrong.items() if is_wrong)
+        yield from (f"{name} {problem}" for problem, is_wrong in wrong.items() if is_wrong)
 
 
 @rule
-def doors_close_by_parameter(template: Template) -> Findings:
+def access_is_restricted_by_parameter(template: Template) -> Findings:
     resources, api = template["Resources"], template["Resources"]["Api"]["Properties"]
     endpoint = api["Body"].get("x-amazon-apigateway-endpoint-configuration", {})
     firewall = json.dumps(resources.get("Firewall", {}))
-    answers = api["Body"].get("x-amazon-apigateway-gateway-responses", {})
+    responses = api["Body"].get("x-amazon-apigateway-gateway-responses", {})
     wrong = {
         "stays open beside its own domain": "HasDomain" not in json.dumps(endpoint.get("disableExecuteApiEndpoint")),
         "has a domain that takes old TLS": '"SecurityPolicy": "TLS_1_2"' not in json.dumps(resources.get("Domain")),
@@ -79,7 +79,7 @@ def doors_close_by_parameter(template: Template) -> Findings:
         "has a firewall without a rate": "RateBasedStatement" not in firewall,
         "has a firewall that refuses pictures": '"SizeRestrictions_BODY", "ActionToUse": {"Count"' not in firewall,
         "has no authoriser for tokens": "Cognito" not in api["Body"]["securityDefinitions"],
-        "refuses what is too large without saying where to": "/uploads"
-        not in json.dumps(answers.get("REQUEST_TOO_LARGE")),
+        "refuses large requests without naming /uploads": "/uploads"
+        not in json.dumps(responses.get("REQUEST_TOO_LARGE")),
     }
-    yield from (f"the API {what}" for what, is_wrong in wrong.items() if is_wrong)
+    yield from (f"the API {problem}" for problem, is_wrong in wrong.items() if is_wrong)

@@ -1,4 +1,4 @@
-"""Queues, dead letters, and the way of an upload."""
+"""Queues, dead letters and the path of an upload."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.template.stack import Template, function_of, of_type, target
 
 
 @rule
-def queues_keep_what_fails(template: Template) -> Findings:
+def queues_keep_failed_messages(template: Template) -> Findings:
     queues = dict(of_type(template, "SQS::Queue"))
     mapped = {target(m["EventSourceArn"]): m for _, m in of_type(template, "Lambda::EventSourceMapping")}
     for name, queue in queues.items():
@@ -17,21 +17,21 @@ def queues_keep_what_fails(template: Template) -> Findings:
             yield f"{name} must be encrypted with our key"
         if name not in mapped:
             if not queue.get("RedriveAllowPolicy"):
-                yield f"{name} takes dead letters of any queue"
+                yield f"{name} accepts dead letters of any queue"
             continue
         redrive = queue.get("RedrivePolicy", {})
-        letters = queues.get(target(redrive.get("deadLetterTargetArn")))
+        dead_letters = queues.get(target(redrive.get("deadLetterTargetArn")))
         function = template["Resources"][function_of(template, mapped[name]["FunctionName"])]["Properties"]
-        if letters is None or not 2 <= redrive.get("maxReceiveCount", 0) <= 10:
+        if dead_letters is None or not 2 <= redrive.get("maxReceiveCount", 0) <= 10:
             yield f"{name} needs a dead-letter queue after a few attempts"
-        elif letters["MessageRetentionPeriod"] <= queue["MessageRetentionPeriod"]:
+        elif dead_letters["MessageRetentionPeriod"] <= queue["MessageRetentionPeriod"]:
             yield f"{name}: dead letters must be kept longer than messages"
         if queue.get("VisibilityTimeout", 30) < 6 * function["Timeout"]:
-            yield f"{name} shows a message again before six timeouts of its function are over"
+            yield f"{name} redelivers a message before six timeouts of its function"
 
 
 @rule
-def queues_take_messages_of_their_rule_alone(template: Template) -> Findings:
+def queues_accept_messages_of_their_rule_only(template: Template) -> Findings:
     covered: set[str] = set()
     for name, policy in of_type(template, "SQS::QueuePolicy"):
         covered |= {target(queue) for queue in policy["Queues"]}
@@ -52,7 +52,7 @@ def queues_take_messages_of_their_rule_alone(template: Template) -> Findings:
 def uploads_reach_the_function_of_their_model(template: Template) -> Findings:
     bucket = template["Resources"]["UploadBucket"]["Properties"]
     if "EventBridgeEnabled" not in json.dumps(bucket.get("NotificationConfiguration", {})):
-        yield "UploadBucket tells EventBridge nothing"
+        yield "UploadBucket sends no events to EventBridge"
     rules = {
         target(rule_target["Arn"]): properties
         for _, properties in of_type(template, "Events::Rule")
@@ -60,12 +60,12 @@ def uploads_reach_the_function_of_their_model(template: Template) -> Findings:
     }
     for name, mapping in of_type(template, "Lambda::EventSourceMapping"):
         function = template["Resources"][function_of(template, mapping["FunctionName"])]["Properties"]
-        found = rules.get(target(mapping["EventSourceArn"]), {})
-        detail = found.get("EventPattern", {}).get("detail", {})
+        event_rule = rules.get(target(mapping["EventSourceArn"]), {})
+        detail = event_rule.get("EventPattern", {}).get("detail", {})
         prefixes = [key.get("prefix") for key in detail.get("object", {}).get("key", [])]
         if prefixes != [f"{prefix_of(function)}{model}/" for model in models_of(function)]:
             yield f"{name}: the rule's prefixes {prefixes} are not the function's models"
         if [target(bucket) for bucket in detail.get("bucket", {}).get("name", [])] != ["UploadBucket"]:
-            yield f"{name}: the rule must listen to UploadBucket alone"
-        if not all(t.get("DeadLetterConfig") for t in found.get("Targets", [])):
+            yield f"{name}: the rule must match UploadBucket only"
+        if not all(t.get("DeadLetterConfig") for t in event_rule.get("Targets", [])):
             yield f"{name}: the rule loses events that cannot be delivered"

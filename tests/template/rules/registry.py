@@ -1,4 +1,4 @@
-"""Where rules register, and what several of them ask of a template."""
+"""The registry of rules, and functions that several rules use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RULES: list[Rule] = []
 
 
 def rule(check: Rule) -> Rule:
-    """Registers a check that yields a sentence for whatever breaks it."""
+    """Register a check that yields a sentence for every violation."""
     RULES.append(check)
     return check
 
@@ -26,7 +26,7 @@ def findings(template: Template) -> list[str]:
 
 
 def assertions() -> int:
-    """How many sentences the rules can say: one for each `yield`, one for each entry of a table named `wrong`."""
+    """Number of assertions in the rules: one for each `yield`, one for each entry of a table named `wrong`."""
     return sum(_assertions(check) for check in RULES)
 
 
@@ -47,8 +47,8 @@ def statements(role: Resource) -> Iterator[dict[str, Any]]:
 
 
 def role_of(template: Template, function: Resource) -> Resource:
-    found: Resource = template["Resources"][target(function["Role"])]["Properties"]
-    return found
+    role: Resource = template["Resources"][target(function["Role"])]["Properties"]
+    return role
 
 
 def models_of(function: Resource) -> list[str]:
@@ -56,7 +56,7 @@ def models_of(function: Resource) -> list[str]:
 
 
 def prefix_of(function: Resource) -> str:
-    """Of the uploads that are this function's."""
+    """The key prefix of this function's uploads."""
     return str(function["Environment"]["Variables"].get("HEARTH_UPLOAD_PREFIX", "uploads/"))
 
 

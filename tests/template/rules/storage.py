@@ -19,7 +19,7 @@ def buckets_are_private_and_encrypted(template: Template) -> Findings:
         default = encryption.get("ServerSideEncryptionByDefault", {})
         lifecycle = json.dumps(bucket.get("LifecycleConfiguration", {}))
         wrong = {
-            "must belong to its owner alone": ownership != "BucketOwnerEnforced",
+            "must enforce bucket owner ownership": ownership != "BucketOwnerEnforced",
             "must be encrypted with our key": target(default.get("KMSMasterKeyID")) != "Key",
             "must use SSE-KMS": default.get("SSEAlgorithm") != "aws:kms",
             "needs a bucket key": encryption.get("BucketKeyEnabled") is not True,
@@ -29,7 +29,7 @@ def buckets_are_private_and_encrypted(template: Template) -> Findings:
             "needs a choice of DeletionPolicy": "DeletionPolicy" not in template["Resources"][name],
             "must expire its objects": name != "ArtifactBucket" and '"ExpirationInDays"' not in lifecycle,
         }
-        yield from (f"{name} {what}" for what, is_wrong in wrong.items() if is_wrong)
+        yield from (f"{name} {problem}" for problem, is_wrong in wrong.items() if is_wrong)
     if template["Resources"]["ArtifactBucket"]["DeletionPolicy"] != "Retain":
         yield "ArtifactBucket must outlive the stack"
 
@@ -45,7 +45,7 @@ def buckets_demand_tls_and_our_key(template: Template) -> Findings:
                 yield f"{name} has no denial on {key}"
         for denial in denials:
             if "SecureTransport" in denial and not ("s3:*" in denial and f"${{{name}.Arn}}/*" in denial):
-                yield f"{name} denies plain HTTP for a part only"
+                yield f"{name} denies plain HTTP only partly"
         yield from (f"{name} is opened by its policy" for s in statements if s["Effect"] == "Allow")
 
 

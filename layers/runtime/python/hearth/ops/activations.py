@@ -20,6 +20,9 @@ def activate(logits: Array, function: str) -> Array:
     return exponentials / total
 
 
-def top_indices(scores: Array, count: int) -> list[int]:
-    """Indices of the `count` largest of (labels,) scores, largest first; ties keep their order."""
-    return (-scores).argsort(kind="stable")[:count].tolist()  # type: ignore[no-any-return]
+def top_indices(scores: Array, count: int) -> list[Any]:
+    """Indices of the `count` largest scores of the last axis, largest first; ties keep their order.
+
+    A list for (labels,) scores, a list of lists for (rows, labels).
+    """
+    return (-scores).argsort(kind="stable")[..., :count].tolist()  # type: ignore[no-any-return]

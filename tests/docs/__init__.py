@@ -1,0 +1,1 @@
+"""The documents: their commands are run, their tables and links compared with what they speak of."""

@@ -1,0 +1,111 @@
+"""The tables that documents derive from the code, by the name that stands in `<!-- table: NAME -->`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+import yaml
+
+from hearth.protocols.router import protocols
+from hearth.storage.open import open_store
+from hearth.task_table import TASKS
+from hearth_build import ZOO
+from hearth_build.cli.serve import tasks
+from hearth_build.pipeline.evaluation import evaluation_of
+from hearth_build.pipeline.model_card import overview
+from hearth_build.release.publish import list_versions
+from tests.benchmarks.runner import RESULTS
+from tests.support import ROOT
+
+
+def rows(titles: str, cells: Sequence[Sequence[str]], alignment: str = "") -> str:
+    """A Markdown table; `titles` are separated by |."""
+    names = titles.split("|")
+    lines = [f"| {' | '.join(names)} |", f"|{alignment or '---|' * len(names)}"]
+    lines += [f"| {' | '.join(row)} |" for row in cells]
+    return "\n".join(lines) + "\n"
+
+
+def zoo_models() -> str:
+    return overview([version.manifest for version in list_versions(open_store(ZOO.as_uri()))]) + "\n"
+
+
+def evaluations() -> str:
+    """The data that `hearth evaluate` reads, by task."""
+    cells = []
+    for row in TASKS.values():
+        evaluation = evaluation_of(row.id)
+        cells.append([f"`{row.id}`", evaluation.metric, evaluation.data_format])
+    return rows("task|metric|data", cells)
+
+
+def routes() -> str:
+    cells = []
+    for protocol in protocols():
+        for route in protocol.routes:
+            cells.append([protocol.title, f"`{route.method} {route.path}`", route.summary])
+    return rows("protocol|route|what it does", cells)
+
+
+def task_functions() -> str:
+    """The task table itself."""
+    examples = {task.id: task for task in tasks()}
+    cells = []
+    for row in TASKS.values():
+        others = ", ".join(f"`{other}`" for other in row.models_of)
+        stream = "yes" if examples[row.id].stream else ""
+        cells.append([f"`{row.id}`", f"`functions/{row.function}`", row.input, others, stream])
+    return rows("task|function|input|also answers for models of|streams", cells)
+
+
+def task_parameters() -> str:
+    """The parameters that a request of each task takes, required ones in bold."""
+    cells = []
+    for task in tasks():
+        request = msgspec.inspect.type_info(task.request)
+        assert isinstance(request, msgspec.inspect.StructType)
+        kinds = [field.type for field in request.fields if field.name == "parameters"]
+        kinds = [kind for one in kinds for kind in getattr(one, "types", (one,))]
+        fields = [field for kind in kinds for field in getattr(kind, "fields", ())]
+        names = [f"**`{field.encode_name}`**" if field.required else f"`{field.encode_name}`" for field in fields]
+        cells.append([f"`{task.id}`", ", ".join(names)])
+    return rows("task|parameters", sorted(cells))
+
+
+def template_parameters() -> str:
+    """The parameters of template.yaml."""
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
+    template = yaml.load((ROOT / "template.yaml").read_text(encoding="utf-8"), Loader)
+    cells = []
+    for name, parameter in template["Parameters"].items():
+        default = parameter.get("Default", "")
+        shown = f"`{default}`" if str(default) else ""
+        cells.append([f"`{name}`", shown, " ".join(str(parameter.get("Description", "")).split())])
+    return rows("parameter|default|meaning", cells)
+
+
+def benchmarks() -> str:
+    return (RESULTS / "summary.md").read_text(encoding="utf-8").replace("](", "](../tests/benchmarks/results/")
+
+
+def clients() -> str:
+    """The summary of the last run of `python -m tests.clients.matrix`."""
+    text = (ROOT / "tests/clients/matrix.md").read_text(encoding="utf-8")
+    return text[text.index("| client ") :].split("\n\n")[0] + "\n"
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "zoo": zoo_models,
+    "evaluations": evaluations,
+    "routes": routes,
+    "tasks": task_functions,
+    "task-parameters": task_parameters,
+    "template-parameters": template_parameters,
+    "benchmarks": benchmarks,
+    "clients": clients,
+}
