@@ -28,6 +28,7 @@ from hearth_build.cli.deploy import deploy
 from hearth_build.cli.doctor import doctor
 from hearth_build.cli.import_onnx import import_onnx
 from hearth_build.cli.signing import sign, signing_key, verify
+from hearth_build.installation import install_command
 
 app = typer.Typer(help="Hearth: AI models from serverless functions.", no_args_is_help=True, add_completion=False)
 console = Console()
@@ -244,8 +245,8 @@ def main() -> None:
         Console(stderr=True).print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
         sys.exit(1)
     except ModuleNotFoundError as error:
-        advice = "Install the export extra: pip install 'hearth-serverless[export]'"
-        Console(stderr=True).print(f"error: {error.name} is not installed. {advice}", markup=False)
+        advice = f"Install it with the export extra: {install_command('export')}"
+        Console(stderr=True).print(f"error: {error.name} is not installed. {advice}", markup=False, soft_wrap=True)
         sys.exit(1)
 
 

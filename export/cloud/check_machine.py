@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hearth_build.cloud.finding import Finding, note, ok, problem
 from hearth_build.cloud.sam_deploy import can_run
+from hearth_build.installation import install_command
 
 MIN_DISK_BYTES = 1024**3
 """Free disk space for cached artifacts."""
@@ -103,7 +104,7 @@ def _check_credentials() -> Finding:
     try:
         import boto3
     except ModuleNotFoundError:
-        return note("boto3 is not installed; commands that call AWS need it: pip install boto3.")
+        return note(f"boto3 is not installed; commands that call AWS need it: {install_command('export')}")
     credentials = boto3.Session().get_credentials()
     if credentials is None:
         return note("There are no AWS credentials; commands that call AWS need them: aws configure.")
