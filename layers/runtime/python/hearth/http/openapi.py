@@ -34,6 +34,12 @@ SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
 }
 """How clients send an API key, if one is required."""
+CONTENT_ENCODING = {
+    "name": "Content-Encoding",
+    "in": "header",
+    "schema": {"type": "string", "enum": ["gzip", "deflate"]},
+}
+"""The optional header of every request with a body."""
 
 
 def document(title: str, description: str, protocols: Sequence[Protocol], tasks: Sequence[Task]) -> dict[str, Any]:
@@ -74,8 +80,30 @@ class Schemas:
         (root,), definitions = msgspec.json.schema_components(
             [schema], ref_template=f"#/components/schemas/{prefix}{{name}}"
         )
-        self.components.update({f"{prefix}{name}": definition for name, definition in definitions.items()})
-        return root
+        for name, definition in definitions.items():
+            component = _for_generators(definition | {"title": f"{prefix}{name}"})
+            if self.components.setdefault(f"{prefix}{name}", component) != component:
+                raise ValueError(f"Two types would have the name {prefix}{name} in the OpenAPI document")
+        return _for_generators(root)
+
+
+def _for_generators(schema: Any) -> Any:
+    """A schema that generators of clients understand: tuples are arrays of their length, all arrays have items, and
+    enumerations are not of booleans."""
+    if isinstance(schema, list):
+        return [_for_generators(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    plain = {name: _for_generators(value) for name, value in schema.items() if name != "prefixItems"}
+    if items := schema.get("prefixItems"):
+        kinds = [_for_generators(item) for item in items]
+        plain["items"] = kinds[0] if all(kind == kinds[0] for kind in kinds) else {"anyOf": kinds}
+    elif schema.get("type") == "array":
+        plain.setdefault("items", {})
+    if all(isinstance(value, bool) for value in plain.get("enum", ("",))):
+        del plain["enum"]
+        plain["type"] = "boolean"
+    return plain
 
 
 def _operation(schemas: Schemas, protocol: Protocol, route: Route) -> dict[str, Any]:
@@ -98,6 +126,7 @@ def _operation(schemas: Schemas, protocol: Protocol, route: Route) -> dict[str, 
         operation["security"] = []
     if route.request_schema is not None or route.request_media_types:
         content = schemas.content(route.request_schema, route.request_media_types)
+        operation["parameters"].append(CONTENT_ENCODING)
         operation["requestBody"] = {"required": not route.body_optional, "content": content}
     return operation
 
@@ -131,6 +160,7 @@ def _model_paths(schemas: Schemas, protocol: Protocol, tasks: Sequence[Task]) ->
                 "summary": f"Run {task.id} with {name}",
                 "description": 'For a large input, `inputs` can be `{"upload": id}` with the id of an upload.',
                 "operationId": f"infer_{name}",
+                "parameters": [CONTENT_ENCODING],
                 "requestBody": {"required": True, "content": request},
                 "responses": _responses(schemas, protocol, {200: response}),
             }

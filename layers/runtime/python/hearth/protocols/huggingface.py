@@ -38,6 +38,13 @@ class Error(msgspec.Struct, frozen=True):
     request_id: str
 
 
+class InferRequest(msgspec.Struct, frozen=True):
+    """A request to a model whose task is not known beforehand, for the documentation."""
+
+    inputs: Any
+    parameters: dict[str, Any] = {}
+
+
 class ModelSummary(msgspec.Struct, frozen=True):
     name: str
     task: str
@@ -185,7 +192,7 @@ def check_model_health(request: Request) -> Response:
 
 
 _INFER_OPTIONS: dict[str, Any] = {
-    "request_schema": Any,
+    "request_schema": InferRequest,
     "response_schema": Any,
     "request_media_types": (BINARY,),
     "response_media_types": (EVENT_STREAM,),

@@ -68,7 +68,7 @@ def ping(request: Request) -> Response:
 
 
 _INVOKE_OPTIONS: dict[str, Any] = {
-    "request_schema": Any,
+    "request_schema": huggingface.InferRequest,
     "response_schema": Any,
     "request_media_types": (BINARY,),
     "response_media_types": (EVENT_STREAM,),
