@@ -8,12 +8,12 @@ import signal
 import sys
 import tempfile
 
-import uvicorn
 from fastapi import FastAPI
 from fastapi_swagger import patch_fastapi
 
 from hearth import settings
 from hearth.auth import api_keys
+from hearth.http import server
 from hearth.http.asgi import create_app
 from hearth.models.cache import warm_cache
 from hearth.tasks.task import Task
@@ -28,11 +28,11 @@ def tasks() -> tuple[Task, ...]:
     return tuple(task for app in apps for task in getattr(app, "TASKS", ()))  # deployment hooks have no tasks
 
 
-def app() -> FastAPI:
-    """Create the application. Raises SettingsError."""
+def app(host: str = "127.0.0.1") -> FastAPI:
+    """Create the application of a server that is started for `host`. Raises SettingsError."""
     api_keys.key_table()  # reports invalid keys at the start, not to the first caller
     all_tasks = tasks()
-    application = create_app(all_tasks, local=True, folder=FUNCTIONS / "catalog/page")
+    application = create_app(all_tasks, local=True, folder=FUNCTIONS / "catalog/page", host=host)
     if settings.get().uploads.startswith("file:"):
         serve_uploads.install(application, all_tasks)
     patch_fastapi(application, redirect_from_root_to_docs=False)  # serves the scripts of /docs locally
@@ -57,4 +57,4 @@ def _run(store: str, host: str, port: int) -> None:
     print(f"Serving {', '.join(warm_cache().registry.models()) or 'no models'} from {store}")
     address = f"http://{host}:{port}"
     print(f"Page: {address}/   API: POST {address}/models/NAME   Documentation: {address}/docs", flush=True)
-    uvicorn.run(app(), host=host, port=port, log_level="warning")
+    server.run(app(host), host, port)

@@ -2,6 +2,7 @@
 
 HearthError
 ├── BadRequest 400            the request is invalid
+│   ├── RequestTimeout 408    the client sends too slowly
 │   ├── PayloadTooLarge 413
 │   ├── UnsupportedMedia 415
 │   ├── Unprocessable 422     an upload could not be processed
@@ -42,6 +43,11 @@ class HearthError(Exception):
 class BadRequest(HearthError):
     status = 400
     code = "bad_request"
+
+
+class RequestTimeout(BadRequest):
+    status = 408
+    code = "request_timeout"
 
 
 class PayloadTooLarge(BadRequest):

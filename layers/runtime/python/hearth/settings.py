@@ -38,6 +38,8 @@ class Settings(NamedTuple):
     """Location of the results of storage events; empty: storage events are refused."""
     uploads: str
     """Location of uploads: `s3://bucket` or `file:///path`; empty: uploads are not enabled."""
+    uploads_size: int
+    """Bytes of uploads and results that the local server keeps at most."""
     dead_letters: str
     """URL of the dead-letter queue for messages that cannot be processed; empty: SQS moves them itself."""
     deliveries: int
@@ -58,8 +60,20 @@ class Settings(NamedTuple):
     """Services of STREAMING_SOURCES to which `hearth.aws_lambda.streaming` streams responses."""
     api_keys: str
     """A JSON list of API key entries, or the path of a file with one; empty: no key is required."""
+    cors_origins: frozenset[str]
+    """Origins of web pages that may call the API, such as `https://example.com`; `*`: all of them."""
+    allowed_hosts: frozenset[str]
+    """Names, beside localhost and IP addresses, by which the local server may be called; `*`: any name."""
+    keep_alive_seconds: float
+    """Seconds for which the local server keeps an idle connection."""
+    body_seconds: float
+    """Seconds in which a client of the local server must send a request's body."""
+    work_memory: int
+    """Bytes of memory for the work of concurrent requests to the local server; 0 on Lambda: no limit."""
     audit: str
     """Destination of audit records: `log` or `file:///path`; empty: no records."""
+    refuse_unaudited: bool
+    """Whether a request fails if its audit record cannot be written."""
     verify_keys: Path | None
     """Folder of public keys; artifacts must be signed with one of them. None: signatures are not required."""
 
@@ -80,6 +94,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         threads=int(_number(environ, "HEARTH_THREADS", min(max(threads, 1), 6), minimum=1)),
         output=_location(environ, "HEARTH_OUTPUT"),
         uploads=_bucket(environ, "HEARTH_UPLOADS"),
+        uploads_size=_megabytes(environ, "HEARTH_UPLOADS_MB", 4096),
         dead_letters=_queue(environ, "HEARTH_DEAD_LETTERS"),
         deliveries=int(_number(environ, "HEARTH_DELIVERIES", 3, minimum=1)),
         upload_prefix=environ.get("HEARTH_UPLOAD_PREFIX", "uploads/"),
@@ -92,7 +107,14 @@ def read(environ: Mapping[str, str]) -> Settings:
         # SAM's local API does not support streaming.
         streams=frozenset() if environ.get("AWS_SAM_LOCAL") else _streaming_sources(environ),
         api_keys=environ.get("HEARTH_API_KEYS", "").strip(),
+        cors_origins=_origins(environ),
+        allowed_hosts=frozenset(_words(environ.get("HEARTH_ALLOWED_HOSTS", "").lower())),
+        # Longer than the idle timeout of the usual proxies: a server that closes first causes 502s.
+        keep_alive_seconds=_number(environ, "HEARTH_KEEP_ALIVE_SECONDS", 75, minimum=1),
+        body_seconds=_number(environ, "HEARTH_BODY_SECONDS", 60, minimum=0.1),
+        work_memory=0 if on_lambda else _megabytes(environ, "HEARTH_WORK_MEMORY_MB", _memory_mb() / 4),
         audit=_audit(environ),
+        refuse_unaudited=_choice(environ, "HEARTH_AUDIT_FAILURE", ("refuse", "continue")) == "refuse",
         verify_keys=Path(environ["HEARTH_VERIFY_KEYS"]).absolute() if environ.get("HEARTH_VERIFY_KEYS") else None,
     )
 
@@ -101,6 +123,30 @@ def read(environ: Mapping[str, str]) -> Settings:
 def get() -> Settings:
     """The settings of this process."""
     return read(os.environ)
+
+
+def _memory_mb() -> float:
+    """The memory that this process may use: of the machine, or of its control group (a container's limit)."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+    except OSError:
+        limit = ""
+    return (min(total, int(limit)) if limit.isdecimal() else total) / MEGABYTE
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _origins(environ: Mapping[str, str]) -> frozenset[str]:
+    origins = frozenset(_words(environ.get("HEARTH_CORS_ORIGINS", "").lower()))
+    for origin in origins:
+        if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s]+", origin):
+            raise SettingsError(
+                f"HEARTH_CORS_ORIGINS must list origins such as https://example.com, or *, not {origin!r}"
+            )
+    return origins
 
 
 def _user_cache(environ: Mapping[str, str]) -> Path:
@@ -150,8 +196,16 @@ def _audit(environ: Mapping[str, str]) -> str:
     return destination
 
 
+def _choice(environ: Mapping[str, str], key: str, choices: tuple[str, ...]) -> str:
+    """One of the choices, the first one by default."""
+    choice = environ.get(key) or choices[0]
+    if choice not in choices:
+        raise SettingsError(f"{key} must be {' or '.join(choices)}, not {choice!r}")
+    return choice
+
+
 def _models(environ: Mapping[str, str]) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in environ.get("HEARTH_MODELS", "").split(",") if name.strip())
+    names = tuple(_words(environ.get("HEARTH_MODELS", "")))
     for name in names:
         if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*(@[1-9][0-9]*)?", name):
             raise SettingsError(f"HEARTH_MODELS must list name or name@version, not {name!r}")
@@ -159,7 +213,7 @@ def _models(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _streaming_sources(environ: Mapping[str, str]) -> frozenset[str]:
-    sources = frozenset(name.strip() for name in environ.get("HEARTH_STREAM", "").split(",") if name.strip())
+    sources = frozenset(_words(environ.get("HEARTH_STREAM", "")))
     if not sources <= STREAMING_SOURCES:
         raise SettingsError(f"HEARTH_STREAM must list {' or '.join(sorted(STREAMING_SOURCES))}, not {sorted(sources)}")
     return sources

@@ -13,6 +13,7 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
+from typing import NamedTuple
 from urllib.parse import quote
 
 from hearth.aws.client import signing_key
@@ -66,14 +67,26 @@ def signed_path(upload_id: str, key: str, content_type: str, size: int) -> tuple
     return f"/uploads/{upload_id}?{encoded}", expires
 
 
-def verify_signed_path(query: Mapping[str, str]) -> tuple[str, str, int]:
-    """Key, content type and largest size of a path from `signed_path`. Raises Forbidden."""
+class Permission(NamedTuple):
+    """What a signed path permits."""
+
+    key: str
+    content_type: str
+    max_bytes: int
+    expires: int
+    """Seconds since 1970."""
+    signature: str
+
+
+def verify_signed_path(query: Mapping[str, str]) -> Permission:
+    """What a path from `signed_path` permits. Raises Forbidden."""
     signed = {name: query.get(name, "") for name in ("key", "type", "size", "expires")}
     if not hmac.compare_digest(_signature(signed).encode(), query.get("signature", "").encode()):
         raise Forbidden("This URL is not one that POST /uploads returned")
     if time.time() > int(signed["expires"]):
         raise Forbidden("This URL has expired; request another with POST /uploads")
-    return signed["key"], signed["type"], int(signed["size"])
+    size, expires = int(signed["size"]), int(signed["expires"])
+    return Permission(signed["key"], signed["type"], size, expires, query["signature"])
 
 
 def isoformat(seconds: int) -> str:

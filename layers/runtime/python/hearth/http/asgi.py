@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
@@ -20,9 +20,10 @@ from starlette.types import Receive, Scope, Send
 
 from hearth import __version__, deadline, settings
 from hearth.auth import api_keys
-from hearth.errors import ENDS, BadRequest, HearthError, MethodNotAllowed, NotFound
+from hearth.errors import ENDS, BadRequest, HearthError, MethodNotAllowed, NotFound, RequestTimeout
 from hearth.http import openapi, playground
 from hearth.http.concurrency_limit import ConcurrencyLimit
+from hearth.http.origin_check import OriginCheck
 from hearth.http.pipeline import BodyReader, Exchange, HttpResponse, StreamedBody, error_response
 from hearth.protocols import base
 from hearth.protocols.router import Router, protocol_for, protocols
@@ -31,13 +32,17 @@ from hearth.telemetry.log import as_hearth_error, finish_request
 from hearth.telemetry.timing import begin
 
 ROUTING_ERRORS = {404: NotFound, 405: MethodNotAllowed}
+READERS = 8
+"""Threads for requests that only read, such as the catalogue: whatever the work does, they have threads."""
 
 
-def create_app(tasks: Sequence[Task], *, local: bool = False, folder: Path | None = None) -> FastAPI:
+def create_app(
+    tasks: Sequence[Task], *, local: bool = False, folder: Path | None = None, host: str = "127.0.0.1"
+) -> FastAPI:
     """Create the app for `tasks`; without tasks it has only the catalogue. `folder` has the playground.
 
-    A `local` server handles several requests at once, so it predicts in threads; its documentation page needs no
-    network. A Lambda handles one request at a time, and its page loads scripts from a CDN.
+    A `local` server, started for `host`, handles several requests at once, so it predicts in threads; its documentation
+    page needs no network. A Lambda handles one request at a time, and its page loads scripts from a CDN.
     """
     app = FastAPI(
         title="Hearth",
@@ -49,10 +54,10 @@ def create_app(tasks: Sequence[Task], *, local: bool = False, folder: Path | Non
         redirect_slashes=False,  # such a redirect would bypass the pipeline and the log
     )
     router = Router(playground.routes(folder) if folder else ())
+    threads = _Threads() if local else None  # AWS limits the concurrency of a Lambda
     for protocol, route in router.routes():
-        app.add_route(route.path, _endpoint(protocol, route, tasks, local=local), [route.method])
-    if local:  # AWS limits the concurrency of a Lambda
-        app.add_middleware(ConcurrencyLimit, refuse=_refuse)
+        app.add_route(route.path, _endpoint(protocol, route, tasks, threads), [route.method])
+    app.add_middleware(OriginCheck, refuse=_refuse, host=host if local else None)
 
     @app.exception_handler(HTTPException)
     async def no_route(request: Request, error: HTTPException) -> Response:
@@ -68,12 +73,38 @@ def create_app(tasks: Sequence[Task], *, local: bool = False, folder: Path | Non
     return app
 
 
+class _Threads:
+    """Where the endpoints of the local server run: reads and work in threads of their own, so that neither waits for
+    the other."""
+
+    def __init__(self) -> None:
+        self.limit = ConcurrencyLimit()
+        self._readers = CapacityLimiter(READERS)
+        self._workers = CapacityLimiter(settings.get().max_queue)
+
+    async def run(self, exchange: Exchange, body: bytes) -> base.Response:
+        """Run an endpoint. A streamed response keeps its slot until `_ClosingStream` releases it."""
+        if exchange.route.is_immediate:
+            return exchange.handle(body)
+        if exchange.route.method == "GET":
+            return await to_thread.run_sync(exchange.handle, body, limiter=self._readers)
+        self.limit.take_slot()
+        try:
+            response = await to_thread.run_sync(exchange.handle, body, limiter=self._workers)
+        except BaseException:
+            self.limit.release_slot()
+            raise
+        if isinstance(response.body, bytes):
+            self.limit.release_slot()
+        return response
+
+
 def _endpoint(
-    protocol: base.Protocol, route: base.Route, tasks: Sequence[Task], *, local: bool
+    protocol: base.Protocol, route: base.Route, tasks: Sequence[Task], threads: _Threads | None
 ) -> Callable[[Request], Awaitable[Response]]:
     async def respond(request: Request) -> Response:
         timing, scope = begin(), request.scope
-        if local:  # a Lambda's invocation has its own deadline
+        if threads:  # a Lambda's invocation has its own deadline
             deadline.set_seconds(settings.get().run_seconds)
         headers = dict(reversed(request.headers.items()))  # of repeated headers, the first one counts
         hearth_request = base.Request(
@@ -85,15 +116,23 @@ def _endpoint(
         )
         event = scope.get("aws.event")
         exchange = Exchange(protocol, route, hearth_request, timing, event, streams=event is None)
+        holds_slot = False
         try:
             exchange.authenticate()
-            body = await _read_body(request, BodyReader(headers))
-            response = await run_in_threadpool(exchange.handle, body) if local else exchange.handle(body)
+            body = await _read_body(request, BodyReader(headers), threads.limit if threads else None)
+            answer = await threads.run(exchange, body) if threads else exchange.handle(body)
+            holds_slot = threads is not None and not isinstance(answer.body, bytes)
+            response = exchange.respond(answer)
         except (*ENDS, asyncio.CancelledError):
             raise
         except BaseException as error:
-            return _to_starlette(exchange.fail(client_error(error)))
-        return _to_starlette(exchange.respond(response))
+            if threads and holds_slot:
+                threads.limit.release_slot()
+            response = exchange.fail(client_error(error))
+            if isinstance(error, RequestTimeout):  # the rest of the body is not waited for
+                response.headers["connection"] = "close"
+            return _to_starlette(response)
+        return _to_starlette(response, threads.limit.release_slot if threads else None)
 
     return respond
 
@@ -112,24 +151,27 @@ def _refuse(request: Request, error: HearthError, headers: Mapping[str, str] | N
     return _to_starlette(error_response(protocol_for(request.url.path), error, timing, request_id, headers))
 
 
-def _to_starlette(response: HttpResponse) -> Response:
+def _to_starlette(response: HttpResponse, release: Callable[[], None] | None = None) -> Response:
+    """`release` is called at the end of a stream."""
     if isinstance(response.body, bytes):
         return Response(response.body, response.status, response.headers)
-    return _ClosingStream(response.body, response.headers)
+    return _ClosingStream(response.body, response.headers, release)
 
 
 class _ClosingStream(StreamingResponse):
     """A streamed response that closes its iterator when the client disconnects."""
 
-    def __init__(self, pieces: StreamedBody, headers: Mapping[str, str]) -> None:
+    def __init__(self, pieces: StreamedBody, headers: Mapping[str, str], release: Callable[[], None] | None) -> None:
         super().__init__(pieces, 200, headers)
-        self._pieces = pieces
+        self._pieces, self._release = pieces, release
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
             self._pieces.close()
+            if self._release:
+                self._release()
 
 
 def _request_id(request: Request) -> str:
@@ -140,7 +182,19 @@ def _request_id(request: Request) -> str:
     return str(request.scope["hearth.request_id"])
 
 
-async def _read_body(request: Request, reader: BodyReader) -> bytes:
-    async for chunk in request.stream():
-        reader.feed(chunk)
+async def _read_body(request: Request, reader: BodyReader, limit: ConcurrencyLimit | None) -> bytes:
+    """Raises RequestTimeout, TooManyRequests, and what the reader raises."""
+    size, seconds = 0, settings.get().body_seconds
+    try:
+        async with asyncio.timeout(seconds if limit else None):
+            async for chunk in request.stream():
+                if limit:
+                    limit.add_body_bytes(len(chunk))
+                    size += len(chunk)
+                reader.feed(chunk)
+    except TimeoutError:
+        raise RequestTimeout(f"The body did not arrive within {seconds:g} s; send it faster") from None
+    finally:
+        if limit:
+            limit.remove_body_bytes(size)
     return reader.finish()

@@ -1,35 +1,36 @@
-"""Limits the concurrent requests of the local server: further requests are refused instead of queued."""
+"""Limits what concurrent requests to the local server may hold: slots for work, and memory for bodies."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
-
 from hearth import settings
-from hearth.errors import HearthError, TooManyRequests
+from hearth.errors import TooManyRequests
+
+RETRY_SECONDS = 1
 
 
 class ConcurrencyLimit:
-    """ASGI middleware that limits concurrent POST requests; health and the catalogue are always available."""
+    """Used from the event loop alone. A request takes a slot when its body is complete, so that slow clients take none;
+    a stream holds its slot until its end."""
 
-    def __init__(self, app: ASGIApp, refuse: Callable[[Request, HearthError], Response]) -> None:
-        self._app, self._refuse = app, refuse
+    def __init__(self) -> None:
         self._active = 0
-        """Number of requests in progress or waiting; a stream counts until its end."""
+        self._body_bytes = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST":
-            await self._app(scope, receive, send)
-            return
+    def take_slot(self) -> None:
+        """Raises TooManyRequests instead of letting the request wait."""
         if self._active >= settings.get().max_queue:
-            error = TooManyRequests("The server has too many requests; retry in 1 s", retry_after=1)
-            await self._refuse(Request(scope, receive), error)(scope, receive, send)
-            return
+            raise TooManyRequests("The server has too many requests; retry in 1 s", retry_after=RETRY_SECONDS)
         self._active += 1
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self._active -= 1
+
+    def release_slot(self) -> None:
+        self._active -= 1
+
+    def add_body_bytes(self, size: int) -> None:
+        """Count bytes of a body that is arriving. Raises TooManyRequests if all bodies together have too many."""
+        chosen = settings.get()
+        if self._body_bytes + size > chosen.max_queue * chosen.max_body:
+            raise TooManyRequests("The server receives too much data at once; retry in 1 s", retry_after=RETRY_SECONDS)
+        self._body_bytes += size
+
+    def remove_body_bytes(self, size: int) -> None:
+        self._body_bytes -= size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +17,7 @@ from hearth.errors import ENDS, BadRequest, HearthError, PayloadTooLarge, Unauth
 from hearth.protocols.base import JSON, Protocol, Request, Response, Route, server_sent_event
 from hearth.tasks.task import Usage
 from hearth.telemetry import audit
-from hearth.telemetry.log import as_hearth_error, finish_request
+from hearth.telemetry.log import as_hearth_error, finish_request, start_stream
 from hearth.telemetry.timing import Timing
 
 COMPRESSION_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
@@ -108,7 +109,7 @@ class Exchange(Struct, frozen=True):
         return replace(response, body=_prepend(next(response.body, b""), response.body))
 
     def respond(self, response: Response) -> HttpResponse:
-        """The response with all headers. It is logged now, or a stream at its end."""
+        """The response with all headers. It is logged now, or a stream at its end. Raises Unavailable."""
         headers = {"content-type": _content_type(response.media_type), "x-request-id": self.request.request_id}
         if lease := self.request.lease:
             headers["x-hearth-model"] = f"{lease.model.manifest.model}@{lease.model.manifest.version}"
@@ -118,12 +119,14 @@ class Exchange(Struct, frozen=True):
             return HttpResponse(
                 response.status, headers | {"server-timing": self.timing.server_timing()}, response.body
             )
+        start_stream(self.timing, request_id=self.request.request_id)
         headers |= {
             "x-hearth-stream": "streamed" if self.streams else "buffered",
             "cache-control": "no-store",
             "server-timing": self.timing.server_timing(),
         }
-        body = StreamedBody(response.body, self.timing, self._encode_event, self._finish, response.usage)
+        finish = functools.partial(self._finish, is_sent=True)
+        body = StreamedBody(response.body, self.timing, self._encode_event, finish, response.usage)
         return HttpResponse(200, headers, body if self.streams else b"".join(body))
 
     def fail(self, error: HearthError) -> HttpResponse:
@@ -134,13 +137,23 @@ class Exchange(Struct, frozen=True):
     def _encode_event(self, error: HearthError) -> bytes:
         return server_sent_event(self.protocol.encode_error(error, self.request.request_id))
 
-    def _finish(self, status: int, failure: HearthError | None = None, usage: Usage | None = None) -> None:
-        """Release the model and write the log line."""
+    def _finish(
+        self, status: int, failure: HearthError | None = None, usage: Usage | None = None, *, is_sent: bool = False
+    ) -> None:
+        """Release the model and write the log line. Raises Unavailable, as `finish_request`."""
         if lease := self.request.lease:
             lease.close()
+            self.request.lease = None
         if usage:
             self.timing.record_usage(usage)
-        finish_request(self.timing, request_id=self.request.request_id, status=status, trigger="http", failure=failure)
+        finish_request(
+            self.timing,
+            request_id=self.request.request_id,
+            status=status,
+            trigger="http",
+            failure=failure,
+            is_sent=is_sent,
+        )
 
 
 class StreamedBody:

@@ -74,6 +74,8 @@ class Route(Struct, frozen=True):
     responses: Mapping[int, Any] = msgspec.field(default_factory=dict)
     """Status -> type of its JSON, or None without a body; replaces `response_schema` for statuses other than 200."""
     body_optional: bool = False
+    is_immediate: bool = False
+    """Whether the endpoint waits for nothing, neither a store nor a model, so that it can run on the event loop."""
     public: bool = False
     """Whether no API key is needed. Where keys are required, such a route sees no models."""
     model_name: Callable[[Mapping[str, str]], str] | None = None

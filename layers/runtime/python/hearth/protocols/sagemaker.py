@@ -97,6 +97,7 @@ PROTOCOL = Protocol(
             "ping",
             "Check that the server is alive",
             response_schema=dict[str, str],
+            is_immediate=True,
             public=True,
         ),
     ),

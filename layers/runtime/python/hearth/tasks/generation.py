@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hearth import deadline
+from hearth.memory_budget import MemoryBudget
 from hearth.models.manifest import Decoder, TextPreprocessing
 from hearth.models.model import Model
 from hearth.ops.activations import top_indices
@@ -67,10 +68,19 @@ class Generation:
     def __iter__(self) -> Iterator[Piece]:
         return self
 
+    def reserve(self, budget: MemoryBudget, size: int) -> None:
+        """Hold `size` bytes of the budget from before the first piece until the last one."""
+        self._pieces = _reserved(budget, size, self._pieces)
+
     def __next__(self) -> Piece:
         piece = next(self._pieces)
         self.usage.output_tokens += 1
         return piece
+
+
+def _reserved(budget: MemoryBudget, size: int, pieces: Iterator[Piece]) -> Iterator[Piece]:
+    with budget.reserve(size, is_stream=True):
+        yield from pieces
 
 
 class KeyValueCache:

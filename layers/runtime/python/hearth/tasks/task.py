@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hearth import memory_budget
 from hearth.errors import BadRequest, NotFound
 from hearth.models.cache import Lease, warm_cache
 from hearth.models.model import Model
@@ -52,22 +53,40 @@ class Task(msgspec.Struct, frozen=True):
     request: type[Any]
     """A msgspec Struct with `inputs` and `parameters`."""
     response: Any
-    predict: Callable[[Model[Any, Any], Any], Prediction]
+    function: Callable[[Model[Any, Any], Any], Prediction]
     """(model, request) -> prediction."""
     example: dict[str, Any]
     """An example request for the documentation."""
     stream: Callable[[Model[Any, Any], Any], Generation] | None = None
-    """As `predict`, but token by token, for tasks whose requests have a field `stream`."""
+    """As `function`, but token by token, for tasks whose requests have a field `stream`."""
 
     @property
     def row(self) -> TaskRow:
         return TASKS[self.id]
 
+    def predict(self, model: Model[Any, Any], request: Any) -> Prediction:
+        """Run the function, once there is memory for its work. Raises TooManyRequests, and what the function raises."""
+        budget = memory_budget.get()
+        if budget is None:
+            return self.function(model, request)
+        from hearth.tasks.work_memory import estimate  # a Lambda has no budget
+
+        with budget.reserve(estimate(self.row, model, request)):
+            return self.function(model, request)
+
     def generate(self, model: Model[Any, Any], request: Any) -> Generation:
-        """Start a stream. Raises BadRequest if the task cannot stream, and what encoding the request raises."""
+        """Start a stream, whose first piece waits until there is memory for its work.
+
+        Raises BadRequest if the task cannot stream, and what encoding the request raises.
+        """
         if self.stream is None:
             raise BadRequest(f"{self.id} cannot be streamed")
-        return self.stream(model, request)
+        generation = self.stream(model, request)
+        if budget := memory_budget.get():
+            from hearth.tasks.work_memory import estimate
+
+            generation.reserve(budget, estimate(self.row, model, request))
+        return generation
 
     def serves(self, task: str) -> bool:
         """Whether this task serves models of `task`."""

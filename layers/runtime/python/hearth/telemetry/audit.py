@@ -1,7 +1,8 @@
 """The audit log: one record per response, with the hash of the previous record, so that changes and gaps are detected.
 
 `HEARTH_AUDIT` is `file:///path`, a file to which records are appended, or `log` for lines in the log stream. Each
-process begins its own chain with a random name. Records have no inputs or outputs, only the digest of the input.
+process begins its own chain with a random name. Records have no inputs or outputs, only the digest of the input. A
+streamed response has a record at its start and one at its end, so a process that dies in between leaves a trace.
 
 A chain does not protect against someone with write access who replaces the whole file or truncates it. For this, store
 the last hash of each chain, which `hearth audit` prints, or the file itself, where they have no write access.
@@ -17,7 +18,7 @@ import sys
 import threading
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from hearth import settings
 from hearth.errors import HearthError, SettingsError
@@ -87,6 +88,7 @@ def record(
     status: int,
     trigger: str,
     failure: HearthError | None,
+    phase: Literal["start", "end"] = "end",
 ) -> None:
     """Write the record of a response, if HEARTH_AUDIT is set. Raises OSError."""
     try:
@@ -100,6 +102,7 @@ def record(
         {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "request_id": request_id,
+            "phase": phase,
             "trigger": trigger,
             "tenant": timing.fields.get("tenant"),
             "model": timing.fields.get("model"),

@@ -7,11 +7,12 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Literal
 
-from hearth.errors import ENDS, HearthError, Internal
+from hearth import settings
+from hearth.errors import ENDS, HearthError, Internal, Unavailable
 from hearth.telemetry import audit, cost, json_format, statistics
 from hearth.telemetry.timing import Timing, begin
 
@@ -78,23 +79,53 @@ def attempt(work: Callable[[], str], *, request_id: str, trigger: Trigger, tenan
         raise
     except BaseException as error:
         failure = as_hearth_error(error)
-    status = failure.status if failure else 200
-    finish_request(timing, request_id=request_id, status=status, trigger=trigger, failure=failure)
+    try:
+        status = failure.status if failure else 200
+        finish_request(timing, request_id=request_id, status=status, trigger=trigger, failure=failure)
+    except Unavailable as error:  # there is no audit record of it
+        failure = error
+        finish_request(timing, request_id=request_id, status=failure.status, trigger=trigger, failure=failure)
     return failure
 
 
+def start_stream(timing: Timing, *, request_id: str) -> None:
+    """Write the audit record of a streamed response before its first piece is sent. Raises Unavailable, as
+    `finish_request`."""
+    with _audit_failures(can_refuse=True):
+        ms = round(timing.total, 3)
+        audit.record(timing, ms, None, request_id=request_id, status=200, trigger="http", failure=None, phase="start")
+
+
 def finish_request(
-    timing: Timing, *, request_id: str, status: int, trigger: Trigger, failure: HearthError | None = None
+    timing: Timing,
+    *,
+    request_id: str,
+    status: int,
+    trigger: Trigger,
+    failure: HearthError | None = None,
+    is_sent: bool = False,
 ) -> None:
-    """Write the log line, the metrics and the audit record of a finished request, and update the statistics."""
+    """Write the audit record, the log line and the metrics of a finished request, and update the statistics.
+
+    Raises Unavailable, and writes only a line about it, if the audit record of a success cannot be written and the
+    response is not sent yet, unless HEARTH_AUDIT_FAILURE says to continue.
+    """
     ms = round(timing.total, 3)
     dollars = cost.dollars(ms)
-    _write_lines(timing, ms, dollars, request_id=request_id, status=status, trigger=trigger, failure=failure)
-    try:
+    with _audit_failures(can_refuse=failure is None and not is_sent):
         audit.record(timing, ms, dollars, request_id=request_id, status=status, trigger=trigger, failure=failure)
+    _write_lines(timing, ms, dollars, request_id=request_id, status=status, trigger=trigger, failure=failure)
+    statistics.count(timing, failed=failure is not None)
+
+
+@contextmanager
+def _audit_failures(*, can_refuse: bool) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:  # the chain then has a gap, which `hearth audit` reports
         logger().error("audit record lost", extra={"reason": error.strerror})
-    statistics.count(timing, failed=failure is not None)
+        if can_refuse and settings.get().refuse_unaudited:
+            raise Unavailable("The audit log cannot be written, so nothing is answered; retry later") from None
 
 
 def _write_lines(

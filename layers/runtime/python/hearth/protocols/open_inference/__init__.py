@@ -67,6 +67,7 @@ PROTOCOL = Protocol(
             "server_live",
             "Check that the server is alive",
             response_schema=schema.ServerHealth,
+            is_immediate=True,
             public=True,
         ),
         Route(
@@ -76,6 +77,7 @@ PROTOCOL = Protocol(
             "server_ready",
             "Check that the server takes requests",
             response_schema=schema.ServerHealth,
+            is_immediate=True,
             public=True,
         ),
         *(
@@ -86,6 +88,7 @@ PROTOCOL = Protocol(
                 operation,
                 "Get the server's metadata",
                 response_schema=schema.ServerMetadata,
+                is_immediate=True,
             )
             for path, operation in (("/v2", "server_metadata"), ("/v2/", "server_metadata_slash"))
         ),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
+from hearth import memory_budget
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.models.manifest import (
     AudioPreprocessing,
@@ -26,6 +28,7 @@ from hearth.protocols.open_inference.target import Target
 from hearth.protocols.open_inference.tensors import DATATYPES, Array, bytes_array
 from hearth.strict_json import safe_name
 from hearth.tasks.task import Usage
+from hearth.tasks.work_memory import estimate_tensors
 from hearth.telemetry.timing import step
 
 
@@ -54,8 +57,10 @@ def infer(request: Request, target: Target) -> Response:
 
 def run(model: Model[Any, Any], feeds: dict[str, Array], role: str) -> list[Array]:
     """Run the graph. Raises BadRequest if it fails for these values although types and shapes are right."""
+    budget = memory_budget.get()
+    reservation = budget.reserve(estimate_tensors(model, feeds)) if budget else nullcontext()
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), reservation:
             return model.run(feeds, role)
     except Exception as error:
         if not type(error).__module__.startswith("onnxruntime"):

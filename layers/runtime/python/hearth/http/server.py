@@ -1,0 +1,108 @@
+"""The local HTTP server: uvicorn with deadlines for what clients send slowly, and a bound on their connections.
+
+uvicorn itself limits only the time between two requests: a client could hold a connection with half a header for as
+long as it likes (Slowloris).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import weakref
+from typing import Any, ClassVar
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from hearth import settings
+
+HEADER_SECONDS = 10.0
+"""Seconds in which a client must send the headers of a request."""
+MAX_CONNECTIONS = 512
+"""Open connections beyond which those that wait for headers are closed, the oldest first."""
+
+LARGE_BLOCK = 4 * 1024 * 1024
+"""Bytes from which a block of memory is returned at once; smaller ones are cheaper to keep."""
+MAX_ARENAS = 4
+
+
+class Connection(H11Protocol):
+    """A connection that is closed if headers do not arrive in time."""
+
+    _waiting: ClassVar[weakref.WeakKeyDictionary[Any, dict[Connection, None]]] = weakref.WeakKeyDictionary()
+    """By server: its connections that wait for headers, oldest first."""
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait_for_headers()
+        if len(self.connections) > MAX_CONNECTIONS:
+            oldest = next(iter(self._others()), None)
+            if oldest is not None:
+                oldest.close()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._stop_waiting()
+        elif not self.transport.is_closing():
+            self._wait_for_headers()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._others()[self] = None  # an idle connection may be closed when there are too many
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def close(self) -> None:
+        self._stop_waiting()
+        self.transport.abort()
+
+    def _others(self) -> dict[Connection, None]:
+        return self._waiting.setdefault(self.server_state, {})
+
+    def _wait_for_headers(self) -> None:
+        self._others().setdefault(self, None)
+        if self._timer is None:
+            self._timer = self.loop.call_later(HEADER_SECONDS, self.close)
+
+    def _stop_waiting(self) -> None:
+        self._others().pop(self, None)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def config(app: Any, host: str, port: int) -> uvicorn.Config:
+    """The configuration of a server for an ASGI app."""
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=Connection,
+        ws="none",
+        log_level="warning",
+        # Proxies reuse connections for 60 s (nginx, ALB); a server that closes first causes 502s.
+        timeout_keep_alive=round(settings.get().keep_alive_seconds),
+    )
+
+
+def run(app: Any, host: str, port: int) -> None:
+    """Serve an ASGI app until the process is terminated."""
+    return_freed_memory()
+    uvicorn.Server(config(app, host, port)).run()
+
+
+def return_freed_memory() -> None:
+    """Let the C library return large blocks to the system when they are freed.
+
+    By default glibc keeps blocks of up to 32 MB for later, in an arena for each of many threads: after 40 concurrent
+    pictures of 16 megapixels, 6 GB. See M_MMAP_THRESHOLD and M_ARENA_MAX in mallopt(3); other libraries have neither.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        mallopt(-3, LARGE_BLOCK)
+        mallopt(-8, MAX_ARENAS)
