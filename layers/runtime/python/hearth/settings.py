@@ -62,6 +62,8 @@ class Settings(NamedTuple):
     """A JSON list of API key entries, or the path of a file with one; empty: no key is required."""
     cors_origins: frozenset[str]
     """Origins of web pages that may call the API, such as `https://example.com`; `*`: all of them."""
+    base_path: str
+    """A prefix of all paths that is not part of the routes, as a custom domain's mapping may add; empty: none."""
     allowed_hosts: frozenset[str]
     """Names, beside localhost and IP addresses, by which the local server may be called; `*`: any name."""
     keep_alive_seconds: float
@@ -108,6 +110,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         streams=frozenset() if environ.get("AWS_SAM_LOCAL") else _streaming_sources(environ),
         api_keys=environ.get("HEARTH_API_KEYS", "").strip(),
         cors_origins=_origins(environ),
+        base_path=_base_path(environ),
         allowed_hosts=frozenset(_words(environ.get("HEARTH_ALLOWED_HOSTS", "").lower())),
         # Longer than the idle timeout of the usual proxies: a server that closes first causes 502s.
         keep_alive_seconds=_number(environ, "HEARTH_KEEP_ALIVE_SECONDS", 75, minimum=1),
@@ -147,6 +150,13 @@ def _origins(environ: Mapping[str, str]) -> frozenset[str]:
                 f"HEARTH_CORS_ORIGINS must list origins such as https://example.com, or *, not {origin!r}"
             )
     return origins
+
+
+def _base_path(environ: Mapping[str, str]) -> str:
+    path = environ.get("HEARTH_BASE_PATH", "").rstrip("/")
+    if path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
+        raise SettingsError(f"HEARTH_BASE_PATH must be a path such as /ai, not {path!r}")
+    return path
 
 
 def _user_cache(environ: Mapping[str, str]) -> Path:

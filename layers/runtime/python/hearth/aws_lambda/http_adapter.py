@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hearth.aws_lambda.http_event import HttpRequest
+from hearth import settings
+from hearth.aws_lambda.http_event import HttpRequest, with_path
 from hearth.errors import HearthError
 from hearth.protocols.base import Request
 from hearth.protocols.router import Match, Router
@@ -34,9 +35,27 @@ class HttpAdapter:
         self, request: HttpRequest, event: Mapping[str, Any], context: Any, *, streams: bool = False
     ) -> HttpResponse:
         """The response to a request. Its body is streamed only if `streams`."""
+        if settings.get().cors_origins:
+            return self._respond_to_page(request, event, context, streams=streams)
+        return self._respond(request, event, context, streams=streams)
+
+    def _respond_to_page(
+        self, request: HttpRequest, event: Mapping[str, Any], context: Any, *, streams: bool
+    ) -> HttpResponse:
+        """The response with CORS headers, which the page of another origin needs."""
+        from hearth.http import origins
+        from hearth.http.pipeline import HttpResponse
+
+        if origins.is_preflight(request.method, request.headers) and origins.allows(request.headers["origin"]):
+            return HttpResponse(204, {"content-type": "text/plain", **origins.preflight_headers(request.headers)}, b"")
+        response = self._respond(request, event, context, streams=streams)
+        response.headers.update(origins.response_headers(request.headers))
+        return response
+
+    def _respond(self, request: HttpRequest, event: Mapping[str, Any], context: Any, *, streams: bool) -> HttpResponse:
         match = self._router.find(request.method, request.path)
         if match is None:
-            return self._from_app(event, context)
+            return self._from_app(with_path(event, request.path), context)
         if self._cold:  # the model is loaded while the remaining modules are imported
             self._cold = False
             _preload(request, match, event)

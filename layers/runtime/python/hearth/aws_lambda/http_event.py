@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, unquote, unquote_plus
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from hearth import settings
 from hearth.errors import BadRequest
 
 Texts = dict[str, str]
@@ -96,11 +97,47 @@ def read(event: Mapping[str, Any]) -> HttpRequest:
         if event.get("cookies"):
             headers["cookie"] = "; ".join(event["cookies"])
         query = dict(parse_qsl(event.get("rawQueryString") or "", keep_blank_values=True))
-        return HttpRequest(http["method"], unquote(http["path"]) or "/", headers, query, data)
+        path = _below_base_path(http["path"], _stage_path(http["path"], context.get("stage")))
+        return HttpRequest(http["method"], unquote(path) or "/", headers, query, data)
     query = _query(event)
     if "elb" in context:  # load balancers do not decode the query
         query = {unquote_plus(name): unquote_plus(value) for name, value in query.items()}
-    return HttpRequest(event["httpMethod"], unquote(event["path"]) or "/", headers, query, data)
+    path = _below_base_path(event["path"], _resource_path(event))
+    return HttpRequest(event["httpMethod"], unquote(path) or "/", headers, query, data)
+
+
+def _below_base_path(path: str, otherwise: str) -> str:
+    """The path without HEARTH_BASE_PATH; where it does not begin with that, `otherwise`."""
+    base = settings.get().base_path
+    return path[len(base) :] if base and f"{path}/".startswith(f"{base}/") else otherwise
+
+
+def _stage_path(path: str, stage: object) -> str:
+    """The path of an HTTP API's event without its named stage."""
+    if not isinstance(stage, str) or stage == "$default":
+        return path
+    return path[len(stage) + 1 :] if f"{path}/".startswith(f"/{stage}/") else path
+
+
+def _resource_path(event: Mapping[str, Any]) -> str:
+    """The path of a REST API's event without the base path of a custom domain: the part that its resource matched."""
+    path, resource, parameters = event["path"], event.get("resource"), event.get("pathParameters")
+    if not isinstance(resource, str) or "elb" in event["requestContext"]:
+        return str(path)
+    before, greedy, name = resource.partition("{")[0], resource.endswith("+}"), resource.rpartition("{")[2][:-2]
+    if not greedy:
+        return "/" + "/".join(path.split("/")[-resource.count("/") :]) if resource != "/" else str(path)
+    proxy = parameters.get(name) if isinstance(parameters, dict) else None
+    tail = f"{before}{proxy}"
+    return tail if isinstance(proxy, str) and path.endswith(tail) else str(path)
+
+
+def with_path(event: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """The event with the path below the base path, for an adapter that does not know of one."""
+    if "path" in event:
+        return {**event, "path": path}
+    context = event["requestContext"]
+    return {**event, "rawPath": path, "requestContext": {**context, "http": {**context["http"], "path": path}}}
 
 
 def check(event: Mapping[str, Any]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hearth import __version__, deadline, settings
 from hearth.auth import api_keys
@@ -26,7 +26,7 @@ from hearth.http.concurrency_limit import ConcurrencyLimit
 from hearth.http.origin_check import OriginCheck
 from hearth.http.pipeline import BodyReader, Exchange, HttpResponse, StreamedBody, error_response
 from hearth.protocols import base
-from hearth.protocols.router import Router, protocol_for, protocols
+from hearth.protocols.router import Router, protocol_for, protocols, without_slash
 from hearth.tasks.task import Task
 from hearth.telemetry.log import as_hearth_error, finish_request
 from hearth.telemetry.timing import begin
@@ -57,6 +57,7 @@ def create_app(
     threads = _Threads() if local else None  # AWS limits the concurrency of a Lambda
     for protocol, route in router.routes():
         app.add_route(route.path, _endpoint(protocol, route, tasks, threads), [route.method])
+    app.add_middleware(_WithoutSlash)
     app.add_middleware(OriginCheck, refuse=_refuse, host=host if local else None)
 
     @app.exception_handler(HTTPException)
@@ -71,6 +72,18 @@ def create_app(
 
     app.openapi = document  # type: ignore[method-assign]
     return app
+
+
+class _WithoutSlash:
+    """ASGI middleware: a slash at the end of a path means nothing."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope = {**scope, "path": without_slash(scope["path"])}
+        await self._app(scope, receive, send)
 
 
 class _Threads:

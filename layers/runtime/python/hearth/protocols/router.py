@@ -62,8 +62,11 @@ class Router:
         return [pair for protocol in protocols() for pair in self._routes_of(protocol)]
 
     def find(self, method: str, path: str) -> Match | None:
-        """The route of a request, and its path parameters. The protocol of the path's prefix is tried first; few paths
-        belong to another one."""
+        """The route of a request, and its path parameters. A slash at the end means nothing.
+
+        The protocol of the path's prefix is tried first; few paths belong to another one.
+        """
+        path = without_slash(path)
         if match := self._find(protocol_for(path), method, path):
             return match
         for protocol in protocols():
@@ -82,6 +85,11 @@ class Router:
     def _routes_of(self, protocol: Protocol) -> list[tuple[Protocol, Route]]:
         routes = protocol.routes + (tuple(self._pages) if protocol.name == DEFAULT else ())
         return [(protocol, route) for route in routes]
+
+
+def without_slash(path: str) -> str:
+    """The path without a slash at its end."""
+    return path.rstrip("/") or "/"
 
 
 def _compile(routes: Iterable[tuple[Protocol, Route]]) -> _Patterns:

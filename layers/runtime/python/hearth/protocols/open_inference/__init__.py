@@ -80,17 +80,14 @@ PROTOCOL = Protocol(
             is_immediate=True,
             public=True,
         ),
-        *(
-            Route(
-                "GET",
-                path,
-                metadata.server_metadata,
-                operation,
-                "Get the server's metadata",
-                response_schema=schema.ServerMetadata,
-                is_immediate=True,
-            )
-            for path, operation in (("/v2", "server_metadata"), ("/v2/", "server_metadata_slash"))
+        Route(
+            "GET",
+            "/v2",
+            metadata.server_metadata,
+            "server_metadata",
+            "Get the server's metadata",
+            response_schema=schema.ServerMetadata,
+            is_immediate=True,
         ),
         Route(
             "GET",
