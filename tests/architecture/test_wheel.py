@@ -12,7 +12,6 @@ import pytest
 
 from tests.support import ROOT
 
-BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
 NEEDED = (
     "hearth/models/manifest.schema.json",
     "hearth/py.typed",
@@ -33,7 +32,8 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     for name in ("layers/runtime/python/hearth", "export", "functions"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     wheels = tmp_path_factory.mktemp("wheels")
-    subprocess.run([sys.executable, "-c", BUILD, wheels], cwd=source, check=True, capture_output=True)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", wheels, source]
+    subprocess.run(command, check=True, capture_output=True)
     (wheel,) = wheels.glob("*.whl")
     return zipfile.ZipFile(wheel).namelist()
 
