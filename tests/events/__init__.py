@@ -1,7 +1,7 @@
 """Payloads as AWS sends them, one file for each trigger, ready for `sam local invoke --event`.
 
-`event` replaces values in a payload: `path` `method` `body` `content_type` `is_base64` of requests; `bucket` `key` `size`
-`etag` `version_id` of objects; `message_id` of messages; `model` and `run` of batches.
+`event` replaces values in a payload: `path` `method` `body` `content_type` `is_base64` of requests; `bucket` `key`
+`size` `etag` `version_id` of objects; `message_id` of messages; `model` and `run` of batches.
 """
 
 from __future__ import annotations

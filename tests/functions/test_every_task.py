@@ -1,4 +1,4 @@
-"""What must agree for every task: its folder, its functions' tasks, its evaluation, README."""
+"""What must agree for every task: its folder, the tasks of its function, its evaluation, the README."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.layers import FUNCTIONS
 FOLDERS = {path.parent.name for path in (ROOT / "functions").glob("*/app.py")}
 
 
-def test_folders_layers_and_manifests_know_the_same_functions() -> None:
+def test_folders_layers_and_the_task_table_have_the_same_functions() -> None:
     assert {row.function for row in TASKS.values()} | {"catalog", "uploads", "release"} == FOLDERS == set(FUNCTIONS)
     assert sorted(task.id for task in tasks()) == sorted(TASKS)
 
@@ -27,7 +27,7 @@ def test_a_task_has_an_example_that_it_accepts_and_an_evaluation(task: Task) -> 
     assert evaluation_of(task.id).metric
 
 
-def test_readme_speaks_of_every_task_and_function() -> None:
+def test_the_readme_names_every_task_and_function() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert all(f"`{task}`" in readme for task in TASKS)
     assert all(folder in readme for folder in FOLDERS)

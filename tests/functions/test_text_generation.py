@@ -24,7 +24,7 @@ from hearth_build.evaluations import text_generation
 from hearth_build.onnx_export.export import network_of
 from hearth_build.recipe import RecipeError
 from hearth_functions.text_generation import app
-from tests.functions.checkpoints import Asked, asking, served
+from tests.functions.checkpoints import ModelClient, build_model, serve
 
 CONTEXT = 200
 TEMPLATE = """{{ bos_token }}{% for message in messages %}
@@ -91,7 +91,7 @@ def save(folder: Path, kind: str) -> Any:
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Model]:
     """A checkpoint in transformers, and the same one served in fp32."""
     folder = tmp_path_factory.mktemp(request.param)
-    return save(folder, request.param), served(folder, folder / "work")
+    return save(folder, request.param), build_model(folder, folder / "work")
 
 
 @pytest.fixture(scope="module")
@@ -102,12 +102,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def llama(folder: Path) -> Model:
     save(folder, "llama")
-    return served(folder, folder / "work")
+    return build_model(folder, folder / "work")
 
 
 @pytest.fixture(scope="module")
-def ask(llama: Model, folder: Path) -> Iterator[Asked]:
-    with asking(llama, folder / "work", app.TASKS) as asked:
+def ask(llama: Model, folder: Path) -> Iterator[ModelClient]:
+    with serve(llama, folder / "work", app.TASKS) as asked:
         yield asked
 
 
@@ -286,7 +286,7 @@ def test_messages_go_through_the_models_template(llama: Model, folder: Path) -> 
     assert wanted.count(1) == 1
 
 
-def test_messages_that_a_template_or_a_model_refuses(ask: Asked, pair: tuple[Any, Model]) -> None:
+def test_messages_that_a_template_or_a_model_refuses(ask: ModelClient, pair: tuple[Any, Model]) -> None:
     messages = [{"role": "user", "content": "a"}, {"role": "system", "content": "b"}]
     found = ask({"messages": messages})
     assert found.status_code == 400
@@ -327,7 +327,7 @@ def test_limits(llama: Model) -> None:
         ({"inputs": 5}, "inputs"),
     ],
 )
-def test_what_is_refused_says_why(ask: Asked, body: dict[str, Any], words: str) -> None:
+def test_what_is_refused_says_why(ask: ModelClient, body: dict[str, Any], words: str) -> None:
     found = ask(body)
     assert found.status_code == 400
     assert words in found.json()["error"]
@@ -350,7 +350,7 @@ def test_checkpoints_that_cannot_be_imported_say_why(tmp_path: Path) -> None:
         network_of(load(tmp_path), tmp_path)
 
 
-def test_hugging_faces_payload(ask: Asked) -> None:
+def test_hugging_faces_payload(ask: ModelClient) -> None:
     body = {"inputs": PROMPT, "parameters": {"max_new_tokens": 5, "return_full_text": True}, "stream": False}
     found = ask(body).json()
     assert list(found[0]) == ["generated_text"]

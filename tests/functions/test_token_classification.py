@@ -54,12 +54,12 @@ def both(folder: Path) -> tuple[Model, Any]:
     pipeline = transformers.pipeline(
         "token-classification", model=network, tokenizer=checkpoints.tokenizer_of(folder / "hf"), device="cpu"
     )
-    return checkpoints.served(folder / "hf", folder / "work"), pipeline
+    return checkpoints.build_model(folder / "hf", folder / "work"), pipeline
 
 
 @pytest.fixture(scope="module")
 def ask(both: tuple[Model, Any], folder: Path) -> Iterator[Any]:
-    with checkpoints.asking(both[0], folder / "work", app.TASKS) as ask:
+    with checkpoints.serve(both[0], folder / "work", app.TASKS) as ask:
         yield ask
 
 

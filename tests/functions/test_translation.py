@@ -87,12 +87,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def both(folder: Path) -> tuple[Model, Any]:
     network = save(folder / "hf")
-    return checkpoints.served(folder / "hf", folder / "work"), network
+    return checkpoints.build_model(folder / "hf", folder / "work"), network
 
 
 @pytest.fixture(scope="module")
 def ask(both: tuple[Model, Any], folder: Path) -> Iterator[Any]:
-    with checkpoints.asking(both[0], folder / "work", app.TASKS) as ask:
+    with checkpoints.serve(both[0], folder / "work", app.TASKS) as ask:
         yield ask
 
 
@@ -265,7 +265,7 @@ def test_sentencepiece_files_make_the_tokenizer(both: tuple[Model, Any], folder:
     words = ["<pad>", "</s>", "<unk>", ">>de<<", ">>nl<<", *scores, "▁ö", "ö"]
     words += [f"▁word{number}" for number in range(both[1].config.vocab_size - len(words))]
     (tmp_path / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}))
-    model = checkpoints.served(tmp_path, tmp_path / "work")
+    model = checkpoints.build_model(tmp_path, tmp_path / "work")
     assert isinstance(model.manifest.head, Seq2Seq)
     assert model.manifest.head.target == LANGUAGES
     assert model.tokenizer is not None

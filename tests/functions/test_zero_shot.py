@@ -35,7 +35,7 @@ def both_of(folder: Path, task: str, **config: Any) -> tuple[Model, Any]:
     pipeline = transformers.pipeline(
         task, model=network, tokenizer=checkpoints.tokenizer_of(folder / "hf"), device="cpu"
     )
-    return checkpoints.served(folder / "hf", folder / "work"), pipeline
+    return checkpoints.build_model(folder / "hf", folder / "work"), pipeline
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def both(folder: Path) -> tuple[Model, Any]:
 
 @pytest.fixture(scope="module")
 def ask(both: tuple[Model, Any], folder: Path) -> Iterator[Any]:
-    with checkpoints.asking(both[0], folder / "work", app.TASKS) as ask:
+    with checkpoints.serve(both[0], folder / "work", app.TASKS) as ask:
         yield ask
 
 

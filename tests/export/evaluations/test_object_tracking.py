@@ -14,7 +14,7 @@ from hearth.models.cache import warm_cache
 from hearth_build.cli.main import app as cli
 from hearth_build.data.datasets import DataError
 from hearth_build.evaluations.object_tracking import EVALUATION, compared, table
-from tests.functions.films import MODEL, SIDE, film, frames, make_squares
+from tests.functions.films import MODEL, SIDE, frames, make_squares, make_video
 
 TRUTH = "".join(
     f"{n + 1},1,{3 + n},5,{SIDE},{SIDE},1,-1,-1,-1\n{n + 1},2,{79 - n},41,{SIDE},{SIDE},1,-1,-1,-1\n" for n in range(20)
@@ -40,7 +40,7 @@ def evaluate(store: Path, data: Path) -> str:
 
 def test_the_command_evaluates_a_video(serving: Path, sequence: Path) -> None:
     make_squares(serving)
-    (sequence / "squares.mp4").write_bytes(film(frames(20)))
+    (sequence / "squares.mp4").write_bytes(make_video(frames(20)))
     assert "MOTA  1.0000" in evaluate(serving, sequence)
 
 
@@ -107,7 +107,7 @@ def test_predict_writes_only_the_output_to_standard_output(
     monkeypatch.setattr("hearth.tasks.tracking.PROGRESS_SECONDS", 0)
     make_squares(serving)
     path = tmp_path / "squares.mp4"
-    path.write_bytes(film(frames(9)))
+    path.write_bytes(make_video(frames(9)))
     command = ["predict", MODEL, str(path), "--task", "object-tracking", "--store", serving.as_uri()]
     result = CliRunner().invoke(cli, command)
     assert json.loads(result.stdout)["frames"] == 9

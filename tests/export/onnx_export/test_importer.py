@@ -1,4 +1,4 @@
-"""Import of ONNX files: what is detected, guessed and requested; the artifact gives the outputs of the file's network."""
+"""Import of ONNX files: what is detected, guessed and requested; an artifact gives its network's outputs."""
 
 from __future__ import annotations
 

@@ -15,14 +15,14 @@ from PIL import Image
 from hearth.errors import BadRequest, HearthError, PayloadTooLarge, UnsupportedMedia
 from hearth.ops.vision.mp4_index import believable
 from hearth.tasks.video_file import Bounds, ImageSequence, Video, write_video
-from tests.functions.films import HEIGHT, WIDTH, cut_off, film, frame, frames, index_first, png
+from tests.functions.films import HEIGHT, WIDTH, cut_off, frame, frames, index_first, make_video, png
 
 BOUNDS = Bounds(frames=100, pixels=WIDTH * HEIGHT, seconds=20)
 
 
 def test_every_frame_comes_as_it_was_and_again() -> None:
     pictures = frames(25)
-    video = Video(film(pictures, rate=25), BOUNDS)
+    video = Video(make_video(pictures, rate=25), BOUNDS)
     assert (video.width, video.height, video.rate, video.frames_total) == (WIDTH, HEIGHT, 25, 25)
     for _ in range(2):
         read = list(video.frames())
@@ -33,28 +33,28 @@ def test_every_frame_comes_as_it_was_and_again() -> None:
 
 
 def test_every_third_frame() -> None:
-    video = Video(film(frames(25)), BOUNDS, every=3)
+    video = Video(make_video(frames(25)), BOUNDS, every=3)
     assert [one.number for one in video.frames()] == list(range(1, 26, 3))
     assert video.frames_read == 25
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg4", "libvpx-vp9"])
 def test_codecs_that_mp4_files_hold(codec: str) -> None:
-    assert len(list(Video(film(frames(5), codec=codec), BOUNDS).frames())) == 5
+    assert len(list(Video(make_video(frames(5), codec=codec), BOUNDS).frames())) == 5
 
 
-@pytest.mark.parametrize("turn", [90, 180, -90])
-def test_a_telephone_held_upright(turn: int) -> None:
+@pytest.mark.parametrize("rotation", [90, 180, -90])
+def test_a_telephone_held_upright(rotation: int) -> None:
     """The square lies in the upper left of what is stored; the file says how to turn it."""
-    video = Video(film([frame((0, 0))] * 3, turn=turn), BOUNDS)
+    video = Video(make_video([frame((0, 0))] * 3, rotation=rotation), BOUNDS)
     picture = next(video.frames()).image
-    wanted = np.rot90(frame((0, 0)), turn // 90)
+    wanted = np.rot90(frame((0, 0)), rotation // 90)
     assert (video.width, video.height) == picture.size == (wanted.shape[1], wanted.shape[0])
     assert np.abs(np.asarray(picture, np.int16) - wanted).mean() < 4
 
 
 def test_a_file_that_was_cut_off_gives_what_is_there() -> None:
-    video = Video(cut_off(index_first(film(frames(40))), 0.7), BOUNDS)
+    video = Video(cut_off(index_first(make_video(frames(40))), 0.7), BOUNDS)
     read = list(video.frames())
     assert 10 < len(read) < 40
     assert len(read) == video.frames_read
@@ -62,7 +62,7 @@ def test_a_file_that_was_cut_off_gives_what_is_there() -> None:
 
 
 def test_bytes_that_were_changed_on_the_way() -> None:
-    damaged = bytearray(index_first(film(frames(40))))
+    damaged = bytearray(index_first(make_video(frames(40))))
     damaged[len(damaged) // 2 : len(damaged) // 2 + 60] = b"\x5a" * 60
     video = Video(bytes(damaged), BOUNDS)
     assert len(list(video.frames())) > 20
@@ -74,13 +74,13 @@ def test_bytes_that_were_changed_on_the_way() -> None:
     [
         (b"", UnsupportedMedia, "mp4"),
         (b"\x89PNG\r\n\x1a\n" + b"0" * 100, UnsupportedMedia, "mp4"),
-        (film(frames(40))[:-200], BadRequest, "cut off"),
-        (cut_off(index_first(film(frames(40))), 0.1), BadRequest, "no frame"),
+        (make_video(frames(40))[:-200], BadRequest, "cut off"),
+        (cut_off(index_first(make_video(frames(40))), 0.1), BadRequest, "no frame"),
         (b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42mp41", BadRequest, "damaged"),
-        (film(frames(101)), PayloadTooLarge, "More than 100 frames"),
-        (film(frames(60), rate=2), PayloadTooLarge, "20 seconds"),
-        (film([np.zeros((HEIGHT, WIDTH + 2, 3), np.uint8)]), PayloadTooLarge, "pixels"),
-        (film(frames(2), codec="mjpeg"), UnsupportedMedia, "H.264"),
+        (make_video(frames(101)), PayloadTooLarge, "More than 100 frames"),
+        (make_video(frames(60), rate=2), PayloadTooLarge, "20 seconds"),
+        (make_video([np.zeros((HEIGHT, WIDTH + 2, 3), np.uint8)]), PayloadTooLarge, "pixels"),
+        (make_video(frames(2), codec="mjpeg"), UnsupportedMedia, "H.264"),
     ],
     ids=["empty", "png", "no index", "no frames", "no boxes", "frames", "seconds", "pixels", "codec"],
 )
@@ -91,7 +91,7 @@ def test_what_is_refused(data: bytes, error: type[HearthError], words: str) -> N
 
 def test_a_header_that_lies_about_the_size_of_frames() -> None:
     """The container says 96 x 64, and so the header passes; the stream itself says more."""
-    data = film([np.zeros((512, 512, 3), np.uint8)] * 3)
+    data = make_video([np.zeros((512, 512, 3), np.uint8)] * 3)
     entry = data.find(b"avc1", data.find(b"stsd")) + 28  # width and height in the sample's description
     lying = data[:entry] + WIDTH.to_bytes(2, "big") + HEIGHT.to_bytes(2, "big") + data[entry + 4 :]
     with pytest.raises((PayloadTooLarge, BadRequest)):
@@ -100,7 +100,7 @@ def test_a_header_that_lies_about_the_size_of_frames() -> None:
 
 def test_an_index_that_promises_too_much_is_not_believed() -> None:
     """Unchecked, this file of two kilobytes takes 1.2 GB and four seconds."""
-    data = bytearray(film(frames(10)))
+    data = bytearray(make_video(frames(10)))
     for name, place in ((b"stsz", 8), (b"stsz", 12), (b"stsc", 16)):
         at = data.index(name) + place
         data[at : at + 4] = (1 if place == 8 else 20_000_000).to_bytes(4, "big")
@@ -109,7 +109,7 @@ def test_an_index_that_promises_too_much_is_not_believed() -> None:
 
 
 def test_indices_of_other_kinds() -> None:
-    good = film(frames(10))
+    good = make_video(frames(10))
     assert believable(good)
     assert believable(index_first(good))
     assert not believable(good.replace(b"udta", b"cmov"))
@@ -122,7 +122,7 @@ def test_indices_of_other_kinds() -> None:
 
 
 def test_any_damage_is_a_sentence_never_a_fault() -> None:
-    whole = index_first(film(frames(12)))
+    whole = index_first(make_video(frames(12)))
     random = np.random.default_rng(0)
     for _ in range(60):
         damaged = bytearray(whole)
@@ -174,6 +174,6 @@ def test_a_written_video_keeps_to_its_bits() -> None:
 
 
 def test_frames_are_decoded_as_they_are_asked_for() -> None:
-    video = Video(film(frames(40)), BOUNDS)
+    video = Video(make_video(frames(40)), BOUNDS)
     assert [one.number for one in islice(video.frames(), 2)] == [1, 2]
     assert video.frames_read == 0, "it has not come to its end"
