@@ -44,7 +44,7 @@ def test_a_model_of_the_zoo_gives_its_golden_answers(model: str) -> None:
     assert told == {"golden": {model: next((ZOO / model).glob("*/")).name}, "passed": True}
 
 
-def spoilt(store: Path, model: str, *, honest: bool) -> None:
+def copy_with_wrong_golden(store: Path, model: str, *, honest: bool) -> None:
     """`model` of the zoo in `store`, with other golden answers; an honest manifest knows of them."""
     shutil.copytree(ZOO / model, store / model)
     file = next((store / model).glob("*/golden.json"))
@@ -72,7 +72,7 @@ def check_of(
 
 
 def test_another_answer_fails_a_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spoilt(tmp_path / "store", "sentiment-en", honest=True)
+    copy_with_wrong_golden(tmp_path / "store", "sentiment-en", honest=True)
     told = check_of(tmp_path / "store", ["sentiment-en"], monkeypatch)
     assert not told["passed"]
     assert "golden answer 2 of version 1 is missed by 0.9" in told["golden"]["sentiment-en"]
@@ -81,7 +81,7 @@ def test_another_answer_fails_a_release(tmp_path: Path, monkeypatch: pytest.Monk
 def test_golden_answers_that_the_manifest_does_not_know_fail_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spoilt(tmp_path / "store", "sentiment-en", honest=False)
+    copy_with_wrong_golden(tmp_path / "store", "sentiment-en", honest=False)
     told = check_of(tmp_path / "store", ["sentiment-en"], monkeypatch)
     assert not told["passed"]
     assert told["golden"]["sentiment-en"].startswith("integrity_error")
@@ -93,7 +93,7 @@ def test_a_tracker_is_judged_by_its_detectors_answers(
 ) -> None:
     told = check_of(ZOO, ["yolo-cells"], monkeypatch, task)
     assert told == {"golden": {"yolo-cells": "1"}, "passed": True}
-    spoilt(tmp_path / "store", "yolo-cells", honest=True)
+    copy_with_wrong_golden(tmp_path / "store", "yolo-cells", honest=True)
     told = check_of(tmp_path / "store", ["yolo-cells"], monkeypatch, task)
     assert not told["passed"]
     assert "golden answer 1 of version 1 is missed" in told["golden"]["yolo-cells"]
