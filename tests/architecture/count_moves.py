@@ -10,6 +10,7 @@ third-party packages are ignored.
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import os
 import shutil
@@ -88,7 +89,7 @@ def count(names: list[str]) -> Count:
     """Count the moves between the packages (or modules) of successive calls."""
     entered = names[:1]
     moves = returns = 0
-    for previous, current in zip(names, names[1:], strict=False):
+    for previous, current in itertools.pairwise(names):
         if previous != current:
             moves += 1
             returns += current in entered

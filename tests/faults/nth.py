@@ -25,7 +25,7 @@ from tests.faults.proxy import Fault, Plan
 from tests.functions.test_predict import picture
 from tests.support.record import record
 from tests.support.requests import rest_event
-from tests.support.storage import bridged, message, notification, queued
+from tests.support.storage import eventbridge_event, message, notification, sqs_event
 
 FAULTS: dict[str, Callable[[int], Plan]] = {
     "reset": lambda n: lambda call: Fault("reset") if call.number == n else None,
@@ -92,13 +92,13 @@ def direct(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
 def by_queue(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
     """Two uploads in a batch."""
     keys = [f"uploads/{IMAGE}/{run}-{number}" for number in range(2)]
-    events = [bridged("inbox", *lab.upload(key, picture())) for key in keys]
+    events = [eventbridge_event("inbox", *lab.upload(key, picture())) for key in keys]
     deliveries = Counter[str]()
 
     def attempt() -> str:
         deliveries["all"] += 1
         messages = (message(event, f"m{number}", deliveries["all"]) for number, event in enumerate(events))
-        answer = image.handler(queued(*messages), CONTEXT)
+        answer = image.handler(sqs_event(*messages), CONTEXT)
         failed = len(answer["batchItemFailures"])
         return f"{failed} of 2 to come again" if failed else "answered"
 
@@ -108,12 +108,12 @@ def by_queue(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
 def last_delivery(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
     """What fails now is a dead letter, by us or, named as failed, by SQS."""
     key = f"uploads/{TEXT}/{run}"
-    event = bridged("inbox", *lab.upload(key, b"good"))
+    event = eventbridge_event("inbox", *lab.upload(key, b"good"))
     ends: list[str] = []
 
     def attempt() -> str:
         before = len(ends)
-        answer = text.handler(queued(message(event, "m", 3 + before)), CONTEXT)
+        answer = text.handler(sqs_event(message(event, "m", 3 + before)), CONTEXT)
         letters = lab.dead()
         assert all(json.loads(letter) == event for letter in letters)
         results = lab.results(key)
@@ -133,11 +133,11 @@ def last_delivery(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
 def poison(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
     """Of an upload whose id somebody has: the reason is among the dead letters, and where the result would be."""
     key = f"uploads/{IMAGE}/u{md5(run.encode(), usedforsecurity=False).hexdigest()}"
-    event = bridged("inbox", *lab.upload(key, b"no picture"))
+    event = eventbridge_event("inbox", *lab.upload(key, b"no picture"))
     seen: list[str] = []
 
     def attempt() -> str:
-        answer = image.handler(queued(message(event)), CONTEXT)
+        answer = image.handler(sqs_event(message(event)), CONTEXT)
         seen.extend(lab.dead())
         assert answer["batchItemFailures"] or seen, "neither a dead letter nor to come again"
         return "to come again" if answer["batchItemFailures"] else "dead letter"
@@ -189,7 +189,7 @@ def _ticket(lab: Lab) -> dict[str, Any]:
 
 def result(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
     ticket = _ticket(lab)
-    event = bridged("inbox", *lab.upload(ticket["key"], b"good"))
+    event = eventbridge_event("inbox", *lab.upload(ticket["key"], b"good"))
     text.handler(event, CONTEXT)
     return http(uploading.handler, rest_event("GET", f"/results/{ticket['id']}")), lambda: _one_result(
         lab, ticket["key"]
@@ -198,7 +198,7 @@ def result(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
 
 def removal(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
     ticket = _ticket(lab)
-    event = bridged("inbox", *lab.upload(ticket["key"], b"good"))
+    event = eventbridge_event("inbox", *lab.upload(ticket["key"], b"good"))
     text.handler(event, CONTEXT)
 
     def law() -> None:

@@ -18,7 +18,7 @@ from tests.support.artifacts import make_text_artifact
 from tests.support.emulator import Emulator
 from tests.support.layers import HANDLER, python313
 from tests.support.requests import rest_event
-from tests.support.storage import bridged, message, queued
+from tests.support.storage import eventbridge_event, message, sqs_event
 
 GONE = "the process ended"
 BIG = "sentiment-big"
@@ -103,7 +103,7 @@ def rows(place: Lab) -> Iterator[Row]:
 def written(place: Lab, emulator: Emulator, name: str, number: signal.Signals, *, after: bool) -> Row:
     """An upload whose result is being written; then its message's next delivery."""
     key = f"uploads/{TEXT}/{name}-{after}"
-    event = queued(message(bridged("inbox", *place.upload(key, b"good")), "m", 2))
+    event = sqs_event(message(eventbridge_event("inbox", *place.upload(key, b"good")), "m", 2))
 
     def again(place: Lab) -> str:
         answer = invoke(emulator, event)

@@ -33,7 +33,7 @@ from hearth.telemetry import log
 from tests.faults.world import Killed, Message, Rates, Worker, World
 from tests.support.artifacts import make_text_artifact
 from tests.support.record import record
-from tests.support.storage import bridged, notification
+from tests.support.storage import eventbridge_event, notification
 
 LEAST_EVENTS = 50
 WORKERS = 3
@@ -180,9 +180,9 @@ def _upload(run: Run) -> None:
     version = world.put(f"inbox/{key}", body.encode(), versioned=run.versioned)
     sequencer = f"{number:04X}"[: draw.randint(4, 8)].ljust(draw.randint(4, 8), "0")
     run.uploads.append(Upload(key, version.id, sequencer, kind, version.etag, body))
-    shape = draw.choice((bridged, notification))
+    shape = draw.choice((eventbridge_event, notification))
     told = shape("inbox", key, version.etag, len(body), sequencer, version.id)
-    world.tell(json.dumps(told if shape is bridged else {"Records": [told]}))
+    world.tell(json.dumps(told if shape is eventbridge_event else {"Records": [told]}))
 
 
 def _judge(run: Run) -> None:

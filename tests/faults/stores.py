@@ -17,7 +17,7 @@ from tests.faults.lab import CONTEXT, TEXT, Lab, variables
 from tests.faults.networks import ALIASES, STORE, WEIGHTS, WRONG
 from tests.faults.proxy import Fault
 from tests.faults.rows import Row, ask, row, spoiled
-from tests.support.storage import bridged, message, queued
+from tests.support.storage import eventbridge_event, message, sqs_event
 
 ARTIFACT = f"models/{TEXT}/1"
 OUTBOX = "/outbox/"
@@ -69,7 +69,7 @@ def under_load(place: Lab) -> str:
 def event(place: Lab, body: bytes = b"good") -> str:
     """An upload's event, delivered until nothing is left to do: results, and what came before."""
     key = f"uploads/{TEXT}/{uuid.uuid4().hex}"
-    told = bridged("inbox", *place.upload(key, body))
+    told = eventbridge_event("inbox", *place.upload(key, body))
     ends: list[str] = []
     for _ in range(2):
         try:
@@ -85,7 +85,7 @@ def event(place: Lab, body: bytes = b"good") -> str:
 
 def letter(place: Lab) -> str:
     """A message that is no event."""
-    answer: dict[str, Any] = text.handler(queued(message("5")), CONTEXT)
+    answer: dict[str, Any] = text.handler(sqs_event(message("5")), CONTEXT)
     return "to come again" if answer["batchItemFailures"] else f"{len(place.dead())} dead letter"
 
 

@@ -16,7 +16,7 @@ from hearth_build.data.datasets import DataError
 from hearth_build.pipeline.evaluation import evaluation_of, examples_from
 from hearth_functions.speech_recognition import app
 from tests.support.asking import predict as ask_task
-from tests.support.sounds import PAUSE, TONE, file_of, make_sound_artifact, spoken
+from tests.support.sounds import PAUSE, TONE, encode_audio, make_sound_artifact, synthesize
 
 TEXT = "cab bed feed gab"
 BEAT = TONE + PAUSE
@@ -54,13 +54,13 @@ def transcribe(name: str, data: bytes, **parameters: object) -> app.Response:
     ],
 )
 def test_files_of_every_format_are_transcribed(tones: str, format: str, subtype: str, rate: int, channels: int) -> None:
-    sound = np.stack([spoken(TEXT, rate)] * channels, 1)
-    assert transcribe(tones, file_of(sound, rate, format, subtype)).text == TEXT
+    sound = np.stack([synthesize(TEXT, rate)] * channels, 1)
+    assert transcribe(tones, encode_audio(sound, rate, format, subtype)).text == TEXT
 
 
 @pytest.mark.parametrize("beams", [1, 2, 8])
 def test_words_have_timestamps(tones: str, beams: int) -> None:
-    output = transcribe(tones, file_of(spoken(TEXT)), return_timestamps="word", num_beams=beams)
+    output = transcribe(tones, encode_audio(synthesize(TEXT)), return_timestamps="word", num_beams=beams)
     assert [chunk.text for chunk in output.chunks] == TEXT.split()
     position = 0
     for chunk in output.chunks:
@@ -78,7 +78,7 @@ def test_chunks_give_the_text_of_the_whole_recording(serving: Path, chunk_second
     make_sound_artifact(serving, "whole", chunk_seconds=100.0)
     random = np.random.default_rng(4)
     words = ["".join(random.choice([*"abcdefg"], random.integers(1, 6))) for _ in range(25)]
-    sound = file_of(spoken(" ".join(words)))
+    sound = encode_audio(synthesize(" ".join(words)))
     chunked = transcribe("chunked", sound, num_beams=beams, return_timestamps=True)
     assert chunked.text == " ".join(words)
     whole = transcribe("whole", sound, num_beams=beams, return_timestamps=True)
@@ -89,7 +89,9 @@ def test_chunks_give_the_text_of_the_whole_recording(serving: Path, chunk_second
 def test_timestamps_do_not_depend_on_the_margin(serving: Path) -> None:
     make_sound_artifact(serving, "tight")
     make_sound_artifact(serving, "margin", margin_seconds=0.25)
-    tight, wide = (transcribe(name, file_of(spoken(TEXT)), return_timestamps="word") for name in ("tight", "margin"))
+    tight, wide = (
+        transcribe(name, encode_audio(synthesize(TEXT)), return_timestamps="word") for name in ("tight", "margin")
+    )
     assert wide.text == TEXT
     for chunk, expected in zip(tight.chunks, wide.chunks, strict=True):
         assert chunk.timestamp == pytest.approx(expected.timestamp, abs=0.021)
@@ -98,17 +100,17 @@ def test_timestamps_do_not_depend_on_the_margin(serving: Path) -> None:
 def test_the_language_model_of_the_artifact_is_used(serving: Path) -> None:
     make_sound_artifact(serving, "plain", beams=4)
     make_sound_artifact(serving, "letters", beams=4, arpa=ARPA)
-    ambiguous = spoken("b") * 0.5 + spoken("c") * 0.505
-    sound = file_of(np.concatenate([spoken("a"), ambiguous]))
+    ambiguous = synthesize("b") * 0.5 + synthesize("c") * 0.505
+    sound = encode_audio(np.concatenate([synthesize("a"), ambiguous]))
     assert "c" in transcribe("plain", sound).text
     assert transcribe("letters", sound).text == "ab"
-    assert transcribe("letters", file_of(spoken(TEXT))).text == TEXT
+    assert transcribe("letters", encode_audio(synthesize(TEXT))).text == TEXT
 
 
 def test_silence_has_no_words(tones: str) -> None:
-    output = transcribe(tones, file_of(np.zeros(8000)), return_timestamps="word")
+    output = transcribe(tones, encode_audio(np.zeros(8000)), return_timestamps="word")
     assert output == app.Response("", [])
-    assert transcribe(tones, file_of(np.zeros(1))).text == ""
+    assert transcribe(tones, encode_audio(np.zeros(1))).text == ""
 
 
 @pytest.fixture
@@ -117,7 +119,7 @@ def client(tones: str) -> TestClient:
 
 
 def test_the_payloads_of_hugging_face_are_accepted(client: TestClient) -> None:
-    sound = file_of(spoken("bad egg"), form="FLAC")
+    sound = encode_audio(synthesize("bad egg"), format="FLAC")
     for path in ("/models/tones", f"/pipeline/{TASK}/tones", "/models/tones?num_beams=3"):
         assert client.post(path, content=sound, headers={"content-type": "audio/flac"}).json() == {"text": "bad egg"}
     body = {"inputs": base64.b64encode(sound).decode(), "parameters": {"return_timestamps": True}}
@@ -132,9 +134,9 @@ def test_the_payloads_of_hugging_face_are_accepted(client: TestClient) -> None:
     ("content", "status", "message"),
     [
         (b"\x1aE\xdf\xa3webm", 415, "must be WAV, FLAC, Ogg"),
-        (file_of(spoken(TEXT), form="FLAC")[:200], 400, "damaged"),
-        (file_of(np.zeros(8000 * 121)), 413, "longer than 120 seconds"),
-        (file_of(np.zeros(0)), 400, "no samples"),
+        (encode_audio(synthesize(TEXT), format="FLAC")[:200], 400, "damaged"),
+        (encode_audio(np.zeros(8000 * 121)), 413, "longer than 120 seconds"),
+        (encode_audio(np.zeros(0)), 400, "no samples"),
         (b"", 400, "empty"),
         (b'{"inputs": "not base64"}', 400, "inputs"),
         (b'{"inputs": "UklGRg==", "parameters": {"num_beams": 0}}', 400, "num_beams"),
@@ -155,7 +157,7 @@ def test_evaluation_measures_error_rates_of_files_and_folders(tones: str, tmp_pa
     folder = tmp_path / "recordings"
     folder.mkdir()
     for name, text in (("one", "cab bed"), ("two", "feed")):
-        (folder / f"{name}.wav").write_bytes(file_of(spoken(text)))
+        (folder / f"{name}.wav").write_bytes(encode_audio(synthesize(text)))
     (folder / "one.txt").write_text("Cab, bed.\n")
     (folder / "two.txt").write_text("fed a")  # differs from the recording by two words of four
     (folder / "list.tsv").write_text("one.wav\tcab bed\ntwo.wav\tfed a\n")
@@ -168,7 +170,7 @@ def test_evaluation_measures_error_rates_of_files_and_folders(tones: str, tmp_pa
 
 
 def test_digits_are_read_from_file_names(tmp_path: Path) -> None:
-    (tmp_path / "7_someone_12.wav").write_bytes(file_of(spoken("a")))
+    (tmp_path / "7_someone_12.wav").write_bytes(encode_audio(synthesize("a")))
     assert [example.expected for example in examples_from(tmp_path, TASK)] == ["seven"]
 
 
@@ -183,5 +185,5 @@ def test_an_unreadable_data_set_error_names_the_format(tmp_path: Path, name: str
 
 def test_the_output_of_an_evaluation_is_json(tones: str) -> None:
     with warm_cache().get(tones) as model:
-        output = evaluation_of(TASK).answer(model, file_of(spoken(TEXT)))
+        output = evaluation_of(TASK).answer(model, encode_audio(synthesize(TEXT)))
     assert json.loads(json.dumps(output)) == TEXT

@@ -21,13 +21,13 @@ from tritonclient.http import InferenceServerClient, InferInput, InferRequestedO
 
 from tests.events import event
 from tests.events.inputs import MODELS, TRIGGERS, event_for, http_event_for, input_of, is_success, upload_prefix
-from tests.support.containers import missing
+from tests.support.containers import reason_to_skip
 from tests.support.layers import ROOT
 from tests.support.requests import rest_event
-from tests.support.sam import Sam, logical
+from tests.support.sam import Sam, logical_id
 from tests.support.strict_container import MEGABYTES_OF_A_PROCESSOR, Strict, strict, variables
 
-reason = missing()
+reason = reason_to_skip()
 pytestmark = pytest.mark.skipif(reason is not None, reason=reason or "")
 SPREAD = list(zip(MODELS, TRIGGERS, strict=False))
 """Each function once, by another trigger each; test_triggers.py wakes all by all, without containers."""
@@ -35,7 +35,7 @@ SPREAD = list(zip(MODELS, TRIGGERS, strict=False))
 
 @pytest.mark.parametrize(("function", "trigger"), SPREAD)
 def test_a_function_is_invoked_by_a_trigger(sam: Sam, container_s3: Any, function: str, trigger: str) -> None:
-    answer = sam.invoke(logical(function), event_for(container_s3, trigger, function))
+    answer = sam.invoke(logical_id(function), event_for(container_s3, trigger, function))
     assert is_success(trigger, answer), answer
 
 
@@ -56,7 +56,7 @@ def test_boto3_invokes_with_every_trigger(sam: Sam, container_s3: Any, function:
         )
         for trigger in TRIGGERS:
             payload = json.dumps(event_for(container_s3, trigger, function))
-            answer = client.invoke(FunctionName=logical(function), Payload=payload)
+            answer = client.invoke(FunctionName=logical_id(function), Payload=payload)
             assert is_success(trigger, found := json.loads(answer["Payload"].read())), (trigger, found)
 
 

@@ -275,7 +275,7 @@ def test_garbage_is_answered_and_the_runtime_goes_on(running: RuntimeApi) -> Non
             form = b"".join(iter(running.chunk, b"")).split(bytes(8))[0]
             running.trailers()
         else:
-            form = running.exactly(int(head["Content-Length"]))
+            form = running.read_exactly(int(head["Content-Length"]))
         running.accept()
         assert head.line == RESPONSE, given
         assert "error" in json.loads(form) or json.loads(form)["statusCode"] >= 400, given

@@ -23,7 +23,7 @@ from hearth_functions.text_classification import app as text
 from hearth_functions.uploads.app import handler as uploads
 from tests.support.requests import rest_event
 from tests.support.s3 import CREDENTIALS, client, moto_s3
-from tests.support.storage import bridged, message, notification, queued
+from tests.support.storage import eventbridge_event, message, notification, sqs_event
 
 CONTEXT = SimpleNamespace(aws_request_id="request-1")
 Shape = Callable[..., dict[str, Any]]
@@ -33,7 +33,7 @@ def one_record(*args: Any, **named: Any) -> dict[str, Any]:
     return {"Records": [notification(*args, **named)]}
 
 
-SHAPES = pytest.mark.parametrize("shape", [one_record, bridged], ids=["notification", "EventBridge"])
+SHAPES = pytest.mark.parametrize("shape", [one_record, eventbridge_event], ids=["notification", "EventBridge"])
 
 
 @dataclass
@@ -103,7 +103,7 @@ def test_each_version_has_one_result_and_the_newest_stands_under_the_key(
     # A longer sequencer is not a greater one: S3 compares them as if zeros followed.
     events = [account.put(key, b"good", shape, "0AFF"), account.put(key, b"awful", shape, "0B")]
     for number in order:
-        assert text.handler(queued(message(events[number])), CONTEXT) == {"batchItemFailures": []}
+        assert text.handler(sqs_event(message(events[number])), CONTEXT) == {"batchItemFailures": []}
     written = account.results()
     assert account.label(f"out/{key}.json") == "negative"
     kept = [name for name in written if "@" in name]
@@ -133,7 +133,7 @@ def test_a_key_whose_result_had_none_is_a_dead_letter(account: Account, shape: S
     event = account.put(key, b"good", shape, "01")
     with pytest.raises(EventFailedError):
         text.handler(event, CONTEXT)
-    assert text.handler(queued(message(event)), CONTEXT) == {"batchItemFailures": []}
+    assert text.handler(sqs_event(message(event)), CONTEXT) == {"batchItemFailures": []}
     assert account.results() == {}
     ((body, reason),) = account.dead()
     assert json.loads(body) == event
@@ -142,13 +142,22 @@ def test_a_key_whose_result_had_none_is_a_dead_letter(account: Account, shape: S
 
 def test_poison_is_a_dead_letter_at_once_and_says_nothing_of_the_object(account: Account) -> None:
     secret = b'{"inputs": "good", "needle-8812": 1}'
-    broken = account.put("uploads/sentiment-en/b", secret, bridged, "01")
-    fine = account.put("uploads/sentiment-en/a", b"good", bridged, "01")
-    unknown = account.put("uploads/none/a", b"good", bridged, "01")
+    broken = account.put("uploads/sentiment-en/b", secret, eventbridge_event, "01")
+    fine = account.put("uploads/sentiment-en/a", b"good", eventbridge_event, "01")
+    unknown = account.put("uploads/none/a", b"good", eventbridge_event, "01")
     nested = "[" * 100_000
     wrong = {"source": "aws.s3", "detail-type": "Object Created", "detail": {"object": {"size": 1e400}}}
-    bodies = [broken, fine, unknown, "not json", "5", nested, wrong, bridged("inbox", "uploads/\ud800/x", "", 1)]
-    event = queued(*(message(body, f"m{number}") for number, body in enumerate(bodies)))
+    bodies = [
+        broken,
+        fine,
+        unknown,
+        "not json",
+        "5",
+        nested,
+        wrong,
+        eventbridge_event("inbox", "uploads/\ud800/x", "", 1),
+    ]
+    event = sqs_event(*(message(body, f"m{number}") for number, body in enumerate(bodies)))
     assert text.handler(event, CONTEXT) == {"batchItemFailures": []}
     assert account.label("out/uploads/sentiment-en/a.json") == "positive"
     letters = account.dead()
@@ -166,17 +175,17 @@ def test_who_asks_for_the_result_of_a_dead_letter_is_told_why(
 ) -> None:
     monkeypatch.setenv("HEARTH_UPLOADS", "s3://inbox")
     settings.get.cache_clear()
-    failing = account.put(CHOSEN, b"\xff needle", bridged, "01")
+    failing = account.put(CHOSEN, b"\xff needle", eventbridge_event, "01")
     waiting = rest_event("GET", f"/results/u{'0' * 32}.sentiment-en")
     assert uploads(waiting, CONTEXT)["statusCode"] == 202
-    assert text.handler(queued(message(failing)), CONTEXT) == {"batchItemFailures": []}
+    assert text.handler(sqs_event(message(failing)), CONTEXT) == {"batchItemFailures": []}
     ((_, reason),) = account.dead()
     answer = uploads(waiting, CONTEXT)
     assert answer["statusCode"] == 422
     assert f"{reason['error_type']}: {reason['reason']}" in answer["body"]
     assert "needle" not in answer["body"]
-    again = account.put(CHOSEN, b"good", bridged, "02")
-    assert text.handler(queued(message(again)), CONTEXT) == {"batchItemFailures": []}
+    again = account.put(CHOSEN, b"good", eventbridge_event, "02")
+    assert text.handler(sqs_event(message(again)), CONTEXT) == {"batchItemFailures": []}
     assert uploads(waiting, CONTEXT)["statusCode"] == 200, "a result counts more than an older failure"
     assert uploads(rest_event("DELETE", f"/results/u{'0' * 32}.sentiment-en"), CONTEXT)["statusCode"] == 204
     assert account.results() == {}
@@ -187,8 +196,8 @@ def test_an_event_of_a_foreign_bucket_tells_nothing_of_our_uploads(
 ) -> None:
     monkeypatch.setenv("HEARTH_UPLOADS", "s3://inbox")
     settings.get.cache_clear()
-    event = bridged("foreign", CHOSEN, "", 4, "01")
-    assert text.handler(queued(message(event)), CONTEXT) == {"batchItemFailures": []}
+    event = eventbridge_event("foreign", CHOSEN, "", 4, "01")
+    assert text.handler(sqs_event(message(event)), CONTEXT) == {"batchItemFailures": []}
     assert account.results() == {}
     assert account.dead()[0][1]["error_type"] == "forbidden"
 
@@ -199,25 +208,25 @@ def test_why_there_is_no_result_is_tried_again_where_it_could_not_be_written(
     monkeypatch.setattr(
         "hearth.async_inference.dead_letters.open_store", lambda uri: open_store("s3://outbox-that-is-not")
     )
-    event = account.put(CHOSEN, b"\xff", bridged, "01")
+    event = account.put(CHOSEN, b"\xff", eventbridge_event, "01")
     again = {"batchItemFailures": [{"itemIdentifier": "m"}]}
-    assert text.handler(queued(message(event, "m")), CONTEXT) == again
+    assert text.handler(sqs_event(message(event, "m")), CONTEXT) == again
     assert account.dead() == []
-    assert text.handler(queued(message(event, "m", 3)), CONTEXT) == {"batchItemFailures": []}
+    assert text.handler(sqs_event(message(event, "m", 3)), CONTEXT) == {"batchItemFailures": []}
     assert len(account.dead()) == 1
 
 
 def test_what_may_pass_is_tried_until_the_last_delivery(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hearth.aws.retry.time.sleep", lambda _: None)
-    event = account.put("uploads/sentiment-en/a", b"good", bridged, "01")
+    event = account.put("uploads/sentiment-en/a", b"good", eventbridge_event, "01")
     monkeypatch.setenv("HEARTH_OUTPUT", "s3://outbox-that-is-not/out")
     settings.get.cache_clear()
     for delivery in (1, 2):
-        assert text.handler(queued(message(event, "m", delivery)), CONTEXT) == {
+        assert text.handler(sqs_event(message(event, "m", delivery)), CONTEXT) == {
             "batchItemFailures": [{"itemIdentifier": "m"}]
         }
     assert account.dead() == []
-    assert text.handler(queued(message(event, "m", 3)), CONTEXT) == {"batchItemFailures": []}
+    assert text.handler(sqs_event(message(event, "m", 3)), CONTEXT) == {"batchItemFailures": []}
     ((_, reason),) = account.dead()
     assert reason["error_type"] == "store_error"
     assert "NoSuchBucket" in reason["reason"]
@@ -227,7 +236,7 @@ def test_a_letter_that_cannot_be_put_leaves_the_message_to_the_queue(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account.sqs.delete_queue(QueueUrl=account.letters)
-    assert text.handler(queued(message("5", "m")), CONTEXT) == {"batchItemFailures": [{"itemIdentifier": "m"}]}
+    assert text.handler(sqs_event(message("5", "m")), CONTEXT) == {"batchItemFailures": [{"itemIdentifier": "m"}]}
     with pytest.raises(StoreError, match="the queue answered 400 to SendMessage"):
         sqs.send_message(account.letters, "5", {"reason": "x"})
 
@@ -237,20 +246,22 @@ def test_a_foreign_bucket_is_refused(account: Account, monkeypatch: pytest.Monke
     settings.get.cache_clear()
     account.s3.create_bucket(Bucket="foreign")
     account.s3.put_object(Bucket="foreign", Key="uploads/sentiment-en/a", Body=b"good")
-    event = bridged("foreign", "uploads/sentiment-en/a", "", 4, "01")
-    assert text.handler(queued(message(event)), CONTEXT) == {"batchItemFailures": []}
+    event = eventbridge_event("foreign", "uploads/sentiment-en/a", "", 4, "01")
+    assert text.handler(sqs_event(message(event)), CONTEXT) == {"batchItemFailures": []}
     assert account.results() == {}
     assert account.dead()[0][1]["error_type"] == "forbidden"
-    assert text.handler(account.put("uploads/sentiment-en/a", b"good", bridged, "01"), CONTEXT) == {}
+    assert text.handler(account.put("uploads/sentiment-en/a", b"good", eventbridge_event, "01"), CONTEXT) == {}
 
 
 def test_a_prefix_that_only_begins_as_the_output_is_an_input(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEARTH_OUTPUT", "s3://inbox/up")
     settings.get.cache_clear()
     key = "uploads/sentiment-en/a"
-    assert text.handler(account.put(key, b"good", bridged, "01"), CONTEXT) == {}
+    assert text.handler(account.put(key, b"good", eventbridge_event, "01"), CONTEXT) == {}
     found = account.s3.get_object(Bucket="inbox", Key=f"up/{key}.json")["Body"].read()
-    assert text.handler(bridged("inbox", f"up/{key}.json", "", len(found)), CONTEXT) == {}  # and its result is none
+    assert (
+        text.handler(eventbridge_event("inbox", f"up/{key}.json", "", len(found)), CONTEXT) == {}
+    )  # and its result is none
 
 
 def test_a_clock_that_is_wrong_is_corrected_by_the_stores(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:

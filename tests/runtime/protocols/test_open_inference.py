@@ -28,7 +28,7 @@ from hearth_build import ZOO
 from hearth_build.cli import serve
 from tests.functions.test_predict import picture
 from tests.runtime.aws_lambda.test_handler import rest
-from tests.support.sounds import file_of
+from tests.support.sounds import encode_audio
 
 LENGTH = "Inference-Header-Content-Length"
 TEXT = {"name": "text", "datatype": "BYTES", "shape": [1], "data": ["i love it"]}
@@ -396,7 +396,7 @@ def encoded(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-SOUND = encoded(file_of(0.3 * np.sin(np.arange(4000) / 3), 8000))
+SOUND = encoded(encode_audio(0.3 * np.sin(np.arange(4000) / 3), 8000))
 TASKS: list[tuple[str, str, list[str], dict[str, Any], dict[str, list[int]]]] = [
     ("sentiment-en", "text", ["i love it", "what a waste"], {}, {"scores": [2, 2]}),
     ("ner-zh", "text", ["王小明昨天从北京大学出发", "我去了上海"], {"aggregation_strategy": "none"}, {}),
