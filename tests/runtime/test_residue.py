@@ -34,8 +34,8 @@ from hearth_functions.image_classification import app as image
 from hearth_functions.text_classification import app as text
 from tests.conftest import log_lines
 from tests.functions.test_predict import picture
-from tests.runtime.auth.test_api_keys import ENTRIES, KEYS, filled, sent
-from tests.runtime.aws_lambda.test_handler import CONTEXT, rest
+from tests.runtime.auth.test_api_keys import ENTRIES, KEYS, key_header, path_for
+from tests.runtime.aws_lambda.test_handler import CONTEXT, rest_v1_event
 from tests.support.artifacts import describe, publish
 
 MARK = "residue7c1f9e"
@@ -119,8 +119,8 @@ def of_tenant_b() -> Iterator[tuple[str, str, bytes]]:
     for protocol in protocols():
         for route in protocol.routes:
             for model in ("sentiment-en", "resnet20-cifar10"):
-                yield route.method, filled(route, model), b""
-                yield route.method, filled(route, model), b'{"inputs": "good"}'
+                yield route.method, path_for(route, model), b""
+                yield route.method, path_for(route, model), b'{"inputs": "good"}'
     for path in ("/", "/docs", "/openapi.json", "/nowhere"):
         yield "GET", path, b""
 
@@ -137,7 +137,7 @@ def by_the_local_server(client: TestClient, method: str, path: str, body: bytes,
 
 
 def by_the_handler(handler: Handler, method: str, path: str, body: bytes, headers: dict[str, str]) -> str:
-    event = rest(path.partition("?")[0], body, method)
+    event = rest_v1_event(path.partition("?")[0], body, method)
     event["multiValueHeaders"] |= {name: [value] for name, value in headers.items()}
     event["multiValueQueryStringParameters"] = {MARK: [MARK]} if MARK in path.partition("?")[2] else None
     return json.dumps(handler(event, CONTEXT))
@@ -161,15 +161,17 @@ def test_the_next_caller_meets_nothing_of_the_one_before(
                 return by_the_local_server(client, method, path, body, headers)
             return by_the_handler(handler, method, path, body, headers)
 
-        ask("POST", "/models/sentiment-en", b'{"inputs": "good"}', sent("all"))  # which loads the models
-        ask("POST", "/models/resnet20-cifar10", picture(), sent("all"))
+        ask("POST", "/models/sentiment-en", b'{"inputs": "good"}', key_header("all"))  # which loads the models
+        ask("POST", "/models/resnet20-cifar10", picture(), key_header("all"))
         with files_written() as written:
-            echoed = [ask(method, path, body, headers | sent("all")) for method, path, body, headers in of_tenant_a()]
+            echoed = [
+                ask(method, path, body, headers | key_header("all")) for method, path, body, headers in of_tenant_a()
+            ]
         assert any(MARK in answer for answer in echoed), "the control: A itself is told some of its words"
         assert written == [], "a request is written to no file"
         assert MARK not in said(caplog).replace(f"/{MARK}", ""), "nor to the log"
         caplog.clear()
-        heard = [ask(method, path, body, sent("words")) for method, path, body in of_tenant_b()]
+        heard = [ask(method, path, body, key_header("words")) for method, path, body in of_tenant_b()]
     assert len(heard) > 100
     assert not [answer for answer in heard if MARK in answer]
     assert MARK not in said(caplog)
@@ -199,7 +201,7 @@ def test_what_a_request_leaves_in_context_goes_with_it(warm_container: Path) -> 
     handler = create_handler(text.TASKS)
     context = SimpleNamespace(aws_request_id="request-1", get_remaining_time_in_millis=lambda: 30_000)
     for body in (b'{"inputs": "good"}', b"{", b'{"inputs": 5}'):
-        event = rest("/models/sentiment-en", body)
+        event = rest_v1_event("/models/sentiment-en", body)
         event["multiValueHeaders"] |= {"x-api-key": [KEYS["words"]]}
         handler(event, context)
         assert trace.current() is before
@@ -254,8 +256,8 @@ def test_a_panic_becomes_an_answer_and_the_next_call_is_fine(serving: Path, caps
         tensor = {"name": "text", "datatype": "BYTES", "shape": [1], "data": ["a" * 60 + "b"]}
         assert client.post("/v2/models/sentiment-en/infer", json={"inputs": [tensor]}).status_code >= 500
     handler = create_handler(text.TASKS)
-    assert handler(rest("/models/sentiment-en", PANICS), CONTEXT)["statusCode"] >= 500
-    assert handler(rest("/models/sentiment-en", FINE), CONTEXT)["statusCode"] == 200
+    assert handler(rest_v1_event("/models/sentiment-en", PANICS), CONTEXT)["statusCode"] >= 500
+    assert handler(rest_v1_event("/models/sentiment-en", FINE), CONTEXT)["statusCode"] == 200
     lines = log_lines(capsys)
     assert [line["status"] for line in lines if line["message"] == "request"] == [500, 200, 500, 200, 500, 500, 200]
     assert "aaaa" not in json.dumps(lines)
@@ -273,11 +275,11 @@ def test_a_panic_in_a_ping_and_before_the_app_is_answered_too(serving: Path, mon
     monkeypatch.setattr("hearth.models.cache.Model", fail)
     assert handler({"ping": True}, CONTEXT)["models"]["sentiment-en"].startswith("internal")
     monkeypatch.setattr(handler, "respond", fail)
-    assert handler(rest("/models/sentiment-en", FINE), CONTEXT)["statusCode"] == 500
+    assert handler(rest_v1_event("/models/sentiment-en", FINE), CONTEXT)["statusCode"] == 500
     for ending in (KeyboardInterrupt(), SystemExit()):  # those are no failures of a request
         panic = ending
         with pytest.raises(type(ending)):
-            handler(rest("/models/sentiment-en", FINE), CONTEXT)
+            handler(rest_v1_event("/models/sentiment-en", FINE), CONTEXT)
 
 
 def _panic() -> BaseException:

@@ -119,7 +119,7 @@ def folder_s3(folder: Path) -> Iterator[FolderServer]:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    """Head and body are two writes; with Nagle's algorithm the second waits 40 ms for the first one's acknowledgement."""
+    """Head and body are two writes; Nagle's algorithm delays the second until the first is acknowledged (40 ms)."""
     server: FolderServer
 
     def do_HEAD(self) -> None:

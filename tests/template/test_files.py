@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from hearth_build.cli.main import app
 from hearth_build.cloud.batch_run import start, watch
 from hearth_build.cloud.stack import stack as described
-from tests.runtime.async_inference.test_uploads import form
+from tests.runtime.async_inference.test_uploads import post_form
 from tests.template.local_stack import STACK, Stack
 from tests.template.test_deploy import eventually, picture
 
@@ -40,8 +40,8 @@ def test_a_large_input_by_the_api(stack: Stack) -> None:
     place, call = f"/results/{ticket['id']}", {"inputs": {"upload": ticket["id"]}, "parameters": {"top_k": 1}}
     assert ask(stack, "GET", place)[0] == 404
     assert ask(stack, "POST", f"/models/{MODEL}", call)[0] == 404
-    assert form(ticket["url"], ticket["fields"], data + b"x", context) == 400
-    assert form(ticket["url"], ticket["fields"], data, context) == 204
+    assert post_form(ticket["url"], ticket["fields"], data + b"x", context) == 400
+    assert post_form(ticket["url"], ticket["fields"], data, context) == 204
     status, answer = ask(stack, "POST", f"/models/{MODEL}", call)
     assert (status, len(answer)) == (200, 1), answer
     result = eventually(lambda: answer if (answer := ask(stack, "GET", place))[0] == 200 else None)[1]

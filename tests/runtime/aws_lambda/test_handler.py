@@ -25,7 +25,7 @@ from tests.support.s3 import s3_of_this_process
 CONTEXT = SimpleNamespace(aws_request_id="request-1", function_name="f", memory_limit_in_mb=512)
 
 
-def rest(path: str, body: bytes = b"", method: str = "POST", *, encoded: bool | None = None) -> dict[str, Any]:
+def rest_v1_event(path: str, body: bytes = b"", method: str = "POST", *, encoded: bool | None = None) -> dict[str, Any]:
     encoded = bool(body) if encoded is None else encoded
     return {
         "resource": path,
@@ -41,7 +41,7 @@ def rest(path: str, body: bytes = b"", method: str = "POST", *, encoded: bool | 
     }
 
 
-def http_v2(path: str, body: bytes) -> dict[str, Any]:
+def http_v2_event(path: str, body: bytes) -> dict[str, Any]:
     return {
         "version": "2.0",
         "routeKey": "$default",
@@ -54,7 +54,7 @@ def http_v2(path: str, body: bytes) -> dict[str, Any]:
     }
 
 
-def alb(path: str, body: bytes) -> dict[str, Any]:
+def alb_event(path: str, body: bytes) -> dict[str, Any]:
     return {
         "requestContext": {"elb": {"targetGroupArn": "arn:aws:elasticloadbalancing:x"}},
         "httpMethod": "POST",
@@ -66,7 +66,7 @@ def alb(path: str, body: bytes) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("shape", [rest, http_v2, alb])
+@pytest.mark.parametrize("shape", [rest_v1_event, http_v2_event, alb_event])
 def test_http_events_of_every_shape(serving: Path, shape: Any) -> None:
     answer = text.handler(shape("/models/sentiment-en", b'{"inputs": "good"}'), CONTEXT)
     assert answer["statusCode"] == 200
@@ -78,13 +78,13 @@ def test_http_events_of_every_shape(serving: Path, shape: Any) -> None:
 
 
 def test_the_catalogue_lists_and_loads_nothing(serving: Path) -> None:
-    answer = catalog.handler(rest("/models", method="GET"), CONTEXT)
+    answer = catalog.handler(rest_v1_event("/models", method="GET"), CONTEXT)
     assert len(json.loads(answer["body"])["models"]) == 2
 
 
 def test_a_malformed_base64_body_is_a_bad_request(serving: Path) -> None:
     answer = text.handler(
-        rest("/models/sentiment-en", b"%%%not base64", encoded=False) | {"isBase64Encoded": True}, CONTEXT
+        rest_v1_event("/models/sentiment-en", b"%%%not base64", encoded=False) | {"isBase64Encoded": True}, CONTEXT
     )
     assert answer["statusCode"] == 400
     assert "base64" in json.loads(answer["body"])["error"]
@@ -210,6 +210,6 @@ def test_without_a_store_a_request_is_told_so(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("HEARTH_STORE", raising=False)
     settings.get.cache_clear()
     warm_cache.cache_clear()
-    answer = create_handler(text.TASKS)(rest("/models/sentiment-en", b'{"inputs": "good"}'), CONTEXT)
+    answer = create_handler(text.TASKS)(rest_v1_event("/models/sentiment-en", b'{"inputs": "good"}'), CONTEXT)
     assert answer["statusCode"] == 500
     assert "HEARTH_STORE" in json.loads(answer["body"])["error"]

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from hearth_build.cli import serve
 from hearth_functions.catalog import app as catalog
-from tests.runtime.aws_lambda.test_handler import CONTEXT, rest
+from tests.runtime.aws_lambda.test_handler import CONTEXT, rest_v1_event
 
 FOLDER = Path(catalog.__file__).parent / "page"
 STRICT = (
@@ -37,7 +37,7 @@ def get(request: pytest.FixtureRequest, client: TestClient) -> Get:
         return answer.status_code, dict(answer.headers), answer.content
 
     def ask_catalog(path: str) -> tuple[int, dict[str, str], bytes]:
-        answer = catalog.handler(rest(path, method="GET"), CONTEXT)
+        answer = catalog.handler(rest_v1_event(path, method="GET"), CONTEXT)
         body = answer["body"].encode()
         several = {name: values[0] for name, values in answer.get("multiValueHeaders", {}).items()}
         headers = {name.lower(): value for name, value in {**several, **answer.get("headers", {})}.items()}

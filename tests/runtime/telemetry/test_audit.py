@@ -31,8 +31,8 @@ from hearth_build.cli import serve
 from hearth_build.cli.audit import check
 from hearth_build.cloud.cost_model import PRICES, prices_of
 from hearth_functions.text_classification import app as text
-from tests.runtime.auth.test_api_keys import ENTRIES, sent
-from tests.runtime.aws_lambda.test_handler import CONTEXT, rest
+from tests.runtime.auth.test_api_keys import ENTRIES, key_header
+from tests.runtime.aws_lambda.test_handler import CONTEXT, rest_v1_event
 
 GOOD = b'{"inputs": "good canary-5d1c"}'
 
@@ -59,7 +59,7 @@ def records(path: Path) -> list[dict[str, Any]]:
 
 
 def test_a_record_says_who_asked_what_of_which_bytes(client: TestClient, audited: Path, serving: Path) -> None:
-    answer = client.post("/models/sentiment-en", content=GOOD, headers=sent("words"))
+    answer = client.post("/models/sentiment-en", content=GOOD, headers=key_header("words"))
     manifest = (serving / "sentiment-en/1/manifest.json").read_bytes()
     (record,) = records(audited)
     assert record.pop("ms") > 0
@@ -97,7 +97,7 @@ def test_every_answer_has_one_record_failures_too(client: TestClient, audited: P
         ("POST", "/v2/models/sentiment-en/infer", b"{}", "words", 400),
     ]
     for method, path, body, who, status in asked:
-        answer = client.request(method, path, content=body, headers=sent(who) if who else {})
+        answer = client.request(method, path, content=body, headers=key_header(who) if who else {})
         assert answer.status_code == status, answer.text
     found = records(audited)
     assert [record["status"] for record in found] == [status for *_, status in asked]
@@ -118,8 +118,8 @@ def test_on_lambda_line_and_record_estimate_the_cost_and_records_may_go_to_the_l
     settings.get.cache_clear()
     audit.chain.cache_clear()
     handler = create_handler(text.TASKS)
-    assert handler(rest("/models/sentiment-en", GOOD), CONTEXT)["statusCode"] == 200
-    damaged = rest("/models/sentiment-en", b"%%%", encoded=False) | {"isBase64Encoded": True}
+    assert handler(rest_v1_event("/models/sentiment-en", GOOD), CONTEXT)["statusCode"] == 200
+    damaged = rest_v1_event("/models/sentiment-en", b"%%%", encoded=False) | {"isBase64Encoded": True}
     assert handler(damaged, CONTEXT)["statusCode"] == 400
     printed = capsys.readouterr().out
     assert "canary" not in printed
@@ -149,7 +149,7 @@ def test_where_a_record_cannot_be_written_the_answer_comes_and_the_gap_shows(
     client: TestClient, audited: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def ask() -> int:
-        return client.post("/models/sentiment-en", content=GOOD, headers=sent("words")).status_code
+        return client.post("/models/sentiment-en", content=GOOD, headers=key_header("words")).status_code
 
     assert ask() == 200
     kept = audited.rename(audited.with_suffix(".kept"))
@@ -302,14 +302,14 @@ def test_storage_events_and_calls_by_reference_have_the_digest_of_the_object(
     data = b"good canary-5d1c"
     with TestClient(serve.app()) as client:
         wish = {"model": "sentiment-en", "content_type": "text/plain", "size": len(data)}
-        ticket = client.post("/uploads", json=wish, headers=sent("words")).json()
+        ticket = client.post("/uploads", json=wish, headers=key_header("words")).json()
         client.put(ticket["url"], content=data, headers=ticket["headers"])
         place, until = f"/results/{ticket['id']}", time.monotonic() + 20
-        while client.get(place, headers=sent("words")).status_code == 202:
+        while client.get(place, headers=key_header("words")).status_code == 202:
             assert time.monotonic() < until
             time.sleep(0.02)
         reference = {"inputs": {"upload": ticket["id"]}}
-        assert client.post("/models/sentiment-en", json=reference, headers=sent("words")).status_code == 200
+        assert client.post("/models/sentiment-en", json=reference, headers=key_header("words")).status_code == 200
     while not any(record["trigger"] == "storage" for record in records(audited)):  # it comes after the result
         assert time.monotonic() < until
         time.sleep(0.02)
