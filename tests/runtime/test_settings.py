@@ -1,4 +1,4 @@
-"""Settings fail early, with a sentence, and stand in the README."""
+"""Settings fail early with a sentence, and the README lists them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hearth.errors import SettingsError
 from tests.support import ROOT
 
 
-def test_threads_follow_a_lambdas_memory() -> None:
+def test_threads_follow_the_memory_of_a_lambda() -> None:
     def threads(memory: int) -> int:
         return settings.read({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory)}).threads
 
@@ -31,13 +31,13 @@ def test_threads_follow_a_lambdas_memory() -> None:
         ("HEARTH_STREAM", "rest,alb"),
     ],
 )
-def test_a_wrong_value_is_named(key: str, value: str) -> None:
+def test_an_invalid_value_is_named(key: str, value: str) -> None:
     with pytest.raises(SettingsError, match=key):
         settings.read({key: value})
 
 
-def test_every_setting_stands_in_the_readme_and_the_reverse() -> None:
+def test_the_readme_lists_exactly_the_settings() -> None:
     sources = (ROOT / "layers/runtime/python/hearth").rglob("*.py")
     used = {name for source in sources for name in re.findall(r'"(HEARTH_[A-Z_]+)"', source.read_text())}
-    table = set(re.findall(r"^\| `(HEARTH_[A-Z_]+)`", (ROOT / "README.md").read_text(), re.MULTILINE))
-    assert table == used
+    documented = set(re.findall(r"^\| `(HEARTH_[A-Z_]+)`", (ROOT / "README.md").read_text(), re.MULTILINE))
+    assert documented == used
