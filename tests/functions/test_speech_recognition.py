@@ -81,8 +81,8 @@ def test_chunks_give_the_text_of_the_whole_recording(serving: Path, chunk_second
     sound = encode_audio(synthesize(" ".join(words)))
     chunked = transcribe("chunked", sound, num_beams=beams, return_timestamps=True)
     assert chunked.text == " ".join(words)
-    whole = transcribe("whole", sound, num_beams=beams, return_timestamps=True)
-    for chunk, expected in zip(chunked.chunks, whole.chunks, strict=True):
+    unchunked = transcribe("whole", sound, num_beams=beams, return_timestamps=True)
+    for chunk, expected in zip(chunked.chunks, unchunked.chunks, strict=True):
         assert chunk.timestamp == pytest.approx(expected.timestamp, abs=0.021)
 
 

@@ -66,7 +66,7 @@ def test_a_long_listing_needs_little_memory(serving: Path, tmp_path: Path, monke
     assert listed > 400_000, "the control: a list of all paths needs more"
 
 
-def test_the_command(serving: Path, tmp_path: Path) -> None:
+def test_the_command_writes_results_and_counts_failures(serving: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     command = ["batch", "sentiment-en", str(tmp_path / "in"), "--store", f"file://{serving}"]
     command += ["--output", str(tmp_path / "out")]

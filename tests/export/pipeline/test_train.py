@@ -34,11 +34,11 @@ def start_training(work: Path) -> subprocess.Popen[bytes]:
 
 
 def test_a_run_killed_in_mid_epoch_resumes_to_the_same_weights(tmp_path: Path) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    for work in (whole, killed):
+    uninterrupted, killed = tmp_path / "whole", tmp_path / "killed"
+    for work in (uninterrupted, killed):
         work.mkdir()
         toy.prepare(work)
-    assert start_training(whole).wait(300) == 0
+    assert start_training(uninterrupted).wait(300) == 0
     process = start_training(killed)
     checkpoint = killed / "train" / "checkpoint.pt"
     deadline = time.monotonic() + 120
@@ -49,7 +49,7 @@ def test_a_run_killed_in_mid_epoch_resumes_to_the_same_weights(tmp_path: Path) -
     process.wait(30)
     assert not (killed / "train" / "weights.pt").exists()
     assert start_training(killed).wait(300) == 0
-    first, second = (torch.load(work / "train" / "weights.pt", weights_only=True) for work in (whole, killed))
+    first, second = (torch.load(work / "train" / "weights.pt", weights_only=True) for work in (uninterrupted, killed))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 

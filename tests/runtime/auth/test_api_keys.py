@@ -299,7 +299,9 @@ def test_an_unauthorized_request_is_401_before_its_body_is_read(locked: Path) ->
         await serve.app()(scope, receive, send)
         return statuses[0]
 
-    with closing(asyncio.new_event_loop()) as loop:  # asyncio.run would close the loop that Mangum uses
+    with closing(
+        asyncio.new_event_loop()
+    ) as loop:  # asyncio.run would unset the thread's event loop, which Mangum uses
         assert loop.run_until_complete(ask([])) == 401
         assert loop.run_until_complete(ask([(b"x-api-key", b"wrong")])) == 401
         assert events == []

@@ -40,7 +40,7 @@ def test_random_and_mutated_signatures_verify_as_with_cryptography() -> None:
 
 
 @pytest.mark.parametrize("secret", [1, 2, 3, 4, N - 1, N - 2, N - 3, N // 2, N // 2 + 1])
-def test_keys_near_multiples_of_the_base_point_verify(secret: int) -> None:
+def test_keys_that_are_small_multiples_of_the_base_point_verify(secret: int) -> None:
     """Their verification adds a point to itself and to its negative."""
     private = ec.derive_private_key(secret, ec.SECP256R1())
     for number in range(5):
