@@ -1,4 +1,7 @@
-"""`hearth_build.networks.gpt.Decoder` in the place of a loaded artifact, for comparisons: no cache, every token read anew."""
+"""`hearth_build.networks.gpt.Decoder` in place of a loaded artifact, for comparisons.
+
+It has no cache: every step computes all tokens again.
+"""
 
 from __future__ import annotations
 
