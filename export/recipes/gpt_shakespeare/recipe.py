@@ -10,7 +10,7 @@ from torch.nn import functional
 from hearth.models.manifest import Limits, TextPreprocessing
 from hearth_build.networks.gpt import Decoder, Shape
 from hearth_build.onnx_export import decoder_graph
-from hearth_build.onnx_export.decoder_reference import Twin
+from hearth_build.onnx_export.decoder_reference import DecoderReference
 from hearth_build.recipe import AdamW, Batch, DynamicInt8, Gate, OneCycle, Recipe, Stage
 from hearth_build.recipes.gpt_shakespeare import data
 
@@ -78,7 +78,7 @@ RECIPE = Recipe(
             average=0.995,
         ),
     ),
-    twin=Twin,
+    twin=DecoderReference,
     graphs={"main": decoder_graph.write},
     dev={"the last tenth of Tiny Shakespeare": data.held},
     golden=lambda: (

@@ -20,7 +20,7 @@ def prepare(work: Path) -> None:
 
 
 def network(work: Path) -> nn.Module:
-    return sentences.load(folder.read(minilm()))
+    return sentences.load_network(folder.read(minilm()))
 
 
 def dev(work: Path) -> list[Example]:

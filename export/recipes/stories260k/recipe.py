@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hearth.models.manifest import Limits, TextPreprocessing
 from hearth_build.onnx_export import decoder_graph
-from hearth_build.onnx_export.decoder_reference import Twin
+from hearth_build.onnx_export.decoder_reference import DecoderReference
 from hearth_build.recipe import DynamicInt8, Gate, Recipe
 from hearth_build.recipes.stories260k import data
 
@@ -18,7 +18,7 @@ RECIPE = Recipe(
     prepare=data.prepare,
     stages=(),
     network=data.network,
-    twin=Twin,
+    twin=DecoderReference,
     graphs={"main": decoder_graph.write},
     dev={},
     golden=lambda: (

@@ -9,7 +9,7 @@ from torch import nn
 from hearth.models.manifest import Limits, TextPreprocessing
 from hearth_build.data.translation import EOS_ID, PAD_ID, stage
 from hearth_build.networks.marian import Marian, Shape
-from hearth_build.onnx_export.seq2seq_graphs import Twin, graphs, head
+from hearth_build.onnx_export.seq2seq_graphs import Seq2SeqReference, graphs, head
 from hearth_build.pipeline.train import weights_of
 from hearth_build.recipe import DynamicInt8, Gate, Recipe
 from hearth_build.recipes.translate_en_de import data
@@ -52,7 +52,7 @@ RECIPE = Recipe(
         stage("refined", trained, MAX_TOKENS, rate=1.2e-3, warmup=0.05, epochs=6, batch=1500, average=0.998),
     ),
     graphs=graphs(SHAPE),
-    twin=Twin,
+    twin=Seq2SeqReference,
     dev={"Multi30k val": data.examples},
     golden=lambda: (
         "A man is riding a bicycle.",

@@ -9,7 +9,7 @@ from torch import nn
 from hearth.models.manifest import Limits, TextPreprocessing
 from hearth_build.data.translation import EOS_ID, PAD_ID, SCRIPTS, stage
 from hearth_build.networks.marian import Marian, Shape
-from hearth_build.onnx_export.seq2seq_graphs import Twin, graphs, head
+from hearth_build.onnx_export.seq2seq_graphs import Seq2SeqReference, graphs, head
 from hearth_build.recipe import DynamicInt8, Gate, Recipe
 from hearth_build.recipes.translate_en_zh import data
 
@@ -41,7 +41,7 @@ RECIPE = Recipe(
     prepare=data.prepare,
     stages=(stage("marian", network, MAX_TOKENS, rate=1.5e-3, warmup=0.1, epochs=9, batch=1200, average=0.995),),
     graphs=graphs(SHAPE),
-    twin=Twin,
+    twin=Seq2SeqReference,
     dev={"a twentieth of Tatoeba": data.examples},
     golden=lambda: (
         "I like reading books.",

@@ -36,7 +36,7 @@ def second(work: Path) -> nn.Module:
 def loss(network: nn.Module, batch: Batch) -> Tensor:
     assert isinstance(network, yolox.Yolo)
     boxes, logits = network.raw(batch["pixels"])
-    truth = yolox_loss.Truth(batch["boxes"], batch["classes"], batch["real"])
+    truth = yolox_loss.GroundTruth(batch["boxes"], batch["classes"], batch["real"])
     return yolox_loss.loss(yolox.decode(boxes, CELLS, STEPS), logits, (CELLS + 0.5) * STEPS, truth)
 
 

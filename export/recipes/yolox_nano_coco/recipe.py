@@ -12,7 +12,7 @@ from hearth_build.data.datasets import Source
 from hearth_build.data.images import feeds, synthetic
 from hearth_build.evaluations.object_detection import read_coco
 from hearth_build.onnx_export import file
-from hearth_build.onnx_export.rewrite import Changes, adapted
+from hearth_build.onnx_export.rewrite import Changes, adapt
 from hearth_build.recipe import Example, Gate, Recipe, StaticInt8
 
 SIDE = 416
@@ -66,7 +66,7 @@ KEPT = (
 
 
 def write(network: nn.Module | None, path: Path) -> None:
-    onnx.save(adapted(file.load(WEIGHTS.file()), Changes("images", "output", (SIDE, SIDE))), str(path))
+    onnx.save(adapt(file.load(WEIGHTS.file()), Changes("images", "output", (SIDE, SIDE))), str(path))
 
 
 def dev(work: Path) -> list[Example]:

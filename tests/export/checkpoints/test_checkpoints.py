@@ -88,10 +88,10 @@ def changed(checkpoint: Path, folder: Path, change: dict[str, Any]) -> Path:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "roberta"}, "model_type 'roberta'; imported are: bert"),
+        ({"model_type": "roberta"}, "model_type 'roberta'; supported are: bert"),
         ({"architectures": ["BertForNextSentencePrediction"]}, "BertForSequenceClassification, "),
         ({"architectures": ["BertModel"]}, "modules.json"),
-        ({"architectures": None}, "must name the one class"),
+        ({"architectures": None}, "must name exactly one class"),
         ({"hidden_act": "relu"}, "hidden_act"),
         ({"architectures": ["BertForTokenClassification"], "id2label": {"0": "a", "2": "b"}}, "id2label"),
         ({"tie_word_embeddings": False}, "tie_word_embeddings"),
@@ -126,7 +126,7 @@ def test_old_names_and_weights_of_pre_training_are_read(checkpoint: Path, tmp_pa
     network = load(folder).network
     assert network is not None
     found = network(tmp_path).state_dict()
-    assert all(found[name].equal(value) for name, value in wanted.items() if not name.startswith(bert.LEFT_OUT))
+    assert all(found[name].equal(value) for name, value in wanted.items() if not name.startswith(bert.IGNORED_WEIGHTS))
 
 
 def test_an_incomplete_folder_names_what_is_missing(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from hearth_build.evaluations.translation import asked
 from hearth_build.networks.marian import Marian, Shape
 from hearth_build.onnx_export import export
 from hearth_build.onnx_export.quantize import quantize
-from hearth_build.onnx_export.seq2seq_graphs import Encoder, Step, graphs, head
+from hearth_build.onnx_export.seq2seq_graphs import DecoderStep, Encoder, graphs, head
 from hearth_build.pipeline.build import build
 from hearth_build.pipeline.evaluation import evaluation_of
 from hearth_build.pipeline.verify import DIFFERENCE
@@ -115,7 +115,7 @@ def test_one_step_after_another_gives_the_networks_logits() -> None:
     past = [torch.zeros(6, 4, 0, 8)] * 4
     with torch.no_grad():
         cross = Encoder(network)(ids, mask)
-        step = Step(network)
+        step = DecoderStep(network)
         for place in range(5):
             logits, *past = step(written[:, place : place + 1], mask, *cross, *past)
         expected = network(ids.repeat_interleave(3, 0), mask.repeat_interleave(3, 0), written)[:, -1]
