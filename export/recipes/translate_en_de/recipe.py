@@ -1,4 +1,4 @@
-"""translate-en-de: captions from English into German, by a small encoder-decoder."""
+"""translate-en-de: a small encoder-decoder that translates captions from English to German."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def network(work: Path) -> nn.Module:
     return Marian(SHAPE)
 
 
-def trained(work: Path) -> nn.Module:
+def trained_network(work: Path) -> nn.Module:
     network = Marian(SHAPE)
     network.load_state_dict(weights_of(work, "translator"))
     return network
@@ -41,15 +41,15 @@ def trained(work: Path) -> nn.Module:
 RECIPE = Recipe(
     name="translate-en-de",
     task="translation",
-    description="German from English, for short descriptions of what is to be seen.",
+    description="Translates short descriptions of images from English to German.",
     licence="Apache-2.0",
     labels=(),
     sources=tuple(data.FILES.values()),
     prepare=data.prepare,
     stages=(
         stage("translator", network, MAX_TOKENS, rate=2e-3, warmup=0.08, epochs=11, batch=1500, average=0.998),
-        # What the first left to learn: its rate had come to its end before its score had.
-        stage("refined", trained, MAX_TOKENS, rate=1.2e-3, warmup=0.05, epochs=6, batch=1500, average=0.998),
+        # Training continues: in the first stage the learning rate reached zero before the score stopped improving.
+        stage("refined", trained_network, MAX_TOKENS, rate=1.2e-3, warmup=0.05, epochs=6, batch=1500, average=0.998),
     ),
     graphs=graphs(SHAPE),
     twin=Seq2SeqReference,
@@ -70,13 +70,13 @@ RECIPE = Recipe(
         target=("de",),
     ),
     quantization=DynamicInt8(),
-    # A rounded number may change one word of a translation for another: the golden answers only must stay close.
+    # Rounding may exchange one word of a translation for another, so golden answers need not be equal, only close.
     gate=Gate(metric=37.0, quantization_loss=0.5, bytes=8_000_000, difference=0.6),
     limits=Limits(batch=16, characters=2_000),
-    reference="test2016, lower-cased: small Transformers reach about 38 to 41 BLEU; 7.6 M parameters, greedy: 35.7.",
+    reference="test2016, lower case: small Transformers reach about 38 to 41 BLEU; 7.6 M parameters, greedy: 35.7.",
     limitations=(
-        "It learnt from captions of pictures: short descriptions of people, animals and places, nothing else.",
-        "German comes out in lower case.",
-        "Flickr30k's captions state no licence; treat them as non-commercial, and check before you sell.",
+        "It was trained on image captions only: short descriptions of people, animals and places.",
+        "The German output is in lower case.",
+        "Flickr30k's captions state no licence; treat them as non-commercial, and check before commercial use.",
     ),
 )

@@ -181,7 +181,7 @@ def test_evaluation_reads_pairs_and_says_what_it_wants(tmp_path: Path) -> None:
 
 @pytest.mark.skipif("HEARTH_DATA" not in os.environ, reason="HEARTH_DATA is not set")
 def test_no_part_of_the_chinese_data_knows_another() -> None:
-    parts = en_zh.parts()
+    parts = en_zh.split_pairs()
     sources = {name: {text_key(source.split("<< ")[1]) for source, _ in part} for name, part in parts.items()}
     assert not sources["train"] & sources["val"]
     assert not sources["train"] & sources["held"]
@@ -193,7 +193,7 @@ def test_no_part_of_the_chinese_data_knows_another() -> None:
 
 @pytest.mark.skipif("HEARTH_DATA" not in os.environ, reason="HEARTH_DATA is not set")
 def test_no_caption_of_the_evaluation_is_learnt() -> None:
-    parts = en_de.parts()
+    parts = en_de.split_pairs()
     learnt = {text_key(text) for name in ("train", "held") for pair in parts[name] for text in pair}
     assert not learnt & {text_key(text) for pair in parts["val"] for text in pair}
     assert len(parts["val"]) == 1014

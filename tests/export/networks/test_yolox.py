@@ -21,7 +21,7 @@ from hearth_build.networks import yolox, yolox_loss  # noqa: E402
 from hearth_build.networks.resnet import ResNet  # noqa: E402
 from hearth_build.pipeline.evaluation import examples_from  # noqa: E402
 from hearth_build.recipe import RecipeError  # noqa: E402
-from hearth_build.recipes.resnet56_cifar10.recipe import translated  # noqa: E402
+from hearth_build.recipes.resnet56_cifar10.recipe import rename_weights  # noqa: E402
 
 LABELS = ("cat", "dog")
 
@@ -185,8 +185,8 @@ def test_published_names_of_a_resnet_are_ours() -> None:
         else:
             name = {"conv": "conv1", "bn": "bn1", "classifier": "linear"}[head] + f".{rest}"
         published[f"module.{name}"] = value
-    back = translated(published, 2)
+    back = rename_weights(published, 2)
     assert back.keys() == made.state_dict().keys()
     assert all(torch.equal(back[name], value) for name, value in made.state_dict().items())
     with pytest.raises(RecipeError, match="belongs to no ResNet"):
-        translated({"module.fc.weight": torch.zeros(1)}, 2)
+        rename_weights({"module.fc.weight": torch.zeros(1)}, 2)
