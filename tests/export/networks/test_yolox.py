@@ -188,5 +188,5 @@ def test_published_names_of_a_resnet_are_ours() -> None:
     back = rename_weights(published, 2)
     assert back.keys() == made.state_dict().keys()
     assert all(torch.equal(back[name], value) for name, value in made.state_dict().items())
-    with pytest.raises(RecipeError, match="belongs to no ResNet"):
+    with pytest.raises(RecipeError, match="is not a weight of a ResNet"):
         rename_weights({"module.fc.weight": torch.zeros(1)}, 2)
