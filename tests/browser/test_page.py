@@ -32,7 +32,7 @@ ALL = {
     ("translate-en-zh", ""): r"I love you\.\s*我爱你。",
     ("resnet20-cifar10", ""): r"ship\s*ship\s*100\.0 %",
     ("yolo-cells", ""): r"7 RBC, 2 Platelets, 1 WBC",
-    ("yolo-cells", "object-tracking"): r"1[01] tracks in 30 frames, 10 a second",
+    ("yolo-cells", "object-tracking"): r"1[01] tracks in 30 frames, 10 per second",
     ("deepspeech-digits", ""): r"four zero seven two nine",
 }
 """Models and tasks, with what the answer to the first example says."""
@@ -162,7 +162,7 @@ def test_the_keyboard_alone_reaches_an_answer(page: Page) -> None:
     page.keyboard.type("I hated every minute of it.")
     page.keyboard.press("Control+Enter")
     assert "negative" in answer_of(page)
-    assert page.locator(".answer [role=status]").inner_text().startswith("Answer: negative")
+    assert page.locator(".answer [role=status]").inner_text().startswith("Output: negative")
     curl = page.get_by_role("tab", name="curl")
     curl.focus()
     page.keyboard.press("ArrowRight")
@@ -185,11 +185,11 @@ def test_tokens_arrive_one_by_one_and_can_be_stopped(page: Page, visit: Visit) -
     assert len(moments) > 10, "the tokens came in one piece"
     assert moments[-1] - moments[0] > 50
     assert re.search(r"tokens\s*96\s*tokens/s\s*\d+\s*first token\s*\d+ ms", shown), shown
-    page.get_by_label("Show how sure each token was").check()
+    page.get_by_label("Show the probability of each token").check()
     assert page.locator(".script.sure .written span").count() > 10
 
     page.get_by_text("Settings").click()
-    page.get_by_label("Tokens at most").fill("150")
+    page.get_by_label("Maximum tokens").fill("150")
     # Within the page: a busy machine may be too late to press it from here.
     page.evaluate(
         """() => new MutationObserver(() => {
@@ -232,7 +232,7 @@ def test_an_answer_that_comes_whole_is_shown_whole(page: Page, visit: Visit, who
     visit("gpt-shakespeare")
     shown = run(page)
     assert "ABCD" in shown
-    assert "answers all at once" in shown
+    assert "the text arrives all at once" in shown
     assert re.search(r"tokens\s*2", shown)
     if whole == "buffered":
         assert re.search(r"cold\s*40 ms in the service", shown), shown
@@ -258,7 +258,7 @@ def test_boxes_lie_where_the_answer_says(page: Page, visit: Visit, server: str) 
     page.locator(".rows button").nth(3).focus()
     assert "lit" in (boxes.nth(3).get_attribute("class") or "")
     page.get_by_text("Settings").click()
-    page.get_by_label("Least score").fill("0.9")
+    page.get_by_label("Minimum score").fill("0.9")
     assert "?threshold=0.9" in page.get_by_role("tabpanel").inner_text()
     assert "3 RBC, 2 Platelets" in run(page)
 
@@ -269,9 +269,9 @@ def test_a_film_of_ones_own_with_sheet_and_drawing(page: Page, visit: Visit) -> 
     page.locator("input[type=file]").set_input_files({"name": "own.mp4", "mimeType": "video/mp4", "buffer": film})
     page.get_by_text("@own.mp4").wait_for()
     page.get_by_text("Settings").click()
-    page.get_by_label("Look at every").fill("1")
+    page.get_by_label("Analyse every").fill("1")
     page.get_by_label("Contact sheet").check()
-    page.get_by_label("Annotated film").check()
+    page.get_by_label("Annotated video").check()
     assert re.search(r"\d+ tracks in 4 frames", run(page))
     page.wait_for_function("[...document.querySelectorAll('.stage .box')].some((box) => !box.hidden)")
     assert page.evaluate("document.querySelector('.answer figure img').decode().then(() => true)")
@@ -317,13 +317,13 @@ def test_what_goes_wrong_is_said_in_words(page: Page, visit: Visit, watch: Watch
     page.locator(".input button[type=submit]").click()
     trouble = page.get_by_role("alert")
     trouble.wait_for()
-    assert re.search(r"characters.*Send something smaller.*request [0-9a-f]{32}", trouble.inner_text(), re.S)
+    assert re.search(r"characters.*Send a smaller input.*request [0-9a-f]{32}", trouble.inner_text(), re.S)
     sound_for_all(page, "an error")
 
     page.context.set_offline(True)
     page.get_by_label("Text", exact=True).fill("fine")
     page.locator(".input button[type=submit]").click()
-    page.get_by_text("The server does not answer.").wait_for()
+    page.get_by_text("The server does not respond.").wait_for()
     page.context.set_offline(False)
     page.get_by_role("button", name="Try again").click()
     assert "positive" in answer_of(page)
@@ -334,10 +334,10 @@ def test_what_goes_wrong_is_said_in_words(page: Page, visit: Visit, watch: Watch
     )
     page.get_by_text("@no.png").wait_for()
     page.locator(".input button[type=submit]").click()
-    page.get_by_text("Choose a file of another kind.").wait_for()
+    page.get_by_text("Choose a file of another type.").wait_for()
 
     page.goto("/#model=nobody")
-    page.get_by_text("It may have been taken away").wait_for()
+    page.get_by_text("It may have been removed").wait_for()
     page.get_by_role("alert").get_by_role("link", name="All models").click()
     page.locator(".card").first.wait_for()
 
@@ -356,11 +356,11 @@ def test_a_service_behind_a_key(page: Page, watch: Watch) -> None:
 
     page.route(re.compile(r"/models(/|$)"), gate)
     page.goto("/")
-    page.get_by_text("This service wants an API key.").wait_for()
-    page.get_by_role("button", name="Enter the key").click()
+    page.get_by_text("This service requires an API key.").wait_for()
+    page.get_by_role("button", name="Enter API key").click()
     page.get_by_label("Key", exact=True).fill("secret")
     sound_for_all(page, "the key")
-    page.get_by_role("button", name="Use it").click()
+    page.get_by_role("button", name="Use key").click()
     page.locator(".card").first.wait_for()
     assert keys == [None, "secret"]
     page.get_by_role("link", name="sentiment-en").click()
@@ -380,11 +380,11 @@ def test_the_local_server_with_keys(browser: Browser, store: Path, tmp_path: Pat
         watch = Watch(page, address)
         watch.expected = ["Failed to load resource"]
         page.goto("/")
-        page.get_by_text("This service wants an API key.").wait_for()
-        for key, words in (("wrong", "This service does not know that API key."), ("right", "sentiment-en")):
-            page.get_by_role("button", name="Enter the key").click()
+        page.get_by_text("This service requires an API key.").wait_for()
+        for key, words in (("wrong", "This API key is not valid."), ("right", "sentiment-en")):
+            page.get_by_role("button", name="Enter API key").click()
             page.get_by_label("Key", exact=True).fill(key)
-            page.get_by_role("button", name="Use it").click()
+            page.get_by_role("button", name="Use key").click()
             page.get_by_text(words).first.wait_for()
         names = sorted(path.name for path in store.glob("sentiment-*"))
         assert page.locator(".card").count() == len(names) > 1
@@ -396,7 +396,7 @@ def test_the_local_server_with_keys(browser: Browser, store: Path, tmp_path: Pat
         for _ in range(8):
             page.reload()
             page.locator(".bench, .trouble").wait_for()
-            if page.get_by_text("Too many at once").count():
+            if page.get_by_text("Too many requests").count():
                 break
         page.get_by_text("This API key asks too often").wait_for()
         context.close()
