@@ -36,8 +36,8 @@ class Block(nn.Module):
         padded = functional.pad(x, (0, 0, dilation, dilation))
         window = torch.cat([padded[:, : -2 * dilation], x, padded[:, 2 * dilation :]], 2)
         added: Tensor = self.norm(x + self.dropout(functional.gelu(self.dense(window))))
-        # Padded tokens are zero after every layer, like positions beyond the end of a sentence, so outputs do not depend
-        # on the other sentences of a batch.
+        # Padded tokens are zero after every layer, like positions beyond the end of a sentence. Outputs therefore
+        # do not depend on other sentences of a batch.
         return added * mask
 
 
