@@ -343,9 +343,9 @@ def test_an_unsupported_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
     config = json.loads((tmp_path / "config.json").read_text())
     for change, message in (
         ({"hidden_act": "relu"}, "hidden_act must be silu"),
-        ({"mlp_bias": True}, "must be the same"),
-        ({"rope_parameters": {"rope_type": "yarn"}}, "'yarn' is not imported"),
-        ({"vocab_size": 30}, "not of the same model"),
+        ({"mlp_bias": True}, "must be equal"),
+        ({"rope_parameters": {"rope_type": "yarn"}}, "'yarn' is not supported"),
+        ({"vocab_size": 30}, "do not belong to the same model"),
     ):
         (tmp_path / "config.json").write_text(json.dumps(config | change))
         with pytest.raises(RecipeError, match=message):

@@ -236,9 +236,9 @@ def test_unusual_texts_are_translated(ask: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"share_encoder_decoder_embeddings": False}, "only one embedding"),
+        ({"share_encoder_decoder_embeddings": False}, "share_encoder_decoder_embeddings and tie"),
         ({"activation_function": "tanh"}, "activation_function 'tanh'"),
-        ({"encoder_ffn_dim": 12}, "encoder_ffn_dim and decoder_ffn_dim differ"),
+        ({"encoder_ffn_dim": 12}, "encoder_ffn_dim and decoder_ffn_dim must be equal"),
     ],
 )
 def test_an_unsupported_config_is_refused_by_name(

@@ -51,9 +51,9 @@ def strings() -> data.Strings:
         for _ in range(2):
             tone = np.sin(np.arange(2400) * 2 * np.pi * (300 + 300 * digit) / data.FEATURES.rate).astype(np.float32)
             for speed in data.SPEEDS:
-                powers.append(logarithm(mel_power(data.hurried(tone, speed), data.FEATURES)).astype(np.float16))
+                powers.append(logarithm(mel_power(data.change_speed(tone, speed), data.FEATURES)).astype(np.float16))
             digits.append(digit)
-    noise = mel_power(data.hiss(np.random.default_rng(0), 40_000, 1.0), data.FEATURES)
+    noise = mel_power(data.white_noise(np.random.default_rng(0), 40_000, 1.0), data.FEATURES)
     return data.Strings(np.array(digits), np.array(["someone"] * 20), powers, (noise, noise))
 
 

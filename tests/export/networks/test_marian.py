@@ -22,7 +22,7 @@ from hearth_build.evaluations.translation import with_language_token
 from hearth_build.networks.marian import Marian, Shape
 from hearth_build.onnx_export import export
 from hearth_build.onnx_export.quantize import quantize
-from hearth_build.onnx_export.seq2seq_graphs import Encoder, Step, graphs, head
+from hearth_build.onnx_export.seq2seq_graphs import DecoderStep, Encoder, graphs, head
 from hearth_build.pipeline.build import build
 from hearth_build.pipeline.evaluation import evaluation_of
 from hearth_build.pipeline.verify import DIFFERENCE
@@ -115,7 +115,7 @@ def test_decoding_step_by_step_gives_the_networks_logits() -> None:
     past = [torch.zeros(6, 4, 0, 8)] * 4
     with torch.no_grad():
         cross = Encoder(network)(ids, mask)
-        step = Step(network)
+        step = DecoderStep(network)
         for position in range(5):
             logits, *past = step(tokens[:, position : position + 1], mask, *cross, *past)
         expected = network(ids.repeat_interleave(3, 0), mask.repeat_interleave(3, 0), tokens)[:, -1]
@@ -181,7 +181,7 @@ def test_evaluation_reads_pairs_and_names_the_format(tmp_path: Path) -> None:
 
 @pytest.mark.skipif("HEARTH_DATA" not in os.environ, reason="HEARTH_DATA is not set")
 def test_no_split_of_the_chinese_data_overlaps_another() -> None:
-    splits = en_zh.parts()
+    splits = en_zh.split_pairs()
     sources = {name: {text_key(source.split("<< ")[1]) for source, _ in split} for name, split in splits.items()}
     assert not sources["train"] & sources["val"]
     assert not sources["train"] & sources["held"]
@@ -193,7 +193,7 @@ def test_no_split_of_the_chinese_data_overlaps_another() -> None:
 
 @pytest.mark.skipif("HEARTH_DATA" not in os.environ, reason="HEARTH_DATA is not set")
 def test_no_caption_of_the_evaluation_is_in_the_training_data() -> None:
-    splits = en_de.parts()
+    splits = en_de.split_pairs()
     trained = {text_key(text) for name in ("train", "held") for pair in splits[name] for text in pair}
     assert not trained & {text_key(text) for pair in splits["val"] for text in pair}
     assert len(splits["val"]) == 1014

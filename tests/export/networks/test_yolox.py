@@ -21,7 +21,7 @@ from hearth_build.networks import yolox, yolox_loss  # noqa: E402
 from hearth_build.networks.resnet import ResNet  # noqa: E402
 from hearth_build.pipeline.evaluation import examples_from  # noqa: E402
 from hearth_build.recipe import RecipeError  # noqa: E402
-from hearth_build.recipes.resnet56_cifar10.recipe import translated  # noqa: E402
+from hearth_build.recipes.resnet56_cifar10.recipe import rename_weights  # noqa: E402
 
 LABELS = ("cat", "dog")
 
@@ -148,16 +148,16 @@ def test_cells_are_assigned_to_the_boxes_around_them() -> None:
     cells, steps = yolox.grid(64, 64)
     centres = (cells + 0.5) * steps
     boxes = torch.tensor([[[4.0, 4.0, 30.0, 30.0], [34.0, 34.0, 62.0, 60.0], [0.0, 0.0, 0.0, 0.0]]])
-    target = yolox_loss.Truth(boxes, torch.tensor([[1, 0, 0]]), torch.tensor([[True, True, False]]))
+    target = yolox_loss.GroundTruth(boxes, torch.tensor([[1, 0, 0]]), torch.tensor([[True, True, False]]))
     predictions = torch.cat([centres - 12, centres + 12], 1)[None]
     assigned = yolox_loss.assign(predictions, torch.full((1, len(cells), 2), 0.1), centres, target)
-    assert 0 < int(assigned.taken.sum()) <= 2 * yolox_loss.CELLS_A_BOX
-    for cell in assigned.taken[0].nonzero()[:, 0].tolist():
+    assert 0 < int(assigned.positive.sum()) <= 2 * yolox_loss.CELLS_PER_BOX
+    for cell in assigned.positive[0].nonzero()[:, 0].tolist():
         low, high = assigned.boxes[0, cell, :2], assigned.boxes[0, cell, 2:]
         assert ((centres[cell] > low) & (centres[cell] < high)).all()
         assert assigned.scores[0, cell].argmax() == (1 if low[0] == 4 else 0)
     assert float(assigned.scores[0, :, 1].max()) == pytest.approx(
-        float(yolox_loss.overlap(boxes[0, 0], predictions[0]).max()), abs=0.05
+        float(yolox_loss.iou(boxes[0, 0], predictions[0]).max()), abs=0.05
     )
 
 
@@ -165,7 +165,7 @@ def test_the_loss_is_lowest_for_the_right_boxes() -> None:
     cells, steps = yolox.grid(64, 64)
     centres = (cells + 0.5) * steps
     box = torch.tensor([8.0, 8.0, 40.0, 40.0])
-    target = yolox_loss.Truth(box.view(1, 1, 4), torch.tensor([[0]]), torch.tensor([[True]]))
+    target = yolox_loss.GroundTruth(box.view(1, 1, 4), torch.tensor([[0]]), torch.tensor([[True]]))
     inside = ((centres > 8) & (centres < 40)).all(1)
     boxes = torch.where(inside[:, None], box, torch.zeros(4))[None]
     logits = torch.where(inside[:, None], torch.tensor([6.0, -6.0]), torch.tensor([-6.0, -6.0]))[None]
@@ -185,8 +185,8 @@ def test_published_weight_names_of_a_resnet_are_translated() -> None:
         else:
             name = {"conv": "conv1", "bn": "bn1", "classifier": "linear"}[head] + f".{tail}"
         published[f"module.{name}"] = value
-    weights = translated(published, 2)
+    weights = rename_weights(published, 2)
     assert weights.keys() == network.state_dict().keys()
     assert all(torch.equal(weights[name], value) for name, value in network.state_dict().items())
-    with pytest.raises(RecipeError, match="belongs to no ResNet"):
-        translated({"module.fc.weight": torch.zeros(1)}, 2)
+    with pytest.raises(RecipeError, match="is not a weight of a ResNet"):
+        rename_weights({"module.fc.weight": torch.zeros(1)}, 2)

@@ -24,7 +24,7 @@ from hearth_build.cli.main import app as cli  # noqa: E402
 from hearth_build.data.datasets import DataError  # noqa: E402
 from hearth_build.data.images import synthetic_images  # noqa: E402
 from hearth_build.onnx_export.file import load  # noqa: E402
-from hearth_build.onnx_export.importer import Import, recipe_of  # noqa: E402
+from hearth_build.onnx_export.importer import ImportedModel, recipe_of  # noqa: E402
 from hearth_build.onnx_export.inspect import Flags  # noqa: E402
 from hearth_build.recipe import RecipeError  # noqa: E402
 from hearth_functions.image_classification import app as classification  # noqa: E402
@@ -110,7 +110,7 @@ def flags(folder: Path, task: str, **options: Any) -> Flags:
     return Flags(task=task, **{**defaults, **options})  # type: ignore[arg-type]
 
 
-def build_model(imported: Import, work: Path) -> Model:
+def build_model(imported: ImportedModel, work: Path) -> Model:
     from hearth_build.pipeline.build import build
 
     artifact = build(imported.recipe, work, "hearth import")
@@ -261,7 +261,7 @@ def test_a_missing_or_broken_onnx_file_is_refused(folder: Path) -> None:
     with pytest.raises(RecipeError, match="does not exist"):
         load(folder / "none.onnx")
     (folder / "bad.onnx").write_bytes(b"not a graph")
-    with pytest.raises(RecipeError, match="not a sound ONNX file"):
+    with pytest.raises(RecipeError, match="not a valid ONNX file"):
         load(folder / "bad.onnx")
 
 

@@ -17,10 +17,10 @@ LINES = ["中\tB-LOC", "国\tI-LOC", "Ａ\tO", "㎏\tB-ORG", "", "王\tB-PER", "
 
 
 def test_labels_follow_characters_through_the_tokenizer(tmp_path: Path) -> None:
-    sentences = data.tagged(LINES)
+    sentences = data.parse(LINES)
     assert sentences[1] == ("王明到", ["B-PER", "I-PER", "O"])
     assert data.spans(sentences[0][1]) == [[0, 2, "LOC"], [3, 4, "ORG"]]
-    data.characters([text for text, _ in sentences] * 2).save(str(tmp_path / "tokenizer.json"))
+    data.build_tokenizer([text for text, _ in sentences] * 2).save(str(tmp_path / "tokenizer.json"))
     ids, numbers = data.rows_of(tmp_path, sentences)[0]
     # A character that becomes two tokens begins its entity only once.
     assert [data.LABELS[number] for number in numbers] == ["B-LOC", "I-LOC", "O", "B-ORG", "I-ORG"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hearth.models.model import Model
-from hearth_build.onnx_export.decoder_reference import Twin
+from hearth_build.onnx_export.decoder_reference import DecoderReference
 from hearth_build.onnx_export.export import network_of
 from hearth_build.pipeline.build import export_graphs, prepare, quantize_graphs
 from hearth_build.pipeline.verify import manifest_of
@@ -127,7 +127,7 @@ def test_the_torch_network_generates_the_same_tokens(work: Path) -> None:
     served = model(work, "fp32")
     network = network_of(load("stories260k"), work)
     assert network is not None
-    assert generate(Twin(network, served), 40) == generate(served, 40)  # type: ignore[arg-type]
+    assert generate(DecoderReference(network, served), 40) == generate(served, 40)  # type: ignore[arg-type]
 
 
 def test_int8_generates_readable_text(work: Path) -> None:
