@@ -235,7 +235,7 @@ def test_every_protocol_and_record_tells_the_version_that_answered(
     records = [json.loads(line)["audit"] for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
     assert {record["request_id"]: record["version"] for record in records} == versions
     for (model, version), count in counts.items():
-        assert statistics.of(model, version, "").success.count == count
+        assert statistics.get_record(model, version, "").success.count == count
         digest = warm_cache().registry.origin(warm_cache().registry.find(f"{model}@{version}"))[0]
         assert {
             record["model_sha256"] for record in records if (record["model"], record["version"]) == (model, version)

@@ -84,7 +84,8 @@ class Schemas:
             component = _for_generators(definition | {"title": f"{prefix}{name}"})
             if self.components.setdefault(f"{prefix}{name}", component) != component:
                 raise ValueError(f"Two types would have the name {prefix}{name} in the OpenAPI document")
-        return _for_generators(root)
+        converted: dict[str, Any] = _for_generators(root)
+        return converted
 
 
 def _for_generators(schema: Any) -> Any:
