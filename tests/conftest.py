@@ -1,4 +1,4 @@
-"""A store with tiny artifacts of both kinds, and a process that is set to serve it."""
+"""A store with a tiny text and a tiny image artifact, and fixtures that make this process serve it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.layers import python313
 from tests.template.local_stack import Aws, local_aws
 
 CONTAINERS = ("sam", "aws")
-"""Fixtures whose tests start containers. They take longest and begin first: no worker ends long after the other."""
+"""Fixtures that start containers. Their tests take longest and run first, so that the workers end together."""
 
 
 def pytest_configure() -> None:
@@ -27,13 +27,13 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Containers first and the browser last: a container's network that comes or goes ends a browser's requests."""
+    """Run containers first and the browser last: a container network that appears or goes breaks browser requests."""
 
-    def turn(item: pytest.Item) -> int:
-        wanted = set(getattr(item, "fixturenames", ()))
-        return 0 if wanted & set(CONTAINERS) else 2 if "browser" in item.path.parts else 1
+    def priority(item: pytest.Item) -> int:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        return 0 if fixtures & set(CONTAINERS) else 2 if "browser" in item.path.parts else 1
 
-    items.sort(key=turn)
+    items.sort(key=priority)
 
 
 def set_alias(store: Path, model: str, version: str, alias: str = "prod") -> None:
@@ -41,13 +41,13 @@ def set_alias(store: Path, model: str, version: str, alias: str = "prod") -> Non
 
 
 def log_lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    """The lines that this process logged since they were last asked for."""
+    """Return the lines that this process logged since the last call."""
     return [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
 
 
 @pytest.fixture
 def store_folder(tmp_path: Path) -> Path:
-    """Models `sentiment-en` and `resnet20-cifar10`, version 1, alias prod."""
+    """A store with the models `sentiment-en` and `resnet20-cifar10`, version 1, alias prod."""
     folder = tmp_path / "store"
     for make in (make_text_artifact, make_image_artifact):
         set_alias(folder, make(folder).parent.name, "1")
@@ -56,18 +56,18 @@ def store_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def serving(store_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """This process serves the store whose folder this is, from a cache of its own."""
+    """Make this process serve `store_folder`, with a cache of its own; return the store's folder."""
     monkeypatch.setenv("HEARTH_STORE", f"file://{store_folder}")
     monkeypatch.setenv("HEARTH_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("HEARTH_ALIAS_SECONDS", "0")
-    for known in (settings.get, warm_cache, cost.dollars_per_millisecond):
-        known.cache_clear()
+    for cached in (settings.get, warm_cache, cost.dollars_per_millisecond):
+        cached.cache_clear()
     return store_folder
 
 
 @pytest.fixture(scope="session")
 def python_of_lambda() -> Path:
-    """Skips what needs Python 3.13 where there is none; CI must have it."""
+    """Return a Python 3.13; skip the test if there is none, except in CI."""
     try:
         return python313()
     except FileNotFoundError as error:
@@ -78,6 +78,6 @@ def python_of_lambda() -> Path:
 
 @pytest.fixture(scope="session")
 def aws(python_of_lambda: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
-    """A local AWS for all tests that want one."""
-    with local_aws(tmp_path_factory.mktemp("aws")) as running:
-        yield running
+    """A local AWS, shared by all tests that need one."""
+    with local_aws(tmp_path_factory.mktemp("aws")) as local:
+        yield local

@@ -1,6 +1,6 @@
-"""Import of Hugging Face folders: `hearth build --from-checkpoint DIR` makes a recipe of one.
+"""Import of Hugging Face folders: `hearth build --from-checkpoint DIR` turns one into a recipe.
 
-Each family has a module here; `FAMILIES` says who reads which `model_type` of config.json.
+Each model family has a module here; `FAMILIES` maps the `model_type` of config.json to it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ FAMILIES: dict[str, Callable[[Checkpoint], Recipe]] = {
     "marian": marian.recipe_of,
     "sentence-transformers": sentences.recipe_of,
 }
-"""By `model_type`; `sentence-transformers` stands for a folder with modules.json, whatever its config.json says."""
+"""By `model_type`; a folder with modules.json is `sentence-transformers`, whatever its config.json says."""
 
 
 def load(folder: Path, name: str | None = None) -> Recipe:
-    """A recipe without stages. Raises RecipeError, with what to do, for a folder that cannot be imported."""
+    """Return a recipe without training stages. Raises RecipeError with advice when the folder cannot be imported."""
     checkpoint = read(folder, name)
-    if checkpoint.kind not in FAMILIES:
+    if checkpoint.family not in FAMILIES:
         raise RecipeError(
-            f"{folder}/config.json has model_type {checkpoint.kind!r}; imported are: {', '.join(sorted(FAMILIES))}."
+            f"{folder}/config.json has the unsupported model_type {checkpoint.family!r}; "
+            f"supported are: {', '.join(sorted(FAMILIES))}."
         )
-    return FAMILIES[checkpoint.kind](checkpoint)
+    return FAMILIES[checkpoint.family](checkpoint)

@@ -1,8 +1,7 @@
-"""Hugging Face BERT folders with each head: sequences, tokens, masks, spans."""
+"""Hugging Face BERT folders: sequence and token classification, masked language models, question answering."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -12,9 +11,10 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from hearth.models.manifest import Entailment, Limits, Mask, Spans, Tagging, TextPreprocessing
-from hearth_build.checkpoints.folder import Checkpoint, imported
-from hearth_build.networks.bert import Classifier, Shape, named, shape_from
-from hearth_build.networks.bert_heads import Guesser, Reader, TokenClassifier
+from hearth_build.checkpoints.decoders import read_json
+from hearth_build.checkpoints.folder import Checkpoint, checkpoint_recipe
+from hearth_build.networks.bert import Classifier, Shape, rename_weights, shape_from
+from hearth_build.networks.bert_heads import MaskedTokenPredictor, SpanPredictor, TokenClassifier
 from hearth_build.onnx_export.export import traced
 from hearth_build.recipe import DynamicInt8, Recipe, RecipeError
 
@@ -25,28 +25,28 @@ TEXTS = (
     "我非常喜欢这个电影",
     "The parcel came two days late, but the shop was kind about it and paid the postage back at once.",
 )
-"""What torch and served graph are compared on: there is no dev set."""
+"""Golden inputs: an import has no dev set, so the torch model and the served graph are compared on these."""
 CONTEXT = (
     "The mill stands by the river since 1873. Anna Berg bought it from her uncle and made it a hotel of ten rooms."
 )
 QUESTIONS = ("Who bought the mill?", "How many rooms are there?")
 NAMES = "Anna Berg took the night train from Oslo to Berlin, where she works for Siemens."
-LEFT_OUT = ("bert.pooler.", "cls.seq_relationship.", "cls.predictions.decoder.")
-"""Weights that a checkpoint may have beyond its head: of its pre-training, or tied to others."""
+IGNORED_WEIGHTS = ("bert.pooler.", "cls.seq_relationship.", "cls.predictions.decoder.")
+"""Prefixes of weights that a checkpoint may have but its head does not use: from pre-training, or tied to others."""
 
 
 def recipe_of(checkpoint: Checkpoint) -> Recipe:
-    made = HEADS.get(checkpoint.architecture)
-    if made is None:
+    build = HEADS.get(checkpoint.architecture)
+    if build is None:
         raise RecipeError(
-            f"{checkpoint.folder}/config.json is of {checkpoint.architecture}; imported are {', '.join(HEADS)}, and "
-            "BertModel in a sentence-transformers folder (with modules.json)."
+            f"{checkpoint.folder}/config.json has the unsupported architecture {checkpoint.architecture}; supported "
+            f"are {', '.join(HEADS)}, and BertModel in a sentence-transformers folder (with modules.json)."
         )
-    return made(checkpoint)
+    return build(checkpoint)
 
 
-def sequences(checkpoint: Checkpoint) -> Recipe:
-    """A classifier, or a zero-shot classifier where a label is called entailment."""
+def sequence_classification(checkpoint: Checkpoint) -> Recipe:
+    """Return the recipe of a classifier, or of a zero-shot classifier if one of the labels is `entailment`."""
     labels = checkpoint.labels
     shape = shape_of(checkpoint, len(labels))
     entailment = [index for index, label in enumerate(labels) if label.lower().startswith("entail")]
@@ -56,7 +56,7 @@ def sequences(checkpoint: Checkpoint) -> Recipe:
     else:
         activation = "sigmoid" if problem == "multi_label_classification" or len(labels) == 1 else "softmax"
     if not entailment:
-        return recipe(
+        return bert_recipe(
             checkpoint,
             shape,
             "text-classification",
@@ -67,81 +67,83 @@ def sequences(checkpoint: Checkpoint) -> Recipe:
             activation=activation,
         )
     contradiction = [index for index, label in enumerate(labels) if label.lower().startswith("contradict")]
-    return recipe(
+    if not contradiction:
+        # transformers takes the first label, or the last if the first one is entailment.
+        contradiction = [len(labels) - 1 if entailment[0] == 0 else 0]
+    return bert_recipe(
         checkpoint,
         shape,
         "zero-shot-classification",
         "zero-shot classifier",
         network=partial(Classifier, shape),
         golden=[{"inputs": text, "candidate_labels": ["praise", "complaint", "question"]} for text in TEXTS],
-        types=True,
+        has_token_types=True,
         labels=labels,
-        # As transformers: without a label of that name, the first one, or the last where the first is entailment.
-        head=Entailment(entailment[0], contradiction[0] if contradiction else (0, len(labels) - 1)[entailment[0] == 0]),
+        head=Entailment(entailment[0], contradiction[0]),
     )
 
 
-def tokens(checkpoint: Checkpoint) -> Recipe:
+def token_classification(checkpoint: Checkpoint) -> Recipe:
     labels = checkpoint.labels
     shape = shape_of(checkpoint, len(labels))
-    return recipe(
+    return bert_recipe(
         checkpoint,
         shape,
         "token-classification",
         "token classifier",
         network=partial(TokenClassifier, shape),
         golden=(NAMES, *TEXTS),
-        varying=("logits",),
+        sequence_outputs=("logits",),
         labels=labels,
         head=Tagging(stride=min(128, shape.positions // 4)),
     )
 
 
-def masks(checkpoint: Checkpoint) -> Recipe:
+def masked_language_model(checkpoint: Checkpoint) -> Recipe:
     shape = shape_of(checkpoint)
     token = mask_token(checkpoint)
-    number = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json")).token_to_id(token)
-    if number is None:
-        raise RecipeError(f"{checkpoint.folder}/tokenizer.json has no token {token!r}, which stands for a masked one.")
+    mask_id = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json")).token_to_id(token)
+    if mask_id is None:
+        raise RecipeError(f"{checkpoint.folder}/tokenizer.json does not contain the mask token {token!r}.")
     if not checkpoint.config.get("tie_word_embeddings", True):
-        raise RecipeError(f"{checkpoint.folder}/config.json: only tie_word_embeddings true is imported.")
-    return recipe(
+        raise RecipeError(f"{checkpoint.folder}/config.json: tie_word_embeddings must be true.")
+    return bert_recipe(
         checkpoint,
         shape,
         "fill-mask",
         "masked language model",
-        network=partial(Guesser, shape, number),
+        network=partial(MaskedTokenPredictor, shape, mask_id),
         golden=[f"A wonderful {token}, I loved every minute of it.", f"Can you tell me {token} the next train leaves?"],
-        example=lambda: torch.full((2, 8), number),
-        head=Mask(number),
+        example=lambda: torch.full((2, 8), mask_id),
+        head=Mask(mask_id),
     )
 
 
-def spans(checkpoint: Checkpoint) -> Recipe:
+def question_answering(checkpoint: Checkpoint) -> Recipe:
     shape = shape_of(checkpoint)
-    return recipe(
+    return bert_recipe(
         checkpoint,
         shape,
         "question-answering",
-        "reader",
-        network=partial(Reader, shape),
+        "question answering model",
+        network=partial(SpanPredictor, shape),
         golden=[{"question": question, "context": CONTEXT} for question in QUESTIONS],
-        types=True,
+        has_token_types=True,
         outputs=("start_logits", "end_logits"),
-        varying=("start_logits", "end_logits"),
+        sequence_outputs=("start_logits", "end_logits"),
         head=Spans(stride=min(128, shape.positions // 4)),
     )
 
 
 HEADS: dict[str, Callable[[Checkpoint], Recipe]] = {
-    "BertForSequenceClassification": sequences,
-    "BertForTokenClassification": tokens,
-    "BertForMaskedLM": masks,
-    "BertForQuestionAnswering": spans,
+    "BertForSequenceClassification": sequence_classification,
+    "BertForTokenClassification": token_classification,
+    "BertForMaskedLM": masked_language_model,
+    "BertForQuestionAnswering": question_answering,
 }
 
 
-def recipe(
+def bert_recipe(
     checkpoint: Checkpoint,
     shape: Shape,
     task: str,
@@ -149,23 +151,25 @@ def recipe(
     *,
     network: Callable[[], nn.Module],
     golden: Sequence[Any],
-    types: bool = False,
+    has_token_types: bool = False,
     outputs: tuple[str, ...] = ("logits",),
-    varying: tuple[str, ...] = (),
+    sequence_outputs: tuple[str, ...] = (),
     example: Callable[[], torch.Tensor] = lambda: torch.ones(2, 8).long(),
     **fields: Any,
 ) -> Recipe:
-    """`types`: whether the network reads pairs; `varying`: outputs that are as long as the texts."""
-    inputs = ("input_ids", "attention_mask", *["token_type_ids"] * types)
-    return imported(
+    """Return the recipe. `has_token_types`: the network reads pairs of texts. `sequence_outputs`: one row per token."""
+    inputs = ["input_ids", "attention_mask"]
+    if has_token_types:
+        inputs.append("token_type_ids")
+    return checkpoint_recipe(
         checkpoint,
         task=task,
-        description=f"A BERT {kind}, imported: {checkpoint.title}.",
-        network=lambda work: loaded(network(), checkpoint),
+        description=f"An imported BERT {kind}: {checkpoint.title}.",
+        network=lambda work: load_weights(network(), checkpoint),
         graphs={
             "main": traced(
                 lambda: {name: example() if name == "input_ids" else torch.ones(2, 8).long() for name in inputs},
-                {name: {0: "batch", 1: "sequence"} for name in (*inputs, *varying)},
+                {name: {0: "batch", 1: "sequence"} for name in (*inputs, *sequence_outputs)},
                 outputs,
             )
         },
@@ -186,13 +190,13 @@ def shape_of(checkpoint: Checkpoint, labels: int = 0) -> Shape:
         raise RecipeError(f"This checkpoint cannot be imported: {error}") from None
 
 
-def loaded(network: nn.Module, checkpoint: Checkpoint) -> nn.Module:
-    """`network` with the checkpoint's weights."""
-    known = network.state_dict()
+def load_weights(network: nn.Module, checkpoint: Checkpoint) -> nn.Module:
+    """Load the checkpoint's weights into `network` and return it. Raises RecipeError if they do not fit."""
+    expected = network.state_dict()
     weights = {
         name: value
-        for name, value in named(checkpoint.weights()).items()
-        if name in known or not name.startswith(LEFT_OUT)
+        for name, value in rename_weights(checkpoint.weights()).items()
+        if name in expected or not name.startswith(IGNORED_WEIGHTS)
     }
     try:
         network.load_state_dict(weights)
@@ -202,7 +206,6 @@ def loaded(network: nn.Module, checkpoint: Checkpoint) -> nn.Module:
 
 
 def mask_token(checkpoint: Checkpoint) -> str:
-    """What tokenizer_config.json calls it, or BERT's own."""
-    path = checkpoint.folder / "tokenizer_config.json"
-    named = json.loads(path.read_text(encoding="utf-8")).get("mask_token") if path.is_file() else None
-    return str(named["content"] if isinstance(named, dict) else named or "[MASK]")
+    """Return the mask token of tokenizer_config.json, or BERT's own."""
+    token = read_json(checkpoint, "tokenizer_config.json").get("mask_token")
+    return str(token["content"] if isinstance(token, dict) else token or "[MASK]")

@@ -1,4 +1,4 @@
-"""Hugging Face DistilBERT folders, read as the BERT without token types that they are."""
+"""Hugging Face DistilBERT folders, imported as a BERT without token types."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hearth_build.checkpoints import bert
 from hearth_build.checkpoints.folder import Checkpoint
 from hearth_build.recipe import Recipe, RecipeError
 
-CONFIG = {
+CONFIG_FIELDS = {
     "dim": "hidden_size",
     "n_layers": "num_hidden_layers",
     "n_heads": "num_attention_heads",
@@ -20,7 +20,8 @@ CONFIG = {
     "activation": "hidden_act",
     "dropout": "hidden_dropout_prob",
 }
-NAMES = {
+"""Fields of config.json: DistilBERT's to BERT's."""
+WEIGHTS = {
     r"^distilbert\.": "bert.",
     r"\.transformer\.layer\.": ".encoder.layer.",
     r"\.attention\.q_lin\.": ".attention.self.query.",
@@ -37,27 +38,28 @@ NAMES = {
     r"^vocab_projector\.bias$": "cls.predictions.bias",
     r"^vocab_projector\.": "cls.predictions.decoder.",
 }
+"""Names of weights: patterns of DistilBERT's to BERT's."""
 
 
 def recipe_of(checkpoint: Checkpoint) -> Recipe:
     if checkpoint.config.get("sinusoidal_pos_embds"):
-        raise RecipeError(f"{checkpoint.folder}/config.json: only sinusoidal_pos_embds false is imported.")
-    config = {CONFIG.get(name, name): value for name, value in checkpoint.config.items()}
+        raise RecipeError(f"{checkpoint.folder}/config.json: only sinusoidal_pos_embds false is supported.")
+    config = {CONFIG_FIELDS.get(name, name): value for name, value in checkpoint.config.items()}
     config |= {
         "model_type": "bert",
         "architectures": [checkpoint.architecture.removeprefix("Distil")],
         "type_vocab_size": 2,
         "pooled": "relu",
     }
-    return bert.recipe_of(replace(checkpoint, config=config, translate=as_bert))
+    return bert.recipe_of(replace(checkpoint, config=config, rename_weights=rename_weights))
 
 
-def as_bert(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """By BERT's names, with token types that add nothing."""
-    found = {}
+def rename_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights under BERT's names, with token type embeddings of zeros."""
+    renamed = {}
     for name, value in weights.items():
-        for old, new in NAMES.items():
+        for old, new in WEIGHTS.items():
             name = re.sub(old, new, name)
-        found[name] = value
-    hidden = found["bert.embeddings.word_embeddings.weight"].shape[1]
-    return found | {"bert.embeddings.token_type_embeddings.weight": torch.zeros(2, hidden)}
+        renamed[name] = value
+    hidden = renamed["bert.embeddings.word_embeddings.weight"].shape[1]
+    return renamed | {"bert.embeddings.token_type_embeddings.weight": torch.zeros(2, hidden)}

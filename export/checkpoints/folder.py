@@ -1,4 +1,4 @@
-"""A Hugging Face folder, and what every recipe made of one has in common."""
+"""A Hugging Face folder, and what all recipes that import one have in common."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Checkpoint:
     config: dict[str, Any]
     """config.json."""
     name: str
-    """Of the model that will be made."""
-    translate: Callable[[dict[str, Tensor]], dict[str, Tensor]] = lambda weights: weights
-    """Names of weights, where a family is read as another."""
+    """Name of the model that is built."""
+    rename_weights: Callable[[dict[str, Tensor]], dict[str, Tensor]] = lambda weights: weights
+    """Renames weights where one family is imported as another."""
 
     @property
-    def kind(self) -> str:
-        """The family that reads it, a key of `hearth_build.checkpoints.FAMILIES`."""
+    def family(self) -> str:
+        """A key of `hearth_build.checkpoints.FAMILIES`."""
         return "sentence-transformers" if (self.folder / "modules.json").is_file() else str(self.config["model_type"])
 
     @property
@@ -39,46 +39,48 @@ class Checkpoint:
 
     @property
     def architecture(self) -> str:
-        """The class that was saved, such as BertForMaskedLM. Raises RecipeError."""
-        named = self.config.get("architectures")
-        if not isinstance(named, list) or len(named) != 1:
+        """The class of the saved model, such as BertForMaskedLM. Raises RecipeError."""
+        architectures = self.config.get("architectures")
+        if not isinstance(architectures, list) or len(architectures) != 1:
             raise RecipeError(
-                f"{self.folder}/config.json has architectures {named}; it must name the one class that was saved, "
+                f"{self.folder}/config.json has architectures {architectures}; it must name exactly one class, "
                 "as save_pretrained() of a model with a head writes it."
             )
-        return str(named[0])
+        return str(architectures[0])
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """id2label in order. Raises RecipeError."""
-        named = self.config.get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})  # transformers leaves out its default
-        if not isinstance(named, dict) or sorted(map(int, named)) != list(range(len(named))):
+        """The labels of id2label in order. Raises RecipeError."""
+        id2label = self.config.get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})  # transformers omits its default
+        if not isinstance(id2label, dict) or sorted(map(int, id2label)) != list(range(len(id2label))):
             raise RecipeError(f"{self.folder}/config.json: id2label must number its labels 0, 1, 2, ...")
-        return tuple(str(named[key]) for key in sorted(named, key=int))
+        return tuple(str(id2label[key]) for key in sorted(id2label, key=int))
 
     def weights(self) -> dict[str, Tensor]:
-        """Every tensor by its name, of one file or of several with an index."""
+        """Return all tensors by name, from one file or from the shards that an index lists."""
         from safetensors.torch import load_file
 
         index = self.folder / INDEX
         if not index.is_file():
-            return self.translate(load_file(self.folder / "model.safetensors"))
-        parts = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        loaded = [load_file(self.folder / part) for part in sorted(set(parts))]
-        return self.translate({name: value for part in loaded for name, value in part.items()})
+            return self.rename_weights(load_file(self.folder / "model.safetensors"))
+        shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        weights: dict[str, Tensor] = {}
+        for shard in sorted(set(shards)):
+            weights |= load_file(self.folder / shard)
+        return self.rename_weights(weights)
 
 
 def read(folder: Path, name: str | None = None) -> Checkpoint:
-    """Raises RecipeError when a file is missing that every family needs."""
+    """Read the configuration of a folder. Raises RecipeError when a file is missing that every family needs."""
     weights = INDEX if (folder / INDEX).is_file() else "model.safetensors"
     # Marian's tokenizer is saved in files of its own.
     tokenizer = ("source.spm", "vocab.json") if (folder / "source.spm").is_file() else ("tokenizer.json",)
-    needed = ("config.json", weights, *tokenizer)
-    missing = [file for file in needed if not (folder / file).is_file()]
+    required = ("config.json", weights, *tokenizer)
+    missing = [file for file in required if not (folder / file).is_file()]
     if missing:
         raise RecipeError(
-            f"{folder} has no {', '.join(missing)}. Save model and tokenizer there with save_pretrained(): "
-            f"{', '.join(needed)} are needed."
+            f"{folder} has no {', '.join(missing)}. Save model and tokenizer there with save_pretrained(); "
+            f"required are {', '.join(required)}."
         )
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if not isinstance(config, dict) or "model_type" not in config:
@@ -86,8 +88,8 @@ def read(folder: Path, name: str | None = None) -> Checkpoint:
     return Checkpoint(folder, config, name or re.sub(r"[^a-z0-9._-]+", "-", folder.resolve().name.lower()).strip("-._"))
 
 
-def imported(checkpoint: Checkpoint, **fields: Any) -> Recipe:
-    """A recipe of `fields` that trains nothing and measures only that the served graph agrees with torch's."""
+def checkpoint_recipe(checkpoint: Checkpoint, **fields: Any) -> Recipe:
+    """Return a recipe that trains nothing and only checks that the served graph agrees with the torch model."""
     common: dict[str, Any] = {
         "name": checkpoint.name,
         "licence": str(checkpoint.config.get("license", "as the checkpoint's")),
@@ -98,11 +100,11 @@ def imported(checkpoint: Checkpoint, **fields: Any) -> Recipe:
         "dev": {},
         "gate": Gate(metric=0.0, quantization_loss=1.0, bytes=20_000_000_000),
         "parents": (checkpoint.title,),
-        "limitations": ("Imported: only the agreement of torch model and served graph was measured.",),
+        "limitations": ("Imported: only the agreement of the torch model and the served graph was measured.",),
     }
     return Recipe(**common | fields)
 
 
 def prepare(checkpoint: Checkpoint, work: Path) -> None:
-    """The tokenizer alone is copied; the rest is read where it lies."""
+    """Copy the tokenizer; all other files are read in place."""
     shutil.copyfile(checkpoint.folder / "tokenizer.json", work / "tokenizer.json")

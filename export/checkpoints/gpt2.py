@@ -12,7 +12,7 @@ from hearth_build.networks.gpt import Shape
 from hearth_build.recipe import Recipe, RecipeError
 
 ACTIVATIONS = {"gelu_new": "gelu-tanh", "gelu_pytorch_tanh": "gelu-tanh", "gelu": "gelu"}
-PARTS = {
+LAYER_WEIGHTS = {
     "ln_1": "before_attention",
     "attn.c_attn": "attention.qkv",
     "attn.c_proj": "attention.out",
@@ -20,25 +20,33 @@ PARTS = {
     "mlp.c_fc": "feed_forward.up",
     "mlp.c_proj": "feed_forward.down",
 }
-OUTSIDE = {"wte.weight": "tokens.weight", "wpe.weight": "positions.weight"}
-OUTSIDE |= {f"ln_f.{part}": f"norm.{part}" for part in ("weight", "bias")}
+"""Names within a layer: GPT-2's to ours."""
+OTHER_WEIGHTS = {
+    "wte.weight": "tokens.weight",
+    "wpe.weight": "positions.weight",
+    "ln_f.weight": "norm.weight",
+    "ln_f.bias": "norm.bias",
+}
 
 
 def recipe_of(checkpoint: Checkpoint) -> Recipe:
-    return decoder_recipe(checkpoint, shape_of(checkpoint), renamed)
+    return decoder_recipe(checkpoint, shape_of(checkpoint), rename_weights)
 
 
 def shape_of(checkpoint: Checkpoint) -> Shape:
-    config, where = checkpoint.config, f"{checkpoint.folder}/config.json"
+    config, config_path = checkpoint.config, f"{checkpoint.folder}/config.json"
     activation = config.get("activation_function", "gelu_new")
     if activation not in ACTIVATIONS:
-        raise RecipeError(f"{where}: activation_function {activation!r} is not imported; {', '.join(ACTIVATIONS)} are.")
+        raise RecipeError(
+            f"{config_path}: activation_function {activation!r} is not supported; {', '.join(ACTIVATIONS)} are."
+        )
     if not config.get("scale_attn_weights", True) or config.get("scale_attn_by_inverse_layer_idx", False):
         raise RecipeError(
-            f"{where}: attention must be scaled as GPT-2's (scale_attn_weights true, the other one false)."
+            f"{config_path}: attention must be scaled as in GPT-2: scale_attn_weights true, "
+            "scale_attn_by_inverse_layer_idx false."
         )
     if not config.get("tie_word_embeddings", True):
-        raise RecipeError(f"{where}: tie_word_embeddings must be true, as GPT-2's is.")
+        raise RecipeError(f"{config_path}: tie_word_embeddings must be true, as in GPT-2.")
     width, heads = config["n_embd"], config["n_head"]
     return Shape(
         vocabulary=config["vocab_size"],
@@ -57,15 +65,17 @@ def shape_of(checkpoint: Checkpoint) -> Shape:
     )
 
 
-def renamed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Ours by our names; GPT-2 keeps its matrices the other way round."""
-    found = {}
+def rename_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights under the names of `networks.gpt`; GPT-2 stores its matrices transposed."""
+    renamed = {}
     for name, value in weights.items():
         name = name.removeprefix("transformer.")
         layer = re.fullmatch(r"h\.(\d+)\.(.+)\.(weight|bias)", name)
-        if layer and layer[2] in PARTS:
-            matrix = value.ndim == 2
-            found[f"blocks.{layer[1]}.{PARTS[layer[2]]}.{layer[3]}"] = value.T.contiguous() if matrix else value
+        if layer and layer[2] in LAYER_WEIGHTS:
+            is_matrix = value.ndim == 2
+            renamed[f"blocks.{layer[1]}.{LAYER_WEIGHTS[layer[2]]}.{layer[3]}"] = (
+                value.T.contiguous() if is_matrix else value
+            )
         elif not layer and name != "lm_head.weight":
-            found[OUTSIDE.get(name, name)] = value
-    return found
+            renamed[OTHER_WEIGHTS.get(name, name)] = value
+    return renamed

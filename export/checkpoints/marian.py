@@ -1,19 +1,18 @@
 """Hugging Face Marian folders, such as Helsinki-NLP's opus-mt models.
 
-Their tokenizer is tokenizer.json where there is one, else what source.spm and vocab.json make.
+The tokenizer is tokenizer.json if it exists, else it is built from source.spm and vocab.json.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from typing import Any
 
 from tokenizers import Tokenizer
 from torch import nn
 
 from hearth.models.manifest import Limits, TextPreprocessing
-from hearth_build.checkpoints.folder import Checkpoint, imported
+from hearth_build.checkpoints.decoders import read_json
+from hearth_build.checkpoints.folder import Checkpoint, checkpoint_recipe
 from hearth_build.data import sentencepiece
 from hearth_build.networks.marian import ACTIVATIONS, Marian, Shape
 from hearth_build.onnx_export import seq2seq_graphs
@@ -24,7 +23,7 @@ TEXTS = (
     "Two children are playing in the park.",
     "Where can I buy a ticket to Berlin?",
 )
-"""What torch and served graph are compared on: there is no dev set."""
+"""Golden inputs: an import has no dev set, so the torch model and the served graph are compared on these."""
 TIED = (
     "model.encoder.embed_tokens.weight",
     "model.decoder.embed_tokens.weight",
@@ -32,37 +31,37 @@ TIED = (
     "model.encoder.embed_positions.weight",
     "model.decoder.embed_positions.weight",
 )
-"""Weights that are other ones' or sinusoids."""
+"""Weights that are not loaded: they are the shared embedding under another name, or computed sinusoids."""
 DIFFERENCE = 0.6
-"""Accepted of a golden answer: rounding changes a word for another, or nothing."""
-LONGEST = 512
-"""Tokens of a source and of a translation, at most: positions are sinusoids, and have no end of their own."""
+"""Largest accepted difference of a golden answer: rounding either exchanges whole words or changes nothing."""
+MAX_TOKENS = 512
+"""Largest number of tokens of a source and of a translation; sinusoidal positions have no limit of their own."""
 
 
 def recipe_of(checkpoint: Checkpoint) -> Recipe:
     shape = shape_of(checkpoint)
-    config = checkpoint.config | generation_of(checkpoint)
+    config = checkpoint.config | read_json(checkpoint, "generation_config.json")
     eos = config.get("eos_token_id", 0)
     pad = shape.pad
-    longest = min(shape.positions, LONGEST)
+    max_tokens = min(shape.positions, MAX_TOKENS)
     tokenizer = tokenizer_of(checkpoint)
     source, target = languages(checkpoint, tokenizer)
-    return imported(
+    return checkpoint_recipe(
         checkpoint,
         task="translation",
         description=f"A Marian translator, imported: {checkpoint.title}.",
         prepare=lambda work: tokenizer.save(str(work / "tokenizer.json"), pretty=False),
-        network=lambda work: loaded(shape, checkpoint),
-        reference_model=seq2seq_graphs.Twin,
+        network=lambda work: load_network(shape, checkpoint),
+        reference_model=seq2seq_graphs.Seq2SeqReference,
         graphs=seq2seq_graphs.graphs(shape),
         golden=lambda: TEXTS,
-        preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=longest, pad_id=pad),
+        preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=max_tokens, pad_id=pad),
         quantization=DynamicInt8(),
         head=seq2seq_graphs.head(
             shape,
             start=config.get("decoder_start_token_id", pad),
             eos=eos[0] if isinstance(eos, list) else eos,
-            max_new=longest - 1,
+            max_new=max_tokens - 1,
             beams=config.get("num_beams") or 1,
             length_penalty=1.0 if config.get("length_penalty") is None else config["length_penalty"],
             source=source,
@@ -74,19 +73,20 @@ def recipe_of(checkpoint: Checkpoint) -> Recipe:
 
 
 def shape_of(checkpoint: Checkpoint) -> Shape:
-    """Raises RecipeError for what Marian's own class allows and no published model has."""
-    config, where = checkpoint.config, f"{checkpoint.folder}/config.json"
+    """Read the shape from config.json. Raises RecipeError for variants that no published model uses."""
+    config, config_path = checkpoint.config, f"{checkpoint.folder}/config.json"
     activation = config.get("activation_function", "gelu")
     if activation not in ACTIVATIONS:
         raise RecipeError(
-            f"{where}: activation_function {activation!r} is not known; known are {', '.join(ACTIVATIONS)}."
+            f"{config_path}: activation_function {activation!r} is not supported; {', '.join(ACTIVATIONS)} are."
         )
-    for one in ("attention_heads", "ffn_dim"):
-        if config[f"encoder_{one}"] != config[f"decoder_{one}"]:
-            raise RecipeError(f"{where}: encoder_{one} and decoder_{one} differ; only equal ones are imported.")
+    for field in ("attention_heads", "ffn_dim"):
+        if config[f"encoder_{field}"] != config[f"decoder_{field}"]:
+            raise RecipeError(f"{config_path}: encoder_{field} and decoder_{field} must be equal.")
     if not config.get("share_encoder_decoder_embeddings", True) or not config.get("tie_word_embeddings", True):
         raise RecipeError(
-            f"{where}: only one embedding for source, target and output is imported; here they are apart."
+            f"{config_path}: share_encoder_decoder_embeddings and tie_word_embeddings must be true; "
+            "separate embeddings are not supported."
         )
     return Shape(
         vocabulary=config["vocab_size"],
@@ -95,19 +95,19 @@ def shape_of(checkpoint: Checkpoint) -> Shape:
         decoder_layers=config["decoder_layers"],
         heads=config["encoder_attention_heads"],
         intermediate=config["encoder_ffn_dim"],
-        positions=config.get("max_position_embeddings", LONGEST),
+        positions=config.get("max_position_embeddings", MAX_TOKENS),
         pad=config["pad_token_id"],
         activation=activation,
         scale_embedding=config.get("scale_embedding", False),
     )
 
 
-def loaded(shape: Shape, checkpoint: Checkpoint) -> nn.Module:
+def load_network(shape: Shape, checkpoint: Checkpoint) -> nn.Module:
     network = Marian(shape)
     weights = {name: value for name, value in checkpoint.weights().items() if name not in TIED}
-    if "model.shared.weight" not in weights:  # a saved model keeps one name of those that are tied
-        stored = checkpoint.weights()
-        weights["model.shared.weight"] = next(stored[name] for name in TIED[:3] if name in stored)
+    if "model.shared.weight" not in weights:  # only one of the tied names is saved
+        saved = checkpoint.weights()
+        weights["model.shared.weight"] = next(saved[name] for name in TIED[:3] if name in saved)
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
@@ -115,13 +115,8 @@ def loaded(shape: Shape, checkpoint: Checkpoint) -> nn.Module:
     return network
 
 
-def generation_of(checkpoint: Checkpoint) -> dict[str, Any]:
-    path = checkpoint.folder / "generation_config.json"
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return found
-
-
 def tokenizer_of(checkpoint: Checkpoint) -> Tokenizer:
+    """Load or build the tokenizer. Raises RecipeError when files are missing or not supported."""
     folder = checkpoint.folder
     if (folder / "tokenizer.json").is_file():
         return Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -135,14 +130,17 @@ def tokenizer_of(checkpoint: Checkpoint) -> Tokenizer:
 
 
 def languages(checkpoint: Checkpoint, tokenizer: Tokenizer) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Source and target, as the tokenizer's configuration or the model's name says; of several targets (`>>xx<<` in
-    the vocabulary), all."""
-    path = checkpoint.folder / "tokenizer_config.json"
-    named = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    found = re.search(r"opus-mt-([a-z_]+)-([a-z_]+)$", checkpoint.title)
-    source = named.get("source_lang") or (found[1] if found else "")
-    target = named.get("target_lang") or (found[2] if found else "")
-    numbers = tokenizer.get_vocab()
-    tokens = sorted(numbers, key=lambda token: numbers[token])
-    several = tuple(token[2:-2] for token in tokens if re.fullmatch(r">>[\w-]+<<", token))
-    return (source,) * bool(source), several or (target,) * bool(target)
+    """Return the source and target languages, from the tokenizer's configuration or from the model's name.
+
+    A vocabulary with tokens such as `>>de<<` has several target languages; all are returned.
+    """
+    config = read_json(checkpoint, "tokenizer_config.json")
+    match = re.search(r"opus-mt-([a-z_]+)-([a-z_]+)$", checkpoint.title)
+    source = config.get("source_lang") or (match[1] if match else "")
+    target = config.get("target_lang") or (match[2] if match else "")
+    ids = tokenizer.get_vocab()
+    tokens = sorted(ids, key=lambda token: ids[token])
+    targets = tuple(token[2:-2] for token in tokens if re.fullmatch(r">>[\w-]+<<", token))
+    if not targets and target:
+        targets = (target,)
+    return (source,) if source else (), targets

@@ -29,7 +29,7 @@ class Shape:
     epsilon: float = 1e-12
     types: int = 2
     pooled: Literal["tanh", "relu"] = "tanh"
-    """What a classifier applies to the first token's pooled vector."""
+    """Activation of the pooler, which a classifier applies to the first token's vector."""
 
 
 class Embeddings(nn.Module):
@@ -52,7 +52,7 @@ class Embeddings(nn.Module):
 
 
 class FusedAttention(torch.autograd.Function):
-    """Of a graph: all of an attention but its projections, as the one operator of ONNX Runtime that does it.
+    """Attention without its projections as one operator of ONNX Runtime; used only while a graph is exported.
 
     `query`, `key`, `value` (batch, sequence, hidden), `mask` (batch, sequence) int32: 1 where there is a token.
     """
@@ -65,9 +65,9 @@ class FusedAttention(torch.autograd.Function):
     def symbolic(graph: Any, query: Any, key: Any, value: Any, mask: Any, heads: int) -> Any:
         no_bias = graph.op("prim::Constant")
         no_bias.setType(torch.OptionalType.ofTensor())
-        mixed = graph.op("com.microsoft::MultiHeadAttention", query, key, value, no_bias, mask, num_heads_i=heads)
-        mixed.setType(query.type())
-        return mixed
+        attended = graph.op("com.microsoft::MultiHeadAttention", query, key, value, no_bias, mask, num_heads_i=heads)
+        attended.setType(query.type())
+        return attended
 
 
 class SelfAttention(nn.Module):
@@ -86,26 +86,26 @@ class SelfAttention(nn.Module):
         batch, sequence, hidden = x.shape
         size = hidden // self.heads
 
-        def split(projected: Tensor) -> Tensor:  # (batch, heads, sequence, head)
+        def split(projected: Tensor) -> Tensor:  # (batch, heads, sequence, head_size)
             return projected.view(batch, sequence, self.heads, size).transpose(1, 2)
 
-        ignored = (1.0 - mask[:, None, None, :].to(torch.float32)) * -10000.0
-        scores = split(query) @ split(key).transpose(2, 3) * size**-0.5 + ignored
-        mixed = scores.softmax(3) @ split(value)
-        return mixed.transpose(1, 2).reshape(batch, sequence, hidden)
+        mask_bias = (1.0 - mask[:, None, None, :].to(torch.float32)) * -10000.0
+        scores = split(query) @ split(key).transpose(2, 3) * size**-0.5 + mask_bias
+        attended = scores.softmax(3) @ split(value)
+        return attended.transpose(1, 2).reshape(batch, sequence, hidden)
 
 
 class Residual(nn.Module):
-    """A projection that is added to what came before, then normalised."""
+    """A projection, a residual connection and a layer norm."""
 
-    def __init__(self, before: int, shape: Shape) -> None:
+    def __init__(self, inputs: int, shape: Shape) -> None:
         super().__init__()
-        self.dense = nn.Linear(before, shape.hidden)
+        self.dense = nn.Linear(inputs, shape.hidden)
         self.LayerNorm = nn.LayerNorm(shape.hidden, shape.epsilon)
         self.dropout = nn.Dropout(shape.dropout)
 
-    def forward(self, x: Tensor, skipped: Tensor) -> Tensor:
-        added: Tensor = self.LayerNorm(self.dropout(self.dense(x)) + skipped)
+    def forward(self, x: Tensor, residual: Tensor) -> Tensor:
+        added: Tensor = self.LayerNorm(self.dropout(self.dense(x)) + residual)
         return added
 
 
@@ -132,7 +132,7 @@ class Encoder(nn.Module):
             self.pooler = nn.ModuleDict({"dense": nn.Linear(shape.hidden, shape.hidden)})
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
-        """(batch, sequence, hidden); without `token_type_ids` all is one text."""
+        """Return the last hidden states, (batch, sequence, hidden). Without `token_type_ids` all tokens have type 0."""
         mask = attention_mask.to(torch.int32)
         x: Tensor = self.embeddings(input_ids, token_type_ids)
         for layer in self.encoder["layer"]:
@@ -172,9 +172,9 @@ class MaskedLanguageModel(nn.Module):
         self.apply(initialise)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, masked: Tensor) -> Tensor:
-        """Logits (masked positions, vocabulary)."""
-        chosen = self.bert(input_ids, attention_mask)[masked]
-        features = self.norm(functional.gelu(self.transform(chosen)))
+        """Return the logits of the masked positions, (masked positions, vocabulary)."""
+        states = self.bert(input_ids, attention_mask)[masked]
+        features = self.norm(functional.gelu(self.transform(states)))
         return functional.linear(features, self.bert.embeddings.word_embeddings.weight, self.bias)
 
 
@@ -184,20 +184,21 @@ def initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Linear) and module.bias is not None:
         nn.init.zeros_(module.bias)
     if isinstance(module, Embeddings) and isinstance(module.projection, nn.Linear):
-        # A projected word must be as large as a position, or the first layer norm drowns it and nothing is learnt.
+        # Projected word embeddings must be as large as the position embeddings. Otherwise positions dominate the first
+        # layer norm and the network does not learn.
         nn.init.normal_(module.projection.weight, std=module.projection.in_features**-0.5)
 
 
 def read_shape(folder: Path, labels: int) -> Shape:
-    """The shape that a Hugging Face config.json describes. Raises ValueError for anything but a plain BERT."""
+    """Read the shape from a Hugging Face config.json. Raises ValueError for anything but a plain BERT."""
     return shape_from(json.loads((folder / "config.json").read_text(encoding="utf-8")), labels)
 
 
 def shape_from(config: dict[str, Any], labels: int) -> Shape:
     if config.get("model_type") != "bert":
-        raise ValueError(f"config.json has model_type {config.get('model_type')!r}; only `bert` is imported")
+        raise ValueError(f"config.json has model_type {config.get('model_type')!r}; only `bert` is supported")
     if config.get("hidden_act", "gelu") != "gelu" or config.get("position_embedding_type", "absolute") != "absolute":
-        raise ValueError("config.json: only hidden_act `gelu` and absolute positions are imported")
+        raise ValueError("config.json: only hidden_act `gelu` and absolute positions are supported")
     return Shape(
         vocabulary=config["vocab_size"],
         hidden=config["hidden_size"],
@@ -214,15 +215,18 @@ def shape_from(config: dict[str, Any], labels: int) -> Shape:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """`named` weights of a folder."""
+    """Return the weights of a folder under the names of `rename_weights`."""
     from safetensors.torch import load_file
 
-    return named(load_file(folder / "model.safetensors"))
+    return rename_weights(load_file(folder / "model.safetensors"))
 
 
-def named(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights by Hugging Face's names, old ones made new; an encoder saved alone gets its `bert.` prefix."""
-    prefixed = any(name.startswith("bert.") for name in weights)
-    full = weights if prefixed else {f"bert.{name}": value for name, value in weights.items()}
-    renamed = {name.replace(".gamma", ".weight").replace(".beta", ".bias"): value for name, value in full.items()}
+def rename_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights under Hugging Face's current names.
+
+    Early checkpoints say gamma and beta. An encoder that was saved alone lacks the `bert.` prefix.
+    """
+    if not any(name.startswith("bert.") for name in weights):
+        weights = {f"bert.{name}": value for name, value in weights.items()}
+    renamed = {name.replace(".gamma", ".weight").replace(".beta", ".bias"): value for name, value in weights.items()}
     return {name: value for name, value in renamed.items() if not name.endswith("position_ids")}

@@ -1,4 +1,4 @@
-"""What stands on a BERT encoder beside a classifier. Parameter names equal Hugging Face's."""
+"""Heads of a BERT encoder other than sequence classification. Parameter names equal Hugging Face's."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class TokenClassifier(nn.Module):
         return logits
 
 
-class Reader(nn.Module):
-    """Question answering: logits (batch, sequence) of where an answer starts and of where it ends."""
+class SpanPredictor(nn.Module):
+    """Extractive question answering: logits (batch, sequence) of the first and of the last token of the answer."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -38,27 +38,27 @@ class Reader(nn.Module):
         return start, end
 
 
-class Guesser(nn.Module):
-    """Logits (masked tokens, vocabulary) of what stands behind each token that is `mask`, row after row.
+class MaskedTokenPredictor(nn.Module):
+    """Logits (masked tokens, vocabulary) for each token with the id `mask_id`, row after row.
 
-    Nothing else is computed: a vocabulary's logits for every token of a batch would be most of the work and memory.
+    The other tokens get no logits: computing them would take most of the time and memory.
     """
 
-    def __init__(self, shape: Shape, mask: int) -> None:
+    def __init__(self, shape: Shape, mask_id: int) -> None:
         super().__init__()
-        self.mask = mask
+        self.mask_id = mask_id
         self.bert = Encoder(shape, pooler=False)
-        self.cls = nn.ModuleDict({"predictions": Predictions(shape)})
+        self.cls = nn.ModuleDict({"predictions": PredictionHead(shape)})
         self.apply(initialise)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        chosen = self.bert(input_ids, attention_mask)[input_ids == self.mask]
-        logits: Tensor = self.cls["predictions"](chosen, self.bert.embeddings.word_embeddings.weight)
+        states = self.bert(input_ids, attention_mask)[input_ids == self.mask_id]
+        logits: Tensor = self.cls["predictions"](states, self.bert.embeddings.word_embeddings.weight)
         return logits
 
 
-class Predictions(nn.Module):
-    """Logits (..., vocabulary) from vectors (..., hidden); the output matrix is the word embedding's."""
+class PredictionHead(nn.Module):
+    """Logits (..., vocabulary) from hidden states (..., hidden); the output matrix is the word embedding."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -66,6 +66,6 @@ class Predictions(nn.Module):
         self.transform = nn.ModuleDict({"dense": dense, "LayerNorm": norm})
         self.bias = nn.Parameter(torch.zeros(shape.vocabulary))
 
-    def forward(self, x: Tensor, words: Tensor) -> Tensor:
+    def forward(self, x: Tensor, embeddings: Tensor) -> Tensor:
         features = self.transform["LayerNorm"](functional.gelu(self.transform["dense"](x)))
-        return functional.linear(features, words, self.bias)
+        return functional.linear(features, embeddings, self.bias)

@@ -1,7 +1,7 @@
-"""A small network in the manner of Deep Speech 2 (Amodei et al. 2015): convolutions, a recurrent layer, CTC.
+"""A small network modelled on Deep Speech 2 (Amodei et al. 2015): convolutions, a recurrent layer, CTC.
 
-The convolutions run along time alone, over all mel bands at once, which costs a third of the paper's two-dimensional
-ones; the recurrent layer is an LSTM, because that is what ONNX Runtime computes fastest.
+The convolutions run along time only, over all mel bands at once, which costs a third of the paper's two-dimensional
+ones. The recurrent layer is an LSTM because ONNX Runtime computes it fastest.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 STRIDE = 2
-"""Feature frames for each frame of the output."""
+"""Input frames per output frame."""
 
 
 class Block(nn.Module):
-    """A convolution along time beside which the input passes unchanged."""
+    """A convolution along time with a residual connection."""
 
     def __init__(self, channels: int, width: int, dilation: int) -> None:
         super().__init__()
@@ -51,9 +51,10 @@ class DeepSpeech(nn.Module):
 
 
 def ctc_loss(log_probabilities: Tensor, targets: Tensor, lengths: Tensor, blank: int) -> Tensor:
-    """CTC (Graves et al. 2006), each sequence's loss divided by its length; `targets` is (batch, longest), padded.
+    """Return the CTC loss (Graves et al. 2006), each sequence's loss divided by its length.
 
-    A text that cannot fit into the frames has an infinite loss, which counts as none.
+    `targets` is (batch, longest), padded. A text that does not fit into the frames has an infinite loss, which counts
+    as zero.
     """
     batch, time, _ = log_probabilities.shape
     frames = torch.full((batch,), time)

@@ -1,6 +1,6 @@
-"""A decoder-only network in torch: GPT-2's shape and Llama's, and what lies between them.
+"""A decoder-only transformer in torch that covers GPT-2, Llama and combinations of their features.
 
-Parameter names are ours; `export/checkpoints/gpt2.py` and `llama.py` say which of Hugging Face's they are.
+Parameter names are ours; `export/checkpoints/gpt2.py` and `llama.py` map Hugging Face's names to them.
 """
 
 from __future__ import annotations
@@ -14,20 +14,23 @@ from torch.nn import functional
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """Llama 3.1's longer context: waves that fit less than `low` times into the old one become `factor` times longer,
-    those that fit more than `high` times stay, and what lies between goes over smoothly."""
+class RopeScaling:
+    """The rotary positions of Llama 3.1, scaled for a longer context (`rope_type` llama3).
+
+    Wavelengths that fit less than `low_freq_factor` times into the original context become `factor` times longer.
+    Those that fit more than `high_freq_factor` times are unchanged. Those between are interpolated.
+    """
 
     factor: float
-    low: float
-    high: float
-    original: int
-    """Tokens of the old context."""
+    low_freq_factor: float
+    high_freq_factor: float
+    original_context: int
+    """Tokens of the context before scaling."""
 
-    def __call__(self, speeds: Tensor) -> Tensor:
-        fitting = self.original * speeds / (2 * torch.pi)
-        kept = ((fitting - self.low) / (self.high - self.low)).clamp(0, 1)
-        return speeds * (kept + (1 - kept) / self.factor)
+    def __call__(self, frequencies: Tensor) -> Tensor:
+        periods = self.original_context * frequencies / (2 * torch.pi)
+        smooth = ((periods - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)).clamp(0, 1)
+        return frequencies * (smooth + (1 - smooth) / self.factor)
 
 
 @dataclass(frozen=True)
@@ -37,22 +40,22 @@ class Shape:
     layers: int
     heads: int
     kv_heads: int
-    """Fewer than `heads`: groups of heads share keys and values."""
+    """Grouped-query attention when fewer than `heads`: each group of heads shares keys and values."""
     head_size: int
     inner: int
-    """Width inside the feed-forward part."""
+    """Width of the hidden layer of the feed-forward network."""
     context: int
-    """Tokens of prompt and answer together."""
+    """Largest number of tokens of prompt and output together."""
     positions: Literal["learned", "rotary"] = "rotary"
     norm: Literal["layer", "rms"] = "rms"
     activation: Literal["gelu", "gelu-tanh", "swiglu"] = "swiglu"
     bias: bool = False
     tied: bool = True
-    """Whether the embedding is the last matrix too."""
+    """Whether the embedding matrix is also the output matrix."""
     epsilon: float = 1e-5
-    theta: float = 10_000.0
-    """Of the rotary positions' wave lengths."""
-    stretch: Stretch | None = None
+    rope_theta: float = 10_000.0
+    """Base of the rotary positions' wavelengths."""
+    rope_scaling: RopeScaling | None = None
     dropout: float = 0.0
 
 
@@ -62,18 +65,18 @@ def norm(shape: Shape) -> nn.Module:
     return nn.LayerNorm(shape.width, shape.epsilon)
 
 
-def waves(shape: Shape) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of each position's angles, (context, head_size / 2)."""
+def rotary_tables(shape: Shape) -> tuple[Tensor, Tensor]:
+    """Return the cosine and sine of each position's angles, (context, head_size / 2)."""
     half = shape.head_size // 2
-    speeds = shape.theta ** (-torch.arange(half, dtype=torch.float64) / half)
-    if shape.stretch is not None:
-        speeds = shape.stretch(speeds)
-    angles = torch.arange(shape.context, dtype=torch.float64)[:, None] * speeds
+    frequencies = shape.rope_theta ** (-torch.arange(half, dtype=torch.float64) / half)
+    if shape.rope_scaling is not None:
+        frequencies = shape.rope_scaling(frequencies)
+    angles = torch.arange(shape.context, dtype=torch.float64)[:, None] * frequencies
     return angles.cos().float(), angles.sin().float()
 
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Rotary positions, the first half of each head paired with the second; x is (batch, heads, sequence, head)."""
+    """Apply rotary positions to x, (batch, heads, sequence, head_size); the first half is paired with the second."""
     first, second = x.chunk(2, -1)
     return torch.cat((first * cosine - second * sine, second * cosine + first * sine), -1)
 
@@ -94,8 +97,8 @@ class Attention(nn.Module):
         if shape.positions == "rotary":
             query, key = rotate(query, cosine, sine), rotate(key, cosine, sine)
         grouped = shape.kv_heads < shape.heads
-        mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=grouped)
-        return self.out(mixed.transpose(1, 2).reshape(batch, sequence, -1))  # type: ignore[no-any-return]
+        attended = functional.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=grouped)
+        return self.out(attended.transpose(1, 2).reshape(batch, sequence, -1))  # type: ignore[no-any-return]
 
 
 class FeedForward(nn.Module):
@@ -104,7 +107,7 @@ class FeedForward(nn.Module):
         self.activation = shape.activation
         gated = shape.activation == "swiglu"
         self.up = nn.Linear(shape.width, shape.inner * (2 if gated else 1), bias=shape.bias)
-        """With a gate: its rows, then those of what it gates."""
+        """With swiglu, the rows of the gate come first, then those of the gated projection."""
         self.down = nn.Linear(shape.inner, shape.width, bias=shape.bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -144,17 +147,17 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.norm = norm(shape)
         self.head = None if shape.tied else nn.Linear(shape.width, shape.vocabulary, bias=False)
-        cosine, sine = waves(shape)
+        cosine, sine = rotary_tables(shape)
         self.register_buffer("cosine", cosine, persistent=False)
         self.register_buffer("sine", sine, persistent=False)
-        self.apply(begin)
+        self.apply(initialise)
         for name, weight in self.named_parameters():
             if name.endswith(("attention.out.weight", "feed_forward.down.weight")):
-                # What is added up over the layers starts smaller the more of them there are (GPT-2).
+                # Projections that are summed over the layers start smaller in deeper networks, as in GPT-2.
                 nn.init.normal_(weight, std=0.02 / (2 * shape.layers) ** 0.5)
 
     def forward(self, input_ids: Tensor) -> Tensor:
-        """Logits of the token after each one, (batch, sequence, vocabulary)."""
+        """Return the logits of each next token, (batch, sequence, vocabulary)."""
         sequence = input_ids.shape[1]
         x = self.tokens(input_ids)
         if self.positions is not None:
@@ -165,7 +168,7 @@ class Decoder(nn.Module):
         return functional.linear(self.norm(x), self.tokens.weight if self.head is None else self.head.weight)
 
 
-def begin(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=0.02)
     if isinstance(module, nn.Linear) and module.bias is not None:

@@ -39,27 +39,27 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(shape.hidden, shape.hidden)
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
-        """(batch, queries, hidden); `memory` (batch, keys, hidden), `mask` is added to the scores."""
+        """Return (batch, queries, hidden). `memory` is (batch, keys, hidden); `mask` is added to the scores."""
         query, key, value = self.split(self.q_proj(x)), self.split(self.k_proj(memory)), self.split(self.v_proj(memory))
-        weighed = functional.scaled_dot_product_attention(query, key, value, mask)
-        mixed: Tensor = self.out_proj(weighed.transpose(1, 2).flatten(2))
-        return mixed
+        attended = functional.scaled_dot_product_attention(query, key, value, mask)
+        projected: Tensor = self.out_proj(attended.transpose(1, 2).flatten(2))
+        return projected
 
     def split(self, x: Tensor) -> Tensor:
-        """(batch, heads, sequence, head)"""
+        """Return (batch, heads, sequence, head_size)."""
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 
 class Layer(nn.Module):
-    """Of the encoder or, with `cross`, of the decoder."""
+    """A layer of the encoder or, with cross-attention, of the decoder."""
 
-    def __init__(self, shape: Shape, cross: bool) -> None:
+    def __init__(self, shape: Shape, cross_attention: bool) -> None:
         super().__init__()
         self.activation = ACTIVATIONS[shape.activation]
         self.dropout = nn.Dropout(shape.dropout)
         self.self_attn = Attention(shape)
         self.self_attn_layer_norm = nn.LayerNorm(shape.hidden)
-        if cross:
+        if cross_attention:
             self.encoder_attn = Attention(shape)
             self.encoder_attn_layer_norm = nn.LayerNorm(shape.hidden)
         self.fc1 = nn.Linear(shape.hidden, shape.intermediate)
@@ -72,12 +72,12 @@ class Layer(nn.Module):
         x = self.self_attn_layer_norm(x + self.dropout(self.self_attn(x, x, mask)))
         if memory is not None:
             x = self.encoder_attn_layer_norm(x + self.dropout(self.encoder_attn(x, memory, memory_mask)))
-        return self.feed(x)
+        return self.feed_forward(x)
 
-    def feed(self, x: Tensor) -> Tensor:
+    def feed_forward(self, x: Tensor) -> Tensor:
         expanded = self.activation(self.fc1(x))
-        fed: Tensor = self.final_layer_norm(x + self.dropout(self.fc2(expanded)))
-        return fed
+        added: Tensor = self.final_layer_norm(x + self.dropout(self.fc2(expanded)))
+        return added
 
 
 class Marian(nn.Module):
@@ -89,12 +89,12 @@ class Marian(nn.Module):
         super().__init__()
         self.shape = shape
         layers = {
-            "encoder": nn.ModuleList(Layer(shape, cross=False) for _ in range(shape.encoder_layers)),
-            "decoder": nn.ModuleList(Layer(shape, cross=True) for _ in range(shape.decoder_layers)),
+            "encoder": nn.ModuleList(Layer(shape, cross_attention=False) for _ in range(shape.encoder_layers)),
+            "decoder": nn.ModuleList(Layer(shape, cross_attention=True) for _ in range(shape.decoder_layers)),
         }
-        sides = {side: nn.ModuleDict({"layers": made}) for side, made in layers.items()}
+        stacks = {name: nn.ModuleDict({"layers": stack}) for name, stack in layers.items()}
         shared = nn.Embedding(shape.vocabulary, shape.hidden, shape.pad)
-        self.model = nn.ModuleDict({"shared": shared, **sides})
+        self.model = nn.ModuleDict({"shared": shared, **stacks})
         self.dropout = nn.Dropout(shape.dropout)
         self.final_logits_bias = nn.Parameter(torch.zeros(1, shape.vocabulary))
         self.register_buffer("positions", sinusoids(shape.positions, shape.hidden), persistent=False)
@@ -105,15 +105,15 @@ class Marian(nn.Module):
         return self.project(self.decode(decoder_input_ids, memory, attention_mask))
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """(batch, source, hidden)"""
-        x, mask = self.embed(input_ids, 0), additive(attention_mask)
+        """Return the encoder's hidden states, (batch, source, hidden)."""
+        x, mask = self.embed(input_ids, 0), additive_mask(attention_mask)
         for layer in self.model["encoder"]["layers"]:
             x = layer(x, mask)
         return x
 
     def decode(self, ids: Tensor, memory: Tensor, attention_mask: Tensor) -> Tensor:
-        """(batch, target, hidden)"""
-        x, memory_mask = self.embed(ids, 0), additive(attention_mask)
+        """Return the decoder's hidden states, (batch, target, hidden)."""
+        x, memory_mask = self.embed(ids, 0), additive_mask(attention_mask)
         causal = torch.full((ids.shape[1], ids.shape[1]), torch.finfo(x.dtype).min).triu(1)
         for layer in self.model["decoder"]["layers"]:
             x = layer(x, causal, memory, memory_mask)
@@ -130,13 +130,13 @@ class Marian(nn.Module):
         return embedded
 
 
-def additive(attention_mask: Tensor) -> Tensor:
-    """(batch, 1, 1, source): what is added to the scores."""
+def additive_mask(attention_mask: Tensor) -> Tensor:
+    """Return the mask that is added to attention scores, (batch, 1, 1, source)."""
     return (1.0 - attention_mask[:, None, None, :].to(torch.float32)) * torch.finfo(torch.float32).min
 
 
 def sinusoids(positions: int, hidden: int) -> Tensor:
-    """(positions, hidden): sines in the first half, cosines in the second."""
+    """Return the position embeddings, (positions, hidden): sines in the first half, cosines in the second."""
     rates = 10000.0 ** (-torch.arange(0, hidden, 2, dtype=torch.float64) / hidden)
     angles = torch.arange(positions, dtype=torch.float64)[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()[:, : hidden // 2]], 1).to(torch.float32)

@@ -1,4 +1,4 @@
-"""ResNets for 32 x 32 pictures (He et al. 2015, section 4.2), with parameter-free shortcuts."""
+"""ResNets for 32 x 32 images (He et al. 2015, section 4.2), with parameter-free shortcuts."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch.nn import functional
 
 
 class Block(nn.Module):
-    def __init__(self, before: int, after: int, stride: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(before, after, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(after)
-        self.conv2 = nn.Conv2d(after, after, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(after)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels)
         self.stride = stride
-        self.padding = (after - before) // 2
+        self.padding = (out_channels - in_channels) // 2
 
     def forward(self, x: Tensor) -> Tensor:
         residual = functional.relu(self.bn1(self.conv1(x)), inplace=True)
@@ -26,19 +26,19 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Of 6 * `blocks` + 2 layers: 3 blocks a width make ResNet-20, 9 make ResNet-56."""
+    """A ResNet of 6 * `blocks` + 2 layers: 3 blocks per width are ResNet-20, 9 are ResNet-56."""
 
     def __init__(self, blocks: int, classes: int = 10) -> None:
         super().__init__()
-        joined: list[nn.Module] = []
-        before = 16
+        layers: list[nn.Module] = []
+        in_channels = 16
         for width, stride in ((16, 1), (32, 2), (64, 2)):
             for index in range(blocks):
-                joined.append(Block(before, width, stride if index == 0 else 1))
-                before = width
+                layers.append(Block(in_channels, width, stride if index == 0 else 1))
+                in_channels = width
         self.conv = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
         self.bn = nn.BatchNorm2d(16)
-        self.blocks = nn.Sequential(*joined)
+        self.blocks = nn.Sequential(*layers)
         self.classifier = nn.Linear(64, classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

@@ -1,4 +1,4 @@
-"""A vector a word, whatever stands beside it."""
+"""Static word embeddings: a word has the same vector in every context."""
 
 from __future__ import annotations
 

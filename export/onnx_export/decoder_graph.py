@@ -1,11 +1,11 @@
 """The graph of `hearth_build.networks.gpt.Decoder` with a key-value cache, written node by node.
 
-One graph reads a prompt and goes on token by token. Keys and values lie in buffers of the caller's: each is bound as
-`past` and as `present`, so that ONNX Runtime's GroupQueryAttention appends in place and nothing is copied.
+One graph both processes the prompt and generates token by token. Keys and values are in buffers of the caller. Each
+buffer is bound as `past` and as `present`, so that ONNX Runtime's GroupQueryAttention appends in place, without copies.
 
-Inputs: `input_ids` (1, n) int64, the tokens that are new; `total` (1) int32, tokens with them; `rows` (k) int64, which
-of the n want logits; `past.<layer>.key` and `.value` (1, kv_heads, capacity, head_size). Outputs: `logits`
-(k, vocabulary), and `present.<layer>.key` and `.value`.
+Inputs: `input_ids` (1, n) int64, the new tokens; `total` (1) int32, the number of all tokens including the new ones;
+`rows` (k) int64, the indices of the new tokens that need logits; `past.<layer>.key` and `.value`
+(1, kv_heads, capacity, head_size). Outputs: `logits` (k, vocabulary), `present.<layer>.key` and `.value`.
 """
 
 from __future__ import annotations
@@ -25,56 +25,59 @@ from hearth_build.networks.gpt import Attention, Block, Decoder, FeedForward, Sh
 from hearth_build.onnx_export.export import OPSET
 
 MICROSOFT = "com.microsoft"
-GELU = {"gelu": "Gelu", "gelu-tanh": "FastGelu"}
+GELU_OPERATORS = {"gelu": "Gelu", "gelu-tanh": "FastGelu"}
 
 
 def head(shape: Shape, eos: tuple[int, ...] = (), bos: int | None = None, template: str | None = None) -> Head:
-    """The manifest's description of what `write` writes."""
-    return Head(shape.layers, shape.kv_heads, whole(shape.head_size), shape.context, eos, bos, template)
+    """Return the manifest's description of the graph that `write` writes."""
+    return Head(shape.layers, shape.kv_heads, padded_head_size(shape.head_size), shape.context, eos, bos, template)
 
 
 def write(network: nn.Module | None, path: Path) -> None:
+    """Write the graph of the network to `path`."""
     assert isinstance(network, Decoder)
-    Writer(network if network.shape.head_size == whole(network.shape.head_size) else widened(network)).write(path)
+    if network.shape.head_size != padded_head_size(network.shape.head_size):
+        network = pad_heads(network)
+    GraphWriter(network).write(path)
 
 
-def whole(head_size: int) -> int:
-    """GroupQueryAttention takes heads of multiples of 16."""
+def padded_head_size(head_size: int) -> int:
+    """Round up to a multiple of 16, which GroupQueryAttention requires."""
     return -(-head_size // 16) * 16
 
 
-def widened(network: Decoder) -> Decoder:
-    """The same function with heads that are filled up with zeros."""
+def pad_heads(network: Decoder) -> Decoder:
+    """Return an equivalent network whose heads are padded with zeros."""
     shape = network.shape
-    size, half, more = shape.head_size, shape.head_size // 2, whole(shape.head_size)
-    wide = Decoder(replace(shape, head_size=more)).eval()
-    # Each half apart: rotary positions pair number i of one half with number i of the other.
-    places = torch.tensor([*range(half), *range(more // 2, more // 2 + size - half)])
+    size, half, padded_size = shape.head_size, shape.head_size // 2, padded_head_size(shape.head_size)
+    padded = Decoder(replace(shape, head_size=padded_size)).eval()
+    # The halves are padded separately: rotary positions pair index i of one half with index i of the other.
+    indices = torch.tensor([*range(half), *range(padded_size // 2, padded_size // 2 + size - half)])
     heads = shape.heads + 2 * shape.kv_heads
     weights = network.state_dict()
     for name, value in weights.items():
         if ".attention.qkv." in name:
-            filled = torch.zeros(heads, more, *value.shape[1:])
-            filled[:, places] = value.unflatten(0, (heads, size))
-            filled[: shape.heads] *= (more / size) ** 0.5  # attention divides by the root of a head's size
-            weights[name] = filled.flatten(0, 1)
+            matrix = torch.zeros(heads, padded_size, *value.shape[1:])
+            matrix[:, indices] = value.unflatten(0, (heads, size))
+            matrix[: shape.heads] *= (padded_size / size) ** 0.5  # attention divides by the root of the head size
+            weights[name] = matrix.flatten(0, 1)
         elif name.endswith(".attention.out.weight"):
-            filled = torch.zeros(shape.width, shape.heads, more)
-            filled[:, :, places] = value.unflatten(1, (shape.heads, size))
-            weights[name] = filled.flatten(1)
-    wide.load_state_dict(weights)
-    wide.cosine.fill_(1)[:, :half] = network.cosine
-    wide.sine.fill_(0)[:, :half] = network.sine
-    return wide
+            matrix = torch.zeros(shape.width, shape.heads, padded_size)
+            matrix[:, :, indices] = value.unflatten(1, (shape.heads, size))
+            weights[name] = matrix.flatten(1)
+    padded.load_state_dict(weights)
+    padded.cosine.fill_(1)[:, :half] = network.cosine
+    padded.sine.fill_(0)[:, :half] = network.sine
+    return padded
 
 
-class Writer:
+class GraphWriter:
     def __init__(self, network: Decoder) -> None:
         self.network, self.shape = network, network.shape
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[TensorProto] = []
-        self.kinds: list[onnx.ValueInfoProto] = []
-        """Of what comes out of matrices: the quantizer asks, and cannot infer it past Microsoft's operators."""
+        self.value_info: list[onnx.ValueInfoProto] = []
+        """Types of the matrix products. The quantizer needs them and cannot infer them past Microsoft's operators."""
 
     def write(self, path: Path) -> None:
         shape = self.shape
@@ -88,87 +91,88 @@ class Writer:
         for index, block in enumerate(self.network.blocks):
             assert isinstance(block, Block)
             x = self.block(f"blocks.{index}", index, block, x)
-        # Before the last norm and matrix: a prompt's other tokens need no logits.
+        # Selected before the last norm and matrix: most tokens of a prompt need no logits.
         x = self.node("Gather", x, "rows", axis=1)
         x = self.norm("norm", self.network.norm, x)
         matrix = self.network.tokens.weight if self.network.head is None else self.network.head.weight
         x = self.product("head", matrix, x)
         self.node("Squeeze", x, self.constant("axis", np.array([0])), name="logits")
         cache = (1, shape.kv_heads, "capacity", shape.head_size)
-        names = [f"{layer}.{part}" for layer in range(shape.layers) for part in ("key", "value")]
+        names = [f"{layer}.{tensor}" for layer in range(shape.layers) for tensor in ("key", "value")]
         inputs = {"input_ids": ("int64", (1, "n")), "total": ("int32", (1,)), "rows": ("int64", ("k",))}
         graph = helper.make_graph(
             self.nodes,
             "decoder",
-            [value(name, kind, dims) for name, (kind, dims) in inputs.items()]
-            + [value(f"past.{name}", "float32", cache) for name in names],
-            [value("logits", "float32", ("k", shape.vocabulary))]
-            + [value(f"present.{name}", "float32", cache) for name in names],
+            [tensor_info(name, dtype, dims) for name, (dtype, dims) in inputs.items()]
+            + [tensor_info(f"past.{name}", "float32", cache) for name in names],
+            [tensor_info("logits", "float32", ("k", shape.vocabulary))]
+            + [tensor_info(f"present.{name}", "float32", cache) for name in names],
             self.weights,
-            value_info=self.kinds,
+            value_info=self.value_info,
         )
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]
         onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), str(path))
 
     def block(self, name: str, index: int, block: Block, x: str) -> str:
-        mixed = self.norm(f"{name}.before_attention", block.before_attention, x)
-        x = self.node("Add", x, self.attention(f"{name}.attention", index, block.attention, mixed))
-        fed = self.norm(f"{name}.before_feed_forward", block.before_feed_forward, x)
-        return self.node("Add", x, self.feed_forward(f"{name}.feed_forward", block.feed_forward, fed))
+        normed = self.norm(f"{name}.before_attention", block.before_attention, x)
+        x = self.node("Add", x, self.attention(f"{name}.attention", index, block.attention, normed))
+        normed = self.norm(f"{name}.before_feed_forward", block.before_feed_forward, x)
+        return self.node("Add", x, self.feed_forward(f"{name}.feed_forward", block.feed_forward, normed))
 
-    def attention(self, name: str, index: int, part: Attention, x: str) -> str:
+    def attention(self, name: str, index: int, module: Attention, x: str) -> str:
         shape = self.shape
-        rotary = shape.positions == "rotary"
-        packed = self.linear(f"{name}.qkv", part.qkv, x)
-        past = [f"past.{index}.{one}" for one in ("key", "value")]
+        is_rotary = shape.positions == "rotary"
+        packed = self.linear(f"{name}.qkv", module.qkv, x)
+        past, present = ([f"{prefix}.{index}.key", f"{prefix}.{index}.value"] for prefix in ("past", "present"))
         node = helper.make_node(
             "GroupQueryAttention",
-            [packed, "", "", *past, "last", "total", *(["cosine", "sine"] if rotary else [])],
-            [name, *(f"present.{index}.{one}" for one in ("key", "value"))],
+            [packed, "", "", *past, "last", "total", *(["cosine", "sine"] if is_rotary else [])],
+            [name, *present],
             name=name,
             domain=MICROSOFT,
             num_heads=shape.heads,
             kv_num_heads=shape.kv_heads,
-            do_rotary=int(rotary),
+            do_rotary=int(is_rotary),
         )
         self.nodes.append(node)
-        return self.linear(f"{name}.out", part.out, name)
+        return self.linear(f"{name}.out", module.out, name)
 
-    def feed_forward(self, name: str, part: FeedForward, x: str) -> str:
-        x = self.linear(f"{name}.up", part.up, x)
-        if part.activation == "swiglu":
-            parts = [f"{name}.gate", f"{name}.gated"]
-            self.nodes.append(helper.make_node("Split", [x], parts, name=f"{name}.split", axis=-1))
-            x = self.node("Mul", self.node("QuickGelu", parts[0], domain=MICROSOFT, alpha=1.0), parts[1])
+    def feed_forward(self, name: str, module: FeedForward, x: str) -> str:
+        x = self.linear(f"{name}.up", module.up, x)
+        if module.activation == "swiglu":
+            gate, gated = f"{name}.gate", f"{name}.gated"
+            self.nodes.append(helper.make_node("Split", [x], [gate, gated], name=f"{name}.split", axis=-1))
+            x = self.node("Mul", self.node("QuickGelu", gate, domain=MICROSOFT, alpha=1.0), gated)
         else:
-            x = self.node(GELU[part.activation], x, domain=MICROSOFT)
-        return self.linear(f"{name}.down", part.down, x)
+            x = self.node(GELU_OPERATORS[module.activation], x, domain=MICROSOFT)
+        return self.linear(f"{name}.down", module.down, x)
 
-    def norm(self, name: str, part: nn.Module, x: str) -> str:
-        weights = [self.weight(f"{name}.{key}", value) for key, value in part.state_dict().items()]
-        kind = "SimplifiedLayerNormalization" if self.shape.norm == "rms" else "LayerNormalization"
-        return self.node(kind, x, *weights, name=name, axis=-1, epsilon=self.shape.epsilon)
+    def norm(self, name: str, module: nn.Module, x: str) -> str:
+        weights = [self.weight(f"{name}.{key}", value) for key, value in module.state_dict().items()]
+        operator = "SimplifiedLayerNormalization" if self.shape.norm == "rms" else "LayerNormalization"
+        return self.node(operator, x, *weights, name=name, axis=-1, epsilon=self.shape.epsilon)
 
-    def linear(self, name: str, part: nn.Linear, x: str) -> str:
-        x = self.product(name, part.weight, x)
-        return x if part.bias is None else self.node("Add", x, self.weight(f"{name}.bias", part.bias))
+    def linear(self, name: str, module: nn.Linear, x: str) -> str:
+        x = self.product(name, module.weight, x)
+        return x if module.bias is None else self.node("Add", x, self.weight(f"{name}.bias", module.bias))
 
     def product(self, name: str, matrix: Tensor, x: str) -> str:
-        """x @ matrix.T"""
-        self.kinds.append(value(name, "float32", (1, None, len(matrix))))
+        """Write x @ matrix.T."""
+        self.value_info.append(tensor_info(name, "float32", (1, None, len(matrix))))
         return self.node("MatMul", x, self.weight(f"{name}.weight", matrix.T), name=name)
 
     def learned_positions(self, matrix: Tensor) -> str:
-        """Rows total - n to total."""
+        """Write the lookup of the new tokens' positions, the rows from total - n to total."""
         total = self.node("Cast", self.node("Squeeze", "total"), to=TensorProto.INT64)
-        new = self.node("Squeeze", self.node("Shape", "input_ids", start=1))
+        count = self.node("Squeeze", self.node("Shape", "input_ids", start=1))
         step = self.constant("step", np.array(1))
-        places = self.node("Range", self.node("Sub", total, new), total, step)
-        return self.node("Gather", self.weight("positions.weight", matrix), places)
+        positions = self.node("Range", self.node("Sub", total, count), total, step)
+        return self.node("Gather", self.weight("positions.weight", matrix), positions)
 
-    def node(self, kind: str, *inputs: str, name: str = "", **attributes: Any) -> str:
-        name = name or f"{kind}.{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
+    def node(self, operator: str, *inputs: str, name: str = "", **attributes: Any) -> str:
+        """Append a node of one output and return the name of the output, which is also the name of the node."""
+        name = name or f"{operator}.{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, list(inputs), [name], name=name, **attributes))
         return name
 
     def weight(self, name: str, values: Tensor) -> str:
@@ -179,5 +183,5 @@ class Writer:
         return name
 
 
-def value(name: str, kind: str, dims: tuple[int | str, ...]) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(kind)), list(dims))
+def tensor_info(name: str, dtype: str, dims: tuple[int | str | None, ...]) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), list(dims))

@@ -1,4 +1,7 @@
-"""`hearth_build.networks.gpt.Decoder` in the place of a loaded artifact, for comparisons: no cache, every token read anew."""
+"""`hearth_build.networks.gpt.Decoder` in place of a loaded artifact, for comparisons.
+
+It has no cache: every step computes all tokens again.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from hearth.models.model import Model
 from hearth_build.onnx_export.reference import ReferenceModel
 
 
-class Twin(ReferenceModel):
+class DecoderReference(ReferenceModel):
     def __init__(self, network: nn.Module, served: Model) -> None:
         super().__init__(served)
         self.network = network
@@ -25,7 +28,7 @@ class Twin(ReferenceModel):
 
 
 class Session:
-    """As much of onnxruntime.InferenceSession as `hearth.tasks.generation` uses."""
+    """The part of onnxruntime.InferenceSession that `hearth.tasks.generation` uses."""
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
@@ -34,15 +37,18 @@ class Session:
         return Binding()
 
     def run_with_iobinding(self, binding: Binding) -> None:
-        new, total = binding.values["input_ids"].numpy()[0], int(binding.values["total"].numpy()[0])
-        binding.tokens[total - len(new) :] = new.tolist()
+        new_tokens, total = binding.values["input_ids"].numpy()[0], int(binding.values["total"].numpy()[0])
+        start = total - len(new_tokens)
+        binding.tokens[start:] = new_tokens.tolist()
         with torch.no_grad():
-            logits = self.network(torch.tensor([binding.tokens]))[0, total - len(new) :]
+            logits = self.network(torch.tensor([binding.tokens]))[0, start:]
         rows = torch.from_numpy(binding.values["rows"].numpy())
         binding.values["logits"].update_inplace(np.ascontiguousarray(logits[rows].numpy()))
 
 
 class Binding:
+    """The part of onnxruntime.IOBinding that `hearth.tasks.generation` uses, with all tokens so far."""
+
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
         self.tokens: list[int] = []

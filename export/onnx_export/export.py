@@ -1,7 +1,7 @@
-"""From torch to ONNX, optimised offline; `hearth build RECIPE --step export` runs it.
+"""Export of torch networks to ONNX graphs that are optimised offline; `hearth build RECIPE --step export` runs it.
 
-Graphs are optimised as far as ONNX Runtime does, but for what it would do for the processor at hand alone.
-Weights go to one external file beside the graph, which the runtime maps into memory.
+ONNX Runtime applies all its optimisations except those for the processor of the build machine. Weights go to one
+external file beside the graph, which the runtime maps into memory.
 """
 
 from __future__ import annotations
@@ -20,24 +20,27 @@ from hearth_build.pipeline.train import weights_of
 from hearth_build.recipe import Recipe, RecipeError
 
 EXTERNAL_FROM = 1024
-"""Bytes of a tensor from which on it goes to the file of weights."""
+"""Smallest size, in bytes, of a tensor that goes to the external file of weights."""
 OPSET = 17
-UNWANTED = [
-    "NchwcTransformer",  # into blocks as wide as this processor's registers
-    "SkipLayerNormFusion",  # whose operator takes eight times as long as a LayerNormalization
+DISABLED_OPTIMIZERS = [
+    "NchwcTransformer",  # its blocks are as wide as the registers of the build machine
+    "SkipLayerNormFusion",  # its operator takes eight times as long as a LayerNormalization
 ]
-"""Optimisers left out. NhwcTransformer, of the same level, stays: its int8 convolutions, channels last, are a fifth
+"""Disabled optimisers. NhwcTransformer, of the same level, is enabled: its channels-last int8 convolutions are a fifth
 faster on any processor."""
 
 
 def files(role: str) -> tuple[str, str]:
-    """The names of a graph and of its weights in an artifact."""
+    """Return the file names of a graph and of its weights in an artifact."""
     stem = "model" if role == "main" else role
     return f"{stem}.onnx", f"{stem}.bin"
 
 
 def network_of(recipe: Recipe, work: Path) -> nn.Module | None:
-    """The trained network, ready to answer; None where there never was one. Raises RecipeError: not trained yet."""
+    """Return the trained network in evaluation mode, or None for a recipe without a network.
+
+    Raises RecipeError if it is not trained yet.
+    """
     if recipe.network is not None:
         return recipe.network(work).eval()
     if not recipe.stages:
@@ -55,21 +58,20 @@ def traced(
     example: Callable[[], dict[str, torch.Tensor]],
     axes: dict[str, dict[int, str]],
     outputs: Sequence[str] = ("logits",),
-    part: Callable[[nn.Module], nn.Module] = lambda network: network,
 ) -> Callable[[nn.Module | None, Path], None]:
-    """A writer of the graph of `part` of the network, traced with `example`.
+    """Return a function that writes the graph of the network, traced with the inputs of `example`.
 
-    `axes` names the dimensions that vary of inputs and outputs; an output that is not in it varies in its first.
+    `axes` names the dynamic dimensions of inputs and outputs. Outputs that it does not name have a dynamic batch.
     """
 
     def write(network: nn.Module | None, path: Path) -> None:
         assert network is not None
         inputs = example()
-        # The tracing exporter: its graphs are the ones that the quantizer and the optimiser know best.
+        # The tracing exporter writes the graphs that the quantizer and the optimiser support best.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                part(network).eval(),
+                network.eval(),
                 tuple(inputs.values()),
                 str(path),
                 input_names=list(inputs),
@@ -83,9 +85,10 @@ def traced(
 
 
 def optimise(source: Path, folder: Path, role: str = "main", provider: Provider = "cpu") -> None:
-    """Write `source`, optimised, as the graph of `role` into `folder`. Raises RuntimeError if it does not read back.
+    """Optimise `source` and write it as the graph of `role` into `folder`. Raises RuntimeError for misplaced weights.
 
-    Another provider than ONNX Runtime's own fuses for itself, and knows no fused operators: for it nothing is.
+    Only graphs for ONNX Runtime's own CPU provider are optimised: other providers fuse operators themselves and do not
+    support the fused operators of ONNX Runtime.
     """
     folder.mkdir(parents=True, exist_ok=True)
     name, weights = files(role)
@@ -100,14 +103,16 @@ def optimise(source: Path, folder: Path, role: str = "main", provider: Provider 
     options.add_session_config_entry(
         "session.optimized_model_external_initializers_min_size_in_bytes", str(EXTERNAL_FROM)
     )
-    onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"], disabled_optimizers=UNWANTED)
-    places = external_files(folder / name)
-    if places - {weights}:
-        raise RuntimeError(f"{folder / name} keeps weights in {sorted(places)}; only {weights} beside it is allowed")
+    onnxruntime.InferenceSession(
+        str(source), options, providers=["CPUExecutionProvider"], disabled_optimizers=DISABLED_OPTIMIZERS
+    )
+    locations = external_files(folder / name)
+    if locations - {weights}:
+        raise RuntimeError(f"{folder / name} has weights in {sorted(locations)}; only {weights} beside it is allowed")
 
 
 def external_files(path: Path) -> set[str]:
-    """Where a graph says that its weights lie."""
+    """Return the names of the files that hold the weights of a graph."""
     model = onnx.load(str(path), load_external_data=False)
     return {
         entry.value for tensor in model.graph.initializer for entry in tensor.external_data if entry.key == "location"
@@ -115,17 +120,18 @@ def external_files(path: Path) -> set[str]:
 
 
 def describe(folder: Path, role: str = "main") -> Graph:
-    """The manifest's entry of the graph of `role` in `folder`: names, types and shapes."""
+    """Return the manifest's entry for the graph of `role` in `folder`: names, types and shapes."""
     name, _ = files(role)
     model = onnx.load(str(folder / name), load_external_data=False)
     return Graph(
         path=name,
-        inputs=tuple(tensor(value) for value in model.graph.input),
-        outputs=tuple(tensor(value) for value in model.graph.output),
+        inputs=tuple(tensor_of(value) for value in model.graph.input),
+        outputs=tuple(tensor_of(value) for value in model.graph.output),
     )
 
 
-def tensor(value: onnx.ValueInfoProto) -> Tensor:
-    kind = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
+def tensor_of(value: onnx.ValueInfoProto) -> Tensor:
+    """Return the manifest's description of a graph input or output."""
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
     shape = tuple(size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim)
-    return Tensor(name=value.name, dtype=kind, shape=shape)  # type: ignore[arg-type]
+    return Tensor(name=value.name, dtype=dtype, shape=shape)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What a graph of pictures tells of itself, what is concluded from it, and what must be asked."""
+"""Infers how to serve an image graph, and which flags the user must add because the graph does not say."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import onnx
 from hearth.models.manifest import Detector, ImagePreprocessing, Tensor
 from hearth_build.data.datasets import DataError
 from hearth_build.onnx_export import file
-from hearth_build.onnx_export.file import Contents
+from hearth_build.onnx_export.file import GraphInfo
 from hearth_build.onnx_export.rewrite import Changes, run
 from hearth_build.recipe import RecipeError
 
-STRIDES = ((8, 16, 32), (8, 16, 32, 64), (16, 32), (8, 16), (16,), (32,))
+KNOWN_STRIDES = ((8, 16, 32), (8, 16, 32, 64), (16, 32), (8, 16), (16,), (32,))
 Activation = Literal["softmax", "sigmoid", "none"]
 Task = Literal["image-classification", "object-detection"]
 RANGES: dict[str, tuple[float, tuple[float, float, float], tuple[float, float, float]]] = {
@@ -28,12 +28,12 @@ RANGES: dict[str, tuple[float, tuple[float, float, float], tuple[float, float, f
     "symmetric": (255.0, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     "imagenet": (255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
-"""What pixels become, by name: the divisor, then mean and standard deviation."""
+"""Normalisations of pixels by name: the divisor, then mean and standard deviation."""
 
 
 @dataclass(frozen=True)
 class Flags:
-    """What a user said; None: nothing."""
+    """The flags of `hearth import`; None means not given."""
 
     task: Task
     name: str | None = None
@@ -61,56 +61,61 @@ class Flags:
 
 @dataclass
 class Notes:
-    guessed: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
+    """What was guessed, and which flags are missing, as lines for the user."""
+
+    guesses: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
 
 
-def input_of(contents: Contents) -> Tensor:
-    """The one picture. Raises RecipeError where the graph wants something else."""
-    if len(contents.inputs) != 1:
-        names = ", ".join(one.name for one in contents.inputs)
-        raise RecipeError(f"The graph has {len(contents.inputs)} inputs ({names}); one that takes pictures is served.")
-    given = contents.inputs[0]
-    if len(given.shape) != 4 or given.dtype not in ("float32", "float16", "uint8"):
-        raise RecipeError(f"Input {given.name} is {given.dtype} {file.shape(given)}; pictures are four axes.")
-    return given
+def input_of(graph: GraphInfo) -> Tensor:
+    """Return the input for images. Raises RecipeError if the graph has other inputs."""
+    if len(graph.inputs) != 1:
+        names = ", ".join(tensor.name for tensor in graph.inputs)
+        raise RecipeError(f"The graph has {len(graph.inputs)} inputs ({names}); it must have one, which takes images.")
+    pixels = graph.inputs[0]
+    if len(pixels.shape) != 4 or pixels.dtype not in ("float32", "float16", "uint8"):
+        raise RecipeError(
+            f"Input {pixels.name} is {pixels.dtype} {file.shape(pixels)}; images have four dimensions in float32, "
+            "float16 or uint8."
+        )
+    return pixels
 
 
-def layout_of(given: Tensor, flags: Flags, notes: Notes) -> tuple[bool, tuple[int, int]]:
-    """Whether channels come last, and (width, height)."""
-    last = given.shape[3] == 3 and given.shape[1] != 3
+def layout_of(pixels: Tensor, flags: Flags, notes: Notes) -> tuple[bool, tuple[int, int]]:
+    """Return whether channels come last, and (width, height)."""
+    channels_last = pixels.shape[3] == 3 and pixels.shape[1] != 3
     if flags.layout:
-        last = flags.layout == "NHWC"
-    elif given.shape[3] == given.shape[1]:
-        notes.asked.append("--layout NCHW or NHWC: the axes do not tell where the channels are")
+        channels_last = flags.layout == "NHWC"
+    elif pixels.shape[3] == pixels.shape[1]:
+        notes.missing.append("--layout NCHW or NHWC: the shape does not show which dimension has the channels")
     else:
-        notes.guessed.append(f"the layout: {'NHWC' if last else 'NCHW'} (--layout)")
-    if (channels := given.shape[3 if last else 1]) != 3 and isinstance(channels, int) and channels > 0:
-        raise RecipeError(f"Input {given.name} has {channels} channels; pictures of 3 are served.")
-    height, width = given.shape[1:3] if last else given.shape[2:4]
+        notes.guesses.append(f"the layout: {'NHWC' if channels_last else 'NCHW'} (--layout)")
+    if (channels := pixels.shape[3 if channels_last else 1]) != 3 and isinstance(channels, int) and channels > 0:
+        raise RecipeError(f"Input {pixels.name} has {channels} channels; only images of 3 channels are supported.")
+    height, width = pixels.shape[1:3] if channels_last else pixels.shape[2:4]
     if flags.size:
         if any(
-            isinstance(side, int) and side not in (0, want)
-            for side, want in zip((width, height), flags.size, strict=True)
+            isinstance(side, int) and side not in (0, requested)
+            for side, requested in zip((width, height), flags.size, strict=True)
         ):
             raise RecipeError(
                 f"--size {flags.size[0]}x{flags.size[1]} does not fit the graph, which takes {width}x{height}."
             )
-        return last, flags.size
+        return channels_last, flags.size
     if isinstance(width, int) and isinstance(height, int) and width and height:
-        return last, (width, height)
-    notes.asked.append("--size WIDTHxHEIGHT: the graph takes any; say what it was trained on, e.g. 224x224")
-    return last, (0, 0)
+        return channels_last, (width, height)
+    notes.missing.append("--size WIDTHxHEIGHT: the graph accepts any size; give the one of its training, e.g. 224x224")
+    return channels_last, (0, 0)
 
 
-def labels_of(contents: Contents, flags: Flags) -> tuple[str, ...] | None:
-    """From --labels, or from the note that Ultralytics leaves."""
+def labels_of(graph: GraphInfo, flags: Flags) -> tuple[str, ...] | None:
+    """Return the labels of --labels, or of the metadata that Ultralytics writes; None if there are none."""
     if flags.labels is None:
         try:
-            noted = ast.literal_eval(contents.notes.get("names", ""))
+            names = ast.literal_eval(graph.metadata.get("names", ""))
         except (ValueError, SyntaxError):
             return None
-        return tuple(map(str, noted.values() if isinstance(noted, dict) else noted))
+        return tuple(map(str, names.values() if isinstance(names, dict) else names))
     try:
         text = flags.labels.read_text(encoding="utf-8")
         if flags.labels.suffix == ".json":
@@ -121,41 +126,45 @@ def labels_of(contents: Contents, flags: Flags) -> tuple[str, ...] | None:
         return tuple(line.strip() for line in text.splitlines() if line.strip())
     except (OSError, ValueError, TypeError) as error:
         raise DataError(
-            f"{flags.labels} cannot be read ({error}); it must hold a name a line, or a JSON list."
+            f"{flags.labels} cannot be read ({error}); it must have one name per line, or be a JSON list."
         ) from None
 
 
-def output_of(contents: Contents, flags: Flags, labels: Sequence[str] | None) -> Tensor:
-    rank = 3 if flags.task == "object-detection" else 2
-    able = [one for one in contents.outputs if len(one.shape) == rank or (rank == 2 and len(one.shape) == 4)]
+def output_of(graph: GraphInfo, flags: Flags, labels: Sequence[str] | None) -> Tensor:
+    """Return the output to read. Raises RecipeError if none or several are suitable."""
     if flags.output:
-        able = [one for one in contents.outputs if one.name == flags.output]
-    if len(able) > 1 and labels:
-        able = [one for one in able if set(one.shape) & {len(labels), len(labels) + 4, len(labels) + 5}] or able
-    if len(able) == 1:
-        return able[0]
-    names = ", ".join(f"{one.name} {file.shape(one)}" for one in contents.outputs)
-    form = "(batch, boxes, columns)" if rank == 3 else "(batch, classes)"
-    wanted = f"Say which by --output NAME: {names}." if able else f"The graph has {names}."
-    raise RecipeError(f"One output of {form} is needed. {wanted}")
+        candidates = [tensor for tensor in graph.outputs if tensor.name == flags.output]
+    else:
+        ranks = (3,) if flags.task == "object-detection" else (2, 4)
+        candidates = [tensor for tensor in graph.outputs if len(tensor.shape) in ranks]
+    if len(candidates) > 1 and labels:
+        sizes = {len(labels), len(labels) + 4, len(labels) + 5}
+        candidates = [tensor for tensor in candidates if set(tensor.shape) & sizes] or candidates
+    if len(candidates) == 1:
+        return candidates[0]
+    names = ", ".join(f"{tensor.name} {file.shape(tensor)}" for tensor in graph.outputs)
+    form = "(batch, boxes, columns)" if flags.task == "object-detection" else "(batch, classes)"
+    advice = f"Choose it with --output NAME: {names}." if candidates else f"The graph has {names}."
+    raise RecipeError(f"One output of {form} is needed. {advice}")
 
 
 def preprocessing_of(canvas: tuple[int, int], flags: Flags, notes: Notes) -> ImagePreprocessing | None:
+    """Return the preprocessing, or None if flags for it are missing."""
     if flags.pixels is None and flags.mean is None:
-        notes.asked.append(
-            "--pixels raw (0..255), unit (0..1), symmetric (-1..1) or imagenet (its mean and deviation); "
-            "or --mean and --std of pixels from 0 to 1"
+        notes.missing.append(
+            "--pixels raw (0..255), unit (0..1), symmetric (-1..1) or imagenet (its mean and standard deviation); "
+            "or --mean and --std for pixels from 0 to 1"
         )
     if flags.channels is None:
-        notes.asked.append("--channels RGB or BGR: RGB unless OpenCV read the training pictures")
+        notes.missing.append("--channels RGB or BGR: RGB unless OpenCV read the training images")
     if flags.resize is None:
-        notes.asked.append(
-            "--resize stretch, shortest-edge-center-crop or letterbox: how a picture of other proportions fits"
+        notes.missing.append(
+            "--resize stretch, shortest-edge-center-crop or letterbox: how to fit an image of another aspect ratio"
         )
     if flags.resize is None or flags.channels is None or (flags.pixels is None and flags.mean is None):
         return None
     if flags.pixels and flags.pixels not in RANGES:
-        raise RecipeError(f"--pixels is one of {', '.join(RANGES)}.")
+        raise RecipeError(f"--pixels must be one of {', '.join(RANGES)}.")
     scale, mean, std = RANGES[flags.pixels or "unit"]
     return ImagePreprocessing(
         width=max(canvas[0], 1),
@@ -170,70 +179,76 @@ def preprocessing_of(canvas: tuple[int, int], flags: Flags, notes: Notes) -> Ima
     )
 
 
-def activation_of(contents: Contents, output: Tensor, flags: Flags, notes: Notes) -> Activation:
+def activation_of(graph: GraphInfo, output: Tensor, flags: Flags, notes: Notes) -> Activation:
+    """Return the activation to apply to the output."""
     if flags.task == "object-detection":
         return "none"
     if flags.activation:
         return flags.activation
-    done = contents.last.get(output.name) in ("Softmax", "Sigmoid")
-    notes.guessed.append(f"the activation: {'none, the graph ends with one' if done else 'softmax'} (--activation)")
-    return "none" if done else "softmax"
+    if graph.operator_of.get(output.name) in ("Softmax", "Sigmoid"):
+        notes.guesses.append("the activation: none, the graph ends with one (--activation)")
+        return "none"
+    notes.guesses.append("the activation: softmax (--activation)")
+    return "softmax"
 
 
-def flat(changes: Changes, output: Tensor, labels: int) -> Changes:
+def classifier_changes(changes: Changes, output: Tensor, labels: int) -> Changes:
+    """Return `changes` with those for a classifier's output. Raises RecipeError if the labels do not fit it."""
     classes = output.shape[1]
     if isinstance(classes, int) and classes not in (0, labels):
         raise RecipeError(f"Output {output.name} has {classes} classes, --labels has {labels} names.")
     return replace(changes, flatten=len(output.shape) == 4)
 
 
-def columns(changes: Changes, output: Tensor, labels: int) -> Changes:
-    _, rows, last = output.shape
-    wanted = (labels + 4, labels + 5)
-    if last in wanted:
+def detector_changes(changes: Changes, output: Tensor, labels: int) -> Changes:
+    """Return `changes` with those for a detector's output. Raises RecipeError if the labels do not fit it."""
+    _, rows, columns = output.shape
+    allowed = (labels + 4, labels + 5)
+    if columns in allowed:
         return changes
-    if rows in wanted:
+    if rows in allowed:
         return replace(changes, columns_first=True)
     raise RecipeError(
-        f"Output {output.name} is {file.shape(output)}; with {labels} labels one axis must be {wanted[0]} "
-        f"(box, scores) or {wanted[1]} (box, objectness, scores). A graph with its own suppression is not served: "
-        "export it without."
+        f"Output {output.name} is {file.shape(output)}; with {labels} labels one dimension must be {allowed[0]} "
+        f"(box, scores) or {allowed[1]} (box, objectness, scores). A graph with its own non-maximum suppression is not "
+        "supported; export it without."
     )
 
 
-def detector_of(made: onnx.ModelProto, how: ImagePreprocessing, flags: Flags, notes: Notes) -> tuple[Detector, int]:
-    """The head, and the column from which on the graph answers in logits, from its answers to noise."""
-    noise = np.random.default_rng(0).random((1, how.height, how.width, 3), np.float32) * 255
-    pixels = (noise / how.scale - np.asarray(how.mean)) / np.asarray(how.std)
-    found = run(made, pixels.transpose(0, 3, 1, 2).astype(np.float32))[0]  # (n, columns)
-    logits = 4 if found[:, 4:].min() < 0 or found[:, 4:].max() > 1 else 0
-    # Decoded boxes have centres all over the canvas; undecoded ones are a few cells off their own.
-    spread = float(found[:, 0].max() - found[:, 0].min())
+def detector_of(
+    model: onnx.ModelProto, preprocessing: ImagePreprocessing, flags: Flags, notes: Notes
+) -> tuple[Detector, int]:
+    """Return the head and the first column of logits (0 if there are none), inferred from the output for noise."""
+    width, height = preprocessing.width, preprocessing.height
+    noise = np.random.default_rng(0).random((1, height, width, 3), np.float32) * 255
+    pixels = (noise / preprocessing.scale - np.asarray(preprocessing.mean)) / np.asarray(preprocessing.std)
+    output = run(model, pixels.transpose(0, 3, 1, 2).astype(np.float32))[0]  # (n, columns)
+    logits = 4 if output[:, 4:].min() < 0 or output[:, 4:].max() > 1 else 0
+    # Decoded boxes have centres all over the canvas. Undecoded ones are offsets of a few cells.
+    spread = float(output[:, 0].max() - output[:, 0].min())
     form = flags.form
-    if form is None and spread > how.width / 2:
+    if form is None and spread > width / 2:
         form = "boxes"
-    elif form is None and spread < 16 and float(found[:, :4].min()) < 0:
+    elif form is None and spread < 16 and float(output[:, :4].min()) < 0:
         form = "grid"
     if form is None:
-        notes.asked.append(
+        notes.missing.append(
             "--form boxes (centre and size in pixels of the canvas) or grid (YOLOX's cells): "
-            f"centres of noise lie {spread:.1f} pixels apart, which tells neither"
+            f"for noise, centres are spread over {spread:.1f} pixels, which fits neither"
         )
         return Detector(form="boxes"), logits
     if flags.form is None:
-        notes.guessed.append(f"the form: {form} (--form)")
+        notes.guesses.append(f"the form: {form} (--form)")
     if form == "boxes":
         return Detector(form="boxes", threshold=flags.threshold, iou=flags.iou), logits
     fitting = [
         strides
-        for strides in ([flags.strides] if flags.strides else STRIDES)
-        if sum((how.width // stride) * (how.height // stride) for stride in strides) == len(found)
+        for strides in ([flags.strides] if flags.strides else KNOWN_STRIDES)
+        if sum((width // stride) * (height // stride) for stride in strides) == len(output)
     ]
     if not fitting:
-        notes.asked.append(
-            f"--strides, e.g. 8,16,32: none known makes {len(found)} cells of {how.width} x {how.height}"
-        )
+        notes.missing.append(f"--strides, e.g. 8,16,32: no usual ones give {len(output)} cells for {width} x {height}")
         return Detector(form="grid"), logits
     if flags.strides is None:
-        notes.guessed.append(f"the strides: {','.join(map(str, fitting[0]))} (--strides)")
+        notes.guesses.append(f"the strides: {','.join(map(str, fitting[0]))} (--strides)")
     return Detector(form="grid", strides=fitting[0], threshold=flags.threshold, iou=flags.iou), logits

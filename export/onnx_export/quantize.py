@@ -1,7 +1,7 @@
-"""int8 weights; `hearth build RECIPE --step quantize` runs it.
+"""Quantization of weights to int8 or 4 bits; `hearth build RECIPE --step quantize` runs it.
 
-Weights get seven of their eight bits (`reduce_range`): without VNNI, as on many a Lambda host, the sums of products of
-full-range int8 and uint8 overflow their 16 bits and answers go wrong.
+Weights use seven of their eight bits (`reduce_range`). Without VNNI, as on many Lambda hosts, sums of products of
+full-range int8 and uint8 overflow 16 bits, and outputs are wrong.
 """
 
 from __future__ import annotations
@@ -29,75 +29,76 @@ from torch import Tensor
 from hearth_build.recipe import BlockInt4, DynamicInt8, NoQuantization, Quantizer, StaticInt8
 
 
-def quantize(how: Quantizer, work: Path, source: Path, target: Path) -> str:
-    """Write the quantized graph and return its method in words."""
-    logging.getLogger().setLevel(logging.ERROR)  # the quantizer advises a step that was taken already
-    match how:
+def quantize(method: Quantizer, work: Path, source: Path, target: Path) -> str:
+    """Write the quantized graph and return a description of the method."""
+    logging.getLogger().setLevel(logging.ERROR)  # the quantizer recommends a preprocessing step that was already done
+    match method:
         case NoQuantization():
             shutil.copyfile(source, target)
             return "fp32"
         case StaticInt8():
-            return static_int8(how, work, source, target)
+            return static_int8(method, work, source, target)
         case DynamicInt8():
-            return dynamic_int8(how, source, target)
+            return dynamic_int8(method, source, target)
         case BlockInt4():
-            return block4(how, source, target)
+            return block4(method, source, target)
 
 
-def static_int8(how: StaticInt8, work: Path, source: Path, target: Path) -> str:
+def static_int8(method: StaticInt8, work: Path, source: Path, target: Path) -> str:
     cleaned = target.with_suffix(".cleaned.onnx")
     quant_pre_process(str(source), str(cleaned), skip_symbolic_shape=True)
     quantize_static(
         str(cleaned),
         str(target),
-        Feeds(how.calibration(work)),
+        CalibrationFeeds(method.calibration(work)),
         quant_format=QuantFormat.QDQ,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         per_channel=True,
         reduce_range=True,
-        nodes_to_exclude=kept(cleaned, how.keep),
+        nodes_to_exclude=matching_nodes(cleaned, method.keep),
     )
     cleaned.unlink()
     model = onnx.load(str(target))
-    take_shapes_of_quantized(model)
+    use_quantized_shapes(model)
     onnx.save(model, str(target))
     return "QDQ, uint8 activations, 7-bit weights per channel, ranges from training examples"
 
 
-def dynamic_int8(how: DynamicInt8, source: Path, target: Path) -> str:
-    embedded = with_small_embeddings(source, target, how.embedding_rows)
+def dynamic_int8(method: DynamicInt8, source: Path, target: Path) -> str:
+    embedded = write_quantized_embeddings(source, target, method.embedding_rows)
     quantize_dynamic(
         str(embedded),
         str(target),
-        op_types_to_quantize=list(how.operators),
+        op_types_to_quantize=list(method.operators),
         weight_type=QuantType.QInt8,
         per_channel=True,
         reduce_range=True,
-        nodes_to_exclude=kept(embedded, how.keep),
+        nodes_to_exclude=matching_nodes(embedded, method.keep),
     )
     embedded.unlink()
     model = onnx.load(str(target))
     share_embeddings(model)
     onnx.save(model, str(target))
-    operators = ", ".join(how.operators)
+    operators = ", ".join(method.operators)
     return f"{operators}: 7-bit weights per channel, uint8 activations while running; embeddings: 8 bits per row"
 
 
-def block4(how: BlockInt4, source: Path, target: Path) -> str:
-    embedded = with_small_embeddings(source, target, how.embedding_rows)
-    # Without an accuracy level, ONNX Runtime unpacks the weights to fp32 at each step (performance.md 4b).
+def block4(method: BlockInt4, source: Path, target: Path) -> str:
+    embedded = write_quantized_embeddings(source, target, method.embedding_rows)
+    # Without an accuracy level, ONNX Runtime unpacks the weights to fp32 at each step.
     quantizer = MatMulNBitsQuantizer(
-        onnx.load(str(embedded)), block_size=how.block_size, is_symmetric=True, accuracy_level=4
+        onnx.load(str(embedded)), block_size=method.block_size, is_symmetric=True, accuracy_level=4
     )
     quantizer.process()
     quantizer.model.save_model_to_file(str(target), False)
     embedded.unlink()
-    blocks = f"4-bit weights in blocks of {how.block_size}"
+    blocks = f"4-bit weights in blocks of {method.block_size}"
     return f"MatMul: {blocks}, int8 activations while running; embeddings: 8 bits per row"
 
 
-def with_small_embeddings(source: Path, target: Path, rows: int) -> Path:
+def write_quantized_embeddings(source: Path, target: Path, rows: int) -> Path:
+    """Write the graph with quantized embeddings beside `target` and return its path."""
     embedded = target.with_suffix(".embedded.onnx")
     model = onnx.load(str(source))
     quantize_embeddings(model, rows)
@@ -105,13 +106,13 @@ def with_small_embeddings(source: Path, target: Path, rows: int) -> Path:
     return embedded
 
 
-def kept(path: Path, patterns: Sequence[str]) -> list[str]:
-    """Names of the nodes that one of the regular expressions finds."""
+def matching_nodes(path: Path, patterns: Sequence[str]) -> list[str]:
+    """Return the names of the nodes that match one of the regular expressions."""
     graph = onnx.load(str(path), load_external_data=False).graph
     return [node.name for node in graph.node if any(re.search(pattern, node.name) for pattern in patterns)]
 
 
-class Feeds(CalibrationDataReader):  # type: ignore[misc]
+class CalibrationFeeds(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self, feeds: Sequence[dict[str, Tensor]]) -> None:
         self.feeds: Iterator[dict[str, Tensor]] = iter(feeds)
 
@@ -121,11 +122,13 @@ class Feeds(CalibrationDataReader):  # type: ignore[misc]
 
 
 def quantize_embeddings(model: onnx.ModelProto, rows: int) -> None:
-    """Each Gather of a large matrix becomes a Gather of int8 rows times a Gather of one scale per row. A matrix that
-    other nodes read as well stays beside its rows."""
+    """Replace each Gather of a large matrix by a Gather of int8 rows times a Gather of one scale per row.
+
+    The fp32 matrix is kept if other nodes read it too.
+    """
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
-    made: set[str] = set()
+    quantized: set[str] = set()
     nodes = []
     for node in graph.node:
         matrix = weights.get(node.input[0]) if node.op_type == "Gather" else None
@@ -133,13 +136,13 @@ def quantize_embeddings(model: onnx.ModelProto, rows: int) -> None:
             nodes.append(node)
             continue
         name, output = matrix.name, node.output[0]
-        if name not in made:
+        if name not in quantized:
             values = numpy_helper.to_array(matrix)  # (rows, columns)
             scales = np.maximum(np.abs(values).max(1, keepdims=True), 1e-12).astype(np.float32) / 127
             rounded = np.round(values / scales).astype(np.int8)
             graph.initializer.append(numpy_helper.from_array(rounded, f"{name}.int8"))
             graph.initializer.append(numpy_helper.from_array(scales, f"{name}.scale"))
-            made.add(name)
+            quantized.add(name)
         nodes += [
             helper.make_node("Gather", [f"{name}.int8", node.input[1]], [f"{output}.int8"], axis=0),
             helper.make_node("Gather", [f"{name}.scale", node.input[1]], [f"{output}.scale"], axis=0),
@@ -149,27 +152,30 @@ def quantize_embeddings(model: onnx.ModelProto, rows: int) -> None:
     del graph.node[:]
     graph.node.extend(nodes)
     read = {name for node in nodes for name in node.input}
-    for name in made - read:
+    for name in quantized - read:
         graph.initializer.remove(weights[name])
 
 
-def take_shapes_of_quantized(model: onnx.ModelProto) -> None:
-    """A Shape of what is dequantized asks what is not yet: else whole tensors are dequantized for a shape alone."""
-    makers = {name: node for node in model.graph.node for name in node.output}
+def use_quantized_shapes(model: onnx.ModelProto) -> None:
+    """Let each Shape read the quantized tensor: otherwise whole tensors are dequantized only to get their shape."""
+    producers = {name: node for node in model.graph.node for name in node.output}
     for node in model.graph.node:
-        maker = makers.get(node.input[0]) if node.op_type == "Shape" else None
-        if maker is not None and maker.op_type == "DequantizeLinear":
-            node.input[0] = maker.input[0]
+        producer = producers.get(node.input[0]) if node.op_type == "Shape" else None
+        if producer is not None and producer.op_type == "DequantizeLinear":
+            node.input[0] = producer.input[0]
 
 
 def share_embeddings(model: onnx.ModelProto) -> None:
-    """A Gather of the columns of a matrix that a quantized MatMul has too reads the quantized one: an output matrix
-    that is also the embedding is stored once."""
+    """Let each Gather of a matrix's columns read the quantized matrix if a quantized MatMul has it too.
+
+    An output matrix that is also the embedding is then stored once.
+    """
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
     nodes = []
     for node in graph.node:
-        name, axis = node.input[0] if node.input else "", next((a.i for a in node.attribute if a.name == "axis"), 0)
+        name = node.input[0] if node.input else ""
+        axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
         if node.op_type != "Gather" or axis != 1 or f"{name}_quantized" not in weights:
             nodes.append(node)
             continue

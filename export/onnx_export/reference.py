@@ -1,4 +1,4 @@
-"""A torch network in place of a loaded artifact: what the task's `predict` needs of a model, beside its sessions."""
+"""A torch network in place of a loaded artifact: the attributes of a model that a task's `predict` uses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hearth.models.model import Model
 
 
 class ReferenceModel:
-    """Everything but the sessions is that of the artifact `served`."""
+    """A model that takes everything but its sessions from the artifact `served`."""
 
     def __init__(self, served: Model) -> None:
         self.manifest, self.resources, self.input_names = served.manifest, served.resources, served.input_names

@@ -1,1 +1,1 @@
-"""One folder a model: its data, its network and its recipe."""
+"""One folder per model: its data, its network and its recipe."""

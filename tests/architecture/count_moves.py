@@ -1,14 +1,16 @@
-"""How a request goes through the packages: `python -m tests.architecture.count_moves` prints the table of docs/design.md.
+"""Count how a request moves through the packages.
 
-Warm requests are traced call by call. A package is entered with the first call of one of its functions; a move is a call
-into another package than the one of the call before; a return is a move into a package that was left before. The ground
-(errors, settings, deadline, strict JSON, the task table, telemetry, authentication), which everything uses, is not
-counted. Standard library and third parties are passed over.
+`python -m tests.architecture.count_moves` prints the table of docs/design.md. Warm requests are traced call by call. A
+package is entered with the first call of one of its functions. A move is a call into another package than that of the
+previous call. A return is a move into a package that was entered before. The foundation (errors, settings, deadline,
+strict JSON, the task table, telemetry, authentication), which everything uses, is not counted. The standard library and
+third-party packages are ignored.
 """
 
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import os
 import shutil
@@ -23,7 +25,17 @@ from tests.support import ROOT
 from tests.support.requests import rest_event
 
 RUNTIME = ROOT / "layers/runtime/python/hearth"
-GROUND = {"__init__", "auth", "bootstrap", "deadline", "errors", "settings", "strict_json", "task_table", "telemetry"}
+FOUNDATION = {
+    "__init__",
+    "auth",
+    "bootstrap",
+    "deadline",
+    "errors",
+    "settings",
+    "strict_json",
+    "task_table",
+    "telemetry",
+}
 WARM_UP = 3
 UPLOAD = {
     "version": "0",
@@ -53,7 +65,7 @@ class Scenario(NamedTuple):
     function: str
     event: dict[str, Any]
     at_most: Count
-    """Of packages."""
+    """Limits for the packages."""
 
 
 SCENARIOS = (
@@ -73,34 +85,34 @@ SCENARIOS = (
 )
 
 
-def count(places: list[str]) -> Count:
-    """Of the places of calls, in their order."""
-    entered = places[:1]
+def count(names: list[str]) -> Count:
+    """Count the moves between the packages (or modules) of successive calls."""
+    entered = names[:1]
     moves = returns = 0
-    for before, after in zip(places, places[1:], strict=False):
-        if before != after:
+    for previous, current in itertools.pairwise(names):
+        if previous != current:
             moves += 1
-            returns += after in entered
-            entered.append(after)
+            returns += current in entered
+            entered.append(current)
     return Count(len(set(entered)), moves, returns)
 
 
 def trace(work: Callable[[], object]) -> list[tuple[str, str]]:
-    """The package and the module of each call of our code that `work` leads to, on this thread."""
+    """Run `work`; return the package and the module of each call of our code on this thread."""
     calls: list[tuple[str, str]] = []
 
-    def note(frame: FrameType, kind: str, _: object) -> None:
+    def record_call(frame: FrameType, event: str, _: object) -> None:
         path = Path(frame.f_code.co_filename)
-        if kind != "call" or not path.is_relative_to(ROOT) or path.is_relative_to(ROOT / "tests"):
+        if event != "call" or not path.is_relative_to(ROOT) or path.is_relative_to(ROOT / "tests"):
             return
         if path.is_relative_to(RUNTIME):
             module = path.relative_to(RUNTIME).with_suffix("")
-            if module.parts[0] not in GROUND:
+            if module.parts[0] not in FOUNDATION:
                 calls.append((module.parts[0], str(module)))
         elif path.is_relative_to(ROOT / "functions"):
             calls.append(("the function", "the function"))
 
-    sys.setprofile(note)
+    sys.setprofile(record_call)
     try:
         work()
     finally:
@@ -109,7 +121,7 @@ def trace(work: Callable[[], object]) -> list[tuple[str, str]]:
 
 
 def prepare(folder: Path) -> None:
-    """Let this process serve the zoo, with uploads and results below `folder`."""
+    """Configure this process to serve the zoo, with uploads and results below `folder`."""
     from hearth_build import ZOO
 
     os.environ |= {
@@ -125,22 +137,22 @@ def prepare(folder: Path) -> None:
 
 
 def measure(scenario: Scenario, folder: Path) -> tuple[Count, Count]:
-    """Packages and modules of one warm request."""
+    """Count packages and modules of one warm request."""
     handler = importlib.import_module(f"hearth_functions.{scenario.function}.app").handler
 
-    def ask() -> None:
+    def send_request() -> None:
         if "Records" in scenario.event:
-            answer = handler(scenario.event, None)
-            assert answer == {"batchItemFailures": []}, answer
+            result = handler(scenario.event, None)
+            assert result == {"batchItemFailures": []}, result
             return
         response = handler.respond(scenario.event, None, streams=True)
         body = response.body if isinstance(response.body, bytes) else b"".join(response.body)
         assert response.status == 200, body
 
     for _ in range(WARM_UP):
-        ask()
-        shutil.rmtree(folder / "results", ignore_errors=True)  # an upload is answered once
-    calls = trace(ask)
+        send_request()
+        shutil.rmtree(folder / "results", ignore_errors=True)  # the result of an upload is written only once
+    calls = trace(send_request)
     return count([package for package, _ in calls]), count([module for _, module in calls])
 
 
@@ -151,11 +163,11 @@ def table(folder: Path) -> str:
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for scenario in SCENARIOS:
-        counts = [str(number) for each in measure(scenario, folder) for number in each]
+        counts = [str(number) for count in measure(scenario, folder) for number in count]
         lines.append(f"| {scenario.name} | {' | '.join(counts)} |")
     return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as work:
-        print(table(Path(work)))
+    with tempfile.TemporaryDirectory() as folder:
+        print(table(Path(folder)))

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from hearth.models.manifest import Graph, Limits, Tensor, TextPreprocessing
 from tests.support.artifacts import describe_artifact, publish
-from tests.support.layers import made_once
+from tests.support.layers import build_once
 
 MODEL = "random-bert"
 LABELS = ("negative", "positive")
@@ -32,7 +32,7 @@ def bucket() -> Path:
     def build(folder: Path) -> None:
         make_bucket(folder / "bucket")
 
-    return made_once("benchmark-bert", Path(__file__).read_bytes(), build)
+    return build_once("benchmark-bert", Path(__file__).read_bytes(), build)
 
 
 def make_bucket(folder: Path) -> None:

@@ -32,7 +32,7 @@ ZOO_OUTPUTS = {
     ("translate-en-zh", ""): r"I love you\.\s*我爱你。",
     ("resnet20-cifar10", ""): r"ship\s*ship\s*100\.0 %",
     ("yolo-cells", ""): r"7 RBC, 2 Platelets, 1 WBC",
-    ("yolo-cells", "object-tracking"): r"1[01] tracks in 30 frames, 10 a second",
+    ("yolo-cells", "object-tracking"): r"1[01] tracks in 30 frames, 10 per second",
     ("deepspeech-digits", ""): r"four zero seven two nine",
 }
 """Pattern of the output of the first example, by model and task."""
@@ -164,7 +164,7 @@ def test_the_page_can_be_used_with_the_keyboard_alone(page: Page) -> None:
     page.keyboard.type("I hated every minute of it.")
     page.keyboard.press("Control+Enter")
     assert "negative" in wait_for_output(page)
-    assert page.locator(".answer [role=status]").inner_text().startswith("Answer: negative")
+    assert page.locator(".answer [role=status]").inner_text().startswith("Output: negative")
     curl = page.get_by_role("tab", name="curl")
     curl.focus()
     page.keyboard.press("ArrowRight")
@@ -187,11 +187,11 @@ def test_tokens_arrive_one_by_one_and_can_be_stopped(page: Page, visit: Visit) -
     assert len(moments) > 10, "all tokens arrived at once"
     assert moments[-1] - moments[0] > 50
     assert re.search(r"tokens\s*96\s*tokens/s\s*\d+\s*first token\s*\d+ ms", output), output
-    page.get_by_label("Show how sure each token was").check()
+    page.get_by_label("Show the probability of each token").check()
     assert page.locator(".script.sure .written span").count() > 10
 
     page.get_by_text("Settings").click()
-    page.get_by_label("Tokens at most").fill("150")
+    page.get_by_label("Maximum tokens").fill("150")
     # Press it within the page: on a busy machine, a click from the test may be too late.
     page.evaluate(
         """() => new MutationObserver(() => {
@@ -234,7 +234,7 @@ def test_a_buffered_response_is_shown_as_a_whole(page: Page, visit: Visit, kind:
     visit("gpt-shakespeare")
     output = run(page)
     assert "ABCD" in output
-    assert "answers all at once" in output
+    assert "the text arrives all at once" in output
     assert re.search(r"tokens\s*2", output)
     if kind == "buffered":
         assert re.search(r"cold\s*40 ms in the service", output), output
@@ -260,7 +260,7 @@ def test_boxes_are_drawn_at_the_predicted_places(page: Page, visit: Visit, serve
     page.locator(".rows button").nth(3).focus()
     assert "lit" in (boxes.nth(3).get_attribute("class") or "")
     page.get_by_text("Settings").click()
-    page.get_by_label("Least score").fill("0.9")
+    page.get_by_label("Minimum score").fill("0.9")
     assert "?threshold=0.9" in page.get_by_role("tabpanel").inner_text()
     assert "3 RBC, 2 Platelets" in run(page)
 
@@ -271,9 +271,9 @@ def test_an_uploaded_film_with_contact_sheet_and_annotation(page: Page, visit: V
     page.locator("input[type=file]").set_input_files({"name": "own.mp4", "mimeType": "video/mp4", "buffer": film})
     page.get_by_text("@own.mp4").wait_for()
     page.get_by_text("Settings").click()
-    page.get_by_label("Look at every").fill("1")
+    page.get_by_label("Analyse every").fill("1")
     page.get_by_label("Contact sheet").check()
-    page.get_by_label("Annotated film").check()
+    page.get_by_label("Annotated video").check()
     assert re.search(r"\d+ tracks in 4 frames", run(page))
     page.wait_for_function("[...document.querySelectorAll('.stage .box')].some((box) => !box.hidden)")
     assert page.evaluate("document.querySelector('.answer figure img').decode().then(() => true)")
@@ -319,13 +319,13 @@ def test_errors_are_explained(page: Page, visit: Visit, monitor: PageMonitor) ->
     page.locator(".input button[type=submit]").click()
     alert = page.get_by_role("alert")
     alert.wait_for()
-    assert re.search(r"characters.*Send something smaller.*request [0-9a-f]{32}", alert.inner_text(), re.S)
+    assert re.search(r"characters.*Send a smaller input.*request [0-9a-f]{32}", alert.inner_text(), re.S)
     check_accessibility(page, "an error")
 
     page.context.set_offline(True)
     page.get_by_label("Text", exact=True).fill("fine")
     page.locator(".input button[type=submit]").click()
-    page.get_by_text("The server does not answer.").wait_for()
+    page.get_by_text("The server does not respond.").wait_for()
     page.context.set_offline(False)
     page.get_by_role("button", name="Try again").click()
     assert "positive" in wait_for_output(page)
@@ -336,10 +336,10 @@ def test_errors_are_explained(page: Page, visit: Visit, monitor: PageMonitor) ->
     )
     page.get_by_text("@no.png").wait_for()
     page.locator(".input button[type=submit]").click()
-    page.get_by_text("Choose a file of another kind.").wait_for()
+    page.get_by_text("Choose a file of another type.").wait_for()
 
     page.goto("/#model=nobody")
-    page.get_by_text("It may have been taken away").wait_for()
+    page.get_by_text("It may have been removed").wait_for()
     page.get_by_role("alert").get_by_role("link", name="All models").click()
     page.locator(".card").first.wait_for()
 
@@ -358,11 +358,11 @@ def test_a_service_that_requires_a_key(page: Page, monitor: PageMonitor) -> None
 
     page.route(re.compile(r"/models(/|$)"), gate)
     page.goto("/")
-    page.get_by_text("This service wants an API key.").wait_for()
-    page.get_by_role("button", name="Enter the key").click()
+    page.get_by_text("This service requires an API key.").wait_for()
+    page.get_by_role("button", name="Enter API key").click()
     page.get_by_label("Key", exact=True).fill("secret")
     check_accessibility(page, "the key")
-    page.get_by_role("button", name="Use it").click()
+    page.get_by_role("button", name="Use key").click()
     page.locator(".card").first.wait_for()
     assert keys == [None, "secret"]
     page.get_by_role("link", name="sentiment-en").click()
@@ -382,11 +382,11 @@ def test_the_local_server_with_keys(browser: Browser, store: Path, tmp_path: Pat
         monitor = PageMonitor(page, address)
         monitor.expected = ["Failed to load resource"]
         page.goto("/")
-        page.get_by_text("This service wants an API key.").wait_for()
-        for key, text in (("wrong", "This service does not know that API key."), ("right", "sentiment-en")):
-            page.get_by_role("button", name="Enter the key").click()
+        page.get_by_text("This service requires an API key.").wait_for()
+        for key, text in (("wrong", "This API key is not valid."), ("right", "sentiment-en")):
+            page.get_by_role("button", name="Enter API key").click()
             page.get_by_label("Key", exact=True).fill(key)
-            page.get_by_role("button", name="Use it").click()
+            page.get_by_role("button", name="Use key").click()
             page.get_by_text(text).first.wait_for()
         names = sorted(path.name for path in store.glob("sentiment-*"))
         assert page.locator(".card").count() == len(names) > 1
@@ -398,7 +398,7 @@ def test_the_local_server_with_keys(browser: Browser, store: Path, tmp_path: Pat
         for _ in range(8):
             page.reload()
             page.locator(".bench, .trouble").wait_for()
-            if page.get_by_text("Too many at once").count():
+            if page.get_by_text("Too many requests").count():
                 break
         page.get_by_text("Too many requests with this API key").wait_for()
         context.close()

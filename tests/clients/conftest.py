@@ -54,7 +54,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ZOO, work / "store")
     checkpoints.put_random(work, work / "store")
     save_llama(work / "talks", "llama")
-    model = checkpoints.served(work / "talks", work / "talks" / "made")
+    model = checkpoints.build_model(work / "talks", work / "talks" / "made")
     checkpoints.put(replace(model.manifest, model="talks"), work / "talks" / "made", work / "store")
     return work / "store"
 

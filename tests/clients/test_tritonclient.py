@@ -12,7 +12,7 @@ import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
 from tests.functions.test_predict import picture
-from tests.support.sounds import file_of
+from tests.support.sounds import encode_audio
 
 Array = np.ndarray[Any, Any]
 IDS, MASK = np.array([[101, 2293, 102]]), np.ones((1, 3), np.int64)
@@ -151,7 +151,7 @@ def test_a_wrong_byte_count_is_refused(client: triton.InferenceServerClient) -> 
     truncated = raw(binary=True)
     truncated[0]._raw_data = truncated[0]._raw_data[:-8]
     truncated[0]._parameters["binary_data_size"] -= 8
-    with pytest.raises(InferenceServerException, match="24 bytes; 16 came") as error:
+    with pytest.raises(InferenceServerException, match="24 bytes; 16 were sent") as error:
         client.infer("sentiment-en-raw", truncated)
     assert error.value.status() == "400"
 
@@ -202,7 +202,7 @@ def test_unsupported_endpoints_return_a_protocol_error(client: triton.InferenceS
 
 SIMILARITY_PARAMETERS = {"task": "sentence-similarity", "source_sentence": "c"}
 ZERO_SHOT_PARAMETERS = {"task": "zero-shot-classification", "candidate_labels": "good,bad"}
-SOUND = file_of(0.3 * np.sin(np.arange(4000) / 3), 8000)
+SOUND = encode_audio(0.3 * np.sin(np.arange(4000) / 3), 8000)
 TASKS: dict[str, tuple[str, list[triton.InferInput], dict[str, Any], dict[str, tuple[int, ...]]]] = {
     "text-classification": ("sentiment-zh", [elements("text", "喜欢", "糟糕")], {}, {"scores": (2, 2)}),
     "token-classification": ("ner-zh", [elements("text", "王小明去北京", "我去了上海")], {}, {}),

@@ -1,7 +1,7 @@
-"""Payloads as AWS sends them, one file each trigger, ready for `sam local invoke --event`.
+"""Payloads as AWS sends them, one file for each trigger, ready for `sam local invoke --event`.
 
-`event` puts other values into one: `path` `method` `body` `content_type` `is_base64` of requests; `bucket` `key` `size`
-`etag` `version_id` of objects; `message_id` of messages; `model` and `run` of batches.
+`event` replaces values in a payload: `path` `method` `body` `content_type` `is_base64` of requests; `bucket` `key`
+`size` `etag` `version_id` of objects; `message_id` of messages; `model` and `run` of batches.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 HERE = Path(__file__).resolve().parent
-WHERE = {
+FIELDS = {
     "path": ("path", "rawPath", "resource", "resourcePath"),
     "method": ("httpMethod", "method"),
     "body": ("body",),
@@ -27,40 +27,40 @@ WHERE = {
     "model": ("model",),
     "run": ("run",),
 }
-"""The fields in which each value stands, whatever the trigger."""
+"""The payload fields that hold each value, for any trigger."""
 
 
 def event(name: str, **values: Any) -> dict[str, Any]:
-    """The payload `<name>.json` with `values` in place of its own. Raises KeyError for those that no event has."""
-    if unknown := set(values) - set(WHERE):
+    """Return the payload `<name>.json` with its fields replaced by `values`. Raises KeyError for an unknown value."""
+    if unknown := set(values) - set(FIELDS):
         raise KeyError(f"no event has {sorted(unknown)}")
-    asked = {field: values[value] for value in values for field in WHERE[value]}
-    return _filled(json.loads((HERE / f"{name}.json").read_text(encoding="utf-8")), asked)
+    replacements = {field: values[value] for value in values for field in FIELDS[value]}
+    return _replace(json.loads((HERE / f"{name}.json").read_text(encoding="utf-8")), replacements)
 
 
-def _filled(part: Any, asked: dict[str, Any]) -> Any:
-    if isinstance(part, list):
-        return [_filled(item, asked) for item in part]
-    if not isinstance(part, dict):
-        return part
-    filled = {field: _filled(value, asked) for field, value in part.items()}
-    for field in filled.keys() & asked.keys():
-        filled[field] = _in_the_form_of(part[field], asked[field])
-    if "key" in asked and "eTag" in part:  # S3 itself quotes keys as forms are; EventBridge has them as they are
-        filled["key"] = quote_plus(asked["key"], safe="/")
-    if part.get("eventSource") == "aws:sqs":  # a message is text
-        filled["body"] = json.dumps(_filled(json.loads(part["body"]), asked))
-    return filled
+def _replace(node: Any, replacements: dict[str, Any]) -> Any:
+    if isinstance(node, list):
+        return [_replace(item, replacements) for item in node]
+    if not isinstance(node, dict):
+        return node
+    copy = {field: _replace(value, replacements) for field, value in node.items()}
+    for field in copy.keys() & replacements.keys():
+        copy[field] = _shaped_like(node[field], replacements[field])
+    if "key" in replacements and "eTag" in node:  # S3 URL-encodes keys; EventBridge does not
+        copy["key"] = quote_plus(replacements["key"], safe="/")
+    if node.get("eventSource") == "aws:sqs":  # the body of a message is a string
+        copy["body"] = json.dumps(_replace(json.loads(node["body"]), replacements))
+    return copy
 
 
-def _in_the_form_of(former: Any, value: Any) -> Any:
-    """`value` as the field has it: in a list, as a name or an ARN of a bucket, below the stage."""
-    if isinstance(former, list):
-        return [_in_the_form_of(item, value) for item in former]
-    if isinstance(former, dict):
-        return former | {"name": value, "arn": f"arn:aws:s3:::{value}"} if "arn" in former else {"name": value}
-    if isinstance(former, str):
+def _shaped_like(original: Any, value: Any) -> Any:
+    """Give `value` the shape of `original`: a list, a bucket's name or ARN, or a path below the stage."""
+    if isinstance(original, list):
+        return [_shaped_like(item, value) for item in original]
+    if isinstance(original, dict):
+        return original | {"name": value, "arn": f"arn:aws:s3:::{value}"} if "arn" in original else {"name": value}
+    if isinstance(original, str):
         for prefix in ("arn:aws:s3:::", "/prod"):
-            if former.startswith(prefix):
+            if original.startswith(prefix):
                 return f"{prefix}{value}"
     return value

@@ -1,4 +1,4 @@
-"""What wakes each function: a model of its own, an input for it, and that input as each trigger brings it."""
+"""A model and an input for each function, and the event with which each trigger sends that input."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ MODELS = {
     "object_tracking": "yolo-cells",
     "speech_recognition": "deepspeech-digits",
 }
-"""By the function's folder."""
+"""The model of each function, by the name of its folder."""
 INPUTS: dict[str, Any] = {
     "fill-mask": "anna berg [MASK] in oslo.",
     "question-answering": {"question": "who works in oslo?", "context": "anna berg works for a mill in oslo."},
 }
-"""Of the models that have no golden inputs."""
-DOORS = ("rest-v1", "http-v2", "function-url", "alb", "alb-multi-value")
+"""Inputs for the models that have no golden inputs."""
+HTTP_TRIGGERS = ("rest-v1", "http-v2", "function-url", "alb", "alb-multi-value")
 UPLOADS = ("s3-put", "eventbridge-object-created", "sqs-s3", "sqs-eventbridge")
 
 
@@ -37,60 +37,60 @@ def upload_prefix(function: str) -> str:
 
 
 def input_of(function: str) -> bytes:
-    """What a file for the function's model has in it: bytes of a picture or a recording, or JSON."""
+    """Return a file for the function's model: an image, a recording, or JSON."""
     model = MODELS[function]
     if model in INPUTS:
-        found = INPUTS[model]
+        inputs = INPUTS[model]
     else:
         (golden,) = (ROOT / "export/zoo" / model).glob("*/golden.json")
-        found = json.loads(golden.read_text(encoding="utf-8"))["cases"][0]["inputs"]
-    if function == "object_tracking":  # the detector's picture as a film of one
-        found = [found["base64"]]
-    elif isinstance(found, dict) and "base64" in found:
-        return base64.b64decode(found["base64"])
-    return json.dumps({"inputs": found}, ensure_ascii=False).encode()
+        inputs = json.loads(golden.read_text(encoding="utf-8"))["cases"][0]["inputs"]
+    if function == "object_tracking":  # the detector's image as a video of one frame
+        inputs = [inputs["base64"]]
+    elif isinstance(inputs, dict) and "base64" in inputs:
+        return base64.b64decode(inputs["base64"])
+    return json.dumps({"inputs": inputs}, ensure_ascii=False).encode()
 
 
-def asked(door: str, function: str) -> dict[str, Any]:
-    """An HTTP event that brings the input as bytes."""
-    tracked = function == "object_tracking"
-    path = f"/pipeline/object-tracking/{MODELS[function]}" if tracked else f"/models/{MODELS[function]}"
-    raw = input_of(function)
-    kind = "application/json" if raw[:1] == b"{" else "application/octet-stream"
-    return event(door, path=path, body=base64.b64encode(raw).decode(), content_type=kind, is_base64=True)
+def http_event_for(trigger: str, function: str) -> dict[str, Any]:
+    """Return an HTTP event whose body is the input as bytes."""
+    is_tracking = function == "object_tracking"
+    path = f"/pipeline/object-tracking/{MODELS[function]}" if is_tracking else f"/models/{MODELS[function]}"
+    body = input_of(function)
+    content_type = "application/json" if body[:1] == b"{" else "application/octet-stream"
+    return event(trigger, path=path, body=base64.b64encode(body).decode(), content_type=content_type, is_base64=True)
 
 
-def uploaded(s3: Any, trigger: str, key: str, raw: bytes, **batch: str) -> dict[str, Any]:
-    """Put `raw` into the bucket `uploads`, which has versions; the event that tells of it, or of a `batch` with it."""
+def upload(s3: Any, trigger: str, key: str, raw: bytes, **batch: str) -> dict[str, Any]:
+    """Put `raw` into the versioned bucket `uploads`; return the event for it, or for a `batch` that contains it."""
     stored = s3.put_object(Bucket="uploads", Key=key, Body=raw)
-    about = {"etag": stored["ETag"].strip('"'), "version_id": stored["VersionId"]}
-    return event(trigger, key=key, size=len(raw), **about, **batch)
+    version = {"etag": stored["ETag"].strip('"'), "version_id": stored["VersionId"]}
+    return event(trigger, key=key, size=len(raw), **version, **batch)
 
 
-TRIGGERS = (*DOORS, *UPLOADS, "step-functions-batch", "ping", "golden", "s3-test-event", "direct")
+TRIGGERS = (*HTTP_TRIGGERS, *UPLOADS, "step-functions-batch", "ping", "golden", "s3-test-event", "direct")
 
 
-def waking(s3: Any, trigger: str, function: str) -> dict[str, Any]:
-    """The event with which `trigger` wakes `function`; the object that it tells of is there."""
+def event_for(s3: Any, trigger: str, function: str) -> dict[str, Any]:
+    """Return the event with which `trigger` invokes `function`; the object it refers to is uploaded first."""
     model, name = MODELS[function], f"{function} {trigger}.bin"
-    if trigger in DOORS:
-        return asked(trigger, function)
+    if trigger in HTTP_TRIGGERS:
+        return http_event_for(trigger, function)
     if trigger in UPLOADS:
-        return uploaded(s3, trigger, f"{upload_prefix(function)}{model}/{name}", input_of(function))
+        return upload(s3, trigger, f"{upload_prefix(function)}{model}/{name}", input_of(function))
     if trigger == "step-functions-batch":
-        return uploaded(s3, trigger, f"batch/{model}/{name}", input_of(function), model=model, run=function)
+        return upload(s3, trigger, f"batch/{model}/{name}", input_of(function), model=model, run=function)
     return event(trigger)
 
 
-def right(trigger: str, answer: Any) -> bool:
-    """Whether `answer` is that of a function that did what `trigger` wants."""
-    if trigger in DOORS:
-        return bool(answer["statusCode"] == 200 and json.loads(answer["body"]))
+def is_success(trigger: str, output: Any) -> bool:
+    """Whether a function that handled `trigger` successfully returns `output`."""
+    if trigger in HTTP_TRIGGERS:
+        return bool(output["statusCode"] == 200 and json.loads(output["body"]))
     if trigger == "ping":
-        return all(version.isdecimal() for version in answer["models"].values())
+        return all(version.isdecimal() for version in output["models"].values())
     if trigger == "golden":
-        return bool(answer["passed"] is True and answer["golden"])
+        return bool(output["passed"] is True and output["golden"])
     if trigger == "direct":
-        return bool(answer["error_type"] == "bad_request" and "HTTP events" in answer["error"])
+        return bool(output["error_type"] == "bad_request" and "HTTP events" in output["error"])
     expected: dict[str, Any] = {"step-functions-batch": {"done": 1, "failed": []}}
-    return bool(answer == expected.get(trigger, {"batchItemFailures": []} if trigger.startswith("sqs") else {}))
+    return bool(output == expected.get(trigger, {"batchItemFailures": []} if trigger.startswith("sqs") else {}))

@@ -10,7 +10,7 @@ pytest.importorskip("onnxscript", reason="the export extra (onnxscript) is not i
 
 @pytest.fixture(scope="session")
 def toy_work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The work folder of the toy recipe, built to its end."""
+    """The work folder of the toy recipe after a complete build."""
     from hearth_build.pipeline.build import build
     from tests.export import toy
 

@@ -1,4 +1,4 @@
-"""A recipe that trains in seconds: whether a sentence of made-up words has more good words than bad ones."""
+"""A recipe that trains in seconds: does a sentence of made-up words have more good words than bad ones?"""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ SHAPE = Shape(
 
 
 def sentences(seed: int, count: int) -> list[tuple[str, int]]:
-    dice = random.Random(seed)
-    made = []
+    generator = random.Random(seed)
+    examples = []
     for _ in range(count):
-        label = dice.randrange(2)
-        words = dice.choices(FILLER, k=dice.randint(2, 8)) + dice.choices((BAD, GOOD)[label], k=2)
-        dice.shuffle(words)
-        made.append((" ".join(words), label))
-    return made
+        label = generator.randrange(2)
+        words = generator.choices(FILLER, k=generator.randint(2, 8)) + generator.choices((BAD, GOOD)[label], k=2)
+        generator.shuffle(words)
+        examples.append((" ".join(words), label))
+    return examples
 
 
 def prepare(work: Path) -> None:
@@ -47,7 +47,7 @@ def rows(work: Path, texts: list[str]) -> list[list[int]]:
 
 
 class SlowTexts(Texts):
-    """Time enough to be killed in the middle."""
+    """Texts whose batches take long enough that a run can be killed in the middle."""
 
     def collate(self, indices: list[int], progress: float) -> Batch:  # type: ignore[override]
         time.sleep(0.02)
@@ -55,8 +55,8 @@ class SlowTexts(Texts):
 
 
 def batches(work: Path, kind: type[Texts] = Texts) -> Texts:
-    made = sentences(1, 400)
-    return kind(rows(work, [text for text, _ in made]), {"labels": torch.tensor([label for _, label in made])})
+    examples = sentences(1, 400)
+    return kind(rows(work, [text for text, _ in examples]), {"labels": torch.tensor([label for _, label in examples])})
 
 
 def loss(network: nn.Module, batch: Batch) -> Tensor:
@@ -64,9 +64,9 @@ def loss(network: nn.Module, batch: Batch) -> Tensor:
 
 
 def score(network: nn.Module, work: Path) -> dict[str, float]:
-    made = sentences(2, 100)
-    logits = logits_of(network, rows(work, [text for text, _ in made]))
-    return {"accuracy": accuracy(logits, torch.tensor([label for _, label in made]))}
+    examples = sentences(2, 100)
+    logits = logits_of(network, rows(work, [text for text, _ in examples]))
+    return {"accuracy": accuracy(logits, torch.tensor([label for _, label in examples]))}
 
 
 def stage(epochs: int = 4, kind: type[Texts] = Texts) -> Stage:

@@ -25,7 +25,7 @@ from tests.faults.proxy import Fault, Plan
 from tests.functions.test_predict import picture
 from tests.support.record import record
 from tests.support.requests import rest_event
-from tests.support.storage import bridged, message, notification, queued
+from tests.support.storage import eventbridge_event, message, notification, sqs_event
 
 FAULTS: dict[str, Callable[[int], Plan]] = {
     "reset": lambda n: lambda call: Fault("reset") if call.number == n else None,
@@ -92,13 +92,13 @@ def direct(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
 def by_queue(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
     """Two uploads in a batch."""
     keys = [f"uploads/{IMAGE}/{run}-{number}" for number in range(2)]
-    events = [bridged("inbox", *lab.upload(key, picture())) for key in keys]
+    events = [eventbridge_event("inbox", *lab.upload(key, picture())) for key in keys]
     deliveries = Counter[str]()
 
     def attempt() -> str:
         deliveries["all"] += 1
         messages = (message(event, f"m{number}", deliveries["all"]) for number, event in enumerate(events))
-        response = image.handler(queued(*messages), CONTEXT)
+        response = image.handler(sqs_event(*messages), CONTEXT)
         failed = len(response["batchItemFailures"])
         return f"{failed} of 2 to redeliver" if failed else "answered"
 
@@ -108,12 +108,12 @@ def by_queue(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
 def last_delivery(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
     """A failure on the last delivery becomes a dead letter: sent by us, or moved by SQS if reported as failed."""
     key = f"uploads/{TEXT}/{run}"
-    event = bridged("inbox", *lab.upload(key, b"good"))
+    event = eventbridge_event("inbox", *lab.upload(key, b"good"))
     outcomes: list[str] = []
 
     def attempt() -> str:
         attempts = len(outcomes)
-        response = text.handler(queued(message(event, "m", 3 + attempts)), CONTEXT)
+        response = text.handler(sqs_event(message(event, "m", 3 + attempts)), CONTEXT)
         letters = lab.take_dead_letters()
         assert all(json.loads(letter) == event for letter in letters)
         results = lab.result_counts(key)
@@ -133,11 +133,11 @@ def last_delivery(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
 def poison(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
     """An invalid upload by POST /uploads: its reason is in the dead letter and in place of its result."""
     key = f"uploads/{IMAGE}/u{md5(run.encode(), usedforsecurity=False).hexdigest()}"
-    event = bridged("inbox", *lab.upload(key, b"no picture"))
+    event = eventbridge_event("inbox", *lab.upload(key, b"no picture"))
     letters: list[str] = []
 
     def attempt() -> str:
-        response = image.handler(queued(message(event)), CONTEXT)
+        response = image.handler(sqs_event(message(event)), CONTEXT)
         letters.extend(lab.take_dead_letters())
         assert response["batchItemFailures"] or letters, "neither dead letter nor redelivery"
         return "to redeliver" if response["batchItemFailures"] else "dead letter"
@@ -191,7 +191,7 @@ def _create_upload(lab: Lab) -> dict[str, Any]:
 
 def result(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
     upload = _create_upload(lab)
-    event = bridged("inbox", *lab.upload(upload["key"], b"good"))
+    event = eventbridge_event("inbox", *lab.upload(upload["key"], b"good"))
     text.handler(event, CONTEXT)
     return http(uploading.handler, rest_event("GET", f"/results/{upload['id']}")), lambda: _one_result(
         lab, upload["key"]
@@ -200,7 +200,7 @@ def result(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
 
 def removal(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
     upload = _create_upload(lab)
-    event = bridged("inbox", *lab.upload(upload["key"], b"good"))
+    event = eventbridge_event("inbox", *lab.upload(upload["key"], b"good"))
     text.handler(event, CONTEXT)
 
     def check_invariant() -> None:

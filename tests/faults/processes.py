@@ -18,7 +18,7 @@ from tests.support.artifacts import make_text_artifact
 from tests.support.emulator import Emulator
 from tests.support.layers import HANDLER, python313
 from tests.support.requests import rest_event
-from tests.support.storage import bridged, message, queued
+from tests.support.storage import eventbridge_event, message, sqs_event
 
 PROCESS_ENDED = "the process ended"
 LARGE_MODEL = "sentiment-big"
@@ -106,7 +106,7 @@ def rows(lab: Lab) -> Iterator[Row]:
 def write_row(lab: Lab, emulator: Emulator, name: str, signum: signal.Signals, *, after: bool) -> Row:
     """A signal while the result of an upload is written, then the next delivery of its message."""
     key = f"uploads/{TEXT}/{name}-{after}"
-    event = queued(message(bridged("inbox", *lab.upload(key, b"good")), "m", 2))
+    event = sqs_event(message(eventbridge_event("inbox", *lab.upload(key, b"good")), "m", 2))
 
     def redeliver(lab: Lab) -> str:
         response = invoke(emulator, event)

@@ -33,7 +33,7 @@ from hearth.telemetry import log
 from tests.faults.world import Killed, Message, Rates, Worker, World
 from tests.support.artifacts import make_text_artifact
 from tests.support.record import record
-from tests.support.storage import bridged, notification
+from tests.support.storage import eventbridge_event, notification
 
 MINIMUM_EVENTS = 50
 WORKERS = 3
@@ -184,9 +184,9 @@ def _upload(run: Run) -> None:
     version = world.put(f"inbox/{key}", body.encode(), versioned=run.versioned)
     sequencer = f"{number:04X}"[: rng.randint(4, 8)].ljust(rng.randint(4, 8), "0")
     run.uploads.append(Upload(key, version.id, sequencer, kind, version.etag, body))
-    make_event = rng.choice((bridged, notification))
+    make_event = rng.choice((eventbridge_event, notification))
     event = make_event("inbox", key, version.etag, len(body), sequencer, version.id)
-    world.send_event(json.dumps(event if make_event is bridged else {"Records": [event]}))
+    world.send_event(json.dumps(event if make_event is eventbridge_event else {"Records": [event]}))
 
 
 def _check(run: Run) -> None:

@@ -17,7 +17,7 @@ from tests.faults.lab import CONTEXT, TEXT, Lab, variables
 from tests.faults.networks import ALIASES, INTEGRITY_ERROR, STORE_ERROR, WEIGHTS
 from tests.faults.proxy import Fault
 from tests.faults.rows import Row, call_text_model, proxy_fault, row
-from tests.support.storage import bridged, message, queued
+from tests.support.storage import eventbridge_event, message, sqs_event
 
 ARTIFACT = f"models/{TEXT}/1"
 OUTBOX = "/outbox/"
@@ -69,7 +69,7 @@ def under_load(lab: Lab) -> str:
 def deliver_upload(lab: Lab, body: bytes = b"good") -> str:
     """Deliver an upload's event until it succeeds, twice at most; return the outcomes and the number of results."""
     key = f"uploads/{TEXT}/{uuid.uuid4().hex}"
-    upload_event = bridged("inbox", *lab.upload(key, body))
+    upload_event = eventbridge_event("inbox", *lab.upload(key, body))
     outcomes: list[str] = []
     for _ in range(2):
         try:
@@ -87,7 +87,7 @@ def deliver_upload(lab: Lab, body: bytes = b"good") -> str:
 
 def deliver_poison(lab: Lab) -> str:
     """Deliver a message that is not an event."""
-    response: dict[str, Any] = text.handler(queued(message("5")), CONTEXT)
+    response: dict[str, Any] = text.handler(sqs_event(message("5")), CONTEXT)
     return "to redeliver" if response["batchItemFailures"] else f"{len(lab.take_dead_letters())} dead letter"
 
 

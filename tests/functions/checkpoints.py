@@ -1,4 +1,4 @@
-"""Small random BERT checkpoints with a tokenizer of words and pieces, and the same ones as loaded artifacts."""
+"""Small random BERT checkpoints with a WordPiece tokenizer, and the same checkpoints as loaded artifacts."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
 VOCABULARY += [letter for letter in LETTERS if letter not in VOCABULARY]
 VOCABULARY += [f"##{piece}" for piece in (*LETTERS, "ing", "er", "ed", "s1")] + list("我非常喜欢这个电影北京")
 LENGTH = 40
-"""Tokens that the checkpoints take."""
+"""Largest number of tokens that the checkpoints accept."""
 LABELS = {"id2label": {0: "contradiction", 1: "neutral", 2: "entailment"}}
 RANDOM: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("masks", "BertForMaskedLM", {}),
     ("answers", "BertForQuestionAnswering", {}),
     ("entails", "BertForSequenceClassification", {**LABELS, "label2id": {v: k for k, v in LABELS["id2label"].items()}}),
 )
-"""Models of random weights for the tasks of which the zoo has none."""
+"""Models with random weights for the tasks that have no model in the zoo."""
 
 
 def save(folder: Path, kind: str, seed: int = 0, **config: Any) -> Any:
@@ -70,7 +70,7 @@ def save(folder: Path, kind: str, seed: int = 0, **config: Any) -> Any:
 
 
 def tokenizer_of(folder: Path) -> Any:
-    """transformers' own tokenizer of the folder."""
+    """Return the folder's tokenizer as transformers loads it."""
     names = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
     return transformers.PreTrainedTokenizerFast(
         tokenizer_file=str(folder / "tokenizer.json"),
@@ -81,8 +81,8 @@ def tokenizer_of(folder: Path) -> Any:
     )
 
 
-def served(folder: Path, work: Path) -> Model:
-    """The checkpoint's fp32 graph as a loaded artifact, made as `hearth build --from-checkpoint` makes it."""
+def build_model(folder: Path, work: Path) -> Model:
+    """Return the checkpoint's fp32 graph as a loaded artifact, as `hearth build --from-checkpoint` builds it."""
     recipe = load(folder)
     work.mkdir(parents=True, exist_ok=True)
     prepare(recipe, work)
@@ -94,22 +94,22 @@ def served(folder: Path, work: Path) -> Model:
 
 
 def put(manifest: Manifest, work: Path, store: Path) -> None:
-    """Into a store, what `served` left in `work`, under the name that `manifest` says."""
+    """Copy the artifact that `build_model` left in `work` into a store, under the name in `manifest`."""
     shutil.copytree(work / "fp32", store / manifest.model / "1")
     publish(store / manifest.model / "1", manifest)
 
 
 def put_random(work: Path, store: Path) -> None:
-    """Into a store, the models of RANDOM, made in `work`."""
+    """Build the models of RANDOM in `work` and put them into a store."""
     for name, kind, config in RANDOM:
         save(work / name, kind, **config)
-        model = served(work / name, work / name / "made")
+        model = build_model(work / name, work / name / "made")
         put(replace(model.manifest, model=name), work / name / "made", store)
 
 
 @dataclass
-class Asked:
-    """A function over HTTP, asked for one model."""
+class ModelClient:
+    """An HTTP client of one model of a function."""
 
     client: TestClient
     model: str
@@ -118,12 +118,12 @@ class Asked:
         return self.client.post(f"/pipeline/{task}/{self.model}" if task else f"/models/{self.model}", json=body)
 
     def hub(self) -> InferenceClient:
-        """Hugging Face's own client, whose requests come here."""
+        """Return a Hugging Face client whose requests go to this one."""
 
         def post(request: Any, stream: bool = False) -> bytes:
-            answer = self.client.post(request.url, json=request.json)
-            assert answer.status_code == 200, answer.text
-            return answer.content
+            response = self.client.post(request.url, json=request.json)
+            assert response.status_code == 200, response.text
+            return response.content
 
         client = InferenceClient(f"http://testserver/models/{self.model}", token="none")
         client._inner_post = post
@@ -131,8 +131,8 @@ class Asked:
 
 
 @contextmanager
-def asking(model: Model, work: Path, tasks: Sequence[Task]) -> Iterator[Asked]:
-    """Serves what `served` left in `work`."""
+def serve(model: Model, work: Path, tasks: Sequence[Task]) -> Iterator[ModelClient]:
+    """Serve the artifact that `build_model` left in `work`."""
     put(model.manifest, work, work / "store")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEARTH_STORE", (work / "store").as_uri())
@@ -140,6 +140,6 @@ def asking(model: Model, work: Path, tasks: Sequence[Task]) -> Iterator[Asked]:
         settings.get.cache_clear()
         warm_cache.cache_clear()
         with TestClient(create_app(tasks), raise_server_exceptions=False) as client:
-            yield Asked(client, model.manifest.model)
+            yield ModelClient(client, model.manifest.model)
     settings.get.cache_clear()
     warm_cache.cache_clear()

@@ -1,4 +1,4 @@
-"""A detector of bright squares, and films in which they move: the whole path runs with no training data."""
+"""A detector of bright squares and videos in which they move, so that the whole path runs without training data."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def make_squares(folder: Path, limits: Limits | None = None) -> Path:
         helper.make_node("Pow", ["bright", "sharpness"], ["sharp"]),
         helper.make_node("Reshape", ["sharp", "column"], ["scores"]),
         helper.make_node("Mul", ["scores", "zeros"], ["nothing"]),
-        helper.make_node("Add", ["nothing", "boxes"], ["places"]),
-        helper.make_node("Concat", ["places", "scores"], ["found"], axis=2),
+        helper.make_node("Add", ["nothing", "boxes"], ["positions"]),
+        helper.make_node("Concat", ["positions", "scores"], ["detections"], axis=2),
     ]
     weights = {
         "sharpness": np.array(3, np.float32),
@@ -43,9 +43,9 @@ def make_squares(folder: Path, limits: Limits | None = None) -> Path:
     }
     count = boxes.shape[1]
     images = helper.make_tensor_value_info("images", TensorProto.FLOAT, ("batch", 3, HEIGHT, WIDTH))
-    found = helper.make_tensor_value_info("found", TensorProto.FLOAT, ("batch", count, 5))
+    detections = helper.make_tensor_value_info("detections", TensorProto.FLOAT, ("batch", count, 5))
     constants = [numpy_helper.from_array(array, name) for name, array in weights.items()]
-    network = helper.make_graph(nodes, "main", [images], [found], constants)
+    network = helper.make_graph(nodes, "main", [images], [detections], constants)
     onnx.save(
         helper.make_model(network, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), artifact / "model.onnx"
     )
@@ -57,7 +57,7 @@ def make_squares(folder: Path, limits: Limits | None = None) -> Path:
         graph=Graph(
             path="model.onnx",
             inputs=(Tensor("images", "float32", ("batch", 3, HEIGHT, WIDTH)),),
-            outputs=(Tensor("found", "float32", ("batch", count, 5)),),
+            outputs=(Tensor("detections", "float32", ("batch", count, 5)),),
         ),
         preprocessing=ImagePreprocessing(width=WIDTH, height=HEIGHT, resize="stretch", mean=(0, 0, 0), std=(1, 1, 1)),
         head=Detector(form="boxes", iou=0.1),
@@ -68,7 +68,7 @@ def make_squares(folder: Path, limits: Limits | None = None) -> Path:
 
 
 def frame(*corners: tuple[int, int]) -> NDArray[np.uint8]:
-    """White squares on black."""
+    """Draw white squares on black."""
     picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     for x, y in corners:
         picture[max(y, 0) : y + SIDE, max(x, 0) : x + SIDE] = 255
@@ -76,19 +76,21 @@ def frame(*corners: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def frames(count: int) -> list[NDArray[np.uint8]]:
-    """Two squares: one goes right, one below it goes left."""
+    """Draw frames of two squares: one moves right, the one below it moves left."""
     return [frame((2 + n % 60, 4), (78 - n % 60, 40)) for n in range(count)]
 
 
-def film(pictures: Sequence[NDArray[np.uint8]], *, rate: int = 10, codec: str = "libx264", turn: int = 0) -> bytes:
-    """As mp4. A key frame every ten, so that damage does not reach far."""
+def make_video(
+    pictures: Sequence[NDArray[np.uint8]], *, rate: int = 10, codec: str = "libx264", rotation: int = 0
+) -> bytes:
+    """Encode an mp4 file with a key frame every ten frames, so that damage does not spread far."""
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream(codec, rate=rate, options={"g": "10", "preset": "ultrafast", "crf": "10"})
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-        if turn:
-            stream.set_display_rotation(turn)
+        if rotation:
+            stream.set_display_rotation(rotation)
         for picture in pictures:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
@@ -96,24 +98,24 @@ def film(pictures: Sequence[NDArray[np.uint8]], *, rate: int = 10, codec: str = 
 
 
 def index_first(mp4: bytes) -> bytes:
-    """The same file with its index (`moov`) before the frames, as for streaming: what is cut off then are frames."""
-    boxes, at = [], 0
-    while at < len(mp4):
-        size = int.from_bytes(mp4[at : at + 4], "big")
-        boxes.append((mp4[at + 4 : at + 8], mp4[at : at + size]))
-        at += size
+    """Move the file's index (`moov`) before the frames, as for streaming: truncating the result removes only frames."""
+    boxes, position = [], 0
+    while position < len(mp4):
+        size = int.from_bytes(mp4[position : position + 4], "big")
+        boxes.append((mp4[position + 4 : position + 8], mp4[position : position + size]))
+        position += size
     (moov,) = (box for kind, box in boxes if kind == b"moov")
-    moved, place = bytearray(moov), moov.find(b"stco")
-    for entry in range(int.from_bytes(moov[place + 8 : place + 12], "big")):
-        where = slice(place + 12 + 4 * entry, place + 16 + 4 * entry)
-        moved[where] = (int.from_bytes(moov[where], "big") + len(moov)).to_bytes(4, "big")
-    return b"".join([boxes[0][1], bytes(moved), *(box for kind, box in boxes[1:] if kind != b"moov")])
+    new_moov, table = bytearray(moov), moov.find(b"stco")
+    for entry in range(int.from_bytes(moov[table + 8 : table + 12], "big")):
+        offset = slice(table + 12 + 4 * entry, table + 16 + 4 * entry)
+        new_moov[offset] = (int.from_bytes(moov[offset], "big") + len(moov)).to_bytes(4, "big")
+    return b"".join([boxes[0][1], bytes(new_moov), *(box for kind, box in boxes[1:] if kind != b"moov")])
 
 
-def cut_off(mp4: bytes, part: float) -> bytes:
-    """A file with its index first, and of its frames so much."""
+def cut_off(mp4: bytes, share: float) -> bytes:
+    """Truncate a file whose index comes first so that it keeps a `share` of its frames."""
     start = mp4.index(b"mdat")
-    return mp4[: start + round((len(mp4) - start) * part)]
+    return mp4[: start + round((len(mp4) - start) * share)]
 
 
 def png(picture: NDArray[np.uint8]) -> bytes:

@@ -42,108 +42,110 @@ TEXTS = [
     "我非常喜欢这个电影 — déjà ☃ vu",
     "hotel " * 60,
 ]
-LONGEST = 24
+MAX_TOKENS = 24
 KINDS = ["mean", "mean-unit", "cls", "cls-unit"]
 
 
-def made(folder: Path, method: str, *, unit: bool, extra: tuple[Any, ...] = ()) -> SentenceTransformer:
-    """A sentence-transformers folder, saved by sentence-transformers itself."""
+def save_sentence_transformer(
+    folder: Path, method: str, *, unit: bool, extra: tuple[Any, ...] = ()
+) -> SentenceTransformer:
+    """Build a sentence-transformers model and save it into `folder` with that library."""
     bert = folder.with_name(f"{folder.name}-bert")
     checkpoints.save(bert, "BertModel")
     checkpoints.tokenizer_of(bert).save_pretrained(bert)
-    transformer = Transformer(str(bert), max_seq_length=LONGEST)
-    modules = [transformer, Pooling(32, pooling_mode=method), *[Normalize()] * unit, *extra]
-    whole = SentenceTransformer(modules=modules, device="cpu")
-    whole.save(str(folder))
-    return whole
+    transformer = Transformer(str(bert), max_seq_length=MAX_TOKENS)
+    modules = [transformer, Pooling(32, pooling_mode=method), *([Normalize()] if unit else []), *extra]
+    reference = SentenceTransformer(modules=modules, device="cpu")
+    reference.save(str(folder))
+    return reference
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[SentenceTransformer, Model]:
     folder = tmp_path_factory.mktemp("sentences")
     method, _, unit = request.param.partition("-")
-    whole = made(folder / "model", method, unit=bool(unit))
-    return whole, checkpoints.served(folder / "model", folder / "work")
+    reference = save_sentence_transformer(folder / "model", method, unit=bool(unit))
+    return reference, checkpoints.build_model(folder / "model", folder / "work")
 
 
-def ask(model: Model, texts: str | list[str], **parameters: Any) -> np.ndarray:
+def embed(model: Model, texts: str | list[str], **parameters: Any) -> np.ndarray:
     return np.array(app.predict(model, app.Request(inputs=texts, **parameters)).output)
 
 
-def test_vectors_are_those_of_sentence_transformers(both: tuple[SentenceTransformer, Model]) -> None:
-    whole, model = both
-    np.testing.assert_allclose(ask(model, TEXTS), whole.encode(TEXTS), atol=1e-5)
+def test_vectors_equal_those_of_sentence_transformers(both: tuple[SentenceTransformer, Model]) -> None:
+    reference, model = both
+    np.testing.assert_allclose(embed(model, TEXTS), reference.encode(TEXTS), atol=1e-5)
     for text in TEXTS:
-        np.testing.assert_allclose(ask(model, text)[0], whole.encode(text), atol=1e-5)
+        np.testing.assert_allclose(embed(model, text)[0], reference.encode(text), atol=1e-5)
 
 
-def test_normalised_and_shortened_as_asked(both: tuple[SentenceTransformer, Model]) -> None:
-    whole, model = both
-    unit = whole.encode(TEXTS, normalize_embeddings=True)
-    np.testing.assert_allclose(ask(model, TEXTS, normalize=True), unit, atol=1e-5)
-    short = whole.encode(TEXTS, normalize_embeddings=True, truncate_dim=8)
-    np.testing.assert_allclose(ask(model, TEXTS, normalize=True, dimensions=8), short, atol=1e-5)
-    inside = app.Request(inputs=TEXTS, parameters=app.Parameters(normalize=True, dimensions=8))
-    np.testing.assert_allclose(np.array(app.predict(model, inside).output), short, atol=1e-5)
+def test_vectors_are_normalised_and_shortened_on_request(both: tuple[SentenceTransformer, Model]) -> None:
+    reference, model = both
+    unit = reference.encode(TEXTS, normalize_embeddings=True)
+    np.testing.assert_allclose(embed(model, TEXTS, normalize=True), unit, atol=1e-5)
+    short = reference.encode(TEXTS, normalize_embeddings=True, truncate_dim=8)
+    np.testing.assert_allclose(embed(model, TEXTS, normalize=True, dimensions=8), short, atol=1e-5)
+    nested = app.Request(inputs=TEXTS, parameters=app.Parameters(normalize=True, dimensions=8))
+    np.testing.assert_allclose(np.array(app.predict(model, nested).output), short, atol=1e-5)
 
 
-def test_likeness_is_that_of_sentence_transformers(both: tuple[SentenceTransformer, Model]) -> None:
-    whole, model = both
-    found = app.predict_similarity(model, app.SimilarityRequest(app.Sentences(TEXTS[0], TEXTS[1:]))).output
-    wanted = whole.similarity(whole.encode(TEXTS[:1]), whole.encode(TEXTS[1:]))[0]
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
+def test_similarity_equals_that_of_sentence_transformers(both: tuple[SentenceTransformer, Model]) -> None:
+    reference, model = both
+    actual = app.predict_similarity(model, app.SimilarityRequest(app.Sentences(TEXTS[0], TEXTS[1:]))).output
+    expected = reference.similarity(reference.encode(TEXTS[:1]), reference.encode(TEXTS[1:]))[0]
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
-def test_a_long_text_is_cut_on_either_side_or_refused(both: tuple[SentenceTransformer, Model]) -> None:
+def test_a_long_text_is_truncated_on_either_side_or_refused(both: tuple[SentenceTransformer, Model]) -> None:
     _, model = both
     words = [*["good"] * 40, *["bad"] * 40]
-    kept = LONGEST - 2
-    long, start, end = (" ".join(some) for some in (words, words[:kept], words[-kept:]))
-    np.testing.assert_allclose(ask(model, long), ask(model, start), atol=1e-6)
-    np.testing.assert_allclose(ask(model, long, truncation_direction="left"), ask(model, end), atol=1e-6)
-    assert ask(model, start, truncate=False).shape == (1, 32)
+    limit = MAX_TOKENS - 2
+    long, start, end = (" ".join(part) for part in (words, words[:limit], words[-limit:]))
+    np.testing.assert_allclose(embed(model, long), embed(model, start), atol=1e-6)
+    np.testing.assert_allclose(embed(model, long, truncation_direction="left"), embed(model, end), atol=1e-6)
+    assert embed(model, start, truncate=False).shape == (1, 32)
     with pytest.raises(PayloadTooLarge, match="more than 24 tokens"):
-        ask(model, long, truncate=False)
+        embed(model, long, truncate=False)
 
 
 @pytest.fixture(scope="module")
-def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[checkpoints.Asked]:
+def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[checkpoints.ModelClient]:
     folder = tmp_path_factory.mktemp("http")
-    made(folder / "model", "mean", unit=True)
-    model = checkpoints.served(folder / "model", folder / "work")
-    with checkpoints.asking(model, folder / "work", app.TASKS) as asking:
-        yield asking
+    save_sentence_transformer(folder / "model", "mean", unit=True)
+    model = checkpoints.build_model(folder / "model", folder / "work")
+    with checkpoints.serve(model, folder / "work", app.TASKS) as model_client:
+        yield model_client
 
 
-def test_the_documentation_says_what_is_taken_and_given(asked: checkpoints.Asked) -> None:
-    schemas = asked.client.get("/openapi.json").json()["components"]["schemas"]
+def test_openapi_has_the_schemas_of_request_and_response(ask: checkpoints.ModelClient) -> None:
+    schemas = ask.client.get("/openapi.json").json()["components"]["schemas"]
     assert {"FeatureExtractionRequest", "FeatureExtractionWords", "FeatureExtractionNeighbour"} <= set(schemas)
 
 
-def test_hugging_faces_client_is_answered(asked: checkpoints.Asked) -> None:
-    """The client's own words, sent through the app, and its own reading of the answer."""
+def test_the_hugging_face_client_reads_the_response(ask: checkpoints.ModelClient) -> None:
+    """Send the client's request through the app and let the client parse the response."""
     from huggingface_hub.inference._providers import get_provider_helper
 
     client = InferenceClient("http://127.0.0.1/models/model", token="none")
 
-    def through(task: str, inputs: Any, parameters: dict[str, Any]) -> Any:
+    def send(task: str, inputs: Any, parameters: dict[str, Any]) -> Any:
         helper = get_provider_helper("hf-inference", task, model=client.model)
-        sent = helper.prepare_request(
+        request = helper.prepare_request(
             inputs=inputs, parameters=parameters, headers={}, model=client.model, api_key="none"
         )
-        answer = asked(sent.json, task)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        response = ask(request.json, task)
+        assert response.status_code == 200, response.text
+        return response.json()
 
-    vectors = np.array(through("feature-extraction", "good film", {"normalize": True, "dimensions": 4}), "float32")
+    vectors = np.array(send("feature-extraction", "good film", {"normalize": True, "dimensions": 4}), "float32")
     assert vectors.shape == (1, 4)
-    likeness = through("sentence-similarity", {"source_sentence": "good film", "sentences": ["good film", "Oslo"]}, {})
-    assert likeness[0] == pytest.approx(1)
-    assert likeness[1] < 1
+    similarities = send("sentence-similarity", {"source_sentence": "good film", "sentences": ["good film", "Oslo"]}, {})
+    assert similarities[0] == pytest.approx(1)
+    assert similarities[1] < 1
 
 
 @pytest.mark.parametrize(
-    ("task", "body", "status", "words"),
+    ("task", "body", "status", "message"),
     [
         ("feature-extraction", {"inputs": []}, 400, "empty list"),
         ("feature-extraction", {"inputs": ["a"] * 65}, 413, "65 texts"),
@@ -166,19 +168,19 @@ def test_hugging_faces_client_is_answered(asked: checkpoints.Asked) -> None:
         ("sentence-similarity", {"inputs": {"sentences": ["a"]}}, 400, "source_sentence"),
     ],
 )
-def test_bad_requests_are_told_what_to_do(
-    asked: checkpoints.Asked, task: str, body: dict[str, Any], status: int, words: str
+def test_a_bad_request_error_says_what_to_do(
+    ask: checkpoints.ModelClient, task: str, body: dict[str, Any], status: int, message: str
 ) -> None:
-    answer = asked(body, task)
-    assert answer.status_code == status
-    assert words in answer.json()["error"]
+    response = ask(body, task)
+    assert response.status_code == status
+    assert message in response.json()["error"]
 
 
-def test_what_cannot_be_imported_is_said(tmp_path: Path) -> None:
-    made(tmp_path / "model", "max", unit=False)
+def test_an_unsupported_module_is_refused_by_name(tmp_path: Path) -> None:
+    save_sentence_transformer(tmp_path / "model", "max", unit=False)
     with pytest.raises(RecipeError, match="pooling by"):
         load(tmp_path / "model")
-    made(tmp_path / "twice", "mean", unit=True, extra=(Normalize(),))
+    save_sentence_transformer(tmp_path / "twice", "mean", unit=True, extra=(Normalize(),))
     with pytest.raises(RecipeError, match="Normalize, Normalize"):
         load(tmp_path / "twice")
 
@@ -189,7 +191,7 @@ VOCABULARY += [f"w{number}" for number in range(89)]
 
 @pytest.fixture(scope="module")
 def words(tmp_path_factory: pytest.TempPathFactory) -> tuple[KeyedVectors, Model]:
-    """100 random vectors, in gensim and as an artifact."""
+    """100 random word vectors, in gensim and as an artifact."""
     work = tmp_path_factory.mktemp("words")
     vectors = np.random.default_rng(0).normal(size=(len(VOCABULARY), 16)).astype(np.float32)
     reference = KeyedVectors(16)
@@ -200,7 +202,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> tuple[KeyedVectors, Model
     tokenizer.normalizer = Lowercase()
     tokenizer.pre_tokenizer = Split(Regex(WORDS), behavior="removed", invert=True)
     tokenizer.save(str(work / "fp32" / "tokenizer.json"))
-    described = describe_artifact(
+    artifact_manifest = describe_artifact(
         work / "fp32",
         model="words",
         version="1",
@@ -210,7 +212,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> tuple[KeyedVectors, Model
         head=manifest.Pooling(method="mean", normalise=False, dimensions=16, words=True),
         limits=manifest.Limits(batch=8, characters=1000),
     )
-    return reference, Model(described, work / "fp32", threads=1)
+    return reference, Model(artifact_manifest, work / "fp32", threads=1)
 
 
 @pytest.mark.parametrize(
@@ -225,36 +227,36 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> tuple[KeyedVectors, Model
     ],
 )
 @pytest.mark.parametrize("count", [1, 10, 1000])
-def test_neighbours_and_analogies_are_gensims(
+def test_neighbours_and_analogies_equal_gensims(
     words: tuple[KeyedVectors, Model], positive: list[str], negative: list[str], count: int
 ) -> None:
     reference, model = words
-    found = app.neighbours(model, app.Words(positive, negative), count)
-    wanted = reference.most_similar(positive=positive, negative=negative, topn=count)
-    assert [one.word for one in found] == [word for word, _ in wanted]
-    np.testing.assert_allclose([one.score for one in found], [score for _, score in wanted], atol=1e-5)
+    actual = app.neighbours(model, app.Words(positive, negative), count)
+    expected = reference.most_similar(positive=positive, negative=negative, topn=count)
+    assert [neighbour.word for neighbour in actual] == [word for word, _ in expected]
+    np.testing.assert_allclose([neighbour.score for neighbour in actual], [score for _, score in expected], atol=1e-5)
 
 
-def test_texts_are_the_mean_of_their_known_words(words: tuple[KeyedVectors, Model]) -> None:
+def test_a_texts_vector_is_the_mean_of_its_known_words(words: tuple[KeyedVectors, Model]) -> None:
     reference, model = words
-    found = ask(model, ["The King's woman, I said", "rome", "nothing known", ""])
+    vectors = embed(model, ["The King's woman, I said", "rome", "nothing known", ""])
     known = [["king", "'s", "woman", ",", "i"], ["rome"]]
-    for row, names in zip(found, known, strict=False):
+    for row, names in zip(vectors, known, strict=False):
         np.testing.assert_allclose(row, np.mean([reference[name] for name in names], axis=0), atol=1e-5)
-    np.testing.assert_array_equal(found[2:], 0)
-    unit = ask(model, ["king queen", "unheard"], normalize=True)
-    wanted = np.mean([reference["king"], reference["queen"]], axis=0)
-    np.testing.assert_allclose(unit[0], wanted / np.linalg.norm(wanted), atol=1e-5)
+    np.testing.assert_array_equal(vectors[2:], 0)
+    unit = embed(model, ["king queen", "unheard"], normalize=True)
+    mean = np.mean([reference["king"], reference["queen"]], axis=0)
+    np.testing.assert_allclose(unit[0], mean / np.linalg.norm(mean), atol=1e-5)
     np.testing.assert_array_equal(unit[1], 0)
 
 
-def test_likeness_of_words_is_gensims(words: tuple[KeyedVectors, Model]) -> None:
+def test_similarity_of_words_equals_gensims(words: tuple[KeyedVectors, Model]) -> None:
     reference, model = words
-    found = app.predict_similarity(
+    actual = app.predict_similarity(
         model, app.SimilarityRequest(app.Sentences("KING", ["queen", "w1", "unheard"]))
     ).output
-    wanted = [reference.similarity("king", "queen"), reference.similarity("king", "w1"), 0]
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    expected = [reference.similarity("king", "queen"), reference.similarity("king", "w1"), 0]
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -266,11 +268,11 @@ def test_likeness_of_words_is_gensims(words: tuple[KeyedVectors, Model]) -> None
         (app.Words([], []), "at least one word"),
     ],
 )
-def test_unknown_words_have_no_neighbours(words: tuple[KeyedVectors, Model], inputs: app.Words, message: str) -> None:
+def test_an_unknown_word_is_a_bad_request(words: tuple[KeyedVectors, Model], inputs: app.Words, message: str) -> None:
     with pytest.raises(BadRequest, match=message):
-        app.predict(words[1], app.Request(inputs=inputs)).output
+        app.predict(words[1], app.Request(inputs=inputs))
 
 
-def test_words_are_found_in_any_case(words: tuple[KeyedVectors, Model]) -> None:
-    found = app.predict(words[1], app.Request(inputs=app.Words(["King"]))).output
-    assert found == app.predict(words[1], app.Request(inputs=app.Words(["king"]))).output
+def test_words_are_looked_up_in_any_case(words: tuple[KeyedVectors, Model]) -> None:
+    output = app.predict(words[1], app.Request(inputs=app.Words(["King"]))).output
+    assert output == app.predict(words[1], app.Request(inputs=app.Words(["king"]))).output

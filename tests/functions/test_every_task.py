@@ -1,4 +1,4 @@
-"""What must agree for every task: its folder, its functions' tasks, its evaluation."""
+"""What must agree for every task: its folder, the tasks of its function, its evaluation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.layers import FUNCTIONS
 FOLDERS = {path.parent.name for path in (ROOT / "functions").glob("*/app.py")}
 
 
-def test_folders_layers_and_manifests_know_the_same_functions() -> None:
+def test_folders_layers_and_the_task_table_have_the_same_functions() -> None:
     assert {row.function for row in TASKS.values()} | {"catalog", "uploads", "release"} == FOLDERS == set(FUNCTIONS)
     assert sorted(task.id for task in tasks()) == sorted(TASKS)
 

@@ -19,8 +19,8 @@ from hearth_build.evaluations import fill_mask as evaluation  # noqa: E402
 from hearth_functions.fill_mask import app  # noqa: E402
 from tests.functions import checkpoints  # noqa: E402
 
-ONE = "anna berg [MASK] in oslo."
-TWO = "The [MASK] by the [MASK] was her uncle's 北京."
+ONE_MASK = "anna berg [MASK] in oslo."
+TWO_MASKS = "The [MASK] by the [MASK] was her uncle's 北京."
 
 
 @pytest.fixture(scope="module")
@@ -30,83 +30,83 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def both(folder: Path) -> tuple[Model, Any]:
-    """Our model and transformers' pipeline."""
+    """Return our model and transformers' pipeline."""
     network = checkpoints.save(folder / "hf", "BertForMaskedLM")
     tokenizer = checkpoints.tokenizer_of(folder / "hf")
     pipeline = transformers.pipeline("fill-mask", model=network, tokenizer=tokenizer, device="cpu")
-    return checkpoints.served(folder / "hf", folder / "work"), pipeline
+    return checkpoints.build_model(folder / "hf", folder / "work"), pipeline
 
 
 @pytest.fixture(scope="module")
 def ask(both: tuple[Model, Any], folder: Path) -> Iterator[Any]:
-    with checkpoints.asking(both[0], folder / "work", app.TASKS) as ask:
+    with checkpoints.serve(both[0], folder / "work", app.TASKS) as ask:
         yield ask
 
 
 def agree(ours: Any, theirs: Any) -> None:
-    """The same lists of the same guesses."""
+    """Assert that both give the same lists of the same tokens."""
     if isinstance(theirs, list):
         assert len(ours) == len(theirs) > 0
-        for one, other in zip(ours, theirs, strict=True):
-            agree(one, other)
+        for our_item, their_item in zip(ours, theirs, strict=True):
+            agree(our_item, their_item)
     else:
-        found = msgspec.to_builtins(ours)
-        assert found.pop("score") == pytest.approx(theirs["score"], abs=1e-4)
-        assert found == {key: value for key, value in theirs.items() if key != "score"}
+        actual = msgspec.to_builtins(ours)
+        assert actual.pop("score") == pytest.approx(theirs["score"], abs=1e-4)
+        assert actual == {key: value for key, value in theirs.items() if key != "score"}
 
 
-@pytest.mark.parametrize("text", [ONE, TWO])
+@pytest.mark.parametrize("text", [ONE_MASK, TWO_MASKS])
 @pytest.mark.parametrize(
     "parameters", [{}, {"top_k": 3}, {"targets": ["hotel", "bought", "mill"]}, {"targets": "hotels"}]
 )
-def test_guesses_are_those_of_transformers(both: tuple[Model, Any], text: str, parameters: dict[str, Any]) -> None:
+def test_tokens_equal_those_of_transformers(both: tuple[Model, Any], text: str, parameters: dict[str, Any]) -> None:
     model, pipeline = both
     agree(app.predict(model, app.Request(text, app.Parameters(**parameters))).output, pipeline(text, **parameters))
 
 
-def test_several_texts_at_once(both: tuple[Model, Any]) -> None:
+def test_a_list_of_texts_equals_that_of_transformers(both: tuple[Model, Any]) -> None:
     model, pipeline = both
-    agree(app.predict(model, app.Request([ONE, TWO])).output, pipeline([ONE, TWO]))
+    agree(app.predict(model, app.Request([ONE_MASK, TWO_MASKS])).output, pipeline([ONE_MASK, TWO_MASKS]))
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "words"),
+    ("body", "status", "message"),
     [
         ({"inputs": "no mask"}, 400, "no [MASK]"),
         ({"inputs": "a " * 50 + "[MASK]"}, 400, "beyond the 40 tokens"),
-        ({"inputs": [ONE, "none"]}, 400, "no [MASK]"),
+        ({"inputs": [ONE_MASK, "none"]}, 400, "no [MASK]"),
         ({"inputs": ["[MASK] " * 30] * 3}, 413, "90 masks"),
         ({"inputs": []}, 400, "empty list"),
-        ({"inputs": ONE, "parameters": {"targets": []}}, 400, "targets"),
-        ({"inputs": ONE, "parameters": {"targets": ["  "]}}, 400, "targets"),
-        ({"inputs": ONE, "parameters": {"top_k": 0}}, 400, "top_k"),
+        ({"inputs": ONE_MASK, "parameters": {"targets": []}}, 400, "targets"),
+        ({"inputs": ONE_MASK, "parameters": {"targets": ["  "]}}, 400, "targets"),
+        ({"inputs": ONE_MASK, "parameters": {"top_k": 0}}, 400, "top_k"),
     ],
 )
-def test_bad_requests_say_what_to_do(ask: Any, body: dict[str, Any], status: int, words: str) -> None:
-    answer = ask(body)
-    assert answer.status_code == status
-    assert words in answer.json()["error"]
+def test_a_bad_request_error_says_what_to_do(ask: Any, body: dict[str, Any], status: int, message: str) -> None:
+    response = ask(body)
+    assert response.status_code == status
+    assert message in response.json()["error"]
 
 
-def test_the_hubs_own_client_reads_the_answers(ask: Any) -> None:
-    found = ask.hub().fill_mask(ONE, top_k=3, targets=["hotel", "mill", "film"])
-    assert {one.token_str for one in found} == {"hotel", "mill", "film"}
-    assert all(one.token_str in one.sequence for one in found)
+def test_the_hugging_face_client_reads_the_response(ask: Any) -> None:
+    results = ask.hub().fill_mask(ONE_MASK, top_k=3, targets=["hotel", "mill", "film"])
+    assert {result.token_str for result in results} == {"hotel", "mill", "film"}
+    assert all(result.token_str in result.sequence for result in results)
 
 
-def test_over_http_and_in_the_documentation(ask: Any) -> None:
-    assert len(ask({"inputs": ONE, "parameters": {"top_k": 1000}}).json()) == len(checkpoints.VOCABULARY)
+def test_the_task_is_served_over_http_and_documented(ask: Any) -> None:
+    assert len(ask({"inputs": ONE_MASK, "parameters": {"top_k": 1000}}).json()) == len(checkpoints.VOCABULARY)
     assert "Guess" in ask.client.get("/openapi.json").text
 
 
-def test_evaluation_counts_words_that_are_one_token(both: tuple[Model, Any], tmp_path: Path) -> None:
+def test_evaluation_counts_only_words_of_one_token(both: tuple[Model, Any], tmp_path: Path) -> None:
     model, _ = both
-    ranked = app.predict(model, app.Request(ONE, app.Parameters(top_k=1000))).output
-    place, guess = next((place, guess) for place, guess in enumerate(ranked) if guess.token_str in checkpoints.WORDS)
-    (tmp_path / "words.tsv").write_text(f"{ONE}\t{guess.token_str}\n{ONE}\tunbelievable\n", encoding="utf-8")
-    found = evaluation.measure(model, evaluation.read(tmp_path / "words.tsv"))
-    assert (found["accuracy"], found["accuracy of the best 5"], found["covered"]) == (place < 1, place < 5, 0.5)
-    assert found["perplexity"] == pytest.approx(1 / guess.score, rel=1e-3)
+    ranked = app.predict(model, app.Request(ONE_MASK, app.Parameters(top_k=1000))).output
+    rank, guess = next((rank, guess) for rank, guess in enumerate(ranked) if guess.token_str in checkpoints.WORDS)
+    (tmp_path / "words.tsv").write_text(f"{ONE_MASK}\t{guess.token_str}\n{ONE_MASK}\tunbelievable\n", encoding="utf-8")
+    metrics = evaluation.measure(model, evaluation.read(tmp_path / "words.tsv"))
+    assert (metrics["accuracy"], metrics["accuracy of the best 5"], metrics["covered"]) == (rank < 1, rank < 5, 0.5)
+    assert metrics["perplexity"] == pytest.approx(1 / guess.score, rel=1e-3)
     (tmp_path / "plain.txt").write_text("anna berg works\nin oslo\n", encoding="utf-8")
     assert evaluation.read(tmp_path / "plain.txt")[1].inputs == "in [MASK]"
     (tmp_path / "bad.tsv").write_text("no mask\tword\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""image-classification: pixels as torch would prepare them, every kind of picture, and how many labels come back."""
+"""image-classification: pixels as torch prepares them, every kind of picture, and the number of labels returned."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hearth.models.manifest import ImagePreprocessing
 from hearth.ops.vision.images import open_image, to_tensor
 from hearth.tasks.schema import Label
 from hearth_functions.image_classification import app
-from tests.support.asking import ask
+from tests.support.asking import predict
 
 torch = pytest.importorskip("torch", reason="the export extra (torch) is not installed")
 
@@ -22,9 +22,9 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MODEL = "resnet20-cifar10"
 
 
-def saved(picture: Image.Image, form: str = "PNG", **options: Any) -> bytes:
+def save_image(picture: Image.Image, format: str = "PNG", **options: Any) -> bytes:
     stream = io.BytesIO()
-    picture.save(stream, form, **options)
+    picture.save(stream, format, **options)
     return stream.getvalue()
 
 
@@ -34,90 +34,90 @@ def waves(width: int, height: int) -> Image.Image:
     return Image.fromarray(((np.stack(channels, 2) + 1) * 127).astype(np.uint8))
 
 
-def with_torch(picture: Image.Image, how: ImagePreprocessing) -> Any:
-    """The same by torch alone: resize with antialiasing, cut or fill, normalise."""
+def preprocess_with_torch(picture: Image.Image, preprocessing: ImagePreprocessing) -> Any:
+    """Do the same with torch: resize with antialiasing, crop or pad, normalise."""
     pixels = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1).float()[None]
 
-    def resized(height: int, width: int) -> Any:
-        return torch.nn.functional.interpolate(pixels, (height, width), mode=how.resample, antialias=True)
+    def resize(height: int, width: int) -> Any:
+        return torch.nn.functional.interpolate(pixels, (height, width), mode=preprocessing.resample, antialias=True)
 
-    if how.resize == "stretch":
-        canvas = resized(how.height, how.width)
-    elif how.resize == "letterbox":
-        factor = min(how.width / picture.width, how.height / picture.height)
-        inner = resized(round(picture.height * factor), round(picture.width * factor))
-        canvas = torch.full((1, 3, how.height, how.width), float(how.fill))
-        top = (how.height - inner.shape[2]) // 2 if how.centred else 0
-        left = (how.width - inner.shape[3]) // 2 if how.centred else 0
-        canvas[:, :, top : top + inner.shape[2], left : left + inner.shape[3]] = inner
+    if preprocessing.resize == "stretch":
+        canvas = resize(preprocessing.height, preprocessing.width)
+    elif preprocessing.resize == "letterbox":
+        factor = min(preprocessing.width / picture.width, preprocessing.height / picture.height)
+        scaled = resize(round(picture.height * factor), round(picture.width * factor))
+        canvas = torch.full((1, 3, preprocessing.height, preprocessing.width), float(preprocessing.fill))
+        top = (preprocessing.height - scaled.shape[2]) // 2 if preprocessing.centred else 0
+        left = (preprocessing.width - scaled.shape[3]) // 2 if preprocessing.centred else 0
+        canvas[:, :, top : top + scaled.shape[2], left : left + scaled.shape[3]] = scaled
     else:
-        factor = max(how.width / picture.width, how.height / picture.height)
-        inner = resized(round(picture.height * factor), round(picture.width * factor))
-        top, left = (inner.shape[2] - how.height) // 2, (inner.shape[3] - how.width) // 2
-        canvas = inner[:, :, top : top + how.height, left : left + how.width]
-    canvas = canvas.flip(1) if how.channels == "BGR" else canvas
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (how.mean, how.std))
-    return ((canvas.clamp(0, 255) / how.scale - mean) / std)[0].numpy()
+        factor = max(preprocessing.width / picture.width, preprocessing.height / picture.height)
+        scaled = resize(round(picture.height * factor), round(picture.width * factor))
+        top, left = (scaled.shape[2] - preprocessing.height) // 2, (scaled.shape[3] - preprocessing.width) // 2
+        canvas = scaled[:, :, top : top + preprocessing.height, left : left + preprocessing.width]
+    canvas = canvas.flip(1) if preprocessing.channels == "BGR" else canvas
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (preprocessing.mean, preprocessing.std))
+    return ((canvas.clamp(0, 255) / preprocessing.scale - mean) / std)[0].numpy()
 
 
 @pytest.mark.parametrize("resize", ["stretch", "letterbox", "shortest-edge-center-crop"])
 @pytest.mark.parametrize("size", [(96, 128), (128, 64), (40, 40)])
-@pytest.mark.parametrize("more", [{}, {"channels": "BGR", "centred": True}, {"resample": "bicubic"}])
-def test_pixels_are_those_of_torch(resize: Any, size: tuple[int, int], more: dict[str, Any]) -> None:
-    how = ImagePreprocessing(width=64, height=48, resize=resize, mean=MEAN, std=STD, **more)
-    ours, theirs = to_tensor([waves(*size)], how, 1)[0], with_torch(waves(*size), how)
+@pytest.mark.parametrize("options", [{}, {"channels": "BGR", "centred": True}, {"resample": "bicubic"}])
+def test_pixels_equal_those_of_torch(resize: Any, size: tuple[int, int], options: dict[str, Any]) -> None:
+    preprocessing = ImagePreprocessing(width=64, height=48, resize=resize, mean=MEAN, std=STD, **options)
+    ours, theirs = to_tensor([waves(*size)], preprocessing, 1)[0], preprocess_with_torch(waves(*size), preprocessing)
     assert ours.shape == theirs.shape == (3, 48, 64)
     # Pillow rounds to whole values between its two passes; a crop may be off by half a pixel of the result.
-    away = np.abs(ours - theirs)
-    assert away.mean() < (0.1 if resize == "shortest-edge-center-crop" else 0.02)
+    difference = np.abs(ours - theirs)
+    assert difference.mean() < (0.1 if resize == "shortest-edge-center-crop" else 0.02)
 
 
 RED = Image.new("RGB", (40, 30), (250, 10, 10))
 PICTURES = {
-    "palette": (saved(RED.convert("P")), "red"),
-    "palette with transparency": (saved(RED.convert("P"), transparency=255), "red"),
-    "alpha": (saved(RED.convert("RGBA")), "red"),
-    "cmyk": (saved(RED.convert("CMYK"), "JPEG"), "red"),
-    "animated": (saved(RED, "GIF", save_all=True, append_images=[Image.new("RGB", (40, 30), "blue")]), "red"),
-    "grey": (saved(Image.new("L", (40, 30), 90)), None),
-    "grey with alpha": (saved(Image.new("LA", (40, 30), (90, 255))), None),
-    "grey of 16 bits": (saved(Image.fromarray(np.full((30, 40), 90 * 257, np.uint16))), None),
+    "palette": (save_image(RED.convert("P")), "red"),
+    "palette with transparency": (save_image(RED.convert("P"), transparency=255), "red"),
+    "alpha": (save_image(RED.convert("RGBA")), "red"),
+    "cmyk": (save_image(RED.convert("CMYK"), "JPEG"), "red"),
+    "animated": (save_image(RED, "GIF", save_all=True, append_images=[Image.new("RGB", (40, 30), "blue")]), "red"),
+    "grey": (save_image(Image.new("L", (40, 30), 90)), None),
+    "grey with alpha": (save_image(Image.new("LA", (40, 30), (90, 255))), None),
+    "grey of 16 bits": (save_image(Image.fromarray(np.full((30, 40), 90 * 257, np.uint16))), None),
 }
 
 
 @pytest.mark.parametrize("kind", PICTURES)
-def test_every_kind_of_picture(serving: Path, kind: str) -> None:
+def test_every_kind_of_picture_is_classified(serving: Path, kind: str) -> None:
     data, label = PICTURES[kind]
-    answer = ask(app, MODEL, app.Request(data))
-    scores = [one.score for one in answer if isinstance(one, Label)]
+    output = predict(app, MODEL, app.Request(data))
+    scores = [item.score for item in output if isinstance(item, Label)]
     if label:
-        assert isinstance(answer[0], Label)
-        assert answer[0].label == label
+        assert isinstance(output[0], Label)
+        assert output[0].label == label
         assert scores[0] > 0.9
     else:
         assert scores == pytest.approx([1 / 3] * 3, abs=1e-6)
 
 
-def test_grey_of_16_bits_is_the_grey_of_8() -> None:
+def test_16_bit_grey_becomes_8_bit_grey() -> None:
     for value in (0, 90, 255):
-        sixteen = open_image(saved(Image.fromarray(np.full((3, 4), value * 257, np.uint16))), 100)
-        assert np.asarray(sixteen).tolist() == np.full((3, 4, 3), value).tolist()
+        picture = open_image(save_image(Image.fromarray(np.full((3, 4), value * 257, np.uint16))), 100)
+        assert np.asarray(picture).tolist() == np.full((3, 4, 3), value).tolist()
 
 
-def test_orientation_is_undone() -> None:
+def test_exif_orientation_is_applied() -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # a quarter turn clockwise shows it upright
-    lying = Image.new("RGB", (40, 30), "white")
-    lying.paste((250, 10, 10), (0, 0, 20, 30))
-    upright = np.asarray(open_image(saved(lying, "PNG", exif=exif), 10_000))
+    exif[0x0112] = 6  # upright after a quarter turn clockwise
+    rotated = Image.new("RGB", (40, 30), "white")
+    rotated.paste((250, 10, 10), (0, 0, 20, 30))
+    upright = np.asarray(open_image(save_image(rotated, "PNG", exif=exif), 10_000))
     assert upright.shape == (40, 30, 3)
     assert upright[5, 15].tolist() == [250, 10, 10]
     assert upright[35, 15].tolist() == [255, 255, 255]
 
 
 @pytest.mark.parametrize(("top_k", "count"), [(1, 1), (2, 2), (9, 3)])
-def test_top_k(serving: Path, top_k: int, count: int) -> None:
-    (answer,) = ask(app, MODEL, app.Request([saved(RED)], app.Parameters(top_k=top_k)))
-    assert isinstance(answer, list)
-    assert len(answer) == count
-    assert [one.score for one in answer] == sorted((one.score for one in answer), reverse=True)
+def test_top_k_limits_the_number_of_labels(serving: Path, top_k: int, count: int) -> None:
+    (labels,) = predict(app, MODEL, app.Request([save_image(RED)], app.Parameters(top_k=top_k)))
+    assert isinstance(labels, list)
+    assert len(labels) == count
+    assert [item.score for item in labels] == sorted((item.score for item in labels), reverse=True)

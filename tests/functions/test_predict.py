@@ -1,4 +1,4 @@
-"""Each task's own path: encode, run, decode, and what it refuses."""
+"""The path of a task: encode, run, decode, and what it refuses."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from hearth.errors import BadRequest, HearthError, PayloadTooLarge, UnsupportedM
 from hearth.ops.vision.images import open_image
 from hearth_functions.image_classification import app as image
 from hearth_functions.text_classification import app as text
-from tests.support.asking import ask
+from tests.support.asking import predict
 
 RED = (250, 10, 10)
 
 
-def picture(form: str = "PNG", mode: str = "RGB", size: tuple[int, int] = (40, 30)) -> bytes:
+def picture(format: str = "PNG", mode: str = "RGB", size: tuple[int, int] = (40, 30)) -> bytes:
     stream = io.BytesIO()
-    Image.new("RGB", size, RED).convert(mode).save(stream, form)
+    Image.new("RGB", size, RED).convert(mode).save(stream, format)
     return stream.getvalue()
 
 
-def test_words_decide_and_batches_answer_like_single_texts(serving: Path) -> None:
+def test_batches_have_the_scores_of_single_texts(serving: Path) -> None:
     texts = ["i love this movie", "an awful film", "我非常喜欢这个电影"]
-    together = ask(text, "sentiment-en", text.Request(texts))
-    assert [answer[0].label for answer in together] == ["positive", "negative", "positive"]
-    alone = [ask(text, "sentiment-en", text.Request(one))[0] for one in texts]
-    for one, other in zip(together, alone, strict=True):
-        np.testing.assert_allclose([s.score for s in one], [s.score for s in other], atol=1e-6)
-    assert sum(score.score for score in together[0]) == pytest.approx(1)
+    batched = predict(text, "sentiment-en", text.Request(texts))
+    assert [labels[0].label for labels in batched] == ["positive", "negative", "positive"]
+    alone = [predict(text, "sentiment-en", text.Request(single))[0] for single in texts]
+    for actual, expected in zip(batched, alone, strict=True):
+        np.testing.assert_allclose([item.score for item in actual], [item.score for item in expected], atol=1e-6)
+    assert sum(item.score for item in batched[0]) == pytest.approx(1)
 
 
-def test_top_k_and_function_to_apply(serving: Path) -> None:
+def test_top_k_and_function_to_apply_are_used(serving: Path) -> None:
     parameters = text.Parameters(top_k=1, function_to_apply="none")
-    assert len(ask(text, "sentiment-en", text.Request("good", parameters))[0]) == 1
+    assert len(predict(text, "sentiment-en", text.Request("good", parameters))[0]) == 1
     parameters = text.Parameters(function_to_apply="sigmoid")
-    assert ask(text, "sentiment-en", text.Request("the", parameters))[0][0].score == pytest.approx(0.5)
+    assert predict(text, "sentiment-en", text.Request("the", parameters))[0][0].score == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
@@ -47,19 +47,19 @@ def test_top_k_and_function_to_apply(serving: Path) -> None:
 )
 def test_texts_beyond_the_limits_are_refused(serving: Path, inputs: str | list[str], error: type[HearthError]) -> None:
     with pytest.raises(error):
-        ask(text, "sentiment-en", text.Request(inputs))
+        predict(text, "sentiment-en", text.Request(inputs))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
-@pytest.mark.parametrize("form", ["PNG", "WEBP", "GIF"])
-def test_pictures_of_every_kind(serving: Path, form: str, mode: str) -> None:
-    answer = ask(image, "resnet20-cifar10", image.Request(picture(form, mode)))
-    assert answer[0].label == "red"
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "GIF"])
+def test_pictures_of_every_format_are_classified(serving: Path, format: str, mode: str) -> None:
+    labels = predict(image, "resnet20-cifar10", image.Request(picture(format, mode)))
+    assert labels[0].label == "red"
 
 
-def test_a_cmyk_jpeg_and_one_that_lies_on_its_side(serving: Path) -> None:
-    answer = ask(image, "resnet20-cifar10", image.Request(picture("JPEG", "CMYK")))
-    assert answer[0].label == "red"
+def test_a_cmyk_jpeg_and_a_rotated_one_are_read(serving: Path) -> None:
+    labels = predict(image, "resnet20-cifar10", image.Request(picture("JPEG", "CMYK")))
+    assert labels[0].label == "red"
     stream = io.BytesIO()
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -76,6 +76,6 @@ def test_a_cmyk_jpeg_and_one_that_lies_on_its_side(serving: Path) -> None:
         (picture(size=(4000, 4000)), PayloadTooLarge),
     ],
 )
-def test_bad_pictures_are_refused(serving: Path, data: bytes, error: type[HearthError]) -> None:
+def test_an_invalid_picture_has_its_error(serving: Path, data: bytes, error: type[HearthError]) -> None:
     with pytest.raises(error):
-        ask(image, "resnet20-cifar10", image.Request(data))
+        predict(image, "resnet20-cifar10", image.Request(data))

@@ -1,6 +1,6 @@
 """question-answering against a plain reference on the same checkpoint.
 
-transformers 5 has no question-answering pipeline any more, so the reference here does what that of transformers 4 did,
+transformers 5 has no question-answering pipeline. The reference here repeats what the pipeline of transformers 4 did,
 span by span, with the windows of transformers' tokenizer and the logits of its model.
 """
 
@@ -40,14 +40,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def both(folder: Path) -> tuple[Model, Any]:
-    """Our model and transformers' own."""
+    """Return our model and that of transformers."""
     network = checkpoints.save(folder / "hf", "BertForQuestionAnswering")
-    return checkpoints.served(folder / "hf", folder / "work"), network
+    return checkpoints.build_model(folder / "hf", folder / "work"), network
 
 
 @pytest.fixture(scope="module")
 def ask(both: tuple[Model, Any], folder: Path) -> Iterator[Any]:
-    with checkpoints.asking(both[0], folder / "work", app.TASKS) as ask:
+    with checkpoints.serve(both[0], folder / "work", app.TASKS) as ask:
         yield ask
 
 
@@ -56,57 +56,62 @@ def reference(
     tokenizer: Any,
     context: str,
     top_k: int,
-    longest: int,
-    size: int,
-    stride: int,
-    empty: bool,
-    align: bool,
+    max_answer_len: int,
+    max_seq_len: int,
+    doc_stride: int,
+    handle_impossible: bool,
+    align_to_words: bool,
 ) -> list[dict[str, Any]]:
-    """What transformers 4's pipeline answers."""
+    """Return what transformers 4's pipeline returns."""
     rows = tokenizer(
-        QUESTION, context, truncation="only_second", max_length=size, stride=stride, return_overflowing_tokens=True
+        QUESTION,
+        context,
+        truncation="only_second",
+        max_length=max_seq_len,
+        stride=doc_stride,
+        return_overflowing_tokens=True,
     )
     answers: list[dict[str, Any]] = []
-    impossible = 1e6
+    min_null_score = 1e6
     for number in range(len(rows["input_ids"])):
         encoding = rows.encodings[number]
         names = ("input_ids", "attention_mask", "token_type_ids")
         with torch.no_grad():
             output = network(**{name: torch.tensor([rows[name][number]]) for name in names})
-        inside = [sequence == 1 for sequence in encoding.sequence_ids]
-        ends = []
+        in_context = [sequence == 1 for sequence in encoding.sequence_ids]
+        probabilities = []
         for logits in (output.start_logits[0], output.end_logits[0]):
-            chosen = [
-                value.item() if ok or at == 0 else -1e4
-                for at, (value, ok) in enumerate(zip(logits, inside, strict=True))
+            masked = [
+                value.item() if allowed or index == 0 else -1e4
+                for index, (value, allowed) in enumerate(zip(logits, in_context, strict=True))
             ]
-            powers = np.exp(np.array(chosen) - max(chosen))
-            ends.append(powers / powers.sum())
-        impossible = min(impossible, ends[0][0] * ends[1][0])
+            powers = np.exp(np.array(masked) - max(masked))
+            probabilities.append(powers / powers.sum())
+        min_null_score = min(min_null_score, probabilities[0][0] * probabilities[1][0])
         candidates = [
-            (ends[0][first] * ends[1][last], first, last)
-            for first in range(1, len(inside))
-            for last in range(first, min(first + longest, len(inside)))
-            if inside[first] and inside[last]
+            (probabilities[0][first] * probabilities[1][last], first, last)
+            for first in range(1, len(in_context))
+            for last in range(first, min(first + max_answer_len, len(in_context)))
+            if in_context[first] and in_context[last]
         ]
-        for score, first, last in sorted(candidates, reverse=True)[: top_k * 2 + 10 if align else top_k]:
+        for score, first, last in sorted(candidates, reverse=True)[: top_k * 2 + 10 if align_to_words else top_k]:
             start, end = encoding.offsets[first][0], encoding.offsets[last][1]
-            if align:
+            if align_to_words:
                 start = encoding.word_to_chars(encoding.token_to_word(first), 1)[0]
                 end = encoding.word_to_chars(encoding.token_to_word(last), 1)[1]
             text = context[start:end]
-            same = [answer for answer in answers if answer["answer"].lower() == text.lower()]
-            if same:
-                same[0]["score"] += score
+            duplicates = [answer for answer in answers if answer["answer"].lower() == text.lower()]
+            if duplicates:
+                duplicates[0]["score"] += score
             else:
                 answers.append({"score": score, "start": start, "end": end, "answer": text})
-    if empty:
-        answers.append({"score": impossible, "start": 0, "end": 0, "answer": ""})
+    if handle_impossible:
+        answers.append({"score": min_null_score, "start": 0, "end": 0, "answer": ""})
     return sorted(answers, key=lambda answer: -answer["score"])[:top_k]
 
 
 @pytest.mark.parametrize(
-    ("context", "top_k", "longest", "size", "stride", "empty", "align"),
+    ("context", "top_k", "max_answer_len", "max_seq_len", "doc_stride", "handle_impossible", "align_to_words"),
     [
         (SHORT, 1, 15, 40, 10, False, True),
         (SHORT, 7, 4, 40, 10, True, True),
@@ -115,44 +120,46 @@ def reference(
         (LONG, 9, 3, 30, 12, False, False),
     ],
 )
-def test_answers_are_the_references(
+def test_answers_equal_the_references(
     both: tuple[Model, Any],
     folder: Path,
     context: str,
     top_k: int,
-    longest: int,
-    size: int,
-    stride: int,
-    empty: bool,
-    align: bool,
+    max_answer_len: int,
+    max_seq_len: int,
+    doc_stride: int,
+    handle_impossible: bool,
+    align_to_words: bool,
 ) -> None:
     model, network = both
-    parameters = app.Parameters(top_k, longest, stride, size, None, empty, align)
+    parameters = app.Parameters(top_k, max_answer_len, doc_stride, max_seq_len, None, handle_impossible, align_to_words)
     ours = app.predict(model, app.Request(app.Pair(QUESTION, context), parameters)).output
     tokenizer = checkpoints.tokenizer_of(folder / "hf")
-    theirs = reference(network, tokenizer, context, top_k, longest, size, stride, empty, align)
-    found = msgspec.to_builtins(ours if isinstance(ours, list) else [ours])
-    assert len(found) == len(theirs) == top_k
-    assert [one["score"] for one in found] == pytest.approx([one["score"] for one in theirs], abs=1e-4)
-    assert [{**one, "score": 0} for one in found] == [{**one, "score": 0} for one in theirs]
+    theirs = reference(
+        network, tokenizer, context, top_k, max_answer_len, max_seq_len, doc_stride, handle_impossible, align_to_words
+    )
+    actual = msgspec.to_builtins(ours if isinstance(ours, list) else [ours])
+    assert len(actual) == len(theirs) == top_k
+    assert [answer["score"] for answer in actual] == pytest.approx([answer["score"] for answer in theirs], abs=1e-4)
+    assert [{**answer, "score": 0} for answer in actual] == [{**answer, "score": 0} for answer in theirs]
 
 
-def test_several_pairs_answer_like_single_ones(both: tuple[Model, Any]) -> None:
+def test_a_list_of_pairs_has_the_answers_of_single_pairs(both: tuple[Model, Any]) -> None:
     model, _ = both
     pairs = [app.Pair(QUESTION, LONG), app.Pair("Where?", SHORT)]
-    together = app.predict(model, app.Request(pairs)).output
-    assert isinstance(together, list)
-    for pair, one in zip(pairs, together, strict=True):
+    batched = app.predict(model, app.Request(pairs)).output
+    assert isinstance(batched, list)
+    for pair, answer in zip(pairs, batched, strict=True):
         alone = app.predict(model, app.Request(pair)).output
-        assert isinstance(one, app.Answer)
+        assert isinstance(answer, app.Answer)
         assert isinstance(alone, app.Answer)
-        assert (one.answer, one.start) == (alone.answer, alone.start)
-        assert one.score == pytest.approx(alone.score, abs=1e-5)
-        assert pair.context[one.start : one.end] == one.answer
+        assert (answer.answer, answer.start) == (alone.answer, alone.start)
+        assert answer.score == pytest.approx(alone.score, abs=1e-5)
+        assert pair.context[answer.start : answer.end] == answer.answer
 
 
 @pytest.mark.parametrize(
-    ("inputs", "parameters", "status", "words"),
+    ("inputs", "parameters", "status", "message"),
     [
         ({"question": "Who?", "context": " "}, {}, 400, "`context` is empty"),
         ({"question": "", "context": SHORT}, {}, 400, "`question` is empty"),
@@ -166,39 +173,39 @@ def test_several_pairs_answer_like_single_ones(both: tuple[Model, Any]) -> None:
         ("Who?", {}, 400, "inputs"),
     ],
 )
-def test_bad_requests_say_what_to_do(
-    ask: Any, inputs: Any, parameters: dict[str, Any], status: int, words: str
+def test_a_bad_request_error_says_what_to_do(
+    ask: Any, inputs: Any, parameters: dict[str, Any], status: int, message: str
 ) -> None:
-    answer = ask({"inputs": inputs, "parameters": parameters})
-    assert answer.status_code == status
-    assert words in answer.json()["error"]
+    response = ask({"inputs": inputs, "parameters": parameters})
+    assert response.status_code == status
+    assert message in response.json()["error"]
 
 
-def test_the_hubs_own_client_reads_the_answers(ask: Any) -> None:
-    found = ask.hub().question_answering(
+def test_the_hugging_face_client_reads_the_response(ask: Any) -> None:
+    answer = ask.hub().question_answering(
         question="Who?", context=SHORT, align_to_words=True, doc_stride=8, max_seq_len=32, max_question_len=6, top_k=1
     )
-    assert SHORT[found.start : found.end] == found.answer
+    assert SHORT[answer.start : answer.end] == answer.answer
 
 
-def test_over_http_and_in_the_documentation(ask: Any) -> None:
+def test_the_task_is_served_over_http_and_documented(ask: Any) -> None:
     body = {"inputs": {"question": "who " * 40, "context": SHORT}, "parameters": {"max_question_len": 5}}
     assert set(ask(body, "question-answering").json()) == {"answer", "score", "start", "end"}
     assert len(ask(body | {"parameters": {"top_k": 3, "max_question_len": 5}}).json()) == 3
     assert "max_answer_len" in ask.client.get("/openapi.json").text
 
 
-def test_evaluation_counts_as_squad_does(both: tuple[Model, Any], tmp_path: Path) -> None:
+def test_evaluation_measures_as_squad_does(both: tuple[Model, Any], tmp_path: Path) -> None:
     model, _ = both
-    right = evaluation.predict(model, {"question": "Where?", "context": SHORT})["answer"]
-    asked = [
-        {"question": "Where?", "answers": [{"text": f"the {right}!"}, {"text": "nothing"}]},
+    correct = evaluation.predict(model, {"question": "Where?", "context": SHORT})["answer"]
+    questions = [
+        {"question": "Where?", "answers": [{"text": f"the {correct}!"}, {"text": "nothing"}]},
         {"question": "Where?", "answers": [{"text": "nothing of it"}]},
     ]
-    paragraph = {"context": SHORT, "qas": asked}
+    paragraph = {"context": SHORT, "qas": questions}
     (tmp_path / "dev.json").write_text(json.dumps({"data": [{"paragraphs": [paragraph]}]}), encoding="utf-8")
-    found = evaluation.measure(model, evaluation.read(tmp_path / "dev.json"))
-    assert found["exact match"] == 0.5
+    metrics = evaluation.measure(model, evaluation.read(tmp_path / "dev.json"))
+    assert metrics["exact match"] == 0.5
     assert evaluation.word_f1(["big", "mill"], ["mill"]) == pytest.approx(2 / 3)
     (tmp_path / "bad.json").write_text("[]", encoding="utf-8")
     with pytest.raises(DataError, match="SQuAD"):

@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def both(folder: Path) -> tuple[Model, Any]:
-    """Our model and transformers' pipeline."""
+    """Return our model and transformers' pipeline."""
     numbers = dict(enumerate(LABELS))
     network = checkpoints.save(
         folder / "hf",
@@ -54,27 +54,27 @@ def both(folder: Path) -> tuple[Model, Any]:
     pipeline = transformers.pipeline(
         "token-classification", model=network, tokenizer=checkpoints.tokenizer_of(folder / "hf"), device="cpu"
     )
-    return checkpoints.served(folder / "hf", folder / "work"), pipeline
+    return checkpoints.build_model(folder / "hf", folder / "work"), pipeline
 
 
 @pytest.fixture(scope="module")
 def ask(both: tuple[Model, Any], folder: Path) -> Iterator[Any]:
-    with checkpoints.asking(both[0], folder / "work", app.TASKS) as ask:
+    with checkpoints.serve(both[0], folder / "work", app.TASKS) as ask:
         yield ask
 
 
 def agree(ours: list[app.Entity], theirs: list[dict[str, Any]]) -> None:
     assert theirs
-    found = msgspec.to_builtins(ours)
-    assert [{key: one[key] for key in one if key != "score"} for one in found] == [
-        {key: one[key] for key in one if key != "score"} for one in theirs
+    actual = msgspec.to_builtins(ours)
+    assert [{key: entity[key] for key in entity if key != "score"} for entity in actual] == [
+        {key: entity[key] for key in entity if key != "score"} for entity in theirs
     ]
-    assert [one["score"] for one in found] == pytest.approx([one["score"] for one in theirs], abs=1e-4)
+    assert [entity["score"] for entity in actual] == pytest.approx([entity["score"] for entity in theirs], abs=1e-4)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("text", TEXTS)
-def test_entities_are_those_of_transformers(both: tuple[Model, Any], text: str, strategy: Any) -> None:
+def test_entities_equal_those_of_transformers(both: tuple[Model, Any], text: str, strategy: Any) -> None:
     model, pipeline = both
     ours = app.predict(model, app.Request(text, app.Parameters(aggregation_strategy=strategy))).output
     agree(ours, pipeline(text, aggregation_strategy=strategy))
@@ -82,7 +82,7 @@ def test_entities_are_those_of_transformers(both: tuple[Model, Any], text: str, 
 
 @pytest.mark.parametrize("strategy", STRATEGIES[1:])
 @pytest.mark.parametrize("stride", [0, 7])
-def test_long_texts_are_read_in_windows_as_transformers_does(
+def test_entities_of_long_texts_equal_those_of_transformers(
     both: tuple[Model, Any], strategy: Any, stride: int
 ) -> None:
     model, pipeline = both
@@ -95,8 +95,8 @@ def test_a_tokenizer_without_marked_pieces_falls_back_to_spaces() -> None:
     tokenizer = Tokenizer(WordLevel({letter: number for number, letter in enumerate("abc ")}))
     tokenizer.pre_tokenizer = Split(Regex("."), "isolated")
     row = tokenizer.encode("ab c")
-    found = gather_pre_entities(tokenizer, row, "ab c", np.zeros((4, 2), np.float32))
-    assert [(piece.word, piece.is_subword) for piece in found] == [
+    pieces = gather_pre_entities(tokenizer, row, "ab c", np.zeros((4, 2), np.float32))
+    assert [(piece.word, piece.is_subword) for piece in pieces] == [
         ("a", False),
         ("b", True),
         (" ", False),
@@ -104,14 +104,16 @@ def test_a_tokenizer_without_marked_pieces_falls_back_to_spaces() -> None:
     ]
 
 
-def test_lists_answer_like_single_texts_and_long_ones_fit(both: tuple[Model, Any]) -> None:
+def test_a_list_has_the_entities_of_its_single_texts(both: tuple[Model, Any]) -> None:
     model, _ = both
-    together = app.predict(model, app.Request([*TEXTS, LONG, ""])).output
+    batched = app.predict(model, app.Request([*TEXTS, LONG, ""])).output
     alone = [app.predict(model, app.Request(text)).output for text in TEXTS]
-    for one, other in zip(together, alone, strict=False):
-        assert [(e.start, e.end, e.entity_group) for e in one] == [(e.start, e.end, e.entity_group) for e in other]
-    assert together[-2][-1].end > len(LONG) // 2
-    assert together[-1] == []
+    for actual, expected in zip(batched, alone, strict=False):
+        assert [(e.start, e.end, e.entity_group) for e in actual] == [
+            (e.start, e.end, e.entity_group) for e in expected
+        ]
+    assert batched[-2][-1].end > len(LONG) // 2
+    assert batched[-1] == []
 
 
 def test_labels_can_be_ignored(both: tuple[Model, Any]) -> None:
@@ -124,7 +126,7 @@ def test_labels_can_be_ignored(both: tuple[Model, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "words"),
+    ("body", "status", "message"),
     [
         ({"inputs": []}, 400, "empty list"),
         ({"inputs": ["a"] * 65}, 413, "65 texts"),
@@ -134,20 +136,22 @@ def test_labels_can_be_ignored(both: tuple[Model, Any]) -> None:
         ({"inputs": 5}, 400, "inputs"),
     ],
 )
-def test_bad_requests_say_what_to_do(ask: Any, body: dict[str, Any], status: int, words: str) -> None:
-    answer = ask(body)
-    assert answer.status_code == status
-    assert words in answer.json()["error"]
+def test_a_bad_request_error_says_what_to_do(ask: Any, body: dict[str, Any], status: int, message: str) -> None:
+    response = ask(body)
+    assert response.status_code == status
+    assert message in response.json()["error"]
 
 
-def test_the_hubs_own_client_reads_the_answers(ask: Any) -> None:
-    found = ask.hub().token_classification(TEXTS[0], aggregation_strategy="first", ignore_labels=["PER"], stride=3)
-    assert found
-    assert all(TEXTS[0][one.start : one.end].lower() == one.word and one.entity_group for one in found)
-    assert all(one.entity for one in ask.hub().token_classification(TEXTS[0], aggregation_strategy="none"))
+def test_the_hugging_face_client_reads_the_response(ask: Any) -> None:
+    entities = ask.hub().token_classification(TEXTS[0], aggregation_strategy="first", ignore_labels=["PER"], stride=3)
+    assert entities
+    assert all(
+        TEXTS[0][entity.start : entity.end].lower() == entity.word and entity.entity_group for entity in entities
+    )
+    assert all(entity.entity for entity in ask.hub().token_classification(TEXTS[0], aggregation_strategy="none"))
 
 
-def test_the_documentation_shows_its_answers(ask: Any) -> None:
+def test_the_task_is_served_over_http_and_documented(ask: Any) -> None:
     assert "entity_group" in ask.client.get("/openapi.json").text
     assert ask({"inputs": TEXTS[0]}, "token-classification").json()
 
@@ -170,15 +174,18 @@ def test_evaluation_reads_words_and_characters(tmp_path: Path) -> None:
 
 def test_evaluation_counts_whole_entities(both: tuple[Model, Any]) -> None:
     model, _ = both
-    right = [[e.start, e.end, e.entity_group] for e in app.predict(model, app.Request(TEXTS[0])).output]
-    examples = [Example(TEXTS[0], right), Example(TEXTS[0], [*right[1:], [right[0][0], right[0][1] + 1, right[0][2]]])]
+    entities = [[e.start, e.end, e.entity_group] for e in app.predict(model, app.Request(TEXTS[0])).output]
+    examples = [
+        Example(TEXTS[0], entities),
+        Example(TEXTS[0], [*entities[1:], [entities[0][0], entities[0][1] + 1, entities[0][2]]]),
+    ]
     assert evaluation.measure(model, examples[:1])["F1"] == 1
-    assert evaluation.measure(model, examples)["F1"] == pytest.approx(1 - 0.5 / len(right), abs=1e-6)
+    assert evaluation.measure(model, examples)["F1"] == pytest.approx(1 - 0.5 / len(entities), abs=1e-6)
     with pytest.raises(DataError, match="MISC"):
         evaluation.measure(model, [Example("a", [[0, 1, "MISC"]])])
 
 
-def test_answers_are_as_far_apart_as_their_scores() -> None:
+def test_difference_of_two_outputs_is_that_of_their_scores() -> None:
     def token(entity: str, score: float) -> list[dict[str, Any]]:
         return [{"word": "anna", "entity": entity, "score": score}]
 

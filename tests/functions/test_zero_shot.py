@@ -25,17 +25,21 @@ TEXTS = [TEXT, "bad film", TEXT * 3]
 LABELS = ["film", "hotel rooms", "york"]
 
 
-def config(*labels: str, **more: Any) -> dict[str, Any]:
-    return {"id2label": dict(enumerate(labels)), "label2id": {name: at for at, name in enumerate(labels)}, **more}
+def config(*labels: str, **options: Any) -> dict[str, Any]:
+    return {
+        "id2label": dict(enumerate(labels)),
+        "label2id": {name: index for index, name in enumerate(labels)},
+        **options,
+    }
 
 
 def both_of(folder: Path, task: str, **config: Any) -> tuple[Model, Any]:
-    """Our model and transformers' pipeline."""
+    """Return our model and transformers' pipeline."""
     network = checkpoints.save(folder / "hf", "BertForSequenceClassification", **config)
     pipeline = transformers.pipeline(
         task, model=network, tokenizer=checkpoints.tokenizer_of(folder / "hf"), device="cpu"
     )
-    return checkpoints.served(folder / "hf", folder / "work"), pipeline
+    return checkpoints.build_model(folder / "hf", folder / "work"), pipeline
 
 
 @pytest.fixture(scope="module")
@@ -50,20 +54,20 @@ def both(folder: Path) -> tuple[Model, Any]:
 
 @pytest.fixture(scope="module")
 def ask(both: tuple[Model, Any], folder: Path) -> Iterator[Any]:
-    with checkpoints.asking(both[0], folder / "work", app.TASKS) as ask:
+    with checkpoints.serve(both[0], folder / "work", app.TASKS) as ask:
         yield ask
 
 
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("labels", [LABELS, "good, bad", ["hotel"]])
-@pytest.mark.parametrize("more", [{}, {"multi_label": True}, {"hypothesis_template": "her uncle was in {}"}])
-def test_labels_and_scores_are_those_of_transformers(
-    both: tuple[Model, Any], text: str, labels: Any, more: dict[str, Any]
+@pytest.mark.parametrize("options", [{}, {"multi_label": True}, {"hypothesis_template": "her uncle was in {}"}])
+def test_labels_and_scores_equal_those_of_transformers(
+    both: tuple[Model, Any], text: str, labels: Any, options: dict[str, Any]
 ) -> None:
     model, pipeline = both
-    request = app.ZeroShotRequest(text, app.ZeroShotParameters(labels, **more))
+    request = app.ZeroShotRequest(text, app.ZeroShotParameters(labels, **options))
     ours: Any = app.predict_zero_shot(model, request).output
-    theirs = pipeline(text, candidate_labels=labels, **more)
+    theirs = pipeline(text, candidate_labels=labels, **options)
     assert [score.label for score in ours] == theirs["labels"]
     assert [score.score for score in ours] == pytest.approx(theirs["scores"], abs=1e-4)
 
@@ -74,25 +78,25 @@ def test_contradiction_is_found_by_name(tmp_path: Path) -> None:
     assert (head.entailment, head.contradiction) == (0, 2)  # type: ignore[union-attr]
 
 
-def test_over_http_in_both_of_its_tasks(ask: Any) -> None:
+def test_the_model_serves_both_tasks_over_http(ask: Any) -> None:
     body = {"inputs": TEXT, "parameters": {"candidate_labels": LABELS, "multi_label": False}}
-    answer = ask(body).json()
-    assert [*answer[0]] == ["label", "score"]
-    assert sum(score["score"] for score in answer) == pytest.approx(1, abs=1e-5)
+    labels = ask(body).json()
+    assert [*labels[0]] == ["label", "score"]
+    assert sum(score["score"] for score in labels) == pytest.approx(1, abs=1e-5)
     assert len(ask(body | {"inputs": TEXTS}, "zero-shot-classification").json()) == 3
     plain = ask({"inputs": TEXT}, "text-classification").json()
     assert {score["label"] for score in plain[0]} == {"contradiction", "neutral", "ENTAILMENT"}
     assert "candidate_labels" in ask.client.get("/openapi.json").text
 
 
-def test_the_hubs_own_client_reads_the_answers(ask: Any) -> None:
-    found = ask.hub().zero_shot_classification(TEXT, LABELS, multi_label=True, hypothesis_template="a {} film")
-    assert {one.label for one in found} == set(LABELS)
-    assert all(0 < one.score < 1 for one in found)
+def test_the_hugging_face_client_reads_the_response(ask: Any) -> None:
+    results = ask.hub().zero_shot_classification(TEXT, LABELS, multi_label=True, hypothesis_template="a {} film")
+    assert {result.label for result in results} == set(LABELS)
+    assert all(0 < result.score < 1 for result in results)
 
 
 @pytest.mark.parametrize(
-    ("inputs", "parameters", "status", "words"),
+    ("inputs", "parameters", "status", "message"),
     [
         (TEXT, None, 400, "parameters"),
         (TEXT, {"candidate_labels": []}, 400, "candidate_labels"),
@@ -103,28 +107,28 @@ def test_the_hubs_own_client_reads_the_answers(ask: Any) -> None:
         ([], {"candidate_labels": ["a"]}, 400, "empty list"),
     ],
 )
-def test_bad_requests_say_what_to_do(ask: Any, inputs: Any, parameters: Any, status: int, words: str) -> None:
-    answer = ask({"inputs": inputs} | ({} if parameters is None else {"parameters": parameters}))
-    assert answer.status_code == status
-    assert words in answer.json()["error"]
+def test_a_bad_request_error_says_what_to_do(ask: Any, inputs: Any, parameters: Any, status: int, message: str) -> None:
+    response = ask({"inputs": inputs} | ({} if parameters is None else {"parameters": parameters}))
+    assert response.status_code == status
+    assert message in response.json()["error"]
 
 
-def test_a_classifier_with_labels_of_its_own_says_so(serving: Path) -> None:
+def test_a_classifier_with_its_own_labels_is_a_bad_request(serving: Path) -> None:
     request = app.ZeroShotRequest("good", app.ZeroShotParameters(["a"]))
     with pytest.raises(app.BadRequest, match="only its own labels"), warm_cache().get("sentiment-en") as model:
         app.predict_zero_shot(model, request)
 
 
 @pytest.mark.parametrize("function", [None, "sigmoid", "softmax", "none"])
-def test_several_labels_at_once_are_those_of_transformers(
+def test_multi_label_scores_equal_those_of_transformers(
     function: Any, tmp_path_factory: pytest.TempPathFactory, multi: tuple[Model, Any]
 ) -> None:
     model, pipeline = multi
-    more = {} if function is None else {"function_to_apply": function}
-    ours = app.predict(model, app.Request(TEXTS[:2], app.Parameters(**more))).output
-    for one, other in zip(ours, pipeline(TEXTS[:2], top_k=None, **more), strict=True):
-        assert [score.label for score in one] == [score["label"] for score in other]
-        assert [score.score for score in one] == pytest.approx([score["score"] for score in other], abs=1e-4)
+    options = {} if function is None else {"function_to_apply": function}
+    ours = app.predict(model, app.Request(TEXTS[:2], app.Parameters(**options))).output
+    for actual, expected in zip(ours, pipeline(TEXTS[:2], top_k=None, **options), strict=True):
+        assert [score.label for score in actual] == [score["label"] for score in expected]
+        assert [score.score for score in actual] == pytest.approx([score["score"] for score in expected], abs=1e-4)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +137,7 @@ def multi(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Any]:
     return both_of(tmp_path_factory.mktemp("multi"), "text-classification", **labels)
 
 
-def test_evaluation_takes_labels_by_name(both: tuple[Model, Any], multi: tuple[Model, Any], tmp_path: Path) -> None:
+def test_evaluation_reads_labels_by_name(both: tuple[Model, Any], multi: tuple[Model, Any], tmp_path: Path) -> None:
     best = evaluation.top_label(evaluation.predict(both[0], {"inputs": TEXT, "candidate_labels": ["film", "hotel"]}))
     (tmp_path / "named.tsv").write_text(f"{TEXT}\t{best}\n", encoding="utf-8")
     (tmp_path / "two.tsv").write_text(f"{TEXT}\tfilm\n{TEXT}\thotel\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The trained artifacts of export/zoo: whole, small, with cards, and answering as the torch models did."""
+"""The trained artifacts of export/zoo: complete, small, with cards, and with the outputs of the torch models."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PROMISED = {
     "translate-en-de": (37.0, 0.5),
     "translate-en-zh": (16.0, 0.5),
 }
-"""The task's metric that the served graph reaches on data never trained on, and what quantization may cost of it."""
+"""Least value of the task's metric for the served graph on held-out data, and the most quantization may cost."""
 
 
 @pytest.fixture(autouse=True)
@@ -59,13 +59,13 @@ def manifest(name: str) -> Manifest:
     return registry.resolve(name).manifest
 
 
-def test_the_zoo_holds_these_and_stays_small() -> None:
+def test_the_zoo_holds_these_models_and_is_small() -> None:
     assert warm_cache().registry.models() == sorted(MODELS)
     assert sum(path.stat().st_size for path in ZOO.rglob("*") if path.is_file()) <= MAX_BYTES
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_answers_are_the_torch_models(name: str) -> None:
+def test_outputs_equal_those_of_the_torch_models(name: str) -> None:
     golden = json.loads(next((ZOO / name).glob("*/golden.json")).read_text(encoding="utf-8"))
     evaluation = evaluation_of(manifest(name).task)
     with warm_cache().get(name) as model:
@@ -86,25 +86,25 @@ def test_answers_are_the_torch_models(name: str) -> None:
         ("sentiment-en", "What a waste of two hours.", "negative"),
     ],
 )
-def test_sentences_come_out_right(name: str, text: str, brief: str) -> None:
+def test_sentences_have_the_right_output(name: str, text: str, brief: str) -> None:
     evaluation = evaluation_of(manifest(name).task)
     with warm_cache().get(name) as model:
         assert evaluation.summarize(evaluation.predict(model, text)) == brief
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_quality_is_measured_and_kept_by_quantization(name: str) -> None:
-    made = manifest(name)
-    least, loss = PROMISED[name]
-    evaluation = evaluation_of(made.task)
+def test_quality_is_measured_and_quantization_keeps_it(name: str) -> None:
+    published = manifest(name)
+    minimum, loss = PROMISED[name]
+    evaluation = evaluation_of(published.task)
     metric = evaluation.metric
-    assert made.metrics.metric == metric
-    assert evaluation.loss(least, made.metrics.served[metric]) <= 0
-    assert evaluation.loss(made.metrics.fp32[metric], made.metrics.served[metric]) <= loss
+    assert published.metrics.metric == metric
+    assert evaluation.loss(minimum, published.metrics.served[metric]) <= 0
+    assert evaluation.loss(published.metrics.fp32[metric], published.metrics.served[metric]) <= loss
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_card_tells_where_it_comes_from(name: str) -> None:
+def test_the_card_names_the_provenance(name: str) -> None:
     folder = next((ZOO / name).glob("*/manifest.json")).parent
     card = (folder / "report.md").read_text(encoding="utf-8")
     provenance = manifest(name).provenance
@@ -115,8 +115,8 @@ def test_the_card_tells_where_it_comes_from(name: str) -> None:
 
 
 @pytest.mark.skipif("HEARTH_DATA" not in os.environ, reason="HEARTH_DATA is not set: the data sets are not here")
-def test_the_measured_accuracy_can_be_measured_again() -> None:
+def test_the_measured_accuracy_is_reproducible() -> None:
     examples = examples_from(Path(os.environ["HEARTH_DATA"]) / "sentiment_en/sst2_dev.tsv", "text-classification")
     with warm_cache().get("sentiment-en") as model:
-        found = evaluation_of("text-classification").measure(model, examples)
-    assert found["accuracy"] == pytest.approx(manifest("sentiment-en").metrics.served["accuracy"], abs=0.002)
+        metrics = evaluation_of("text-classification").measure(model, examples)
+    assert metrics["accuracy"] == pytest.approx(manifest("sentiment-en").metrics.served["accuracy"], abs=0.002)

@@ -63,7 +63,7 @@ def every_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "export/zoo", store)
     for name, kind in (("fill-mask", "BertForMaskedLM"), ("question-answering", "BertForQuestionAnswering")):
         checkpoints.save(work / name, kind)
-        model = checkpoints.served(work / name, work / name / "made")
+        model = checkpoints.build_model(work / name, work / name / "made")
         checkpoints.put(replace(model.manifest, model=name), work / name / "made", store)
     return store
 

@@ -20,14 +20,14 @@ from openai import OpenAI
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
 from tests.events import event
-from tests.events.inputs import MODELS, TRIGGERS, asked, input_of, right, upload_prefix, waking
-from tests.support.containers import missing
+from tests.events.inputs import MODELS, TRIGGERS, event_for, http_event_for, input_of, is_success, upload_prefix
+from tests.support.containers import reason_to_skip
 from tests.support.layers import ROOT
 from tests.support.requests import rest_event
-from tests.support.sam import Sam, logical
+from tests.support.sam import Sam, logical_id
 from tests.support.strict_container import MEGABYTES_OF_A_PROCESSOR, Strict, strict, variables
 
-reason = missing()
+reason = reason_to_skip()
 pytestmark = pytest.mark.skipif(reason is not None, reason=reason or "")
 FUNCTIONS_AND_TRIGGERS = list(zip(MODELS, TRIGGERS, strict=False))
 """Each function with a different trigger; test_triggers.py tests all combinations, without containers."""
@@ -35,8 +35,8 @@ FUNCTIONS_AND_TRIGGERS = list(zip(MODELS, TRIGGERS, strict=False))
 
 @pytest.mark.parametrize(("function", "trigger"), FUNCTIONS_AND_TRIGGERS)
 def test_a_function_is_invoked_by_a_trigger(sam: Sam, container_s3: Any, function: str, trigger: str) -> None:
-    answer = sam.invoke(logical(function), waking(container_s3, trigger, function))
-    assert right(trigger, answer), answer
+    answer = sam.invoke(logical_id(function), event_for(container_s3, trigger, function))
+    assert is_success(trigger, answer), answer
 
 
 def test_our_runtime_buffers_the_response_where_streaming_is_not_supported(sam: Sam) -> None:
@@ -55,9 +55,9 @@ def test_boto3_invokes_with_every_trigger(sam: Sam, container_s3: Any, function:
             "lambda", endpoint_url=f"http://127.0.0.1:{port}", region_name="us-east-1", config=unsigned
         )
         for trigger in TRIGGERS:
-            payload = json.dumps(waking(container_s3, trigger, function))
-            answer = client.invoke(FunctionName=logical(function), Payload=payload)
-            assert right(trigger, found := json.loads(answer["Payload"].read())), (trigger, found)
+            payload = json.dumps(event_for(container_s3, trigger, function))
+            answer = client.invoke(FunctionName=logical_id(function), Payload=payload)
+            assert is_success(trigger, found := json.loads(answer["Payload"].read())), (trigger, found)
 
 
 @pytest.fixture(scope="module")
@@ -199,8 +199,8 @@ def test_a_function_works_within_lambdas_limits(
     settings = function_variables(function, container_variables)
     with strict(containers, ROOT / "functions" / function, settings) as container:
         for trigger in triggers * 2:  # cold and warm
-            answer = container.invoke(waking(container_s3, trigger, function))
-            assert right(trigger, answer.payload), (trigger, answer.raw, container.log)
+            answer = container.invoke(event_for(container_s3, trigger, function))
+            assert is_success(trigger, answer.payload), (trigger, answer.raw, container.log)
         assert "Traceback" not in container.log
 
 
@@ -210,7 +210,7 @@ def test_a_scratch_folder_that_is_too_small_for_a_model_is_reported(
     settings = function_variables("text_classification", container_variables)
     with strict(containers, ROOT / "functions/text_classification", settings, scratch_mb=1) as container:
         for _ in range(2):
-            answer = container.invoke(asked("rest-v1", "text_classification"))
+            answer = container.invoke(http_event_for("rest-v1", "text_classification"))
             assert answer.payload["statusCode"] == 503
             assert "No space left on device" in str(answer.body["error"])
         assert "Traceback" not in container.log

@@ -281,7 +281,7 @@ def test_invalid_events_get_a_response_and_the_runtime_continues(running: Runtim
             content = b"".join(iter(running.chunk, b"")).split(bytes(8))[0]
             running.trailers()
         else:
-            content = running.exactly(int(head["Content-Length"]))
+            content = running.read_exactly(int(head["Content-Length"]))
         running.accept()
         assert head.line == RESPONSE, invalid
         assert "error" in json.loads(content) or json.loads(content)["statusCode"] >= 400, invalid

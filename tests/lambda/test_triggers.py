@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.events import HERE, event
-from tests.events.inputs import DOORS, MODELS, UPLOADS, asked, input_of, upload_prefix, uploaded
+from tests.events.inputs import HTTP_TRIGGERS, MODELS, UPLOADS, http_event_for, input_of, upload, upload_prefix
 from tests.support.emulator import Emulator
 from tests.support.layers import FUNCTIONS
 from tests.support.s3 import upload_folder
@@ -35,7 +35,7 @@ def function(request: pytest.FixtureRequest, environment: dict[str, str], store:
 
 
 def test_every_event_file_is_sent_here() -> None:
-    assert {path.stem for path in HERE.glob("*.json")} == {*DOORS, *UPLOADS, *OTHERS}
+    assert {path.stem for path in HERE.glob("*.json")} == {*HTTP_TRIGGERS, *UPLOADS, *OTHERS}
 
 
 def test_every_function_is_woken_here() -> None:
@@ -44,8 +44,8 @@ def test_every_function_is_woken_here() -> None:
 
 def test_every_door_gets_the_same_answer(function: Emulator) -> None:
     bodies = []
-    for door in DOORS:
-        answer = function.invoke(asked(door, function.code.name)).payload
+    for door in HTTP_TRIGGERS:
+        answer = function.invoke(http_event_for(door, function.code.name)).payload
         assert answer["statusCode"] == 200, (door, answer)
         bodies.append(answer["body"])
     assert len(set(map(str, bodies))) == 1
@@ -55,7 +55,7 @@ def test_every_door_gets_the_same_answer(function: Emulator) -> None:
 def test_an_upload_becomes_a_result(function: Emulator, s3: Any, trigger: str) -> None:
     name = function.code.name
     key = f"{upload_prefix(name)}{MODELS[name]}/{trigger} é.bin"
-    answer = function.invoke(uploaded(s3, trigger, key, input_of(name)))
+    answer = function.invoke(upload(s3, trigger, key, input_of(name)))
     assert answer.payload == ({"batchItemFailures": []} if trigger.startswith("sqs") else {}), answer.raw
     written = s3.get_object(Bucket="results", Key=f"answers/{key}.json")["Body"].read()
     assert json.loads(written)["output"]
@@ -64,7 +64,7 @@ def test_an_upload_becomes_a_result(function: Emulator, s3: Any, trigger: str) -
 def test_a_batch_is_worked_off(function: Emulator, s3: Any) -> None:
     name = function.code.name
     key = f"batch/{MODELS[name]}/a film.bin"
-    told = uploaded(s3, "step-functions-batch", key, input_of(name), model=MODELS[name], run="run-1")
+    told = upload(s3, "step-functions-batch", key, input_of(name), model=MODELS[name], run="run-1")
     assert function.invoke(told).payload == {"done": 1, "failed": []}
     assert json.loads(s3.get_object(Bucket="results", Key=f"answers/run-1/{key}.json")["Body"].read())["output"]
 
@@ -96,7 +96,7 @@ def test_an_unknown_event_gets_an_error_that_lists_the_known_ones(function: Emul
 
 def test_the_catalog_answers_every_door(environment: dict[str, str], store: dict[str, str]) -> None:
     with Emulator.of("catalog", environment | store) as catalog:
-        for door in DOORS:
+        for door in HTTP_TRIGGERS:
             answer = catalog.invoke(event(door, path="/models", method="GET", body=""))
             assert answer.payload["statusCode"] == 200, (door, answer.raw)
             assert {model["name"] for model in answer.body["models"]} >= set(MODELS.values())  # type: ignore[attr-defined,index]

@@ -1,4 +1,4 @@
-"""What is too much is refused before work is done on it, with the limit in the words."""
+"""Inputs beyond a limit are refused before they are processed, with the limit in the message."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def nested(depth: int, brackets: str = "[]") -> bytes:
 
 
 @pytest.mark.parametrize("depth", [1, strict_json.MAX_DEPTH])
-def test_documents_may_be_nested(depth: int) -> None:
+def test_documents_may_be_nested_up_to_the_limit(depth: int) -> None:
     assert strict_json.loads(nested(depth)) is not None
 
 
 @pytest.mark.parametrize(
-    ("raw", "words"),
+    ("raw", "message"),
     [
         (nested(strict_json.MAX_DEPTH + 1), "more than 64 levels"),
         (nested(500_000), "more than 100000 objects and lists"),
         (b'{"a":' * 5000 + b"1" + b"}" * 5000, "more than 64 levels"),
-        (b'["' + b"]" * 100 + b'",' + nested(64) + b"]", "more than 64 levels"),  # brackets of a string do not count
+        (b'["' + b"]" * 100 + b'",' + nested(64) + b"]", "more than 64 levels"),  # brackets in a string do not count
         (b"[" + b"[]," * 100_000 + b"[]]", "100000 objects and lists"),
         (b"[" + b"1," * 2_000_000 + b"1]", "2000000 values"),
         (b"[" + b"9" * 65 + b"]", "64 characters"),
@@ -53,18 +53,18 @@ def test_documents_may_be_nested(depth: int) -> None:
         (b'"' + b"\\\\" * 1_000_000, "Unterminated"),
     ],
 )
-def test_json_that_is_much_work_is_refused_at_once(raw: bytes, words: str) -> None:
-    began = time.monotonic()
+def test_expensive_json_is_refused_quickly(raw: bytes, message: str) -> None:
+    started = time.monotonic()
     tracemalloc.start()
-    with pytest.raises(BadRequest, match=words):
+    with pytest.raises(BadRequest, match=message):
         strict_json.loads(raw)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - started < 5
     assert peak < 8 * len(raw) + 2_000_000
 
 
-def test_strings_may_hold_what_documents_may_not() -> None:
+def test_strings_may_hold_brackets_and_long_numbers() -> None:
     text = "[" * 1000 + '\\"' * 500 + "1" * 1000 + "{" * 1000
     assert strict_json.loads(json.dumps({"inputs": [text, text]}).encode()) == {"inputs": [text, text]}
     numbers = [[1.5] * 640] * 1000
@@ -75,7 +75,7 @@ LIMITS = Limits(batch=4, characters=1000)
 
 
 @pytest.mark.parametrize(
-    ("inputs", "limits", "words"),
+    ("inputs", "limits", "message"),
     [
         ([], LIMITS, "empty list"),
         (["a"] * 5, LIMITS, "4 are allowed"),
@@ -85,8 +85,8 @@ LIMITS = Limits(batch=4, characters=1000)
         (["a" * 90_000] * 12, Limits(), f"{MAX_TOTAL_CHARACTERS} are allowed"),
     ],
 )
-def test_texts_are_measured_before_they_are_tokenised(inputs: str | list[str], limits: Limits, words: str) -> None:
-    with pytest.raises(BadRequest, match=words):
+def test_texts_are_measured_before_tokenization(inputs: str | list[str], limits: Limits, message: str) -> None:
+    with pytest.raises(BadRequest, match=message):
         list_texts(inputs, limits)
 
 
@@ -95,7 +95,7 @@ def test_texts_within_the_limits_pass() -> None:
     check_lengths(["a" * 100_000] * 10, Limits())
 
 
-def test_windows_are_counted_before_they_are_made() -> None:
+def test_windows_are_counted_before_they_are_built() -> None:
     tokenizer = Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
 
@@ -113,7 +113,7 @@ def jpeg(**options: Any) -> bytes:
     return file.getvalue()
 
 
-def test_pictures_of_a_request_share_their_pixels() -> None:
+def test_pictures_of_a_request_share_one_pixel_limit() -> None:
     files = [jpeg()] * 4
     assert len(list(open_images(files, Limits(batch=4, pixels=4 * 64 * 64)))) == 4
     with pytest.raises(PayloadTooLarge, match="4095 are allowed after the pictures before it, 16383 in all"):
@@ -124,24 +124,24 @@ def test_pictures_of_a_request_share_their_pixels() -> None:
         list(open_images([], Limits()))
 
 
-def test_a_jpeg_of_very_many_scans_is_not_decoded() -> None:
+def test_a_jpeg_with_too_many_scans_is_not_decoded() -> None:
     progressive = jpeg(progressive=True)
     assert open_image(progressive, 10_000).size == (64, 64)
-    last = progressive.rindex(b"\xff\xda")
-    many = progressive[:last] + progressive[last:-2] * MAX_SCANS + b"\xff\xd9"
+    last_scan = progressive.rindex(b"\xff\xda")
+    many = progressive[:last_scan] + progressive[last_scan:-2] * MAX_SCANS + b"\xff\xd9"
     with pytest.raises(BadRequest, match="100 scans"):
         open_image(many, 10_000)
 
 
-def test_grey_of_sixteen_bits_keeps_its_values() -> None:
+def test_16_bit_grey_is_scaled_to_8_bits() -> None:
     values = np.arange(0, 65536, 64, np.uint16).reshape(32, 32)
     file = io.BytesIO()
     Image.fromarray(values).save(file, "PNG")
-    found = np.asarray(open_image(file.getvalue(), 10_000))
-    assert (found[..., 0] == values >> 8).all()
+    pixels = np.asarray(open_image(file.getvalue(), 10_000))
+    assert (pixels[..., 0] == values >> 8).all()
 
 
-def test_elements_are_not_read_beyond_their_number() -> None:
+def test_no_more_elements_are_read_than_the_shape_has() -> None:
     with pytest.raises(BadRequest, match="2 elements"):
         from_bytes("x", "BYTES", [2], bytes(4) * 1_000_000)
     assert from_bytes("x", "BYTES", [3], bytes(12)).tolist() == [b""] * 3

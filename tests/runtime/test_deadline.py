@@ -1,4 +1,4 @@
-"""Runs that never end are ended: a graph that goes round and round, in every place that could wait for it."""
+"""Runs that never end are stopped: a graph with an endless loop, everywhere that could wait for it."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ class Context:
 
 
 def make_endless(store: Path, rounds: int = ROUNDS) -> Path:
-    """A sentiment model that counts to `rounds` before it answers."""
+    """Publish a sentiment model that counts to `rounds` before it returns."""
     artifact = make_text_artifact(store, model="endless")
     proto = onnx.load(artifact / "model.onnx", load_external_data=False)
-    kinds = (("round", TensorProto.INT64), ("on", TensorProto.BOOL), ("count", TensorProto.FLOAT))
-    results = (("on_out", TensorProto.BOOL), ("count_out", TensorProto.FLOAT))
+    loop_inputs = (("round", TensorProto.INT64), ("on", TensorProto.BOOL), ("count", TensorProto.FLOAT))
+    loop_outputs = (("on_out", TensorProto.BOOL), ("count_out", TensorProto.FLOAT))
     body = helper.make_graph(
         [helper.make_node("Identity", ["on"], ["on_out"]), helper.make_node("Add", ["count", "one"], ["count_out"])],
         "body",
-        [helper.make_tensor_value_info(name, kind, []) for name, kind in kinds],
-        [helper.make_tensor_value_info(name, kind, []) for name, kind in results],
+        [helper.make_tensor_value_info(name, kind, []) for name, kind in loop_inputs],
+        [helper.make_tensor_value_info(name, kind, []) for name, kind in loop_outputs],
         [numpy_helper.from_array(np.array(1, np.float32), "one")],
     )
     proto.graph.node[-1].output[0] = "sums"
@@ -60,17 +60,17 @@ def make_endless(store: Path, rounds: int = ROUNDS) -> Path:
     for name, value in (("rounds", np.array(rounds, np.int64)), ("zero", np.array(0, np.float32))):
         proto.graph.initializer.append(numpy_helper.from_array(value, name))
     onnx.save_model(proto, artifact / "model.onnx")
-    told = manifest.parse((artifact / "manifest.json").read_bytes())
-    names = [file.path for file in told.files]
-    return publish(artifact, msgspec.structs.replace(told, files=tuple(describe(artifact / name) for name in names)))
+    parsed = manifest.parse((artifact / "manifest.json").read_bytes())
+    names = [file.path for file in parsed.files]
+    return publish(artifact, msgspec.structs.replace(parsed, files=tuple(describe(artifact / name) for name in names)))
 
 
 def loaded(folder: Path) -> Model:
     return Model(manifest.parse((folder / "manifest.json").read_bytes()), folder, 1)
 
 
-def load(*names: str) -> None:
-    """Fetching takes its time too, which is not what is tried here."""
+def preload(*names: str) -> None:
+    """Load models before the test, so that downloads do not count as run time."""
     for name in names:
         warm_cache().preload(name)
 
@@ -85,14 +85,14 @@ def limited() -> Any:
 
 
 @pytest.mark.usefixtures("limited")
-def test_a_run_is_ended_and_the_next_one_is_fine(tmp_path: Path) -> None:
+def test_a_run_is_stopped_and_the_next_one_succeeds(tmp_path: Path) -> None:
     endless, good = loaded(make_endless(tmp_path)), loaded(make_text_artifact(tmp_path))
     for _ in range(2):
-        began = time.monotonic()
+        started = time.monotonic()
         deadline.set_seconds(0.5)
         with pytest.raises(DeadlineExceeded, match="send less"):
             endless.run(FEEDS)
-        assert 0.45 < time.monotonic() - began < 4
+        assert 0.45 < time.monotonic() - started < 4
         with pytest.raises(DeadlineExceeded):  # no time is left
             good.run(FEEDS)
         deadline.set_seconds(5)
@@ -103,13 +103,13 @@ def test_a_run_is_ended_and_the_next_one_is_fine(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("limited")
-def test_the_graph_does_answer_where_it_has_few_rounds(tmp_path: Path) -> None:
+def test_the_same_graph_returns_with_few_rounds(tmp_path: Path) -> None:
     deadline.set_seconds(5)
     assert loaded(make_endless(tmp_path, rounds=10)).run(FEEDS)[0].min() >= 10
 
 
 @pytest.mark.usefixtures("limited")
-def test_what_is_bound_is_ended_too(tmp_path: Path) -> None:
+def test_a_run_with_bound_buffers_is_stopped(tmp_path: Path) -> None:
     endless = loaded(make_endless(tmp_path))
     binding = endless.session().io_binding()
     for name, value in FEEDS.items():
@@ -120,22 +120,22 @@ def test_what_is_bound_is_ended_too(tmp_path: Path) -> None:
         endless.run_bound(binding)
 
 
-def test_each_of_several_threads_has_its_own_end(tmp_path: Path) -> None:
+def test_each_thread_has_its_own_deadline(tmp_path: Path) -> None:
     endless = loaded(make_endless(tmp_path))
 
-    def seconds(allowed: float) -> float:
-        began = time.monotonic()
-        deadline.set_seconds(allowed)
+    def seconds(limit: float) -> float:
+        started = time.monotonic()
+        deadline.set_seconds(limit)
         with pytest.raises(DeadlineExceeded):
             endless.run(FEEDS)
-        return time.monotonic() - began
+        return time.monotonic() - started
 
     with ThreadPoolExecutor(3) as pool:
-        took = list(pool.map(seconds, wanted := [1.2, 0.3, 0.7]))
-    assert all(allowed <= found < allowed + 3 for allowed, found in zip(wanted, took, strict=True))
+        durations = list(pool.map(seconds, limits := [1.2, 0.3, 0.7]))
+    assert all(limit <= duration < limit + 3 for limit, duration in zip(limits, durations, strict=True))
 
 
-def test_a_graph_that_fails_by_itself_says_so(tmp_path: Path) -> None:
+def test_an_error_of_the_graph_is_not_a_deadline(tmp_path: Path) -> None:
     good = loaded(make_text_artifact(tmp_path))
     deadline.set_seconds(5)
     with pytest.raises(Exception, match="indices element out of data bounds"):
@@ -143,36 +143,36 @@ def test_a_graph_that_fails_by_itself_says_so(tmp_path: Path) -> None:
     deadline.set_from(None)
 
 
-def test_a_lambda_answers_before_its_time_is_over(serving: Path) -> None:
+def test_a_lambda_responds_before_its_timeout(serving: Path) -> None:
     make_endless(serving)
-    load("endless", "sentiment-en")
-    asked = [
+    preload("endless", "sentiment-en")
+    events = [
         rest_event("POST", f"/models/{name}", json.dumps({"inputs": "good"})) for name in ("endless", "sentiment-en")
     ]
-    assert handler(asked[1], Context(30))["statusCode"] == 200
-    began = time.monotonic()
-    answer = handler(asked[0], Context(2.5))
-    assert time.monotonic() - began < 2.5
-    assert (answer["statusCode"], json.loads(answer["body"])["error_type"]) == (504, "timeout")
-    assert handler(asked[1], Context(30))["statusCode"] == 200
-    assert handler(asked[1], None)["statusCode"] == 200  # the former end was that invocation's alone
+    assert handler(events[1], Context(30))["statusCode"] == 200
+    started = time.monotonic()
+    response = handler(events[0], Context(2.5))
+    assert time.monotonic() - started < 2.5
+    assert (response["statusCode"], json.loads(response["body"])["error_type"]) == (504, "timeout")
+    assert handler(events[1], Context(30))["statusCode"] == 200
+    assert handler(events[1], None)["statusCode"] == 200  # the deadline was only that invocation's
 
 
-def test_the_local_server_ends_a_run(serving: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_local_server_stops_a_run(serving: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_endless(serving)
     monkeypatch.setenv("HEARTH_RUN_SECONDS", "1")
     settings.get.cache_clear()
-    load("endless", "sentiment-en")
+    preload("endless", "sentiment-en")
     with TestClient(local_app()) as client:
-        answer = client.post("/models/endless", json={"inputs": "good"})
-        assert (answer.status_code, answer.json()["error_type"]) == (504, "timeout")
+        response = client.post("/models/endless", json={"inputs": "good"})
+        assert (response.status_code, response.json()["error_type"]) == (504, "timeout")
         assert client.post("/models/sentiment-en", json={"inputs": "good"}).status_code == 200
-        bare = {"inputs": [{"name": name, "shape": [1, 1], "datatype": "INT64", "data": [1]} for name in FEEDS]}
-        answer = client.post("/v2/models/endless-raw/infer", json=bare)
-        assert answer.status_code == 504, answer.text
+        body = {"inputs": [{"name": name, "shape": [1, 1], "datatype": "INT64", "data": [1]} for name in FEEDS]}
+        response = client.post("/v2/models/endless-raw/infer", json=body)
+        assert response.status_code == 504, response.text
 
 
-def test_searches_look_at_the_clock() -> None:
+def test_beam_search_stops_at_the_deadline() -> None:
     logs = np.log(np.full((10, 3), 1 / 3))
     deadline.set_seconds(5)
     assert ctc.beam_search(logs, 0, 4)

@@ -1,5 +1,5 @@
-"""Nothing of one caller's request is there for the next: not in answers, log lines, context or files; not in the way
-in which a request ends, were it a tokenizer's panic; not in lines that a client's words could forge."""
+"""Nothing of one caller's request reaches the next: not in responses, log lines, context or files, not after a
+tokenizer's panic, and not in log lines forged by a client's input."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from hearth_functions.image_classification import app as image
 from hearth_functions.text_classification import app as text
 from tests.conftest import log_lines
 from tests.functions.test_predict import picture
-from tests.runtime.auth.test_api_keys import ENTRIES, KEYS, filled, sent
-from tests.runtime.aws_lambda.test_handler import CONTEXT, rest
+from tests.runtime.auth.test_api_keys import ENTRIES, KEYS, key_header, path_for
+from tests.runtime.aws_lambda.test_handler import CONTEXT, rest_v1_event
 from tests.support.artifacts import describe, publish
 
 MARK = "residue7c1f9e"
-"""Of tenant A alone, in everything that it sends."""
+"""A string in everything that tenant A sends, and in nothing else."""
 _opened: list[str] | None = None
 
 
@@ -55,7 +55,7 @@ sys.addaudithook(_watch)
 
 @contextmanager
 def files_written() -> Iterator[list[str]]:
-    """What is opened to be written meanwhile, by any thread of this process."""
+    """Yield the list of files that any thread of this process opens for writing during the block."""
     global _opened
     _opened = written = []
     try:
@@ -66,7 +66,7 @@ def files_written() -> Iterator[list[str]]:
 
 @pytest.fixture
 def warm_container(serving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A process with keys, and a folder for temporary files of its own, whose path this is."""
+    """Make this process require keys and use its own folder for temporary files; return that folder."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
@@ -76,8 +76,8 @@ def warm_container(serving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     return scratch
 
 
-def of_tenant_a() -> Iterator[tuple[str, str, bytes, dict[str, str]]]:
-    """Requests with the mark in every field: answered, refused, broken. Method, path, body, headers."""
+def requests_of_tenant_a() -> Iterator[tuple[str, str, bytes, dict[str, str]]]:
+    """Yield requests with the mark in every field, valid and invalid: method, path, body, headers."""
     good = {"inputs": f"good {MARK}"}
     tensor = {"name": "text", "datatype": "BYTES", "shape": [1], "data": [f"good {MARK}"]}
     form = (
@@ -114,65 +114,70 @@ def of_tenant_a() -> Iterator[tuple[str, str, bytes, dict[str, str]]]:
     yield "POST", "/v1/audio/transcriptions", form.encode(), {"content-type": "multipart/form-data; boundary=b"}
 
 
-def of_tenant_b() -> Iterator[tuple[str, str, bytes]]:
-    """Every route there is, right and wrong."""
+def requests_of_tenant_b() -> Iterator[tuple[str, str, bytes]]:
+    """Yield valid and invalid requests to every route."""
     for protocol in protocols():
         for route in protocol.routes:
             for model in ("sentiment-en", "resnet20-cifar10"):
-                yield route.method, filled(route, model), b""
-                yield route.method, filled(route, model), b'{"inputs": "good"}'
+                yield route.method, path_for(route, model), b""
+                yield route.method, path_for(route, model), b'{"inputs": "good"}'
     for path in ("/", "/docs", "/openapi.json", "/nowhere"):
         yield "GET", path, b""
 
 
-def said(caplog: pytest.LogCaptureFixture) -> str:
-    """All lines but those of the client that asks."""
+def logged(caplog: pytest.LogCaptureFixture) -> str:
+    """Return all log lines except those of the HTTP client."""
     lines = [vars(record) for record in caplog.records if not record.name.startswith("httpx")]
     return json.dumps(lines, default=str)
 
 
-def by_the_local_server(client: TestClient, method: str, path: str, body: bytes, headers: dict[str, str]) -> str:
-    answer = client.request(method, path, content=body, headers=headers)
-    return answer.text + str(answer.headers)
+def send_to_local_server(client: TestClient, method: str, path: str, body: bytes, headers: dict[str, str]) -> str:
+    response = client.request(method, path, content=body, headers=headers)
+    return response.text + str(response.headers)
 
 
-def by_the_handler(handler: Handler, method: str, path: str, body: bytes, headers: dict[str, str]) -> str:
-    event = rest(path.partition("?")[0], body, method)
+def send_to_handler(handler: Handler, method: str, path: str, body: bytes, headers: dict[str, str]) -> str:
+    event = rest_v1_event(path.partition("?")[0], body, method)
     event["multiValueHeaders"] |= {name: [value] for name, value in headers.items()}
     event["multiValueQueryStringParameters"] = {MARK: [MARK]} if MARK in path.partition("?")[2] else None
     return json.dumps(handler(event, CONTEXT))
 
 
-@pytest.mark.parametrize("door", ["local", "lambda"])
-def test_the_next_caller_meets_nothing_of_the_one_before(
+@pytest.mark.parametrize("target", ["local", "lambda"])
+def test_the_next_caller_gets_nothing_of_the_previous_one(
     warm_container: Path,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-    door: str,
+    target: str,
 ) -> None:
     caplog.set_level(logging.INFO)
     with TestClient(serve.app()) as client:
         handler = create_handler((*text.TASKS, *image.TASKS))
 
-        def ask(method: str, path: str, body: bytes, headers: dict[str, str]) -> str:
-            if door == "local":
-                return by_the_local_server(client, method, path, body, headers)
-            return by_the_handler(handler, method, path, body, headers)
+        def send(method: str, path: str, body: bytes, headers: dict[str, str]) -> str:
+            if target == "local":
+                return send_to_local_server(client, method, path, body, headers)
+            return send_to_handler(handler, method, path, body, headers)
 
-        ask("POST", "/models/sentiment-en", b'{"inputs": "good"}', sent("all"))  # which loads the models
-        ask("POST", "/models/resnet20-cifar10", picture(), sent("all"))
+        send("POST", "/models/sentiment-en", b'{"inputs": "good"}', key_header("all"))  # loads the models
+        send("POST", "/models/resnet20-cifar10", picture(), key_header("all"))
         with files_written() as written:
-            echoed = [ask(method, path, body, headers | sent("all")) for method, path, body, headers in of_tenant_a()]
-        assert any(MARK in answer for answer in echoed), "the control: A itself is told some of its words"
-        assert written == [], "a request is written to no file"
-        assert MARK not in said(caplog).replace(f"/{MARK}", ""), "nor to the log"
+            own_responses = [
+                send(method, path, body, headers | key_header("all"))
+                for method, path, body, headers in requests_of_tenant_a()
+            ]
+        assert any(MARK in response for response in own_responses), "the control: A's own responses contain the mark"
+        assert written == [], "no request is written to a file"
+        assert MARK not in logged(caplog).replace(f"/{MARK}", ""), "nor to the log"
         caplog.clear()
-        heard = [ask(method, path, body, sent("words")) for method, path, body in of_tenant_b()]
-    assert len(heard) > 100
-    assert not [answer for answer in heard if MARK in answer]
-    assert MARK not in said(caplog)
+        other_responses = [
+            send(method, path, body, key_header("words")) for method, path, body in requests_of_tenant_b()
+        ]
+    assert len(other_responses) > 100
+    assert not [response for response in other_responses if MARK in response]
+    assert MARK not in logged(caplog)
     out, err = capfd.readouterr()
     assert '"message":"request"' in out
     assert MARK not in out.replace(f"/{MARK}", "") + err
@@ -182,24 +187,24 @@ def test_the_next_caller_meets_nothing_of_the_one_before(
     assert list(warm_container.iterdir()) == []
 
 
-def test_the_watch_on_files_sees_them() -> None:
+def test_files_written_sees_a_written_file() -> None:
     with files_written() as written, tempfile.TemporaryFile() as file:
         file.write(b"x")
     assert written
 
 
-def _traces() -> list[object]:
-    return [thing for thing in gc.get_objects() if type(thing) is trace.Timing]
+def _timings() -> list[object]:
+    return [item for item in gc.get_objects() if type(item) is trace.Timing]
 
 
-def test_what_a_request_leaves_in_context_goes_with_it(warm_container: Path) -> None:
+def test_a_request_leaves_nothing_in_context_variables(warm_container: Path) -> None:
     """Context variables, the objects of a request, and the chain of its exceptions."""
     before = trace.begin()
-    there = _traces()  # other tests' of this process
+    existing = _timings()  # those of other tests in this process
     handler = create_handler(text.TASKS)
     context = SimpleNamespace(aws_request_id="request-1", get_remaining_time_in_millis=lambda: 30_000)
     for body in (b'{"inputs": "good"}', b"{", b'{"inputs": 5}'):
-        event = rest("/models/sentiment-en", body)
+        event = rest_v1_event("/models/sentiment-en", body)
         event["multiValueHeaders"] |= {"x-api-key": [KEYS["words"]]}
         handler(event, context)
         assert trace.current() is before
@@ -214,14 +219,14 @@ def test_what_a_request_leaves_in_context_goes_with_it(warm_container: Path) -> 
     assert deadline.remaining() is None
     assert before.fields == {}
     gc.collect()
-    assert [thing for thing in _traces() if thing not in there] == []
+    assert [timing for timing in _timings() if timing not in existing] == []
 
 
-# A panic
+# Panics
 
 
 def make_hostile(store: Path) -> None:
-    """The sentiment model with a tokenizer whose expression does not end on some texts."""
+    """Give the sentiment model a tokenizer whose regular expression does not end on some texts."""
     folder = store / "sentiment-en/1"
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.normalizer = normalizers.Replace(Regex("(a+)+$"), "x")
@@ -232,10 +237,10 @@ def make_hostile(store: Path) -> None:
 
 
 PANICS = b'{"inputs": "' + b"a" * 60 + b'b"}'
-FINE = b'{"inputs": "good"}'
+VALID = b'{"inputs": "good"}'
 
 
-def test_the_hostile_tokenizer_does_panic() -> None:
+def test_the_hostile_tokenizer_panics() -> None:
     tokenizer = Tokenizer(models.WordPiece({"[UNK]": 0}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Replace(Regex("(a+)+$"), "x")
     with pytest.raises(BaseException, match="retry-limit") as caught:
@@ -243,25 +248,25 @@ def test_the_hostile_tokenizer_does_panic() -> None:
     assert not isinstance(caught.value, Exception)
 
 
-def test_a_panic_becomes_an_answer_and_the_next_call_is_fine(serving: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_panic_is_a_response_and_the_next_call_succeeds(serving: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_hostile(serving)
     with TestClient(serve.app()) as client:
         for path in ("/models/sentiment-en", "/endpoints/sentiment-en/invocations"):
-            answer = client.post(path, content=PANICS)
-            assert 500 <= answer.status_code <= 503, answer.text
-            assert "retry-limit" not in answer.text
-            assert client.post(path, content=FINE).status_code == 200
+            response = client.post(path, content=PANICS)
+            assert 500 <= response.status_code <= 503, response.text
+            assert "retry-limit" not in response.text
+            assert client.post(path, content=VALID).status_code == 200
         tensor = {"name": "text", "datatype": "BYTES", "shape": [1], "data": ["a" * 60 + "b"]}
         assert client.post("/v2/models/sentiment-en/infer", json={"inputs": [tensor]}).status_code >= 500
     handler = create_handler(text.TASKS)
-    assert handler(rest("/models/sentiment-en", PANICS), CONTEXT)["statusCode"] >= 500
-    assert handler(rest("/models/sentiment-en", FINE), CONTEXT)["statusCode"] == 200
+    assert handler(rest_v1_event("/models/sentiment-en", PANICS), CONTEXT)["statusCode"] >= 500
+    assert handler(rest_v1_event("/models/sentiment-en", VALID), CONTEXT)["statusCode"] == 200
     lines = log_lines(capsys)
     assert [line["status"] for line in lines if line["message"] == "request"] == [500, 200, 500, 200, 500, 500, 200]
     assert "aaaa" not in json.dumps(lines)
 
 
-def test_a_panic_in_a_ping_and_before_the_app_is_answered_too(serving: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_panic_in_a_ping_or_the_adapter_is_a_response(serving: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     panic = _panic()
     monkeypatch.setenv("HEARTH_MODELS", "sentiment-en")
     settings.get.cache_clear()
@@ -273,11 +278,11 @@ def test_a_panic_in_a_ping_and_before_the_app_is_answered_too(serving: Path, mon
     monkeypatch.setattr("hearth.models.cache.Model", fail)
     assert handler({"ping": True}, CONTEXT)["models"]["sentiment-en"].startswith("internal")
     monkeypatch.setattr(handler, "respond", fail)
-    assert handler(rest("/models/sentiment-en", FINE), CONTEXT)["statusCode"] == 500
-    for ending in (KeyboardInterrupt(), SystemExit()):  # those are no failures of a request
+    assert handler(rest_v1_event("/models/sentiment-en", VALID), CONTEXT)["statusCode"] == 500
+    for ending in (KeyboardInterrupt(), SystemExit()):  # those are not errors of a request
         panic = ending
         with pytest.raises(type(ending)):
-            handler(rest("/models/sentiment-en", FINE), CONTEXT)
+            handler(rest_v1_event("/models/sentiment-en", VALID), CONTEXT)
 
 
 def _panic() -> BaseException:
@@ -290,17 +295,17 @@ def _panic() -> BaseException:
     raise AssertionError("no panic")
 
 
-# Lines that nobody can forge
+# Forged log lines
 
 
 HOSTILE = "x\r\n" + '{"level":"ERROR"}' + "\u2028\u0085\x1b[2J\u202e\x00\ud800" + "y" * 100_000
 
 
-def test_no_text_breaks_or_floods_a_line(capfd: pytest.CaptureFixture[str]) -> None:
+def test_no_text_breaks_or_floods_a_log_line(capfd: pytest.CaptureFixture[str]) -> None:
     timing = trace.Timing()
     timing.fields |= {"model": HOSTILE, "version": HOSTILE, "outcome": HOSTILE, "tenant": HOSTILE}
     log.finish_request(timing, request_id=HOSTILE, status=500, trigger="http", failure=Internal(HOSTILE))
-    (line,) = [one for one in capfd.readouterr().out.split("\n") if one]
+    (line,) = [text for text in capfd.readouterr().out.split("\n") if text]
     assert len(line) < 5000
     assert line.isprintable()
     document = json.loads(line)
@@ -309,10 +314,10 @@ def test_no_text_breaks_or_floods_a_line(capfd: pytest.CaptureFixture[str]) -> N
     assert all(value.isprintable() for value in document.values() if isinstance(value, str))
 
 
-def test_a_line_that_cannot_be_written_tells_nothing_elsewhere(
+def test_a_log_line_that_cannot_be_written_leaks_nothing(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Python would print the exception in whose handling it was, with the words of it."""
+    """Python's logging would print the exception being handled, with its message."""
     closed = io.StringIO()
     closed.close()
     monkeypatch.setattr(sys, "stdout", closed)
@@ -324,6 +329,6 @@ def test_a_line_that_cannot_be_written_tells_nothing_elsewhere(
     assert MARK not in "".join(capfd.readouterr())
 
 
-def test_a_plain_text_stays_as_it_is() -> None:
-    for fine in ("sentiment-en", "我喜欢", "é ü", 5, 0.5, True):
-        assert log.sanitize(fine) == fine
+def test_a_plain_text_is_logged_unchanged() -> None:
+    for value in ("sentiment-en", "我喜欢", "é ü", 5, 0.5, True):
+        assert log.sanitize(value) == value

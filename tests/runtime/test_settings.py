@@ -1,4 +1,4 @@
-"""Settings fail early, with a sentence."""
+"""Settings fail early with a sentence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hearth import settings
 from hearth.errors import SettingsError
 
 
-def test_threads_follow_a_lambdas_memory() -> None:
+def test_threads_follow_the_memory_of_a_lambda() -> None:
     def threads(memory: int) -> int:
         return settings.read({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory)}).threads
 
@@ -28,6 +28,6 @@ def test_threads_follow_a_lambdas_memory() -> None:
         ("HEARTH_STREAM", "rest,alb"),
     ],
 )
-def test_a_wrong_value_is_named(key: str, value: str) -> None:
+def test_an_invalid_value_is_named(key: str, value: str) -> None:
     with pytest.raises(SettingsError, match=key):
         settings.read({key: value})

@@ -1,6 +1,6 @@
-"""What the tests are made with: fakes, tiny artifacts, local servers, containers."""
+"""Tools of the tests: fakes, tiny artifacts, local servers, containers."""
 
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-"""The checkout."""
+"""The root folder of the repository."""

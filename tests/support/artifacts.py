@@ -1,7 +1,7 @@
-"""Tiny artifacts that answer sensibly and are made in milliseconds, laid out as a `file://` store.
+"""Tiny artifacts with sensible outputs, built in milliseconds and laid out as a `file://` store.
 
-The text model adds up one row of scores a token; the picture model weighs the mean of each channel. Both
-are real graphs with their weights in an external file, as the pipeline writes them.
+The text model sums one row of scores for each token; the image model weighs the mean of each channel. Both are real
+graphs with their weights in an external file, as the pipeline writes them.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def make_text_artifact(
 ) -> Path:
     """Publish a sentiment classifier into the store at `folder` and return the version's own folder.
 
-    Label 0 gathers the NEGATIVE words, label 1 the POSITIVE ones, further labels score zero. `filler` adds so
-    many bytes of noise to `model.bin`, for downloads that must take time; with `rows` the table of scores has so
-    many, for weights that take memory.
+    Label 0 counts the NEGATIVE words, label 1 the POSITIVE ones; further labels score zero. `filler` is the number of
+    random bytes added to `model.bin`, for downloads that must take time. `rows` is the least number of rows of the
+    table of scores, for weights that take memory.
     """
     artifact = folder / model / version
     artifact.mkdir(parents=True)
@@ -96,7 +96,7 @@ def make_image_artifact(
     limits: Limits | None = None,
     filler: int = 0,
 ) -> Path:
-    """Publish a classifier that names a picture's strongest channel; else as `make_text_artifact`."""
+    """Publish a classifier that names a picture's strongest channel; parameters as in `make_text_artifact`."""
     artifact = folder / model / version
     artifact.mkdir(parents=True)
     weights = np.zeros((3, len(labels)), np.float32)  # (channel, label)
@@ -129,12 +129,12 @@ def make_image_artifact(
 def _write_graph(
     artifact: Path, graph: Graph, nodes: list[NodeProto], weights: dict[str, NDArray[np.generic]], filler: int
 ) -> None:
-    def value(tensor: Tensor) -> onnx.ValueInfoProto:
+    def value_info(tensor: Tensor) -> onnx.ValueInfoProto:
         dtype = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}[tensor.dtype]
         return helper.make_tensor_value_info(tensor.name, dtype, tensor.shape)
 
     initializers = [numpy_helper.from_array(array, name) for name, array in weights.items()]
-    inputs, outputs = map(value, graph.inputs), map(value, graph.outputs)
+    inputs, outputs = map(value_info, graph.inputs), map(value_info, graph.outputs)
     network = helper.make_graph(nodes, "main", list(inputs), list(outputs), initializers)
     proto = helper.make_model(network, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
     onnx.checker.check_model(proto, full_check=True)
@@ -161,7 +161,7 @@ def _write_tokenizer(path: Path, vocabulary: Sequence[str]) -> None:
 
 
 def describe_artifact(artifact: Path, *, graph: Graph, **fields: object) -> Manifest:
-    """A manifest of all files in the folder; `fields` are what the manifest says of the model itself."""
+    """Return a manifest of all files in the folder; `fields` are the manifest's fields about the model."""
     return Manifest(
         files=tuple(describe(path) for path in sorted(artifact.iterdir())),
         graphs={"main": graph},

@@ -1,4 +1,4 @@
-"""Asking a function's task past every protocol."""
+"""Call a function's task directly, without a protocol."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from hearth.models.cache import warm_cache
 
 
-def ask(app: Any, name: str, request: Any) -> Any:
-    """The response of the first task of the function's module `app`, by the model that `name` means now."""
+def predict(app: Any, name: str, request: Any) -> Any:
+    """Return the output of `app.predict` with the model that `name` resolves to."""
     with warm_cache().get(name) as model:
         return app.predict(model, request).output

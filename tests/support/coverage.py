@@ -1,8 +1,8 @@
-"""How much of the modules that guard the doors their tests run, branches counted.
+"""Coverage of the modules that guard the service, with branches.
 
     python -m tests.support.coverage
 
-Fails under 90 % for any of them; `--missing` names the lines.
+Fails if a module is below 90 %; `--missing` prints the lines that no test runs.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from tests.support import ROOT
 from tests.support.record import record
 
 HEARTH = "layers/runtime/python/hearth"
-LEAST = 90.0
-"""Per cent, lines and branches together."""
+MINIMUM = 90.0
+"""Least coverage of a module in percent, lines and branches together."""
 MODULES = {
     "store": ("store", "s3"),
     "cache": ("cache", "registry"),
@@ -37,48 +37,58 @@ TESTS = (
 )
 
 
-def measured(tests: tuple[str, ...]) -> dict[str, Any]:
-    """coverage.py's report as JSON. Raises AssertionError where a test fails."""
+def measure(tests: tuple[str, ...]) -> dict[str, Any]:
+    """Return the files of coverage.py's JSON report. Raises AssertionError if a test fails."""
     with tempfile.TemporaryDirectory() as folder:
-        data, out = f"--data-file={folder}/data", f"{folder}/report.json"
-        run = ["run", "--branch", f"--source={HEARTH}", data, "-m", "pytest"]
-        run += ["-n", "0", "-q", "-p", "no:cacheprovider", *tests]  # in this process: workers' would not be counted
-        done = subprocess.run([sys.executable, "-m", "coverage", *run], cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-        report = [sys.executable, "-m", "coverage", "json", data, "-o", out, "-q"]
+        data, output = f"--data-file={folder}/data", f"{folder}/report.json"
+        arguments = ["run", "--branch", f"--source={HEARTH}", data, "-m", "pytest"]
+        arguments += [
+            "-n",
+            "0",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            *tests,
+        ]  # in one process: pytest's workers would not be counted
+        result = subprocess.run(
+            [sys.executable, "-m", "coverage", *arguments], cwd=ROOT, capture_output=True, text=True
+        )
+        assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
+        report = [sys.executable, "-m", "coverage", "json", data, "-o", output, "-q"]
         subprocess.run(report, cwd=ROOT, check=True)
-        return dict(json.loads(Path(out).read_text())["files"])
+        return dict(json.loads(Path(output).read_text())["files"])
 
 
 def table(files: dict[str, Any]) -> tuple[str, list[str]]:
-    """(Markdown, the modules below LEAST)."""
+    """Return a Markdown table and the modules below MINIMUM."""
     rows, low = ["| part | module | lines | branches | covered |", "|---|---|---|---|---|"], []
     for part, names in MODULES.items():
         for name in names:
-            found = files[f"{HEARTH}/{name}.py"]["summary"]
-            share = found["percent_covered"]
-            lines = f"{found['covered_lines']} of {found['num_statements']}"
-            branches = f"{found['covered_branches']} of {found['num_branches']}"
-            rows.append(f"| {part} | `{name}` | {lines} | {branches} | {share:.1f} % |")
-            low += [name] * (share < LEAST)
+            summary = files[f"{HEARTH}/{name}.py"]["summary"]
+            percent = summary["percent_covered"]
+            lines = f"{summary['covered_lines']} of {summary['num_statements']}"
+            branches = f"{summary['covered_branches']} of {summary['num_branches']}"
+            rows.append(f"| {part} | `{name}` | {lines} | {branches} | {percent:.1f} % |")
+            if percent < MINIMUM:
+                low.append(name)
     return "\n".join(rows), low
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--missing", action="store_true", help="name the lines and branches that no test runs")
-    given = parser.parse_args()
-    files = measured(tuple(test for test in TESTS if (ROOT / test).exists()))
+    options = parser.parse_args()
+    files = measure(tuple(test for test in TESTS if (ROOT / test).exists()))
     text, low = table(files)
-    if given.missing:
+    if options.missing:
         for names in MODULES.values():
             for name in names:
-                found = files[f"{HEARTH}/{name}.py"]
-                print(name, found["missing_lines"], found["missing_branches"])
+                file = files[f"{HEARTH}/{name}.py"]
+                print(name, file["missing_lines"], file["missing_branches"])
         print(text)
         return
     record("Coverage", "python -m tests.support.coverage", text)
-    sys.exit(f"below {LEAST:g} %: {', '.join(low)}" if low else 0)
+    sys.exit(f"below {MINIMUM:g} %: {', '.join(low)}" if low else 0)
 
 
 if __name__ == "__main__":

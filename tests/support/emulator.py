@@ -1,7 +1,7 @@
 """Lambda on this machine without containers: the emulator's binary, the real runtime client, Python 3.13.
 
-Code and layers lie on the import path in the order that AWS gives them, requests go one at a time (two at
-once kill the emulator), and everything the function prints is kept in `log`.
+Code and layers are on the import path in AWS's order. Requests are sent one at a time, because two at once kill the
+emulator. `log` holds everything that the function prints.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from tests.support.s3 import CREDENTIALS
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the emulator gave back for one event."""
+class InvokeResponse:
+    """The emulator's response to one event."""
 
     status: int
     raw: bytes
 
     @property
     def payload(self) -> dict[str, object]:
-        """What the handler returned."""
+        """The return value of the handler."""
         return json.loads(self.raw)
 
     @property
@@ -45,41 +45,41 @@ class Answer:
 
 
 class Environment:
-    """An execution environment behind the emulator on `port`; requests go one at a time."""
+    """An execution environment behind the emulator on `port`; requests are sent one at a time."""
 
     port: int
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
-    def invoke(self, event: object) -> Answer:
-        """Send one event and wait for its answer."""
+    def invoke(self, event: object) -> InvokeResponse:
+        """Send one event and wait for the response."""
         return self.post(json.dumps(event).encode())
 
-    def post(self, raw: bytes) -> Answer:
-        """`invoke` with the event's bytes as they are."""
+    def post(self, raw: bytes) -> InvokeResponse:
+        """Send the bytes of one event and wait for the response."""
         with self._lock:
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
             try:
                 connection.request("POST", "/2015-03-31/functions/function/invocations", raw)
                 response = connection.getresponse()
-                return Answer(response.status, response.read())
+                return InvokeResponse(response.status, response.read())
             finally:
                 connection.close()
 
     @property
     def log(self) -> str:
-        """All that the emulator and the function have printed so far."""
+        """Everything that the emulator and the function have printed so far."""
         raise NotImplementedError
 
     def records(self, message: str | None = None) -> list[dict[str, object]]:
-        """The function's JSON log lines, in order; those with this `message` where one is given."""
-        found = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
-        return [record for record in found if message is None or record.get("message") == message]
+        """Return the function's JSON log lines in order; only those with this `message` if it is given."""
+        lines = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
+        return [record for record in lines if message is None or record.get("message") == message]
 
 
-def told(memory_mb: int, timeout_s: int, name: str) -> dict[str, str]:
-    """The variables in which Lambda tells a function what it is."""
+def lambda_variables(memory_mb: int, timeout_s: int, name: str) -> dict[str, str]:
+    """Return the environment variables that Lambda sets."""
     return {
         "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb),
@@ -92,7 +92,7 @@ def told(memory_mb: int, timeout_s: int, name: str) -> dict[str, str]:
 
 
 class Emulator(Environment):
-    """One function's execution environment; a context manager. The first event of each is a cold start."""
+    """The execution environment of one function, as a context manager; its first event is a cold start."""
 
     def __init__(
         self,
@@ -106,13 +106,13 @@ class Emulator(Environment):
     ) -> None:
         super().__init__()
         self.code = code
-        self.runtime = [str(part) for part in runtime] or [str(python313()), "-m", "awslambdaric", HANDLER]
+        self.runtime = [str(argument) for argument in runtime] or [str(python313()), "-m", "awslambdaric", HANDLER]
         self.environment = {
-            **told(memory_mb, timeout_s, code.name),
+            **lambda_variables(memory_mb, timeout_s, code.name),
             "LAMBDA_TASK_ROOT": str(code),
             "ORT_DISABLE_TELEMETRY": "1",
             "PATH": "/usr/local/bin:/usr/bin:/bin",
-            # Layers cannot be written to on AWS, and are not here.
+            # Layers are read-only on AWS.
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": os.pathsep.join(map(str, [code, *packages, runtime_client()])),
             **environment,
@@ -128,7 +128,7 @@ class Emulator(Environment):
         timeout_s: int = 30,
         streams: bool = False,
     ) -> Emulator:
-        """The environment of one of our functions, with its layers; under our own runtime if it `streams`."""
+        """Return the environment of one of our functions with its layers; with our own runtime if it `streams`."""
         packages = [layer(name) / "python" for name in FUNCTIONS[function]]
         code = ROOT / "functions" / function
         # AWS's bootstrap calls a wrapper with its interpreter and its own runtime.
@@ -137,7 +137,7 @@ class Emulator(Environment):
 
     def __enter__(self) -> Emulator:
         self.scratch = Path(tempfile.mkdtemp(prefix="hearth-emulator-"))
-        """Stands for the function's /tmp; outlives kills of the runtime, as there."""
+        """The function's /tmp; it survives kills of the runtime, as on AWS."""
         self._output = self.scratch.with_suffix(".log").open("w+b")
         self.port, runtime_port = free_port(), free_port()
         self.process = subprocess.Popen(
@@ -158,10 +158,10 @@ class Emulator(Environment):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # The whole session: the runtime is a child of the emulator. Its memory takes processor time to be given back,
-        # which is not to be taken from what is measured next.
+        # Kill the whole session, because the runtime is a child of the emulator. Wait for the runtime too: freeing its
+        # memory takes processor time, which would distort the next measurement.
         runtimes = [os.pidfd_open(pid) for pid in self._children()]
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -177,7 +177,7 @@ class Emulator(Environment):
         return self.scratch.with_suffix(".log").read_text(errors="replace")
 
     def runtime_pid(self) -> int:
-        """The process id of the Python runtime, a child of the emulator."""
+        """Return the process id of the Python runtime, a child of the emulator."""
         return self._children()[0]
 
     def _children(self) -> list[int]:

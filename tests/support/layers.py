@@ -1,6 +1,6 @@
-"""What Lambda brings and SAM builds: Python 3.13, the runtime client, the emulator, the layers.
+"""What Lambda provides and SAM builds: Python 3.13, the runtime client, the emulator, the layers.
 
-Everything is made once, lies under `.tools/`, and is made again when what it is made of changes.
+Everything is built once under `.tools/`, and built again when its sources change.
 """
 
 from __future__ import annotations
@@ -22,44 +22,44 @@ from tests.tools import tool
 
 TOOLS = ROOT / ".tools"
 INPUT_LAYERS = {"text": (), "image": ("vision",), "audio": ("audio",), "video": ("vision", "video")}
-"""The layers that decode a kind of input."""
+"""The layers that decode each kind of input."""
 TASK_FUNCTIONS = {row.function: ("core", *INPUT_LAYERS[row.input], "runtime") for row in TASKS.values()}
 FUNCTIONS = {**dict.fromkeys(("catalog", "uploads", "release"), ("core", "runtime")), **TASK_FUNCTIONS}
-"""The layers of each function, as template.yaml has to name them."""
+"""The layers of each function, as template.yaml must list them."""
 HANDLER = "hearth.aws_lambda.main.handler"
 RUNTIME_CLIENT = ("awslambdaric==4.2.2", "boto3==1.44.5")
-"""What AWS puts into /var/runtime."""
+"""The packages that AWS puts into /var/runtime."""
 
 
 @functools.cache
 def python313() -> Path:
-    """The interpreter of Lambda's python3.13. Raises FileNotFoundError with what to install."""
+    """Return the interpreter of Lambda's python3.13. Raises FileNotFoundError with what to install."""
     versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     candidates = [shutil.which("python3.13"), *sorted(versions.glob("3.13.*/bin/python3.13"), reverse=True)]
     for candidate in candidates:
-        # pyenv's shim answers for versions that are installed but not chosen, and then fails.
+        # pyenv has a shim for versions that are installed but not selected; running it fails.
         if candidate and subprocess.run([candidate, "-c", ""], capture_output=True).returncode == 0:
             return Path(candidate)
     raise FileNotFoundError("python3.13 is neither on PATH nor under pyenv: pyenv install 3.13")
 
 
 def emulator_binary() -> Path:
-    """The Runtime Interface Emulator that SAM CLI carries."""
+    """Return the Runtime Interface Emulator that SAM CLI includes."""
     return next(tool("sam").glob("lib/python3*/site-packages/samcli/local/rapid/aws-lambda-rie-x86_64"))
 
 
 def runtime_client() -> Path:
-    """A folder with awslambdaric and boto3 for Python 3.13."""
+    """Return a folder with awslambdaric and boto3 for Python 3.13."""
 
     def build(folder: Path) -> None:
         command = [python313(), "-m", "pip", "install", "--quiet", "--target", folder, *RUNTIME_CLIENT]
         subprocess.run(command, check=True)
 
-    return made_once("runtime-client", "".join(RUNTIME_CLIENT).encode(), build)
+    return build_once("runtime-client", "".join(RUNTIME_CLIENT).encode(), build)
 
 
 def layer(name: str, architecture: str = "x86_64") -> Path:
-    """The folder that stands for /opt with this layer alone."""
+    """Return the folder that is /opt when the function has only this layer."""
     root = ROOT / "layers"
     sources = [root / "build.py", *(root / ("runtime" if name == "runtime" else f"wheels/{name}")).rglob("*")]
     content = b"".join(
@@ -69,16 +69,16 @@ def layer(name: str, architecture: str = "x86_64") -> Path:
     )
 
     def build(folder: Path) -> None:
-        # The builder compiles with the python3.13 that it finds on PATH.
+        # The builder compiles with the python3.13 on PATH.
         path = f"{python313().parent}{os.pathsep}{os.environ['PATH']}"
         command = [sys.executable, root / "build.py", name, folder, architecture]
         subprocess.run(command, check=True, env=os.environ | {"PATH": path})
 
-    return made_once(f"layer-{name}" if architecture == "x86_64" else f"{architecture}-layer-{name}", content, build)
+    return build_once(f"layer-{name}" if architecture == "x86_64" else f"{architecture}-layer-{name}", content, build)
 
 
-def made_once(name: str, content: bytes, build: Callable[[Path], None]) -> Path:
-    """`.tools/<name>-<hash of content>`, filled by `build` if it is not there; older ones are removed."""
+def build_once(name: str, content: bytes, build: Callable[[Path], None]) -> Path:
+    """Return `.tools/<name>-<hash of content>`; if it does not exist, let `build` fill it and remove older ones."""
     folder = TOOLS / f"{name}-{hashlib.sha256(content).hexdigest()[:16]}"
     with _locked(TOOLS / f"{name}.lock"):
         if not folder.exists():

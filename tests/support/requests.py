@@ -12,7 +12,7 @@ REQUEST_ID = "7f2c6f0e-6f4e-4f0e-9a51-0f0b8e1f6a11"
 
 
 def rest_event(method: str, path: str, body: bytes | str = "", headers: Headers = JSON) -> dict[str, Any]:
-    """A REST API's event (payload 1.0); bytes are base64-encoded, as binary media types are."""
+    """Return a REST API event (payload 1.0); a body of bytes is base64-encoded."""
     return {
         "resource": "/{proxy+}",
         "path": path,
@@ -39,7 +39,7 @@ def rest_event(method: str, path: str, body: bytes | str = "", headers: Headers 
 
 
 def http_event(method: str, path: str, body: bytes | str = "", headers: Headers = JSON) -> dict[str, Any]:
-    """An HTTP API's event (payload 2.0), which function URLs send as well."""
+    """Return an HTTP API event (payload 2.0), which function URLs send as well."""
     return {
         "version": "2.0",
         "routeKey": "$default",

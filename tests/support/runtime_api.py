@@ -1,5 +1,5 @@
-"""A Runtime API on raw sockets that the test holds in its hands: what the runtime sends is read byte by byte, and
-nothing is answered or read on before the test says so."""
+"""A fake Runtime API on raw sockets, controlled by the test: it reads what the runtime sends byte by byte, and sends
+or reads more only when the test says so."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Head:
     headers: list[tuple[str, str]]
 
     def __getitem__(self, name: str) -> str:
-        """The one header of this name. Raises ValueError when there are several or none."""
+        """Return the header of this name. Raises ValueError if there is none or more than one."""
         (value,) = [value for key, value in self.headers if key.lower() == name.lower()]
         return value
 
 
 class RuntimeApi:
-    """A context manager; one runtime at a time talks to it."""
+    """A context manager; one runtime at a time connects to it."""
 
     def __enter__(self) -> RuntimeApi:
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -51,21 +51,21 @@ class RuntimeApi:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.drop()
         self.listener.close()
 
     def drop(self, *, reset: bool = False) -> None:
-        """Close the connection, with a reset where wanted."""
+        """Close the connection, optionally with a reset."""
         if self.connection:
             if reset:
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             self.connection.close()
         self.connection, self.buffer = None, b""
 
-    def more(self) -> None:
-        """Read what there is, a new connection's bytes where the old one has ended."""
+    def receive(self) -> None:
+        """Receive bytes into the buffer; accept a new connection if the old one has ended."""
         while True:
             if self.connection is None:
                 self.connection, _ = self.listener.accept()
@@ -78,45 +78,45 @@ class RuntimeApi:
                 raise EOFError(f"the connection ended within {self.buffer[:200]!r}")
             self.drop()
 
-    def until(self, end: bytes) -> bytes:
+    def read_until(self, end: bytes) -> bytes:
         while end not in self.buffer:
-            self.more()
-        found, self.buffer = self.buffer.split(end, 1)
-        return found
+            self.receive()
+        data, self.buffer = self.buffer.split(end, 1)
+        return data
 
-    def exactly(self, length: int) -> bytes:
+    def read_exactly(self, length: int) -> bytes:
         while len(self.buffer) < length:
-            self.more()
-        found, self.buffer = self.buffer[:length], self.buffer[length:]
-        return found
+            self.receive()
+        data, self.buffer = self.buffer[:length], self.buffer[length:]
+        return data
 
     def head(self) -> Head:
-        line, *fields = self.until(b"\r\n\r\n").decode("ascii").split("\r\n")
+        line, *fields = self.read_until(b"\r\n\r\n").decode("ascii").split("\r\n")
         return Head(line, [(name, value) for name, _, value in (field.partition(": ") for field in fields)])
 
     def request(self) -> tuple[Head, bytes]:
-        """With a body whose length the head says."""
+        """Read a request whose body has a Content-Length."""
         head = self.head()
         length = {name.lower(): value for name, value in head.headers}.get("content-length", "0")
-        return head, self.exactly(int(length))
+        return head, self.read_exactly(int(length))
 
     def chunk(self) -> bytes:
-        """One chunk; empty is the last, whose trailers are read by `trailers`."""
-        size = self.until(b"\r\n")
-        assert size == b"%x" % int(size, 16), f"{size!r} has what a reader need not understand"
+        """Read one chunk; an empty one is the last, and `trailers` reads what follows it."""
+        size = self.read_until(b"\r\n")
+        assert size == b"%x" % int(size, 16), f"{size!r} is not a plain chunk size"
         if not int(size, 16):
             return b""
-        data = self.exactly(int(size, 16))
-        assert self.exactly(2) == b"\r\n"
+        data = self.read_exactly(int(size, 16))
+        assert self.read_exactly(2) == b"\r\n"
         return data
 
     def trailers(self) -> list[tuple[str, str]]:
-        found = []
-        while line := self.until(b"\r\n").decode("ascii"):
+        fields = []
+        while line := self.read_until(b"\r\n").decode("ascii"):
             name, _, value = line.partition(": ")
-            found.append((name, value))
-        assert self.buffer == b"", "the runtime went on before it was answered"
-        return found
+            fields.append((name, value))
+        assert self.buffer == b"", "the runtime went on before it had a response"
+        return fields
 
     def send(self, status: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
         fields = {"Content-Type": "application/json", "Content-Length": str(len(body)), **(headers or {})}
@@ -125,7 +125,7 @@ class RuntimeApi:
         self.connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
 
     def offer(self, event: object, **headers: str) -> Head:
-        """Answer the request for the next event, which must be what is there to be read."""
+        """Answer the request for the next event; the runtime must have sent nothing else."""
         head, body = self.request()
         assert head.line == NEXT, head
         assert body == b""
@@ -143,7 +143,7 @@ class RuntimeApi:
         self.send("202 Accepted", b'{"status":"OK"}')
 
     def whole(self, event: object, **headers: str) -> bytes:
-        """The answer to an event that is answered whole."""
+        """Send an event; return the body of its buffered response."""
         self.offer(event, **headers)
         head, body = self.request()
         assert head.line == RESPONSE, (head, body)
@@ -152,17 +152,17 @@ class RuntimeApi:
         return body
 
     def streamed(self, event: object, **headers: str) -> tuple[dict[str, object], bytes]:
-        """Prelude and body of an answer that ends well."""
+        """Send an event; return prelude and body of its streamed response."""
         self.offer(event, **headers)
         self.streaming_head()
-        parts = list(iter(self.chunk, b""))
+        chunks = list(iter(self.chunk, b""))
         assert self.trailers() == []
         self.accept()
-        form, _, body = b"".join(parts).partition(bytes(8))
-        return json.loads(form), body
+        prelude, _, body = b"".join(chunks).partition(bytes(8))
+        return json.loads(prelude), body
 
     def streaming_head(self) -> Head:
-        """The head of a streaming answer, every header of it."""
+        """Read and check the head of a streamed response."""
         head = self.head()
         assert head == Head(
             RESPONSE,
@@ -185,7 +185,7 @@ class RuntimeApi:
         environment: Mapping[str, str] | None = None,
         command: Sequence[str | Path] = (WRAPPER, python313(), "/var/runtime/bootstrap.py"),
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """Our runtime as AWS's bootstrap would start it, with the function in `code`."""
+        """Run our runtime as AWS's bootstrap starts it, with the function in `code`."""
         paths = [layer("core") / "python", ROOT / "layers/runtime/python"]
         variables = {
             "AWS_LAMBDA_RUNTIME_API": self.address,

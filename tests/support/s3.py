@@ -1,6 +1,6 @@
-"""Two local S3s: moto's, which does all that we need, and a read-only one, which can be slowed down.
+"""Two local S3 servers: moto's, which does all that we need, and a read-only one, which can be slowed down.
 
-`python -m tests.support.s3 FOLDER PORT` serves FOLDER in a process of its own until it is killed.
+`python -m tests.support.s3 FOLDER PORT` serves FOLDER until it is killed.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ CREDENTIALS = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_REGION": "us-east-1",
 }
-PIECE = 256 * 1024
-"""Bytes that a slowed server sends at a time."""
+CHUNK = 256 * 1024
+"""Number of bytes that a slowed server sends at a time."""
 
 
 @contextmanager
 def moto_s3(address: str = "127.0.0.1") -> Iterator[str]:
-    """A moto server on a free port of `address`; yields its URL."""
+    """Run a moto server on a free port of `address`; yield its URL."""
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address=address, port=0, verbose=False)
@@ -63,13 +63,13 @@ def client(url: str, service: str = "s3") -> Any:
 def s3_of_this_process(
     patch: pytest.MonkeyPatch, buckets: tuple[str, ...], *, versions: bool = False, **variables: str
 ) -> Iterator[Any]:
-    """A client of moto's S3 with empty `buckets`, which this process and its settings, the `variables`, use too."""
+    """Yield a client of moto's S3 with empty `buckets`; this process, with `variables` set, uses the same S3."""
     with moto_s3() as url:
         for name, value in (CREDENTIALS | {"AWS_ENDPOINT_URL_S3": url} | variables).items():
             patch.setenv(name, value)
         settings.get.cache_clear()
         s3 = client(url)
-        urllib.request.urlopen(f"{url}/moto-api/reset", data=b"").close()  # its state belongs to the process
+        urllib.request.urlopen(f"{url}/moto-api/reset", data=b"").close()  # moto's state outlives the server
         for bucket in buckets:
             s3.create_bucket(Bucket=bucket)
             if versions:
@@ -86,31 +86,31 @@ def upload_folder(s3: Any, folder: Path, bucket: str, prefix: str = "") -> None:
 
 
 class FolderServer(ThreadingHTTPServer):
-    """GET and HEAD over `folder`, whose first level are the buckets. Signatures are not checked."""
+    """A server of GET and HEAD for `folder`, whose subfolders are the buckets. Signatures are not checked."""
 
     def __init__(self, folder: Path, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.folder = folder.resolve()
         self.rate: float | None = None
-        """Bytes a second and connection; None for as fast as it goes."""
+        """Bytes per second and connection; None for no limit."""
         self.sent = 0
-        """Bytes of bodies sent so far."""
+        """Number of body bytes sent so far."""
         self.requests: list[str] = []
-        """Paths that were asked for so far."""
+        """Paths that were requested so far."""
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that was killed in mid-download is what these tests are about: no traceback for it."""
+        """Print no traceback for a client that was killed during a download, which these tests do on purpose."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 @contextmanager
 def folder_s3(folder: Path) -> Iterator[FolderServer]:
-    """A FolderServer on a thread of its own."""
+    """Run a FolderServer on its own thread."""
     server = FolderServer(folder)
     with running(server):
         yield server
@@ -119,36 +119,36 @@ def folder_s3(folder: Path) -> Iterator[FolderServer]:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    """Head and body go in two writes, and the second would wait 40 ms for what acknowledges the first."""
+    """Head and body are two writes; Nagle's algorithm delays the second until the first is acknowledged (40 ms)."""
     server: FolderServer
 
     def do_HEAD(self) -> None:
-        self._answer(with_body=False)
+        self._respond(with_body=False)
 
     def do_GET(self) -> None:
-        self._answer(with_body=True)
+        self._respond(with_body=True)
 
     def log_message(self, *_: object) -> None:
-        """Quiet."""
+        """Log nothing."""
 
-    def _answer(self, *, with_body: bool) -> None:
+    def _respond(self, *, with_body: bool) -> None:
         self.server.requests.append(self.path)
         path = (self.server.folder / self.path.partition("?")[0].lstrip("/")).resolve()
         if not path.is_relative_to(self.server.folder) or not path.is_file():
             self._not_found(with_body)
             return
         size, start, stop = path.stat().st_size, 0, path.stat().st_size
-        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        if asked:
-            start = int(asked[1])
-            stop = min(size, int(asked[2]) + 1) if asked[2] else size
-        self.send_response(206 if asked else 200)
+        byte_range = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if byte_range:
+            start = int(byte_range[1])
+            stop = min(size, int(byte_range[2]) + 1) if byte_range[2] else size
+        self.send_response(206 if byte_range else 200)
         self.send_header("Content-Length", str(stop - start))
         self.send_header("Content-Type", "application/octet-stream")
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("ETag", f'"{hashlib.md5(f"{path}{path.stat().st_mtime_ns}".encode()).hexdigest()}"')
         self.send_header("Last-Modified", self.date_time_string(path.stat().st_mtime))
-        if asked:
+        if byte_range:
             self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{size}")
         self.end_headers()
         if with_body:
@@ -158,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, file: BinaryIO, start: int, stop: int) -> None:
         while start < stop:
             rate = self.server.rate
-            count = min(stop - start, PIECE) if rate else stop - start
+            count = min(stop - start, CHUNK) if rate else stop - start
             sent = os.sendfile(self.connection.fileno(), file.fileno(), start, count)
             start += sent
             self.server.sent += sent

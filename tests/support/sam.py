@@ -1,4 +1,4 @@
-"""SAM CLI over the built template: `invoke`, `start-api` and `start-lambda`, in containers of our own engine."""
+"""SAM CLI on the built template: `invoke`, `start-api` and `start-lambda`, in containers of our own engine."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ class Sam:
         ]
 
     def invoke(self, function: str, event: object) -> Any:
-        """`sam local invoke`: a fresh container, one event. Raises RuntimeError with SAM's words."""
+        """Run `sam local invoke` with one event in a new container. Raises RuntimeError with SAM's message."""
         command = [tool("sam") / "bin/sam", "local", "invoke", function, "--event", "-", *self.arguments]
-        done = subprocess.run(command, input=json.dumps(event), env=self.environment, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(done.stderr)
-        # The function's own log goes to stderr; the answer is the last line.
-        return json.loads(done.stdout.strip().splitlines()[-1])
+        result = subprocess.run(command, input=json.dumps(event), env=self.environment, capture_output=True, text=True)
+        if result.returncode:
+            raise RuntimeError(result.stderr)
+        # The function's log goes to stderr; its output is the last line.
+        return json.loads(result.stdout.strip().splitlines()[-1])
 
     @contextmanager
-    def running(self, what: str) -> Iterator[int]:
-        """`sam local <what>`, whose containers stay warm after their first call; yields its port."""
+    def running(self, name: str) -> Iterator[int]:
+        """Run `sam local <name>`, whose containers stay warm after their first call; yield its port."""
         port = free_port()
-        command = [tool("sam") / "bin/sam", "local", what, "--port", str(port), *self.arguments]
+        command = [tool("sam") / "bin/sam", "local", name, "--port", str(port), *self.arguments]
         command += ["--host", "127.0.0.1", "--warm-containers", "LAZY"]
-        log = self.folder / f"{what}.log"
+        log = self.folder / f"{name}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command, env=self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
@@ -60,7 +60,7 @@ class Sam:
                 deadline = time.monotonic() + 120
                 while b"Running on" not in log.read_bytes():
                     if process.poll() is not None or time.monotonic() > deadline:
-                        raise RuntimeError(f"sam local {what} did not start:\n{log.read_text()}")
+                        raise RuntimeError(f"sam local {name} did not start:\n{log.read_text()}")
                     time.sleep(0.2)
                 yield port
             finally:
@@ -68,38 +68,41 @@ class Sam:
                 process.wait(30)
 
 
-def logical(function: str) -> str:
-    """The name in template.yaml of a folder of functions/."""
+def logical_id(function: str) -> str:
+    """Return the logical id in template.yaml of a folder of functions/."""
     return function.title().replace("_", "")
 
 
 def build(folder: Path, environment: dict[str, str], variables: dict[str, str]) -> Sam:
-    """`sam build` of template.yaml into `folder`; its functions will have `variables`."""
-    # SAM builds with the interpreter of the function's version, and looks for it on PATH alone.
+    """Run `sam build` of template.yaml into `folder`; the functions get `variables`."""
+    # SAM looks for the interpreter of the function's version only on PATH.
     environment = environment | {"PATH": f"{python313().parent}{os.pathsep}{os.environ['PATH']}"}
     environment |= {"HOME": str(folder), "SAM_CLI_TELEMETRY": "0"}
     command = [tool("sam") / "bin/sam", "build", "--template", ROOT / "template.yaml"]
     command += ["--build-dir", folder / "built", "--cache-dir", folder / "cache"]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
     _localise(folder, variables)
     _forget_images(environment)
     return Sam(folder, environment)
 
 
 def _forget_images(environment: dict[str, str]) -> None:
-    """Of layers: SAM tells those by ARN apart by their names alone, and would take an older run's."""
+    """Remove images with layers: SAM identifies them only by the layers' names and would use those of an older run."""
     images = docker("images", "--quiet", "samcli/lambda-python", environment=environment).split()
     if images:
         docker("image", "rm", "--force", *images, environment=environment)
 
 
 def _localise(folder: Path, variables: dict[str, str]) -> None:
-    """The built template as `built/local.json`: all `variables` declared, since SAM local sets no others, and layers
-    by ARN, as if published and fetched before: of layers in the template SAM builds an image at every cold start."""
+    """Write the built template as `built/local.json`, with all `variables` declared and layers by ARN.
+
+    SAM local sets only variables that the template declares. For layers in the template, SAM builds an image at every
+    cold start; layers by ARN look as if they had been published and downloaded before.
+    """
     template = read(folder / "built/template.yaml")
     declared = template["Globals"]["Function"]["Environment"]["Variables"]
-    # A container starts and loads within the function's time, on a machine that may be busy with other tests.
+    # Starting a container and loading count as the function's time, and the machine may be busy with other tests.
     template["Globals"]["Function"]["Timeout"] = 120
     declared.update({name: declared.get(name, "") for name in variables})
     for name, resource in template["Resources"].items():

@@ -1,4 +1,4 @@
-"""HTTP servers of the tests, each on a thread of its own."""
+"""HTTP servers of the tests, each on its own thread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from http.server import ThreadingHTTPServer
 
 @contextmanager
 def running(server: ThreadingHTTPServer) -> Iterator[str]:
-    """Its address, as long as the block lasts."""
+    """Run the server during the block; yield its URL."""
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""Signed stores: a key of each kind that a deployment may meet, and artifacts signed by the one that it trusts."""
+"""Signed stores: a key of each kind that a deployment may meet, and artifacts signed with a trusted one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from hearth.models.manifest import SIGNATURE, parse
 from hearth_build.release.signing import LocalKey, digests_of, make_key, sign
 
 TRUSTED, NEXT, EXPIRED, EARLY, STRANGE = "trusted", "next", "expired", "early", "strange"
-"""Names of keys: two that are good today, one no more, one not yet, and one that nobody trusts."""
+"""Names of keys: two that are valid today, one that has expired, one not valid yet, and one that is not trusted."""
 
 
 def make_keys(folder: Path, minimum: dict[str, int] | None = None) -> Path:
-    """Private keys as `<name>.key` in the folder; returns the trust folder with the public ones."""
+    """Write private keys as `<name>.key` into the folder; return the trust folder with the public keys."""
     trust = folder / "trust"
     trust.mkdir(parents=True)
     for name in (TRUSTED, NEXT, EXPIRED, EARLY, STRANGE):
@@ -29,8 +29,8 @@ def key(trust: Path, name: str = TRUSTED) -> LocalKey:
     return LocalKey(trust.parent / f"{name}.key")
 
 
-def sign_folder(artifact: Path, by: LocalKey) -> None:
-    """Sign what lies in a store as `<model>/<version>`."""
+def sign_folder(artifact: Path, signer: LocalKey) -> None:
+    """Sign the artifact in the folder `<model>/<version>` of a store."""
     raw = (artifact / "manifest.json").read_bytes()
     ref = f"{artifact.parent.name}@{artifact.name}"
-    (artifact / SIGNATURE).write_bytes(sign(by, ref, digests_of(parse(raw), raw)))
+    (artifact / SIGNATURE).write_bytes(sign(signer, ref, digests_of(parse(raw), raw)))

@@ -1,7 +1,7 @@
-"""A model that hears tones as letters, and sounds of words for it.
+"""A speech model that reads tones as letters, and recordings of words for it.
 
-Each letter is the tone in the middle of a mel band of its own; its logit is that band's log power, and the blank's is a
-constant between silence and a tone. A real graph with a stride of two, made in milliseconds.
+Each letter is a tone in the middle of its own mel band. The letter's logit is the log power of that band; the blank's
+is a constant between silence and a tone. It is a real graph with a stride of two, built in milliseconds.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from tests.support.artifacts import describe_artifact, publish
 LABELS = (*" abcdefg", "")
 BLANK = len(LABELS) - 1
 RATE = 8000
-HOW = AudioPreprocessing(rate=RATE, window=200, hop=80, fft=256, mels=40, low=60.0, high=3900.0, normalise="none")
+PREPROCESSING = AudioPreprocessing(
+    rate=RATE, window=200, hop=80, fft=256, mels=40, low=60.0, high=3900.0, normalise="none"
+)
 BANDS = range(8, 8 + 4 * BLANK, 4)
-"""Of each label but the blank."""
+"""The mel band of each label except the blank."""
 TONE, PAUSE = 0.06, 0.06
-"""Seconds of each letter, and of the silence after it."""
+"""Duration of each letter and of the silence after it, in seconds."""
 
 
 def make_sound_artifact(
@@ -39,10 +41,10 @@ def make_sound_artifact(
     arpa: str = "",
     beams: int = 1,
 ) -> Path:
-    """Publish the model into the store at `folder`, with a language model if one is given."""
+    """Publish the model into the store at `folder`, with a language model if `arpa` is given."""
     artifact = folder / model / "1"
     artifact.mkdir(parents=True)
-    weights = np.zeros((HOW.mels, len(LABELS)), np.float32)  # (mels, labels)
+    weights = np.zeros((PREPROCESSING.mels, len(LABELS)), np.float32)  # (mels, labels)
     weights[BANDS, range(BLANK)] = 1
     bias = np.where(np.arange(len(LABELS)) == BLANK, -2, 0).astype(np.float32)
     nodes = [
@@ -57,7 +59,7 @@ def make_sound_artifact(
     network = helper.make_graph(
         nodes,
         "main",
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ("batch", "frames", HOW.mels))],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ("batch", "frames", PREPROCESSING.mels))],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ("batch", "steps", len(LABELS)))],
         initializers,
     )
@@ -73,10 +75,10 @@ def make_sound_artifact(
         task="automatic-speech-recognition",
         graph=Graph(
             path="model.onnx",
-            inputs=(Tensor("features", "float32", ("batch", "frames", HOW.mels)),),
+            inputs=(Tensor("features", "float32", ("batch", "frames", PREPROCESSING.mels)),),
             outputs=(Tensor("logits", "float32", ("batch", "steps", len(LABELS))),),
         ),
-        preprocessing=HOW,
+        preprocessing=PREPROCESSING,
         head=Ctc(
             blank=BLANK,
             stride=2,
@@ -94,23 +96,25 @@ def make_sound_artifact(
 
 
 def tone_of(label: str) -> float:
-    """Hz: the middle of the label's band."""
-    filters = filterbank(HOW.mels, 8192, RATE, HOW.low, HOW.high)
+    """Return the frequency in the middle of the label's band, in hertz."""
+    filters = filterbank(PREPROCESSING.mels, 8192, RATE, PREPROCESSING.low, PREPROCESSING.high)
     return float(filters[:, BANDS[LABELS.index(label)]].argmax() * RATE / 8192)
 
 
-def spoken(text: str, rate: int = RATE, level: float = 0.3) -> NDArray[np.float32]:
-    """`text` in tones, each followed by a pause; letter n begins at n * (TONE + PAUSE) seconds."""
-    moments = np.arange(round(TONE * rate)) / rate
-    swell = np.sin(np.pi * moments / TONE) ** 0.5
+def synthesize(text: str, rate: int = RATE, level: float = 0.3) -> NDArray[np.float32]:
+    """Return `text` as tones, each followed by a pause; letter n starts at n * (TONE + PAUSE) seconds."""
+    times = np.arange(round(TONE * rate)) / rate
+    envelope = np.sin(np.pi * times / TONE) ** 0.5
     parts = []
     for letter in text:
-        parts += [level * swell * np.sin(2 * np.pi * tone_of(letter) * moments), np.zeros(round(PAUSE * rate))]
+        parts += [level * envelope * np.sin(2 * np.pi * tone_of(letter) * times), np.zeros(round(PAUSE * rate))]
     return np.concatenate(parts).astype(np.float32)
 
 
-def file_of(sound: NDArray[np.floating], rate: int = RATE, form: str = "WAV", subtype: str | None = None) -> bytes:
-    """An encoded file of (samples,) or (samples, channels)."""
+def encode_audio(
+    sound: NDArray[np.floating], rate: int = RATE, format: str = "WAV", subtype: str | None = None
+) -> bytes:
+    """Encode (samples,) or (samples, channels) as a file."""
     stream = io.BytesIO()
-    soundfile.write(stream, sound, rate, subtype, format=form)
+    soundfile.write(stream, sound, rate, subtype, format=format)
     return stream.getvalue()

@@ -8,28 +8,30 @@ from urllib.parse import quote_plus
 
 
 def notification(bucket: str, key: str, etag: str, size: int, sequencer: str = "", version: str = "") -> dict[str, Any]:
-    """A record of an S3 notification: its key is URL-encoded."""
-    thing = {"key": quote_plus(key, safe="/"), "eTag": etag, "size": size}
-    thing |= {"sequencer": sequencer} if sequencer else {}
-    thing |= {"versionId": version} if version else {}
+    """Return the record of an S3 notification; its key is URL-encoded."""
+    s3_object = {"key": quote_plus(key, safe="/"), "eTag": etag, "size": size}
+    s3_object |= {"sequencer": sequencer} if sequencer else {}
+    s3_object |= {"versionId": version} if version else {}
     return {
         "eventSource": "aws:s3",
         "eventName": "ObjectCreated:Put",
-        "s3": {"bucket": {"name": bucket}, "object": thing},
+        "s3": {"bucket": {"name": bucket}, "object": s3_object},
     }
 
 
-def bridged(bucket: str, key: str, etag: str, size: int, sequencer: str = "", version: str = "") -> dict[str, Any]:
-    """The same by EventBridge, with the key as it is."""
-    thing = {"key": key, "etag": etag, "size": size}
-    thing |= {"sequencer": sequencer} if sequencer else {}
-    thing |= {"version-id": version} if version else {}
-    detail = {"bucket": {"name": bucket}, "object": thing}
+def eventbridge_event(
+    bucket: str, key: str, etag: str, size: int, sequencer: str = "", version: str = ""
+) -> dict[str, Any]:
+    """Return the same event as EventBridge sends it; its key is not encoded."""
+    s3_object = {"key": key, "etag": etag, "size": size}
+    s3_object |= {"sequencer": sequencer} if sequencer else {}
+    s3_object |= {"version-id": version} if version else {}
+    detail = {"bucket": {"name": bucket}, "object": s3_object}
     return {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
 
 
 def message(body: Any, name: str = "m0", deliveries: int = 1) -> dict[str, Any]:
-    """A message of SQS as Lambda hands it out."""
+    """Return an SQS message as Lambda delivers it."""
     return {
         "eventSource": "aws:sqs",
         "messageId": name,
@@ -38,5 +40,5 @@ def message(body: Any, name: str = "m0", deliveries: int = 1) -> dict[str, Any]:
     }
 
 
-def queued(*messages: dict[str, Any]) -> dict[str, Any]:
+def sqs_event(*messages: dict[str, Any]) -> dict[str, Any]:
     return {"Records": list(messages)}

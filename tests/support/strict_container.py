@@ -1,4 +1,4 @@
-"""One function in a container as narrow as Lambda's: read-only root, its user, its `/tmp`, memory, processor."""
+"""One function in a container with Lambda's limits: read-only root, user, `/tmp`, memory, processor."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.containers import IMAGE, docker
-from tests.support.emulator import Environment, free_port, told
+from tests.support.emulator import Environment, free_port, lambda_variables
 from tests.support.layers import FUNCTIONS, ROOT, TOOLS, layer
 from tests.template.stack import read
 
 USER = "993:990"
-"""Lambda's sbx_user1051 and its group."""
+"""User and group id of Lambda's sbx_user1051."""
 MEGABYTES_OF_A_PROCESSOR = 1769
 SECONDS = 60
-"""A function's time on a machine that is busy with other tests."""
+"""Timeout of a function in seconds, on a machine that is busy with other tests."""
 
 
 @contextmanager
-def opt(*names: str) -> Iterator[Path]:
-    """What is at /opt of a function that has these layers."""
+def merged_layers(*names: str) -> Iterator[Path]:
+    """Yield a folder with the content of /opt of a function that has these layers."""
     with tempfile.TemporaryDirectory(prefix="opt-", dir=TOOLS) as scratch:
         folder = Path(scratch)
         folder.chmod(0o755)
@@ -35,13 +35,13 @@ def opt(*names: str) -> Iterator[Path]:
 
 
 def variables() -> dict[str, str]:
-    """What the template tells every function, but for what depends on its parameters."""
+    """Return the variables that the template sets for every function, except those that depend on its parameters."""
     declared = read()["Globals"]["Function"]["Environment"]["Variables"]
     return {name: value for name, value in declared.items() if isinstance(value, str)}
 
 
 class Strict(Environment):
-    """A running container; `with strict(...)` makes one."""
+    """A running container; `strict` starts one."""
 
     def __init__(self, engine: Mapping[str, str], id: str, port: int) -> None:
         super().__init__()
@@ -49,8 +49,8 @@ class Strict(Environment):
 
     @property
     def log(self) -> str:
-        done = subprocess.run(["docker", "logs", self.id], env=self.engine, capture_output=True, text=True)
-        return done.stdout + done.stderr
+        result = subprocess.run(["docker", "logs", self.id], env=self.engine, capture_output=True, text=True)
+        return result.stdout + result.stderr
 
 
 @contextmanager
@@ -62,22 +62,22 @@ def strict(
     memory_mb: int = MEGABYTES_OF_A_PROCESSOR,
     scratch_mb: int = 512,
 ) -> Iterator[Strict]:
-    """`code`, with its layers if it is a function of ours. The first event is a cold start."""
+    """Run `code`, with its layers if it is one of our functions. The first event is a cold start."""
     port = free_port()
     is_ours = code.parent == ROOT / "functions"
-    variables = told(memory_mb, SECONDS, code.name) | dict(environment)
+    container_variables = lambda_variables(memory_mb, SECONDS, code.name) | dict(environment)
     if not is_ours:
-        variables["_HANDLER"] = "app.handler"
-    with opt(*FUNCTIONS[code.name] if is_ours else ()) as layers:
+        container_variables["_HANDLER"] = "app.handler"
+    with merged_layers(*FUNCTIONS[code.name] if is_ours else ()) as layers:
         command = [
             *("run", "--detach", "--read-only", "--user", USER, "--cap-drop", "ALL"),
             *("--security-opt", "no-new-privileges", "--tmpfs", f"/tmp:rw,size={scratch_mb}m,mode=1777"),
-            # Without swap; as many processors as Lambda gives for the memory.
+            # No swap; as many processors as Lambda gives for the memory.
             *("--memory", f"{memory_mb}m", "--memory-swap", f"{memory_mb}m"),
             *("--cpus", f"{memory_mb / MEGABYTES_OF_A_PROCESSOR:.2f}"),
             *("--publish", f"127.0.0.1:{port}:8080"),
             *("--volume", f"{code}:/var/task:ro", "--volume", f"{layers}:/opt:ro"),
-            *(part for name, value in variables.items() for part in ("--env", f"{name}={value}")),
+            *(argument for name, value in container_variables.items() for argument in ("--env", f"{name}={value}")),
         ]
         id = docker(*command, IMAGE, environment=dict(engine)).strip()
         container = Strict(engine, id, port)
@@ -89,7 +89,7 @@ def strict(
 
 
 def _wait(container: Strict) -> None:
-    """Until the emulator listens; docker's own proxy answers before."""
+    """Wait until the emulator listens; docker's proxy accepts connections before that."""
     deadline = time.monotonic() + 30
     while "exec '/var/runtime/bootstrap'" not in container.log:
         if time.monotonic() > deadline:

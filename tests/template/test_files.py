@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from hearth_build.cli.main import app
 from hearth_build.cloud.batch_run import start_execution, watch_execution
 from hearth_build.cloud.stack import describe_stack
-from tests.runtime.async_inference.test_uploads import form
+from tests.runtime.async_inference.test_uploads import post_form
 from tests.template.local_stack import STACK, Stack
 from tests.template.test_deploy import eventually, picture
 
@@ -40,8 +40,8 @@ def test_a_large_input_by_the_api(stack: Stack) -> None:
     result_path, body = f"/results/{upload['id']}", {"inputs": {"upload": upload["id"]}, "parameters": {"top_k": 1}}
     assert call(stack, "GET", result_path)[0] == 404
     assert call(stack, "POST", f"/models/{MODEL}", body)[0] == 404
-    assert form(upload["url"], upload["fields"], data + b"x", context) == 400
-    assert form(upload["url"], upload["fields"], data, context) == 204
+    assert post_form(upload["url"], upload["fields"], data + b"x", context) == 400
+    assert post_form(upload["url"], upload["fields"], data, context) == 204
     status, output = call(stack, "POST", f"/models/{MODEL}", body)
     assert (status, len(output)) == (200, 1), output
     result = eventually(lambda: response if (response := call(stack, "GET", result_path))[0] == 200 else None)[1]

@@ -1,4 +1,4 @@
-"""deepspeech-digits: spoken English digits, one or several, written out letter by letter."""
+"""deepspeech-digits: transcribes one or several spoken English digits letter by letter."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ def loss(network: nn.Module, batch: Batch) -> Tensor:
 
 
 def score(network: nn.Module, work: Path) -> dict[str, float]:
-    """The part of digits and of strings that are written without any fault."""
-    takes = data.takes_of(work, data.CHOICE_TAKES)
+    """Return the accuracy: the share of digits and of strings that are transcribed without an error."""
+    takes = data.takes_of(work, data.VALIDATION_TAKES)
     sets = {
         "digits": [(take.sound, data.WORDS[take.digit]) for take in takes],
-        "strings": data.joined(takes, 60, seed=5),
+        "strings": data.make_strings(takes, 60, seed=5),
     }
-    right = {}
+    accuracies = {}
     for name, examples in sets.items():
-        right[name] = float(np.mean([written(network, sound) == text for sound, text in examples]))
-    return {"right": sum(right.values()) / len(right), **right}
+        accuracies[name] = float(np.mean([transcribe(network, sound) == text for sound, text in examples]))
+    return {"accuracy": sum(accuracies.values()) / len(accuracies), **accuracies}
 
 
-def written(network: nn.Module, sound: np.ndarray) -> str:
+def transcribe(network: nn.Module, sound: np.ndarray) -> str:
     features = log_mel(np.pad(sound, int(data.MARGIN * data.FEATURES.rate)), data.FEATURES)
-    logs = network(torch.from_numpy(features)[None])[0].numpy()
-    return "".join(data.ALPHABET[heard.symbol] for heard in greedy(logs, data.BLANK))
+    log_probabilities = network(torch.from_numpy(features)[None])[0].numpy()
+    return "".join(data.ALPHABET[emission.symbol] for emission in greedy(log_probabilities, data.BLANK))
 
 
-def language(work: Path) -> bytes:
-    """Letters of all strings of up to three digits."""
+def language_model(work: Path) -> bytes:
+    """Return a language model of the letters of all strings of up to three digits, in ARPA format."""
     strings = [string for count in (1, 2, 3) for string in itertools.product(data.WORDS, repeat=count)]
     return arpa((" ".join(string) for string in strings), order=6)
 
@@ -58,7 +58,7 @@ RECIPE = Recipe(
     name="deepspeech-digits",
     version="2",
     task="automatic-speech-recognition",
-    description="Spoken English digits, alone or in strings, written out: Deep Speech 2 in small (0.27 M parameters).",
+    description="Transcribes spoken English digits, single or in strings: a small Deep Speech 2 (0.27 M parameters).",
     licence="CC-BY-SA-4.0",
     labels=SYMBOLS,
     sources=(data.SOURCE,),
@@ -103,17 +103,18 @@ RECIPE = Recipe(
         language_weight=0.6,
         letter_bonus=0.5,
     ),
-    resources={"letters.arpa": language},
+    resources={"letters.arpa": language_model},
     quantization=StaticInt8(data.calibration, keep=("classifier",)),
     gate=Gate(metric=0.03, quantization_loss=0.005, bytes=2_000_000),
     limits=Limits(batch=1, seconds=300),
     limitations=(
-        "Without its letters' language model, 0.06 of the single digits are misspelled or misheard (`eighe`, `thre`).",
-        "It knows ten words; whatever else is said comes out as the digits or letters that are nearest.",
-        "The figures are of other recordings of the six speakers that it learnt from, none a child; strangers and "
-        "accents are understood less well, how much was not measured.",
-        "The language model was added after errors on these recordings had been seen, which flatters a little.",
-        "Trained on pauses of up to 0.8 s, hardly any longer: long ones are misheard more often (see the table).",
-        "Strings were made by joining recordings of single digits: fluent speech runs together more.",
+        "Without its letter language model, 6 % of the single digits are transcribed wrongly (`eighe`, `thre`).",
+        "It knows ten words; everything else is transcribed as the most similar digits or letters.",
+        "Measured on other recordings of the six adult speakers of the training data; results for other speakers and "
+        "accents are worse, but were not measured.",
+        "The language model was added after errors on these recordings were known, so the results are slightly better "
+        "than for unknown recordings.",
+        "Trained with few pauses longer than 0.8 s: digits with longer pauses have more errors (see the table).",
+        "Strings are concatenated recordings of single digits; in fluent speech, digits are less separated.",
     ),
 )

@@ -1,6 +1,6 @@
-"""Sentences without labels, the STS benchmark's held-out pairs, and what the teacher says of both.
+"""Unlabelled sentences with the teacher's vectors, and held-out pairs of the STS benchmark.
 
-The teacher's vectors are the long part: they are kept in pieces, and a killed preparation goes on after the last.
+Computing the teacher's vectors takes most of the time. They are saved in chunks, so an interrupted preparation resumes.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from hearth_build.recipes.sentiment_en.data import (
     STSB,
     UCI_FILES,
     VOCABULARY,
+    detokenize,
     minilm,
-    natural,
     read_tabbed,
 )
 
@@ -37,13 +37,13 @@ Pair = tuple[str, str, float]
 SEED = 30
 MAX_TOKENS = 128
 WORDS = 12_000
-"""Pieces of BERT's vocabulary, which runs from the frequent to the rare, that the student knows."""
+"""Size of the student's vocabulary: the most frequent word pieces of BERT's, which is sorted by frequency."""
 DIMENSIONS = 256
-HELD_PART = 0.08
+HELD_OUT_SHARE = 0.08
 CAPTIONS, REVIEWS, TALK = 8000, 5000, 5000
-"""Sentences of Multi30k, of SST-2 with UCI, and of Tatoeba."""
-PIECE = 1024
-"""Texts in one file of the teacher's vectors."""
+"""Numbers of sentences from Multi30k, from SST-2 with UCI, and from Tatoeba."""
+CHUNK = 1024
+"""Number of texts per file of the teacher's vectors."""
 STSB_DEV = Source(
     path="sentence_similarity/stsb-en-dev.csv",
     title="STS benchmark, English, dev (never trained on)",
@@ -61,31 +61,31 @@ TATOEBA = Source(
 
 
 def read_pairs(path: Path) -> list[Pair]:
-    with path.open(encoding="utf-8", newline="") as opened:
-        return [(row[0], row[1], float(row[2])) for row in csv.reader(opened)]
+    with path.open(encoding="utf-8", newline="") as file:
+        return [(row[0], row[1], float(row[2])) for row in csv.reader(file)]
 
 
 def prepare(work: Path) -> None:
-    """Write tokenizer.json, texts.json, held.json and dev.json (pairs), and the teacher on texts and words."""
+    """Write tokenizer.json, texts.json, pairs (held.json, dev.json), and the teacher's vectors of texts and words."""
     full = wordpiece(VOCABULARY.file())
     vocabulary = small_vocabulary(full)
     (work / "vocabulary.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
     wordpiece(work / "vocabulary.txt").save(str(work / "tokenizer.json"), pretty=False)
     dev = read_pairs(STSB_DEV.file())
-    taught, held = hold_out(read_pairs(STSB.file()), HELD_PART, lambda pair: text_key(pair[0]), SEED)
-    seen = {text_key(text) for pair in dev + held for text in pair[:2]}
-    texts = unique((text for text in [*sentences(taught), *others()] if text.strip()), text_key, seen)
+    train, held_out = hold_out(read_pairs(STSB.file()), HELD_OUT_SHARE, lambda pair: text_key(pair[0]), SEED)
+    seen = {text_key(text) for pair in dev + held_out for text in pair[:2]}
+    texts = unique((text for text in [*sentences(train), *other_sentences()] if text.strip()), text_key, seen)
     random.Random(SEED).shuffle(texts)
-    for name, part in {"texts": texts, "held": held, "dev": dev}.items():
-        (work / f"{name}.json").write_text(json.dumps(part, ensure_ascii=False), encoding="utf-8")
-    ask_teacher(work / "teacher-texts", tokenize(full, texts, MAX_TOKENS))
-    numbers = full.get_vocab()
-    words = [[numbers["[CLS]"], numbers[word], numbers["[SEP]"]] for word in vocabulary]
-    ask_teacher(work / "teacher-words", words)
+    for name, split in {"texts": texts, "held": held_out, "dev": dev}.items():
+        (work / f"{name}.json").write_text(json.dumps(split, ensure_ascii=False), encoding="utf-8")
+    run_teacher(work / "teacher-texts", tokenize(full, texts, MAX_TOKENS))
+    ids = full.get_vocab()
+    words = [[ids["[CLS]"], ids[word], ids["[SEP]"]] for word in vocabulary]
+    run_teacher(work / "teacher-words", words)
 
 
 def small_vocabulary(full: Tokenizer) -> list[str]:
-    """The special tokens and the most frequent pieces, without the pieces that BERT left unused."""
+    """Return the special tokens and the most frequent pieces, without BERT's unused ones."""
     pieces = sorted(full.get_vocab().items(), key=lambda item: item[1])
     return [piece for piece, _ in pieces if not piece.startswith("[unused")][:WORDS]
 
@@ -94,61 +94,62 @@ def sentences(pairs: Sequence[Pair]) -> list[str]:
     return [text for pair in pairs for text in pair[:2]]
 
 
-def others() -> list[str]:
-    dice = random.Random(SEED)
-    with gzip.open(MULTI30K.file(), "rt", encoding="utf-8") as opened:
-        captions = opened.read().splitlines()
-    reviews = [natural(text) for source in (SST2_TRAIN, *UCI_FILES) for text, _ in read_tabbed(source.file())]
+def other_sentences() -> list[str]:
+    """Return samples of captions, reviews and everyday sentences."""
+    generator = random.Random(SEED)
+    with gzip.open(MULTI30K.file(), "rt", encoding="utf-8") as file:
+        captions = file.read().splitlines()
+    reviews = [detokenize(text) for source in (SST2_TRAIN, *UCI_FILES) for text, _ in read_tabbed(source.file())]
     talk = [line.split("\t")[0] for line in TATOEBA.file().read_text(encoding="utf-8").splitlines()]
-    return dice.sample(captions, CAPTIONS) + dice.sample(reviews, REVIEWS) + dice.sample(sorted(set(talk)), TALK)
+    samples = generator.sample(captions, CAPTIONS) + generator.sample(reviews, REVIEWS)
+    return samples + generator.sample(sorted(set(talk)), TALK)
 
 
-def ask_teacher(folder: Path, rows: Sequence[Sequence[int]]) -> None:
-    """The teacher's sentence vectors of token ids, in files of PIECE; those that exist are kept."""
+def run_teacher(folder: Path, rows: Sequence[Sequence[int]]) -> None:
+    """Write the teacher's sentence vectors of token ids, CHUNK per file; existing files are kept."""
     folder.mkdir(exist_ok=True)
     teacher = Encoder(read_shape(minilm(), labels=1)).eval()
     weights = {name.removeprefix("bert."): value for name, value in read_weights(minilm()).items()}
     teacher.load_state_dict(weights, strict=False)
-    for start in range(0, len(rows), PIECE):
-        path = folder / f"{start // PIECE:04d}.pt"
+    for start in range(0, len(rows), CHUNK):
+        path = folder / f"{start // CHUNK:04d}.pt"
         if path.exists():
             continue
         partial = path.with_suffix(".partial")
-        torch.save(vectors_of(teacher, rows[start : start + PIECE]), partial)
+        torch.save(vectors_of(teacher, rows[start : start + CHUNK]), partial)
         partial.replace(path)
 
 
 def teacher_vectors(folder: Path) -> Tensor:
-    """float32 (texts, 384), each of length one."""
+    """Return the unit vectors in a folder, float32 (texts, 384)."""
     return torch.cat([torch.load(path, weights_only=True) for path in sorted(folder.glob("*.pt"))])
 
 
 def vectors_of(network: torch.nn.Module, rows: Sequence[Sequence[int]], size: int = 64) -> Tensor:
-    """Mean token vectors (rows, hidden) of length one, in the order of `rows`."""
+    """Return the normalised mean token vectors, (rows, hidden), in the order of `rows`."""
     order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
-    found = torch.empty(0)
+    vectors = torch.empty(0)
     with torch.no_grad():
         for start in range(0, len(order), size):
             chosen = order[start : start + size]
             batch = pad([rows[index] for index in chosen])
             pooled = mean_of(network(**batch), batch["attention_mask"])
-            if not len(found):
-                found = torch.empty(len(rows), pooled.shape[1])
-            found[chosen] = pooled
-    return found
+            if not len(vectors):
+                vectors = torch.empty(len(rows), pooled.shape[1])
+            vectors[chosen] = pooled
+    return vectors
 
 
 def mean_of(tokens: Tensor, mask: Tensor) -> Tensor:
-    """(batch, sequence, hidden) -> (batch, hidden), of length one."""
+    """Return the normalised mean of the token vectors: (batch, sequence, hidden) to (batch, hidden)."""
     weights = mask[:, :, None].to(tokens.dtype)
     return functional.normalize((tokens * weights).sum(1) / weights.sum(1).clamp(min=1), dim=1)
 
 
 def read(work: Path, name: str) -> list[Pair]:
-    return [
-        (one, other, score) for one, other, score in json.loads((work / f"{name}.json").read_text(encoding="utf-8"))
-    ]
+    rows = json.loads((work / f"{name}.json").read_text(encoding="utf-8"))
+    return [(first, second, score) for first, second, score in rows]
 
 
 def examples(work: Path) -> list[Example]:
-    return [Example([one, other], score) for one, other, score in read(work, "dev")]
+    return [Example([first, second], score) for first, second, score in read(work, "dev")]

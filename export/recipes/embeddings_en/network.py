@@ -1,7 +1,7 @@
-"""The student: a vector a word piece, which begins as what the teacher says of the piece alone.
+"""The student: one vector per word piece, initialised with the teacher's vector of the piece alone.
 
-Its vectors live in the space of the teacher's sentence vectors, turned so that the first dimensions hold the most.
-How long a piece's vector is says how much it counts in the mean.
+Its vectors are in the space of the teacher's sentence vectors, rotated to their principal components. The length of a
+piece's vector is its weight in the mean.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from torch import Tensor, nn
 from hearth_build.networks.word_vectors import WordVectors
 from hearth_build.recipes.embeddings_en.data import DIMENSIONS, WORDS, teacher_vectors
 
-SPECIAL = 5
-"""Tokens at the head of the vocabulary; [CLS] and [SEP] stand in every text."""
+SPECIAL_TOKENS = 5
+"""Number of special tokens, which come first in the vocabulary; [CLS] and [SEP] are in every text."""
 
 
 def student(work: Path) -> nn.Module:
-    """Frequent pieces are shortened, as the vocabulary, which runs from frequent to rare, lets one guess (Zipf)."""
-    alone = teacher_vectors(work / "teacher-words") @ turned(work)  # (WORDS, DIMENSIONS)
+    """Return the initial student. Frequent pieces get shorter vectors; a piece's index is its rank by frequency."""
+    vectors = teacher_vectors(work / "teacher-words") @ principal_components(work)  # (WORDS, DIMENSIONS)
     weights = torch.log(1 + torch.arange(WORDS, dtype=torch.float32))
     weights /= weights.mean()
-    weights[:SPECIAL] *= 0.1
-    return WordVectors(alone * weights[:, None])
+    weights[:SPECIAL_TOKENS] *= 0.1
+    return WordVectors(vectors * weights[:, None])
 
 
-def turned(work: Path) -> Tensor:
-    """(384, DIMENSIONS): the directions in which the teacher's sentence vectors are largest, largest first."""
+def principal_components(work: Path) -> Tensor:
+    """Return the principal components of the teacher's sentence vectors, largest first, (384, DIMENSIONS)."""
     vectors = teacher_vectors(work / "teacher-texts")
-    _, directions = torch.linalg.eigh(vectors.T @ vectors)
-    largest: Tensor = directions.flip(1)[:, :DIMENSIONS].contiguous()
-    return largest
+    _, eigenvectors = torch.linalg.eigh(vectors.T @ vectors)
+    components: Tensor = eigenvectors.flip(1)[:, :DIMENSIONS].contiguous()
+    return components

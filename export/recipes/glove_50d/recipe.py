@@ -1,4 +1,4 @@
-"""glove-50d: an import of 5,050 of GloVe's word vectors; nothing is trained."""
+"""glove-50d: an import of 5,050 of GloVe's word vectors, without training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNKNOWN = "[UNK]"
 DIMENSIONS = 50
 MAX_TOKENS = 512
 WORDS = r"'\w+|\w+|[^\w\s]"
-"""What GloVe's tokenizer sets apart, nearly: words, endings like 's, marks."""
+"""Approximates GloVe's tokenizer: words, endings such as 's, and punctuation marks."""
 VECTORS = Source(
     path="weights/glove_50d_5k/glove-50d-5k.json",
     title="GloVe 6B (Wikipedia 2014 and Gigaword 5), 50 dimensions, 5,050 words",
@@ -48,20 +48,21 @@ ANALOGIES = Source(
 
 
 def vectors() -> dict[str, list[float]]:
-    found: dict[str, list[float]] = json.loads(VECTORS.file().read_text(encoding="utf-8"))
-    return found
+    by_word: dict[str, list[float]] = json.loads(VECTORS.file().read_text(encoding="utf-8"))
+    return by_word
 
 
 def prepare(work: Path) -> None:
-    numbers = {word: number for number, word in enumerate([UNKNOWN, *vectors()])}
-    tokenizer = Tokenizer(WordLevel(numbers, unk_token=UNKNOWN))
+    """Write tokenizer.json."""
+    ids = {word: index for index, word in enumerate([UNKNOWN, *vectors()])}
+    tokenizer = Tokenizer(WordLevel(ids, unk_token=UNKNOWN))
     tokenizer.normalizer = Lowercase()
     tokenizer.pre_tokenizer = Split(Regex(WORDS), behavior="removed", invert=True)
     tokenizer.save(str(work / "tokenizer.json"), pretty=False)
 
 
 def network(work: Path) -> nn.Module:
-    """Row 0, for unknown words, is zero."""
+    """Return the network; row 0, for unknown words, is zero."""
     return WordVectors(torch.tensor([[0.0] * DIMENSIONS, *vectors().values()]))
 
 
@@ -76,7 +77,7 @@ def analogies(work: Path) -> list[Example]:
 RECIPE = Recipe(
     name="glove-50d",
     task="feature-extraction",
-    description="English word vectors: likeness of words and short texts, neighbours, analogies.",
+    description="English word vectors: similarity of words and short texts, nearest neighbours, analogies.",
     licence="PDDL 1.0",
     labels=(),
     sources=(VECTORS, WORDSIM, ANALOGIES),
@@ -94,15 +95,15 @@ RECIPE = Recipe(
     ),
     preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=MAX_TOKENS),
     head=Pooling(method="mean", normalise=False, dimensions=DIMENSIONS, words=True),
-    # In int8 it would have 0.3 MB instead of 1.0, and WordSim353 would move by 0.001.
+    # int8 would reduce the size from 1.0 to 0.3 MB and change WordSim353 by 0.001.
     quantization=NoQuantization(),
     gate=Gate(metric=0.54, quantization_loss=0.001, bytes=1_500_000, difference=0.001),
     limits=Limits(batch=64, characters=20_000),
     parents=("GloVe 6B (PDDL 1.0)",),
-    reference="The source: WordSim353 0.546 (0.545 where ties share a rank, as here and in gensim); analogies 64.6 %.",
+    reference="Source: WordSim353 0.546 (0.545 if ties share a rank, as here and in gensim); analogies 64.6 %.",
     limitations=(
-        "It knows 5,050 words: others do not count, and a text of none but others is the zero vector.",
-        "The order of words in a text does not matter to it.",
-        "GloVe carries the prejudices of the texts that it was counted from.",
+        "It knows 5,050 words. Other words are ignored; a text without known words is the zero vector.",
+        "It ignores the order of words in a text.",
+        "GloVe reproduces the biases of its training texts.",
     ),
 )

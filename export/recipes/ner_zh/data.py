@@ -1,4 +1,4 @@
-"""Chinese news sentences with persons, places and organisations marked character by character."""
+"""Chinese news sentences with persons, places and organisations labelled character by character."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from hearth_build.data.datasets import Source, hold_out, text_key, unique
 from hearth_build.recipe import Example
 
 Tagged = tuple[str, list[str]]
-"""A sentence and a label a character."""
+"""A sentence and one label per character."""
 
 SPLIT_SEED = 30
-DEV_PART = 0.1
-RARE = 2
-"""Characters seen less often are unknown ones: the network must learn what to make of those, too."""
+DEV_SHARE = 0.1
+MIN_COUNT = 2
+"""Rarer characters are unknown tokens, so that the network learns to handle unknown characters too."""
 PAD, UNKNOWN = "[PAD]", "[UNK]"
 LABELS = ("O", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-PER", "I-PER")
 MSRA = Source(
@@ -36,10 +36,10 @@ MSRA = Source(
 def prepare(work: Path) -> None:
     """Write train.json and dev.json, lists of [sentence, labels], and tokenizer.json."""
     sentences = unique(read_sentences(), key, set())
-    train, dev = hold_out(sentences, DEV_PART, key, SPLIT_SEED)
-    for name, part in (("train", train), ("dev", dev)):
-        (work / f"{name}.json").write_text(json.dumps(part, ensure_ascii=False), encoding="utf-8")
-    characters([text for text, _ in train]).save(str(work / "tokenizer.json"), pretty=False)
+    train, dev = hold_out(sentences, DEV_SHARE, key, SPLIT_SEED)
+    for name, split in (("train", train), ("dev", dev)):
+        (work / f"{name}.json").write_text(json.dumps(split, ensure_ascii=False), encoding="utf-8")
+    build_tokenizer([text for text, _ in train]).save(str(work / "tokenizer.json"), pretty=False)
 
 
 def key(sentence: Tagged) -> str:
@@ -49,32 +49,36 @@ def key(sentence: Tagged) -> str:
 def read_sentences() -> list[Tagged]:
     with zipfile.ZipFile(MSRA.file()) as archive:
         lines = archive.read("dh_msra.txt").decode("utf-8").split("\n")
-    return tagged(lines)
+    return parse(lines)
 
 
-def tagged(lines: Sequence[str]) -> list[Tagged]:
-    """Sentences from lines of `character<TAB>label`, with an empty one after each sentence."""
+def parse(lines: Sequence[str]) -> list[Tagged]:
+    """Parse lines of `character<TAB>label`, with an empty line after each sentence."""
     sentences: list[Tagged] = []
     rows: list[list[str]] = []
     for line in [*lines, ""]:
         if line.strip():
             rows.append(line.rstrip().split("\t"))
         elif rows:
-            sentences.append(("".join(letter for letter, _ in rows), [label for _, label in rows]))
+            sentences.append(("".join(character for character, _ in rows), [label for _, label in rows]))
             rows = []
     return sentences
 
 
-def characters(texts: Sequence[str]) -> Tokenizer:
-    """A token a character, folded in width and case; spaces are characters, so that offsets and words are exact."""
+def build_tokenizer(texts: Sequence[str]) -> Tokenizer:
+    """Build a tokenizer of one token per character, normalised in width and case.
+
+    Spaces are characters too, so that offsets and words are exact.
+    """
     spaces = normalizers.Replace(Regex(r"\s"), " ")
-    folding = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase(), spaces])
-    counted = Counter(letter for text in texts for letter in folding.normalize_str(text))
-    seen = [letter for letter, count in sorted(counted.items(), key=lambda item: (-item[1], item[0])) if count >= RARE]
-    known = dict.fromkeys([PAD, UNKNOWN, " ", *seen])
-    # Pieces would be marked with ##: as there are none, every character is a word, also to those who group by words.
-    tokenizer = Tokenizer(WordPiece({token: number for number, token in enumerate(known)}, unk_token=UNKNOWN))
-    tokenizer.normalizer = folding
+    normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase(), spaces])
+    counts = Counter(character for text in texts for character in normalizer.normalize_str(text))
+    by_frequency = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    frequent = [character for character, count in by_frequency if count >= MIN_COUNT]
+    vocabulary = dict.fromkeys([PAD, UNKNOWN, " ", *frequent])
+    # WordPiece marks pieces of words with ##. There are none, so every character is a word when entities are grouped.
+    tokenizer = Tokenizer(WordPiece({token: index for index, token in enumerate(vocabulary)}, unk_token=UNKNOWN))
+    tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = Split(Regex("."), "isolated")
     tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens([PAD, UNKNOWN])
@@ -86,17 +90,20 @@ def read(work: Path, name: str) -> list[Tagged]:
 
 
 def rows_of(work: Path, sentences: Sequence[Tagged]) -> list[tuple[list[int], list[int]]]:
-    """Token ids and label numbers. Where folding makes several tokens of a character, the first alone begins."""
+    """Return token ids and label indices.
+
+    If normalisation turns a character into several tokens, only the first one can begin an entity.
+    """
     tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
     rows = []
     encodings = tokenizer.encode_batch([text for text, _ in sentences])
     for encoding, (_, labels) in zip(encodings, sentences, strict=True):
-        numbers, last = [], -1
+        indices, previous = [], -1
         for start, _ in encoding.offsets:
             label = labels[start]
-            numbers.append(LABELS.index(label if start != last else label.replace("B-", "I-")))
-            last = start
-        rows.append((encoding.ids, numbers))
+            indices.append(LABELS.index(label if start != previous else label.replace("B-", "I-")))
+            previous = start
+        rows.append((encoding.ids, indices))
     return rows
 
 
@@ -105,11 +112,11 @@ def dev(work: Path) -> list[Example]:
 
 
 def spans(labels: Sequence[str]) -> list[list[object]]:
-    """[start, end, kind] of each entity in labels of the form B-X, I-X, O."""
-    found: list[list[object]] = []
-    for place, label in enumerate(labels):
+    """Return [start, end, type] of each entity in labels of the form B-X, I-X, O."""
+    entities: list[list[object]] = []
+    for index, label in enumerate(labels):
         if label.startswith("B-"):
-            found.append([place, place + 1, label[2:]])
-        elif label.startswith("I-") and found:
-            found[-1][1] = place + 1
-    return found
+            entities.append([index, index + 1, label[2:]])
+        elif label.startswith("I-") and entities:
+            entities[-1][1] = index + 1
+    return entities

@@ -1,7 +1,7 @@
 """Dilated convolutions over characters and hashed character n-grams (Strubell et al. 2017, "Iterated Dilated CNNs").
 
-A transformer that knows no Chinese yet learns less from so few sentences, and takes longer. Convolutions are written
-as one matrix product over a character and its two neighbours, which is what int8 kernels are fast at.
+A transformer without pre-training learns less from so few sentences and takes longer. Each convolution is one matrix
+product over a character and its two neighbours, for which int8 kernels are fast.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 VOCABULARY = 5000
-"""Rows of the table of characters, a few more than there are."""
+"""Rows of the character embedding, slightly more than there are characters."""
 BUCKETS = 2**17
+"""Number of hash buckets of n-grams."""
 CHARACTER = 128
 GRAM = 24
 WIDTH = 192
@@ -21,7 +22,7 @@ PRIME = 1_000_003
 
 
 class Block(nn.Module):
-    """A convolution of width three, added to what came in. (batch, sequence, WIDTH) to the same."""
+    """A dilated convolution of width three with a residual connection, (batch, sequence, WIDTH) to the same."""
 
     def __init__(self, dilation: int) -> None:
         super().__init__()
@@ -30,13 +31,14 @@ class Block(nn.Module):
         self.norm = nn.LayerNorm(WIDTH)
         self.dropout = nn.Dropout(0.15)
 
-    def forward(self, x: Tensor, inside: Tensor) -> Tensor:
-        reach = self.dilation
-        wide = functional.pad(x, (0, 0, reach, reach))
-        window = torch.cat([wide[:, : -2 * reach], x, wide[:, 2 * reach :]], 2)
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        dilation = self.dilation
+        padded = functional.pad(x, (0, 0, dilation, dilation))
+        window = torch.cat([padded[:, : -2 * dilation], x, padded[:, 2 * dilation :]], 2)
         added: Tensor = self.norm(x + self.dropout(functional.gelu(self.dense(window))))
-        # Padding is zero after every layer, as what lies beyond a sentence's end is: batches change no answer.
-        return added * inside
+        # Padded tokens are zero after every layer, like positions beyond the end of a sentence. Outputs therefore
+        # do not depend on other sentences of a batch.
+        return added * mask
 
 
 class Tagger(nn.Module):
@@ -46,7 +48,7 @@ class Tagger(nn.Module):
         super().__init__()
         self.characters = nn.Embedding(VOCABULARY, CHARACTER)
         self.grams = nn.Embedding(BUCKETS, GRAM)
-        # A whole position at a time: what is left must do for characters and n-grams that were never seen.
+        # Dropout of whole embeddings: the network must also handle characters and n-grams that were never seen.
         self.forget_characters = nn.Dropout1d(0.1)
         self.forget_grams = nn.Dropout1d(0.3)
         self.dense = nn.Linear(CHARACTER + 3 * GRAM, WIDTH)
@@ -58,15 +60,16 @@ class Tagger(nn.Module):
         nn.init.normal_(self.grams.weight, std=0.1)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        inside = attention_mask.unsqueeze(2).to(torch.float32)
-        here = input_ids * attention_mask
-        before, after = functional.pad(here, (1, 0))[:, :-1], functional.pad(here, (0, 1))[:, 1:]
-        left, right = before * PRIME + here, here * PRIME + after
-        features = [self.forget_characters(self.characters(here))]
-        features += [self.forget_grams(self.grams(gram % BUCKETS)) for gram in (left, right, left * PRIME + after + 7)]
+        mask = attention_mask.unsqueeze(2).to(torch.float32)
+        ids = input_ids * attention_mask
+        previous, following = functional.pad(ids, (1, 0))[:, :-1], functional.pad(ids, (0, 1))[:, 1:]
+        left_bigram, right_bigram = previous * PRIME + ids, ids * PRIME + following
+        features = [self.forget_characters(self.characters(ids))]
+        trigram = left_bigram * PRIME + following + 7
+        features += [self.forget_grams(self.grams(gram % BUCKETS)) for gram in (left_bigram, right_bigram, trigram)]
         x = self.norm(self.dense(torch.cat(features, 2)))
-        x = self.dropout(x) * inside
+        x = self.dropout(x) * mask
         for block in self.blocks:
-            x = block(x, inside)
+            x = block(x, mask)
         logits: Tensor = self.classifier(x)
         return logits

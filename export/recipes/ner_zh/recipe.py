@@ -19,18 +19,19 @@ from hearth_build.recipes.ner_zh import data
 from hearth_build.recipes.ner_zh.network import Tagger
 
 MAX_TOKENS = 256
-IGNORED = -100
+IGNORE_INDEX = -100
+"""Label of padding in the loss."""
 
 
 @dataclass
 class TaggedTexts(Texts):
-    """Batches of sentences with a label a token."""
+    """Batches of sentences with one label per token."""
 
     labels: list[list[int]]
 
     def collate(self, indices: list[int], progress: float) -> Batch:  # type: ignore[override]
         labels = [torch.tensor(self.labels[index]) for index in indices]
-        return super().collate(indices, progress) | {"labels": pad_sequence(labels, True, IGNORED)}
+        return super().collate(indices, progress) | {"labels": pad_sequence(labels, True, IGNORE_INDEX)}
 
 
 def batches(work: Path) -> TaggedTexts:
@@ -40,33 +41,37 @@ def batches(work: Path) -> TaggedTexts:
 
 def loss(network: nn.Module, batch: Batch) -> Tensor:
     logits = network(batch["input_ids"], batch["attention_mask"])
-    return functional.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten(), ignore_index=IGNORED)
+    return functional.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten(), ignore_index=IGNORE_INDEX)
 
 
 def score(network: nn.Module, work: Path) -> dict[str, float]:
     rows = data.rows_of(work, data.read(work, "dev"))
-    found = guesses(network, [ids for ids, _ in rows])
-    wanted = [[data.LABELS[number] for number in numbers] for _, numbers in rows]
-    return {"F1": float(f1_score(wanted, found))}
+    predicted = predict_labels(network, [ids for ids, _ in rows])
+    expected = [names_of(labels) for _, labels in rows]
+    return {"F1": float(f1_score(expected, predicted))}
 
 
-def guesses(network: nn.Module, rows: list[list[int]]) -> list[list[str]]:
-    """The best label of every token; rows of equal length are answered together."""
-    found: list[list[str]] = [[] for _ in rows]
+def predict_labels(network: nn.Module, rows: list[list[int]]) -> list[list[str]]:
+    """Return the best label of every token; rows of equal length form a batch."""
+    predicted: list[list[str]] = [[] for _ in rows]
     by_length: dict[int, list[int]] = {}
-    for place, row in enumerate(rows):
-        by_length.setdefault(len(row), []).append(place)
-    for places in by_length.values():
-        best = logits_of(network, [rows[place] for place in places]).argmax(2).tolist()
-        for place, numbers in zip(places, best, strict=True):
-            found[place] = [data.LABELS[number] for number in numbers]
-    return found
+    for index, row in enumerate(rows):
+        by_length.setdefault(len(row), []).append(index)
+    for indices in by_length.values():
+        best = logits_of(network, [rows[index] for index in indices]).argmax(2).tolist()
+        for index, labels in zip(indices, best, strict=True):
+            predicted[index] = names_of(labels)
+    return predicted
+
+
+def names_of(labels: list[int]) -> list[str]:
+    return [data.LABELS[label] for label in labels]
 
 
 RECIPE = Recipe(
     name="ner-zh",
     task="token-classification",
-    description="Names of persons, places and organisations in Chinese text.",
+    description="Finds names of persons, places and organisations in Chinese text.",
     licence="Apache-2.0",
     labels=data.LABELS,
     sources=(data.MSRA,),
@@ -109,10 +114,10 @@ RECIPE = Recipe(
     limits=Limits(batch=64, characters=20_000),
     reference="BERT-base (110 M parameters, pre-trained) reaches about 0.95 on MSRA's own test set.",
     limitations=(
-        "It learnt from newspaper sentences of 1998: other kinds of text, and younger names, are harder.",
-        "Characters are all it goes by: in 小李明天要去看电影 it takes 李明 for the name, as it knows no words.",
-        "It knows persons (PER), places (LOC) and organisations (ORG) only.",
+        "It was trained on newspaper sentences of 1998; results for other texts and for recent names are worse.",
+        "It sees characters only and knows no words: in 小李明天要去看电影 it takes 李明 for the name.",
+        "It knows only persons (PER), places (LOC) and organisations (ORG).",
         "MSRA states no licence: check before commercial use.",
-        "The epoch that is kept was chosen by the F1 on the same held-out sentences, which flatters a little.",
+        "The best epoch was selected on the same held-out sentences, so the F1 is slightly too high.",
     ),
 )

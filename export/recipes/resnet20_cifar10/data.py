@@ -1,4 +1,4 @@
-"""CIFAR-10 from its JPEG files: decoded once into a cache, split, augmented."""
+"""CIFAR-10 as JPEG files: decoded once into a cache, split and augmented."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from hearth_build.recipe import Batch, Example
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2470, 0.2435, 0.2616)
-DEV_PART = 0.1
+DEV_SHARE = 0.1
 SPLIT_SEED = 10
 SOURCE = Source(
     path="image_classification/cifar10_train_jpg.tar.gz",
-    title="CIFAR-10 training pictures, as strongly compressed JPEG files",
+    title="CIFAR-10 training images, as strongly compressed JPEG files",
     published="https://www.cs.toronto.edu/~kriz/cifar.html",
     licence="none stated",
     sha256="3c711becd9d4e1929e667e85dc46bd671b938c16e46410296e2b27240a7b3399",
@@ -32,25 +32,25 @@ SOURCE = Source(
 
 def prepare(work: Path) -> None:
     """Write train.npz and dev.npz: `pixels` uint8 (n, 32, 32, 3), `labels` int64; dev also has its JPEG `files`."""
-    pictures: list[tuple[str, bytes, bytes]] = []  # (name in the archive, file, pixels)
+    images: list[tuple[str, bytes, bytes]] = []  # (name in the archive, file, pixels)
     with tarfile.open(SOURCE.file()) as archive:
         for member in archive:
-            opened = archive.extractfile(member) if member.name.endswith(".jpg") else None
-            if opened is not None:
-                data = opened.read()
-                pictures.append((member.name, data, Image.open(io.BytesIO(data)).convert("RGB").tobytes()))
-    pictures.sort()
-    pictures = unique(pictures, lambda picture: picture[2].hex(), set())
-    train, dev = hold_out(pictures, DEV_PART, lambda picture: picture[2].hex(), SPLIT_SEED)
-    for name, part in (("train", train), ("dev", dev)):
-        pixels = np.stack([np.frombuffer(raw, np.uint8).reshape(32, 32, 3) for _, _, raw in part])
-        labels = np.array([LABELS.index(path.split("/")[-2]) for path, _, _ in part])
-        files = np.array([data for _, data, _ in part], object) if name == "dev" else np.array([], object)
+            file = archive.extractfile(member) if member.name.endswith(".jpg") else None
+            if file is not None:
+                data = file.read()
+                images.append((member.name, data, Image.open(io.BytesIO(data)).convert("RGB").tobytes()))
+    images.sort()
+    images = unique(images, lambda image: image[2].hex(), set())
+    train, dev = hold_out(images, DEV_SHARE, lambda image: image[2].hex(), SPLIT_SEED)
+    for name, split in (("train", train), ("dev", dev)):
+        pixels = np.stack([np.frombuffer(raw, np.uint8).reshape(32, 32, 3) for _, _, raw in split])
+        labels = np.array([LABELS.index(path.split("/")[-2]) for path, _, _ in split])
+        files = np.array([data for _, data, _ in split], object) if name == "dev" else np.array([], object)
         np.savez(work / f"{name}.npz", pixels=pixels, labels=labels, files=files)
 
 
-def normalised(pixels: NDArray[np.uint8]) -> torch.Tensor:
-    """float32 (n, 3, height, width) from uint8 (n, height, width, 3)."""
+def normalise(pixels: NDArray[np.uint8]) -> torch.Tensor:
+    """Return float32 (n, 3, height, width) from uint8 (n, height, width, 3)."""
     scaled = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
     return ((scaled - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)).to(
         memory_format=torch.channels_last
@@ -58,10 +58,10 @@ def normalised(pixels: NDArray[np.uint8]) -> torch.Tensor:
 
 
 @dataclass
-class Pictures:
-    """Training batches: random crops of padded pictures, mirrored half of the time.
+class AugmentedImages:
+    """Training batches: random crops of padded images, half of them mirrored.
 
-    The first part of the training sees smaller crops, which cost half and teach almost as much.
+    The first part of the training uses smaller crops, which cost half and are almost as useful.
     """
 
     pixels: torch.Tensor  # float32 (n, 3, 40, 40), padded by reflection
@@ -77,8 +77,8 @@ class Pictures:
     def collate(self, indices: Sequence[int], progress: float) -> Batch:
         side = self.small if progress < self.small_until else 32
         chosen = torch.tensor(indices)
-        room = self.pixels.shape[2] - side + 1
-        top, left = torch.randint(room, (len(indices), 1, 1, 1)), torch.randint(room, (len(indices), 1, 1, 1))
+        offsets = self.pixels.shape[2] - side + 1
+        top, left = torch.randint(offsets, (len(indices), 1, 1, 1)), torch.randint(offsets, (len(indices), 1, 1, 1))
         rows = top + torch.arange(side).view(1, 1, side, 1)
         columns = left + torch.arange(side).view(1, 1, 1, side)
         columns = torch.where(torch.rand(len(indices), 1, 1, 1) < 0.5, columns.flip(3), columns)
@@ -86,24 +86,24 @@ class Pictures:
         return {"pixels": pixels.contiguous(memory_format=torch.channels_last), "labels": self.labels[chosen]}
 
 
-def training(work: Path) -> Pictures:
-    stored = np.load(work / "train.npz", allow_pickle=True)
-    padded = np.pad(stored["pixels"], ((0, 0), (4, 4), (4, 4), (0, 0)), mode="reflect")
-    return Pictures(normalised(padded), torch.from_numpy(stored["labels"]))
+def training(work: Path) -> AugmentedImages:
+    arrays = np.load(work / "train.npz", allow_pickle=True)
+    padded = np.pad(arrays["pixels"], ((0, 0), (4, 4), (4, 4), (0, 0)), mode="reflect")
+    return AugmentedImages(normalise(padded), torch.from_numpy(arrays["labels"]))
 
 
 def dev(work: Path) -> list[Example]:
-    stored = np.load(work / "dev.npz", allow_pickle=True)
-    return [Example(file, int(label)) for file, label in zip(stored["files"], stored["labels"], strict=True)]
+    arrays = np.load(work / "dev.npz", allow_pickle=True)
+    return [Example(file, int(label)) for file, label in zip(arrays["files"], arrays["labels"], strict=True)]
 
 
 def dev_tensors(work: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    stored = np.load(work / "dev.npz", allow_pickle=True)
-    return normalised(stored["pixels"]), torch.from_numpy(stored["labels"])
+    arrays = np.load(work / "dev.npz", allow_pickle=True)
+    return normalise(arrays["pixels"]), torch.from_numpy(arrays["labels"])
 
 
 def calibration(work: Path) -> list[Batch]:
-    """Training pictures, as they are, for measuring activation ranges."""
-    stored = np.load(work / "train.npz", allow_pickle=True)
-    chosen = np.random.default_rng(0).choice(len(stored["labels"]), 512, replace=False)
-    return [{"pixels": normalised(stored["pixels"][part])} for part in np.array_split(np.sort(chosen), 8)]
+    """Return training images without augmentation, for measuring activation ranges."""
+    arrays = np.load(work / "train.npz", allow_pickle=True)
+    chosen = np.random.default_rng(0).choice(len(arrays["labels"]), 512, replace=False)
+    return [{"pixels": normalise(arrays["pixels"][batch])} for batch in np.array_split(np.sort(chosen), 8)]

@@ -1,4 +1,4 @@
-"""ResNet-20 as it is exported."""
+"""The network that is exported: ResNet-20 with mirrored images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class FlipAveraged(nn.Module):
-    """The mean of the logits of a picture and of its mirror image: what is exported."""
+    """Averages the logits of an image and of its mirror image."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""resnet20-cifar10: ResNet-20 from scratch on CIFAR-10's JPEG files."""
+"""resnet20-cifar10: ResNet-20, trained from scratch on CIFAR-10 as JPEG files."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ def network(work: Path) -> nn.Module:
 
 
 def loss(network: nn.Module, batch: Batch) -> Tensor:
-    # Mirroring is part of the augmentation: training needs one of the two passes only.
+    # Mirroring is part of the augmentation, so training needs only one of the two passes.
     assert isinstance(network, FlipAveraged)
     return functional.cross_entropy(network.network(batch["pixels"]), batch["labels"])
 
 
 def score(network: nn.Module, work: Path) -> dict[str, float]:
     pixels, labels = data.dev_tensors(work)
-    answers = torch.cat([network(part).argmax(1) for part in pixels.split(500)])
-    return {"accuracy": (answers == labels).double().mean().item()}
+    predictions = torch.cat([network(batch).argmax(1) for batch in pixels.split(500)])
+    return {"accuracy": (predictions == labels).double().mean().item()}
 
 
 RECIPE = Recipe(
     name="resnet20-cifar10",
     task="image-classification",
-    description="What a small picture shows, of ten classes: ResNet-20 (0.27 M parameters) on 32 x 32 pixels.",
+    description="Classifies small images into ten classes: ResNet-20 (0.27 M parameters) on 32 x 32 pixels.",
     licence="Apache-2.0",
     labels=data.LABELS,
     sources=(data.SOURCE,),
@@ -67,11 +67,11 @@ RECIPE = Recipe(
     quantization=StaticInt8(data.calibration),
     gate=Gate(metric=0.88, quantization_loss=0.01, bytes=2_000_000),
     limits=Limits(batch=64, pixels=50_000_000),
-    reference="91.25 % on the original pixels (He et al. 2015); those weights reach about 81 % on JPEGs like these.",
+    reference="91.25 % on the original images (He et al. 2015); those weights reach about 81 % on these JPEG files.",
     limitations=(
-        "Any picture gets one of the ten classes; photos are squeezed to 32 x 32 pixels first.",
+        "Every image gets one of the ten classes; photos are resized to 32 x 32 pixels first.",
         "The data set states no licence: check before commercial use.",
-        "The epoch that is kept was chosen by the accuracy on the same held-out pictures, which flatters a little.",
-        "The exported graph averages the logits of the picture and of its mirror image, which doubles its cost.",
+        "The best epoch was selected on the same held-out images, so the accuracy is slightly too high.",
+        "The exported graph averages the logits of the image and of its mirror image, which doubles its cost.",
     ),
 )

@@ -1,4 +1,4 @@
-"""resnet56-cifar10: published weights of a ResNet-56, imported; nothing is trained here."""
+"""resnet56-cifar10: an import of the published weights of a ResNet-56, without training."""
 
 from __future__ import annotations
 
@@ -27,49 +27,50 @@ WEIGHTS = Source(
     licence="BSD-2-Clause",
     sha256="4bfd97631478d6b638d2764fd2baff3edb1d7d82252d54439343b6596b9b5367",
 )
-PARTS = {"conv1": "conv", "bn1": "bn", "linear": "classifier"}
+OUTER_MODULES = {"conv1": "conv", "bn1": "bn", "linear": "classifier"}
+"""Names of modules outside the blocks: the published ones to ours."""
 
 
-def translated(published: dict[str, Tensor], blocks: int) -> dict[str, Tensor]:
-    """The weights under our names. Raises RecipeError at a name that is not such a network's."""
-    found = {}
+def rename_weights(published: dict[str, Tensor], blocks: int) -> dict[str, Tensor]:
+    """Return the weights under the names of `networks.resnet`. Raises RecipeError for an unknown name."""
+    renamed = {}
     for name, value in published.items():
         inner = re.fullmatch(r"module\.layer([123])\.(\d+)\.(.+)", name)
         outer = re.fullmatch(r"module\.(conv1|bn1|linear)\.(\w+)", name)
         if inner:
-            found[f"blocks.{(int(inner[1]) - 1) * blocks + int(inner[2])}.{inner[3]}"] = value
+            renamed[f"blocks.{(int(inner[1]) - 1) * blocks + int(inner[2])}.{inner[3]}"] = value
         elif outer:
-            found[f"{PARTS[outer[1]]}.{outer[2]}"] = value
+            renamed[f"{OUTER_MODULES[outer[1]]}.{outer[2]}"] = value
         else:
-            raise RecipeError(f"{name} belongs to no ResNet for CIFAR-10: names like module.layer1.0.conv1.weight do")
-    return found
+            raise RecipeError(f"{name} is not a weight of a ResNet for CIFAR-10, such as module.layer1.0.conv1.weight")
+    return renamed
 
 
 def network(work: Path) -> nn.Module:
-    # A pickle, of which weights_only lets nothing but tensors and plain values through.
-    stored = torch.load(WEIGHTS.file(), map_location="cpu", weights_only=True)
-    made = ResNet(BLOCKS, len(data.LABELS))
+    # A pickle: weights_only accepts nothing but tensors and plain values.
+    checkpoint = torch.load(WEIGHTS.file(), map_location="cpu", weights_only=True)
+    resnet = ResNet(BLOCKS, len(data.LABELS))
     # These weights were saved before batch norm counted its batches.
-    missing, unexpected = made.load_state_dict(translated(stored["state_dict"], BLOCKS), strict=False)
-    lost = [name for name in missing if not name.endswith("num_batches_tracked")]
-    if lost or unexpected:
-        raise RecipeError(f"The weights do not fit ResNet-{6 * BLOCKS + 2}: {lost + unexpected}")
-    return made.eval()
+    missing, unexpected = resnet.load_state_dict(rename_weights(checkpoint["state_dict"], BLOCKS), strict=False)
+    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+    if missing or unexpected:
+        raise RecipeError(f"The weights do not fit ResNet-{6 * BLOCKS + 2}: {missing + unexpected}")
+    return resnet.eval()
 
 
 def calibration(work: Path) -> list[Batch]:
-    """Training pictures for measuring activation ranges."""
-    stored = np.load(work / "train.npz", allow_pickle=True)["pixels"]
-    chosen = np.sort(np.random.default_rng(0).choice(len(stored), 512, replace=False))
-    pixels = torch.from_numpy(stored[chosen]).permute(0, 3, 1, 2).float() / 255
+    """Return training images for measuring activation ranges."""
+    images = np.load(work / "train.npz", allow_pickle=True)["pixels"]
+    chosen = np.sort(np.random.default_rng(0).choice(len(images), 512, replace=False))
+    pixels = torch.from_numpy(images[chosen]).permute(0, 3, 1, 2).float() / 255
     normalised = (pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
-    return [{"pixels": part.contiguous()} for part in normalised.split(64)]
+    return [{"pixels": batch.contiguous()} for batch in normalised.split(64)]
 
 
 RECIPE = Recipe(
     name="resnet56-cifar10",
     task="image-classification",
-    description="What a small picture shows, of ten classes: ResNet-56 (0.85 M parameters) on 32 x 32 pixels.",
+    description="Classifies small images into ten classes: ResNet-56 (0.85 M parameters) on 32 x 32 pixels.",
     licence="BSD-2-Clause",
     labels=data.LABELS,
     sources=(WEIGHTS, data.SOURCE),
@@ -84,10 +85,10 @@ RECIPE = Recipe(
     gate=Gate(metric=0.8, quantization_loss=0.01, bytes=4_000_000),
     limits=Limits(batch=64, pixels=50_000_000),
     parents=("pytorch_resnet_cifar10 resnet56-4bfd9763",),
-    reference="93.62 % on the original test pixels, as the weights' file says.",
+    reference="93.62 % on the original test images, according to the weights' file.",
     limitations=(
-        "The accuracy is of training pictures, strongly compressed: the weights have seen their originals.",
-        "Any picture gets one of the ten classes; photos are squeezed to 32 x 32 pixels first.",
+        "The accuracy was measured on strongly compressed training images, whose originals the model was trained on.",
+        "Every image gets one of the ten classes; photos are resized to 32 x 32 pixels first.",
         "The data set states no licence: check before commercial use.",
     ),
 )

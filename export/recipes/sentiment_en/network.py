@@ -15,7 +15,7 @@ from hearth_build.recipes.sentiment_en.data import minilm
 MAX_TOKENS = 128
 EMBEDDING = 96
 LAYERS = (0, 2, 5)
-"""Of the teacher, which the student begins with."""
+"""Indices of the teacher's layers that initialise the student's."""
 
 
 def teacher(work: Path) -> nn.Module:
@@ -26,22 +26,22 @@ def teacher(work: Path) -> nn.Module:
 
 
 def student(work: Path) -> nn.Module:
-    taught = Classifier(read_shape(minilm(), labels=2))
-    taught.load_state_dict(weights_of(work, "teacher"))
-    shape = replace(taught.shape, layers=len(LAYERS), embedding=EMBEDDING, positions=MAX_TOKENS)
+    trained = Classifier(read_shape(minilm(), labels=2))
+    trained.load_state_dict(weights_of(work, "teacher"))
+    shape = replace(trained.shape, layers=len(LAYERS), embedding=EMBEDDING, positions=MAX_TOKENS)
     network = Classifier(shape)
-    network.load_state_dict(shrunk(taught.state_dict()))
+    network.load_state_dict(shrink(trained.state_dict()))
     return network
 
 
-def shrunk(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The teacher's weights as the student's: chosen layers, first positions, embeddings by singular values."""
+def shrink(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Turn the teacher's weights into the student's: some layers, the first positions, embeddings factorised by SVD."""
     small = {}
     for name, value in weights.items():
         if name.startswith("bert.encoder.layer."):
-            number, rest = name.removeprefix("bert.encoder.layer.").split(".", 1)
-            if int(number) in LAYERS:
-                small[f"bert.encoder.layer.{LAYERS.index(int(number))}.{rest}"] = value
+            index, suffix = name.removeprefix("bert.encoder.layer.").split(".", 1)
+            if int(index) in LAYERS:
+                small[f"bert.encoder.layer.{LAYERS.index(int(index))}.{suffix}"] = value
         else:
             small[name] = value
     name = "bert.embeddings.word_embeddings.weight"

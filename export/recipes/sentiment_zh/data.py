@@ -1,4 +1,4 @@
-"""Hotel and takeaway reviews, and more Chinese sentences without labels to learn the language from."""
+"""Hotel and takeaway reviews, and unlabelled Chinese sentences for pre-training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hearth_build.recipe import Example
 Labelled = tuple[str, int]
 
 SPLIT_SEED = 30
-DEV_PART = 0.1
+DEV_SHARE = 0.1
 CORPORA = "https://github.com/SophonPlus/ChineseNlpCorpus"
 HOTELS = Source(
     path="sentiment_zh/chnsenticorp_train.csv",
@@ -64,53 +64,55 @@ VOCABULARY = Source(
 
 
 def prepare(work: Path) -> None:
-    """Write tokenizer.json; of [text, label]: train, hotels, takeaway.json; of texts: unlabelled, pieces.json."""
+    """Write tokenizer.json, pairs of text and label (train, hotels, takeaway.json), texts (unlabelled, pieces.json)."""
     wordpiece(VOCABULARY.file()).save(str(work / "tokenizer.json"), pretty=False)
     seen: set[str] = set()
-    parts: dict[str, list[Labelled]] = {"train": []}
+    splits: dict[str, list[Labelled]] = {"train": []}
     sources = {"hotels": HOTELS, "takeaway": TAKEAWAY}
-    # Sides follow from a text's key, so that a review which stands in both corpora lands on one side.
+    # The split depends on a text's key, so that a review that is in both corpora is in one split only.
     for name, source in sources.items():
         reviews = unique(read_reviews(source.file()), lambda review: text_key(review[0]), seen)
-        kept, parts[name] = hold_out(reviews, DEV_PART, lambda review: text_key(review[0]), SPLIT_SEED)
-        parts["train"] += kept
-    for name, part in parts.items():
-        (work / f"{name}.json").write_text(json.dumps(part, ensure_ascii=False), encoding="utf-8")
+        train, splits[name] = hold_out(reviews, DEV_SHARE, lambda review: text_key(review[0]), SPLIT_SEED)
+        splits["train"] += train
+    for name, split in splits.items():
+        (work / f"{name}.json").write_text(json.dumps(split, ensure_ascii=False), encoding="utf-8")
     texts = unique(unlabelled(), text_key, seen)
     (work / "unlabelled.json").write_text(json.dumps(texts, ensure_ascii=False), encoding="utf-8")
-    made = unique(pieces([text for text, _ in parts["train"]], random.Random(SPLIT_SEED)), text_key, seen)
-    (work / "pieces.json").write_text(json.dumps(made, ensure_ascii=False), encoding="utf-8")
+    train_texts = [text for text, _ in splits["train"]]
+    augmented = unique(augment(train_texts, random.Random(SPLIT_SEED)), text_key, seen)
+    (work / "pieces.json").write_text(json.dumps(augmented, ensure_ascii=False), encoding="utf-8")
 
 
-def pieces(reviews: list[str], dice: random.Random) -> list[str]:
-    """What the teacher labels beside the reviews: a part of each, and halves of two together."""
-    made = []
+def augment(reviews: list[str], generator: random.Random) -> list[str]:
+    """Return the additional texts that the teacher labels: a part of each review, and halves of two reviews joined."""
+    augmented = []
     for text in reviews:
-        start = dice.randrange(max(1, len(text) - 6))
-        made.append(text[start : start + dice.randint(6, max(6, len(text)))])
-        other = dice.choice(reviews)
-        made.append(text[: len(text) // 2][-70:] + other[len(other) // 2 :][:70])
-    return made
+        start = generator.randrange(max(1, len(text) - 6))
+        augmented.append(text[start : start + generator.randint(6, max(6, len(text)))])
+        other = generator.choice(reviews)
+        augmented.append(text[: len(text) // 2][-70:] + other[len(other) // 2 :][:70])
+    return augmented
 
 
 def read_reviews(path: Path) -> list[Labelled]:
-    with path.open(encoding="utf-8", newline="") as opened:
-        return [(row["review"].strip(), int(row["label"])) for row in csv.DictReader(opened) if row["review"].strip()]
+    with path.open(encoding="utf-8", newline="") as file:
+        return [(row["review"].strip(), int(row["label"])) for row in csv.DictReader(file) if row["review"].strip()]
 
 
 def unlabelled() -> list[str]:
-    with STSB.file().open(encoding="utf-8", newline="") as opened:
-        texts = [text for row in csv.reader(opened) for text in row[:2]]
+    """Return the sentences for pre-training."""
+    with STSB.file().open(encoding="utf-8", newline="") as file:
+        texts = [text for row in csv.reader(file) for text in row[:2]]
     texts += [line.split("\t")[1] for line in TATOEBA.file().read_text(encoding="utf-8").splitlines()]
     with zipfile.ZipFile(MSRA.file()) as archive:
         lines = io.StringIO(archive.read("dh_msra.txt").decode("utf-8"))
-    sentences, letters = [], []
+    sentences, characters = [], []
     for line in lines:
         if line.strip():
-            letters.append(line.split("\t")[0])
-        elif letters:
-            sentences.append("".join(letters))
-            letters = []
+            characters.append(line.split("\t")[0])
+        elif characters:
+            sentences.append("".join(characters))
+            characters = []
     return texts + random.Random(SPLIT_SEED).sample(sentences, MSRA_SENTENCES)
 
 

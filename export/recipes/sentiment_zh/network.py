@@ -1,4 +1,4 @@
-"""The student is a small BERT; its teacher weighs pieces of up to three characters."""
+"""The student is a small BERT; its teacher is a bag of n-grams of up to three characters."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ SHAPE = Shape(
     dropout=0.1,
 )
 BUCKETS = 2**18
-LONGEST = 3
+"""Number of hash buckets of n-grams."""
+MAX_N = 3
 
 
-class Pieces(nn.Module):
-    """Logits (batch, 2): the sum of the weights of all runs of one to three tokens, by the root of their number.
+class NgramClassifier(nn.Module):
+    """Logits (batch, 2): the sum of the weights of all n-grams of one to three tokens, over the root of their number.
 
-    Runs share weights where their hashes meet. With as little text as there is here, this beats a BERT that
-    learns alone (0.893 against 0.875), and costs seconds; what it cannot do is see further than three characters.
+    N-grams with the same hash share a weight. With so little text, this is better than a BERT without a teacher (0.893
+    against 0.875) and trains in seconds. It cannot see further than three characters.
     """
 
     def __init__(self) -> None:
@@ -39,20 +40,20 @@ class Pieces(nn.Module):
         nn.init.zeros_(self.table.weight)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        runs, inside = input_ids, attention_mask.bool()
-        found, kept = [runs], [inside]
-        for more in range(1, LONGEST):
-            runs = runs[:, :-1] * 1_000_003 + input_ids[:, more:]
-            inside = inside[:, :-1] & attention_mask[:, more:].bool()
-            found.append(runs)
-            kept.append(inside)
-        weights = self.table(torch.cat(found, 1) % BUCKETS)  # (batch, runs, 2)
-        counted = torch.cat(kept, 1).to(weights.dtype)
-        return (weights * counted[..., None]).sum(1) / counted.sum(1, keepdim=True).sqrt()
+        ngrams, mask = input_ids, attention_mask.bool()
+        all_ngrams, masks = [ngrams], [mask]
+        for offset in range(1, MAX_N):
+            ngrams = ngrams[:, :-1] * 1_000_003 + input_ids[:, offset:]
+            mask = mask[:, :-1] & attention_mask[:, offset:].bool()
+            all_ngrams.append(ngrams)
+            masks.append(mask)
+        weights = self.table(torch.cat(all_ngrams, 1) % BUCKETS)  # (batch, ngrams, 2)
+        counts = torch.cat(masks, 1).to(weights.dtype)
+        return (weights * counts[..., None]).sum(1) / counts.sum(1, keepdim=True).sqrt()
 
 
 def teacher(work: Path) -> nn.Module:
-    return Pieces()
+    return NgramClassifier()
 
 
 def student(work: Path) -> nn.Module:

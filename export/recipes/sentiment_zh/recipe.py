@@ -1,4 +1,4 @@
-"""sentiment-zh: a small BERT, pre-trained on the Chinese texts at hand, then taught on reviews by a bag of pieces."""
+"""sentiment-zh: a small BERT, pre-trained on Chinese sentences, then distilled from a bag of n-grams on reviews."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def teacher_loss(network: nn.Module, batch: Batch) -> Tensor:
 
 
 def student_batches(work: Path) -> Texts:
-    more = json.loads((work / "pieces.json").read_text(encoding="utf-8"))
-    return distillation_texts(work, teacher, data.read(work, "train"), more, MAX_TOKENS)
+    unlabelled = json.loads((work / "pieces.json").read_text(encoding="utf-8"))
+    return distillation_texts(work, teacher, data.read(work, "train"), unlabelled, MAX_TOKENS)
 
 
 def student_loss(network: nn.Module, batch: Batch) -> Tensor:
@@ -70,7 +70,7 @@ def score(network: nn.Module, work: Path) -> dict[str, float]:
 RECIPE = Recipe(
     name="sentiment-zh",
     task="text-classification",
-    description="Whether a Chinese review is positive or negative.",
+    description="Classifies Chinese reviews as positive or negative.",
     licence="Apache-2.0",
     labels=("negative", "positive"),
     sources=(data.HOTELS, data.TAKEAWAY, data.STSB, data.TATOEBA, data.MSRA, data.VOCABULARY),
@@ -136,9 +136,9 @@ RECIPE = Recipe(
     gate=Gate(metric=0.88, quantization_loss=0.01, bytes=10_000_000),
     limits=Limits(batch=64, characters=20_000),
     limitations=(
-        "It learnt from hotel and takeaway reviews: other kinds of text are a guess.",
-        "It knows positive and negative only; texts are cut after 160 characters.",
+        "It was trained on hotel and takeaway reviews; results for other texts are unreliable.",
+        "It knows only positive and negative; texts are cut after 160 characters.",
         "Both review corpora and the MSRA sentences state no licence: check before commercial use.",
-        "The epoch that is kept was chosen by the accuracy on the same held-out reviews, which flatters a little.",
+        "The best epoch was selected on the same held-out reviews, so the accuracy is slightly too high.",
     ),
 )

@@ -1,4 +1,4 @@
-"""translate-en-de: captions from English into German, by a small encoder-decoder."""
+"""translate-en-de: a small encoder-decoder that translates captions from English to German."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import nn
 from hearth.models.manifest import Limits, TextPreprocessing
 from hearth_build.data.translation import EOS_ID, PAD_ID, stage
 from hearth_build.networks.marian import Marian, Shape
-from hearth_build.onnx_export.seq2seq_graphs import Twin, graphs, head
+from hearth_build.onnx_export.seq2seq_graphs import Seq2SeqReference, graphs, head
 from hearth_build.pipeline.train import weights_of
 from hearth_build.recipe import DynamicInt8, Gate, Recipe
 from hearth_build.recipes.translate_en_de import data
@@ -32,7 +32,7 @@ def network(work: Path) -> nn.Module:
     return Marian(SHAPE)
 
 
-def trained(work: Path) -> nn.Module:
+def trained_network(work: Path) -> nn.Module:
     network = Marian(SHAPE)
     network.load_state_dict(weights_of(work, "translator"))
     return network
@@ -41,7 +41,7 @@ def trained(work: Path) -> nn.Module:
 RECIPE = Recipe(
     name="translate-en-de",
     task="translation",
-    description="German from English, for short descriptions of what is to be seen.",
+    description="Translates short descriptions of images from English to German.",
     licence="Apache-2.0",
     labels=(),
     sources=tuple(data.FILES.values()),
@@ -57,10 +57,10 @@ RECIPE = Recipe(
             batch_size=1500,
             ema_decay=0.998,
         ),
-        # What the first left to learn: its rate had come to its end before its score had.
+        # Training continues: in the first stage the learning rate reached zero before the score stopped improving.
         stage(
             "refined",
-            trained,
+            trained_network,
             MAX_TOKENS,
             learning_rate=1.2e-3,
             warmup=0.05,
@@ -70,7 +70,7 @@ RECIPE = Recipe(
         ),
     ),
     graphs=graphs(SHAPE),
-    reference_model=Twin,
+    reference_model=Seq2SeqReference,
     dev={"Multi30k val": data.examples},
     golden=lambda: (
         "A man is riding a bicycle.",
@@ -88,13 +88,13 @@ RECIPE = Recipe(
         target=("de",),
     ),
     quantization=DynamicInt8(),
-    # A rounded number may change one word of a translation for another: the golden answers only must stay close.
+    # Rounding may exchange one word of a translation for another, so golden answers need not be equal, only close.
     gate=Gate(metric=37.0, quantization_loss=0.5, bytes=8_000_000, difference=0.6),
     limits=Limits(batch=16, characters=2_000),
-    reference="test2016, lower-cased: small Transformers reach about 38 to 41 BLEU; 7.6 M parameters, greedy: 35.7.",
+    reference="test2016, lower case: small Transformers reach about 38 to 41 BLEU; 7.6 M parameters, greedy: 35.7.",
     limitations=(
-        "It learnt from captions of pictures: short descriptions of people, animals and places, nothing else.",
-        "German comes out in lower case.",
-        "Flickr30k's captions state no licence; treat them as non-commercial, and check before you sell.",
+        "It was trained on image captions only: short descriptions of people, animals and places.",
+        "The German output is in lower case.",
+        "Flickr30k's captions state no licence; treat them as non-commercial, and check before commercial use.",
     ),
 )

@@ -9,7 +9,7 @@ from hearth_build.data.translation import SCRIPTS, Pair, joint_bpe, language_tok
 from hearth_build.recipe import Example
 
 SPLIT_SEED = 41
-VAL_PART, HELD_PART = 0.05, 0.02
+VAL_SHARE, HELD_OUT_SHARE = 0.05, 0.02
 VOCABULARY = 4500
 TATOEBA = Source(
     path="translation/tatoeba_en_zh_train.tsv",
@@ -21,34 +21,36 @@ TATOEBA = Source(
 
 
 def prepare(work: Path) -> None:
-    """Write train.json, held.json (which chooses the epoch) and val.json, of pairs, and tokenizer.json."""
-    found = parts()
-    for name, part in found.items():
-        write_pairs(work, name, part)
+    """Write tokenizer.json and pairs: train.json, held.json, which selects the best epoch, and val.json."""
+    splits = split_pairs()
+    for name, split in splits.items():
+        write_pairs(work, name, split)
     tokens = [language_token(script) for script in SCRIPTS]
-    texts = (text for pair in found["train"] for text in pair)
+    texts = (text for pair in splits["train"] for text in pair)
     tokenizer = joint_bpe(texts, VOCABULARY, lowercase=True, special=tokens, characters=True)
     tokenizer.save(str(work / "tokenizer.json"), pretty=False)
 
 
-def parts() -> dict[str, list[Pair]]:
-    """No English sentence of one part stands in another. Each source begins with the token of its script; a translation
-    that is right in both counts in both, but in val once."""
-    known, val = hold_out(pairs(), VAL_PART, lambda pair: text_key(pair[0]), SPLIT_SEED)
-    train, held = hold_out(known, HELD_PART, lambda pair: text_key(pair[0]), SPLIT_SEED + 1)
-    once = [found[0] for pair in val if (found := tagged([pair]))]
-    return {"train": tagged(train), "held": tagged(held), "val": once}
+def split_pairs() -> dict[str, list[Pair]]:
+    """Split the pairs so that no English sentence is in two splits. Each source begins with the token of its script.
+
+    A translation that is correct in both scripts is used for both, but only once in val.
+    """
+    others, val = hold_out(read_file(), VAL_SHARE, lambda pair: text_key(pair[0]), SPLIT_SEED)
+    train, held_out = hold_out(others, HELD_OUT_SHARE, lambda pair: text_key(pair[0]), SPLIT_SEED + 1)
+    val_once = [tagged[0] for pair in val if (tagged := tag_scripts([pair]))]
+    return {"train": tag_scripts(train), "held": tag_scripts(held_out), "val": val_once}
 
 
-def pairs() -> list[Pair]:
+def read_file() -> list[Pair]:
     with TATOEBA.file().open(encoding="utf-8") as lines:
         rows = (line.rstrip("\n").split("\t") for line in lines)
         return [(source.strip(), target.strip()) for source, target in rows]
 
 
-def tagged(found: list[Pair]) -> list[Pair]:
-    """Every pair once for each script that its translation is written in."""
-    return [(f"{language_token(script)} {source}", target) for source, target in found for script in scripts(target)]
+def tag_scripts(pairs: list[Pair]) -> list[Pair]:
+    """Return every pair once for each script of its translation, with the script's token before the source."""
+    return [(f"{language_token(script)} {source}", target) for source, target in pairs for script in scripts(target)]
 
 
 def examples(work: Path) -> list[Example]:

@@ -1,4 +1,4 @@
-"""translate-en-zh: a small Marian-shaped network for short English sentences, to simplified or traditional Chinese."""
+"""translate-en-zh: a small Marian-style network from short English sentences to simplified or traditional Chinese."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import nn
 from hearth.models.manifest import Limits, TextPreprocessing
 from hearth_build.data.translation import EOS_ID, PAD_ID, SCRIPTS, stage
 from hearth_build.networks.marian import Marian, Shape
-from hearth_build.onnx_export.seq2seq_graphs import Twin, graphs, head
+from hearth_build.onnx_export.seq2seq_graphs import Seq2SeqReference, graphs, head
 from hearth_build.recipe import DynamicInt8, Gate, Recipe
 from hearth_build.recipes.translate_en_zh import data
 
@@ -34,7 +34,7 @@ def network(work: Path) -> nn.Module:
 RECIPE = Recipe(
     name="translate-en-zh",
     task="translation",
-    description="Short English sentences into Chinese, in simplified or traditional characters.",
+    description="Translates short English sentences to Chinese, in simplified or traditional characters.",
     licence="CC-BY-2.0-FR",
     labels=(),
     sources=(data.TATOEBA,),
@@ -45,7 +45,7 @@ RECIPE = Recipe(
         ),
     ),
     graphs=graphs(SHAPE),
-    reference_model=Twin,
+    reference_model=Seq2SeqReference,
     dev={"a twentieth of Tatoeba": data.examples},
     golden=lambda: (
         "I like reading books.",
@@ -56,7 +56,7 @@ RECIPE = Recipe(
     ),
     preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=MAX_TOKENS),
     quantization=DynamicInt8(),
-    # No published figure is known for this split: the gate only keeps out what does not translate at all.
+    # No published result is known for this split: the gate only rejects models that do not translate at all.
     gate=Gate(metric=5.0, quantization_loss=1.0, bytes=8_000_000, difference=0.8),
     head=head(
         SHAPE,
@@ -69,8 +69,8 @@ RECIPE = Recipe(
     ),
     limits=Limits(batch=16, characters=2000),
     limitations=(
-        "The script of each reference was asked for when BLEU and chrF were measured.",
-        "Short everyday sentences; longer ones and rare words go wrong.",
-        "Latin letters come out in lower case.",
+        "For BLEU and chrF, each source requested the script of its reference translation.",
+        "For short everyday sentences; longer sentences and rare words are translated wrongly.",
+        "Latin letters in the output are in lower case.",
     ),
 )

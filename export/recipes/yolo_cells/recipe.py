@@ -1,4 +1,4 @@
-"""yolo-cells: a small anchor-free detector from scratch on BCCD's blood cells."""
+"""yolo-cells: a small anchor-free detector, trained from scratch on BCCD's blood cells."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from hearth_build.pipeline.train import weights_of
 from hearth_build.recipe import AdamW, Batch, Gate, OneCycle, Recipe, Stage, StaticInt8
 from hearth_build.recipes.yolo_cells import data
 
-CELLS, STEPS = yolox.grid(data.WIDTH, data.HEIGHT)
+CELLS, STRIDES = yolox.grid(data.WIDTH, data.HEIGHT)
 
 
 def network(work: Path) -> nn.Module:
     return yolox.Yolo(len(data.LABELS))
 
 
-def second(work: Path) -> nn.Module:
-    """The first stage's network, but for the scores of its finest level.
+def second_network(work: Path) -> nn.Module:
+    """Return the network of the first stage with a newly initialised score branch of the finest level.
 
-    Those die there: their loss is large while hardly any cell has a box, so every ReLU before them comes to rest, and
-    small platelets all score alike. On features that are trained already they learn without that.
+    In the first stage, this branch dies: its loss is large while hardly any cell is assigned to a box, so all its ReLUs
+    become zero and all small platelets get the same score. With trained features it learns normally.
     """
-    made = yolox.Yolo(len(data.LABELS))
-    fresh = made.heads[0].score.state_dict(prefix="heads.0.score.")
-    made.load_state_dict({**weights_of(work, "train"), **fresh})
-    return made
+    network = yolox.Yolo(len(data.LABELS))
+    initial = network.heads[0].score.state_dict(prefix="heads.0.score.")
+    network.load_state_dict({**weights_of(work, "train"), **initial})
+    return network
 
 
 def loss(network: nn.Module, batch: Batch) -> Tensor:
     assert isinstance(network, yolox.Yolo)
     boxes, logits = network.raw(batch["pixels"])
-    truth = yolox_loss.Truth(batch["boxes"], batch["classes"], batch["real"])
-    return yolox_loss.loss(yolox.decode(boxes, CELLS, STEPS), logits, (CELLS + 0.5) * STEPS, truth)
+    truth = yolox_loss.GroundTruth(batch["boxes"], batch["classes"], batch["real"])
+    return yolox_loss.loss(yolox.decode(boxes, CELLS, STRIDES), logits, (CELLS + 0.5) * STRIDES, truth)
 
 
 RECIPE = Recipe(
     name="yolo-cells",
     task="object-detection",
-    description="Where red cells, white cells and platelets lie in a picture of stained blood: a small YOLO.",
+    description="Detects red cells, white cells and platelets in images of stained blood: a small YOLO.",
     licence="Apache-2.0",
     labels=data.LABELS,
     sources=(data.SOURCE,),
@@ -64,7 +64,7 @@ RECIPE = Recipe(
         ),
         Stage(
             name="second",
-            network=second,
+            network=second_network,
             batches=data.training,
             loss=loss,
             score=None,
@@ -88,8 +88,8 @@ RECIPE = Recipe(
     preprocessing=ImagePreprocessing(
         width=data.WIDTH, height=data.HEIGHT, resize="letterbox", mean=data.MEAN, std=data.STD, fill=data.FILL
     ),
-    # The last convolutions answer in cells and logits, whose ranges differ too much for one int8 scale,
-    # and so does what joins them.
+    # The ranges of the last convolutions' outputs, offsets and logits, differ too much for one int8 scale. The same
+    # holds for the nodes that concatenate them.
     quantization=StaticInt8(
         data.calibration,
         keep=(r"^/heads\.\d/(box/box|score/score)\.1/", r"^/heads\.\d/Reshape", r"^/(Concat|Transpose|Sigmoid)"),
@@ -99,10 +99,10 @@ RECIPE = Recipe(
     limits=Limits(batch=32, pixels=50_000_000),
     reference="YOLO-family detectors on BCCD: mAP@0.5 of about 0.85 to 0.93.",
     limitations=(
-        "Pictures as BCCD's: one stain, one magnification, cells of 40 to 340 pixels in 640 x 480.",
-        "BCCD leaves some cells unlabelled; what is counted as a false find is at times a cell.",
-        "The last weights are kept, whatever they score. The val pictures were measured after the first stage alone "
-        "(AP50 0.735, platelets 0.37); the second one was added for that, its cause found on training pictures.",
-        "No medical device: for trying out only.",
+        "For images like BCCD's only: one stain, one magnification, cells of 40 to 340 pixels in 640 x 480.",
+        "BCCD leaves some cells unlabelled, so some detections that count as false positives are cells.",
+        "The weights of the last epoch are used. The second stage was added after a measurement on val (AP50 0.735, "
+        "platelets 0.37 after the first stage); the cause was found on training images.",
+        "Not a medical device: for demonstration only.",
     ),
 )

@@ -1,4 +1,4 @@
-/** Where the page lies, and so the service: also below a stage's name, as API Gateway has it. */
+/** The URL of the page and of the service, which may be below the name of an API Gateway stage. */
 export const base = new URL(".", document.baseURI);
 
 const KEY = "hearth-key";
@@ -8,22 +8,22 @@ export const key = {
   set: (value) => (value ? sessionStorage.setItem(KEY, value) : sessionStorage.removeItem(KEY)),
 };
 
-/** What the service said instead of an answer; status 0 where it said nothing. */
-export class Refusal extends Error {
-  constructor(words, { status = 0, type = "", id = "", retryAfter = 0 } = {}) {
-    super(words);
+/** An error response of the service; status 0 if there was no response. */
+export class ServiceError extends Error {
+  constructor(message, { status = 0, type = "", id = "", retryAfter = 0 } = {}) {
+    super(message);
     Object.assign(this, { status, type, id, retryAfter });
   }
 }
 
-/** A Server-Timing header: whether a model was loaded for this request, the steps in milliseconds and their sum. */
+/** Parses a Server-Timing header: whether the request loaded a model, the steps in milliseconds, and their sum. */
 export function timing(header) {
   const steps = [];
   let cold = false;
   let total = null;
   for (const entry of (header ?? "").split(",")) {
-    const [name, ...parts] = entry.trim().split(";");
-    const duration = parts.map((part) => part.trim()).find((part) => part.startsWith("dur="));
+    const [name, ...parameters] = entry.trim().split(";");
+    const duration = parameters.map((parameter) => parameter.trim()).find((parameter) => parameter.startsWith("dur="));
     const ms = duration === undefined ? null : Number(duration.slice(4));
     if (name === "cold") cold = true;
     else if (name === "total") total = ms;
@@ -32,7 +32,7 @@ export function timing(header) {
   return { cold, steps, total };
 }
 
-/** The response to a call; `call` is as `calls.js` makes it. Raises Refusal, or AbortError where `signal` says so. */
+/** Sends a call, as `bench.js` builds it, and returns the response. Throws ServiceError, or AbortError if `signal` aborts. */
 export async function send(call, signal) {
   const headers = key.get() ? { "x-api-key": key.get() } : {};
   if (call.file) headers["Content-Type"] = call.file.type || "application/octet-stream";
@@ -45,57 +45,57 @@ export async function send(call, signal) {
     response = await fetch(url, { method: body ? "POST" : "GET", headers, body, signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refusal("The server does not answer.");
+    throw new ServiceError("The server does not respond.");
   }
-  if (!response.ok) throw await refusal(response);
+  if (!response.ok) throw await errorOf(response);
   return response;
 }
 
-async function refusal(response) {
+async function errorOf(response) {
   const text = await response.text();
-  let said = {};
+  let body = {};
   try {
-    said = JSON.parse(text);
+    body = JSON.parse(text);
   } catch {
-    // a proxy's own words
+    // the text of a proxy, which is not JSON
   }
-  return new Refusal(said.error ?? said.message ?? (text.slice(0, 200) || response.statusText), {
+  return new ServiceError(body.error ?? body.message ?? (text.slice(0, 200) || response.statusText), {
     status: response.status,
-    type: said.error_type ?? "",
-    id: said.request_id ?? response.headers.get("X-Request-Id") ?? "",
+    type: body.error_type ?? "",
+    id: body.request_id ?? response.headers.get("X-Request-Id") ?? "",
     retryAfter: Number(response.headers.get("Retry-After")) || 0,
   });
 }
 
-/** A whole answer: the JSON, the times, the id under which the log has it, and milliseconds until it was here. */
-export async function ask(call, signal) {
+/** Sends a call and returns its JSON output, the times of the server, the request id, and the total milliseconds. */
+export async function request(call, signal) {
   const started = performance.now();
   const response = await send(call, signal);
-  const answer = await response.json();
-  return { answer, ...about(response), trip: performance.now() - started };
+  const output = await response.json();
+  return { output, ...metadata(response), elapsed: performance.now() - started };
 }
 
-export const about = (response) => ({
+export const metadata = (response) => ({
   timing: timing(response.headers.get("Server-Timing")),
   id: response.headers.get("X-Request-Id") ?? "",
 });
 
-/** The events of a stream: {data} for each, {timing} for the comment at its end. Raises Refusal for an event that is one. */
+/** The events of a stream: {data} for each, {timing} for the comment at its end. Throws ServiceError for an error event. */
 export async function* events(response) {
   const reader = response.body.getReader();
   const decoder = new TextDecoder();
-  let rest = "";
+  let buffer = "";
   for (;;) {
     const { value, done } = await reader.read();
-    rest += decoder.decode(value, { stream: !done });
-    const parts = rest.split(/\r?\n\r?\n/);
-    rest = done ? "" : parts.pop();
-    for (const part of parts) {
-      for (const line of part.split(/\r?\n/)) {
+    buffer += decoder.decode(value, { stream: !done });
+    const blocks = buffer.split(/\r?\n\r?\n/);
+    buffer = done ? "" : blocks.pop();
+    for (const block of blocks) {
+      for (const line of block.split(/\r?\n/)) {
         if (line.startsWith(": server-timing")) yield { timing: timing(line.slice(": server-timing".length)) };
         if (!line.startsWith("data:")) continue;
         const data = JSON.parse(line.slice(5));
-        if (data.error) throw new Refusal(data.error, { type: data.error_type, id: data.request_id });
+        if (data.error) throw new ServiceError(data.error, { type: data.error_type, id: data.request_id });
         yield { data };
       }
     }

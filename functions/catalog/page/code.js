@@ -1,39 +1,39 @@
-import { fresh, h } from "./dom.js";
+import { h, uniqueId } from "./dom.js";
 import { curl, hub, openai } from "./snippets.js";
 
 const LANGUAGES = [["curl", curl], ["huggingface_hub", hub], ["openai", openai]];
 
-/** The call as code, in tabs; `show(call)` writes it anew. */
+/** The call as code, in tabs; `render(call)` updates it. */
 export function code() {
-  const pre = h("code");
-  const panel = h("div.code", { role: "tabpanel", id: fresh("panel") }, h("pre", { tabIndex: 0 }, pre));
-  const tabs = LANGUAGES.map(([name, write]) => h("button", { type: "button", role: "tab", id: fresh("tab"), "aria-controls": panel.id, onclick: () => choose(name) }, name));
-  const copy = h("button.quiet", { type: "button", onclick: copied }, "Copy");
-  const list = h("div.tabs", { role: "tablist", "aria-label": "The call in", onkeydown: arrows }, tabs);
+  const text = h("code");
+  const panel = h("div.code", { role: "tabpanel", id: uniqueId("panel") }, h("pre", { tabIndex: 0 }, text));
+  const tabs = LANGUAGES.map(([name, write]) => h("button", { type: "button", role: "tab", id: uniqueId("tab"), "aria-controls": panel.id, onclick: () => choose(name) }, name));
+  const copy = h("button.quiet", { type: "button", onclick: copyCode }, "Copy");
+  const list = h("div.tabs", { role: "tablist", "aria-label": "Clients", onkeydown: moveFocus }, tabs);
   let chosen = LANGUAGES[0][0];
-  let last = null;
+  let lastCall = null;
 
   function choose(name) {
     chosen = name;
-    show(last);
+    render(lastCall);
   }
 
-  function show(call) {
-    last = call;
-    const written = LANGUAGES.map(([, write]) => write(call));
+  function render(call) {
+    lastCall = call;
+    const snippets = LANGUAGES.map(([, write]) => write(call));
     let index = LANGUAGES.findIndex(([name]) => name === chosen);
-    if (written[index] === null) index = 0;
-    tabs.forEach((tab, number) => {
-      tab.hidden = written[number] === null;
-      tab.setAttribute("aria-selected", String(number === index));
-      tab.tabIndex = number === index ? 0 : -1;
+    if (snippets[index] === null) index = 0;
+    tabs.forEach((tab, tabIndex) => {
+      tab.hidden = snippets[tabIndex] === null;
+      tab.setAttribute("aria-selected", String(tabIndex === index));
+      tab.tabIndex = tabIndex === index ? 0 : -1;
     });
     panel.setAttribute("aria-labelledby", tabs[index].id);
-    pre.textContent = written[index];
+    text.textContent = snippets[index];
     copy.textContent = "Copy";
   }
 
-  function arrows(event) {
+  function moveFocus(event) {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
     event.preventDefault();
@@ -43,15 +43,15 @@ export function code() {
     next.focus();
   }
 
-  async function copied() {
+  async function copyCode() {
     try {
-      await navigator.clipboard.writeText(pre.textContent);
+      await navigator.clipboard.writeText(text.textContent);
       copy.textContent = "Copied";
     } catch {
-      getSelection().selectAllChildren(pre); // where the clipboard is closed, one key is left to press
+      getSelection().selectAllChildren(text); // without access to the clipboard, the user presses Ctrl+C
       copy.textContent = "Selected";
     }
   }
 
-  return { node: h("section.panel.calls", { "aria-labelledby": "calls" }, h("div.bar-of-code", null, h("h2", { id: "calls" }, "The same call"), list, copy), panel), show };
+  return { node: h("section.panel.calls", { "aria-labelledby": "calls" }, h("div.bar-of-code", null, h("h2", { id: "calls" }, "The same call as code"), list, copy), panel), render };
 }

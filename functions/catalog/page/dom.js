@@ -1,6 +1,7 @@
 /**
- * An element. `name` may carry classes ("p.hint"); a property that the element has is set, `on…` listens, all else is
- * an attribute. Children are nodes or texts; null and false are left out.
+ * Creates an element. `name` may have classes ("p.hint"). Keys of `properties` that start with `on` are event listeners,
+ * properties of the element are set, and all others become attributes. Children are nodes or texts; null and false are
+ * skipped.
  */
 export function h(name, properties, ...children) {
   const [tag, ...classes] = name.split(".");
@@ -18,37 +19,40 @@ export function h(name, properties, ...children) {
 
 let count = 0;
 
-/** An id that no other element has. */
-export const fresh = (stem) => `${stem}-${++count}`;
+/** A unique id for an element. */
+export const uniqueId = (stem) => `${stem}-${++count}`;
 
-/** A label above what it names. */
-export function labelled(words, control, hint) {
-  control.id ||= fresh("field");
-  const told = hint && h("p.hint", { id: `${control.id}-hint` }, hint);
-  if (told) control.setAttribute("aria-describedby", told.id);
-  return h("div.field", null, h("label", { htmlFor: control.id }, words), control, told);
+/** A form field: a label, its control and a hint. */
+export function labelledField(label, control, hint) {
+  control.id ||= uniqueId("field");
+  const description = hint && h("p.hint", { id: `${control.id}-hint` }, hint);
+  if (description) control.setAttribute("aria-describedby", description.id);
+  return h("div.field", null, h("label", { htmlFor: control.id }, label), control, description);
 }
 
-/** Places from 0 to 1 on an element that is positioned over another. CSSOM, since the policy forbids style attributes. */
-export function put(element, { left, top, width, height }) {
-  for (const [side, share] of Object.entries({ left, top, width, height }))
-    if (share !== undefined) element.style[side] = `${100 * share}%`;
+/**
+ * Positions an element over another one, in fractions of its size. Uses CSSOM because the content security policy forbids
+ * style attributes.
+ */
+export function position(element, { left, top, width, height }) {
+  for (const [name, fraction] of Object.entries({ left, top, width, height }))
+    if (fraction !== undefined) element.style[name] = `${100 * fraction}%`;
   return element;
 }
 
-/** One of eight colours, always the same for the same number. */
-export const hue = (number) => `hue-${(number % 8) + 1}`;
+/** The class of one of eight colours, the same for the same index. */
+export const hue = (index) => `hue-${(index % 8) + 1}`;
 
-export const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.001 ? 2 : 1)} %`;
+export const percent = (fraction) => `${(100 * fraction).toFixed(fraction > 0 && fraction < 0.001 ? 2 : 1)} %`;
 
-/** A list of labels with bars as long as their scores. */
-export function bars(rows, { format = percent, least = 0 } = {}) {
+/** A bar chart of labels and scores. */
+export function bars(rows, { format = percent } = {}) {
   return h(
     "ol.bars",
     null,
     rows.map(({ label, score, colour }) => {
       const bar = h("span.bar", { "aria-hidden": "true" }, h("span"));
-      bar.firstChild.style.width = `${100 * Math.max(0, Math.min(1, (score - least) / (1 - least)))}%`;
+      bar.firstChild.style.width = `${100 * Math.max(0, Math.min(1, score))}%`;
       return h("li", { className: colour ?? "" }, h("span.name", null, label), h("span.score", null, format(score)), bar);
     }),
   );

@@ -27,7 +27,7 @@ const ENGLISH = {
     { title: "Music and money", value: { text: "A man is playing the guitar.\nSomebody plays an instrument.\nThe bank raised its interest rates.\nLending money became more expensive.\nTwo dogs run through the snow." } },
   ],
   "sentence-similarity": [
-    { title: "Who means the same?", value: { source: "A man is playing the guitar.", others: "Somebody plays an instrument.\nTwo dogs run through the snow.\nThe bank raised its interest rates.\nA woman is singing on stage." } },
+    { title: "Which means the same?", value: { source: "A man is playing the guitar.", others: "Somebody plays an instrument.\nTwo dogs run through the snow.\nThe bank raised its interest rates.\nA woman is singing on stage." } },
   ],
   "image-classification": [{ title: "A ship", file: "ship.jpg", type: "image/jpeg" }],
   "object-detection": [{ title: "A ship", file: "ship.jpg", type: "image/jpeg" }],
@@ -46,8 +46,8 @@ const CHINESE = {
   ],
 };
 
-/** Those of one model, where the usual ones would not suit it. */
-const OWN = {
+/** Examples of single models, for which those of the task are not suitable. */
+const BY_MODEL = {
   "gpt-shakespeare": [
     { title: "Romeo", value: { text: "ROMEO:\nBut soft, what light" } },
     { title: "A king", value: { text: "KING RICHARD:\nNow is the winter" } },
@@ -55,12 +55,12 @@ const OWN = {
   ],
 };
 
-/** Examples of a task that suit the model, and the language of its texts. */
+/** The examples of a task for a model, and the language of its texts. */
 export function examples(model, task) {
-  const chinese = /\bzh\b|Chinese text|Chinese review/.test(`${model.model} ${model.description}`) && task !== "translation";
-  const blood = model.labels?.includes("RBC") && task === "object-detection";
-  const list = blood
+  const isChinese = /\bzh\b|Chinese text|Chinese review/.test(`${model.model} ${model.description}`) && task !== "translation";
+  const detectsBloodCells = model.labels?.includes("RBC") && task === "object-detection";
+  const list = detectsBloodCells
     ? [{ title: "A blood smear", file: "cells.jpg", type: "image/jpeg" }]
-    : (OWN[model.model] ?? (chinese ? CHINESE[task] : undefined) ?? ENGLISH[task] ?? []);
-  return { lang: chinese ? "zh" : "en", list };
+    : (BY_MODEL[model.model] ?? (isChinese ? CHINESE[task] : undefined) ?? ENGLISH[task] ?? []);
+  return { lang: isChinese ? "zh" : "en", list };
 }

@@ -1,13 +1,13 @@
 import { h } from "./dom.js";
 
-const MOST = 4_000_000;
-/** Bytes; a service takes some more (HEARTH_MAX_BODY_MB). */
+/** Images of more bytes are resized; the service accepts slightly larger bodies (HEARTH_MAX_BODY_MB). */
+const MAX_IMAGE_BYTES = 4_000_000;
 
 /**
- * A file to choose, to drop or to paste, with its `preview(file, url)`. `prepare(file)` may turn it into one that the
- * service reads. The value is a File, or null.
+ * A field for a file that is chosen, dropped or pasted, shown by `preview(file, url)`. `prepare(file)` may convert it to
+ * a format that the service reads. `extra(take)` adds another source of files. The value is a File or null.
  */
-export function filePicker({ accept, words, preview, prepare = (file) => file, more }) {
+export function filePicker({ accept, hint, preview, prepare = (file) => file, extra }) {
   let file = null;
   let url = "";
   const input = h("input", { type: "file", accept, className: "visually-hidden" });
@@ -15,7 +15,7 @@ export function filePicker({ accept, words, preview, prepare = (file) => file, m
   const view = h("div.preview");
   const note = h("p.hint", { role: "status" });
   const zone = h("div.drop", null, view,
-    h("p", null, h("label.button", { htmlFor: input.id }, "Choose a file"), input, h("span.muted", null, words)), more?.((chosen) => take(chosen)), note);
+    h("p", null, h("label.button", { htmlFor: input.id }, "Choose a file"), input, h("span.muted", null, hint)), extra?.((chosen) => take(chosen)), note);
 
   async function take(chosen) {
     note.textContent = "";
@@ -33,7 +33,7 @@ export function filePicker({ accept, words, preview, prepare = (file) => file, m
   }
 
   input.addEventListener("change", (event) => {
-    event.stopPropagation(); // the change is told when the file is ready
+    event.stopPropagation(); // take() sends a change event when the file is ready
     if (input.files[0]) take(input.files[0]);
     input.value = "";
   });
@@ -45,7 +45,7 @@ export function filePicker({ accept, words, preview, prepare = (file) => file, m
     if (event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
   });
   const paste = (event) => {
-    const pasted = [...(event.clipboardData?.files ?? [])].find((each) => accept.split(",").some((type) => each.type.startsWith(type.replace("*", ""))));
+    const pasted = [...(event.clipboardData?.files ?? [])].find((candidate) => accept.split(",").some((type) => candidate.type.startsWith(type.replace("*", ""))));
     if (pasted) take(pasted);
   };
   addEventListener("paste", paste);
@@ -53,30 +53,30 @@ export function filePicker({ accept, words, preview, prepare = (file) => file, m
   return {
     node: zone,
     value: () => file,
-    fill: async (example) => { if (example) await take(await fetched(example.file, example.type)); },
-    leave: () => { removeEventListener("paste", paste); URL.revokeObjectURL(url); },
+    fill: async (example) => { if (example) await take(await fetchExample(example.file, example.type)); },
+    dispose: () => { removeEventListener("paste", paste); URL.revokeObjectURL(url); },
   };
 }
 
-async function fetched(name, type) {
+async function fetchExample(name, type) {
   const response = await fetch(new URL(name, import.meta.url));
-  if (!response.ok) throw new Error("The example is not there; load the page anew.");
+  if (!response.ok) throw new Error("The example could not be loaded; reload the page.");
   return new File([await response.blob()], name, { type });
 }
 
-/** A picture that is too large is made smaller here: models look at far fewer pixels. */
-export async function shrunk(file) {
-  if (file.size <= MOST) return file;
-  const picture = await createImageBitmap(file);
-  const scale = Math.min(1, 1600 / Math.max(picture.width, picture.height));
-  const canvas = h("canvas", { width: Math.round(picture.width * scale), height: Math.round(picture.height * scale) });
-  canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
+/** Resizes an image that is too large for the service; models use far fewer pixels. */
+export async function shrink(file) {
+  if (file.size <= MAX_IMAGE_BYTES) return file;
+  const image = await createImageBitmap(file);
+  const scale = Math.min(1, 1600 / Math.max(image.width, image.height));
+  const canvas = h("canvas", { width: Math.round(image.width * scale), height: Math.round(image.height * scale) });
+  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.9));
   return new File([blob], file.name.replace(/\.\w+$/, "") + ".jpg", { type: "image/jpeg" });
 }
 
-/** base64 as an address that an element can show. */
-export function shown(base64, type) {
-  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+/** A URL of base64 data for an image or video element. */
+export function objectUrl(base64, type) {
+  const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
   return URL.createObjectURL(new Blob([bytes], { type }));
 }

@@ -1,17 +1,16 @@
-import { h, labelled } from "./dom.js";
+import { h, labelledField } from "./dom.js";
 
-/** Texts to write: {name, label, rows, hint}. The value has each under its name, and so has an example's. */
+/** Text fields: {name, label, rows, hint}. The value of the form and of an example has each text under its name. */
 export function texts(specs, lang) {
   const areas = specs.map(({ rows = 4, ...spec }) => ({ ...spec, area: rows > 1 ? h("textarea", { rows, lang: lang ?? "", spellcheck: false }) : h("input", { type: "text", lang: lang ?? "", autocomplete: "off" }) }));
   return {
-    node: areas.map(({ label, hint, area }) => labelled(label, area, hint)),
+    node: areas.map(({ label, hint, area }) => labelledField(label, area, hint)),
     value: () => Object.fromEntries(areas.map(({ name, area }) => [name, area.value])),
     fill: (example) => {
       for (const { name, area } of areas) area.value = example?.value[name] ?? "";
     },
-    areas: Object.fromEntries(areas.map(({ name, area }) => [name, area])),
   };
 }
 
-/** The lines that have something in them. */
+/** The non-empty lines of a text. */
 export const lines = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean);

@@ -1,57 +1,60 @@
-import { h, hue, percent, put } from "./dom.js";
-import { filePicker, shrunk } from "./files.js";
-import { scored } from "./text.js";
+import { h, hue, percent, position } from "./dom.js";
+import { filePicker, shrink } from "./files.js";
+import { scoreList } from "./text.js";
 
-const chosen = () => filePicker({
+const imagePicker = () => filePicker({
   accept: "image/*",
-  words: "or drop or paste one here",
-  preview: (file, url) => h("img", { src: url, alt: `The picture ${file.name}` }),
-  prepare: shrunk,
+  hint: "or drop or paste one here",
+  preview: (file, url) => h("img", { src: url, alt: `Image ${file.name}` }),
+  prepare: shrink,
 });
 
-const asked = (file, query) => ({ file, name: file?.name ?? "photo.jpg", query });
+const call = (file, query) => ({ file, name: file?.name ?? "photo.jpg", query });
 
-export const picture = {
-  form: chosen,
+export const imageClassification = {
+  form: imagePicker,
   settings: () => [{ name: "top_k", label: "Labels", kind: "number", min: 1, max: 100, placeholder: "5" }],
-  call: asked,
-  show: (scores) => scored(scores),
-  say: ([best]) => `${best.label}, ${percent(best.score)}`,
+  call,
+  render: (scores) => scoreList(scores),
+  summarise: ([best]) => `${best.label}, ${percent(best.score)}`,
 };
 
-export const detection = {
-  verb: "Find objects",
-  form: chosen,
+export const objectDetection = {
+  verb: "Detect objects",
+  form: imagePicker,
   settings: (model) => [
-    { name: "threshold", label: "Least score", kind: "number", min: 0, max: 1, step: 0.05, placeholder: String(model.head?.threshold ?? "") },
-    { name: "iou", label: "Overlap allowed", kind: "number", min: 0, max: 1, step: 0.05, placeholder: String(model.head?.iou ?? ""), hint: "Of two boxes of a label that overlap more, the weaker one goes." },
+    { name: "threshold", label: "Minimum score", kind: "number", min: 0, max: 1, step: 0.05, placeholder: String(model.head?.threshold ?? "") },
+    { name: "iou", label: "Maximum overlap", kind: "number", min: 0, max: 1, step: 0.05, placeholder: String(model.head?.iou ?? ""), hint: "Of two boxes with the same label that overlap more (IoU), only the one with the higher score is returned." },
   ],
-  call: asked,
-  show: async (found, file, model) => {
-    const image = h("img", { src: URL.createObjectURL(file), alt: `The picture ${file.name}, with ${counted(found)}` });
+  call,
+  render: async (detections, file, model) => {
+    const image = h("img", { src: URL.createObjectURL(file), alt: `Image ${file.name}, with ${countLabels(detections)}` });
     await image.decode();
     const { naturalWidth: width, naturalHeight: height } = image;
     const colour = ({ label }) => hue((model.labels ?? []).indexOf(label));
-    const boxes = found.map((each) => put(
-      h(`div.box.${colour(each)}`, null, h("span", null, each.label)),
-      { left: each.box.xmin / width, top: each.box.ymin / height, width: (each.box.xmax - each.box.xmin) / width, height: (each.box.ymax - each.box.ymin) / height },
-    ));
-    const rows = found.map((each, index) => {
-      const light = (on) => () => boxes[index].classList.toggle("lit", on);
-      return h("li", { onmouseenter: light(true), onmouseleave: light(false) },
-        h("button.row", { type: "button", onfocus: light(true), onblur: light(false) }, h(`span.dot.${colour(each)}`), each.label, h("span.score", null, percent(each.score))));
+    const boxes = detections.map((detection) => {
+      const { xmin, ymin, xmax, ymax } = detection.box;
+      return position(
+        h(`div.box.${colour(detection)}`, null, h("span", null, detection.label)),
+        { left: xmin / width, top: ymin / height, width: (xmax - xmin) / width, height: (ymax - ymin) / height },
+      );
+    });
+    const rows = detections.map((detection, index) => {
+      const highlight = (isLit) => () => boxes[index].classList.toggle("lit", isLit);
+      return h("li", { onmouseenter: highlight(true), onmouseleave: highlight(false) },
+        h("button.row", { type: "button", onfocus: highlight(true), onblur: highlight(false) }, h(`span.dot.${colour(detection)}`), detection.label, h("span.score", null, percent(detection.score))));
     });
     return h("div", null,
       h("div.stage", null, image, h("div.boxes", { "aria-hidden": "true" }, boxes)),
-      h("p.verdict.small", null, counted(found)),
+      h("p.verdict.small", null, countLabels(detections)),
       h("ol.rows", { "aria-label": "Objects" }, rows));
   },
-  say: (found) => counted(found),
+  summarise: (detections) => countLabels(detections),
 };
 
-/** "7 RBC, 2 Platelets" */
-export function counted(found) {
+/** The number of detections of each label, such as "7 RBC, 2 Platelets". */
+function countLabels(detections) {
   const counts = new Map();
-  for (const { label } of found) counts.set(label, (counts.get(label) ?? 0) + 1);
-  return [...counts].sort((a, b) => b[1] - a[1]).map(([label, count]) => `${count} ${label}`).join(", ") || "nothing found";
+  for (const { label } of detections) counts.set(label, (counts.get(label) ?? 0) + 1);
+  return [...counts].sort((a, b) => b[1] - a[1]).map(([label, count]) => `${count} ${label}`).join(", ") || "no objects";
 }

@@ -1,35 +1,35 @@
 import { base, key } from "./api.js";
 
-const WIDE = 88;
+const MAX_LINE_LENGTH = 88;
 
-/** A value as Python writes it. */
+/** A value as a Python literal. */
 function py(value) {
   if (value === null) return "None";
   if (value === true) return "True";
   if (value === false) return "False";
   if (Array.isArray(value)) return `[${value.map(py).join(", ")}]`;
-  if (typeof value === "object") return `{${Object.entries(value).map(([name, each]) => `${py(name)}: ${py(each)}`).join(", ")}}`;
+  if (typeof value === "object") return `{${Object.entries(value).map(([name, item]) => `${py(name)}: ${py(item)}`).join(", ")}}`;
   return JSON.stringify(value);
 }
 
-/** A call of a function; one argument a line where it would be too long. */
-function called(name, parts, before = "", after = "") {
+/** A call of a Python function, with one argument per line if it is too long for one line. */
+function pythonCall(name, parts, before = "", after = "") {
   const line = `${before}${name}(${parts.join(", ")})${after}`;
-  return line.length <= WIDE ? line : `${before}${name}(\n${parts.map((part) => `    ${part},`).join("\n")}\n)${after}`;
+  return line.length <= MAX_LINE_LENGTH ? line : `${before}${name}(\n${parts.map((part) => `    ${part},`).join("\n")}\n)${after}`;
 }
 
-/** Keyword arguments for the parameters that the client has names for, and a comment about the others. */
-function keywords(parameters, names) {
+/** Keyword arguments for the parameters that the client supports, and a comment about the others. */
+function keywordArguments(parameters, names) {
   const known = Object.entries(parameters ?? {}).filter(([name]) => name in names);
   const unknown = Object.keys(parameters ?? {}).filter((name) => !(name in names));
   return {
     parts: known.map(([name, value]) => `${names[name]}=${py(value)}`),
-    note: unknown.length ? `# This client has no name for ${unknown.join(", ")}.\n` : "",
+    note: unknown.length ? `# This client does not support ${unknown.join(", ")}.\n` : "",
   };
 }
 
 const same = (...names) => Object.fromEntries(names.map((name) => [name, name]));
-const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+const shellQuoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 const address = (call) => {
   const url = new URL(call.path, base);
   for (const [name, value] of Object.entries(call.query ?? {})) url.searchParams.set(name, value);
@@ -37,31 +37,32 @@ const address = (call) => {
 };
 
 export function curl(call) {
-  const parts = [`curl ${call.json?.stream ? "-N " : ""}${quoted(address(call))}`];
+  const parts = [`curl ${call.json?.stream ? "-N " : ""}${shellQuoted(address(call))}`];
   if (key.get()) parts.push(`-H "x-api-key: $HEARTH_KEY"`);
-  if (call.json) parts.push("-H 'Content-Type: application/json'", `-d ${quoted(JSON.stringify(call.json))}`);
-  else parts.push(`--data-binary ${quoted(`@${call.name}`)}`);
+  if (call.json) parts.push("-H 'Content-Type: application/json'", `-d ${shellQuoted(JSON.stringify(call.json))}`);
+  else parts.push(`--data-binary ${shellQuoted(`@${call.name}`)}`);
   return parts.join(" \\\n  ");
 }
 
-const HUB = {
+/** The methods of huggingface_hub's InferenceClient and their arguments, by task. */
+const HUB_METHODS = {
   "text-classification": ({ json }) => ({ name: "text_classification", parts: [py(json.inputs)] }),
   "zero-shot-classification": ({ json: { inputs, parameters: { candidate_labels, ...others } } }) => {
-    const { parts, note } = keywords(others, same("multi_label", "hypothesis_template"));
+    const { parts, note } = keywordArguments(others, same("multi_label", "hypothesis_template"));
     return { name: "zero_shot_classification", parts: [py(inputs), `candidate_labels=${py(candidate_labels)}`, ...parts], note };
   },
-  "token-classification": ({ json }) => named("token_classification", [py(json.inputs)], json.parameters, same("aggregation_strategy")),
-  "fill-mask": ({ json }) => named("fill_mask", [py(json.inputs)], json.parameters, same("top_k")),
-  "question-answering": ({ json }) => named("question_answering", [`question=${py(json.inputs.question)}`, `context=${py(json.inputs.context)}`], json.parameters, same("top_k", "handle_impossible_answer")),
-  "feature-extraction": ({ json: { inputs, ...others } }) => named("feature_extraction", [py(inputs)], others, same("dimensions")),
+  "token-classification": ({ json }) => method("token_classification", [py(json.inputs)], json.parameters, same("aggregation_strategy")),
+  "fill-mask": ({ json }) => method("fill_mask", [py(json.inputs)], json.parameters, same("top_k")),
+  "question-answering": ({ json }) => method("question_answering", [`question=${py(json.inputs.question)}`, `context=${py(json.inputs.context)}`], json.parameters, same("top_k", "handle_impossible_answer")),
+  "feature-extraction": ({ json: { inputs, ...others } }) => method("feature_extraction", [py(inputs)], others, same("dimensions")),
   "sentence-similarity": ({ json: { inputs } }) => ({ name: "sentence_similarity", parts: [py(inputs.source_sentence), `other_sentences=${py(inputs.sentences)}`] }),
-  "image-classification": ({ name, query }) => named("image_classification", [py(name)], query, same("top_k")),
-  "object-detection": ({ name, query }) => named("object_detection", [py(name)], query, same("threshold")),
+  "image-classification": ({ name, query }) => method("image_classification", [py(name)], query, same("top_k")),
+  "object-detection": ({ name, query }) => method("object_detection", [py(name)], query, same("threshold")),
   "automatic-speech-recognition": ({ name, query }) => ({ name: "automatic_speech_recognition", parts: [py(name), ...(Object.keys(query).length ? [`extra_body=${py(query)}`] : [])] }),
 };
 
-function named(name, first, parameters, names) {
-  const { parts, note } = keywords(parameters, names);
+function method(name, first, parameters, names) {
+  const { parts, note } = keywordArguments(parameters, names);
   return { name, parts: [...first, ...parts], note };
 }
 
@@ -70,29 +71,28 @@ export function hub(call) {
   const secret = key.get() ? `, headers={"x-api-key": os.environ["HEARTH_KEY"]}` : "";
   const head = `${secret ? "import os\n\n" : ""}from huggingface_hub import InferenceClient\n\nclient = InferenceClient(model=${py(url)}${secret})\n`;
   if (call.task === "text-generation") {
-    const { parts, note } = keywords(call.json.parameters, same("max_new_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "seed"));
-    return `${head}${note}${called("client.text_generation", [py(call.json.inputs), ...parts, "stream=True"], "for token in ", ":")}\n    print(token, end="", flush=True)`;
+    const { parts, note } = keywordArguments(call.json.parameters, same("max_new_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "seed"));
+    return `${head}${note}${pythonCall("client.text_generation", [py(call.json.inputs), ...parts, "stream=True"], "for token in ", ":")}\n    print(token, end="", flush=True)`;
   }
   if (call.task === "translation") {
     const { src_lang, tgt_lang, ...others } = call.json.parameters ?? {};
-    const { parts } = keywords(tgt_lang ? { src_lang, tgt_lang } : {}, same("src_lang", "tgt_lang"));
+    const { parts } = keywordArguments(tgt_lang ? { src_lang, tgt_lang } : {}, same("src_lang", "tgt_lang"));
     if (Object.keys(others).length) parts.push(`generate_parameters=${py(others)}`);
-    const written = (text) => called("client.translation", [text, ...parts], "", "");
     return Array.isArray(call.json.inputs)
-      ? `${head}for text in ${py(call.json.inputs)}:\n    print(${[`client.translation(${["text", ...parts].join(", ")})`]}.translation_text)`
-      : `${head}answer = ${written(py(call.json.inputs))}\nprint(answer.translation_text)`;
+      ? `${head}for text in ${py(call.json.inputs)}:\n    print(client.translation(${["text", ...parts].join(", ")}).translation_text)`
+      : `${head}result = ${pythonCall("client.translation", [py(call.json.inputs), ...parts])}\nprint(result.translation_text)`;
   }
-  if (call.task in HUB) {
-    const { name, parts, note = "" } = HUB[call.task](call);
-    return `${head}${note}${called(`client.${name}`, parts, "answer = ")}\nprint(answer)`;
+  if (call.task in HUB_METHODS) {
+    const { name, parts, note = "" } = HUB_METHODS[call.task](call);
+    return `${head}${note}${pythonCall(`client.${name}`, parts, "result = ")}\nprint(result)`;
   }
-  return plain(call);
+  return standardLibrary(call);
 }
 
-/** Where the client has no name for the task: the standard library. */
-function plain(call) {
+/** The call with Python's standard library, for tasks that the client does not support. */
+function standardLibrary(call) {
   const secret = key.get() ? `request.add_header("x-api-key", os.environ["HEARTH_KEY"])\n` : "";
-  return `# huggingface_hub has no ${call.task}; the standard library will do.\nimport json\n${secret && "import os\n"}from pathlib import Path\nfrom urllib.request import Request, urlopen\n\nrequest = Request(\n    ${py(address(call))},\n    data=Path(${py(call.name)}).read_bytes(),\n)\n${secret}with urlopen(request) as answer:\n    print(json.load(answer))`;
+  return `# huggingface_hub does not support ${call.task}; this uses the standard library.\nimport json\n${secret && "import os\n"}from pathlib import Path\nfrom urllib.request import Request, urlopen\n\nrequest = Request(\n    ${py(address(call))},\n    data=Path(${py(call.name)}).read_bytes(),\n)\n${secret}with urlopen(request) as response:\n    print(json.load(response))`;
 }
 
 export function openai(call) {
@@ -100,18 +100,18 @@ export function openai(call) {
   const head = `${secret ? "import os\n\n" : ""}from openai import OpenAI\n\nclient = OpenAI(base_url=${py(new URL("v1", base).href)}, api_key="none"${secret})\n`;
   const model = `model=${py(call.model)}`;
   if (call.task === "text-generation") {
-    const { parts, note } = keywords(call.json.parameters, { max_new_tokens: "max_tokens", ...same("temperature", "top_p", "seed") });
-    return `${head}${note}${called("client.completions.create", [model, `prompt=${py(call.json.inputs)}`, ...parts, "stream=True"], "events = ")}\nfor event in events:\n    print(event.choices[0].text, end="", flush=True)`;
+    const { parts, note } = keywordArguments(call.json.parameters, { max_new_tokens: "max_tokens", ...same("temperature", "top_p", "seed") });
+    return `${head}${note}${pythonCall("client.completions.create", [model, `prompt=${py(call.json.inputs)}`, ...parts, "stream=True"], "stream = ")}\nfor chunk in stream:\n    print(chunk.choices[0].text, end="", flush=True)`;
   }
   if (call.task === "feature-extraction") {
     const { inputs, ...others } = call.json;
-    const { parts, note } = keywords(others, same("dimensions"));
-    return `${head}${note}${called("client.embeddings.create", [model, `input=${py(inputs)}`, ...parts], "answer = ")}\nprint([len(vector.embedding) for vector in answer.data])`;
+    const { parts, note } = keywordArguments(others, same("dimensions"));
+    return `${head}${note}${pythonCall("client.embeddings.create", [model, `input=${py(inputs)}`, ...parts], "response = ")}\nprint([len(item.embedding) for item in response.data])`;
   }
   if (call.task === "automatic-speech-recognition") {
-    const times = call.query.return_timestamps ? [`response_format="verbose_json"`, `timestamp_granularities=["word"]`] : [];
-    const { note } = keywords(call.query, same("return_timestamps"));
-    return `${head}${note}with open(${py(call.name)}, "rb") as sound:\n    ${called("client.audio.transcriptions.create", [model, "file=sound", ...times], "answer = ").replaceAll("\n", "\n    ")}\nprint(answer.text${times.length ? ", answer.words" : ""})`;
+    const timestamps = call.query.return_timestamps ? [`response_format="verbose_json"`, `timestamp_granularities=["word"]`] : [];
+    const { note } = keywordArguments(call.query, same("return_timestamps"));
+    return `${head}${note}with open(${py(call.name)}, "rb") as audio:\n    ${pythonCall("client.audio.transcriptions.create", [model, "file=audio", ...timestamps], "response = ").replaceAll("\n", "\n    ")}\nprint(response.text${timestamps.length ? ", response.words" : ""})`;
   }
   return null;
 }

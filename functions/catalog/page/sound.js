@@ -1,12 +1,12 @@
 const RATE = 16000;
 
-/** A file's samples, one channel, 16,000 a second. */
-export async function decoded(file) {
+/** Decodes a file to one channel of 16,000 samples per second. */
+export async function decodeAudio(file) {
   let buffer;
   try {
     buffer = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(await file.arrayBuffer());
   } catch {
-    throw new Error("This browser cannot read the sound; choose a wav, flac, ogg or mp3 file.");
+    throw new Error("This browser cannot decode the file. Choose a wav, flac, ogg or mp3 file.");
   }
   const samples = new Float32Array(buffer.length);
   for (let channel = 0; channel < buffer.numberOfChannels; channel++)
@@ -14,14 +14,14 @@ export async function decoded(file) {
   return { samples, seconds: buffer.duration };
 }
 
-/** Any sound that the browser can read as a wav file of 16 bits a sample. */
-export async function asWav(file) {
-  const { samples } = await decoded(file);
+/** Converts any audio file that the browser can decode to a 16-bit wav file. */
+export async function toWav(file) {
+  const { samples } = await decodeAudio(file);
   const view = new DataView(new ArrayBuffer(44 + 2 * samples.length));
-  const word = (at, text) => [...text].forEach((letter, index) => view.setUint8(at + index, letter.charCodeAt(0)));
-  word(0, "RIFF");
+  const writeText = (offset, text) => [...text].forEach((character, index) => view.setUint8(offset + index, character.charCodeAt(0)));
+  writeText(0, "RIFF");
   view.setUint32(4, 36 + 2 * samples.length, true);
-  word(8, "WAVEfmt ");
+  writeText(8, "WAVEfmt ");
   view.setUint32(16, 16, true);
   view.setUint16(20, 1, true); // PCM
   view.setUint16(22, 1, true); // channels
@@ -29,14 +29,14 @@ export async function asWav(file) {
   view.setUint32(28, 2 * RATE, true);
   view.setUint16(32, 2, true);
   view.setUint16(34, 16, true);
-  word(36, "data");
+  writeText(36, "data");
   view.setUint32(40, 2 * samples.length, true);
   samples.forEach((value, index) => view.setInt16(44 + 2 * index, 32767 * Math.max(-1, Math.min(1, value)), true));
   return new File([view], `${file.name.replace(/\.\w+$/, "")}.wav`, { type: "audio/wav" });
 }
 
-/** A drawing of the samples, in the colour of the text around it. */
-export function wave(samples, columns = 240) {
+/** A drawing of the samples, in the current text colour. */
+export function waveform(samples, columns = 240) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", `0 0 ${columns} 2`);
   svg.setAttribute("preserveAspectRatio", "none");

@@ -1,38 +1,39 @@
-import { film } from "./film.js";
-import { generation } from "./generation.js";
-import { detection, picture } from "./pictures.js";
-import { speech } from "./speech.js";
-import { classification, zeroShot } from "./text.js";
+import { objectTracking } from "./film.js";
+import { textGeneration } from "./generation.js";
+import { imageClassification, objectDetection } from "./pictures.js";
+import { speechRecognition } from "./speech.js";
+import { textClassification, zeroShotClassification } from "./text.js";
 import { translation } from "./translation.js";
-import { likeness, vectors } from "./vectors.js";
-import { entities, mask, question } from "./words.js";
+import { featureExtraction, sentenceSimilarity } from "./vectors.js";
+import { fillMask, questionAnswering, tokenClassification } from "./words.js";
 
-/** What the page says of each task, and how it asks and shows it. */
+/** The title, family and view of each task; `bench.js` describes views. */
 export const TASKS = {
-  "text-classification": { title: "Text classification", family: "Text", view: classification },
-  "zero-shot-classification": { title: "Zero-shot classification", family: "Text", view: zeroShot },
-  "token-classification": { title: "Named entities", family: "Text", view: entities },
-  "fill-mask": { title: "Fill in the blank", family: "Text", view: mask },
-  "question-answering": { title: "Question answering", family: "Text", view: question },
-  "text-generation": { title: "Text generation", family: "Text", view: generation },
+  "text-classification": { title: "Text classification", family: "Text", view: textClassification },
+  "zero-shot-classification": { title: "Zero-shot classification", family: "Text", view: zeroShotClassification },
+  "token-classification": { title: "Named entities", family: "Text", view: tokenClassification },
+  "fill-mask": { title: "Fill in the blank", family: "Text", view: fillMask },
+  "question-answering": { title: "Question answering", family: "Text", view: questionAnswering },
+  "text-generation": { title: "Text generation", family: "Text", view: textGeneration },
   translation: { title: "Translation", family: "Text", view: translation },
-  "feature-extraction": { title: "Embeddings", family: "Text", view: vectors },
-  "sentence-similarity": { title: "Sentence similarity", family: "Text", view: likeness },
-  "image-classification": { title: "Image classification", family: "Pictures and film", view: picture },
-  "object-detection": { title: "Object detection", family: "Pictures and film", view: detection },
-  "object-tracking": { title: "Object tracking", family: "Pictures and film", view: film },
-  "automatic-speech-recognition": { title: "Speech recognition", family: "Sound", view: speech },
+  "feature-extraction": { title: "Embeddings", family: "Text", view: featureExtraction },
+  "sentence-similarity": { title: "Sentence similarity", family: "Text", view: sentenceSimilarity },
+  "image-classification": { title: "Image classification", family: "Images and video", view: imageClassification },
+  "object-detection": { title: "Object detection", family: "Images and video", view: objectDetection },
+  "object-tracking": { title: "Object tracking", family: "Images and video", view: objectTracking },
+  "automatic-speech-recognition": { title: "Speech recognition", family: "Audio", view: speechRecognition },
 };
 
-export const FAMILIES = ["Text", "Pictures and film", "Sound"];
+export const FAMILIES = ["Text", "Images and video", "Audio"];
 
-const ALSO = {
+/** Other tasks that models of a task can perform. */
+const RELATED_TASKS = {
   "object-detection": ["object-tracking"],
   "feature-extraction": ["sentence-similarity"],
   "sentence-similarity": ["feature-extraction"],
 };
 
-/** What a model whose manifest says `task` can be asked, its own task first. */
-export const able = (task) => [task, ...(ALSO[task] ?? [])].filter((name) => name in TASKS);
+/** The tasks that a model with the task `task` can perform, its own first. */
+export const tasksOf = (task) => [task, ...(RELATED_TASKS[task] ?? [])].filter((name) => name in TASKS);
 
 export const title = (task) => TASKS[task]?.title ?? task;

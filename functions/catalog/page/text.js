@@ -1,27 +1,27 @@
 import { bars, h } from "./dom.js";
 import { lines, texts } from "./inputs.js";
 
-const best = ({ label, score }) => `${label}, ${(100 * score).toFixed(0)} %`;
+const summary = ({ label, score }) => `${label}, ${(100 * score).toFixed(0)} %`;
 
-export const classification = {
+export const textClassification = {
   form: (model, { lang }) => texts([{ name: "text", label: "Text" }], lang),
   call: ({ text }) => ({ json: { inputs: text } }),
-  show: ([scores]) => scored(scores),
-  say: ([scores]) => best(scores[0]),
+  render: ([scores]) => scoreList(scores),
+  summarise: ([scores]) => summary(scores[0]),
 };
 
-export const zeroShot = {
-  form: (model, { lang }) => texts([{ name: "text", label: "Text" }, { name: "labels", label: "Labels", rows: 3, hint: "One a line; any words of your own." }], lang),
+export const zeroShotClassification = {
+  form: (model, { lang }) => texts([{ name: "text", label: "Text" }, { name: "labels", label: "Labels", rows: 3, hint: "One per line, in your own words." }], lang),
   settings: () => [
-    { name: "multi_label", label: "Several labels may be true", kind: "check" },
-    { name: "hypothesis_template", label: "Sentence with the label", kind: "text", placeholder: "This example is {}." },
+    { name: "multi_label", label: "Several labels can apply", kind: "check" },
+    { name: "hypothesis_template", label: "Hypothesis template", kind: "text", placeholder: "This example is {}." },
   ],
   call: ({ text, labels }, parameters) => ({ json: { inputs: text, parameters: { candidate_labels: lines(labels), ...parameters } } }),
-  show: (scores) => scored(scores),
-  say: (scores) => best(scores[0]),
+  render: (scores) => scoreList(scores),
+  summarise: (scores) => summary(scores[0]),
 };
 
-/** The best label large, then all as bars. */
-export function scored(scores) {
+/** The best label, then all labels as bars. */
+export function scoreList(scores) {
   return h("div", null, h("p.verdict", null, scores[0].label), bars(scores.slice(0, 20)));
 }

@@ -1,18 +1,18 @@
-// Runs before the first paint, so that no wrong colours flash. Without a choice, the system's is followed.
+// Runs before the first paint, so that the page never shows the wrong colours. The default is the theme of the system.
 (() => {
   const choices = ["system", "light", "dark"];
   let choice = "system";
   try {
     choice = localStorage.getItem("hearth-theme") ?? choice;
   } catch {
-    // a browser that keeps nothing: the choice lasts as long as the page
+    // without storage, the choice lasts until the page is closed
   }
   if (!choices.includes(choice)) choice = "system";
 
   const apply = () => {
     document.documentElement.dataset.theme = choice;
-    const word = document.getElementById("theme-word");
-    if (word) word.textContent = choice;
+    const name = document.getElementById("theme-name");
+    if (name) name.textContent = choice;
   };
 
   apply();

@@ -21,7 +21,7 @@ from tests.benchmarks.area import ROOT, Case, Figures, Turn, Way
 from tests.benchmarks.bert import LABELS, MODEL, bucket
 from tests.benchmarks.worker import peak_mb
 from tests.support.emulator import Emulator, free_port
-from tests.support.layers import FUNCTIONS, layer, made_once, python313
+from tests.support.layers import FUNCTIONS, build_once, layer, python313
 from tests.support.requests import rest_event
 
 PLAIN = "tokenizers + FastAPI + boto3 + session by path"
@@ -114,7 +114,7 @@ def packages(name: str, tokenizer: str) -> Path:
         command = [python313(), "-m", "pip", "install", "--quiet", "--target", folder, *requirements]
         subprocess.run(command, check=True)
 
-    return made_once(f"plain-{name}-packages", " ".join(requirements).encode(), build)
+    return build_once(f"plain-{name}-packages", " ".join(requirements).encode(), build)
 
 
 @contextmanager

@@ -77,12 +77,12 @@ def _fresh(kind: str, size: int, folder: Path) -> Iterator[Turn]:
 
 
 def _make_video(folder: Path) -> None:
-    from tests.functions.films import HEIGHT, WIDTH, film, frames, make_squares
+    from tests.functions.films import HEIGHT, WIDTH, frames, make_squares, make_video
 
     make_squares(folder)
     columns, rows = np.arange(FILM[0]) * WIDTH // FILM[0], np.arange(FILM[1]) * HEIGHT // FILM[1]
     for count in KINDS["video frames"].sizes:
-        (folder / f"{count}.mp4").write_bytes(film([small[rows][:, columns] for small in frames(count)], rate=25))
+        (folder / f"{count}.mp4").write_bytes(make_video([small[rows][:, columns] for small in frames(count)], rate=25))
 
 
 def _make_tokens(folder: Path) -> None:

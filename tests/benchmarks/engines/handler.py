@@ -60,7 +60,7 @@ def ours(kind: str) -> tuple[Callable[[], object], Callable[[], object], Callabl
     from hearth.models.cache import warm_cache
     from hearth.telemetry import timing
     from hearth_functions.text_classification import app
-    from tests.support.asking import ask
+    from tests.support.asking import predict
 
     request = app.Request(TEXT)
     with warm_cache().get(MODEL) as model:
@@ -74,7 +74,7 @@ def ours(kind: str) -> tuple[Callable[[], object], Callable[[], object], Callabl
     def direct() -> None:
         timing.begin()
         deadline.set_from(CONTEXT)
-        ask(app, MODEL, request)
+        predict(app, MODEL, request)
 
     def work() -> object:
         return app.decode(model, request, session.run(names, app.encode(model, request)))

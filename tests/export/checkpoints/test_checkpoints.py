@@ -1,6 +1,6 @@
 """Import of Hugging Face folders: from a saved checkpoint to an artifact, and what is refused.
 
-That each head answers as transformers does, the tests of its function say (tests/functions).
+tests/functions compares the outputs of each head with those of transformers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MANY = {"id2label": {0: "rude", 1: "kind"}, "problem_type": "multi_label_classif
 
 
 @pytest.mark.parametrize(
-    ("kind", "config", "task", "head"),
+    ("model_class", "config", "task", "head"),
     [
         ("BertForSequenceClassification", MANY, "text-classification", None),
         ("BertForSequenceClassification", NLI, "zero-shot-classification", Entailment(0, 2)),
@@ -45,10 +45,10 @@ MANY = {"id2label": {0: "rude", 1: "kind"}, "problem_type": "multi_label_classif
         ("BertForQuestionAnswering", {}, "question-answering", Spans(stride=10)),
     ],
 )
-def test_a_folder_becomes_an_artifact_that_answers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, config: dict[str, Any], task: str, head: Any
+def test_a_checkpoint_becomes_an_artifact_that_predicts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_class: str, config: dict[str, Any], task: str, head: Any
 ) -> None:
-    checkpoints.save(tmp_path / "Tiny_BERT", kind, initializer_range=0.1, **config)
+    checkpoints.save(tmp_path / "Tiny_BERT", model_class, initializer_range=0.1, **config)
     recipe = load(tmp_path / "Tiny_BERT")
     folder = build(recipe, tmp_path / "work", "hearth build --from-checkpoint Tiny_BERT")
     manifest = parse((folder / "manifest.json").read_bytes())
@@ -77,7 +77,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def changed(checkpoint: Path, folder: Path, change: dict[str, Any]) -> Path:
+def copy_with_config(checkpoint: Path, folder: Path, change: dict[str, Any]) -> Path:
     for path in checkpoint.iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -88,48 +88,53 @@ def changed(checkpoint: Path, folder: Path, change: dict[str, Any]) -> Path:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "roberta"}, "model_type 'roberta'; imported are: bert"),
+        ({"model_type": "roberta"}, "model_type 'roberta'; supported are: bert"),
         ({"architectures": ["BertForNextSentencePrediction"]}, "BertForSequenceClassification, "),
         ({"architectures": ["BertModel"]}, "modules.json"),
-        ({"architectures": None}, "must name the one class"),
+        ({"architectures": None}, "must name exactly one class"),
         ({"hidden_act": "relu"}, "hidden_act"),
         ({"architectures": ["BertForTokenClassification"], "id2label": {"0": "a", "2": "b"}}, "id2label"),
         ({"tie_word_embeddings": False}, "tie_word_embeddings"),
     ],
 )
-def test_other_checkpoints_are_refused(checkpoint: Path, tmp_path: Path, change: dict[str, Any], message: str) -> None:
+def test_an_unsupported_checkpoint_is_refused(
+    checkpoint: Path, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
     with pytest.raises(RecipeError, match=message):
-        load(changed(checkpoint, tmp_path, change))
+        load(copy_with_config(checkpoint, tmp_path, change))
 
 
-def test_weights_of_another_head_are_refused(checkpoint: Path, tmp_path: Path) -> None:
-    folder = changed(checkpoint, tmp_path, {"architectures": ["BertForQuestionAnswering"]})
+def test_weights_of_another_head_are_a_recipe_error(checkpoint: Path, tmp_path: Path) -> None:
+    folder = copy_with_config(checkpoint, tmp_path, {"architectures": ["BertForQuestionAnswering"]})
     network = load(folder).network
     assert network is not None
     with pytest.raises(RecipeError, match="does not fit"):
         network(tmp_path)
 
 
-def test_old_names_and_weights_of_pre_training_are_read(checkpoint: Path, tmp_path: Path) -> None:
-    """As in the first BERT checkpoints: gamma and beta, a pooler, a head for the next sentence."""
-    folder = changed(checkpoint, tmp_path, {})
+def test_old_weight_names_and_pretraining_heads_are_read(checkpoint: Path, tmp_path: Path) -> None:
+    """The first BERT checkpoints have gamma and beta, a pooler, and a head for the next sentence."""
+    folder = copy_with_config(checkpoint, tmp_path, {})
     weights = load_file(folder / "model.safetensors")
-    wanted = {name: value.clone() for name, value in weights.items()}
-    old = {
+    expected = {name: value.clone() for name, value in weights.items()}
+    old_names = {
         name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): value
         for name, value in weights.items()
     }
-    more = {"bert.pooler.dense.bias": wanted["bert.embeddings.LayerNorm.bias"].clone()}
+    pooler = {"bert.pooler.dense.bias": expected["bert.embeddings.LayerNorm.bias"].clone()}
     save_file(
-        old | more | {"cls.seq_relationship.bias": more["bert.pooler.dense.bias"].clone()}, folder / "model.safetensors"
+        old_names | pooler | {"cls.seq_relationship.bias": pooler["bert.pooler.dense.bias"].clone()},
+        folder / "model.safetensors",
     )
     network = load(folder).network
     assert network is not None
-    found = network(tmp_path).state_dict()
-    assert all(found[name].equal(value) for name, value in wanted.items() if not name.startswith(bert.LEFT_OUT))
+    state_dict = network(tmp_path).state_dict()
+    assert all(
+        state_dict[name].equal(value) for name, value in expected.items() if not name.startswith(bert.IGNORED_WEIGHTS)
+    )
 
 
-def test_an_incomplete_folder_names_what_is_missing(tmp_path: Path) -> None:
+def test_an_incomplete_folder_error_names_the_missing_files(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"config\.json, model\.safetensors, tokenizer\.json"):
         load(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"")
@@ -140,7 +145,7 @@ def test_an_incomplete_folder_names_what_is_missing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("head", "outputs"),
+    ("head", "names"),
     [
         ("SequenceClassification", ["logits"]),
         ("TokenClassification", ["logits"]),
@@ -148,7 +153,7 @@ def test_an_incomplete_folder_names_what_is_missing(tmp_path: Path) -> None:
         ("QuestionAnswering", ["start_logits", "end_logits"]),
     ],
 )
-def test_distilbert_is_read_as_a_bert(tmp_path: Path, head: str, outputs: list[str]) -> None:
+def test_distilbert_predicts_as_transformers_does(tmp_path: Path, head: str, names: list[str]) -> None:
     checkpoints.save(tmp_path, f"BertFor{head}")  # for its tokenizer
     torch.manual_seed(1)
     size = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64, "max_position_embeddings": 40}
@@ -161,11 +166,11 @@ def test_distilbert_is_read_as_a_bert(tmp_path: Path, head: str, outputs: list[s
     feeds = {"input_ids": torch.tensor([[2, 9, 4, 8, 3], [2, 4, 3, 0, 0]])}
     feeds["attention_mask"] = (feeds["input_ids"] > 0).long()
     with torch.no_grad():
-        wanted = reference(**feeds)
-        given = network(**feeds, **{"token_type_ids": torch.ones(2, 5).long()} if "Question" in head else {})
-    for name, found in zip(outputs, given if isinstance(given, tuple) else (given,), strict=True):
-        expected = wanted[name]
+        reference_outputs = reference(**feeds)
+        outputs = network(**feeds, **{"token_type_ids": torch.ones(2, 5).long()} if "Question" in head else {})
+    for name, output in zip(names, outputs if isinstance(outputs, tuple) else (outputs,), strict=True):
+        expected = reference_outputs[name]
         if head == "MaskedLM":
             expected = expected[feeds["input_ids"] == 4]
-        inside = feeds["attention_mask"].bool() if expected.shape[:2] == (2, 5) else ...
-        assert torch.allclose(found[inside], expected[inside], atol=1e-4)
+        mask = feeds["attention_mask"].bool() if expected.shape[:2] == (2, 5) else ...
+        assert torch.allclose(output[mask], expected[mask], atol=1e-4)

@@ -1,4 +1,4 @@
-"""`hearth doctor` of a machine and of stores; that of a deployment is tests/template/test_doctor.py."""
+"""`hearth doctor` for a machine and for stores; tests/template/test_doctor.py tests it for a deployment."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ def problems(findings: list[Finding]) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A store with one model."""
+    """A store that holds one model."""
     shutil.copytree(ZOO / NAME, tmp_path / "store" / NAME)
     return tmp_path / "store"
 
 
-def findings(folder: Path, **more: object) -> list[Finding]:
-    return list(check_store(open_store(folder.as_uri()), **more))  # type: ignore[arg-type]
+def findings(folder: Path, **options: object) -> list[Finding]:
+    return list(check_store(open_store(folder.as_uri()), **options))  # type: ignore[arg-type]
 
 
-def test_nothing_is_wrong_with_the_zoo_nor_here(folder: Path) -> None:
+def test_the_zoo_and_this_machine_have_no_problem(folder: Path) -> None:
     assert problems(findings(folder, deep=True)) == []
-    run = CliRunner().invoke(app, ["doctor", "--store", folder.as_uri(), "--deep"])
-    assert run.exit_code == 0, run.output
-    assert f"{NAME}@1 is intact." in run.output
-    assert "No problems." in run.output
+    result = CliRunner().invoke(app, ["doctor", "--store", folder.as_uri(), "--deep"])
+    assert result.exit_code == 0, result.output
+    assert f"{NAME}@1 is intact." in result.output
+    assert "No problems." in result.output
 
 
-def test_each_fault_of_a_store_is_a_sentence(folder: Path) -> None:
+def test_each_problem_of_a_store_is_a_sentence(folder: Path) -> None:
     set_alias(folder, NAME, "7")
     assert f"{NAME}@prod points to version 7, which does not exist." in problems(findings(folder))
     (folder / NAME / "aliases.json").write_text("{")
@@ -64,7 +64,7 @@ def test_each_fault_of_a_store_is_a_sentence(folder: Path) -> None:
     data = bytearray(graph.read_bytes())
     data[len(data) // 2] ^= 1
     graph.write_bytes(data)
-    assert problems(findings(folder)) == [], "the names are right, and no byte was read"
+    assert problems(findings(folder)) == [], "the file names are right, and no content was read"
     assert "SHA-256 differs" in problems(findings(folder, deep=True))[0]
     (folder / NAME / "1/more.pkl").write_bytes(b"")
     assert problems(findings(folder)) == [f"{NAME}@1 has files that its manifest does not list: more.pkl."]
@@ -77,7 +77,7 @@ def test_each_fault_of_a_store_is_a_sentence(folder: Path) -> None:
     assert CliRunner().invoke(app, ["doctor", "--store", folder.as_uri()]).exit_code == 1
 
 
-def test_signatures_are_checked_where_keys_are_given(folder: Path, tmp_path: Path) -> None:
+def test_signatures_are_checked_when_keys_are_given(folder: Path, tmp_path: Path) -> None:
     trusted = tmp_path / "keys"
     trusted.mkdir()
     (trusted / "ours.pem").write_bytes(make_key(tmp_path / "private.pem"))
@@ -92,7 +92,7 @@ def test_signatures_are_checked_where_keys_are_given(folder: Path, tmp_path: Pat
     assert any("was signed by ours.pem" in finding.text for finding in signed)
 
 
-def test_a_store_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_does_not_answer_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "ACCESS_KEY_ID": "a",
         "SECRET_ACCESS_KEY": "b",
@@ -102,23 +102,25 @@ def test_a_store_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "cannot be listed" in problems(list(check_store(open_store("s3://bucket/models"))))[0]
 
 
-def test_each_fault_of_a_machine_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_problem_of_a_machine_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert problems(list(check_machine())) == []
     monkeypatch.setenv("HEARTH_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(machine_module, "MIN_DISK_BYTES", 2**60)
     monkeypatch.setattr(machine_module, "MIN_MEMORY_BYTES", 2**60)
     monkeypatch.setattr(machine_module, "PROBE", "import onnxruntime_of_another_world")
-    said = problems(list(check_machine()))
-    assert [sentence for sentence in said if f"{tmp_path} has " in sentence and "MB free" in sentence]
-    assert [sentence for sentence in said if "MB of memory" in sentence]
-    assert [sentence for sentence in said if sentence.startswith("ONNX Runtime cannot be imported: ModuleNotFound")]
+    sentences = problems(list(check_machine()))
+    assert [sentence for sentence in sentences if f"{tmp_path} has " in sentence and "MB free" in sentence]
+    assert [sentence for sentence in sentences if "MB of memory" in sentence]
+    assert [
+        sentence for sentence in sentences if sentence.startswith("ONNX Runtime cannot be imported: ModuleNotFound")
+    ]
     monkeypatch.setattr(machine_module, "PROBE", "import os; os.kill(os.getpid(), 4)")
     assert [sentence for sentence in problems(list(check_machine())) if "the process ended with -4" in sentence]
     monkeypatch.setenv("HEARTH_THREADS", "many")
     assert [sentence for sentence in problems(list(check_machine())) if "HEARTH_THREADS must be a number" in sentence]
 
 
-def test_a_processor_without_the_fast_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_processor_without_avx2_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     (tmp_path / "cpuinfo").write_text("processor : 0\nflags : fpu sse4_2 avx\n")
     assert "no AVX2" in check_processor(tmp_path / "cpuinfo").text
@@ -128,16 +130,18 @@ def test_a_processor_without_the_fast_kernels(tmp_path: Path, monkeypatch: pytes
     assert check_processor(tmp_path / "cpuinfo").level is Level.NOTE
 
 
-def test_what_only_deploying_wants_is_a_note(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_tool_needed_only_to_deploy_is_a_note(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     notes = [finding.text for finding in check_machine() if finding.level is Level.NOTE]
     assert [text for text in notes if text.startswith("sam is not on PATH")]
     assert problems(list(check_machine())) == []
 
 
-def test_a_python_that_only_says_it_is_not_chosen_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pyenv_shim_that_fails_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shim = tmp_path / "python3.13"
     shim.write_text("#!/bin/sh\nexit 127\n")
     shim.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert f"{shim} does not run; `sam build` builds the layers with it." in [found.text for found in check_machine()]
+    assert f"{shim} does not run; `sam build` builds the layers with it." in [
+        finding.text for finding in check_machine()
+    ]

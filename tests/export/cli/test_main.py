@@ -16,10 +16,10 @@ from tests.support.emulator import free_port
 
 
 def hearth(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HEARTH_")}
-    kept |= {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "200", **environment}
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("HEARTH_")}
+    variables |= {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "200", **environment}
     command = [sys.executable, "-m", "hearth_build.cli.main", *arguments]
-    return subprocess.run(command, cwd=cwd, env=kept, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=300)
 
 
 def test_publish_list_alias_and_predict(toy_work: Path, tmp_path: Path) -> None:
@@ -30,22 +30,22 @@ def test_publish_list_alias_and_predict(toy_work: Path, tmp_path: Path) -> None:
     listed = hearth("models", *store, cwd=tmp_path).stdout
     assert "toy" in listed
     assert "canary, prod" in listed
-    answered = hearth("predict", "toy@canary", "good great worda", *store, cwd=tmp_path)
-    assert json.loads(answered.stdout)[0][0]["label"] == "positive", answered.stderr
+    predicted = hearth("predict", "toy@canary", "good great worda", *store, cwd=tmp_path)
+    assert json.loads(predicted.stdout)[0][0]["label"] == "positive", predicted.stderr
     best = hearth("predict", "toy", "bad", *store, "--parameters", '{"top_k": 1}', cwd=tmp_path)
     assert [score["label"] for score in json.loads(best.stdout)[0]] == ["negative"], best.stderr
     table = hearth("models", *store, "--markdown", cwd=tmp_path).stdout
     assert "| `toy` | text-classification | accuracy, made-up sentences |" in table
 
 
-def test_evaluate_measures_on_the_users_own_file(toy_work: Path, tmp_path: Path) -> None:
+def test_evaluate_measures_on_the_users_file(toy_work: Path, tmp_path: Path) -> None:
     store = ("--store", (tmp_path / "store").as_uri())
     hearth("publish", str(toy_work / "artifact"), *store, "--alias", "prod", cwd=tmp_path)
     data = tmp_path / "mine.tsv"
     data.write_text("good great worda\t1\nbad awful wordb\t0\ngood great wordc\t0\n", encoding="utf-8")
-    done = hearth("evaluate", "toy", "--data", str(data), *store, cwd=tmp_path)
-    assert "toy@1 on 3 examples" in done.stdout, done.stderr
-    assert "accuracy  0.6667" in done.stdout
+    result = hearth("evaluate", "toy", "--data", str(data), *store, cwd=tmp_path)
+    assert "toy@1 on 3 examples" in result.stdout, result.stderr
+    assert "accuracy  0.6667" in result.stdout
     data.write_text("no label here\n", encoding="utf-8")
     assert "it must be a .tsv file" in hearth("evaluate", "toy", "--data", str(data), *store, cwd=tmp_path).stderr
     missing = hearth("evaluate", "toy", "--data", "nowhere", *store, cwd=tmp_path)
@@ -53,22 +53,22 @@ def test_evaluate_measures_on_the_users_own_file(toy_work: Path, tmp_path: Path)
     assert missing.returncode == 1
 
 
-def test_errors_are_one_sentence_and_a_status(tmp_path: Path) -> None:
+def test_an_error_is_one_sentence_and_a_status(tmp_path: Path) -> None:
     store = ("--store", tmp_path.as_uri())
-    for arguments, words in (
+    for arguments, message in (
         (("build", "nothing"), "There is no recipe 'nothing'"),
         (("build", "sentiment-en"), "HEARTH_DATA is not set"),
         (("publish", str(tmp_path), *store), "no manifest.json"),
         (("alias", "toy", "prod", "9", *store), "no version 9"),
         (("predict", "toy", "text", *store), "no model toy"),
     ):
-        done = hearth(*arguments, cwd=tmp_path)
-        assert done.returncode == 1, arguments
-        assert words in done.stderr
-        assert "Traceback" not in done.stderr
+        result = hearth(*arguments, cwd=tmp_path)
+        assert result.returncode == 1, arguments
+        assert message in result.stderr
+        assert "Traceback" not in result.stderr
 
 
-def test_serve_says_what_it_serves_answers_and_ends(store_folder: Path, tmp_path: Path) -> None:
+def test_serve_prints_its_models_answers_and_ends(store_folder: Path, tmp_path: Path) -> None:
     port = free_port()
     command = [
         sys.executable,
@@ -88,18 +88,18 @@ def test_serve_says_what_it_serves_answers_and_ends(store_folder: Path, tmp_path
         assert server.stdout.readline().startswith("Serving resnet20-cifar10, sentiment-en from file://")
         assert f"http://127.0.0.1:{port}/docs" in server.stdout.readline()
         address = f"http://127.0.0.1:{port}/models/sentiment-en"
-        answer = b""
+        body = b""
         for _ in range(200):
             try:
                 with urllib.request.urlopen(address, b'{"inputs": "good"}') as response:
-                    answer = response.read()
+                    body = response.read()
                 break
             except urllib.error.URLError:
                 time.sleep(0.05)
         server.send_signal(signal.SIGINT)
-        _, complaints = server.communicate(timeout=30)
-    assert b"positive" in answer
-    assert "Traceback" not in complaints
+        _, errors = server.communicate(timeout=30)
+    assert b"positive" in body
+    assert "Traceback" not in errors
     assert server.returncode in (0, -signal.SIGINT)
 
 
@@ -107,5 +107,5 @@ def test_the_command_starts_without_torch_and_onnx() -> None:
     heavy = ("torch", "onnx", "transformers", "fastapi")
     code = f"import sys, hearth_build.cli.main; print([name for name in {heavy} if name in sys.modules])"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
-    assert done.stdout.strip() == "[]", done.stderr
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert result.stdout.strip() == "[]", result.stderr

@@ -1,4 +1,4 @@
-"""`hearth batch` over folders, and what it reads of a run on AWS."""
+"""`hearth batch` over folders, and how it reads the results of a run on AWS."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hearth_functions.text_classification.app import TASKS
 
 @pytest.fixture
 def job(serving: Path, tmp_path: Path) -> BatchJob:
-    """Forty texts, one of them broken."""
+    """A job over forty texts, one of them not UTF-8."""
     source = open_store(f"file://{tmp_path}/in")
     for number in range(39):
         source.put(f"{number % 4}/é {number}.txt", b"i love this")
@@ -27,7 +27,7 @@ def job(serving: Path, tmp_path: Path) -> BatchJob:
     return BatchJob(TASKS, "sentiment-en", source, open_store(f"file://{tmp_path}/out"), "run")
 
 
-def test_a_folder_is_answered_once(job: BatchJob, tmp_path: Path) -> None:
+def test_a_folder_is_processed_once(job: BatchJob, tmp_path: Path) -> None:
     failures: list[FailedItem] = []
     assert run_locally(job, 4, failures.append, lambda counts: None) == Counts(39, 1)
     assert [(row.key, row.error_type) for row in failures] == [("broken.txt", "bad_request")]
@@ -36,8 +36,8 @@ def test_a_folder_is_answered_once(job: BatchJob, tmp_path: Path) -> None:
     assert json.loads(job.output.get("run/1/é 1.txt.json"))["output"][0][0]["label"] == "positive"
     job.output.delete("run/1/é 1.txt.json")
     assert run_locally(job, 4, failures.append, lambda counts: None) == Counts(39, 1)
-    again = {path: (tmp_path / "out" / path).stat().st_mtime_ns for path in job.output.iter_paths()}
-    assert [path for path in results if again[path] != results[path]] == ["run/1/é 1.txt.json"]
+    second_results = {path: (tmp_path / "out" / path).stat().st_mtime_ns for path in job.output.iter_paths()}
+    assert [path for path in results if second_results[path] != results[path]] == ["run/1/é 1.txt.json"]
 
 
 def test_a_long_listing_needs_little_memory(serving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,52 +52,52 @@ def test_a_long_listing_needs_little_memory(serving: Path, tmp_path: Path, monke
         TASKS, "sentiment-en", open_store(f"file://{tmp_path}/in"), open_store(f"file://{tmp_path}/out"), "run"
     )
 
-    def peak(walk: object) -> int:
+    def peak(run: object) -> int:
         tracemalloc.start()
         try:
-            assert walk() == count  # type: ignore[operator]
+            assert run() == count  # type: ignore[operator]
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
 
     streamed = peak(lambda: run_locally(job, 4, lambda row: None, lambda counts: None).succeeded)
-    held = peak(lambda: len(job.source.list()))
+    listed = peak(lambda: len(job.source.list()))
     assert streamed < 200_000, "bytes"
-    assert held > 400_000, "the control: what a list of all takes"
+    assert listed > 400_000, "the control: a list of all paths needs more"
 
 
-def test_the_command(serving: Path, tmp_path: Path) -> None:
+def test_the_command_writes_results_and_counts_failures(serving: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     command = ["batch", "sentiment-en", str(tmp_path / "in"), "--store", f"file://{serving}"]
     command += ["--output", str(tmp_path / "out")]
-    nothing = CliRunner().invoke(app, command)
-    assert "no file" in str(nothing.exception)
+    empty = CliRunner().invoke(app, command)
+    assert "no file" in str(empty.exception)
     (tmp_path / "in/a.txt").write_text("i love this")
     (tmp_path / "in/b.txt").write_bytes(b"\xff")
-    run = CliRunner().invoke(app, [*command, "--tolerated", "50"])
-    assert run.exit_code == 0, run.output
-    assert "b.txt: bad_request" in run.output
-    assert "1 succeeded, 1 failed" in run.output
+    result = CliRunner().invoke(app, [*command, "--tolerated", "50"])
+    assert result.exit_code == 0, result.output
+    assert "b.txt: bad_request" in result.output
+    assert "1 succeeded, 1 failed" in result.output
     assert (tmp_path / "out/sentiment-en/a.txt.json").is_file()
     assert CliRunner().invoke(app, [*command, "--tolerated", "49"]).exit_code == 1
-    below = CliRunner().invoke(app, [*command[:-1], str(tmp_path / "in/out")])
-    assert "below the inputs" in str(below.exception)
+    nested = CliRunner().invoke(app, [*command[:-1], str(tmp_path / "in/out")])
+    assert "below the inputs" in str(nested.exception)
 
 
-def test_what_the_result_writer_left_is_read(tmp_path: Path) -> None:
+def test_the_files_of_the_result_writer_are_read(tmp_path: Path) -> None:
     results = open_store(f"file://{tmp_path}")
-    answers = [{"done": 2, "failed": []}, {"done": 0, "failed": [{"key": "k", "error_type": "e", "error": "w"}]}]
-    rows = [{"ExecutionArn": "a", "Status": "SUCCEEDED", "Output": json.dumps(answer)} for answer in answers]
+    outputs = [{"done": 2, "failed": []}, {"done": 0, "failed": [{"key": "k", "error_type": "e", "error": "w"}]}]
+    rows = [{"ExecutionArn": "a", "Status": "SUCCEEDED", "Output": json.dumps(output)} for output in outputs]
     results.put("batches/run/0b/manifest.json", b"{}")
     results.put("batches/run/0b/SUCCEEDED_0.json", json.dumps(rows[:1]).encode())
     results.put("batches/run/0b/SUCCEEDED_1.json", json.dumps(rows[1:]).encode())
     results.put("batches/run-2/0b/SUCCEEDED_0.json", json.dumps(rows).encode())
-    lost = {"Status": "FAILED", "Error": "NothingDone", "Cause": "c", "Input": json.dumps({"Items": [{"Key": "z"}]})}
-    results.put("batches/run/0b/FAILED_0.json", json.dumps([lost]).encode())
-    answers.append({"done": 0, "failed": [{"key": "z", "error_type": "NothingDone", "error": "c"}]})
-    assert sorted(batch_results(results, "run"), key=str) == sorted(answers, key=str)
+    failed = {"Status": "FAILED", "Error": "NothingDone", "Cause": "c", "Input": json.dumps({"Items": [{"Key": "z"}]})}
+    results.put("batches/run/0b/FAILED_0.json", json.dumps([failed]).encode())
+    outputs.append({"done": 0, "failed": [{"key": "z", "error_type": "NothingDone", "error": "c"}]})
+    assert sorted(batch_results(results, "run"), key=str) == sorted(outputs, key=str)
 
 
-def test_an_item_of_a_job_without_a_run() -> None:
+def test_an_item_of_a_job_without_a_run_has_no_run_in_its_path() -> None:
     store = open_store("file:///nowhere")
     assert BatchJob(TASKS, "m", store, store, "").result_path(Item("a/b").key) == "a/b.json"

@@ -1,4 +1,4 @@
-"""`hearth deploy` with a sam that writes down how it was called, against a local AWS."""
+"""`hearth deploy` with a fake `sam` that records its arguments, against a local AWS."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ with open(os.environ["SAM_LOG"], "a") as log:
     print(json.dumps({{"argv": sys.argv[1:], "built for": built_for}}), file=log)
 sys.exit(int(os.environ.get("SAM_STATUS", "0")) if sys.argv[1] == "deploy" else 0)
 """
-SMALL = {
+STACK = {
     "Resources": {
         "Artifacts": {"Type": "AWS::S3::Bucket"},
         "Topic": {"Type": "AWS::SNS::Topic"},
@@ -35,13 +35,13 @@ SMALL = {
         "ApiKeyId": {"Value": "k123"},
     },
 }
-"""What deploy reads of the stack that sam has made."""
+"""The parts of a deployed stack that `hearth deploy` reads."""
 
 
 @pytest.fixture(scope="module")
 def deployed(aws: Aws) -> Iterator[str]:
     cloudformation = aws.client("cloudformation")
-    cloudformation.create_stack(StackName="h5-deploy", TemplateBody=json.dumps(SMALL))
+    cloudformation.create_stack(StackName="h5-deploy", TemplateBody=json.dumps(STACK))
     cloudformation.get_waiter("stack_create_complete").wait(StackName="h5-deploy", WaiterConfig={"Delay": 1})
     yield "h5-deploy"
     cloudformation.delete_stack(StackName="h5-deploy")
@@ -49,7 +49,7 @@ def deployed(aws: Aws) -> Iterator[str]:
 
 @pytest.fixture
 def machine(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine that can deploy: what its sam was asked is in this file."""
+    """A machine that can deploy; return the file in which its fake `sam` records calls."""
     aws.adopt(monkeypatch)
     tools = tmp_path / "tools"
     tools.mkdir()
@@ -62,7 +62,7 @@ def machine(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return log
 
 
-def asked(log: Path) -> list[dict[str, Any]]:
+def calls_of_sam(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
@@ -70,25 +70,25 @@ def deploy(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["deploy", *arguments])
 
 
-def test_sam_builds_and_deploys_and_models_are_published(
+def test_deploy_builds_deploys_and_publishes_models(
     machine: Path, deployed: str, aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "list.txt").write_text(f"# ours\n{os.path.relpath(ZOO / 'resnet20-cifar10/1', tmp_path)}\n\n")
     monkeypatch.chdir(tmp_path)
     arguments = ["TextMemory=3538", "Threads=", "Provider=openvino", "--stack", deployed, "--models", "list.txt"]
-    run = deploy(*arguments, "--region", "us-east-1")
-    assert run.exit_code == 0, (run.output, run.exception)
-    build, deployment = asked(machine)
+    result = deploy(*arguments, "--region", "us-east-1")
+    assert result.exit_code == 0, (result.output, result.exception)
+    build, deployment = calls_of_sam(machine)
     folder = str(tmp_path / ".aws-sam/build")
     assert build["argv"] == ["build", "--template-file", str(TEMPLATE), "--build-dir", folder]
-    words = deployment["argv"]
-    assert words[:5] == ["deploy", "--template-file", f"{folder}/template.yaml", "--stack-name", deployed]
-    overrides = words[words.index("--parameter-overrides") + 1 :]
+    command = deployment["argv"]
+    assert command[:5] == ["deploy", "--template-file", f"{folder}/template.yaml", "--stack-name", deployed]
+    overrides = command[command.index("--parameter-overrides") + 1 :]
     assert overrides == ['TextMemory="3538"', 'Threads=""', 'Provider="openvino"']
-    assert words[words.index("--region") + 1] == "us-east-1"
+    assert command[command.index("--region") + 1] == "us-east-1"
     assert build["built for"] == deployment["built for"] == [None, "openvino"]
-    for said in ("resnet20-cifar10@1: published", "https://api/prod", "k123"):
-        assert said in run.output
+    for expected in ("resnet20-cifar10@1: published", "https://api/prod", "k123"):
+        assert expected in result.output
     s3 = aws.client("s3")
     bucket = next(row["Name"] for row in s3.list_buckets()["Buckets"] if "h5-deploy" in row["Name"])
     assert json.loads(s3.get_object(Bucket=bucket, Key="models/resnet20-cifar10/aliases.json")["Body"].read()) == {
@@ -97,10 +97,10 @@ def test_sam_builds_and_deploys_and_models_are_published(
     again = deploy("--stack", deployed, "--models", "list.txt")
     assert again.exit_code == 0, again.output
     assert "resnet20-cifar10@1: already published" in again.output
-    assert "--parameter-overrides" not in asked(machine)[-1]["argv"]
+    assert "--parameter-overrides" not in calls_of_sam(machine)[-1]["argv"]
 
 
-def test_what_is_wrong_is_said_before_sam_runs(machine: Path) -> None:
+def test_wrong_parameters_are_reported_before_sam_runs(machine: Path) -> None:
     wrong = {
         "TextMemory=12": "TextMemory must be at least 512, not 12.",
         "ImageMemory=lots": "ImageMemory must be a number, not 'lots'.",
@@ -110,42 +110,42 @@ def test_what_is_wrong_is_said_before_sam_runs(machine: Path) -> None:
         "--stack=my_stack": "unlike 'my_stack'",
         "--region=mars": "'mars' is not the name of a region.",
     }
-    said = str(deploy(*wrong).exception)
-    assert [sentence for sentence in wrong.values() if sentence not in said] == []
-    both = "Provider=openvino needs Architecture=x86_64: ONNX Runtime's OpenVINO has no build for arm64."
-    assert both in str(deploy("Provider=openvino", "Architecture=arm64").exception)
+    message = str(deploy(*wrong).exception)
+    assert [sentence for sentence in wrong.values() if sentence not in message] == []
+    conflict = "Provider=openvino needs Architecture=x86_64: ONNX Runtime's OpenVINO has no build for arm64."
+    assert conflict in str(deploy("Provider=openvino", "Architecture=arm64").exception)
     assert deploy("TextMemory").exit_code == 2
-    assert asked(machine) == []
+    assert calls_of_sam(machine) == []
 
 
-def test_all_that_is_missing_is_said_at_once(machine: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_everything_missing_is_reported_at_once(machine: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAUNKNOWN000000000")
-    said = str(deploy("TextMemory=12").exception)
-    for words in (
+    message = str(deploy("TextMemory=12").exception)
+    for expected in (
         "TextMemory",
         "SAM CLI is not on PATH",
         "python3.13 is not on PATH or does not run",
         "AWS does not accept the credentials",
     ):
-        assert words in said
+        assert expected in message
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name)
     assert "No region is set" in str(deploy().exception)
 
 
-def test_a_list_with_what_is_no_artifact_deploys_nothing(machine: Path, tmp_path: Path) -> None:
+def test_a_models_list_with_no_artifact_deploys_nothing(machine: Path, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("nothing/here\n")
     assert "nothing/here has no manifest.json" in str(deploy("--models", str(tmp_path / "list.txt")).exception)
-    assert asked(machine) == []
+    assert calls_of_sam(machine) == []
 
 
-def test_a_sam_that_fails_is_told(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_sam_is_reported(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAM_STATUS", "3")
     assert "`sam deploy` ended with status 3" in str(deploy().exception)
 
 
-def test_every_default_of_the_template_is_one_that_may_be_given() -> None:
+def test_every_default_of_the_template_is_valid() -> None:
     template = Template.read(TEMPLATE)
     assert len(template.parameters) > 10
     assert template.runtime == "python3.13"
@@ -154,7 +154,7 @@ def test_every_default_of_the_template_is_one_that_may_be_given() -> None:
         assert parameter.validate(parameter.default) == ""
 
 
-def test_limits_of_a_parameter() -> None:
+def test_a_parameter_outside_its_limits_is_wrong() -> None:
     number = Parameter("N", "Number", "1", minimum=1, maximum=2)
     assert [number.validate(value) for value in ("1", "2")] == ["", ""]
     assert number.validate("2.5") == "N must be at most 2, not 2.5."

@@ -1,4 +1,4 @@
-"""What the evaluation of embeddings reads, counts and compares; the recipe glove-50d is as good as its source."""
+"""What the evaluation of embeddings reads and measures; the recipe glove-50d is as good as its source."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ DATA = "HEARTH_DATA"
         ("pairs.txt", "# Word 1\tWord 2\tmean\na plane\tthe plane, here\t5.0\none\ttwo\t0.5\n"),
     ],
 )
-def test_pairs_are_read_in_every_form(tmp_path: Path, name: str, text: str) -> None:
+def test_pairs_are_read_in_every_format(tmp_path: Path, name: str, text: str) -> None:
     path = tmp_path / name
     path.write_bytes(text.encode())
     assert examples_from(path, "sentence-similarity") == PAIRS
 
 
-def test_analogies_are_read_as_questions(tmp_path: Path) -> None:
+def test_analogies_are_read_as_examples(tmp_path: Path) -> None:
     path = tmp_path / "questions.txt"
     path.write_text(": capitals\nAthens Greece Paris France\n\n: family\nking man queen woman\n", encoding="utf-8")
     assert examples_from(path, "feature-extraction") == [
@@ -48,7 +48,7 @@ def test_analogies_are_read_as_questions(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "words"),
+    ("name", "text", "message"),
     [
         ("pairs.csv", "a,b\n", "row 1"),
         ("pairs.tsv", "a\tb\tgood\n", "row 1"),
@@ -56,24 +56,24 @@ def test_analogies_are_read_as_questions(tmp_path: Path) -> None:
         ("pairs.csv", "", "has no example"),
     ],
 )
-def test_what_cannot_be_read_says_what_form_is_wanted(tmp_path: Path, name: str, text: str, words: str) -> None:
+def test_an_unreadable_file_error_names_the_format(tmp_path: Path, name: str, text: str, message: str) -> None:
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(DataError, match=words) as raised:
+    with pytest.raises(DataError, match=message) as raised:
         examples_from(path, "sentence-similarity")
     assert "sentence1, sentence2 and score" in str(raised.value)
 
 
-def test_spearman_is_scipys_with_ties() -> None:
+def test_spearman_equals_scipys_with_ties() -> None:
     random = np.random.default_rng(3)
-    one = random.integers(0, 12, 300)
-    other = one + random.normal(scale=4, size=300).round()
-    assert embeddings.spearman(one.tolist(), other.tolist()) == pytest.approx(spearmanr(one, other).statistic)
+    first = random.integers(0, 12, 300)
+    second = first + random.normal(scale=4, size=300).round()
+    assert embeddings.spearman(first.tolist(), second.tolist()) == pytest.approx(spearmanr(first, second).statistic)
     assert embeddings.spearman([1, 1], [1, 2]) == 0
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "apart"),
+    ("first", "second", "expected"),
     [
         (0.5, 0.25, 0.25),
         ([1.0, 0.0], [2.0, 0.0], 0),
@@ -82,12 +82,12 @@ def test_spearman_is_scipys_with_ties() -> None:
         ([("a", 0.9), ("b", 0.5)], [["a", 0.9], ["c", 0.7]], 0.2),
     ],
 )
-def test_how_far_two_answers_are_apart(one: Any, other: Any, apart: float) -> None:
-    assert embeddings.difference(one, other) == pytest.approx(apart, abs=1e-6)
+def test_difference_of_two_outputs(first: Any, second: Any, expected: float) -> None:
+    assert embeddings.difference(first, second) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.skipif(DATA not in os.environ, reason="HEARTH_DATA is not set: the data sets are not here")
-def test_glove_is_as_good_as_its_source_and_as_gensim_measures_it(tmp_path: Path) -> None:
+def test_glove_is_as_good_as_gensim_measures_its_source(tmp_path: Path) -> None:
     from gensim.models import KeyedVectors
 
     from hearth.models.model import Model
@@ -103,11 +103,11 @@ def test_glove_is_as_good_as_its_source_and_as_gensim_measures_it(tmp_path: Path
     evaluation: Evaluation = evaluation_of("feature-extraction")
     reference = KeyedVectors(50)
     reference.add_vectors(list(vectors()), np.array(list(vectors().values()), np.float32))
-    similar = evaluation.measure(model, evaluation.read(WORDSIM.file()))
+    similarity = evaluation.measure(model, evaluation.read(WORDSIM.file()))
     _, spearman, left_out = reference.evaluate_word_pairs(WORDSIM.file())
-    assert similar["Spearman"] == pytest.approx(spearman.statistic, abs=1e-6)
-    assert similar["covered"] == pytest.approx(1 - left_out / 100)
+    assert similarity["Spearman"] == pytest.approx(spearman.statistic, abs=1e-6)
+    assert similarity["covered"] == pytest.approx(1 - left_out / 100)
     analogies = evaluation.measure(model, evaluation.read(ANALOGIES.file()))
-    right, _ = reference.evaluate_word_analogies(ANALOGIES.file())
-    assert analogies["analogies"] == pytest.approx(right, abs=1e-6)
+    accuracy, _ = reference.evaluate_word_analogies(ANALOGIES.file())
+    assert analogies["analogies"] == pytest.approx(accuracy, abs=1e-6)
     assert analogies["analogies"] == pytest.approx(0.646, abs=0.001)

@@ -1,4 +1,4 @@
-"""The speech network: its graph answers as it does, and its batches hold what their texts say."""
+"""The speech network: its graph gives its outputs, and its batches match their texts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hearth_build.recipe import load
 from hearth_build.recipes.deepspeech_digits import data
 
 
-def test_the_graph_answers_as_the_network_for_any_length_and_batch(tmp_path: Path) -> None:
+def test_the_graph_gives_the_networks_outputs_for_any_length_and_batch(tmp_path: Path) -> None:
     torch.manual_seed(0)
     recipe = load("deepspeech-digits")
     network = DeepSpeech(data.FEATURES.mels, len(recipe.labels)).eval()
@@ -29,47 +29,47 @@ def test_the_graph_answers_as_the_network_for_any_length_and_batch(tmp_path: Pat
     for batch, frames in ((1, 1), (1, 2), (1, 57), (3, 120)):
         features = torch.randn(batch, frames, data.FEATURES.mels)
         with torch.no_grad():
-            wanted = network(features).numpy()
-        found = session.run(None, {"features": features.numpy()})[0]
-        assert found.shape == (batch, -(-frames // STRIDE), len(recipe.labels))
-        np.testing.assert_allclose(found, wanted, atol=2e-5)
-        np.testing.assert_allclose(np.exp(found).sum(2), 1, atol=1e-5)
+            expected = network(features).numpy()
+        actual = session.run(None, {"features": features.numpy()})[0]
+        assert actual.shape == (batch, -(-frames // STRIDE), len(recipe.labels))
+        np.testing.assert_allclose(actual, expected, atol=2e-5)
+        np.testing.assert_allclose(np.exp(actual).sum(2), 1, atol=1e-5)
 
 
-def test_the_loss_is_that_of_the_formula() -> None:
+def test_the_ctc_loss_follows_the_formula() -> None:
     """Two frames, one letter: the paths are (a, a), (a, blank), (blank, a)."""
-    chances = torch.tensor([[[0.3, 0.7], [0.6, 0.4]]])
-    loss = ctc_loss(chances.log(), torch.tensor([[0]]), torch.tensor([1]), blank=1)
+    probabilities = torch.tensor([[[0.3, 0.7], [0.6, 0.4]]])
+    loss = ctc_loss(probabilities.log(), torch.tensor([[0]]), torch.tensor([1]), blank=1)
     assert loss.item() == pytest.approx(-np.log(0.3 * 0.6 + 0.3 * 0.4 + 0.7 * 0.6), abs=1e-5)
 
 
 @pytest.fixture
 def strings() -> data.Strings:
-    """Two recordings of each digit, each a tone of its own."""
+    """Two recordings of each digit; every digit has its own tone."""
     powers, digits = [], []
     for digit in range(10):
         for _ in range(2):
             tone = np.sin(np.arange(2400) * 2 * np.pi * (300 + 300 * digit) / data.FEATURES.rate).astype(np.float32)
             for speed in data.SPEEDS:
-                powers.append(logarithm(mel_power(data.hurried(tone, speed), data.FEATURES)).astype(np.float16))
+                powers.append(logarithm(mel_power(data.change_speed(tone, speed), data.FEATURES)).astype(np.float16))
             digits.append(digit)
-    noise = mel_power(data.hiss(np.random.default_rng(0), 40_000, 1.0), data.FEATURES)
+    noise = mel_power(data.white_noise(np.random.default_rng(0), 40_000, 1.0), data.FEATURES)
     return data.Strings(np.array(digits), np.array(["someone"] * 20), powers, (noise, noise))
 
 
-def test_batches_are_whole_and_repeatable(strings: data.Strings) -> None:
+def test_batches_hold_every_recording_and_are_repeatable(strings: data.Strings) -> None:
     plan = strings.plan(0, 4, seed=1)
     assert sorted(index for batch in plan for index in batch) == list(range(20))
     for progress in (0.0, 0.5, 1.0):
         torch.manual_seed(3)
-        one = strings.collate(plan[0], progress)
+        first = strings.collate(plan[0], progress)
         torch.manual_seed(3)
-        other = strings.collate(plan[0], progress)
-        assert all(torch.equal(one[name], other[name]) for name in one)
-        assert one["features"].isfinite().all()
+        second = strings.collate(plan[0], progress)
+        assert all(torch.equal(first[name], second[name]) for name in first)
+        assert first["features"].isfinite().all()
         texts = [
             "".join(data.ALPHABET[letter] for letter in row[:length].tolist())
-            for row, length in zip(one["targets"], one["lengths"].tolist(), strict=True)
+            for row, length in zip(first["targets"], first["lengths"].tolist(), strict=True)
         ]
         assert all(word in data.WORDS for text in texts for word in text.split())
         if progress == 0:
@@ -94,15 +94,15 @@ def test_a_network_learns_its_letters(strings: data.Strings) -> None:
         optimiser.step()
     with torch.no_grad():
         logs = network.eval()(batch["features"]).numpy()
-    found = ["".join(data.ALPHABET[heard.symbol] for heard in greedy(row, data.BLANK)) for row in logs]
+    decoded = ["".join(data.ALPHABET[letter.symbol] for letter in greedy(row, data.BLANK)) for row in logs]
     assert loss.item() < 0.5
-    assert found == texts
+    assert decoded == texts
 
 
-def test_chances_of_letters_sum_to_one_after_any_context() -> None:
+def test_probabilities_of_letters_sum_to_one_after_any_context() -> None:
     texts = ["two one", "one", "one two two", "ten"]
-    language = ngram_lm.read(arpa(texts, order=3), (*" abcdefghijklmnopqrstuvwxyz", ""), 1.0, 0.0)
-    tokens = [gram[0] for gram in language.grams if len(gram) == 1 and gram[0] != ngram_lm.START]
+    language_model = ngram_lm.read(arpa(texts, order=3), (*" abcdefghijklmnopqrstuvwxyz", ""), 1.0, 0.0)
+    tokens = [gram[0] for gram in language_model.grams if len(gram) == 1 and gram[0] != ngram_lm.START]
     for context in [(), ("o",), ("t",), ("|",), ("o", "n"), (ngram_lm.START, "t"), ("n", "o"), ("w", "e")]:
-        assert sum(10 ** language.probability(context, token) for token in tokens) == pytest.approx(1, abs=2e-3)
-    assert 10 ** language.probability(("t",), "w") == pytest.approx((3 - 0.5) / 4, abs=1e-3)
+        assert sum(10 ** language_model.probability(context, token) for token in tokens) == pytest.approx(1, abs=2e-3)
+    assert 10 ** language_model.probability(("t",), "w") == pytest.approx((3 - 0.5) / 4, abs=1e-3)

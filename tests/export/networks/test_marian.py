@@ -1,4 +1,4 @@
-"""What translators learn from, and the graphs that they are served as."""
+"""The training data of translators, and the graphs that serve them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hearth_build.evaluations.translation import with_language_token
 from hearth_build.networks.marian import Marian, Shape
 from hearth_build.onnx_export import export
 from hearth_build.onnx_export.quantize import quantize
-from hearth_build.onnx_export.seq2seq_graphs import Encoder, Step, graphs, head
+from hearth_build.onnx_export.seq2seq_graphs import DecoderStep, Encoder, graphs, head
 from hearth_build.pipeline.build import build
 from hearth_build.pipeline.evaluation import evaluation_of
 from hearth_build.pipeline.verify import DIFFERENCE
@@ -59,7 +59,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_texts_come_back_from_their_tokens(work: Path) -> None:
+def test_decoded_tokens_give_the_text(work: Path) -> None:
     tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
     for text in (text for pair in PAIRS for text in pair):
         assert tokenizer.decode(tokenizer.encode(text).ids) == text.lower()
@@ -67,13 +67,13 @@ def test_texts_come_back_from_their_tokens(work: Path) -> None:
     assert tokenizer.encode("a man").ids[-1] == EOS_ID
 
 
-def test_chinese_characters_stand_alone() -> None:
+def test_each_chinese_character_is_a_token() -> None:
     tokenizer = joint_bpe(["我喜歡讀書。", "我喜歡讀書。", "I like it."] * 9, 60, lowercase=True, characters=True)
     assert tokenizer.encode("我喜歡").tokens == ["▁", "我", "喜", "歡", "</s>"]
     assert tokenizer.decode(tokenizer.encode("我喜歡。").ids) == "我喜歡。"
 
 
-def test_scripts() -> None:
+def test_scripts_of_a_text() -> None:
     assert scripts("我们读书") == ["zh-Hans"]
     assert scripts("我們讀書") == ["zh-Hant"]
     assert scripts("你好") == ["zh-Hans", "zh-Hant"]
@@ -98,44 +98,44 @@ def test_padding_changes_no_loss(work: Path) -> None:
     torch.manual_seed(1)
     network, pairs = Marian(SHAPE).eval(), Pairs.read(work, "train", 20)
     with torch.no_grad():
-        together = translation.logits_of(network, pairs.collate([0, 3], 0.0))
+        batched = translation.logits_of(network, pairs.collate([0, 3], 0.0))
         alone = torch.cat([translation.logits_of(network, pairs.collate([index], 0.0)) for index in (0, 3)])
-        found = translation.score(network, pairs)
-    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
-    assert 0 <= found["accuracy"] <= 1
-    assert found["entropy"] > 0
+        metrics = translation.score(network, pairs)
+    torch.testing.assert_close(batched, alone, atol=1e-5, rtol=1e-4)
+    assert 0 <= metrics["accuracy"] <= 1
+    assert metrics["entropy"] > 0
 
 
-def test_one_step_after_another_gives_the_networks_logits() -> None:
+def test_decoding_step_by_step_gives_the_networks_logits() -> None:
     torch.manual_seed(2)
     network = Marian(SHAPE).eval()
     ids, mask = torch.randint(3, 120, (2, 7)), torch.ones(2, 7, dtype=torch.int64)
     mask[1, 4:] = 0
-    written = torch.randint(3, 120, (6, 5))
+    tokens = torch.randint(3, 120, (6, 5))
     past = [torch.zeros(6, 4, 0, 8)] * 4
     with torch.no_grad():
         cross = Encoder(network)(ids, mask)
-        step = Step(network)
-        for place in range(5):
-            logits, *past = step(written[:, place : place + 1], mask, *cross, *past)
-        expected = network(ids.repeat_interleave(3, 0), mask.repeat_interleave(3, 0), written)[:, -1]
+        step = DecoderStep(network)
+        for position in range(5):
+            logits, *past = step(tokens[:, position : position + 1], mask, *cross, *past)
+        expected = network(ids.repeat_interleave(3, 0), mask.repeat_interleave(3, 0), tokens)[:, -1]
     torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_the_output_matrix_and_the_embedding_are_stored_once(tmp_path: Path) -> None:
     torch.manual_seed(3)
     network = Marian(SHAPE).eval()
-    raw, small = tmp_path / "raw.onnx", tmp_path / "small.onnx"
+    raw, quantized = tmp_path / "raw.onnx", tmp_path / "small.onnx"
     graphs(SHAPE)["decoder"](network, raw)
-    quantize(DynamicInt8(), tmp_path, raw, small)
-    export.optimise(small, tmp_path / "served", "decoder")
+    quantize(DynamicInt8(), tmp_path, raw, quantized)
+    export.optimise(quantized, tmp_path / "served", "decoder")
     model = onnx.load(str(tmp_path / "served" / "decoder.onnx"))
-    large = [tensor for tensor in model.graph.initializer if sorted(tensor.dims) == [32, 120]]
-    assert [numpy_helper.to_array(tensor).dtype for tensor in large] == [np.dtype(np.int8)]
+    matrices = [tensor for tensor in model.graph.initializer if sorted(tensor.dims) == [32, 120]]
+    assert [numpy_helper.to_array(tensor).dtype for tensor in matrices] == [np.dtype(np.int8)]
 
 
-def test_a_translator_is_built_measured_and_asked_in_the_references_script(work: Path, tmp_path: Path) -> None:
-    """From a random network to an artifact: torch, fp32 and served graphs answer through the function."""
+def test_a_translator_is_built_and_measured_in_the_references_script(work: Path, tmp_path: Path) -> None:
+    """From a random network to an artifact: torch, fp32 and served graphs predict through the function."""
 
     def network(work: Path) -> Marian:
         torch.manual_seed(4)
@@ -155,10 +155,10 @@ def test_a_translator_is_built_measured_and_asked_in_the_references_script(work:
     folder = build(recipe, tmp_path, "tests")
     manifest = parse((folder / "manifest.json").read_bytes())
     assert set(manifest.graphs) == {"main", "decoder"}
-    found = manifest.metrics
-    assert found.torch["BLEU"] == pytest.approx(found.fp32["BLEU"], abs=1e-6)
-    assert found.fp32[DIFFERENCE] == 0
-    assert found.served["bytes"] < found.fp32["bytes"]
+    metrics = manifest.metrics
+    assert metrics.torch["BLEU"] == pytest.approx(metrics.fp32["BLEU"], abs=1e-6)
+    assert metrics.fp32[DIFFERENCE] == 0
+    assert metrics.served["bytes"] < metrics.fp32["bytes"]
     model = Model(manifest, folder, threads=1)
     assert with_language_token(model, Example("I read.", "我讀書")) == ">>zh-Hant<< I read."
     assert with_language_token(model, Example("I read.", "我读书")) == ">>zh-Hans<< I read."
@@ -166,7 +166,7 @@ def test_a_translator_is_built_measured_and_asked_in_the_references_script(work:
     assert with_language_token(model, Example("I read.", "Ich lese.")) == "I read."
 
 
-def test_evaluation_reads_pairs_and_says_what_it_wants(tmp_path: Path) -> None:
+def test_evaluation_reads_pairs_and_names_the_format(tmp_path: Path) -> None:
     evaluation = evaluation_of("translation")
     path = tmp_path / "pairs.tsv"
     path.write_text("A man.\tEin Mann.\n\nA dog.\tEin Hund.\n", encoding="utf-8")
@@ -180,20 +180,20 @@ def test_evaluation_reads_pairs_and_says_what_it_wants(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif("HEARTH_DATA" not in os.environ, reason="HEARTH_DATA is not set")
-def test_no_part_of_the_chinese_data_knows_another() -> None:
-    parts = en_zh.parts()
-    sources = {name: {text_key(source.split("<< ")[1]) for source, _ in part} for name, part in parts.items()}
+def test_no_split_of_the_chinese_data_overlaps_another() -> None:
+    splits = en_zh.split_pairs()
+    sources = {name: {text_key(source.split("<< ")[1]) for source, _ in split} for name, split in splits.items()}
     assert not sources["train"] & sources["val"]
     assert not sources["train"] & sources["held"]
     assert not sources["held"] & sources["val"]
-    assert len(parts["val"]) > 900
-    for source, target in parts["val"]:
+    assert len(splits["val"]) > 900
+    for source, target in splits["val"]:
         assert source.startswith(tuple(language_token(script) for script in scripts(target)))
 
 
 @pytest.mark.skipif("HEARTH_DATA" not in os.environ, reason="HEARTH_DATA is not set")
-def test_no_caption_of_the_evaluation_is_learnt() -> None:
-    parts = en_de.parts()
-    learnt = {text_key(text) for name in ("train", "held") for pair in parts[name] for text in pair}
-    assert not learnt & {text_key(text) for pair in parts["val"] for text in pair}
-    assert len(parts["val"]) == 1014
+def test_no_caption_of_the_evaluation_is_in_the_training_data() -> None:
+    splits = en_de.split_pairs()
+    trained = {text_key(text) for name in ("train", "held") for pair in splits[name] for text in pair}
+    assert not trained & {text_key(text) for pair in splits["val"] for text in pair}
+    assert len(splits["val"]) == 1014

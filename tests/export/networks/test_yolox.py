@@ -1,4 +1,4 @@
-"""What detectors learn from and are judged by: the loss, average precision, files of boxes; and ResNet's names."""
+"""Training and evaluation of detectors: the loss, average precision, files of boxes; and ResNet's weight names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hearth_build.networks import yolox, yolox_loss  # noqa: E402
 from hearth_build.networks.resnet import ResNet  # noqa: E402
 from hearth_build.pipeline.evaluation import examples_from  # noqa: E402
 from hearth_build.recipe import RecipeError  # noqa: E402
-from hearth_build.recipes.resnet56_cifar10.recipe import translated  # noqa: E402
+from hearth_build.recipes.resnet56_cifar10.recipe import rename_weights  # noqa: E402
 
 LABELS = ("cat", "dog")
 
@@ -30,39 +30,39 @@ def truth(label: str, *box: float, crowd: bool = False) -> dict[str, Any]:
     return {"label": label, "box": list(box), "crowd": crowd}
 
 
-def found(label: str, score: float, *box: float) -> dict[str, Any]:
+def detection(label: str, score: float, *box: float) -> dict[str, Any]:
     return {"label": label, "score": score, "box": list(box)}
 
 
-def test_precision_of_boxes_made_by_hand() -> None:
-    wanted = [[truth("cat", 0, 0, 40, 40), truth("cat", 50, 50, 90, 90)], [truth("dog", 10, 10, 60, 60)]]
-    right = [
-        [found("cat", 0.9, 0, 0, 40, 40), found("cat", 0.8, 50, 50, 90, 90)],
-        [found("dog", 0.7, 10, 10, 60, 60)],
+def test_average_precision_of_hand_made_boxes() -> None:
+    expected = [[truth("cat", 0, 0, 40, 40), truth("cat", 50, 50, 90, 90)], [truth("dog", 10, 10, 60, 60)]]
+    correct = [
+        [detection("cat", 0.9, 0, 0, 40, 40), detection("cat", 0.8, 50, 50, 90, 90)],
+        [detection("dog", 0.7, 10, 10, 60, 60)],
     ]
-    assert average_precision(LABELS, wanted, right) == pytest.approx(
+    assert average_precision(LABELS, expected, correct) == pytest.approx(
         {"AP50": 1, "AP": 1, "AP50 cat": 1, "AP50 dog": 1}, abs=1e-6
     )
-    # One of two cats is found, after a false one: half of the recall, at a precision of a half: 51 of 101 points.
-    half = [[found("cat", 0.9, 60, 0, 90, 30), found("cat", 0.8, 0, 0, 40, 40)], []]
-    measured = average_precision(LABELS, wanted, half)
+    # One of two cats is detected, after a false positive: half the recall at half the precision, at 51 of 101 points.
+    half = [[detection("cat", 0.9, 60, 0, 90, 30), detection("cat", 0.8, 0, 0, 40, 40)], []]
+    measured = average_precision(LABELS, expected, half)
     assert measured["AP50 cat"] == pytest.approx(0.5 * 51 / 101, abs=1e-6)
     assert measured["AP50 dog"] == 0
     # An overlap of 0.64 counts at 0.5, 0.55 and 0.6, of ten.
-    loose = [[found("cat", 0.9, 0, 0, 32, 32), found("cat", 0.8, 50, 50, 82, 82)], right[1]]
-    measured = average_precision(LABELS, wanted, loose)
+    loose = [[detection("cat", 0.9, 0, 0, 32, 32), detection("cat", 0.8, 50, 50, 82, 82)], correct[1]]
+    measured = average_precision(LABELS, expected, loose)
     assert measured["AP50"] == pytest.approx(1, abs=1e-6)
     assert measured["AP"] == pytest.approx((0.3 + 1) / 2, abs=1e-6)
 
 
-def test_nothing_found_is_nothing() -> None:
+def test_no_detections_have_zero_precision() -> None:
     assert average_precision(LABELS, [[truth("cat", 0, 0, 9, 9)]], [[]]) == {"AP50": 0.0, "AP": 0.0}
 
 
-def test_a_crowd_is_neither_missed_nor_false() -> None:
-    wanted = [[truth("cat", 0, 0, 40, 40), truth("cat", 50, 0, 200, 90, crowd=True)]]
-    given = [[found("cat", 0.9, 60, 10, 100, 80), found("cat", 0.8, 0, 0, 40, 40)]]
-    assert average_precision(LABELS, wanted, given)["AP50 cat"] == pytest.approx(1, abs=1e-6)
+def test_a_crowd_is_neither_a_miss_nor_a_false_positive() -> None:
+    expected = [[truth("cat", 0, 0, 40, 40), truth("cat", 50, 0, 200, 90, crowd=True)]]
+    detections = [[detection("cat", 0.9, 60, 10, 100, 80), detection("cat", 0.8, 0, 0, 40, 40)]]
+    assert average_precision(LABELS, expected, detections)["AP50 cat"] == pytest.approx(1, abs=1e-6)
 
 
 def picture() -> bytes:
@@ -92,44 +92,44 @@ def test_voc_folders_are_read(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / "JPEGImages" / f"{name}.png").write_bytes(picture())
         box = "<xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax>"
-        flat = "<object><name>cat</name><bndbox>" + box.replace("4", "2") + "</bndbox></object>"
-        whole = f"<object><name>cat</name><bndbox>{box}</bndbox></object>"
-        (tmp_path / "Annotations" / f"{name}.xml").write_text(f"<annotation>{whole}{flat}</annotation>")
+        empty = "<object><name>cat</name><bndbox>" + box.replace("4", "2") + "</bndbox></object>"
+        valid = f"<object><name>cat</name><bndbox>{box}</bndbox></object>"
+        (tmp_path / "Annotations" / f"{name}.xml").write_text(f"<annotation>{valid}{empty}</annotation>")
     (tmp_path / "ImageSets/Main/val.txt").write_text("b\n")
     assert len(examples_from(tmp_path, "object-detection")) == 2
     (example,) = examples_from(tmp_path / "ImageSets/Main/val.txt", "object-detection")
     assert example.expected == [truth("cat", 1, 2, 3, 4)]
 
 
-def test_what_cannot_be_read_says_what_can(tmp_path: Path) -> None:
+def test_an_unreadable_file_error_names_the_formats(tmp_path: Path) -> None:
     (tmp_path / "boxes.json").write_text("{}")
     with pytest.raises(DataError, match=r"COCO \.json file"):
         examples_from(tmp_path, "object-detection")
 
 
-def answer(*boxes: dict[str, Any]) -> dict[str, Any]:
+def output(*boxes: dict[str, Any]) -> dict[str, Any]:
     return {"threshold": 0.25, "boxes": list(boxes)}
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "apart"),
+    ("first", "second", "expected"),
     [
-        (answer(), answer(), 0),
-        (answer(found("cat", 0.9, 0, 0, 10, 10)), answer(found("cat", 0.8, 0, 0, 10, 10)), 0.1),
-        (answer(found("cat", 0.9, 0, 0, 10, 10)), answer(found("cat", 0.9, 0, 0, 10, 8)), 0.2),
-        (answer(found("cat", 0.3, 0, 0, 10, 10)), answer(), 0.05),
-        (answer(), answer(found("dog", 0.75, 0, 0, 10, 10)), 0.5),
-        (answer(found("cat", 0.3, 0, 0, 9, 9)), answer(found("dog", 0.35, 0, 0, 9, 9)), 0.1),
+        (output(), output(), 0),
+        (output(detection("cat", 0.9, 0, 0, 10, 10)), output(detection("cat", 0.8, 0, 0, 10, 10)), 0.1),
+        (output(detection("cat", 0.9, 0, 0, 10, 10)), output(detection("cat", 0.9, 0, 0, 10, 8)), 0.2),
+        (output(detection("cat", 0.3, 0, 0, 10, 10)), output(), 0.05),
+        (output(), output(detection("dog", 0.75, 0, 0, 10, 10)), 0.5),
+        (output(detection("cat", 0.3, 0, 0, 9, 9)), output(detection("dog", 0.35, 0, 0, 9, 9)), 0.1),
     ],
 )
-def test_the_difference_of_two_answers(one: dict[str, Any], other: dict[str, Any], apart: float) -> None:
-    assert difference(one, other) == pytest.approx(apart, abs=1e-6)
-    assert difference(other, one) == pytest.approx(apart, abs=1e-6)
+def test_difference_of_two_outputs(first: dict[str, Any], second: dict[str, Any], expected: float) -> None:
+    assert difference(first, second) == pytest.approx(expected, abs=1e-6)
+    assert difference(second, first) == pytest.approx(expected, abs=1e-6)
 
 
-def test_brief() -> None:
-    boxes = [found("dog", 0.5, 0, 0, 1, 1), found("cat", 0.5, 0, 0, 1, 1), found("dog", 0.5, 0, 0, 1, 1)]
-    assert EVALUATION.summarize(answer(*boxes)) == "1 cat, 2 dog"
+def test_brief_counts_labels() -> None:
+    boxes = [detection("dog", 0.5, 0, 0, 1, 1), detection("cat", 0.5, 0, 0, 1, 1), detection("dog", 0.5, 0, 0, 1, 1)]
+    assert EVALUATION.summarize(output(*boxes)) == "1 cat, 2 dog"
 
 
 def test_training_and_serving_decode_alike() -> None:
@@ -144,49 +144,49 @@ def test_training_and_serving_decode_alike() -> None:
     assert outputs.shape == (1, len(cells), 6)
 
 
-def test_cells_are_given_to_the_boxes_around_them() -> None:
+def test_cells_are_assigned_to_the_boxes_around_them() -> None:
     cells, steps = yolox.grid(64, 64)
     centres = (cells + 0.5) * steps
     boxes = torch.tensor([[[4.0, 4.0, 30.0, 30.0], [34.0, 34.0, 62.0, 60.0], [0.0, 0.0, 0.0, 0.0]]])
-    target = yolox_loss.Truth(boxes, torch.tensor([[1, 0, 0]]), torch.tensor([[True, True, False]]))
-    guesses = torch.cat([centres - 12, centres + 12], 1)[None]
-    assigned = yolox_loss.assign(guesses, torch.full((1, len(cells), 2), 0.1), centres, target)
-    assert 0 < int(assigned.taken.sum()) <= 2 * yolox_loss.CELLS_A_BOX
-    for cell in assigned.taken[0].nonzero()[:, 0].tolist():
+    target = yolox_loss.GroundTruth(boxes, torch.tensor([[1, 0, 0]]), torch.tensor([[True, True, False]]))
+    predictions = torch.cat([centres - 12, centres + 12], 1)[None]
+    assigned = yolox_loss.assign(predictions, torch.full((1, len(cells), 2), 0.1), centres, target)
+    assert 0 < int(assigned.positive.sum()) <= 2 * yolox_loss.CELLS_PER_BOX
+    for cell in assigned.positive[0].nonzero()[:, 0].tolist():
         low, high = assigned.boxes[0, cell, :2], assigned.boxes[0, cell, 2:]
         assert ((centres[cell] > low) & (centres[cell] < high)).all()
         assert assigned.scores[0, cell].argmax() == (1 if low[0] == 4 else 0)
     assert float(assigned.scores[0, :, 1].max()) == pytest.approx(
-        float(yolox_loss.overlap(boxes[0, 0], guesses[0]).max()), abs=0.05
+        float(yolox_loss.iou(boxes[0, 0], predictions[0]).max()), abs=0.05
     )
 
 
-def test_the_loss_is_least_for_what_is_right() -> None:
+def test_the_loss_is_lowest_for_the_right_boxes() -> None:
     cells, steps = yolox.grid(64, 64)
     centres = (cells + 0.5) * steps
     box = torch.tensor([8.0, 8.0, 40.0, 40.0])
-    target = yolox_loss.Truth(box.view(1, 1, 4), torch.tensor([[0]]), torch.tensor([[True]]))
+    target = yolox_loss.GroundTruth(box.view(1, 1, 4), torch.tensor([[0]]), torch.tensor([[True]]))
     inside = ((centres > 8) & (centres < 40)).all(1)
-    right = torch.where(inside[:, None], box, torch.zeros(4))[None]
-    sure = torch.where(inside[:, None], torch.tensor([6.0, -6.0]), torch.tensor([-6.0, -6.0]))[None]
-    least = float(yolox_loss.loss(right, sure, centres, target))
-    assert least < float(yolox_loss.loss(right, -sure, centres, target))
-    assert least < float(yolox_loss.loss(right + torch.tensor([0.0, 0.0, 9.0, 0.0]), sure, centres, target))
+    boxes = torch.where(inside[:, None], box, torch.zeros(4))[None]
+    logits = torch.where(inside[:, None], torch.tensor([6.0, -6.0]), torch.tensor([-6.0, -6.0]))[None]
+    lowest = float(yolox_loss.loss(boxes, logits, centres, target))
+    assert lowest < float(yolox_loss.loss(boxes, -logits, centres, target))
+    assert lowest < float(yolox_loss.loss(boxes + torch.tensor([0.0, 0.0, 9.0, 0.0]), logits, centres, target))
 
 
-def test_published_names_of_a_resnet_are_ours() -> None:
-    made = ResNet(2)
+def test_published_weight_names_of_a_resnet_are_translated() -> None:
+    network = ResNet(2)
     published = {}
-    for name, value in made.state_dict().items():
-        head, _, rest = name.partition(".")
+    for name, value in network.state_dict().items():
+        head, _, tail = name.partition(".")
         if head == "blocks":
-            number, _, rest = rest.partition(".")
-            name = f"layer{int(number) // 2 + 1}.{int(number) % 2}.{rest}"
+            number, _, tail = tail.partition(".")
+            name = f"layer{int(number) // 2 + 1}.{int(number) % 2}.{tail}"
         else:
-            name = {"conv": "conv1", "bn": "bn1", "classifier": "linear"}[head] + f".{rest}"
+            name = {"conv": "conv1", "bn": "bn1", "classifier": "linear"}[head] + f".{tail}"
         published[f"module.{name}"] = value
-    back = translated(published, 2)
-    assert back.keys() == made.state_dict().keys()
-    assert all(torch.equal(back[name], value) for name, value in made.state_dict().items())
-    with pytest.raises(RecipeError, match="belongs to no ResNet"):
-        translated({"module.fc.weight": torch.zeros(1)}, 2)
+    weights = rename_weights(published, 2)
+    assert weights.keys() == network.state_dict().keys()
+    assert all(torch.equal(weights[name], value) for name, value in network.state_dict().items())
+    with pytest.raises(RecipeError, match="is not a weight of a ResNet"):
+        rename_weights({"module.fc.weight": torch.zeros(1)}, 2)

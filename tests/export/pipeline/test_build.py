@@ -1,4 +1,4 @@
-"""From recipe to artifact: graphs agree, gates refuse, the manifest tells all."""
+"""From recipe to artifact: the graphs agree, the gates refuse, and the manifest describes the result."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_artifact_has_its_manifest_card_and_golden_answers(toy_work: Path) -> No
     assert "| accuracy |" in (folder / "report.md").read_text(encoding="utf-8")
 
 
-def test_weights_lie_in_one_external_file_beside_the_graph(toy_work: Path) -> None:
+def test_weights_are_in_one_external_file_beside_the_graph(toy_work: Path) -> None:
     assert export.external_files(toy_work / "artifact" / "model.onnx") == {"model.bin"}
     inputs = export.describe(toy_work / "artifact").inputs
     assert [(tensor.name, tensor.dtype, tensor.shape) for tensor in inputs] == [
@@ -47,7 +47,7 @@ def test_weights_lie_in_one_external_file_beside_the_graph(toy_work: Path) -> No
     ]
 
 
-def test_served_graph_is_int8_and_close_to_fp32_whatever_the_padding(toy_work: Path) -> None:
+def test_the_served_graph_is_int8_and_close_to_fp32_with_any_padding(toy_work: Path) -> None:
     manifest = parse((toy_work / "artifact" / "manifest.json").read_bytes())
     served, fp32 = (Model(manifest, toy_work / name, threads=1) for name in ("artifact", "fp32"))
     ids = np.array([[2, 5, 6, 15, 3], [2, 9, 3, 0, 0]])
@@ -62,10 +62,12 @@ def test_served_graph_is_int8_and_close_to_fp32_whatever_the_padding(toy_work: P
     assert any(weight.data_type == onnx.TensorProto.INT8 and weight.dims[0] == 1040 for weight in weights)
 
 
-def test_exported_attention_is_one_operator_and_gives_what_torch_gives(tmp_path: Path) -> None:
+def test_exported_attention_is_one_operator_and_equals_torchs(tmp_path: Path) -> None:
     network = Classifier(toy.SHAPE).eval()
     for weights in network.parameters():
-        weights.data *= 20 if weights.dim() == 2 else 1  # fresh ones are so small that attention matters to no answer
+        weights.data *= (
+            20 if weights.dim() == 2 else 1
+        )  # initial weights are so small that attention would not change the outputs
     example = {name: torch.ones((1, 8), dtype=torch.int64) for name in ("input_ids", "attention_mask")}
     axes = {name: {0: "batch", 1: "sequence"} for name in example}
     export.traced(lambda: example, axes)(network, tmp_path / "raw.onnx")
@@ -75,10 +77,10 @@ def test_exported_attention_is_one_operator_and_gives_what_torch_gives(tmp_path:
     assert kinds.count("LayerNormalization") == 1 + 2 * toy.SHAPE.layers
     rows = pad([[2, 9, 14, 7, 11, 12, 3], [2, 8, 3], [2, 3]])
     expected = network(**rows).detach().numpy()
-    assert np.ptp(expected, axis=0).max() > 1e-3  # the rows' answers differ, so that a mask left out would show
+    assert np.ptp(expected, axis=0).max() > 1e-3  # the rows differ, so that a missing mask would be noticed
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {name: value.numpy() for name, value in rows.items()})
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    (actual,) = session.run(None, {name: value.numpy() for name, value in rows.items()})
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_missed_gate_leaves_no_manifest(toy_work: Path) -> None:
@@ -90,33 +92,35 @@ def test_a_missed_gate_leaves_no_manifest(toy_work: Path) -> None:
     assert (toy_work / "artifact" / "manifest.json").exists()
 
 
-def test_a_step_before_its_turn_says_what_to_run(tmp_path: Path) -> None:
-    for step, needed in ((Step.TRAIN, "prepare"), (Step.EXPORT, "train"), (Step.QUANTIZE, "export")):
-        with pytest.raises(RecipeError, match=f"--step {needed}"):
+def test_a_step_out_of_order_error_names_the_step_to_run(tmp_path: Path) -> None:
+    for step, previous in ((Step.TRAIN, "prepare"), (Step.EXPORT, "train"), (Step.QUANTIZE, "export")):
+        with pytest.raises(RecipeError, match=f"--step {previous}"):
             build(toy.recipe(), tmp_path, "hearth build toy", step)
 
 
 @pytest.mark.parametrize(("milliseconds", "chosen"), [(8.0, True), (9.5, False)])
-def test_another_provider_is_named_where_it_was_measured_to_be_faster(
+def test_another_provider_is_chosen_if_it_is_faster(
     toy_work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, milliseconds: float, chosen: bool
 ) -> None:
-    """The provider itself is not installed beside ONNX Runtime's own: here the latter runs both graphs."""
+    """The provider cannot be installed beside ONNX Runtime's own, so the latter runs both graphs here."""
     work = tmp_path / "toy"
     shutil.copytree(toy_work, work)
     monkeypatch.setattr("hearth_build.pipeline.verify.require_provider", lambda provider: None)
     monkeypatch.setattr("hearth.models.model._openvino", lambda threads: ["CPUExecutionProvider"])
-    taken = {"torch": 30.0, "fp32": 20.0, "served": 10.0, "openvino": milliseconds}
+    latencies = {"torch": 30.0, "fp32": 20.0, "served": 10.0, "openvino": milliseconds}
     monkeypatch.setattr(
         "hearth_build.pipeline.verify.measure_latency",
-        lambda evaluation, models, value: {kind: taken[kind] for kind in models},
+        lambda evaluation, models, value: {kind: latencies[kind] for kind in models},
     )
     folder = build(toy.recipe(), work, "hearth build toy", Step.VERIFY, "openvino")
     manifest = parse((folder / "manifest.json").read_bytes())
     assert manifest.provider == ("openvino" if chosen else "cpu")
     assert manifest.metrics.served["milliseconds"] == (8.0 if chosen else 10.0)
     assert manifest.metrics.served["accuracy"] >= 0.9
-    told = f"{milliseconds:g} ms with the provider openvino, 10 ms with ONNX Runtime's default provider; openvino was"
-    assert f"{told} {'chosen' if chosen else 'not chosen because it is not 1.1 times as fast'}." in (
+    sentence = (
+        f"{milliseconds:g} ms with the provider openvino, 10 ms with ONNX Runtime's default provider; openvino was"
+    )
+    assert f"{sentence} {'chosen' if chosen else 'not chosen because it is not 1.1 times as fast'}." in (
         folder / "report.md"
     ).read_text(encoding="utf-8")
     fused = {node.op_type for node in onnx.load(folder / "model.onnx", load_external_data=False).graph.node}
@@ -134,12 +138,12 @@ def test_another_provider_that_misses_a_gate_is_not_chosen() -> None:
     }
     measured = verify.Measurements(metrics, {"served": [], "openvino": []})
     gate = Gate(metric=0.7, quantization_loss=0.05, difference=0.5, bytes=1)
-    kind, why = verify.choose_provider(gate, evaluation, measured, "openvino")
+    kind, reason = verify.choose_provider(gate, evaluation, measured, "openvino")
     assert kind == "served"
-    assert "openvino misses a gate and was not chosen: quantization costs 0.1500 of accuracy" in why
+    assert "openvino misses a gate and was not chosen: quantization costs 0.1500 of accuracy" in reason
 
 
-def test_a_provider_that_is_not_installed_is_said_before_the_training(tmp_path: Path) -> None:
+def test_a_missing_provider_is_refused_before_training(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="pip install onnxruntime-openvino"):
         build(toy.recipe(), tmp_path, "hearth build toy", provider="openvino")
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""The training loop: a killed run ends like one that was never stopped."""
+"""The training loop: a run that was killed and resumed ends with the same weights as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ train.train(toy.stage(kind=toy.SlowTexts), Path(sys.argv[1]), seed=3)
 """
 
 
-def child(work: Path) -> subprocess.Popen[bytes]:
+def start_training(work: Path) -> subprocess.Popen[bytes]:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.Popen([sys.executable, "-c", CHILD, str(work)], env=environment, stdout=subprocess.DEVNULL)
 
 
-def test_a_run_killed_in_mid_epoch_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    for work in (whole, killed):
+def test_a_run_killed_in_mid_epoch_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    uninterrupted, killed = tmp_path / "whole", tmp_path / "killed"
+    for work in (uninterrupted, killed):
         work.mkdir()
         toy.prepare(work)
-    assert child(whole).wait(300) == 0
-    process = child(killed)
+    assert start_training(uninterrupted).wait(300) == 0
+    process = start_training(killed)
     checkpoint = killed / "train" / "checkpoint.pt"
     deadline = time.monotonic() + 120
     while not (checkpoint.exists() and torch.load(checkpoint, weights_only=True)["step"] > 3):
@@ -48,8 +48,8 @@ def test_a_run_killed_in_mid_epoch_ends_with_the_weights_of_an_uninterrupted_one
     process.send_signal(signal.SIGKILL)
     process.wait(30)
     assert not (killed / "train" / "weights.pt").exists()
-    assert child(killed).wait(300) == 0
-    first, second = (torch.load(work / "train" / "weights.pt", weights_only=True) for work in (whole, killed))
+    assert start_training(killed).wait(300) == 0
+    first, second = (torch.load(work / "train" / "weights.pt", weights_only=True) for work in (uninterrupted, killed))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -61,7 +61,7 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
         train.train(toy.stage(epochs=5), tmp_path, seed=1)
 
 
-def test_an_ended_stage_is_not_trained_again(toy_work: Path) -> None:
+def test_a_finished_stage_is_not_trained_again(toy_work: Path) -> None:
     before = (toy_work / "train" / "weights.pt").stat().st_mtime_ns
     train.train(toy.stage(), toy_work, seed=1)
     assert (toy_work / "train" / "weights.pt").stat().st_mtime_ns == before

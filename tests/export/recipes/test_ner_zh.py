@@ -17,12 +17,12 @@ LINES = ["中\tB-LOC", "国\tI-LOC", "Ａ\tO", "㎏\tB-ORG", "", "王\tB-PER", "
 
 
 def test_labels_follow_characters_through_the_tokenizer(tmp_path: Path) -> None:
-    sentences = data.tagged(LINES)
+    sentences = data.parse(LINES)
     assert sentences[1] == ("王明到", ["B-PER", "I-PER", "O"])
     assert data.spans(sentences[0][1]) == [[0, 2, "LOC"], [3, 4, "ORG"]]
-    data.characters([text for text, _ in sentences] * 2).save(str(tmp_path / "tokenizer.json"))
+    data.build_tokenizer([text for text, _ in sentences] * 2).save(str(tmp_path / "tokenizer.json"))
     ids, numbers = data.rows_of(tmp_path, sentences)[0]
-    # One character that folds into two tokens begins its entity once.
+    # A character that becomes two tokens begins its entity only once.
     assert [data.LABELS[number] for number in numbers] == ["B-LOC", "I-LOC", "O", "B-ORG", "I-ORG"]
     assert len(ids) == 5
     tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
@@ -32,11 +32,11 @@ def test_labels_follow_characters_through_the_tokenizer(tmp_path: Path) -> None:
     assert [(piece.word, piece.is_subword) for piece in pieces] == [(letter, False) for letter in "王☃ 国"]
 
 
-def test_padding_changes_no_answer() -> None:
+def test_padding_changes_no_output() -> None:
     torch.manual_seed(0)
     network = Tagger(len(data.LABELS)).eval()
     rows = [[5, 9, 4, 17, 3], [8, 2]]
     with torch.no_grad():
-        together = network(**pad(rows))
+        batched = network(**pad(rows))
         alone = network(**pad(rows[1:]))
-    assert torch.allclose(together[1, :2], alone[0], atol=1e-5)
+    assert torch.allclose(batched[1, :2], alone[0], atol=1e-5)

@@ -1,4 +1,4 @@
-"""What `hearth publish` lets in: files of known kinds, graphs that read their own files, answers within limits."""
+"""What `hearth publish` accepts: files of known types, graphs that read only their own files, outputs within limits."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ from tests.support.artifacts import make_image_artifact
 
 @pytest.fixture
 def artifact(tmp_path: Path) -> Path:
-    """A sound artifact with golden.json, not in a store."""
+    """A valid artifact with golden.json, outside a store."""
     folder = make_image_artifact(tmp_path / "made")
     picture = io.BytesIO()
     Image.new("RGB", (32, 32), "red").save(picture, "png")
     evaluation = evaluation_of("image-classification")
-    answer = evaluation.predict(Model(described(folder), folder, threads=1), picture.getvalue())
+    output = evaluation.predict(Model(write_manifest(folder), folder, threads=1), picture.getvalue())
     inputs = {"base64": base64.b64encode(picture.getvalue()).decode()}
-    write_golden(folder, {"tolerance": 0.01, "expected": {}, "cases": [{"inputs": inputs, "answer": answer}]})
+    write_golden(folder, {"tolerance": 0.01, "expected": {}, "cases": [{"inputs": inputs, "answer": output}]})
     return folder
 
 
 def write_golden(folder: Path, golden: dict[str, Any]) -> None:
     (folder / "golden.json").write_text(json.dumps(golden))
-    described(folder)
+    write_manifest(folder)
 
 
-def described(folder: Path) -> Manifest:
-    """Write a manifest that fits what now lies in the folder."""
+def write_manifest(folder: Path) -> Manifest:
+    """Write a manifest of the files that are now in the folder."""
     path = folder / "manifest.json"
     files = tuple(describe(file) for file in sorted(folder.iterdir()) if file != path)
     manifest = msgspec.structs.replace(parse(path.read_bytes()), files=files)
@@ -57,22 +57,22 @@ def described(folder: Path) -> Manifest:
 
 
 def write_graph(folder: Path, nodes: list[onnx.NodeProto], initializers: list[TensorProto]) -> Manifest:
-    """In the place of the artifact's graph: the same inputs and outputs, other nodes."""
+    """Replace the artifact's graph by one with the same inputs and outputs but other nodes."""
     pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ("batch", 3, 32, 32))
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ("batch", 3))
     graph = helper.make_graph(nodes, "main", [pixels], [logits], initializers)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
     (folder / "model.onnx").write_bytes(model.SerializeToString())
-    return described(folder)
+    return write_manifest(folder)
 
 
-def test_a_sound_artifact_goes_through_and_into_the_store(artifact: Path, tmp_path: Path) -> None:
+def test_a_valid_artifact_is_published(artifact: Path, tmp_path: Path) -> None:
     store = open_store((tmp_path / "store").as_uri())
     publish(store, artifact)
     assert "resnet20-cifar10/1/manifest.json" in store.list()
 
 
-def test_golden_answers_must_come_again(artifact: Path, tmp_path: Path) -> None:
+def test_golden_outputs_must_be_reproduced(artifact: Path, tmp_path: Path) -> None:
     golden = json.loads((artifact / "golden.json").read_text())
     golden["cases"][0]["answer"] = {"red": 0.1, "green": 0.8, "blue": 0.1}
     write_golden(artifact, golden)
@@ -80,23 +80,23 @@ def test_golden_answers_must_come_again(artifact: Path, tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match=r"golden input 0 differs by 0\.\d+; at most 0.01 is allowed"):
         publish(store, artifact)
     (artifact / "golden.json").unlink()
-    described(artifact)
+    write_manifest(artifact)
     with pytest.raises(BadRequest, match=r"golden\.json is missing"):
         publish(store, artifact)
     assert store.list() == []
 
 
-def zipped() -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
+def zip_of_pickle() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("data.pkl", b"\x80\x02.")
-    return packed.getvalue()
+    return buffer.getvalue()
 
 
 def array_of_objects() -> bytes:
-    saved = io.BytesIO()
-    np.save(saved, np.array([{}], dtype=object), allow_pickle=True)
-    return saved.getvalue()
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([{}], dtype=object), allow_pickle=True)
+    return buffer.getvalue()
 
 
 PICKLE = b"cos\nsystem\n(S'true'\ntR."
@@ -104,8 +104,8 @@ FOREIGN = [
     ("model.onnx", b"\x80\x04\x95\x0a\x00\x00\x00\x00\x00\x00\x00\x8c\x05hello\x94.", "pickle"),
     ("model.onnx", PICKLE, "pickle"),
     ("model.bin", b"\x80\x02}q\x00." + bytes(100), "pickle"),
-    ("model.bin", zipped(), "zip"),
-    ("model.onnx", zipped(), "zip"),
+    ("model.bin", zip_of_pickle(), "zip"),
+    ("model.onnx", zip_of_pickle(), "zip"),
     ("model.bin", array_of_objects(), "NumPy"),
     ("model.onnx", b"\x18\0\0\0ORTM" + bytes(64), "ONNX Runtime's own format"),
     ("model.bin", b"\x1f\x8b" + bytes(64), "gzip"),
@@ -125,18 +125,20 @@ FOREIGN = [
 ]
 
 
-@pytest.mark.parametrize(("name", "data", "words"), FOREIGN, ids=[f"{name}-{words}" for name, _, words in FOREIGN])
-def test_files_of_other_kinds_are_refused(artifact: Path, name: str, data: bytes, words: str) -> None:
-    check_file_types(artifact, described(artifact))
+@pytest.mark.parametrize(
+    ("name", "data", "message"), FOREIGN, ids=[f"{name}-{message}" for name, _, message in FOREIGN]
+)
+def test_files_of_other_types_are_refused(artifact: Path, name: str, data: bytes, message: str) -> None:
+    check_file_types(artifact, write_manifest(artifact))
     (artifact / name).write_bytes(data)
-    with pytest.raises(BadRequest, match=words):
-        check_file_types(artifact, described(artifact))
+    with pytest.raises(BadRequest, match=message):
+        check_file_types(artifact, write_manifest(artifact))
 
 
 @pytest.mark.parametrize("data", [b".", b"." + bytes(100), b"\x80\x04" + bytes(range(256)), b"]." * 50, b""])
-def test_weights_may_begin_with_any_byte(artifact: Path, data: bytes) -> None:
+def test_weights_may_start_with_any_byte(artifact: Path, data: bytes) -> None:
     (artifact / "model.bin").write_bytes(data + b"\x01\x02\x03")
-    check_file_types(artifact, described(artifact))
+    check_file_types(artifact, write_manifest(artifact))
 
 
 @pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
@@ -147,27 +149,27 @@ def test_links_are_refused(artifact: Path, tmp_path: Path, link: Callable[[Path,
         publish(open_store((tmp_path / "store").as_uri()), artifact)
 
 
-def external(**said: str) -> TensorProto:
+def external(**fields: str) -> TensorProto:
     tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[3, 3], data_location=TensorProto.EXTERNAL)
-    for name, value in said.items():
+    for name, value in fields.items():
         tensor.external_data.add(key=name, value=value)
     return tensor
 
 
-def weighing(tensor: TensorProto) -> tuple[list[onnx.NodeProto], list[TensorProto]]:
+def matmul_with(tensor: TensorProto) -> tuple[list[onnx.NodeProto], list[TensorProto]]:
     mean = helper.make_node("ReduceMean", ["pixels"], ["colour"], axes=[2, 3], keepdims=0)
     return [mean, helper.make_node("MatMul", ["colour", "w"], ["logits"])], [tensor]
 
 
-def hidden(tensor: TensorProto) -> tuple[list[onnx.NodeProto], list[TensorProto]]:
-    """The tensor as an attribute of a node in the branch of an If."""
+def branch_with(tensor: TensorProto) -> tuple[list[onnx.NodeProto], list[TensorProto]]:
+    """Hide the tensor in an attribute of a node in the branch of an If."""
     constant = helper.make_node("Constant", [], ["c"], value=tensor)
     branch = helper.make_graph([constant], "branch", [], [helper.make_tensor_value_info("c", TensorProto.FLOAT, None)])
     return [helper.make_node("If", ["x"], ["y"], then_branch=branch, else_branch=branch)], []
 
 
 @pytest.mark.parametrize(
-    ("tensor", "words"),
+    ("tensor", "message"),
     [
         (external(location="../model.bin"), "not a file of the manifest"),
         (external(location="/etc/passwd"), "not a file of the manifest"),
@@ -183,34 +185,34 @@ def hidden(tensor: TensorProto) -> tuple[list[onnx.NodeProto], list[TensorProto]
         (external(location="model.bin", length="36", basepath="/"), "reads outside model"),
     ],
 )
-@pytest.mark.parametrize("where", [weighing, hidden])
-def test_graphs_read_files_of_their_artifact_alone(
-    artifact: Path, tensor: TensorProto, words: str, where: Callable[[TensorProto], Any]
+@pytest.mark.parametrize("graph_with", [matmul_with, branch_with])
+def test_a_graph_reads_only_files_of_its_artifact(
+    artifact: Path, tensor: TensorProto, message: str, graph_with: Callable[[TensorProto], Any]
 ) -> None:
-    files = write_graph(artifact, *where(external(location="model.bin", offset="0", length="36"))).files
+    files = write_graph(artifact, *graph_with(external(location="model.bin", offset="0", length="36"))).files
     load_gate.check_graph(artifact / "model.onnx", files)
-    files = write_graph(artifact, *where(tensor)).files
-    with pytest.raises(BadRequest, match=words):
+    files = write_graph(artifact, *graph_with(tensor)).files
+    with pytest.raises(BadRequest, match=message):
         load_gate.check_graph(artifact / "model.onnx", files)
 
 
-def test_graphs_have_operators_of_onnx_alone(artifact: Path) -> None:
-    nodes, tensors = weighing(external(location="model.bin", offset="0", length="36"))
+def test_a_graph_has_only_onnx_operators(artifact: Path) -> None:
+    nodes, tensors = matmul_with(external(location="model.bin", offset="0", length="36"))
     nodes.append(helper.make_node("Anything", ["pixels"], ["z"], domain="com.elsewhere"))
     with pytest.raises(BadRequest, match=r"operators of com\.elsewhere"):
         load_gate.check_graph(artifact / "model.onnx", write_graph(artifact, nodes, tensors).files)
     (artifact / "model.onnx").write_bytes(b"\x0a\xff not protobuf")
     with pytest.raises(BadRequest, match="not an ONNX graph"):
-        load_gate.check_graph(artifact / "model.onnx", described(artifact).files)
+        load_gate.check_graph(artifact / "model.onnx", write_manifest(artifact).files)
 
 
-def array(name: str, values: Any, kind: int = TensorProto.INT64) -> TensorProto:
+def array(name: str, values: Any, dtype: int = TensorProto.INT64) -> TensorProto:
     values = np.asarray(values)
-    return helper.make_tensor(name, kind, values.shape, values.reshape(-1).tolist())
+    return helper.make_tensor(name, dtype, values.shape, values.reshape(-1).tolist())
 
 
 def large() -> tuple[list[onnx.NodeProto], list[TensorProto]]:
-    """2^33 floats, of which a mean is taken."""
+    """Return nodes that take the mean of 2^33 floats."""
     nodes = [
         helper.make_node("ConstantOfShape", ["size"], ["huge"]),
         helper.make_node("ReduceMean", ["huge"], ["one"], axes=[0], keepdims=1),
@@ -221,7 +223,7 @@ def large() -> tuple[list[onnx.NodeProto], list[TensorProto]]:
 
 
 def endless() -> tuple[list[onnx.NodeProto], list[TensorProto]]:
-    """A Loop of 10^12 rounds."""
+    """Return a Loop of 10^12 iterations."""
     body = helper.make_graph(
         [
             helper.make_node("Identity", ["go"], ["goes"]),
@@ -246,43 +248,45 @@ def endless() -> tuple[list[onnx.NodeProto], list[TensorProto]]:
 
 
 @pytest.mark.parametrize(
-    ("bomb", "words"), [(large, "cannot be loaded and run within"), (endless, "s of CPU time|did not process")]
+    ("bomb", "message"), [(large, "cannot be loaded and run within"), (endless, "s of CPU time|did not process")]
 )
-def test_graph_bombs_go_off_in_a_process_of_their_own(artifact: Path, bomb: Callable[[], Any], words: str) -> None:
+def test_a_graph_bomb_is_refused_by_the_checking_process(artifact: Path, bomb: Callable[[], Any], message: str) -> None:
     manifest = write_graph(artifact, *bomb())
-    with pytest.raises(BadRequest, match=words):
+    with pytest.raises(BadRequest, match=message):
         load_gate.admit(artifact, manifest, seconds=3)
 
 
 @pytest.mark.parametrize(
-    ("script", "words"),
+    ("script", "message"),
     [("kill -SEGV $$", "crashes its process .SIGSEGV"), ("sleep 60", "did not process .* within 0.4 s")],
 )
-def test_a_crash_and_a_hang_are_told_apart(
-    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, words: str
+def test_a_crash_and_a_hang_have_different_messages(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, message: str
 ) -> None:
     (fake := tmp_path / "python").write_text(f"#!/bin/sh\n{script}\n")
     fake.chmod(0o755)
     monkeypatch.setattr(load_gate.sys, "executable", str(fake))
-    with pytest.raises(BadRequest, match=words):
-        load_gate.admit(artifact, described(artifact), seconds=0.2 if "sleep" in script else 5)
+    with pytest.raises(BadRequest, match=message):
+        load_gate.admit(artifact, write_manifest(artifact), seconds=0.2 if "sleep" in script else 5)
 
 
-def test_what_the_machine_lacks_is_named(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (fake := tmp_path / "python").write_text("#!/bin/sh\necho sacrebleu\nexit 4\n")
     fake.chmod(0o755)
     monkeypatch.setattr(load_gate.sys, "executable", str(fake))
     with pytest.raises(ModuleNotFoundError) as caught:
-        load_gate.admit(artifact, described(artifact))
+        load_gate.admit(artifact, write_manifest(artifact))
     assert caught.value.name == "sacrebleu"
 
 
-def test_the_process_has_no_credentials(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = tmp_path / "told"
-    (fake := tmp_path / "python").write_text(f"#!/bin/sh\nenv > {told}\n")
+def test_the_checking_process_has_no_credentials(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = tmp_path / "environment"
+    (fake := tmp_path / "python").write_text(f"#!/bin/sh\nenv > {printed}\n")
     fake.chmod(0o755)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
     monkeypatch.setattr(load_gate.sys, "executable", str(fake))
-    load_gate.admit(artifact, described(artifact))
-    assert "PYTHONPATH=" in told.read_text()
-    assert "s3cret" not in told.read_text()
+    load_gate.admit(artifact, write_manifest(artifact))
+    assert "PYTHONPATH=" in printed.read_text()
+    assert "s3cret" not in printed.read_text()

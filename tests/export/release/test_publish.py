@@ -1,4 +1,4 @@
-"""Publishing: the manifest arrives last, versions never change, aliases survive others' changes."""
+"""Publishing: the manifest is written last, versions never change, aliases survive concurrent changes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from hearth_build.release.signing import verify_published
 from tests.support.signed import key, make_keys
 
 
-class Watched(FileStore):
-    """Notes the order of writes; calls `before_put` first."""
+class RecordingStore(FileStore):
+    """A store that records the order of its writes and calls `before_put` before each."""
 
     def __init__(self, uri: str, before_put: Callable[[str], None] = lambda path: None) -> None:
         super().__init__(uri)
@@ -33,19 +33,23 @@ class Watched(FileStore):
         return super().put(path, data, **conditions)
 
 
-def test_manifest_is_written_after_all_files_and_then_the_alias(toy_work: Path, tmp_path: Path) -> None:
-    store = Watched(tmp_path.as_uri())
+def test_the_manifest_is_written_after_all_files_and_before_the_alias(toy_work: Path, tmp_path: Path) -> None:
+    store = RecordingStore(tmp_path.as_uri())
     publish(store, toy_work / "artifact", "prod")
     assert store.written[-2:] == ["toy/1/manifest.json", "toy/aliases.json"]
     assert len(store.written) == len(list((toy_work / "artifact").iterdir())) + 1
-    held = list_versions(store)[0]
-    assert (held.manifest.model, held.manifest.version, held.manifest.task) == ("toy", "1", "text-classification")
-    assert held.aliases == ["prod"]
+    published = list_versions(store)[0]
+    assert (published.manifest.model, published.manifest.version, published.manifest.task) == (
+        "toy",
+        "1",
+        "text-classification",
+    )
+    assert published.aliases == ["prod"]
 
 
-def test_a_signature_goes_after_the_files_and_before_the_manifest(toy_work: Path, tmp_path: Path) -> None:
+def test_the_signature_is_written_after_the_files_and_before_the_manifest(toy_work: Path, tmp_path: Path) -> None:
     trust = make_keys(tmp_path / "keys")
-    store = Watched((tmp_path / "store").as_uri())
+    store = RecordingStore((tmp_path / "store").as_uri())
     publish(store, toy_work / "artifact", "prod", key(trust))
     assert store.written[-3:] == ["toy/1/model.sig", "toy/1/manifest.json", "toy/aliases.json"]
     assert str(verify_published(store, "toy", signature.read(trust))) == "toy@1"
@@ -54,7 +58,7 @@ def test_a_signature_goes_after_the_files_and_before_the_manifest(toy_work: Path
         (copy / path.name).write_bytes(path.read_bytes())
     (copy / "model.sig").write_bytes(store.get("toy/1/model.sig"))
     other = open_store((tmp_path / "other").as_uri())
-    publish(other, copy)  # signed elsewhere
+    publish(other, copy)  # it was signed before
     assert other.get("toy/1/model.sig") == store.get("toy/1/model.sig")
 
 
@@ -79,17 +83,17 @@ def test_a_folder_without_manifest_or_with_altered_files_is_refused(toy_work: Pa
     assert store.list() == []
 
 
-def test_an_alias_changed_by_another_meanwhile_is_kept(toy_work: Path, tmp_path: Path) -> None:
+def test_a_concurrent_change_of_an_alias_is_kept(toy_work: Path, tmp_path: Path) -> None:
     other = open_store(tmp_path.as_uri())
     publish(other, toy_work / "artifact", "prod")
-    interfered: list[str] = []
+    interferences: list[str] = []
 
     def interfere(path: str) -> None:
-        if path.endswith("aliases.json") and not interfered:
-            interfered.append(path)
+        if path.endswith("aliases.json") and not interferences:
+            interferences.append(path)
             set_alias(other, "toy", "theirs", "1")
 
-    set_alias(Watched(tmp_path.as_uri(), interfere), "toy", "ours", "1")
+    set_alias(RecordingStore(tmp_path.as_uri(), interfere), "toy", "ours", "1")
     assert set(json.loads(other.get("toy/aliases.json"))) == {"prod", "theirs", "ours"}
 
 

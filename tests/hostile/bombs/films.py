@@ -9,16 +9,16 @@ from collections.abc import Callable
 import av
 import numpy as np
 
-from tests.functions.films import cut_off, film, frames, index_first
+from tests.functions.films import cut_off, frames, index_first, make_video
 from tests.hostile.bombs.pictures import patch
 
 
 def valid_film(count: int = 5) -> bytes:
-    return film(frames(count))
+    return make_video(frames(count))
 
 
 def black(width: int, height: int, count: int) -> bytes:
-    return film([np.zeros((height, width, 3), np.uint8)] * count)
+    return make_video([np.zeros((height, width, 3), np.uint8)] * count)
 
 
 def patch_box(data: bytes, box: bytes, offset: int, form: str, *values: int) -> bytes:

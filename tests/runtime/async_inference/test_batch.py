@@ -1,4 +1,4 @@
-"""Batches of a Distributed Map through the handler, with objects in a real S3 server."""
+"""Batches of a Distributed Map, sent to the handler, with objects in a local S3 server."""
 
 from __future__ import annotations
 
@@ -29,42 +29,42 @@ def s3(serving: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def event(s3: Any, prefix: str, model: str = "sentiment-en", run: str = "run-1") -> dict[str, Any]:
-    """What the map hands over of a listing."""
-    listed = s3.list_objects_v2(Bucket="inbox", Prefix=prefix)["Contents"]
+    """Return the event that the map sends for the objects under `prefix`."""
+    objects = s3.list_objects_v2(Bucket="inbox", Prefix=prefix)["Contents"]
     items = [
         {"Key": row["Key"], "Etag": row["ETag"], "Size": row["Size"], "LastModified": 1, "StorageClass": "STANDARD"}
-        for row in listed
+        for row in objects
     ]
     return {"batch": {"bucket": "inbox", "model": model, "run": run, "function": "f"}, "Items": items}
 
 
 def results(s3: Any) -> dict[str, Any]:
-    found = s3.list_objects_v2(Bucket="outbox").get("Contents", ())
-    return {row["Key"]: json.loads(s3.get_object(Bucket="outbox", Key=row["Key"])["Body"].read()) for row in found}
+    objects = s3.list_objects_v2(Bucket="outbox").get("Contents", ())
+    return {row["Key"]: json.loads(s3.get_object(Bucket="outbox", Key=row["Key"])["Body"].read()) for row in objects}
 
 
-def test_every_item_has_its_result_and_bad_ones_a_row(s3: Any) -> None:
+def test_every_item_has_a_result_or_a_failure(s3: Any) -> None:
     bodies = {"a b+ü.png": picture(), "b.png": b"no picture", "c.png": picture(), "folder/": b""}
     for name, body in bodies.items():
         s3.put_object(Bucket="inbox", Key=f"batch/resnet20-cifar10/{name}", Body=body)
-    asked = event(s3, "batch/", "resnet20-cifar10")
-    asked["Items"].append({"Key": "batch/gone.png", "Etag": "x", "Size": 5})
-    asked["Items"].append({"Key": "batch/vast.png", "Etag": "x", "Size": uploads.MAX_BYTES + 1})
-    answer = image.handler(asked, CONTEXT)
-    assert answer["done"] == 3
-    assert {row["key"].rpartition("/")[2]: row["error_type"] for row in answer["failed"]} == {
+    batch = event(s3, "batch/", "resnet20-cifar10")
+    batch["Items"].append({"Key": "batch/gone.png", "Etag": "x", "Size": 5})
+    batch["Items"].append({"Key": "batch/vast.png", "Etag": "x", "Size": uploads.MAX_BYTES + 1})
+    output = image.handler(batch, CONTEXT)
+    assert output["done"] == 3
+    assert {row["key"].rpartition("/")[2]: row["error_type"] for row in output["failed"]} == {
         "b.png": "unsupported_media",
         "gone.png": "not_found",
         "vast.png": "payload_too_large",
     }
-    assert all(row["error"] for row in answer["failed"])
+    assert all(row["error"] for row in output["failed"])
     written = results(s3)
     assert sorted(written) == [f"results/run-1/batch/resnet20-cifar10/{name}.json" for name in ("a b+ü.png", "c.png")]
     first = written["results/run-1/batch/resnet20-cifar10/a b+ü.png.json"]
     assert (first["model"], first["version"], first["output"][0]["label"]) == ("resnet20-cifar10", "1", "red")
 
 
-def test_a_batch_that_comes_twice_writes_once(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repeated_batch_does_not_write_again(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "ab":
         s3.put_object(Bucket="inbox", Key=f"batch/{name}.txt", Body=b"i love this")
     assert text.handler(event(s3, "batch/"), CONTEXT) == {"done": 2, "failed": []}
@@ -72,21 +72,21 @@ def test_a_batch_that_comes_twice_writes_once(s3: Any, monkeypatch: pytest.Monke
     for name in "ab":
         s3.put_object(Bucket="inbox", Key=f"batch/{name}.txt", Body=b"awful")
     assert text.handler(event(s3, "batch/"), CONTEXT) == {"done": 2, "failed": []}
-    assert results(s3) == before, "the run's results are what they were"
+    assert results(s3) == before, "the results of the run did not change"
     assert text.handler(event(s3, "batch/", run="run-2"), CONTEXT)["done"] == 2
     assert results(s3)["results/run-2/batch/a.txt.json"]["output"][0][0]["label"] == "negative"
 
 
-def test_a_store_that_is_down_makes_the_map_try_again(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_error_makes_the_map_retry(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "abc":
         s3.put_object(Bucket="inbox", Key=f"batch/{name}.txt", Body=b"i love this")
-    put, left = S3Store.put, [1]
+    put, successes = S3Store.put, [1]
 
-    def failing(self: S3Store, path: str, *rest: Any, **more: Any) -> str:
-        if not left:
+    def failing(self: S3Store, path: str, *args: Any, **kwargs: Any) -> str:
+        if not successes:
             raise StoreError("the store returned 503")
-        left.pop()
-        return put(self, path, *rest, **more)
+        successes.pop()
+        return put(self, path, *args, **kwargs)
 
     with monkeypatch.context() as patch:
         patch.setattr(S3Store, "put", failing)
@@ -101,12 +101,12 @@ def test_a_store_that_is_down_makes_the_map_try_again(s3: Any, monkeypatch: pyte
     "change",
     [{"Items": 5}, {"Items": [{"Size": 1}]}, {"batch": {}}, {"batch": {"bucket": "b", "model": "m", "run": "../x"}}],
 )
-def test_another_form_is_a_bad_request(serving: Path, change: dict[str, Any]) -> None:
-    asked = {"batch": {"bucket": "inbox", "model": "sentiment-en", "run": "r"}, "Items": []} | change
-    assert text.handler(asked, CONTEXT)["error_type"] == "bad_request"
+def test_a_malformed_batch_is_a_bad_request(serving: Path, change: dict[str, Any]) -> None:
+    batch = {"batch": {"bucket": "inbox", "model": "sentiment-en", "run": "r"}, "Items": []} | change
+    assert text.handler(batch, CONTEXT)["error_type"] == "bad_request"
 
 
 def test_an_unknown_model_fails_each_item(s3: Any) -> None:
     s3.put_object(Bucket="inbox", Key="batch/a.txt", Body=b"x")
-    answer = text.handler(event(s3, "batch/", "none"), CONTEXT)
-    assert (answer["done"], answer["failed"][0]["error_type"]) == (0, "not_found")
+    output = text.handler(event(s3, "batch/", "none"), CONTEXT)
+    assert (output["done"], output["failed"][0]["error_type"]) == (0, "not_found")

@@ -1,4 +1,4 @@
-"""The law of the events on a real S3 and SQS: versions, dead letters with their reason, keys of every kind."""
+"""Storage events on a local S3 and SQS: one result per version, dead letters with a reason, unusual keys."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hearth_functions.text_classification import app as text
 from hearth_functions.uploads.app import handler as uploads
 from tests.support.requests import rest_event
 from tests.support.s3 import CREDENTIALS, client, moto_s3
-from tests.support.storage import bridged, message, notification, queued
+from tests.support.storage import eventbridge_event, message, notification, sqs_event
 
 CONTEXT = SimpleNamespace(aws_request_id="request-1")
 Shape = Callable[..., dict[str, Any]]
@@ -33,56 +33,56 @@ def one_record(*args: Any, **named: Any) -> dict[str, Any]:
     return {"Records": [notification(*args, **named)]}
 
 
-SHAPES = pytest.mark.parametrize("shape", [one_record, bridged], ids=["notification", "EventBridge"])
+SHAPES = pytest.mark.parametrize("shape", [one_record, eventbridge_event], ids=["notification", "EventBridge"])
 
 
 @dataclass
 class Account:
-    """Two buckets and a dead-letter queue at a local AWS."""
+    """Two buckets and a dead-letter queue of a local AWS."""
 
     s3: Any
     sqs: Any
-    letters: str
+    dead_letter_queue: str
 
     def put(self, key: str, body: bytes, shape: Shape, sequencer: str = "") -> dict[str, Any]:
-        """Upload an object; its event."""
-        told = self.s3.put_object(Bucket="inbox", Key=key, Body=body)
-        return shape("inbox", key, told["ETag"].strip('"'), len(body), sequencer, told.get("VersionId", ""))
+        """Upload an object and return its event."""
+        stored = self.s3.put_object(Bucket="inbox", Key=key, Body=body)
+        return shape("inbox", key, stored["ETag"].strip('"'), len(body), sequencer, stored.get("VersionId", ""))
 
     def results(self) -> dict[str, int]:
-        """How often each result was written."""
-        found: dict[str, int] = {}
+        """Return how often each result was written."""
+        counts: dict[str, int] = {}
         for version in self.s3.list_object_versions(Bucket="outbox").get("Versions", ()):
-            found[version["Key"]] = found.get(version["Key"], 0) + 1
-        return found
+            counts[version["Key"]] = counts.get(version["Key"], 0) + 1
+        return counts
 
     def label(self, key: str) -> str:
         raw = self.s3.get_object(Bucket="outbox", Key=key)["Body"].read()
         return str(json.loads(raw)["output"][0][0]["label"])
 
-    def dead(self) -> list[tuple[str, dict[str, str]]]:
-        """Body and attributes of each dead letter."""
-        found = self.sqs.receive_message(
-            QueueUrl=self.letters, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=0
+    def dead_letters(self) -> list[tuple[str, dict[str, str]]]:
+        """Return body and attributes of each dead letter."""
+        received = self.sqs.receive_message(
+            QueueUrl=self.dead_letter_queue, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=0
         )
         return [
             (letter["Body"], {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()})
-            for letter in found.get("Messages", ())
+            for letter in received.get("Messages", ())
         ]
 
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with moto_s3() as running:
-        yield running
+    with moto_s3() as address:
+        yield address
 
 
 @pytest.fixture
 def account(url: str, serving: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     urllib.request.urlopen(f"{url}/moto-api/reset", data=b"").close()
-    s3, queue = client(url), client(url, "sqs")
-    letters = queue.create_queue(QueueName="letters")["QueueUrl"]
-    variables = {"AWS_ENDPOINT_URL": url, "HEARTH_OUTPUT": "s3://outbox/out", "HEARTH_DEAD_LETTERS": letters}
+    s3, sqs_client = client(url), client(url, "sqs")
+    queue_url = sqs_client.create_queue(QueueName="letters")["QueueUrl"]
+    variables = {"AWS_ENDPOINT_URL": url, "HEARTH_OUTPUT": "s3://outbox/out", "HEARTH_DEAD_LETTERS": queue_url}
     for name, value in (CREDENTIALS | variables).items():
         monkeypatch.setenv(name, value)
     settings.get.cache_clear()
@@ -90,26 +90,26 @@ def account(url: str, serving: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     for bucket in ("inbox", "outbox"):
         s3.create_bucket(Bucket=bucket)
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    yield Account(s3, queue, letters)
+    yield Account(s3, sqs_client, queue_url)
     settings.get.cache_clear()
 
 
 @SHAPES
 @pytest.mark.parametrize("order", [(0, 1, 0, 1), (1, 0, 0, 1)], ids=["in order", "late"])
-def test_each_version_has_one_result_and_the_newest_stands_under_the_key(
+def test_each_version_has_one_result_and_the_key_has_the_newest(
     account: Account, shape: Shape, order: tuple[int, ...]
 ) -> None:
     key = "uploads/sentiment-en/a.txt"
-    # A longer sequencer is not a greater one: S3 compares them as if zeros followed.
+    # A longer sequencer is not a greater one: S3 compares them as if padded with zeros on the right.
     events = [account.put(key, b"good", shape, "0AFF"), account.put(key, b"awful", shape, "0B")]
     for number in order:
-        assert text.handler(queued(message(events[number])), CONTEXT) == {"batchItemFailures": []}
+        assert text.handler(sqs_event(message(events[number])), CONTEXT) == {"batchItemFailures": []}
     written = account.results()
     assert account.label(f"out/{key}.json") == "negative"
-    kept = [name for name in written if "@" in name]
-    assert {account.label(name) for name in kept} == {"positive", "negative"}
-    assert all(written[name] == 1 for name in kept)
-    assert account.dead() == []
+    versioned = [name for name in written if "@" in name]
+    assert {account.label(name) for name in versioned} == {"positive", "negative"}
+    assert all(written[name] == 1 for name in versioned)
+    assert account.dead_letters() == []
 
 
 KEYS = (
@@ -119,144 +119,155 @@ KEYS = (
 
 
 @SHAPES
-def test_keys_come_through_both_shapes(account: Account, shape: Shape) -> None:
-    for rest in KEYS:
-        key = f"uploads/sentiment-en/{rest}"
+def test_unusual_keys_are_read_from_both_shapes(account: Account, shape: Shape) -> None:
+    for suffix in KEYS:
+        key = f"uploads/sentiment-en/{suffix}"
         assert text.handler(account.put(key, b"good", shape, "01"), CONTEXT) == {}, key
         assert account.label(f"out/{key}.json") == "positive"
     assert len(account.results()) == 2 * len(KEYS)
 
 
 @SHAPES
-def test_a_key_whose_result_had_none_is_a_dead_letter(account: Account, shape: Shape) -> None:
+def test_a_key_too_long_for_a_result_is_a_dead_letter(account: Account, shape: Shape) -> None:
     key = "uploads/sentiment-en/".ljust(1024, "k")
     event = account.put(key, b"good", shape, "01")
     with pytest.raises(EventFailedError):
         text.handler(event, CONTEXT)
-    assert text.handler(queued(message(event)), CONTEXT) == {"batchItemFailures": []}
+    assert text.handler(sqs_event(message(event)), CONTEXT) == {"batchItemFailures": []}
     assert account.results() == {}
-    ((body, reason),) = account.dead()
+    ((body, reason),) = account.dead_letters()
     assert json.loads(body) == event
     assert reason["error_type"] == "bad_request"
 
 
-def test_poison_is_a_dead_letter_at_once_and_says_nothing_of_the_object(account: Account) -> None:
+def test_a_poison_message_is_a_dead_letter_without_the_objects_content(account: Account) -> None:
     secret = b'{"inputs": "good", "needle-8812": 1}'
-    broken = account.put("uploads/sentiment-en/b", secret, bridged, "01")
-    fine = account.put("uploads/sentiment-en/a", b"good", bridged, "01")
-    unknown = account.put("uploads/none/a", b"good", bridged, "01")
+    invalid = account.put("uploads/sentiment-en/b", secret, eventbridge_event, "01")
+    fine = account.put("uploads/sentiment-en/a", b"good", eventbridge_event, "01")
+    unknown = account.put("uploads/none/a", b"good", eventbridge_event, "01")
     nested = "[" * 100_000
-    wrong = {"source": "aws.s3", "detail-type": "Object Created", "detail": {"object": {"size": 1e400}}}
-    bodies = [broken, fine, unknown, "not json", "5", nested, wrong, bridged("inbox", "uploads/\ud800/x", "", 1)]
-    event = queued(*(message(body, f"m{number}") for number, body in enumerate(bodies)))
+    malformed = {"source": "aws.s3", "detail-type": "Object Created", "detail": {"object": {"size": 1e400}}}
+    bodies = [
+        invalid,
+        fine,
+        unknown,
+        "not json",
+        "5",
+        nested,
+        malformed,
+        eventbridge_event("inbox", "uploads/\ud800/x", "", 1),
+    ]
+    event = sqs_event(*(message(body, f"m{number}") for number, body in enumerate(bodies)))
     assert text.handler(event, CONTEXT) == {"batchItemFailures": []}
     assert account.label("out/uploads/sentiment-en/a.json") == "positive"
-    letters = account.dead()
-    assert len(letters) == len(bodies) - 1
-    assert {reason["error_type"] for _, reason in letters} == {"bad_request", "not_found"}
-    assert "needle" not in json.dumps(letters)
+    dead_letters = account.dead_letters()
+    assert len(dead_letters) == len(bodies) - 1
+    assert {reason["error_type"] for _, reason in dead_letters} == {"bad_request", "not_found"}
+    assert "needle" not in json.dumps(dead_letters)
 
 
-CHOSEN = f"uploads/sentiment-en/u{'0' * 32}"
-"""A key that POST /uploads might have given."""
+UPLOAD_KEY = f"uploads/sentiment-en/u{'0' * 32}"
+"""A key as POST /uploads creates it."""
 
 
-def test_who_asks_for_the_result_of_a_dead_letter_is_told_why(
-    account: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_result_of_a_dead_letter_is_422_with_the_reason(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEARTH_UPLOADS", "s3://inbox")
     settings.get.cache_clear()
-    failing = account.put(CHOSEN, b"\xff needle", bridged, "01")
-    waiting = rest_event("GET", f"/results/u{'0' * 32}.sentiment-en")
-    assert uploads(waiting, CONTEXT)["statusCode"] == 202
-    assert text.handler(queued(message(failing)), CONTEXT) == {"batchItemFailures": []}
-    ((_, reason),) = account.dead()
-    answer = uploads(waiting, CONTEXT)
-    assert answer["statusCode"] == 422
-    assert f"{reason['error_type']}: {reason['reason']}" in answer["body"]
-    assert "needle" not in answer["body"]
-    again = account.put(CHOSEN, b"good", bridged, "02")
-    assert text.handler(queued(message(again)), CONTEXT) == {"batchItemFailures": []}
-    assert uploads(waiting, CONTEXT)["statusCode"] == 200, "a result counts more than an older failure"
+    failing = account.put(UPLOAD_KEY, b"\xff needle", eventbridge_event, "01")
+    get_result = rest_event("GET", f"/results/u{'0' * 32}.sentiment-en")
+    assert uploads(get_result, CONTEXT)["statusCode"] == 202
+    assert text.handler(sqs_event(message(failing)), CONTEXT) == {"batchItemFailures": []}
+    ((_, reason),) = account.dead_letters()
+    response = uploads(get_result, CONTEXT)
+    assert response["statusCode"] == 422
+    assert f"{reason['error_type']}: {reason['reason']}" in response["body"]
+    assert "needle" not in response["body"]
+    again = account.put(UPLOAD_KEY, b"good", eventbridge_event, "02")
+    assert text.handler(sqs_event(message(again)), CONTEXT) == {"batchItemFailures": []}
+    assert uploads(get_result, CONTEXT)["statusCode"] == 200, "a result replaces an older failure"
     assert uploads(rest_event("DELETE", f"/results/u{'0' * 32}.sentiment-en"), CONTEXT)["statusCode"] == 204
     assert account.results() == {}
 
 
-def test_an_event_of_a_foreign_bucket_tells_nothing_of_our_uploads(
-    account: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_event_of_a_foreign_bucket_records_no_failure(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEARTH_UPLOADS", "s3://inbox")
     settings.get.cache_clear()
-    event = bridged("foreign", CHOSEN, "", 4, "01")
-    assert text.handler(queued(message(event)), CONTEXT) == {"batchItemFailures": []}
+    event = eventbridge_event("foreign", UPLOAD_KEY, "", 4, "01")
+    assert text.handler(sqs_event(message(event)), CONTEXT) == {"batchItemFailures": []}
     assert account.results() == {}
-    assert account.dead()[0][1]["error_type"] == "forbidden"
+    assert account.dead_letters()[0][1]["error_type"] == "forbidden"
 
 
-def test_why_there_is_no_result_is_tried_again_where_it_could_not_be_written(
-    account: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_that_cannot_be_recorded_is_retried(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "hearth.async_inference.dead_letters.open_store", lambda uri: open_store("s3://outbox-that-is-not")
     )
-    event = account.put(CHOSEN, b"\xff", bridged, "01")
-    again = {"batchItemFailures": [{"itemIdentifier": "m"}]}
-    assert text.handler(queued(message(event, "m")), CONTEXT) == again
-    assert account.dead() == []
-    assert text.handler(queued(message(event, "m", 3)), CONTEXT) == {"batchItemFailures": []}
-    assert len(account.dead()) == 1
+    event = account.put(UPLOAD_KEY, b"\xff", eventbridge_event, "01")
+    failures = {"batchItemFailures": [{"itemIdentifier": "m"}]}
+    assert text.handler(sqs_event(message(event, "m")), CONTEXT) == failures
+    assert account.dead_letters() == []
+    assert text.handler(sqs_event(message(event, "m", 3)), CONTEXT) == {"batchItemFailures": []}
+    assert len(account.dead_letters()) == 1
 
 
-def test_what_may_pass_is_tried_until_the_last_delivery(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_temporary_error_is_retried_until_the_last_delivery(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("hearth.aws.retry.time.sleep", lambda _: None)
-    event = account.put("uploads/sentiment-en/a", b"good", bridged, "01")
+    event = account.put("uploads/sentiment-en/a", b"good", eventbridge_event, "01")
     monkeypatch.setenv("HEARTH_OUTPUT", "s3://outbox-that-is-not/out")
     settings.get.cache_clear()
     for delivery in (1, 2):
-        assert text.handler(queued(message(event, "m", delivery)), CONTEXT) == {
+        assert text.handler(sqs_event(message(event, "m", delivery)), CONTEXT) == {
             "batchItemFailures": [{"itemIdentifier": "m"}]
         }
-    assert account.dead() == []
-    assert text.handler(queued(message(event, "m", 3)), CONTEXT) == {"batchItemFailures": []}
-    ((_, reason),) = account.dead()
+    assert account.dead_letters() == []
+    assert text.handler(sqs_event(message(event, "m", 3)), CONTEXT) == {"batchItemFailures": []}
+    ((_, reason),) = account.dead_letters()
     assert reason["error_type"] == "store_error"
     assert "NoSuchBucket" in reason["reason"]
 
 
-def test_a_letter_that_cannot_be_put_leaves_the_message_to_the_queue(
+def test_a_message_stays_in_the_queue_if_the_dead_letter_queue_fails(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    account.sqs.delete_queue(QueueUrl=account.letters)
-    assert text.handler(queued(message("5", "m")), CONTEXT) == {"batchItemFailures": [{"itemIdentifier": "m"}]}
+    account.sqs.delete_queue(QueueUrl=account.dead_letter_queue)
+    assert text.handler(sqs_event(message("5", "m")), CONTEXT) == {"batchItemFailures": [{"itemIdentifier": "m"}]}
     with pytest.raises(StoreError, match="the queue returned 400 for SendMessage"):
-        sqs.send_message(account.letters, "5", {"reason": "x"})
+        sqs.send_message(account.dead_letter_queue, "5", {"reason": "x"})
 
 
-def test_a_foreign_bucket_is_refused(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_object_of_a_foreign_bucket_is_a_forbidden_dead_letter(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HEARTH_UPLOADS", "s3://inbox")
     settings.get.cache_clear()
     account.s3.create_bucket(Bucket="foreign")
     account.s3.put_object(Bucket="foreign", Key="uploads/sentiment-en/a", Body=b"good")
-    event = bridged("foreign", "uploads/sentiment-en/a", "", 4, "01")
-    assert text.handler(queued(message(event)), CONTEXT) == {"batchItemFailures": []}
+    event = eventbridge_event("foreign", "uploads/sentiment-en/a", "", 4, "01")
+    assert text.handler(sqs_event(message(event)), CONTEXT) == {"batchItemFailures": []}
     assert account.results() == {}
-    assert account.dead()[0][1]["error_type"] == "forbidden"
-    assert text.handler(account.put("uploads/sentiment-en/a", b"good", bridged, "01"), CONTEXT) == {}
+    assert account.dead_letters()[0][1]["error_type"] == "forbidden"
+    assert text.handler(account.put("uploads/sentiment-en/a", b"good", eventbridge_event, "01"), CONTEXT) == {}
 
 
-def test_a_prefix_that_only_begins_as_the_output_is_an_input(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prefix_that_only_starts_like_the_output_is_an_input(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HEARTH_OUTPUT", "s3://inbox/up")
     settings.get.cache_clear()
     key = "uploads/sentiment-en/a"
-    assert text.handler(account.put(key, b"good", bridged, "01"), CONTEXT) == {}
-    found = account.s3.get_object(Bucket="inbox", Key=f"up/{key}.json")["Body"].read()
-    assert text.handler(bridged("inbox", f"up/{key}.json", "", len(found)), CONTEXT) == {}  # and its result is none
+    assert text.handler(account.put(key, b"good", eventbridge_event, "01"), CONTEXT) == {}
+    body = account.s3.get_object(Bucket="inbox", Key=f"up/{key}.json")["Body"].read()
+    assert (
+        text.handler(eventbridge_event("inbox", f"up/{key}.json", "", len(body)), CONTEXT) == {}
+    )  # a result is not an input
 
 
-def test_a_clock_that_is_wrong_is_corrected_by_the_stores(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_clock_is_corrected_by_the_stores_date(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = Bucket("inbox")
     response = SimpleNamespace(headers={"date": "Wed, 25 Nov 2026 12:00:00 GMT"})
-    now = 1795608000.0  # the same in seconds
+    now = 1795608000.0  # the same time in seconds
     for ahead, learned in ((0, False), (200, False), (3600, True), (-3600, True)):
         bucket._clock_offset = 0.0
         monkeypatch.setattr(time, "time", lambda ahead=ahead: now + ahead)
@@ -266,6 +277,6 @@ def test_a_clock_that_is_wrong_is_corrected_by_the_stores(account: Account, monk
 
 
 @pytest.mark.parametrize("text", ["a\tb\n", "\x00\x1b", "\ud800\ufffe\uffff", "🙂\u202e"])
-def test_only_what_sqs_takes_is_in_an_attribute(account: Account, text: str) -> None:
-    sqs.send_message(account.letters, "body", {"reason": sqs.replace_refused_characters(text)})
-    assert account.dead()[0][1]["reason"] == sqs.replace_refused_characters(text)
+def test_characters_that_sqs_refuses_are_replaced(account: Account, text: str) -> None:
+    sqs.send_message(account.dead_letter_queue, "body", {"reason": sqs.replace_refused_characters(text)})
+    assert account.dead_letters()[0][1]["reason"] == sqs.replace_refused_characters(text)

@@ -1,4 +1,4 @@
-"""The law of the events in a simulated world, and handlers made wrong on purpose, which it must catch."""
+"""The rules of storage events in a simulated world, which must also catch handlers with deliberate faults."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_every_upload_ends_in_one_result_or_among_the_dead_letters() -> None:
     assert faults == {"kill", "throttle", "lost", "stall", "jump", "repeat"}
 
 
-def test_a_seed_is_a_run() -> None:
+def test_a_seed_repeats_a_run() -> None:
     first, second = simulate(7), simulate(7)
     assert first.world.objects == second.world.objects
     assert first.world.letters == second.world.letters
@@ -38,46 +38,46 @@ def test_a_seed_is_a_run() -> None:
 
 
 def acknowledge_all(handle: Handle) -> Handle:
-    def spoiled(batch: list[Message]) -> Any:
+    def faulty(batch: list[Message]) -> Any:
         handle(batch)
         return {"batchItemFailures": []}
 
-    return spoiled
+    return faulty
 
 
 def acknowledge_first(handle: Handle) -> Handle:
-    """Works on no message that might fail: it counts as done as soon as it is here."""
+    """Acknowledge the first message without handling it."""
 
-    def spoiled(batch: list[Message]) -> Any:
+    def faulty(batch: list[Message]) -> Any:
         handle(batch[1:])
         return {"batchItemFailures": []}
 
-    return spoiled
+    return faulty
 
 
-def let_go(handle: Handle) -> Handle:
-    def spoiled(batch: list[Message]) -> Any:
+def ignore_exit(handle: Handle) -> Handle:
+    def faulty(batch: list[Message]) -> Any:
         try:
             return handle(batch)
         except SystemExit:
             return {"batchItemFailures": []}
 
-    return spoiled
+    return faulty
 
 
-@pytest.mark.parametrize("spoil", [acknowledge_all, acknowledge_first, let_go])
+@pytest.mark.parametrize("spoil", [acknowledge_all, acknowledge_first, ignore_exit])
 def test_a_handler_that_acknowledges_too_early_is_caught(spoil: Callable[[Handle], Handle]) -> None:
     assert any("was lost" in fault for seed in range(10) for fault in simulate(seed, spoil=spoil).wrong)
 
 
 def test_writes_without_a_condition_are_caught() -> None:
-    found = [fault for seed in range(20) for fault in simulate(seed, conditions=False).wrong]
-    assert any("results of version" in fault for fault in found)
-    assert any("an older result came after a newer one" in fault for fault in found)
+    faults = [fault for seed in range(20) for fault in simulate(seed, conditions=False).wrong]
+    assert any("results of version" in fault for fault in faults)
+    assert any("an older result came after a newer one" in fault for fault in faults)
 
 
 @pytest.mark.parametrize(
-    ("where", "wrong", "said"),
+    ("target", "replacement", "fault"),
     [
         ("hearth.async_inference.storage_events._version", lambda _: "", "was lost"),
         ("hearth.async_inference.dead_letters.poison_safe_order", list, "a neighbour of what went wrong"),
@@ -96,6 +96,6 @@ def test_writes_without_a_condition_are_caught() -> None:
         ("hearth.async_inference.results._is_older", lambda *_: True, "an older result came after a newer one"),
     ],
 )
-def test_other_faults_of_a_handler_are_caught(where: str, wrong: Any, said: str) -> None:
-    with patch(where, wrong):
-        assert any(said in fault for seed in range(0, 100, 5) for fault in simulate(seed).wrong)
+def test_other_faults_of_a_handler_are_caught(target: str, replacement: Any, fault: str) -> None:
+    with patch(target, replacement):
+        assert any(fault in reported for seed in range(0, 100, 5) for reported in simulate(seed).wrong)

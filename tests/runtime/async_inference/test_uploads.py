@@ -1,4 +1,4 @@
-"""Large inputs end to end: leave to upload, the upload, the result, the call by reference; at three stores."""
+"""Large inputs end to end: create an upload, send it, get the result, call by reference; on three stores."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from hearth_build.cli import serve
 from hearth_functions.image_classification import app as image
 from hearth_functions.text_classification import app as text
 from tests.functions.test_predict import picture
-from tests.runtime.aws_lambda.test_handler import http_v2, rest
+from tests.runtime.aws_lambda.test_handler import http_v2_event, rest_v1_event
 from tests.support.emulator import free_port
 from tests.support.s3 import s3_of_this_process
 from tests.template.local_stack import KEYS, Aws
 
 CONTEXT = SimpleNamespace(aws_request_id="request-1", function_name="f", memory_limit_in_mb=512)
 uploads = SimpleNamespace(handler=create_handler(()))
-WISH = {"model": "sentiment-en", "content_type": "text/plain", "size": 100}
+UPLOAD_REQUEST = {"model": "sentiment-en", "content_type": "text/plain", "size": 100}
 
 
 @pytest.fixture
 def s3(serving: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Buckets `inbox` and `outbox`, which keep versions, and a process that is set to use them."""
+    """The versioned buckets `inbox` and `outbox`; this process is configured to use them."""
     variables = {"HEARTH_UPLOADS": "s3://inbox", "HEARTH_OUTPUT": "s3://outbox/results"}
     with s3_of_this_process(monkeypatch, ("inbox", "outbox"), versions=True, **variables) as s3:
         yield s3
@@ -50,15 +50,15 @@ def s3(serving: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def ask(
     function: Any, path: str, body: Any = None, method: str = "POST", *, tenant: str = ""
 ) -> tuple[int, Any, dict[str, str]]:
-    """Status, document and headers of a function's answer to a REST event of the API key `tenant`."""
-    event = rest(path, b"" if body is None else json.dumps(body).encode(), method)
+    """Send a REST event of the API key `tenant`; return status, document and headers of the response."""
+    event = rest_v1_event(path, b"" if body is None else json.dumps(body).encode(), method)
     event["requestContext"]["identity"] = {"apiKeyId": tenant} if tenant else {}
-    answer = function.handler(event, CONTEXT)
-    return answer["statusCode"], json.loads(answer["body"] or "null"), answer["headers"]
+    response = function.handler(event, CONTEXT)
+    return response["statusCode"], json.loads(response["body"] or "null"), response["headers"]
 
 
-def form(url: str, fields: dict[str, str], data: bytes, context: Any = None) -> int:
-    """Post `data` as a browser's form does; the status."""
+def post_form(url: str, fields: dict[str, str], data: bytes, context: Any = None) -> int:
+    """Post `data` as a browser posts a form; return the status."""
     boundary = "b0undary"
     parts = [
         f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
@@ -68,45 +68,45 @@ def form(url: str, fields: dict[str, str], data: bytes, context: Any = None) -> 
     body = b"".join([*parts, data, f"\r\n--{boundary}--\r\n".encode()])
     request = urllib.request.Request(url, body, {"Content-Type": f"multipart/form-data; boundary={boundary}"})
     try:
-        with urllib.request.urlopen(request, timeout=20, context=context) as answer:
-            return answer.status
+        with urllib.request.urlopen(request, timeout=20, context=context) as response:
+            return response.status
     except urllib.error.HTTPError as error:
         return error.code
 
 
-def created(s3: Any, key: str) -> dict[str, Any]:
-    """The event that S3 sends of an object that is there."""
+def object_created_event(s3: Any, key: str) -> dict[str, Any]:
+    """Return the event that S3 sends for an existing object."""
     head = s3.head_object(Bucket="inbox", Key=key)
-    thing = {"key": key, "etag": head["ETag"].strip('"'), "size": head["ContentLength"], "sequencer": "01"}
-    detail = {"bucket": {"name": "inbox"}, "object": thing}
+    s3_object = {"key": key, "etag": head["ETag"].strip('"'), "size": head["ContentLength"], "sequencer": "01"}
+    detail = {"bucket": {"name": "inbox"}, "object": s3_object}
     return {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
 
 
-def test_an_upload_its_result_and_their_removal(s3: Any) -> None:
-    status, ticket, headers = ask(uploads, "/uploads", WISH)
+def test_an_upload_has_a_result_and_both_can_be_deleted(s3: Any) -> None:
+    status, ticket, headers = ask(uploads, "/uploads", UPLOAD_REQUEST)
     assert (status, headers["cache-control"]) == (201, "no-store")
-    place = f"/results/{ticket['id']}"
-    assert ask(uploads, place, method="GET")[0] == 404, "nothing was uploaded yet"
-    assert form(ticket["url"], ticket["fields"], b"i love this") == 204
-    status, waiting, headers = ask(uploads, place, method="GET")
-    assert (status, waiting["status"], headers["retry-after"]) == (202, "waiting", "2")
-    assert text.handler(created(s3, ticket["key"]), CONTEXT) == {}
-    status, document, _ = ask(uploads, place, method="GET")
+    path = f"/results/{ticket['id']}"
+    assert ask(uploads, path, method="GET")[0] == 404, "nothing was uploaded yet"
+    assert post_form(ticket["url"], ticket["fields"], b"i love this") == 204
+    status, pending, headers = ask(uploads, path, method="GET")
+    assert (status, pending["status"], headers["retry-after"]) == (202, "waiting", "2")
+    assert text.handler(object_created_event(s3, ticket["key"]), CONTEXT) == {}
+    status, document, _ = ask(uploads, path, method="GET")
     assert status == 200
     assert document["output"][0][0]["label"] == "positive"
-    assert ask(uploads, place, method="DELETE")[0] == 204
-    assert ask(uploads, place, method="GET")[0] == 404
+    assert ask(uploads, path, method="DELETE")[0] == 204
+    assert ask(uploads, path, method="GET")[0] == 404
     for bucket in ("inbox", "outbox"):
-        kept = s3.list_object_versions(Bucket=bucket)
-        assert not kept.get("Versions")
-        assert not kept.get("DeleteMarkers")
+        versions = s3.list_object_versions(Bucket=bucket)
+        assert not versions.get("Versions")
+        assert not versions.get("DeleteMarkers")
 
 
-def test_a_call_by_reference(s3: Any) -> None:
+def test_a_call_by_reference_predicts_on_the_upload(s3: Any) -> None:
     ticket = ask(uploads, "/uploads", {"model": "resnet20-cifar10", "content_type": "image/png", "size": 10_000})[1]
     call = {"inputs": {"upload": ticket["id"]}, "parameters": {"top_k": 1}}
     assert ask(image, "/models/resnet20-cifar10", call)[0] == 404
-    form(ticket["url"], ticket["fields"], picture())
+    post_form(ticket["url"], ticket["fields"], picture())
     for path in (
         "/models/resnet20-cifar10",
         "/models/resnet20-cifar10@1",
@@ -114,21 +114,21 @@ def test_a_call_by_reference(s3: Any) -> None:
     ):
         status, document, _ = ask(image, path, call)
         assert (status, [score["label"] for score in document]) == (200, ["red"]), path
-    event = http_v2("/models/resnet20-cifar10", json.dumps(call).encode())
+    event = http_v2_event("/models/resnet20-cifar10", json.dumps(call).encode())
     assert image.handler(event, CONTEXT)["statusCode"] == 200
 
 
-def test_a_call_by_reference_to_json_takes_the_calls_parameters(s3: Any) -> None:
-    ticket = ask(uploads, "/uploads", WISH | {"content_type": "application/json"})[1]
-    form(ticket["url"], ticket["fields"], b'{"inputs": ["good", "awful"], "parameters": {"top_k": 2}}')
+def test_a_call_by_reference_overrides_the_parameters_of_the_upload(s3: Any) -> None:
+    ticket = ask(uploads, "/uploads", UPLOAD_REQUEST | {"content_type": "application/json"})[1]
+    post_form(ticket["url"], ticket["fields"], b'{"inputs": ["good", "awful"], "parameters": {"top_k": 2}}')
     status, document, _ = ask(text, "/models/sentiment-en", {"inputs": {"upload": ticket["id"]}})
     assert (status, [len(scores) for scores in document]) == (200, [2, 2])
-    more = {"inputs": {"upload": ticket["id"]}, "parameters": {"top_k": 1}}
-    assert [len(scores) for scores in ask(text, "/models/sentiment-en", more)[1]] == [1, 1]
+    request = {"inputs": {"upload": ticket["id"]}, "parameters": {"top_k": 1}}
+    assert [len(scores) for scores in ask(text, "/models/sentiment-en", request)[1]] == [1, 1]
 
 
 @pytest.mark.parametrize(
-    ("change", "status", "words"),
+    ("change", "status", "message"),
     [
         ({"size": 0}, 400, "size"),
         ({"size": 64 * 1024 * 1024 + 1}, 413, "67108864"),
@@ -142,13 +142,13 @@ def test_a_call_by_reference_to_json_takes_the_calls_parameters(s3: Any) -> None
         ({"key": "mine"}, 400, "key"),
     ],
 )
-def test_what_may_not_be_uploaded(s3: Any, change: dict[str, Any], status: int, words: str) -> None:
-    answer = ask(uploads, "/uploads", WISH | change)
-    assert (answer[0], words in answer[1]["error"]) == (status, True), answer
+def test_an_invalid_upload_request_is_refused(s3: Any, change: dict[str, Any], status: int, message: str) -> None:
+    actual, document, _ = ask(uploads, "/uploads", UPLOAD_REQUEST | change)
+    assert (actual, message in document["error"]) == (status, True), document
 
 
 @pytest.mark.parametrize("name", ["x", "u0", "u" + "0" * 32, f"u{'0' * 32}.a%2F..%2Fb", f"v{'0' * 32}.sentiment-en"])
-def test_what_is_no_id_is_not_found(s3: Any, name: str) -> None:
+def test_an_invalid_id_is_not_found(s3: Any, name: str) -> None:
     for method in ("GET", "DELETE"):
         assert ask(uploads, f"/results/{name}", method=method)[0] == 404
     if "%" not in name:
@@ -156,32 +156,35 @@ def test_what_is_no_id_is_not_found(s3: Any, name: str) -> None:
 
 
 def test_an_upload_is_for_one_model(s3: Any) -> None:
-    ticket = ask(uploads, "/uploads", WISH)[1]
-    form(ticket["url"], ticket["fields"], picture())
+    ticket = ask(uploads, "/uploads", UPLOAD_REQUEST)[1]
+    post_form(ticket["url"], ticket["fields"], picture())
     status, document, _ = ask(image, "/models/resnet20-cifar10", {"inputs": {"upload": ticket["id"]}})
     assert (status, document["error"]) == (400, "This upload is for sentiment-en")
 
 
 def test_an_id_belongs_to_its_tenant(s3: Any) -> None:
-    ticket = ask(uploads, "/uploads", WISH, tenant="alice")[1]
-    form(ticket["url"], ticket["fields"], b"i love this")
-    assert text.handler(created(s3, ticket["key"]), CONTEXT) == {}
-    place, call = f"/results/{ticket['id']}", {"inputs": {"upload": ticket["id"]}}
+    ticket = ask(uploads, "/uploads", UPLOAD_REQUEST, tenant="alice")[1]
+    post_form(ticket["url"], ticket["fields"], b"i love this")
+    assert text.handler(object_created_event(s3, ticket["key"]), CONTEXT) == {}
+    path, call = f"/results/{ticket['id']}", {"inputs": {"upload": ticket["id"]}}
     for other in ("bob", ""):
-        assert ask(uploads, place, method="GET", tenant=other)[0] == 404
+        assert ask(uploads, path, method="GET", tenant=other)[0] == 404
         assert ask(text, "/models/sentiment-en", call, tenant=other)[0] == 404
-        ask(uploads, place, method="DELETE", tenant=other)
-    assert ask(uploads, place, method="GET", tenant="alice")[0] == 200
+        ask(uploads, path, method="DELETE", tenant=other)
+    assert ask(uploads, path, method="GET", tenant="alice")[0] == 200
     assert ask(text, "/models/sentiment-en", call, tenant="alice")[0] == 200
 
 
-def test_without_a_place_there_are_no_uploads(serving: Path) -> None:
-    for path, body, method in (("/uploads", WISH, "POST"), (f"/results/u{'0' * 32}.sentiment-en", None, "GET")):
+def test_without_the_setting_uploads_are_404(serving: Path) -> None:
+    for path, body, method in (
+        ("/uploads", UPLOAD_REQUEST, "POST"),
+        (f"/results/u{'0' * 32}.sentiment-en", None, "GET"),
+    ):
         status, document, _ = ask(uploads, path, body, method)
         assert (status, "HEARTH_UPLOADS" in document["error"]) == (404, True)
 
 
-# What S3 itself refuses, at an S3 that checks
+# What S3 itself refuses, on a local S3 that checks policies
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +195,7 @@ def inbox(aws: Aws) -> Aws:
 
 @pytest.fixture
 def ticket(inbox: Aws, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[str, dict[str, str]]]:
-    """Address and fields of a form for 10 bytes of text."""
+    """Return a function that gives address and fields of a form for 10 bytes of text at a key."""
     environment = {
         "AWS_ACCESS_KEY_ID": KEYS["aws_access_key_id"],
         "AWS_SECRET_ACCESS_KEY": KEYS["aws_secret_access_key"],
@@ -200,20 +203,20 @@ def ticket(inbox: Aws, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[s
         "AWS_ENDPOINT_URL_S3": inbox.url,
     }
 
-    def make(key: str) -> tuple[str, dict[str, str]]:
+    def presign_form(key: str) -> tuple[str, dict[str, str]]:
         bucket = Bucket("h5-inbox", environment)
         return bucket.url, presign.presigned_post(bucket, key, "text/plain", 10, environment)[0]
 
-    return make
+    return presign_form
 
 
-def test_a_form_puts_so_many_bytes_at_one_key(inbox: Aws, ticket: Callable[..., Any]) -> None:
+def test_a_form_accepts_only_the_signed_size_type_and_key(inbox: Aws, ticket: Callable[..., Any]) -> None:
     import ssl
 
     context = ssl.create_default_context(cafile=str(inbox.certificate))
     s3 = inbox.client("s3")
     url, fields = ticket("uploads/a")
-    assert form(url, fields, b"0123456789", context) == 204
+    assert post_form(url, fields, b"0123456789", context) == 204
     assert s3.get_object(Bucket="h5-inbox", Key="uploads/a")["Body"].read() == b"0123456789"
     url, fields = ticket("uploads/b")
     refused = {
@@ -221,10 +224,10 @@ def test_a_form_puts_so_many_bytes_at_one_key(inbox: Aws, ticket: Callable[..., 
         "empty": (fields, b""),
         "another key": (fields | {"key": "uploads/c"}, b"0"),
         "another type": (fields | {"Content-Type": "text/html"}, b"0"),
-        "another policy": (fields | {"policy": _widened(fields["policy"])}, b"0123456789x"),
+        "another policy": (fields | {"policy": _widen_policy(fields["policy"])}, b"0123456789x"),
         "no signature": ({name: value for name, value in fields.items() if name != "x-amz-signature"}, b"0"),
     }
-    statuses = {words: form(url, *sent, context) for words, sent in refused.items()}
+    statuses = {case: post_form(url, *form, context) for case, form in refused.items()}
     assert all(400 <= status < 500 for status in statuses.values()), statuses
     assert "Contents" not in s3.list_objects_v2(Bucket="h5-inbox", Prefix="uploads/b")
     assert "Contents" not in s3.list_objects_v2(Bucket="h5-inbox", Prefix="uploads/c")
@@ -237,10 +240,10 @@ def test_a_form_expires(inbox: Aws, ticket: Callable[..., Any], monkeypatch: pyt
     monkeypatch.setattr(presign, "LIFETIME_SECONDS", 1)
     url, fields = ticket("uploads/late")
     time.sleep(2.1)
-    assert form(url, fields, b"0", context) == 403
+    assert post_form(url, fields, b"0", context) == 403
 
 
-def _widened(policy: str) -> str:
+def _widen_policy(policy: str) -> str:
     document = json.loads(base64.b64decode(policy))
     document["conditions"][1] = ["content-length-range", 1, 10**9]
     return base64.b64encode(json.dumps(document).encode()).decode()
@@ -258,26 +261,26 @@ def server(serving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         yield client
 
 
-def wish(server: TestClient, **change: Any) -> Any:
-    answer = server.post("/uploads", json=WISH | change)
-    assert answer.status_code == 201, answer.text
-    return answer.json()
+def create_upload(server: TestClient, **change: Any) -> Any:
+    response = server.post("/uploads", json=UPLOAD_REQUEST | change)
+    assert response.status_code == 201, response.text
+    return response.json()
 
 
 def put(server: TestClient, ticket: Any, data: Any) -> Any:
     return server.request(ticket["method"], ticket["url"], content=data, headers=ticket["headers"])
 
 
-def test_the_local_server_answers_what_is_uploaded(server: TestClient, tmp_path: Path) -> None:
+def test_the_local_server_processes_an_upload(server: TestClient, tmp_path: Path) -> None:
     data = picture()
-    ticket = wish(server, model="resnet20-cifar10", content_type="image/png", size=len(data))
+    ticket = create_upload(server, model="resnet20-cifar10", content_type="image/png", size=len(data))
     assert put(server, ticket, data).status_code == 200
     deadline = time.monotonic() + 20
-    while (answer := server.get(f"/results/{ticket['id']}")).status_code == 202:
-        assert answer.headers["retry-after"] == "2"
+    while (response := server.get(f"/results/{ticket['id']}")).status_code == 202:
+        assert response.headers["retry-after"] == "2"
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    document = answer.json()
+    document = response.json()
     assert document["output"][0]["label"] == "red"
     assert document["input"]["etag"] == hashlib.sha256(data).hexdigest()
     call = {"inputs": {"upload": ticket["id"]}, "parameters": {"top_k": 1}}
@@ -287,15 +290,15 @@ def test_the_local_server_answers_what_is_uploaded(server: TestClient, tmp_path:
     assert not [path for path in tmp_path.glob("in/**/*") if path.is_file()]
 
 
-def test_the_local_server_tells_why_there_is_no_result(server: TestClient) -> None:
-    ticket = wish(server, model="resnet20-cifar10", content_type="image/png")
+def test_the_local_server_says_why_an_upload_has_no_result(server: TestClient) -> None:
+    ticket = create_upload(server, model="resnet20-cifar10", content_type="image/png")
     assert put(server, ticket, b"no picture").status_code == 200
     deadline = time.monotonic() + 20
-    while (answer := server.get(f"/results/{ticket['id']}")).status_code == 202:
+    while (response := server.get(f"/results/{ticket['id']}")).status_code == 202:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    assert answer.status_code == 422
-    assert answer.json()["error"].startswith("unsupported_media: The model does not support")
+    assert response.status_code == 422
+    assert response.json()["error"].startswith("unsupported_media: The model does not support")
     assert server.delete(f"/results/{ticket['id']}").status_code == 204
     assert server.get(f"/results/{ticket['id']}").status_code == 404
 
@@ -303,7 +306,7 @@ def test_the_local_server_tells_why_there_is_no_result(server: TestClient) -> No
 def test_the_local_server_refuses_as_s3_does(
     server: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ticket = wish(server, size=10)
+    ticket = create_upload(server, size=10)
     assert put(server, ticket, iter([b"01234", b"56789", b"x"])).status_code == 413
     assert put(server, ticket, b"").status_code == 400
     html = server.put(ticket["url"], content=b"0", headers={"content-type": "text/html"})
@@ -318,21 +321,21 @@ def test_the_local_server_refuses_as_s3_does(
     assert not [path for path in tmp_path.glob("in/**/*") if path.is_file()]
 
 
-def test_the_documentation_describes_the_routes(server: TestClient) -> None:
+def test_openapi_describes_the_routes(server: TestClient) -> None:
     paths = server.get("/openapi.json").json()["paths"]
     assert "201" in paths["/uploads"]["post"]["responses"]
     assert {"200", "202", "404"} <= set(paths["/results/{id}"]["get"]["responses"])
     assert "content" not in paths["/results/{id}"]["delete"]["responses"]["204"]
 
 
-def test_a_413_names_the_way(server: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_413_names_the_upload_route(server: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEARTH_MAX_BODY_MB", "0.001")
     settings.get.cache_clear()
-    answer = server.post("/models/sentiment-en", json={"inputs": "x" * 2000})
-    assert (answer.status_code, "POST /uploads" in answer.json()["error"]) == (413, True)
+    response = server.post("/models/sentiment-en", json={"inputs": "x" * 2000})
+    assert (response.status_code, "POST /uploads" in response.json()["error"]) == (413, True)
 
 
-def test_hearth_serve_takes_uploads_and_leaves_nothing(serving: Path, tmp_path: Path) -> None:
+def test_hearth_serve_processes_uploads_and_deletes_its_files(serving: Path, tmp_path: Path) -> None:
     port, scratch = free_port(), tmp_path / "scratch"
     scratch.mkdir()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HEARTH_")}
@@ -342,11 +345,11 @@ def test_hearth_serve_takes_uploads_and_leaves_nothing(serving: Path, tmp_path: 
     base = f"http://127.0.0.1:{port}"
     try:
         with httpx2.Client(base_url=base) as client:
-            ticket = _until(lambda: _posted(client), 201).json()
-            put = client.put(urljoin(base, ticket["url"]), content=b"i love this", headers=ticket["headers"])
-            assert put.status_code == 200
-            answer = _until(lambda: client.get(f"/results/{ticket['id']}"), 200)
-            assert answer.json()["output"][0][0]["label"] == "positive"
+            ticket = _until(lambda: _try_create_upload(client), 201).json()
+            sent = client.put(urljoin(base, ticket["url"]), content=b"i love this", headers=ticket["headers"])
+            assert sent.status_code == 200
+            response = _until(lambda: client.get(f"/results/{ticket['id']}"), 200)
+            assert response.json()["output"][0][0]["label"] == "positive"
             assert list(scratch.glob("hearth-*"))
     finally:
         server.terminate()
@@ -354,9 +357,9 @@ def test_hearth_serve_takes_uploads_and_leaves_nothing(serving: Path, tmp_path: 
     assert not list(scratch.glob("hearth-*"))
 
 
-def _posted(client: httpx2.Client) -> httpx2.Response | None:
+def _try_create_upload(client: httpx2.Client) -> httpx2.Response | None:
     try:
-        return client.post("/uploads", json=WISH)
+        return client.post("/uploads", json=UPLOAD_REQUEST)
     except httpx2.ConnectError:
         return None
 
@@ -364,8 +367,8 @@ def _posted(client: httpx2.Client) -> httpx2.Response | None:
 def _until(get: Callable[[], Any], status: int) -> Any:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        answer = get()
-        if answer is not None and answer.status_code == status:
-            return answer
+        response = get()
+        if response is not None and response.status_code == status:
+            return response
         time.sleep(0.1)
     raise TimeoutError("the server did not answer")

@@ -1,4 +1,4 @@
-"""The doors: who is let in, for which models, how often; in every dialect, by every route, and on AWS by claims."""
+"""API keys: who may call which models and how often, in every protocol and route, and on AWS by claims."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from hearth_functions.image_classification import app as image
 from hearth_functions.text_classification import app as text
 from tests.conftest import log_lines
 from tests.functions.test_predict import picture
-from tests.runtime.aws_lambda.test_handler import CONTEXT, http_v2, rest
+from tests.runtime.aws_lambda.test_handler import CONTEXT, http_v2_event, rest_v1_event
 from tests.support import ROOT
 from tests.support.artifacts import make_text_artifact
 
@@ -46,8 +46,8 @@ TASK = {"sentiment-en": "text-classification", "resnet20-cifar10": "image-classi
 BODY = {"sentiment-en": b'{"inputs": "good"}', "resnet20-cifar10": picture()}
 
 
-def entry(name: str, models: list[str], **more: Any) -> dict[str, Any]:
-    return {"name": name, "sha256": hashlib.sha256(KEYS[name].encode()).hexdigest(), "models": models, **more}
+def entry(name: str, models: list[str], **limits: Any) -> dict[str, Any]:
+    return {"name": name, "sha256": hashlib.sha256(KEYS[name].encode()).hexdigest(), "models": models, **limits}
 
 
 ENTRIES = [
@@ -60,7 +60,7 @@ ENTRIES = [
 
 @pytest.fixture
 def locked(serving: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """This process serves the store, to those with a key."""
+    """Make this process serve the store only to callers with a key."""
     monkeypatch.setenv("HEARTH_API_KEYS", json.dumps(ENTRIES))
     settings.get.cache_clear()
     api_keys._read_table.cache_clear()
@@ -73,38 +73,38 @@ def client(locked: Path) -> Iterator[TestClient]:
         yield client
 
 
-def sent(name: str) -> dict[str, str]:
+def key_header(name: str) -> dict[str, str]:
     return {"x-api-key": KEYS[name]}
 
 
 CHAT = b'{"model": "x", "messages": [{"role": "user", "content": "a"}]}'
-ROUTES = [(dialect, route) for dialect in protocols() for route in dialect.routes]
-NAMED = [(dialect, route) for dialect, route in ROUTES if "{name}" in route.path]
+ROUTES = [(protocol, route) for protocol in protocols() for route in protocol.routes]
+NAMED = [(protocol, route) for protocol, route in ROUTES if "{name}" in route.path]
 
 
-def filled(route: Route, model: str) -> str:
-    words = {"name": model, "version": "1", "task": TASK[model], "id": "x" * 22, "digest": "0", "file": "x"}
-    return re.sub(r"{(\w+)(?::\w+)?}", lambda match: words.get(match[1], "x"), route.path)
+def path_for(route: Route, model: str) -> str:
+    values = {"name": model, "version": "1", "task": TASK[model], "id": "x" * 22, "digest": "0", "file": "x"}
+    return re.sub(r"{(\w+)(?::\w+)?}", lambda match: values.get(match[1], "x"), route.path)
 
 
 @pytest.mark.parametrize("model", MODELS.values())
 @pytest.mark.parametrize(
-    ("dialect", "route"), NAMED, ids=[f"{dialect.name} {route.method} {route.path}" for dialect, route in NAMED]
+    ("protocol", "route"), NAMED, ids=[f"{protocol.name} {route.method} {route.path}" for protocol, route in NAMED]
 )
-def test_each_key_gets_its_own_models_by_every_route_and_no_other(
-    client: TestClient, dialect: Any, route: Route, model: str
+def test_each_key_reaches_only_its_models_by_every_route(
+    client: TestClient, protocol: Any, route: Route, model: str
 ) -> None:
-    whole = dialect.name in ("huggingface", "sagemaker")
-    path, body = filled(route, model), BODY[model] if whole else CHAT if "/chat/" in route.path else b""
-    for who, own in MODELS.items():
-        answer = client.request(route.method, path, content=body, headers=sent(who))
-        if own == model:
-            assert answer.status_code not in (401, 403, 429), answer.text
-            if route.method == "GET" or whole:
-                assert answer.status_code == 200, answer.text
+    is_prediction = protocol.name in ("huggingface", "sagemaker")
+    path, body = path_for(route, model), BODY[model] if is_prediction else CHAT if "/chat/" in route.path else b""
+    for key_name, allowed in MODELS.items():
+        response = client.request(route.method, path, content=body, headers=key_header(key_name))
+        if allowed == model:
+            assert response.status_code not in (401, 403, 429), response.text
+            if route.method == "GET" or is_prediction:
+                assert response.status_code == 200, response.text
         else:
-            assert answer.status_code == 403, answer.text
-            assert MODELS[who] not in answer.text
+            assert response.status_code == 403, response.text
+            assert MODELS[key_name] not in response.text
     for headers in ({}, {"x-api-key": "hearth_wrong"}):
         assert client.request(route.method, path, content=body, headers=headers).status_code == 401
 
@@ -116,33 +116,37 @@ OPENAI = {
 }
 
 
-def test_models_that_a_body_or_a_header_names_are_bound_as_well(client: TestClient) -> None:
+def test_models_named_in_a_body_or_header_are_checked(client: TestClient) -> None:
     for path, document in OPENAI.items():
         for model, status in (("sentiment-en", 404), ("sentiment-en@1", 404), ("resnet20-cifar10@1", 403)):
-            answer = client.post(path, json={"model": model, **document}, headers=sent("words"))
-            assert answer.status_code == status, answer.text  # 404: it is there, for another task
-            assert answer.json()["error"]["type"] == ("permission_error" if status == 403 else "invalid_request_error")
+            response = client.post(path, json={"model": model, **document}, headers=key_header("words"))
+            assert response.status_code == status, response.text  # 404: it exists, but for another task
+            assert response.json()["error"]["type"] == (
+                "permission_error" if status == 403 else "invalid_request_error"
+            )
     form = {"model": (None, "resnet20-cifar10"), "file": ("a.wav", b"RIFF")}
-    assert client.post("/v1/audio/transcriptions", files=form, headers=sent("words")).status_code == 403
+    assert client.post("/v1/audio/transcriptions", files=form, headers=key_header("words")).status_code == 403
     for path in ("/invocations", "/endpoints/sentiment-en/invocations"):
-        other = {**sent("words"), "X-Amzn-SageMaker-Target-Model": "resnet20-cifar10"}
-        answer = client.post(path, content=picture(), headers=other)
-        assert (answer.status_code, answer.json()["__type"]) == (403, "AccessDeniedException")
-        assert client.post(path, content=BODY["sentiment-en"], headers=sent("words")).status_code == 200
-    assert client.post("/invocations", content=BODY["sentiment-en"], headers=sent("all")).status_code == 400  # which?
+        headers = {**key_header("words"), "X-Amzn-SageMaker-Target-Model": "resnet20-cifar10"}
+        response = client.post(path, content=picture(), headers=headers)
+        assert (response.status_code, response.json()["__type"]) == (403, "AccessDeniedException")
+        assert client.post(path, content=BODY["sentiment-en"], headers=key_header("words")).status_code == 200
+    assert (
+        client.post("/invocations", content=BODY["sentiment-en"], headers=key_header("all")).status_code == 400
+    )  # no model is named
 
 
-def test_lists_have_the_callers_models_alone(client: TestClient) -> None:
-    def names(who: str) -> tuple[list[str], ...]:
-        def of(method: str, path: str) -> Any:
-            return client.request(method, path, headers=sent(who)).json()
+def test_lists_have_only_the_callers_models(client: TestClient) -> None:
+    def names(key_name: str) -> tuple[list[str], ...]:
+        def get(method: str, path: str) -> Any:
+            return client.request(method, path, headers=key_header(key_name)).json()
 
         return (
-            [row["name"] for row in of("GET", "/models")["models"]],
-            [row["id"] for row in of("GET", "/v1/models")["data"]],
-            [name for name in of("GET", "/v2/models")["models"] if "-raw" not in name],
-            [row["name"] for row in of("POST", "/v2/repository/index")],
-            [row["name"] for row in of("GET", "/v2/models/stats")["model_stats"]],
+            [row["name"] for row in get("GET", "/models")["models"]],
+            [row["id"] for row in get("GET", "/v1/models")["data"]],
+            [name for name in get("GET", "/v2/models")["models"] if "-raw" not in name],
+            [row["name"] for row in get("POST", "/v2/repository/index")],
+            [row["name"] for row in get("GET", "/v2/models/stats")["model_stats"]],
         )
 
     assert names("words") == (["sentiment-en"],) * 5
@@ -160,16 +164,16 @@ def test_the_documentation_page_can_send_a_key(client: TestClient) -> None:
     assert "security" not in document["paths"]["/models"]["get"]
 
 
-def test_only_health_the_page_and_the_documentation_are_open(client: TestClient) -> None:
-    opened = {route.path for dialect in protocols() for route in dialect.routes if route.public}
-    assert {"/v2/health/live", "/v2/health/ready", "/ping"} <= opened
+def test_only_health_page_and_documentation_are_public(client: TestClient) -> None:
+    public = {route.path for protocol in protocols() for route in protocol.routes if route.public}
+    assert {"/v2/health/live", "/v2/health/ready", "/ping"} <= public
     for path in ("/v2/health/live", "/v2/health/ready", "/ping", "/", "/docs", "/openapi.json"):
         assert client.get(path).status_code == 200, path
-    for dialect, route in ROUTES:
+    for protocol, route in ROUTES:
         if not route.public:
-            answer = client.request(route.method, filled(route, "sentiment-en"))
-            assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer"), route.path
-            assert "sentiment-en" not in answer.text, (dialect.name, route.path)
+            response = client.request(route.method, path_for(route, "sentiment-en"))
+            assert (response.status_code, response.headers["www-authenticate"]) == (401, "Bearer"), route.path
+            assert "sentiment-en" not in response.text, (protocol.name, route.path)
 
 
 TRICKS = [
@@ -187,39 +191,39 @@ TRICKS = [
 
 
 @pytest.mark.parametrize("path", TRICKS)
-def test_no_way_of_writing_a_path_leads_to_anothers_model(locked: Path, path: str) -> None:
+def test_no_spelling_of_a_path_reaches_another_model(locked: Path, path: str) -> None:
     handler = create_handler((*text.TASKS, *image.TASKS))
-    asked = path.replace("%2F", "/").replace("%2f", "/").replace("%40", "@").replace("%73", "s").replace("%2D", "-")
+    decoded = path.replace("%2F", "/").replace("%2f", "/").replace("%40", "@").replace("%73", "s").replace("%2D", "-")
     local_app = TestClient(serve.app())
     for method, body in (("GET", b""), ("POST", b'{"inputs": "good"}')):
-        heard = [local_app.request(method, path, content=body, headers=sent("pictures"))]
-        answers = [(one.status_code, one.text) for one in heard]
-        for written in {path, asked}:
-            event = rest(written.partition("?")[0], body, method)
+        response = local_app.request(method, path, content=body, headers=key_header("pictures"))
+        responses = [(response.status_code, response.text)]
+        for spelling in {path, decoded}:
+            event = rest_v1_event(spelling.partition("?")[0], body, method)
             event["multiValueHeaders"] |= {"X-Api-Key": [KEYS["pictures"]]}
-            told = handler(event, CONTEXT)
-            answers.append((told["statusCode"], told["body"]))
-        for status, answer in answers:
-            assert 400 <= status < 500 or "resnet20-cifar10" in answer, (method, path, status, answer)
+            output = handler(event, CONTEXT)
+            responses.append((output["statusCode"], output["body"]))
+        for status, reply in responses:
+            assert 400 <= status < 500 or "resnet20-cifar10" in reply, (method, path, status, reply)
             for secret in ('"positive"', '"negative"', "bert", "input_ids", "model.bin"):
-                if "resnet20-cifar10" not in answer:
-                    assert secret not in answer, (method, path, answer)
+                if "resnet20-cifar10" not in reply:
+                    assert secret not in reply, (method, path, reply)
 
 
-def test_a_scope_may_name_a_model_whose_own_name_ends_like_a_graphs(serving: Path) -> None:
+def test_a_scope_may_name_a_model_whose_name_ends_with_raw(serving: Path) -> None:
     make_text_artifact(serving, model="words-raw")
 
-    def meant(name: str, *scope: str) -> str:
+    def resolve(name: str, *scope: str) -> str:
         token = api_keys._caller.set(api_keys.Caller("t", scope))
         try:
             return find_target(Request((), path_params={"name": name})).resolved.ref.model
         finally:
             api_keys._caller.reset(token)
 
-    assert meant("words-raw", "words-raw") == "words-raw"
-    assert meant("sentiment-en-raw", "sentiment-en") == "sentiment-en"
+    assert resolve("words-raw", "words-raw") == "words-raw"
+    assert resolve("sentiment-en-raw", "sentiment-en") == "sentiment-en"
     with pytest.raises(OutOfScope):
-        meant("sentiment-en-raw", "words-raw")
+        resolve("sentiment-en-raw", "words-raw")
 
 
 def test_the_key_comes_in_either_header(client: TestClient) -> None:
@@ -246,67 +250,71 @@ def test_the_key_comes_in_either_header(client: TestClient) -> None:
     assert client.get(f"/models/sentiment-en?x-api-key={key}").status_code == 401
 
 
-def test_each_dialect_has_its_own_words(client: TestClient) -> None:
-    asked = {
+def test_each_protocol_has_its_own_error_format(client: TestClient) -> None:
+    paths = {
         "huggingface": "/models",
         "open_inference": "/v2/models",
         "openai": "/v1/models",
         "sagemaker": "/invocations",
     }
-    told = {}
-    for name, path in asked.items():
-        for status, headers in ((401, {}), (429, sent("slow"))):
+    responses = {}
+    for name, path in paths.items():
+        for status, headers in ((401, {}), (429, key_header("slow"))):
             for _ in range(4):
-                answer = client.request("POST" if name == "sagemaker" else "GET", path, headers=headers)
-                if answer.status_code == status:
+                response = client.request("POST" if name == "sagemaker" else "GET", path, headers=headers)
+                if response.status_code == status:
                     break
-            assert answer.status_code == status, answer.text
+            assert response.status_code == status, response.text
             if status == 429:
-                assert re.fullmatch(r"[1-9]\d*", answer.headers["retry-after"])
-                assert int(answer.headers["retry-after"]) <= 1000
-            told[name, status] = answer
-    assert told["huggingface", 401].json()["error_type"] == "unauthorized"
-    assert told["huggingface", 429].json()["error_type"] == "too_many_requests"
-    assert set(told["open_inference", 401].json()) == set(told["open_inference", 429].json()) == {"error"}
-    assert told["openai", 401].json()["error"]["code"] == "invalid_api_key"
-    assert told["openai", 429].json()["error"]["code"] == "rate_limit_exceeded"
-    assert told["openai", 429].headers["x-should-retry"] == "true"
-    assert told["sagemaker", 401].json()["__type"] == "AccessDeniedException"
-    assert told["sagemaker", 429].json()["__type"] == "ThrottlingException"
+                assert re.fullmatch(r"[1-9]\d*", response.headers["retry-after"])
+                assert int(response.headers["retry-after"]) <= 1000
+            responses[name, status] = response
+    assert responses["huggingface", 401].json()["error_type"] == "unauthorized"
+    assert responses["huggingface", 429].json()["error_type"] == "too_many_requests"
+    assert set(responses["open_inference", 401].json()) == set(responses["open_inference", 429].json()) == {"error"}
+    assert responses["openai", 401].json()["error"]["code"] == "invalid_api_key"
+    assert responses["openai", 429].json()["error"]["code"] == "rate_limit_exceeded"
+    assert responses["openai", 429].headers["x-should-retry"] == "true"
+    assert responses["sagemaker", 401].json()["__type"] == "AccessDeniedException"
+    assert responses["sagemaker", 429].json()["__type"] == "ThrottlingException"
 
 
-def test_who_may_not_ask_is_told_so_before_the_body_is_read(locked: Path) -> None:
-    """A body that never ends: an answer comes all the same."""
-    received: list[str] = []
+def test_an_unauthorized_request_is_401_before_its_body_is_read(locked: Path) -> None:
+    """Even a body that never ends gets a response."""
+    events: list[str] = []
 
     async def receive() -> dict[str, Any]:
-        received.append("asked")
+        events.append("read")
         return {"type": "http.request", "body": b"x" * 1000, "more_body": True}
 
     async def ask(headers: list[tuple[bytes, bytes]]) -> int:
-        told: list[int] = []
+        statuses: list[int] = []
 
         async def send(message: Any) -> None:
             if message["type"] == "http.response.start":
-                told.append(message["status"])
+                statuses.append(message["status"])
 
         scope = {"type": "http", "method": "POST", "path": "/models/sentiment-en", "headers": headers}
         scope |= {"query_string": b"", "http_version": "1.1", "scheme": "http", "server": ("x", 80), "root_path": ""}
         await serve.app()(scope, receive, send)
-        return told[0]
+        return statuses[0]
 
-    with closing(asyncio.new_event_loop()) as loop:  # asyncio.run would lose Mangum's
+    with closing(
+        asyncio.new_event_loop()
+    ) as loop:  # asyncio.run would unset the thread's event loop, which Mangum uses
         assert loop.run_until_complete(ask([])) == 401
         assert loop.run_until_complete(ask([(b"x-api-key", b"wrong")])) == 401
-        assert received == []
-        assert loop.run_until_complete(ask([(b"x-api-key", KEYS["words"].encode())])) == 413  # the control: it is read
-    assert len(received) > 1000
+        assert events == []
+        assert (
+            loop.run_until_complete(ask([(b"x-api-key", KEYS["words"].encode())])) == 413
+        )  # the control: this body is read
+    assert len(events) > 1000
 
 
-# Buckets
+# Token buckets
 
 
-def test_fifty_threads_never_get_more_than_the_burst() -> None:
+def test_fifty_threads_never_take_more_than_the_burst() -> None:
     for burst in (1, 7, 40):
         bucket, start = TokenBucket(1e-9, burst), threading.Barrier(50)
 
@@ -315,18 +323,20 @@ def test_fifty_threads_never_get_more_than_the_burst() -> None:
             return sum(bucket.take() == 0 for _ in range(20))
 
         with ThreadPoolExecutor(50) as pool:
-            got = sum(future.result() for future in [pool.submit(race) for _ in range(50)])
-        assert got == burst
+            taken = sum(future.result() for future in [pool.submit(race) for _ in range(50)])
+        assert taken == burst
 
 
-def test_fifty_requests_at_once_get_no_more_than_the_burst(client: TestClient) -> None:
+def test_fifty_concurrent_requests_never_exceed_the_burst(client: TestClient) -> None:
     def ask(_: int) -> int:
-        return client.get("/models/sentiment-en", headers=sent("slow")).status_code
+        return client.get("/models/sentiment-en", headers=key_header("slow")).status_code
 
     with ThreadPoolExecutor(50) as pool:
         statuses = list(pool.map(ask, range(50)))
     assert (statuses.count(200), statuses.count(429)) == (2, 48)
-    assert client.get("/models/sentiment-en", headers=sent("all")).status_code == 200  # others do not pay for it
+    assert (
+        client.get("/models/sentiment-en", headers=key_header("all")).status_code == 200
+    )  # other keys have their own limits
 
 
 @given(
@@ -334,7 +344,7 @@ def test_fifty_requests_at_once_get_no_more_than_the_burst(client: TestClient) -
     st.integers(1, 20),
     st.lists(st.floats(0, 3, allow_nan=False), min_size=1, max_size=60),
 )
-def test_no_span_of_time_has_more_than_burst_and_rate_allow(rate: float, burst: int, pauses: list[float]) -> None:
+def test_no_interval_has_more_than_burst_and_rate_allow(rate: float, burst: int, pauses: list[float]) -> None:
     now = 0.0
     bucket = TokenBucket(rate, burst, lambda: now)
     taken = []
@@ -343,7 +353,7 @@ def test_no_span_of_time_has_more_than_burst_and_rate_allow(rate: float, burst: 
         if wait := bucket.take():
             assert wait <= 1 / rate + 1e-9
             now += wait + 1e-6
-            assert bucket.take() == 0, "who waits as long as he was told is served"
+            assert bucket.take() == 0, "a caller that waits as long as it was told is served"
         taken.append(now)
     for first in range(len(taken)):
         for last in range(first, len(taken)):
@@ -353,7 +363,7 @@ def test_no_span_of_time_has_more_than_burst_and_rate_allow(rate: float, burst: 
 # The keys themselves
 
 
-def test_every_entry_is_compared_whichever_key_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_entry_is_compared_for_every_key(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[Any] = []
 
     def counting(first: Any, second: Any, compare: Callable[[Any, Any], bool] = hmac.compare_digest) -> bool:
@@ -361,7 +371,7 @@ def test_every_entry_is_compared_whichever_key_is_sent(monkeypatch: pytest.Monke
         return compare(first, second)
 
     monkeypatch.setattr(hmac, "compare_digest", counting)
-    table = KeyTable([Entry(**one) for one in ENTRIES])
+    table = KeyTable([Entry(**fields) for fields in ENTRIES])
     for key in KEYS.values():
         compared.clear()
         assert table.find(key)
@@ -370,27 +380,27 @@ def test_every_entry_is_compared_whichever_key_is_sent(monkeypatch: pytest.Monke
     with pytest.raises(Unauthorized):
         table.find("hearth_nothing")
     assert len(compared) == len(ENTRIES)
-    assert not {key for key in KEYS.values() if key in repr(vars(table))}, "a key itself is kept nowhere"
+    assert not {key for key in KEYS.values() if key in repr(vars(table))}, "no key itself is stored"
 
 
 SECRET = re.compile(r"secret|password|api_?key|credential|presented|kept|\bmac\b|hmac", re.IGNORECASE)
 
 
 def compared_secrets(source: str) -> list[str]:
-    """Comparisons by == and the like, in which a name is a secret's."""
-    found = []
+    """Return comparisons with operators in which a name looks like that of a secret."""
+    comparisons = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Compare) and any(
-            isinstance(sign, (ast.Eq, ast.NotEq, ast.In, ast.NotIn)) for sign in node.ops
+            isinstance(operator, (ast.Eq, ast.NotEq, ast.In, ast.NotIn)) for operator in node.ops
         ):
-            names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
-            names |= {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)}
+            names = {child.id for child in ast.walk(node) if isinstance(child, ast.Name)}
+            names |= {child.attr for child in ast.walk(node) if isinstance(child, ast.Attribute)}
             if any(SECRET.search(name) for name in names):
-                found.append(ast.unparse(node))
-    return found
+                comparisons.append(ast.unparse(node))
+    return comparisons
 
 
-def test_no_equals_sign_touches_a_secret() -> None:
+def test_secrets_are_never_compared_with_operators() -> None:
     assert compared_secrets("if kept == presented: pass") == ["kept == presented"]
     assert compared_secrets("found = api_key in table") == ["api_key in table"]
     folders = (ROOT / "layers/runtime/python/hearth", ROOT / "functions", ROOT / "export")
@@ -399,7 +409,7 @@ def test_no_equals_sign_touches_a_secret() -> None:
     assert "hmac.compare_digest" in (ROOT / "layers/runtime/python/hearth/auth/api_keys.py").read_text()
 
 
-BAD = [
+INVALID = [
     ("[{}]", "name"),
     ('[{"name": "a", "sha256": "00", "models": ["*"]}]', "sha256"),
     (json.dumps([ENTRIES[0] | {"models": []}]), "models"),
@@ -411,27 +421,27 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("source", "words"), BAD)
-def test_keys_that_cannot_be_read_let_nobody_in(
-    serving: Path, monkeypatch: pytest.MonkeyPatch, source: str, words: str
+@pytest.mark.parametrize(("source", "message"), INVALID)
+def test_unreadable_keys_are_a_settings_error(
+    serving: Path, monkeypatch: pytest.MonkeyPatch, source: str, message: str
 ) -> None:
     monkeypatch.setenv("HEARTH_API_KEYS", source)
     settings.get.cache_clear()
-    with pytest.raises(SettingsError, match=words):
+    with pytest.raises(SettingsError, match=message):
         api_keys.key_table()
     with pytest.raises(SettingsError, match="HEARTH_API_KEYS"):
-        serve.app()  # the server says so when it starts
-    told = create_handler(text.TASKS)(rest("/models/sentiment-en", BODY["sentiment-en"]), CONTEXT)
-    assert (told["statusCode"], json.loads(told["body"])["error_type"]) == (500, "settings_error")
+        serve.app()  # the server refuses to start
+    output = create_handler(text.TASKS)(rest_v1_event("/models/sentiment-en", BODY["sentiment-en"]), CONTEXT)
+    assert (output["statusCode"], json.loads(output["body"])["error_type"]) == (500, "settings_error")
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
-def test_keys_may_lie_in_a_file(serving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+def test_keys_may_be_in_a_file(serving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     (tmp_path / "keys.json").write_text(json.dumps(ENTRIES))
     monkeypatch.setenv("HEARTH_API_KEYS", f"{scheme}{tmp_path}/keys.json")
     settings.get.cache_clear()
     client = TestClient(serve.app())
-    assert client.get("/models", headers=sent("words")).status_code == 200
+    assert client.get("/models", headers=key_header("words")).status_code == 200
     assert client.get("/models").status_code == 401
 
 
@@ -449,12 +459,12 @@ VERIFIED = [
 ]
 
 
-@pytest.mark.parametrize(("told", "principal"), VERIFIED)
-def test_on_aws_the_tenant_is_who_the_front_door_verified(
-    serving: Path, capsys: pytest.CaptureFixture[str], told: dict[str, Any], principal: str | None
+@pytest.mark.parametrize(("request_context", "principal"), VERIFIED)
+def test_on_aws_the_tenant_is_the_verified_principal(
+    serving: Path, capsys: pytest.CaptureFixture[str], request_context: dict[str, Any], principal: str | None
 ) -> None:
-    event = rest("/models/sentiment-en", BODY["sentiment-en"])
-    event["requestContext"] |= told
+    event = rest_v1_event("/models/sentiment-en", BODY["sentiment-en"])
+    event["requestContext"] |= request_context
     forged = {
         "x-api-key": ["k9"],
         "x-tenant": ["k9"],
@@ -468,41 +478,41 @@ def test_on_aws_the_tenant_is_who_the_front_door_verified(
     assert "u1" not in json.dumps(lines)
 
 
-def test_jwt_and_iam_of_http_apis_and_function_urls(serving: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for told, principal in (
+def test_jwt_and_iam_of_http_apis_and_function_urls_give_the_tenant(
+    serving: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for authorizer, principal in (
         ({"jwt": {"claims": {"sub": "u2"}}}, "jwt:u2"),
         ({"iam": {"userArn": "arn:aws:iam::1:role/r"}}, "iam:arn:aws:iam::1:role/r"),
     ):
-        event = http_v2("/models/sentiment-en", BODY["sentiment-en"])
-        event["requestContext"] |= {"authorizer": told}
+        event = http_v2_event("/models/sentiment-en", BODY["sentiment-en"])
+        event["requestContext"] |= {"authorizer": authorizer}
         assert create_handler(text.TASKS)(event, CONTEXT)["statusCode"] == 200
         assert log_lines(capsys)[-1]["tenant"] == api_keys.tenant_hash(principal)
 
 
-def test_a_function_with_keys_of_its_own_loads_nothing_for_who_has_none(
-    locked: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_function_with_api_keys_loads_nothing_without_a_key(locked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     threads = []
-    begin = preload.start_load
-    monkeypatch.setattr(preload, "start_load", lambda name: threads.append(begin(name)))
-    for who, status in ((None, 401), ("pictures", 403), ("words", 200)):
-        event = rest("/models/sentiment-en", BODY["sentiment-en"])
-        event["headers"] |= {"X-Api-Key": KEYS[who]} if who else {}
-        event["multiValueHeaders"] |= {"X-Api-Key": [KEYS[who]]} if who else {}
-        answer = create_handler(text.TASKS)(event, CONTEXT)  # a fresh handler loads ahead
-        assert answer["statusCode"] == status, answer
+    start_load = preload.start_load
+    monkeypatch.setattr(preload, "start_load", lambda name: threads.append(start_load(name)))
+    for key_name, status in ((None, 401), ("pictures", 403), ("words", 200)):
+        event = rest_v1_event("/models/sentiment-en", BODY["sentiment-en"])
+        event["headers"] |= {"X-Api-Key": KEYS[key_name]} if key_name else {}
+        event["multiValueHeaders"] |= {"X-Api-Key": [KEYS[key_name]]} if key_name else {}
+        output = create_handler(text.TASKS)(event, CONTEXT)  # a new handler preloads
+        assert output["statusCode"] == status, output
         for thread in threads:
             thread.join()
-        assert bool(warm_cache().loaded()) is (who == "words")
-        assert bool(threads) is (who == "words")
+        assert bool(warm_cache().loaded()) is (key_name == "words")
+        assert bool(threads) is (key_name == "words")
 
 
-def test_statistics_tell_nobody_what_others_asked(client: TestClient) -> None:
-    def counted(who: str) -> int:
-        told = client.get("/v2/models/sentiment-en/stats", headers=sent(who)).json()
-        return int(told["model_stats"][0]["execution_count"])
+def test_statistics_count_only_the_callers_requests(client: TestClient) -> None:
+    def execution_count(key_name: str) -> int:
+        statistics = client.get("/v2/models/sentiment-en/stats", headers=key_header(key_name)).json()
+        return int(statistics["model_stats"][0]["execution_count"])
 
-    before = counted("words"), counted("all")
+    before = execution_count("words"), execution_count("all")
     for _ in range(3):
-        client.post("/models/sentiment-en", content=BODY["sentiment-en"], headers=sent("words"))
-    assert (counted("words"), counted("all")) == (before[0] + 3, before[1])
+        client.post("/models/sentiment-en", content=BODY["sentiment-en"], headers=key_header("words"))
+    assert (execution_count("words"), execution_count("all")) == (before[0] + 3, before[1])

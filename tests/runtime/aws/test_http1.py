@@ -1,4 +1,4 @@
-"""HTTP/1.1 as a client: every framing of an answer, what is no answer, and when a connection may be used again."""
+"""The HTTP/1.1 client: every framing of a response, malformed responses, and when a connection may be reused."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ OK = b"HTTP/1.1 200 OK\r\n"
 
 
 @contextmanager
-def server(*answers: Sequence[bytes], close: bool = True) -> Iterator[tuple[str, list[bytes]]]:
-    """One connection at a time, each with its answer in pieces, sent once the request's head is there; yields its
-    address and what was received."""
+def server(*responses: Sequence[bytes], close: bool = True) -> Iterator[tuple[str, list[bytes]]]:
+    """Accept one connection at a time and send its response in pieces after the request; yield the server's address
+    and the list of received bytes."""
     received: list[bytes] = []
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
-            for pieces in answers:
-                taken, _ = listening.accept()
-                with taken:
-                    received.append(taken.recv(1 << 20))
+            for pieces in responses:
+                connection, _ = listener.accept()
+                with connection:
+                    received.append(connection.recv(1 << 20))
                     for piece in pieces:
-                        taken.sendall(piece)
+                        connection.sendall(piece)
                     if not close:
-                        received.append(taken.recv(1 << 20))
+                        received.append(connection.recv(1 << 20))
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}", received
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", received
         thread.join(5)
 
 
-def asked(pieces: Sequence[bytes], use: Callable[[Response], object] = Response.read) -> tuple[Response, object]:
+def exchange(pieces: Sequence[bytes], use: Callable[[Response], object] = Response.read) -> tuple[Response, object]:
     with server(pieces) as (address, _):
         connection = Connection(address, 5)
         response = connection.request("GET", "/", {})
-        found = use(response)
+        result = use(response)
         connection.close()
-        return response, found
+        return response, result
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "raw",
     [
         OK + b"Content-Length: 5\r\n\r\nhello",
         OK + b"content-length:5 \r\n\r\nhello",
@@ -64,25 +64,25 @@ def asked(pieces: Sequence[bytes], use: Callable[[Response], object] = Response.
         + b"Content-Length: 5\r\n\r\nhello",
     ],
 )
-def test_a_body_is_read_however_it_is_framed_and_cut(answer: bytes) -> None:
-    for pieces in ([answer], [answer[i : i + 1] for i in range(len(answer))]):
-        response, body = asked(pieces)
+def test_a_body_is_read_with_every_framing_and_fragmentation(raw: bytes) -> None:
+    for pieces in ([raw], [raw[i : i + 1] for i in range(len(raw))]):
+        response, body = exchange(pieces)
         assert (response.status, body, response.ended) == (200, b"hello", True)
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 304 \r\nContent-Length: 9\r\n\r\n"])
-def test_some_answers_have_no_body(head: bytes) -> None:
-    response, body = asked([head])
+def test_responses_204_and_304_have_no_body(head: bytes) -> None:
+    response, body = exchange([head])
     assert (response.ended, body) == (True, b"")
 
 
-def test_headers_are_by_small_names_and_repeated_ones_are_joined() -> None:
-    response, _ = asked([OK + b'X-A:  one \r\nETag: "1"\r\nx-a: two\r\nContent-Length: 0\r\n\r\n'])
+def test_header_names_are_lower_case_and_repeated_headers_are_joined() -> None:
+    response, _ = exchange([OK + b'X-A:  one \r\nETag: "1"\r\nx-a: two\r\nContent-Length: 0\r\n\r\n'])
     assert response.headers == {"x-a": "one, two", "etag": '"1"', "content-length": "0"}
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("raw", "reason"),
     [
         (b"", "closed before the response"),
         (OK + b"Content-Le", "closed before the end of its headers"),
@@ -107,13 +107,13 @@ def test_headers_are_by_small_names_and_repeated_ones_are_joined() -> None:
         (b"HTTP/1.1 100 Continue\r\n\r\n" * 20, "again and again"),
     ],
 )
-def test_what_is_no_answer_is_said(answer: bytes, reason: str) -> None:
+def test_a_malformed_response_is_a_protocol_error_with_a_reason(raw: bytes, reason: str) -> None:
     with pytest.raises(ProtocolError, match=reason):
-        asked([answer])
+        exchange([raw])
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_are_an_answer_or_broken(noise: bytes) -> None:
+def test_any_bytes_are_a_response_or_a_protocol_error(noise: bytes) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(OK + noise)
@@ -128,23 +128,23 @@ def test_any_bytes_are_an_answer_or_broken(noise: bytes) -> None:
             connection.close()
 
 
-def test_a_body_goes_into_the_callers_memory_piece_by_piece() -> None:
+def test_readinto_fills_the_callers_buffer() -> None:
     buffer = memoryview(bytearray(8))
     counts = []
 
-    def use(response: Response) -> bytes:
-        done = 0
-        while count := response.readinto(buffer[done : done + 3]):
+    def read(response: Response) -> bytes:
+        filled = 0
+        while count := response.readinto(buffer[filled : filled + 3]):
             counts.append(count)
-            done += count
-        return bytes(buffer[:done])
+            filled += count
+        return bytes(buffer[:filled])
 
-    assert asked([OK + b"Content-Length: 8\r\n\r\n12345678"], use)[1] == b"12345678"
+    assert exchange([OK + b"Content-Length: 8\r\n\r\n12345678"], read)[1] == b"12345678"
     assert counts == [3, 3, 2]
 
 
-def test_a_connection_is_kept_unless_an_answer_says_otherwise_or_is_followed_by_something() -> None:
-    for head, kept in (
+def test_a_connection_is_reused_unless_closed_or_followed_by_more_bytes() -> None:
+    for raw, reusable in (
         (OK + b"Content-Length: 2\r\n\r\nok", True),
         (OK + b"Content-Length: 2\r\nConnection: Close\r\n\r\nok", False),
         (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", False),
@@ -152,14 +152,14 @@ def test_a_connection_is_kept_unless_an_answer_says_otherwise_or_is_followed_by_
         (OK + b"\r\nok", False),
         (OK + b"Content-Length: 2\r\n\r\nok" + OK + b"Content-Length: 6\r\n\r\nforged", False),
     ):
-        with server([head]) as (address, _):
+        with server([raw]) as (address, _):
             connection = Connection(address, 5)
             assert connection.request("GET", "/", {}).read() == b"ok"
-            assert (connection.socket is not None) is kept, head
+            assert (connection.socket is not None) is reusable, raw
             connection.close()
 
 
-def test_a_request_is_one_packet_with_its_length(tmp_path: Path) -> None:
+def test_a_request_is_sent_at_once_with_its_length(tmp_path: Path) -> None:
     with server([OK + b"Content-Length: 0\r\n\r\n"]) as (address, received):
         connection = Connection(address, 5)
         connection.request("PUT", "/a?b", {"X-Name": "v"}, b"body")
@@ -182,7 +182,7 @@ def test_a_request_cannot_be_split(target: str, value: str) -> None:
         Connection("http://127.0.0.1:9").request("GET", target, {"a": value})
 
 
-def test_a_closed_connection_says_so() -> None:
+def test_a_closed_connection_is_a_protocol_error() -> None:
     connection = Connection("http://127.0.0.1:9")
     with pytest.raises(ProtocolError, match="closed"):
         connection.send(b"x")
@@ -190,7 +190,7 @@ def test_a_closed_connection_says_so() -> None:
         connection.response()
 
 
-def test_silence_ends_with_the_time_given() -> None:
+def test_silence_is_a_timeout() -> None:
     with server([], close=False) as (address, _):
         connection = Connection(address, 0.2)
         with pytest.raises(TimeoutError):

@@ -1,4 +1,4 @@
-"""Where the store's requests go, and in whose name."""
+"""The address and the credentials of the store's requests."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def test_a_bucket_has_its_regions_address(name: str, region: str, url: str) -> N
     assert Bucket(name, {"AWS_REGION": region}).url == url
 
 
-def test_something_that_stands_in_has_the_bucket_in_the_path() -> None:
+def test_a_custom_endpoint_has_the_bucket_in_the_path() -> None:
     assert Bucket("models", {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"}).url == "http://127.0.0.1:9/models/"
 
 
 @pytest.fixture
-def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """A machine without credentials; the path of its file of them."""
+def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A machine without credentials; return the path of its missing credentials file."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
@@ -42,19 +42,21 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     forget_credentials()
 
 
-def test_a_profiles_credentials_are_found(nowhere: Path) -> None:
-    nowhere.write_text(
+def test_credentials_of_a_profile_are_read(no_credentials: Path) -> None:
+    no_credentials.write_text(
         "[default]\naws_access_key_id = key\naws_secret_access_key = secret\naws_session_token = token\n"
     )
     assert find_credentials({}) == Credentials("key", "secret", "token")
 
 
-def test_no_credentials_are_a_store_error(nowhere: Path) -> None:
+def test_no_credentials_are_a_store_error(no_credentials: Path) -> None:
     with pytest.raises(StoreError, match="neither in the environment nor by boto3"):
         find_credentials({})
 
 
-def test_without_boto3_the_environment_is_named(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_boto3_the_error_names_the_environment_variables(
+    no_credentials: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "boto3", None)
     with pytest.raises(StoreError, match="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"):
         find_credentials({})

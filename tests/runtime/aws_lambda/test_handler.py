@@ -1,4 +1,4 @@
-"""The Lambda handler, event by event; uploads and results lie in a real S3 server."""
+"""The Lambda handler with every kind of event; uploads and results are in a local S3 server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.s3 import s3_of_this_process
 CONTEXT = SimpleNamespace(aws_request_id="request-1", function_name="f", memory_limit_in_mb=512)
 
 
-def rest(path: str, body: bytes = b"", method: str = "POST", *, encoded: bool | None = None) -> dict[str, Any]:
+def rest_v1_event(path: str, body: bytes = b"", method: str = "POST", *, encoded: bool | None = None) -> dict[str, Any]:
     encoded = bool(body) if encoded is None else encoded
     return {
         "resource": path,
@@ -41,7 +41,7 @@ def rest(path: str, body: bytes = b"", method: str = "POST", *, encoded: bool | 
     }
 
 
-def http_v2(path: str, body: bytes) -> dict[str, Any]:
+def http_v2_event(path: str, body: bytes) -> dict[str, Any]:
     return {
         "version": "2.0",
         "routeKey": "$default",
@@ -54,7 +54,7 @@ def http_v2(path: str, body: bytes) -> dict[str, Any]:
     }
 
 
-def alb(path: str, body: bytes) -> dict[str, Any]:
+def alb_event(path: str, body: bytes) -> dict[str, Any]:
     return {
         "requestContext": {"elb": {"targetGroupArn": "arn:aws:elasticloadbalancing:x"}},
         "httpMethod": "POST",
@@ -66,28 +66,28 @@ def alb(path: str, body: bytes) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("shape", [rest, http_v2, alb])
-def test_http_events_of_every_shape(serving: Path, shape: Any) -> None:
-    answer = text.handler(shape("/models/sentiment-en", b'{"inputs": "good"}'), CONTEXT)
-    assert answer["statusCode"] == 200
-    assert json.loads(answer["body"])[0][0]["label"] == "positive"
-    answer = image.handler(shape("/models/resnet20-cifar10", picture()), CONTEXT)
-    assert json.loads(answer["body"])[0]["label"] == "red"
-    answer = text.handler(shape("/models/resnet20-cifar10", b'{"inputs": "good"}'), CONTEXT)
-    assert answer["statusCode"] == 404
+@pytest.mark.parametrize("shape", [rest_v1_event, http_v2_event, alb_event])
+def test_http_events_of_every_shape_are_handled(serving: Path, shape: Any) -> None:
+    response = text.handler(shape("/models/sentiment-en", b'{"inputs": "good"}'), CONTEXT)
+    assert response["statusCode"] == 200
+    assert json.loads(response["body"])[0][0]["label"] == "positive"
+    response = image.handler(shape("/models/resnet20-cifar10", picture()), CONTEXT)
+    assert json.loads(response["body"])[0]["label"] == "red"
+    response = text.handler(shape("/models/resnet20-cifar10", b'{"inputs": "good"}'), CONTEXT)
+    assert response["statusCode"] == 404
 
 
-def test_the_catalogue_lists_and_loads_nothing(serving: Path) -> None:
-    answer = catalog.handler(rest("/models", method="GET"), CONTEXT)
-    assert len(json.loads(answer["body"])["models"]) == 2
+def test_the_catalogue_lists_the_models(serving: Path) -> None:
+    response = catalog.handler(rest_v1_event("/models", method="GET"), CONTEXT)
+    assert len(json.loads(response["body"])["models"]) == 2
 
 
 def test_a_malformed_base64_body_is_a_bad_request(serving: Path) -> None:
-    answer = text.handler(
-        rest("/models/sentiment-en", b"%%%not base64", encoded=False) | {"isBase64Encoded": True}, CONTEXT
+    response = text.handler(
+        rest_v1_event("/models/sentiment-en", b"%%%not base64", encoded=False) | {"isBase64Encoded": True}, CONTEXT
     )
-    assert answer["statusCode"] == 400
-    assert "base64" in json.loads(answer["body"])["error"]
+    assert response["statusCode"] == 400
+    assert "base64" in json.loads(response["body"])["error"]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_malformed_base64_body_is_a_bad_request(serving: Path) -> None:
         *({"Records": 5}, {"Records": [1]}, {"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put"}]}),
     ],
 )
-def test_unknown_events_get_a_clean_error(serving: Path, event: Any) -> None:
+def test_an_unknown_event_is_a_bad_request(serving: Path, event: Any) -> None:
     assert text.handler(event, CONTEXT)["error_type"] == "bad_request"
 
 
@@ -114,13 +114,13 @@ def s3(serving: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def put(s3: Any, key: str, body: bytes, *, sequencer: str = "01", raw_key: str | None = None) -> dict[str, Any]:
-    """Upload an object; its S3 record."""
+    """Upload an object; return its S3 record."""
     etag = s3.put_object(Bucket="inbox", Key=key, Body=body)["ETag"].strip('"')
-    thing = {"key": raw_key or quote_plus(key), "eTag": etag, "size": len(body), "sequencer": sequencer}
+    s3_object = {"key": raw_key or quote_plus(key), "eTag": etag, "size": len(body), "sequencer": sequencer}
     return {
         "eventSource": "aws:s3",
         "eventName": "ObjectCreated:Put",
-        "s3": {"bucket": {"name": "inbox"}, "object": thing},
+        "s3": {"bucket": {"name": "inbox"}, "object": s3_object},
     }
 
 
@@ -132,7 +132,7 @@ def result(s3: Any, key: str) -> Any:
     return json.loads(s3.get_object(Bucket="results", Key=key)["Body"].read())
 
 
-def sqs(*bodies: Any) -> dict[str, Any]:
+def sqs_event(*bodies: Any) -> dict[str, Any]:
     return {
         "Records": [
             {
@@ -146,7 +146,7 @@ def sqs(*bodies: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("key", ["a.txt", "a b+c%20.txt", "é漢.txt", "deep/er//x.txt"])
-def test_an_upload_becomes_a_result(s3: Any, key: str) -> None:
+def test_an_upload_has_a_result(s3: Any, key: str) -> None:
     record = put(s3, f"uploads/sentiment-en/{key}", "我喜欢 this".encode())
     assert text.handler({"Records": [record]}, CONTEXT) == {}
     written = result(s3, f"out/uploads/sentiment-en/{key}.json")
@@ -154,62 +154,65 @@ def test_an_upload_becomes_a_result(s3: Any, key: str) -> None:
     assert (written["model"], written["version"]) == ("sentiment-en", "1")
 
 
-def test_eventbridge_and_queues_carry_the_same(s3: Any) -> None:
+def test_eventbridge_and_sqs_carry_the_same_event(s3: Any) -> None:
     record = put(s3, "uploads/resnet20-cifar10/p.png", picture())
-    thing = record["s3"]["object"]
+    s3_object = record["s3"]["object"]
     event = {
         "source": "aws.s3",
         "detail-type": "Object Created",
         "detail": {
             "bucket": {"name": "inbox"},
-            "object": {**thing, "key": "uploads/resnet20-cifar10/p.png", "etag": thing["eTag"]},
+            "object": {**s3_object, "key": "uploads/resnet20-cifar10/p.png", "etag": s3_object["eTag"]},
         },
     }
     assert image.handler(event, CONTEXT) == {}
-    assert image.handler(sqs(event, {"Records": [record]}), CONTEXT) == {"batchItemFailures": []}
+    assert image.handler(sqs_event(event, {"Records": [record]}), CONTEXT) == {"batchItemFailures": []}
     assert results(s3) == ["out/uploads/resnet20-cifar10/p.png.json"]
 
 
-def test_a_result_is_written_once_a_version(s3: Any) -> None:
+def test_a_result_is_written_once_per_version(s3: Any) -> None:
     key = "uploads/sentiment-en/a.txt"
     first = put(s3, key, b"good", sequencer="0A")
     text.handler({"Records": [first]}, CONTEXT)
-    tag = s3.head_object(Bucket="results", Key=f"out/{key}.json")["LastModified"], result(s3, f"out/{key}.json")
+    before = s3.head_object(Bucket="results", Key=f"out/{key}.json")["LastModified"], result(s3, f"out/{key}.json")
     text.handler({"Records": [first, first]}, CONTEXT)
     assert (
         s3.head_object(Bucket="results", Key=f"out/{key}.json")["LastModified"],
         result(s3, f"out/{key}.json"),
-    ) == tag
+    ) == before
     second = put(s3, key, b"awful", sequencer="0B")
-    text.handler({"Records": [second, first]}, CONTEXT)  # the older one comes late
+    text.handler({"Records": [second, first]}, CONTEXT)  # the older event arrives late
     assert result(s3, f"out/{key}.json")["output"][0][0]["label"] == "negative"
 
 
-def test_poison_fails_alone(s3: Any) -> None:
-    fine = {"Records": [put(s3, "uploads/resnet20-cifar10/a.png", picture())]}
+def test_a_poison_message_fails_alone(s3: Any) -> None:
+    good = {"Records": [put(s3, "uploads/resnet20-cifar10/a.png", picture())]}
     broken = {"Records": [put(s3, "uploads/resnet20-cifar10/b.png", b"not a picture")]}
     unknown = {"Records": [put(s3, "uploads/none/b.png", picture())]}
-    answer = image.handler(sqs(broken, fine, "not json", unknown, "5"), CONTEXT)
-    assert answer == {"batchItemFailures": [{"itemIdentifier": name} for name in ("m0", "m2", "m3", "m4")]}
+    output = image.handler(sqs_event(broken, good, "not json", unknown, "5"), CONTEXT)
+    assert output == {"batchItemFailures": [{"itemIdentifier": name} for name in ("m0", "m2", "m3", "m4")]}
     assert results(s3) == ["out/uploads/resnet20-cifar10/a.png.json"]
     with pytest.raises(EventFailedError):
         image.handler(broken, CONTEXT)
 
 
-def test_what_is_no_input_triggers_nothing(s3: Any) -> None:
+def test_an_object_that_is_no_input_is_ignored(s3: Any) -> None:
     records = [put(s3, "elsewhere/sentiment-en/a.txt", b"good"), put(s3, "uploads/a.txt", b"good")]
-    own = put(s3, "x", b"")
-    own["s3"] = {"bucket": {"name": "results"}, "object": {"key": "out/uploads/sentiment-en/a.txt.json", "size": 3}}
-    assert text.handler({"Records": [*records, own]}, CONTEXT) == {}
+    result_record = put(s3, "x", b"")
+    result_record["s3"] = {
+        "bucket": {"name": "results"},
+        "object": {"key": "out/uploads/sentiment-en/a.txt.json", "size": 3},
+    }
+    assert text.handler({"Records": [*records, result_record]}, CONTEXT) == {}
     assert text.handler({"Event": "s3:TestEvent", "Bucket": "inbox"}, CONTEXT) == {}
-    assert text.handler(sqs({"Event": "s3:TestEvent"}), CONTEXT) == {"batchItemFailures": []}
+    assert text.handler(sqs_event({"Event": "s3:TestEvent"}), CONTEXT) == {"batchItemFailures": []}
     assert results(s3) == []
 
 
-def test_without_a_store_a_request_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_store_a_request_is_500(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HEARTH_STORE", raising=False)
     settings.get.cache_clear()
     warm_cache.cache_clear()
-    answer = create_handler(text.TASKS)(rest("/models/sentiment-en", b'{"inputs": "good"}'), CONTEXT)
-    assert answer["statusCode"] == 500
-    assert "HEARTH_STORE" in json.loads(answer["body"])["error"]
+    response = create_handler(text.TASKS)(rest_v1_event("/models/sentiment-en", b'{"inputs": "good"}'), CONTEXT)
+    assert response["statusCode"] == 500
+    assert "HEARTH_STORE" in json.loads(response["body"])["error"]

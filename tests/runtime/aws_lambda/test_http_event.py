@@ -1,4 +1,4 @@
-"""HTTP events as Mangum reads and answers them, for every service that sends them; and events that none sends."""
+"""HTTP events of every service, read and answered as Mangum does; and malformed events."""
 
 from __future__ import annotations
 
@@ -52,17 +52,17 @@ EVENTS: dict[str, dict[str, Any]] = {
 }
 
 
-def mangums(event: dict[str, Any]) -> Any:
+def mangum_handler(event: dict[str, Any]) -> Any:
     return Mangum(lambda *_: None, lifespan="off").infer(event, None)  # type: ignore[arg-type,return-value]
 
 
 @pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
-def test_a_request_is_what_mangum_reads(event: dict[str, Any]) -> None:
-    ours, theirs = read(event), mangums(event)
-    scope = theirs.scope
-    assert (ours.method, ours.path, ours.body) == (scope["method"], scope["path"], theirs.body)
-    assert ours.headers == {name.decode(): value.decode() for name, value in scope["headers"]}
-    assert ours.query == dict(parse_qsl(scope["query_string"].decode(), keep_blank_values=True))
+def test_a_request_is_read_as_mangum_reads_it(event: dict[str, Any]) -> None:
+    request, expected = read(event), mangum_handler(event)
+    scope = expected.scope
+    assert (request.method, request.path, request.body) == (scope["method"], scope["path"], expected.body)
+    assert request.headers == {name.decode(): value.decode() for name, value in scope["headers"]}
+    assert request.query == dict(parse_qsl(scope["query_string"].decode(), keep_blank_values=True))
 
 
 @pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
@@ -76,35 +76,35 @@ def test_a_request_is_what_mangum_reads(event: dict[str, Any]) -> None:
         ("image/png", b""),
     ],
 )
-def test_a_response_is_what_mangum_makes(event: dict[str, Any], media: str, body: bytes) -> None:
+def test_a_response_is_written_as_mangum_writes_it(event: dict[str, Any], media: str, body: bytes) -> None:
     headers = {"content-type": media, "x-request-id": "r"}
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-    theirs = mangums(event)({"status": 201, "headers": raw, "body": body})
-    assert write(event, 201, headers, body) == theirs
+    expected = mangum_handler(event)({"status": 201, "headers": raw, "body": body})
+    assert write(event, 201, headers, body) == expected
 
 
 SOURCES = ("rest-v1", "http-v2", "function-url", "alb", "alb-multi-value")
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_what_services_send_passes(source: str) -> None:
+def test_events_of_every_service_are_valid(source: str) -> None:
     check(event(source))
 
 
 def _without(*path: str) -> Callable[[Any], None]:
-    def change(made: Any) -> None:
+    def change(node: Any) -> None:
         for name in path[:-1]:
-            made = made[name]
-        made.pop(path[-1], None)
+            node = node[name]
+        node.pop(path[-1], None)
 
     return change
 
 
 def _with(value: Any, *path: str) -> Callable[[Any], None]:
-    def change(made: Any) -> None:
+    def change(node: Any) -> None:
         for name in path[:-1]:
-            made = made[name]
-        made[path[-1]] = value
+            node = node[name]
+        node[path[-1]] = value
 
     return change
 
@@ -121,7 +121,7 @@ def _with(value: Any, *path: str) -> Callable[[Any], None]:
         ("rest-v1", _with({"a": 1}, "queryStringParameters")),
         ("rest-v1", _with({"inputs": "a"}, "body")),
         ("rest-v1", _with("yes", "isBase64Encoded")),
-        ("rest-v1", lambda made: [made.pop(name, None) for name in ("resource", "version")]),
+        ("rest-v1", lambda payload: [payload.pop(name, None) for name in ("resource", "version")]),
         ("http-v2", _with(5, "requestContext", "http", "method")),
         ("http-v2", _without("requestContext", "http", "sourceIp")),
         ("http-v2", _with(None, "headers")),
@@ -134,11 +134,13 @@ def _with(value: Any, *path: str) -> Callable[[Any], None]:
         ("function-url", _with("web", "headers", "x-forwarded-port")),
     ],
 )
-def test_what_none_sends_is_a_bad_request(source: str, change: Callable[[Any], None]) -> None:
-    made = copy.deepcopy(event(source))
-    change(made)
+def test_a_malformed_event_is_a_bad_request(source: str, change: Callable[[Any], None]) -> None:
+    payload = copy.deepcopy(event(source))
+    change(payload)
     with pytest.raises(BadRequest):
-        check(made)
-    if "httpMethod" in made or "http" in (made.get("requestContext") or {}):
-        answer = catalog.handler(made, SimpleNamespace(aws_request_id="r", get_remaining_time_in_millis=lambda: 9000))
-        assert answer["statusCode"] == 400
+        check(payload)
+    if "httpMethod" in payload or "http" in (payload.get("requestContext") or {}):
+        response = catalog.handler(
+            payload, SimpleNamespace(aws_request_id="r", get_remaining_time_in_millis=lambda: 9000)
+        )
+        assert response["statusCode"] == 400

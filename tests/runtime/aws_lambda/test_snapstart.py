@@ -1,4 +1,4 @@
-"""SnapStart's hooks: what a snapshot holds, and what every process made from it has of its own."""
+"""SnapStart's hooks: what a snapshot holds, and what every process restored from it gets anew."""
 
 from __future__ import annotations
 
@@ -40,32 +40,32 @@ def test_a_snapshot_holds_the_pinned_models() -> None:
     assert warm_cache().loaded() == {Ref("sentiment", "1")}
 
 
-def test_two_restores_have_other_random_numbers() -> None:
-    found = []
+def test_two_restores_have_different_random_numbers() -> None:
+    numbers = []
     for _ in range(2):
         random.seed(7)  # the same snapshot
         snapstart.after_restore()
-        found.append(random.getrandbits(64))
-    assert found[0] != found[1]
+        numbers.append(random.getrandbits(64))
+    assert numbers[0] != numbers[1]
     random.seed(7)
-    same = random.getrandbits(64)
+    unseeded = random.getrandbits(64)
     random.seed(7)
-    assert random.getrandbits(64) == same  # what would happen without the hook
+    assert random.getrandbits(64) == unseeded  # without the hook the numbers repeat
 
 
-def test_a_restore_trusts_no_file_that_was_verified_before(tmp_path: Path) -> None:
+def test_a_restore_verifies_cached_files_again(tmp_path: Path) -> None:
     snapstart.before_snapshot()
     cache = warm_cache()
     graph = next(tmp_path.glob("cache/sentiment@1-*/model.onnx"))
-    good = graph.read_bytes()
+    original = graph.read_bytes()
     fetched = cache.disk.bytes_fetched
 
-    graph.write_bytes(bytes(len(good)))
+    graph.write_bytes(bytes(len(original)))
     snapstart.after_restore()
     cache.drop(Ref("sentiment", "1"))
     with cache.get("sentiment"):
         pass
-    assert graph.read_bytes() == good
+    assert graph.read_bytes() == original
     assert cache.disk.bytes_fetched == 2 * fetched
 
 
@@ -113,16 +113,16 @@ def test_a_restore_makes_new_connections(monkeypatch: pytest.MonkeyPatch) -> Non
         thread.join()
 
 
-def test_lambda_is_given_both_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_hooks_are_registered_with_lambda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(runtime_client()))
     snapshot_restore_py = importlib.import_module("snapshot_restore_py")
-    del sys.modules["snapshot_restore_py"]  # what is set next goes with this test
+    del sys.modules["snapshot_restore_py"]  # monkeypatch removes the entry set next
     monkeypatch.setitem(sys.modules, "snapshot_restore_py", snapshot_restore_py)
     snapstart.register()
     assert [hook[0] for hook in snapshot_restore_py.get_before_snapshot()] == [snapstart.before_snapshot]
     assert [hook[0] for hook in snapshot_restore_py.get_after_restore()] == [snapstart.after_restore]
 
 
-def test_elsewhere_there_is_nothing_to_register(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_lambdas_library_nothing_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "snapshot_restore_py", None)
     snapstart.register()

@@ -1,4 +1,4 @@
-"""The local server's app, asked as a client asks it."""
+"""The local server's app, called by an HTTP client."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ def client(serving: Path) -> Iterator[TestClient]:
         yield client
 
 
-def test_text_by_name_version_and_task(client: TestClient) -> None:
+def test_text_is_classified_by_name_version_and_task(client: TestClient) -> None:
     for path in ("/models/sentiment-en", "/models/sentiment-en@1", "/pipeline/text-classification/sentiment-en@prod"):
-        answer = client.post(path, json=TEXT)
-        assert answer.status_code == 200, answer.text
-        assert answer.json()[0][0]["label"] == "positive"
-    assert "run;dur=" in answer.headers["server-timing"]
-    assert answer.headers["x-request-id"]
+        response = client.post(path, json=TEXT)
+        assert response.status_code == 200, response.text
+        assert response.json()[0][0]["label"] == "positive"
+    assert "run;dur=" in response.headers["server-timing"]
+    assert response.headers["x-request-id"]
 
 
 @pytest.mark.parametrize("content_type", [None, "image/png", "application/json", "text/plain"])
-def test_raw_pictures_with_any_content_type(client: TestClient, content_type: str | None) -> None:
+def test_raw_pictures_are_accepted_with_any_content_type(client: TestClient, content_type: str | None) -> None:
     headers = {"content-type": content_type} if content_type else {}
-    answer = client.post("/models/resnet20-cifar10?top_k=1", content=picture(), headers=headers)
-    assert [score["label"] for score in answer.json()] == ["red"]
+    response = client.post("/models/resnet20-cifar10?top_k=1", content=picture(), headers=headers)
+    assert [score["label"] for score in response.json()] == ["red"]
 
 
-def test_pictures_in_json(client: TestClient) -> None:
+def test_pictures_in_json_are_accepted(client: TestClient) -> None:
     body = {"inputs": base64.b64encode(picture()).decode(), "parameters": {"top_k": 2}}
     assert len(client.post("/models/resnet20-cifar10", json=body).json()) == 2
     batch = {"inputs": [base64.b64encode(picture()).decode()] * 3, "parameters": {"top_k": 1}}
-    answer = client.post("/models/resnet20-cifar10", json=batch).json()
-    assert [[score["label"] for score in scores] for scores in answer] == [["red"]] * 3
+    output = client.post("/models/resnet20-cifar10", json=batch).json()
+    assert [[score["label"] for score in scores] for scores in output] == [["red"]] * 3
 
 
-def test_the_catalogue(client: TestClient) -> None:
+def test_the_catalogue_lists_the_models(client: TestClient) -> None:
     models = client.get("/models").json()["models"]
     assert [(model["name"], model["task"], model["version"]) for model in models] == [
         ("resnet20-cifar10", "image-classification", "1"),
@@ -61,7 +61,7 @@ def test_the_catalogue(client: TestClient) -> None:
     assert client.get("/v2/health/ready").status_code == 200
 
 
-def test_the_documentation_has_examples_that_work(client: TestClient) -> None:
+def test_the_examples_of_the_documentation_work(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     for name in ("sentiment-en", "resnet20-cifar10"):
         content = document["paths"][f"/models/{name}"]["post"]["requestBody"]["content"]
@@ -71,15 +71,15 @@ def test_the_documentation_has_examples_that_work(client: TestClient) -> None:
 @pytest.mark.filterwarnings("ignore:open_binary is deprecated")  # fastapi-swagger's, on Python 3.11
 def test_the_documentation_page_needs_no_network(client: TestClient) -> None:
     page = client.get("/docs").text
-    wanted = re.findall(r'(?:src|href)="([^"]+)"', page)
-    assert wanted
-    for address in wanted:
+    addresses = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert addresses
+    for address in addresses:
         assert address.startswith("http://testserver/")
         assert client.get(address).status_code == 200
     assert client.get("/").headers["content-type"].startswith("text/html")
 
 
-BAD = [
+INVALID = [
     ("/models/sentiment-en", b"", 400, "empty"),
     ("/models/sentiment-en", b"{", 400, "valid JSON"),
     ("/models/sentiment-en", b"\xff\xfe{\x00}\x00", 400, "UTF-8"),
@@ -111,21 +111,23 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("path", "body", "status", "words"), BAD)
-def test_bad_input_gets_a_clear_error(client: TestClient, path: str, body: bytes, status: int, words: str) -> None:
-    answer = client.post(path, content=body)
-    assert answer.status_code == status, answer.text
-    document = answer.json()
+@pytest.mark.parametrize(("path", "body", "status", "message"), INVALID)
+def test_a_bad_request_has_a_clear_error(client: TestClient, path: str, body: bytes, status: int, message: str) -> None:
+    response = client.post(path, content=body)
+    assert response.status_code == status, response.text
+    document = response.json()
     assert set(document) == {"error", "error_type", "request_id"}
-    assert words in document["error"]
+    assert message in document["error"]
 
 
-def test_a_task_that_is_not_the_models_own_is_refused(client: TestClient) -> None:
-    answer = client.post("/pipeline/image-classification/sentiment-en", content=picture())
-    assert answer.status_code == 404
+def test_a_task_that_is_not_the_models_is_404(client: TestClient) -> None:
+    response = client.post("/pipeline/image-classification/sentiment-en", content=picture())
+    assert response.status_code == 404
 
 
-def test_one_log_line_with_milliseconds_and_no_payload(client: TestClient, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_request_has_one_log_line_with_milliseconds_and_no_payload(
+    client: TestClient, capsys: pytest.CaptureFixture[str]
+) -> None:
     client.post("/models/sentiment-en", json={"inputs": "good canary-7f3a"})
     lines = log_lines(capsys)
     assert len(lines) == 1
@@ -140,7 +142,7 @@ def test_one_log_line_with_milliseconds_and_no_payload(client: TestClient, capsy
     assert "canary" not in json.dumps(lines)
 
 
-def test_the_level_hides_lines_and_no_metrics(
+def test_the_log_level_hides_lines_but_not_metrics(
     client: TestClient, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log, "_function", lambda: "texts")
@@ -152,9 +154,9 @@ def test_the_level_hides_lines_and_no_metrics(
         client.post("/models/sentiment-en", json={"inputs": "good"})
     finally:
         log.logger().setLevel(level)
-    (alone,) = log_lines(capsys)
-    for told, cold in ((metrics, 1.0), (alone, 0.0)):
-        assert {name: told[name] for name in ("model", "service", "function", "Requests", "ColdStart", "Errors")} == {
+    (only_metrics,) = log_lines(capsys)
+    for record, cold in ((metrics, 1.0), (only_metrics, 0.0)):
+        assert {name: record[name] for name in ("model", "service", "function", "Requests", "ColdStart", "Errors")} == {
             "model": "sentiment-en",
             "service": "hearth",
             "function": "texts",
@@ -165,16 +167,16 @@ def test_the_level_hides_lines_and_no_metrics(
     assert metrics["Duration"] == [line["ms"]["total"]]
 
 
-def test_what_was_not_foreseen_is_a_500_that_tells_nothing(
+def test_an_unexpected_error_is_a_500_without_details(
     client: TestClient, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise ValueError("canary-7f3a")
 
     monkeypatch.setattr(Model, "run", fail)
-    answer = client.post("/models/sentiment-en", json={"inputs": "good"})
-    assert (answer.status_code, answer.json()["error_type"]) == (500, "internal")
+    response = client.post("/models/sentiment-en", json={"inputs": "good"})
+    assert (response.status_code, response.json()["error_type"]) == (500, "internal")
     lines = log_lines(capsys)
     assert lines[0]["exception_name"] == "ValueError"
     assert "fail" in lines[0]["places"][-1]
-    assert "canary" not in json.dumps(lines) + answer.text
+    assert "canary" not in json.dumps(lines) + response.text

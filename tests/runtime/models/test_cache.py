@@ -1,4 +1,4 @@
-"""The warm cache: one load, bounded, and it survives what others leave behind."""
+"""The warm cache: it loads once, is bounded, and recovers from damaged or foreign files."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def folders(cache: Path) -> list[str]:
     return sorted(path.name.rpartition("-")[0] for path in cache.iterdir())
 
 
-def test_many_ask_and_one_loads(serving: Path) -> None:
+def test_concurrent_requests_load_once(serving: Path) -> None:
     barrier = threading.Barrier(8)
 
-    def ask() -> None:
+    def request() -> None:
         barrier.wait()
         with warm_cache().get("sentiment-en"):
             pass
 
-    threads = [threading.Thread(target=ask) for _ in range(8)]
+    threads = [threading.Thread(target=request) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -54,7 +54,7 @@ def test_many_ask_and_one_loads(serving: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["sentiment-en", "sentiment-en@1", "sentiment-en@prod"])
-def test_a_name_a_version_and_an_alias_lead_to_the_same(serving: Path, name: str) -> None:
+def test_a_name_a_version_and_an_alias_give_the_same_model(serving: Path, name: str) -> None:
     with warm_cache().get(name) as model:
         assert (model.manifest.model, model.manifest.version) == ("sentiment-en", "1")
 
@@ -72,7 +72,7 @@ def test_a_malformed_name_is_a_bad_request(serving: Path, name: str) -> None:
         pass
 
 
-def test_memory_is_bounded_but_what_is_in_use_stays(store_folder: Path, tmp_path: Path) -> None:
+def test_memory_is_bounded_but_a_model_in_use_stays(store_folder: Path, tmp_path: Path) -> None:
     cache = cache_of(store_folder, tmp_path / "cache", memory=1)
     with cache.get("sentiment-en") as held:
         with cache.get("resnet20-cifar10"):
@@ -86,7 +86,7 @@ def test_memory_is_bounded_but_what_is_in_use_stays(store_folder: Path, tmp_path
         assert reloaded is not held
 
 
-def test_the_disk_is_bounded_and_the_least_recently_used_goes(store_folder: Path, tmp_path: Path) -> None:
+def test_the_disk_is_bounded_and_evicts_the_least_recently_used(store_folder: Path, tmp_path: Path) -> None:
     cache = cache_of(store_folder, tmp_path / "cache", memory=1, disk=1)
     for name in ("sentiment-en", "resnet20-cifar10"):
         with cache.get(name):
@@ -95,55 +95,55 @@ def test_the_disk_is_bounded_and_the_least_recently_used_goes(store_folder: Path
     assert cache.disk.evictions == 1
 
 
-def test_partial_folders_of_the_dead_are_cleaned(store_folder: Path, tmp_path: Path) -> None:
+def test_partial_folders_of_dead_processes_are_removed(store_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "cache" / ".partial-dead").mkdir(parents=True)
     with cache_of(store_folder, tmp_path / "cache").get("sentiment-en"):
         pass
     assert folders(tmp_path / "cache") == ["sentiment-en@1"]
 
 
-def test_a_poisoned_leftover_is_fetched_again(store_folder: Path, tmp_path: Path) -> None:
+def test_a_damaged_cached_file_is_fetched_again(store_folder: Path, tmp_path: Path) -> None:
     with cache_of(store_folder, tmp_path / "cache").get("sentiment-en"):
         pass
     (weights,) = (tmp_path / "cache").glob("*/model.bin")
-    good = weights.read_bytes()
-    weights.write_bytes(bytes(len(good)))
+    original = weights.read_bytes()
+    weights.write_bytes(bytes(len(original)))
     with cache_of(store_folder, tmp_path / "cache").get("sentiment-en"):
         pass
     (weights,) = (tmp_path / "cache").glob("*/model.bin")
-    assert weights.read_bytes() == good
+    assert weights.read_bytes() == original
 
 
-@pytest.mark.parametrize("what", ["a file", "a link", "a further file", "a link inside", "what cannot be removed"])
-def test_what_others_left_under_the_right_name_is_fetched_anew(store_folder: Path, tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("entry", ["a file", "a link", "an extra file", "a link inside", "a folder instead of a file"])
+def test_a_foreign_entry_under_the_right_name_is_replaced(store_folder: Path, tmp_path: Path, entry: str) -> None:
     with cache_of(store_folder, tmp_path / "cache").get("sentiment-en") as model:
-        wanted = {file.path for file in model.manifest.files}
+        expected = {file.path for file in model.manifest.files}
     (folder,) = (tmp_path / "cache").iterdir()
-    (away := tmp_path / "away").mkdir()
-    match what:
+    (elsewhere := tmp_path / "away").mkdir()
+    match entry:
         case "a file":
             shutil.rmtree(folder)
             folder.write_bytes(b"garbage")
         case "a link":
-            folder.rename(away / "there")
-            folder.symlink_to(away / "there")
-        case "a further file":
+            folder.rename(elsewhere / "there")
+            folder.symlink_to(elsewhere / "there")
+        case "an extra file":
             (folder / "more.bin").write_bytes(b"x")
         case "a link inside":
-            (folder / "model.bin").rename(away / "model.bin")
-            (folder / "model.bin").symlink_to(away / "model.bin")
+            (folder / "model.bin").rename(elsewhere / "model.bin")
+            (folder / "model.bin").symlink_to(elsewhere / "model.bin")
         case _:
             (folder / "model.bin").unlink()
             (folder / "model.bin" / "deep").mkdir(parents=True)
-    again = cache_of(store_folder, tmp_path / "cache")
-    with again.get("sentiment-en") as model:
-        assert again.disk.bytes_fetched == model.manifest.size
+    cache = cache_of(store_folder, tmp_path / "cache")
+    with cache.get("sentiment-en") as model:
+        assert cache.disk.bytes_fetched == model.manifest.size
     (folder,) = (path for path in (tmp_path / "cache").iterdir() if not path.name.startswith(".partial"))
-    assert {path.name for path in folder.iterdir()} == wanted
+    assert {path.name for path in folder.iterdir()} == expected
     assert all(stat.S_ISREG(path.lstat().st_mode) and path.lstat().st_nlink == 1 for path in folder.iterdir())
 
 
-def test_the_cache_is_its_users_alone(store_folder: Path, tmp_path: Path) -> None:
+def test_the_cache_is_private_to_its_user(store_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir(mode=0o777)
     (tmp_path / "cache").chmod(0o777)
     for folder in (tmp_path / "cache", tmp_path / "new" / "cache"):
@@ -154,9 +154,9 @@ def test_the_cache_is_its_users_alone(store_folder: Path, tmp_path: Path) -> Non
         assert modes == [0o700, 0o700, 0o600]
 
 
-def test_a_cache_folder_that_another_made_first_is_refused(store_folder: Path, tmp_path: Path) -> None:
+def test_a_cache_folder_of_another_user_is_refused(store_folder: Path, tmp_path: Path) -> None:
     if os.geteuid() != 0:
-        folder = Path("/")  # another's, whoever runs this
+        folder = Path("/")  # it belongs to root
     else:
         (folder := tmp_path / "theirs").mkdir()
         os.chown(folder, 12345, 12345)
@@ -184,7 +184,7 @@ def test_a_damaged_artifact_is_never_parsed(
     assert folders(tmp_path / "cache") == []
 
 
-def test_a_failed_reload_keeps_the_old_version_serving(
+def test_a_failed_reload_keeps_serving_the_old_version(
     store_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retry, "ATTEMPTS", 1)
@@ -210,7 +210,7 @@ def test_an_artifact_under_another_name_is_refused(store_folder: Path, tmp_path:
         pass
 
 
-def test_a_prefetch_and_a_request_fetch_once(serving: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prefetch_and_a_request_download_once(serving: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEARTH_MODELS", "sentiment-en")
     settings.get.cache_clear()
     warm_cache.cache_clear()
@@ -222,7 +222,7 @@ def test_a_prefetch_and_a_request_fetch_once(serving: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(("pinned", "loaded"), [("sentiment-en", 1), ("sentiment-en,resnet20-cifar10", 0)])
-def test_a_lone_model_is_loaded_before_it_is_asked_for(
+def test_a_single_pinned_model_is_loaded_before_the_first_request(
     serving: Path, monkeypatch: pytest.MonkeyPatch, pinned: str, loaded: int
 ) -> None:
     monkeypatch.setenv("HEARTH_MODELS", pinned)
@@ -233,7 +233,7 @@ def test_a_lone_model_is_loaded_before_it_is_asked_for(
     assert len(list(warm_cache().disk.folder.iterdir())) == pinned.count(",") + 1
 
 
-def test_a_full_disk_evicts_and_tries_once_more(
+def test_a_full_disk_evicts_and_retries_once(
     store_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = cache_of(store_folder, tmp_path / "cache")
@@ -274,18 +274,18 @@ for turn in range(25):
 """
 
 
-def test_processes_share_a_disk_that_is_too_small_for_all(store_folder: Path, tmp_path: Path) -> None:
+def test_processes_share_a_disk_that_is_too_small_for_all_models(store_folder: Path, tmp_path: Path) -> None:
     make_text_artifact(store_folder, "third", filler=20_000)
     limit = sum(path.stat().st_size for path in (store_folder / "third/1").iterdir()) + 1000
     command = [sys.executable, "-c", PROCESS, store_folder.as_uri(), str(tmp_path / "cache"), str(limit)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     processes = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(3)]
-    complaints = [process.communicate(timeout=120)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0], complaints
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], errors
     assert not [name for name in folders(tmp_path / "cache") if name.startswith(".partial")]
 
 
-def test_a_load_ahead_of_the_request_is_told_by_the_first_request(serving: Path) -> None:
+def test_the_first_request_reports_the_preload(serving: Path) -> None:
     warm_cache().preload("sentiment-en")
     for cold_start in (True, False):
         timing = begin()

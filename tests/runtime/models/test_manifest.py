@@ -1,4 +1,4 @@
-"""The manifest is strict, and its errors name the field."""
+"""The manifest is parsed strictly, and errors name the field."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ SCHEMA = Path(manifest.__file__).with_name("manifest.schema.json")
 
 
 @pytest.fixture
-def good(tmp_path: Path) -> dict[str, Any]:
-    written = make_text_artifact(tmp_path) / "manifest.json"
-    return json.loads(written.read_bytes())  # type: ignore[no-any-return]
+def valid(tmp_path: Path) -> dict[str, Any]:
+    path = make_text_artifact(tmp_path) / "manifest.json"
+    return json.loads(path.read_bytes())  # type: ignore[no-any-return]
 
 
-def test_what_is_dumped_is_parsed_back(tmp_path: Path) -> None:
+def test_a_dumped_manifest_parses_back(tmp_path: Path) -> None:
     for make in (make_text_artifact, make_image_artifact):
         raw = (make(tmp_path) / "manifest.json").read_bytes()
         assert manifest.dump(manifest.parse(raw)) == raw
         jsonschema.validate(json.loads(raw), json.loads(SCHEMA.read_bytes()))
 
 
-def test_the_published_schema_is_the_one_of_the_code() -> None:
+def test_the_published_schema_equals_that_of_the_code() -> None:
     assert json.loads(SCHEMA.read_bytes()) == json.loads(json.dumps(manifest.schema()))
 
 
 def _set(*path: str | int, value: Any) -> Callable[[dict[str, Any]], None]:
     def change(document: dict[str, Any]) -> None:
-        place: Any = document
+        node: Any = document
         for key in path[:-1]:
-            place = place[key]
-        place[path[-1]] = value
+            node = node[key]
+        node[path[-1]] = value
 
     return change
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         (_set("task", value="mind-reading"), "`task`"),
         (_set("schema", value=2), "`schema`"),
@@ -63,14 +63,14 @@ def _set(*path: str | int, value: Any) -> Callable[[dict[str, Any]], None]:
         (_set("limits", "batch", value=0), r"`limits\.batch`"),
     ],
 )
-def test_a_wrong_field_is_named(good: dict[str, Any], change: Callable[[dict[str, Any]], None], words: str) -> None:
-    good.setdefault("limits", {})
-    change(good)
-    with pytest.raises(ManifestError, match=words):
-        manifest.parse(json.dumps(good).encode())
+def test_a_wrong_field_is_named(valid: dict[str, Any], change: Callable[[dict[str, Any]], None], message: str) -> None:
+    valid.setdefault("limits", {})
+    change(valid)
+    with pytest.raises(ManifestError, match=message):
+        manifest.parse(json.dumps(valid).encode())
 
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"{", b"\xff{}", b"null"])
-def test_what_is_not_a_manifest_is_refused(raw: bytes) -> None:
+def test_other_documents_are_a_manifest_error(raw: bytes) -> None:
     with pytest.raises(ManifestError):
         manifest.parse(raw)

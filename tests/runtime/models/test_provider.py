@@ -1,4 +1,4 @@
-"""The execution provider that a manifest names: used where it is there, said where it is not."""
+"""The execution provider that a manifest names: used if it is installed, reported if it is not."""
 
 from __future__ import annotations
 
@@ -24,36 +24,36 @@ def manifest(folder: Path) -> Manifest:
     return parse((folder / "manifest.json").read_bytes())
 
 
-def test_a_manifest_that_names_none_runs_on_the_processor(folder: Path) -> None:
+def test_the_default_provider_is_the_processor(folder: Path) -> None:
     assert manifest(folder).provider == "cpu"
     assert b"provider" not in dump(manifest(folder))
     assert Model(manifest(folder), folder, 1).session().get_providers() == ["CPUExecutionProvider"]
 
 
-def test_an_unknown_provider_is_no_manifest(folder: Path) -> None:
+def test_an_unknown_provider_is_a_manifest_error(folder: Path) -> None:
     raw = dump(structs.replace(manifest(folder), provider="openvino")).replace(b'"openvino"', b'"abacus"')
     with pytest.raises(ManifestError, match="provider"):
         parse(raw)
 
 
-def test_a_provider_that_is_not_installed_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_provider_that_is_not_installed_is_unavailable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(Unavailable, match="install onnxruntime-openvino"):
         Model(structs.replace(manifest(folder), provider="openvino"), folder, 1)
 
 
-def test_a_provider_that_is_installed_is_given_its_threads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[object] = []
-    real = onnxruntime.InferenceSession
+def test_an_installed_provider_gets_its_threads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    requested: list[object] = []
+    inference_session = onnxruntime.InferenceSession
 
     def session(path: str, options: onnxruntime.SessionOptions, providers: list[object]) -> object:
-        asked.extend(providers)
-        return real(path, options, providers=["CPUExecutionProvider"])
+        requested.extend(providers)
+        return inference_session(path, options, providers=["CPUExecutionProvider"])
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [OPENVINO, "CPUExecutionProvider"])
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
     model = Model(structs.replace(manifest(folder), provider="openvino"), folder, 2)
-    assert asked[0] == (OPENVINO, {"device_type": "CPU", "num_of_threads": "2", "num_streams": "1"})
+    assert requested[0] == (OPENVINO, {"device_type": "CPU", "num_of_threads": "2", "num_streams": "1"})
     tokens = np.ones((1, 3), np.int64)
     names = [tensor.name for tensor in model.manifest.graphs["main"].inputs]
     assert len(model.run(dict.fromkeys(names, tokens))) == 1

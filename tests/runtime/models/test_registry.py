@@ -1,4 +1,4 @@
-"""What names mean: pinned versions, versions, aliases, and aliases while the store does not answer."""
+"""How names resolve: pinned versions, versions, aliases, and aliases that cannot be read."""
 
 from __future__ import annotations
 
@@ -26,50 +26,50 @@ def registry(folder: Path, *allowed: str, alias_seconds: float = 0) -> Registry:
     return Registry(open_store(f"file://{folder}"), allowed, alias_seconds)
 
 
-def test_a_name_is_an_alias_or_a_version(folder: Path) -> None:
-    found = registry(folder)
-    assert found.find(MODEL) == found.find(f"{MODEL}@prod") == found.find(f"{MODEL}@2") == Ref(MODEL, "2")
-    assert found.versions(MODEL) == ["1", "2", "10"]
-    assert found.models() == [MODEL]
+def test_a_name_resolves_to_an_alias_or_a_version(folder: Path) -> None:
+    models = registry(folder)
+    assert models.find(MODEL) == models.find(f"{MODEL}@prod") == models.find(f"{MODEL}@2") == Ref(MODEL, "2")
+    assert models.versions(MODEL) == ["1", "2", "10"]
+    assert models.models() == [MODEL]
     with pytest.raises(NotFound, match="has no alias next"):
-        found.resolve(f"{MODEL}@next")
+        models.resolve(f"{MODEL}@next")
     with pytest.raises(BadRequest):
-        found.resolve("../up")
+        models.resolve("../up")
 
 
-def test_a_pinned_version_is_the_only_one(folder: Path) -> None:
-    found = registry(folder, f"{MODEL}@1")
-    assert found.find(MODEL) == found.find(f"{MODEL}@1") == Ref(MODEL, "1")
-    assert found.versions(MODEL) == ["1"]
-    assert found.models() == [MODEL]
+def test_a_pinned_version_is_the_only_one_served(folder: Path) -> None:
+    pinned = registry(folder, f"{MODEL}@1")
+    assert pinned.find(MODEL) == pinned.find(f"{MODEL}@1") == Ref(MODEL, "1")
+    assert pinned.versions(MODEL) == ["1"]
+    assert pinned.models() == [MODEL]
     with pytest.raises(Forbidden, match="Only version 1"):
-        found.resolve(f"{MODEL}@2")
+        pinned.resolve(f"{MODEL}@2")
     with pytest.raises(NotFound):
-        found.resolve("another")
+        pinned.resolve("another")
 
 
-def test_aliases_that_cannot_be_read_are_those_of_before(folder: Path) -> None:
-    aliases, found = folder / MODEL / "aliases.json", registry(folder)
-    assert found.resolve(MODEL).ref.version == "2"
+def test_unreadable_aliases_keep_their_last_value(folder: Path) -> None:
+    aliases, models = folder / MODEL / "aliases.json", registry(folder)
+    assert models.resolve(MODEL).ref.version == "2"
     aliases.write_text("{")
-    assert found.resolve(MODEL).ref.version == "2"
+    assert models.resolve(MODEL).ref.version == "2"
     with pytest.raises(StoreError, match="cannot be read"):
         registry(folder).resolve(MODEL)
 
 
-def test_aliases_are_read_again_when_they_are_old_or_forgotten(folder: Path) -> None:
-    aliases, found = folder / MODEL / "aliases.json", registry(folder, alias_seconds=3600)
-    assert found.resolve(MODEL).ref.version == "2"
+def test_aliases_are_read_again_after_they_are_forgotten(folder: Path) -> None:
+    aliases, models = folder / MODEL / "aliases.json", registry(folder, alias_seconds=3600)
+    assert models.resolve(MODEL).ref.version == "2"
     aliases.write_text('{"prod": {"version": "10"}}')
-    assert found.resolve(MODEL).ref.version == "2"
-    found.forget_aliases()
-    assert found.resolve(MODEL).ref.version == "10"
+    assert models.resolve(MODEL).ref.version == "2"
+    models.forget_aliases()
+    assert models.resolve(MODEL).ref.version == "10"
 
 
-def test_an_alias_that_leads_nowhere_is_not_remembered(folder: Path) -> None:
-    aliases, found = folder / MODEL / "aliases.json", registry(folder, alias_seconds=3600)
+def test_an_alias_of_a_missing_version_is_not_cached(folder: Path) -> None:
+    aliases, models = folder / MODEL / "aliases.json", registry(folder, alias_seconds=3600)
     aliases.write_text('{"prod": {"version": "77"}}')
     with pytest.raises(NotFound, match="has no version 77"):
-        found.resolve(MODEL)
+        models.resolve(MODEL)
     aliases.write_text('{"prod": {"version": "2"}}')
-    assert found.resolve(MODEL).manifest.version == "2"
+    assert models.resolve(MODEL).manifest.version == "2"

@@ -1,4 +1,4 @@
-"""Signatures: P-256 as `cryptography` has it, and the reference tool; nothing unsigned is parsed."""
+"""Signatures: P-256 against `cryptography`, compatibility with the reference tool; nothing unsigned is parsed."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from tests.tools import tool
 N = ecdsa_p256.N
 
 
-def test_random_and_mutated_signatures_are_judged_as_by_cryptography() -> None:
+def test_random_and_mutated_signatures_verify_as_with_cryptography() -> None:
     assert compare(keys=25, mutations=10, seed=SEED) == {True: 25 * 2, False: 25 * 13}
 
 
 @pytest.mark.parametrize("secret", [1, 2, 3, 4, N - 1, N - 2, N - 3, N // 2, N // 2 + 1])
-def test_keys_that_are_small_multiples_of_the_base_point(secret: int) -> None:
-    """Sums of a point with itself and with its negative come up on the way."""
+def test_keys_that_are_small_multiples_of_the_base_point_verify(secret: int) -> None:
+    """Their verification adds a point to itself and to its negative."""
     private = ec.derive_private_key(secret, ec.SECP256R1())
     for number in range(5):
         message = b"%d" % number
@@ -65,7 +65,7 @@ def test_numbers_at_the_edges_are_refused() -> None:
 
 
 def test_an_x_beyond_the_order_wraps_around() -> None:
-    """One of 2^128 signatures has a point whose x is at least N; such a one is made by choosing the key for it."""
+    """One of 2^128 signatures has a point whose x is at least N; choosing the key to fit makes one."""
     i = next(i for i in range(1, 1000) if _root(N + i) is not None)
     point = (N + i, _root(N + i) or 0)
     z, r, s = 12345, i, 67890
@@ -111,20 +111,27 @@ def _affine(point: tuple[int, int, int]) -> tuple[int, int]:
         lambda der: b"0\x06\x02\x01\xff\x02\x01\xff",
     ],
 )
-def test_der_has_one_form(change: Callable[[bytes], bytes]) -> None:
+def test_only_canonical_der_is_accepted(change: Callable[[bytes], bytes]) -> None:
     private = ec.derive_private_key(99, ec.SECP256R1())
     assert not agreed(private.public_key(), b"m", change(private.sign(b"m", ECDSA)))
 
 
-def test_public_keys_are_points_of_this_curve() -> None:
-    good = der(ec.derive_private_key(5, ec.SECP256R1()).public_key())
+def test_a_public_key_must_be_a_point_of_p256() -> None:
+    valid = der(ec.derive_private_key(5, ec.SECP256R1()).public_key())
     other = ec.generate_private_key(ec.SECP384R1()).public_key()
-    for wrong in (b"", good[:-1], good + b"\0", good[:-1] + bytes([good[-1] ^ 1]), der(other), good[:-64] + bytes(64)):
+    for invalid in (
+        b"",
+        valid[:-1],
+        valid + b"\0",
+        valid[:-1] + bytes([valid[-1] ^ 1]),
+        der(other),
+        valid[:-64] + bytes(64),
+    ):
         with pytest.raises(ValueError, match="P-256"):
-            ecdsa_p256.public_key(wrong)
-    beyond = good[:-64] + (ecdsa_p256.P + 1).to_bytes(32) + good[-32:]
+            ecdsa_p256.public_key(invalid)
+    too_large = valid[:-64] + (ecdsa_p256.P + 1).to_bytes(32) + valid[-32:]
     with pytest.raises(ValueError, match="P-256"):
-        ecdsa_p256.public_key(beyond)
+        ecdsa_p256.public_key(too_large)
 
 
 # Artifacts
@@ -142,10 +149,10 @@ def signed_store(tmp_path: Path, trust: Path) -> Path:
     return folder
 
 
-def serve(store: Path, trust: Path, name: str = "sentiment-en") -> str:
-    """The version that a cold process serves."""
-    found = Registry(open_store(store.as_uri()), alias_seconds=0, trust=signature.read(trust))
-    with Cache(found, DiskCache(store.parent / "cache", 2**30), 2**30, 1, 20).get(name) as model:
+def served_version(store: Path, trust: Path, name: str = "sentiment-en") -> str:
+    """Return the version that a new process serves."""
+    models = Registry(open_store(store.as_uri()), alias_seconds=0, trust=signature.read(trust))
+    with Cache(models, DiskCache(store.parent / "cache", 2**30), 2**30, 1, 20).get(name) as model:
         return model.manifest.version
 
 
@@ -153,40 +160,38 @@ def sign_as(store: Path, trust: Path, name: str, version: str = "1") -> None:
     sign_folder(store / "sentiment-en" / version, key(trust, name))
 
 
-def test_a_signed_artifact_is_served_and_its_key_is_known(signed_store: Path, trust: Path) -> None:
-    found = Registry(open_store(signed_store.as_uri()), trust=signature.read(trust))
-    ref = found.resolve("sentiment-en").ref
+def test_a_signed_artifact_is_served_and_its_key_is_reported(signed_store: Path, trust: Path) -> None:
+    models = Registry(open_store(signed_store.as_uri()), trust=signature.read(trust))
+    ref = models.resolve("sentiment-en").ref
     manifest = (signed_store / "sentiment-en/1/manifest.json").read_bytes()
-    assert found.origin(ref) == (hashlib.sha256(manifest).hexdigest(), f"{TRUSTED}.pem")
-    assert serve(signed_store, trust) == "1"
+    assert models.origin(ref) == (hashlib.sha256(manifest).hexdigest(), f"{TRUSTED}.pem")
+    assert served_version(signed_store, trust) == "1"
 
 
-def test_two_keys_overlap_and_an_old_one_ends(signed_store: Path, trust: Path) -> None:
+def test_keys_can_be_rotated_and_expire(signed_store: Path, trust: Path) -> None:
     sign_as(signed_store, trust, NEXT)
-    assert serve(signed_store, trust) == "1"
+    assert served_version(signed_store, trust) == "1"
     sign_as(signed_store, trust, TRUSTED)
-    assert serve(signed_store, trust) == "1"
+    assert served_version(signed_store, trust) == "1"
     (trust / "trust.json").write_text(json.dumps({"keys": {"trusted.pem": {"not_after": "2020-12-31"}}}))
     with pytest.raises(
         IntegrityError, match=r"trusted\.pem, which is trusted only .* to 2020-12-31; sign it again with `hearth sign`"
     ):
-        serve(signed_store, trust)
+        served_version(signed_store, trust)
     (trust / f"{TRUSTED}.pem").unlink()
     (trust / "trust.json").unlink()
     with pytest.raises(IntegrityError, match="a key that is not trusted here"):
-        serve(signed_store, trust)
+        served_version(signed_store, trust)
     sign_as(signed_store, trust, NEXT)
-    assert serve(signed_store, trust) == "1"
+    assert served_version(signed_store, trust) == "1"
 
 
-def test_an_alias_that_moves_below_the_least_version_changes_nothing(
-    signed_store: Path, trust: Path, tmp_path: Path
-) -> None:
+def test_an_alias_below_the_minimum_version_is_ignored(signed_store: Path, trust: Path, tmp_path: Path) -> None:
     make_text_artifact(signed_store, version="2")
     sign_as(signed_store, trust, TRUSTED, "2")
     (trust / "trust.json").write_text('{"minimum": {"sentiment-en": 2}}')
-    found = Registry(open_store(signed_store.as_uri()), alias_seconds=0, trust=signature.read(trust))
-    cache = Cache(found, DiskCache(tmp_path / "cache", 2**30), 2**30, 1, 20)
+    models = Registry(open_store(signed_store.as_uri()), alias_seconds=0, trust=signature.read(trust))
+    cache = Cache(models, DiskCache(tmp_path / "cache", 2**30), 2**30, 1, 20)
     with cache.get("sentiment-en") as model:
         assert model.manifest.version == "2"
     set_alias(signed_store, "sentiment-en", "1")
@@ -195,11 +200,11 @@ def test_an_alias_that_moves_below_the_least_version_changes_nothing(
     assert cache.counters.stale == 1
     for name in ("sentiment-en", "sentiment-en@1"):
         with pytest.raises(IntegrityError, match="older than version 2"):
-            serve(signed_store, trust, name)
+            served_version(signed_store, trust, name)
 
 
 @pytest.mark.parametrize("listed", ["more", "fewer"])
-def test_the_manifest_lists_what_was_signed_and_nothing_else(signed_store: Path, trust: Path, listed: str) -> None:
+def test_a_manifest_with_other_files_than_were_signed_is_refused(signed_store: Path, trust: Path, listed: str) -> None:
     folder = signed_store / "sentiment-en/1"
     raw = (folder / "manifest.json").read_bytes()
     digests = digests_of(parse(raw), raw)
@@ -209,10 +214,10 @@ def test_the_manifest_lists_what_was_signed_and_nothing_else(signed_store: Path,
         del digests["model.bin"]
     (folder / SIGNATURE).write_bytes(sign(key(trust), "sentiment-en@1", digests))
     with pytest.raises(IntegrityError, match="not the files that were signed"):
-        serve(signed_store, trust)
+        served_version(signed_store, trust)
 
 
-def test_a_signature_of_another_artifact_is_none(
+def test_a_signature_of_another_artifact_is_refused(
     signed_store: Path, trust: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = (signed_store / "sentiment-en/1/manifest.json").read_bytes()
@@ -220,12 +225,12 @@ def test_a_signature_of_another_artifact_is_none(
     (signed_store / "sentiment-en/1" / SIGNATURE).write_bytes(other)
     monkeypatch.setattr(registry, "parse", lambda raw: pytest.fail("parsed"))
     with pytest.raises(IntegrityError, match="is for sentiment-zh@1"):
-        serve(signed_store, trust)
+        served_version(signed_store, trust)
 
 
 def test_an_extra_file_in_the_store_is_never_fetched(signed_store: Path, trust: Path, tmp_path: Path) -> None:
     (signed_store / "sentiment-en/1/extra.bin").write_bytes(b"x")
-    assert serve(signed_store, trust) == "1"
+    assert served_version(signed_store, trust) == "1"
     assert not list((tmp_path / "cache").rglob("extra.bin"))
 
 
@@ -236,7 +241,7 @@ def test_hundreds_of_changed_artifacts_are_refused_before_anything_is_parsed(tmp
     assert set(outcome.errors) <= {"IntegrityError", "NotFound", "StoreError"}
 
 
-def test_the_setting_turns_it_on_for_the_process(
+def test_the_setting_enables_verification(
     store_folder: Path, trust: Path, serving: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with warm_cache().get("sentiment-en"):
@@ -255,13 +260,13 @@ def test_the_setting_turns_it_on_for_the_process(
         pass
 
 
-def test_without_keys_nothing_of_signatures_is_imported(store_folder: Path, trust: Path, tmp_path: Path) -> None:
+def test_without_keys_no_signature_module_is_imported(store_folder: Path, trust: Path, tmp_path: Path) -> None:
     sign_folder(store_folder / "sentiment-en/1", key(trust))
     code = """
 import sys
 from hearth.models.cache import warm_cache
 with warm_cache().get("sentiment-en"):
-    print("hearth.models.signature" in sys.modules, "hearth.models.ecdsa_p256" in sys.modules, "cryptography" in sys.modules)
+    print(*(name in sys.modules for name in ("hearth.models.signature", "hearth.models.ecdsa_p256", "cryptography")))
 """
     environment = {
         "HEARTH_STORE": store_folder.as_uri(),
@@ -269,20 +274,20 @@ with warm_cache().get("sentiment-en"):
         "PYTHONPATH": ":".join(sys.path),
     }
     for keys, expected in (({}, "False False False"), ({"HEARTH_VERIFY_KEYS": str(trust)}, "True True False")):
-        done = subprocess.run([sys.executable, "-c", code], env=environment | keys, capture_output=True, text=True)
-        assert done.stdout.strip() == expected, done.stderr
+        result = subprocess.run([sys.executable, "-c", code], env=environment | keys, capture_output=True, text=True)
+        assert result.stdout.strip() == expected, result.stderr
 
 
-def test_public_keys_lie_in_the_runtime_layer_when_they_lay_beside_it(trust: Path, tmp_path: Path) -> None:
+def test_public_keys_beside_the_runtime_are_built_into_its_layer(trust: Path, tmp_path: Path) -> None:
     layers = ROOT / "layers"
-    (copy := tmp_path / "layers").mkdir()
-    shutil.copy(layers / "build.py", copy)
-    shutil.copytree(layers / "runtime", copy / "runtime", ignore=shutil.ignore_patterns("__pycache__"))
+    (sources := tmp_path / "layers").mkdir()
+    shutil.copy(layers / "build.py", sources)
+    shutil.copytree(layers / "runtime", sources / "runtime", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "without").mkdir()
     (tmp_path / "with").mkdir()
-    subprocess.run([sys.executable, copy / "build.py", "runtime", tmp_path / "without"], check=True)
-    shutil.copytree(trust, copy / "runtime/trust")
-    subprocess.run([sys.executable, copy / "build.py", "runtime", tmp_path / "with"], check=True)
+    subprocess.run([sys.executable, sources / "build.py", "runtime", tmp_path / "without"], check=True)
+    shutil.copytree(trust, sources / "runtime/trust")
+    subprocess.run([sys.executable, sources / "build.py", "runtime", tmp_path / "with"], check=True)
     assert not (tmp_path / "without/trust").exists()
     assert signature.read(tmp_path / "with/trust").keys == signature.read(trust).keys
 
@@ -292,7 +297,7 @@ def break_key(trust: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("spoil", "message"),
     [
         (lambda trust: [path.unlink() for path in trust.iterdir()], "has no key"),
         (lambda trust: (trust / "trust.json").write_text("{"), "trust.json"),
@@ -304,28 +309,28 @@ def break_key(trust: Path) -> None:
         (lambda trust: (trust / "next.pem").write_bytes(b"\xff"), r"next\.pem is not a P-256 public key"),
     ],
 )
-def test_a_trust_folder_that_makes_no_sense_is_named(trust: Path, spoil: Callable[[Path], object], words: str) -> None:
+def test_an_invalid_trust_folder_is_named(trust: Path, spoil: Callable[[Path], object], message: str) -> None:
     signature.read(trust)
     spoil(trust)
-    with pytest.raises(SettingsError, match=f"HEARTH_VERIFY_KEYS.*{words}"):
+    with pytest.raises(SettingsError, match=f"HEARTH_VERIFY_KEYS.*{message}"):
         signature.read(trust)
 
 
 # The reference tool
 
 
-def reference(*arguments: object) -> subprocess.CompletedProcess[str]:
+def run_reference_tool(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [str(tool("model_signing") / "bin/model_signing"), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def reference_verifies(artifact: Path, public: Path) -> bool:
-    done = reference("verify", "key", artifact, "--signature", artifact / SIGNATURE, "--public_key", public)
-    assert ("Verification succeeded" in done.stdout) is (done.returncode == 0)
-    return done.returncode == 0
+    result = run_reference_tool("verify", "key", artifact, "--signature", artifact / SIGNATURE, "--public_key", public)
+    assert ("Verification succeeded" in result.stdout) is (result.returncode == 0)
+    return result.returncode == 0
 
 
-def test_the_reference_tool_verifies_ours(signed_store: Path, trust: Path) -> None:
+def test_the_reference_tool_verifies_our_signatures(signed_store: Path, trust: Path) -> None:
     artifact = signed_store / "sentiment-en/1"
     assert reference_verifies(artifact, trust / f"{TRUSTED}.pem")
     assert not reference_verifies(artifact, trust / f"{NEXT}.pem")
@@ -336,15 +341,17 @@ def test_the_reference_tool_verifies_ours(signed_store: Path, trust: Path) -> No
     assert not reference_verifies(artifact, trust / f"{TRUSTED}.pem")
 
 
-def test_we_verify_the_reference_tools(signed_store: Path, trust: Path) -> None:
+def test_we_verify_signatures_of_the_reference_tool(signed_store: Path, trust: Path) -> None:
     artifact = signed_store / "sentiment-en/1"
-    for name, served in ((TRUSTED, True), (STRANGE, False), (EXPIRED, False)):
+    for name, trusted in ((TRUSTED, True), (STRANGE, False), (EXPIRED, False)):
         (artifact / SIGNATURE).unlink()
         private = trust.parent / f"{name}.key"
-        done = reference("sign", "key", artifact, "--signature", artifact / SIGNATURE, "--private_key", private)
-        assert done.returncode == 0, done.stderr
-        if served:
-            assert serve(signed_store, trust) == "1"
+        result = run_reference_tool(
+            "sign", "key", artifact, "--signature", artifact / SIGNATURE, "--private_key", private
+        )
+        assert result.returncode == 0, result.stderr
+        if trusted:
+            assert served_version(signed_store, trust) == "1"
         else:
             with pytest.raises(HearthError, match="trusted"):
-                serve(signed_store, trust)
+                served_version(signed_store, trust)

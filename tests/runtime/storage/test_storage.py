@@ -1,4 +1,4 @@
-"""The same tests against a folder, moto's S3 and that of a local AWS with TLS and signatures checked."""
+"""The same tests on a folder, on moto's S3, and on a local AWS that checks TLS and signatures."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     return open_store(f"s3://artifacts/{tmp_path.name}")
 
 
-def soon() -> float:
+def in_twenty_seconds() -> float:
     return time.monotonic() + 20
 
 
-def test_what_was_put_is_got_and_listed(store: Store) -> None:
+def test_a_written_object_is_read_and_listed(store: Store) -> None:
     tag = store.put("m/1/a b+ü.txt", b"one")
     assert store.get_with_etag("m/1/a b+ü.txt") == (b"one", tag)
     store.put("m/2/b", b"")
@@ -83,7 +83,7 @@ def test_conditional_writes_have_one_winner(store: Store) -> None:
     assert store.get("aliases.json") == b"{1}"
 
 
-def test_of_many_publishers_one_wins(store: Store) -> None:
+def test_one_of_many_concurrent_writers_wins(store: Store) -> None:
     outcomes: list[str] = []
 
     def publish(text: bytes) -> None:
@@ -102,41 +102,41 @@ def test_of_many_publishers_one_wins(store: Store) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK, CHUNK + 1, 3 * CHUNK + 17])
-def test_fetched_files_are_equal_to_the_uploaded_ones(store: Store, tmp_path: Path, size: int) -> None:
+def test_fetched_files_equal_the_uploaded_ones(store: Store, tmp_path: Path, size: int) -> None:
     source = tmp_path / "weights.bin"
     source.write_bytes(os.urandom(size))
     upload(store, "m/1/weights.bin", source)
     entry = describe(source)
     assert entry.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
     (folder := tmp_path / "fetched").mkdir()
-    fetch(store, "m/1", [entry], folder, soon())
+    fetch(store, "m/1", [entry], folder, in_twenty_seconds())
     assert (folder / "weights.bin").read_bytes() == source.read_bytes()
     assert verify(entry, folder / "weights.bin")
 
 
-@pytest.mark.parametrize("place", [0, CHUNK + 5])
-def test_a_flipped_byte_is_refused(store: Store, tmp_path: Path, place: int) -> None:
+@pytest.mark.parametrize("position", [0, CHUNK + 5])
+def test_a_flipped_byte_is_refused(store: Store, tmp_path: Path, position: int) -> None:
     source = tmp_path / "weights.bin"
     data = bytearray(os.urandom(CHUNK + 100))
     source.write_bytes(data)
     entry = describe(source)
-    data[place] ^= 1
+    data[position] ^= 1
     store.put("m/1/weights.bin", bytes(data))
     (folder := tmp_path / "fetched").mkdir()
     with pytest.raises(IntegrityError, match=r"weights\.bin"):
-        fetch(store, "m/1", [entry], folder, soon())
+        fetch(store, "m/1", [entry], folder, in_twenty_seconds())
 
 
 @pytest.mark.parametrize("size", [3, 9])
-def test_an_object_of_another_size_is_an_error_before_it_is_read(store: Store, tmp_path: Path, size: int) -> None:
+def test_an_object_of_another_size_is_refused_before_it_is_read(store: Store, tmp_path: Path, size: int) -> None:
     store.put("m/1/a", b"12345")
     (folder := tmp_path / "fetched").mkdir()
-    good = hashlib.sha256(b"12345"[:size]).hexdigest()
+    sha256 = hashlib.sha256(b"12345"[:size]).hexdigest()
     with pytest.raises(IntegrityError, match=f"has 5 bytes, not the {size}"):
-        fetch(store, "m/1", [File("a", size, good)], folder, soon())
+        fetch(store, "m/1", [File("a", size, sha256)], folder, in_twenty_seconds())
 
 
-def test_a_small_object_that_is_large_is_not_read(store: Store) -> None:
+def test_an_object_larger_than_its_limit_is_not_read(store: Store) -> None:
     store.put("m/aliases.json", b"12345")
     assert store.get("m/aliases.json", limit=5) == b"12345"
     with pytest.raises(StoreError, match="more than the 4 bytes"):
@@ -144,40 +144,40 @@ def test_a_small_object_that_is_large_is_not_read(store: Store) -> None:
     assert store.get("m/aliases.json") == b"12345"
 
 
-@pytest.mark.parametrize("how", ["symlink", "hardlink", "pipe", "folder"])
-def test_what_is_not_a_file_of_its_own_is_never_what_the_manifest_says(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("kind", ["symlink", "hardlink", "pipe", "folder"])
+def test_a_link_pipe_or_folder_never_verifies(tmp_path: Path, kind: str) -> None:
     (tmp_path / "elsewhere").write_bytes(b"x")
-    named = tmp_path / "name"
+    path = tmp_path / "name"
     file = File("name", 1, hashlib.sha256(b"x").hexdigest())
-    named.write_bytes(b"x")
-    assert verify(file, named)
-    named.unlink()
-    match how:
+    path.write_bytes(b"x")
+    assert verify(file, path)
+    path.unlink()
+    match kind:
         case "symlink":
-            named.symlink_to(tmp_path / "elsewhere")
+            path.symlink_to(tmp_path / "elsewhere")
         case "hardlink":
-            named.hardlink_to(tmp_path / "elsewhere")
+            path.hardlink_to(tmp_path / "elsewhere")
         case "pipe":
-            os.mkfifo(named)
+            os.mkfifo(path)
         case _:
-            named.mkdir()
-    assert not verify(file, named)
+            path.mkdir()
+    assert not verify(file, path)
 
 
-def test_paths_do_not_leave_the_root(tmp_path: Path) -> None:
+def test_a_path_cannot_leave_the_root(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("x")
     with pytest.raises(NotFound):
         open_store(f"file://{tmp_path}/store").get("../secret")
 
 
-def test_an_existing_file_is_never_written_through(tmp_path: Path) -> None:
+def test_fetch_never_writes_through_an_existing_link(tmp_path: Path) -> None:
     store = open_store(f"file://{tmp_path}/store")
     store.put("m/1/a", b"12345")
     (folder := tmp_path / "fetched").mkdir()
     (victim := tmp_path / "victim").write_text("kept")
     (folder / "a").symlink_to(victim)
     with pytest.raises(FileExistsError):
-        fetch(store, "m/1", [File("a", 5, hashlib.sha256(b"12345").hexdigest())], folder, soon())
+        fetch(store, "m/1", [File("a", 5, hashlib.sha256(b"12345").hexdigest())], folder, in_twenty_seconds())
     assert victim.read_text() == "kept"
 
 
@@ -187,7 +187,7 @@ def test_a_malformed_uri_is_refused(uri: str) -> None:
         open_store(uri)
 
 
-def test_a_server_that_is_gone_is_a_store_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_unreachable_server_is_a_store_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for key, value in CREDENTIALS.items():
         monkeypatch.setenv(key, value)
     with folder_s3(tmp_path) as server:
@@ -196,7 +196,7 @@ def test_a_server_that_is_gone_is_a_store_error(monkeypatch: pytest.MonkeyPatch,
         open_store("s3://artifacts/x").get("m/1/manifest.json", deadline=time.monotonic() + 1)
 
 
-def test_a_listing_by_prefix_is_told_path_by_path(store: Store) -> None:
+def test_each_yields_the_paths_of_a_prefix(store: Store) -> None:
     for path in ("a/1", "a/deep/er/2", "ab/3", "b/4"):
         store.put(path, b"x")
     assert sorted(store.iter_paths("a")) == ["a/1", "a/deep/er/2", "ab/3"]
@@ -205,43 +205,43 @@ def test_a_listing_by_prefix_is_told_path_by_path(store: Store) -> None:
     assert next(iter(store.iter_paths("b"))) == "b/4"
 
 
-def test_a_listing_goes_on_over_pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_listing_reads_all_pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [f"many/{number:02}" for number in range(12)]
     for path in paths:
         store.put(path, b"")
     if isinstance(store, S3Store):
-        asked = store.bucket.request
+        request = store.bucket.request
         pages = []
 
-        def smaller(method: str, key: str, **more: Any) -> Any:
+        def request_small_page(method: str, key: str, **options: Any) -> Any:
             pages.append(key)
-            return asked(method, key, **more | {"query": more["query"] | {"max-keys": "5"}})
+            return request(method, key, **options | {"query": options["query"] | {"max-keys": "5"}})
 
-        monkeypatch.setattr(store.bucket, "request", smaller)
+        monkeypatch.setattr(store.bucket, "request", request_small_page)
         assert store.list("many/") == paths
         assert len(pages) == 3
     assert store.list("many/") == paths
 
 
-def test_what_was_deleted_is_gone_in_all_versions(store: Store) -> None:
+def test_a_deleted_object_is_gone_in_all_versions(store: Store) -> None:
     if isinstance(store, S3Store):
-        s3 = versioned(store)
+        s3 = enable_versioning(store)
     store.put("d/x", b"1")
     store.put("d/x", b"2")
     store.put("d/xy", b"neighbour")
     store.delete("d/x")
-    store.delete("d/x")  # nothing is there any more, which is what was asked
+    store.delete("d/x")  # deleting a missing object is no error
     assert store.list("d/") == ["d/xy"]
     with pytest.raises(NotFound):
         store.get("d/x")
     if isinstance(store, S3Store):
-        kept = s3.list_object_versions(Bucket="artifacts", Prefix=store.prefix)
-        assert [version["Key"] for version in kept["Versions"]] == [f"{store.prefix}/d/xy"]
-        assert not kept.get("DeleteMarkers")
+        remaining = s3.list_object_versions(Bucket="artifacts", Prefix=store.prefix)
+        assert [version["Key"] for version in remaining["Versions"]] == [f"{store.prefix}/d/xy"]
+        assert not remaining.get("DeleteMarkers")
 
 
-def versioned(store: S3Store) -> Any:
-    """A client of the store's bucket, which keeps versions from now on."""
+def enable_versioning(store: S3Store) -> Any:
+    """Enable versioning of the store's bucket; return a client of it."""
     s3 = boto3.Session().client(
         "s3",
         endpoint_url=os.environ["AWS_ENDPOINT_URL_S3"],

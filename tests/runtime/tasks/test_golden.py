@@ -1,4 +1,4 @@
-"""Golden answers are given again by every model of the zoo, and a spoilt one is noticed."""
+"""Every model of the zoo reproduces its golden outputs, and a wrong golden output is noticed."""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ def tasks(model: str) -> Sequence[Task]:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_model_of_the_zoo_gives_its_golden_answers(model: str) -> None:
-    told = golden.check(tasks(model), [model])
-    assert told == {"golden": {model: next((ZOO / model).glob("*/")).name}, "passed": True}
+def test_a_model_of_the_zoo_gives_its_golden_outputs(model: str) -> None:
+    report = golden.check(tasks(model), [model])
+    assert report == {"golden": {model: next((ZOO / model).glob("*/")).name}, "passed": True}
 
 
-def spoilt(store: Path, model: str, *, honest: bool) -> None:
-    """`model` of the zoo in `store`, with other golden answers; an honest manifest knows of them."""
+def copy_with_wrong_golden(store: Path, model: str, *, honest: bool) -> None:
+    """Copy `model` of the zoo to `store` with wrong golden outputs; an `honest` manifest has their checksum."""
     shutil.copytree(ZOO / model, store / model)
     file = next((store / model).glob("*/golden.json"))
-    found = json.loads(file.read_text(encoding="utf-8"))
+    document = json.loads(file.read_text(encoding="utf-8"))
     if model == "yolo-cells":
-        found["cases"][1]["answer"]["boxes"] *= 2  # twice as many cells
+        document["cases"][1]["answer"]["boxes"] *= 2  # twice as many cells
     else:
-        found["cases"][2]["answer"] = {label: 1 - score for label, score in found["cases"][2]["answer"].items()}
-    raw = json.dumps(found).encode()
-    file.write_bytes(raw)
+        document["cases"][2]["answer"] = {label: 1 - score for label, score in document["cases"][2]["answer"].items()}
+    content = json.dumps(document).encode()
+    file.write_bytes(content)
     if honest:
         manifest = json.loads(file.with_name("manifest.json").read_text(encoding="utf-8"))
         entry = next(entry for entry in manifest["files"] if entry["path"] == "golden.json")
-        entry |= {"sha256": hashlib.sha256(raw).hexdigest(), "size": len(raw)}
+        entry |= {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
         file.with_name("manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
@@ -71,47 +71,47 @@ def check_of(
     return golden.check(tasks_of(task), models)
 
 
-def test_another_answer_fails_a_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spoilt(tmp_path / "store", "sentiment-en", honest=True)
-    told = check_of(tmp_path / "store", ["sentiment-en"], monkeypatch)
-    assert not told["passed"]
-    assert "golden answer 2 of version 1 differs by 0.9" in told["golden"]["sentiment-en"]
+def test_a_wrong_golden_output_fails_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy_with_wrong_golden(tmp_path / "store", "sentiment-en", honest=True)
+    report = check_of(tmp_path / "store", ["sentiment-en"], monkeypatch)
+    assert not report["passed"]
+    assert "golden answer 2 of version 1 differs by 0.9" in report["golden"]["sentiment-en"]
 
 
-def test_golden_answers_that_the_manifest_does_not_know_fail_it(
+def test_a_golden_file_that_differs_from_the_manifest_fails_the_check(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spoilt(tmp_path / "store", "sentiment-en", honest=False)
-    told = check_of(tmp_path / "store", ["sentiment-en"], monkeypatch)
-    assert not told["passed"]
-    assert told["golden"]["sentiment-en"].startswith("integrity_error")
+    copy_with_wrong_golden(tmp_path / "store", "sentiment-en", honest=False)
+    report = check_of(tmp_path / "store", ["sentiment-en"], monkeypatch)
+    assert not report["passed"]
+    assert report["golden"]["sentiment-en"].startswith("integrity_error")
 
 
 @pytest.mark.parametrize("task", ["object-detection", "object-tracking"])
-def test_a_tracker_is_judged_by_its_detectors_answers(
+def test_a_tracker_is_checked_by_its_detectors_outputs(
     task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = check_of(ZOO, ["yolo-cells"], monkeypatch, task)
-    assert told == {"golden": {"yolo-cells": "1"}, "passed": True}
-    spoilt(tmp_path / "store", "yolo-cells", honest=True)
-    told = check_of(tmp_path / "store", ["yolo-cells"], monkeypatch, task)
-    assert not told["passed"]
-    assert "golden answer 1 of version 1 differs" in told["golden"]["yolo-cells"]
+    report = check_of(ZOO, ["yolo-cells"], monkeypatch, task)
+    assert report == {"golden": {"yolo-cells": "1"}, "passed": True}
+    copy_with_wrong_golden(tmp_path / "store", "yolo-cells", honest=True)
+    report = check_of(tmp_path / "store", ["yolo-cells"], monkeypatch, task)
+    assert not report["passed"]
+    assert "golden answer 1 of version 1 differs" in report["golden"]["yolo-cells"]
 
 
-def test_a_model_that_the_function_cannot_serve_fails_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = check_of(ZOO, ["resnet20-cifar10"], monkeypatch)
-    assert not told["passed"]
-    assert "is not served by this function" in told["golden"]["resnet20-cifar10"]
+def test_a_model_that_the_function_cannot_serve_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = check_of(ZOO, ["resnet20-cifar10"], monkeypatch)
+    assert not report["passed"]
+    assert "is not served by this function" in report["golden"]["resnet20-cifar10"]
 
 
-def test_a_model_that_nobody_published_fails_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = check_of(ZOO, ["sentiment-en", "not-there"], monkeypatch)
-    assert told["passed"]
-    assert told["golden"]["not-there"].startswith("not_found")
+def test_an_unpublished_model_does_not_fail_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = check_of(ZOO, ["sentiment-en", "not-there"], monkeypatch)
+    assert report["passed"]
+    assert report["golden"]["not-there"].startswith("not_found")
 
 
-def test_a_store_that_does_not_answer_fails_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_store_fails_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ZOO / "sentiment-en", tmp_path / "sentiment-en")
     next(tmp_path.glob("sentiment-en/*/model.bin")).write_bytes(b"torn")
     assert not check_of(tmp_path, ["sentiment-en"], monkeypatch)["passed"]

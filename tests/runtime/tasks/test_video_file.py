@@ -1,4 +1,4 @@
-"""Videos read frame by frame: good ones, damaged ones, and such as must not be read; videos written."""
+"""Videos read frame by frame: valid, damaged and refused ones; and videos written."""
 
 from __future__ import annotations
 
@@ -15,54 +15,54 @@ from PIL import Image
 from hearth.errors import BadRequest, HearthError, PayloadTooLarge, UnsupportedMedia
 from hearth.ops.vision.mp4_index import has_plausible_index
 from hearth.tasks.video_file import Bounds, ImageSequence, Video, write_video
-from tests.functions.films import HEIGHT, WIDTH, cut_off, film, frame, frames, index_first, png
+from tests.functions.films import HEIGHT, WIDTH, cut_off, frame, frames, index_first, make_video, png
 
 BOUNDS = Bounds(frames=100, pixels=WIDTH * HEIGHT, seconds=20)
 
 
-def test_every_frame_comes_as_it_was_and_again() -> None:
+def test_every_frame_is_read_and_can_be_read_again() -> None:
     pictures = frames(25)
-    video = Video(film(pictures, rate=25), BOUNDS)
+    video = Video(make_video(pictures, rate=25), BOUNDS)
     assert (video.width, video.height, video.rate, video.frames_total) == (WIDTH, HEIGHT, 25, 25)
     for _ in range(2):
         read = list(video.frames())
-        assert [one.number for one in read] == list(range(1, 26))
-        for one, picture in zip(read, pictures, strict=True):
-            assert np.abs(np.asarray(one.image, np.int16) - picture).mean() < 4
+        assert [item.number for item in read] == list(range(1, 26))
+        for item, picture in zip(read, pictures, strict=True):
+            assert np.abs(np.asarray(item.image, np.int16) - picture).mean() < 4
         assert (video.frames_read, video.damage) == (25, "")
 
 
-def test_every_third_frame() -> None:
-    video = Video(film(frames(25)), BOUNDS, every=3)
-    assert [one.number for one in video.frames()] == list(range(1, 26, 3))
+def test_every_third_frame_is_read() -> None:
+    video = Video(make_video(frames(25)), BOUNDS, every=3)
+    assert [item.number for item in video.frames()] == list(range(1, 26, 3))
     assert video.frames_read == 25
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg4", "libvpx-vp9"])
-def test_codecs_that_mp4_files_hold(codec: str) -> None:
-    assert len(list(Video(film(frames(5), codec=codec), BOUNDS).frames())) == 5
+def test_every_codec_of_mp4_files_is_read(codec: str) -> None:
+    assert len(list(Video(make_video(frames(5), codec=codec), BOUNDS).frames())) == 5
 
 
-@pytest.mark.parametrize("turn", [90, 180, -90])
-def test_a_telephone_held_upright(turn: int) -> None:
-    """The square lies in the upper left of what is stored; the file says how to turn it."""
-    video = Video(film([frame((0, 0))] * 3, turn=turn), BOUNDS)
+@pytest.mark.parametrize("rotation", [90, 180, -90])
+def test_the_rotation_of_a_file_is_applied(rotation: int) -> None:
+    """The square is stored in the upper left; the file says how to rotate it."""
+    video = Video(make_video([frame((0, 0))] * 3, rotation=rotation), BOUNDS)
     picture = next(video.frames()).image
-    wanted = np.rot90(frame((0, 0)), turn // 90)
-    assert (video.width, video.height) == picture.size == (wanted.shape[1], wanted.shape[0])
-    assert np.abs(np.asarray(picture, np.int16) - wanted).mean() < 4
+    expected = np.rot90(frame((0, 0)), rotation // 90)
+    assert (video.width, video.height) == picture.size == (expected.shape[1], expected.shape[0])
+    assert np.abs(np.asarray(picture, np.int16) - expected).mean() < 4
 
 
-def test_a_file_that_was_cut_off_gives_what_is_there() -> None:
-    video = Video(cut_off(index_first(film(frames(40))), 0.7), BOUNDS)
+def test_a_truncated_file_gives_its_frames_and_says_so() -> None:
+    video = Video(cut_off(index_first(make_video(frames(40))), 0.7), BOUNDS)
     read = list(video.frames())
     assert 10 < len(read) < 40
     assert len(read) == video.frames_read
     assert video.damage == f"The file ends too early: {len(read)} of 40 frames could be read"
 
 
-def test_bytes_that_were_changed_on_the_way() -> None:
-    damaged = bytearray(index_first(film(frames(40))))
+def test_changed_bytes_are_reported_as_damage() -> None:
+    damaged = bytearray(index_first(make_video(frames(40))))
     damaged[len(damaged) // 2 : len(damaged) // 2 + 60] = b"\x5a" * 60
     video = Video(bytes(damaged), BOUNDS)
     assert len(list(video.frames())) > 20
@@ -70,110 +70,110 @@ def test_bytes_that_were_changed_on_the_way() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "error", "words"),
+    ("data", "error", "message"),
     [
         (b"", UnsupportedMedia, "mp4"),
         (b"\x89PNG\r\n\x1a\n" + b"0" * 100, UnsupportedMedia, "mp4"),
-        (film(frames(40))[:-200], BadRequest, "cut off"),
-        (cut_off(index_first(film(frames(40))), 0.1), BadRequest, "no frame"),
+        (make_video(frames(40))[:-200], BadRequest, "cut off"),
+        (cut_off(index_first(make_video(frames(40))), 0.1), BadRequest, "no frame"),
         (b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42mp41", BadRequest, "damaged"),
-        (film(frames(101)), PayloadTooLarge, "More than 100 frames"),
-        (film(frames(60), rate=2), PayloadTooLarge, "20 seconds"),
-        (film([np.zeros((HEIGHT, WIDTH + 2, 3), np.uint8)]), PayloadTooLarge, "pixels"),
-        (film(frames(2), codec="mjpeg"), UnsupportedMedia, "H.264"),
+        (make_video(frames(101)), PayloadTooLarge, "More than 100 frames"),
+        (make_video(frames(60), rate=2), PayloadTooLarge, "20 seconds"),
+        (make_video([np.zeros((HEIGHT, WIDTH + 2, 3), np.uint8)]), PayloadTooLarge, "pixels"),
+        (make_video(frames(2), codec="mjpeg"), UnsupportedMedia, "H.264"),
     ],
     ids=["empty", "png", "no index", "no frames", "no boxes", "frames", "seconds", "pixels", "codec"],
 )
-def test_what_is_refused(data: bytes, error: type[HearthError], words: str) -> None:
-    with pytest.raises(error, match=words):
+def test_an_invalid_video_is_refused(data: bytes, error: type[HearthError], message: str) -> None:
+    with pytest.raises(error, match=message):
         list(Video(data, BOUNDS).frames())
 
 
-def test_a_header_that_lies_about_the_size_of_frames() -> None:
-    """The container says 96 x 64, and so the header passes; the stream itself says more."""
-    data = film([np.zeros((512, 512, 3), np.uint8)] * 3)
+def test_a_header_with_a_wrong_frame_size_is_refused() -> None:
+    """The container states 96 x 64, so its header is accepted; the stream itself has larger frames."""
+    data = make_video([np.zeros((512, 512, 3), np.uint8)] * 3)
     entry = data.find(b"avc1", data.find(b"stsd")) + 28  # width and height in the sample's description
-    lying = data[:entry] + WIDTH.to_bytes(2, "big") + HEIGHT.to_bytes(2, "big") + data[entry + 4 :]
+    changed = data[:entry] + WIDTH.to_bytes(2, "big") + HEIGHT.to_bytes(2, "big") + data[entry + 4 :]
     with pytest.raises((PayloadTooLarge, BadRequest)):
-        list(Video(lying, BOUNDS).frames())
+        list(Video(changed, BOUNDS).frames())
 
 
-def test_an_index_that_promises_too_much_is_not_believed() -> None:
-    """Unchecked, this file of two kilobytes takes 1.2 GB and four seconds."""
-    data = bytearray(film(frames(10)))
-    for name, place in ((b"stsz", 8), (b"stsz", 12), (b"stsc", 16)):
-        at = data.index(name) + place
-        data[at : at + 4] = (1 if place == 8 else 20_000_000).to_bytes(4, "big")
+def test_an_index_with_too_many_entries_is_refused() -> None:
+    """Without the check, this file of two kilobytes takes 1.2 GB and four seconds."""
+    data = bytearray(make_video(frames(10)))
+    for name, offset in ((b"stsz", 8), (b"stsz", 12), (b"stsc", 16)):
+        position = data.index(name) + offset
+        data[position : position + 4] = (1 if offset == 8 else 20_000_000).to_bytes(4, "big")
     with pytest.raises(BadRequest, match="claims more"):
         Video(bytes(data), BOUNDS)
 
 
-def test_indices_of_other_kinds() -> None:
-    good = film(frames(10))
-    assert has_plausible_index(good)
-    assert has_plausible_index(index_first(good))
-    assert not has_plausible_index(good.replace(b"udta", b"cmov"))
-    assert not has_plausible_index(good + b"\0\0\0\x08trak" * 17)
-    assert has_plausible_index(b"\0\0\0\0mdat" + b"trak" * 17), "the frames may hold any bytes"
+def test_an_index_is_plausible_only_if_it_fits_the_file() -> None:
+    valid = make_video(frames(10))
+    assert has_plausible_index(valid)
+    assert has_plausible_index(index_first(valid))
+    assert not has_plausible_index(valid.replace(b"udta", b"cmov"))
+    assert not has_plausible_index(valid + b"\0\0\0\x08trak" * 17)
+    assert has_plausible_index(b"\0\0\0\0mdat" + b"trak" * 17), "frames may hold any bytes"
     assert has_plausible_index(b"\0\0\0\1mdat" + (16 + 68).to_bytes(8, "big") + b"trak" * 17)
     assert not has_plausible_index(b"\0\0\0\x08mdat\0\0\0\4" + b"trak" * 17)
     fragment = b"\0\0\0\x14trun" + bytes(4) + (2_000_000).to_bytes(4, "big") + bytes(4)
-    assert not has_plausible_index(good + fragment)
+    assert not has_plausible_index(valid + fragment)
 
 
-def test_any_damage_is_a_sentence_never_a_fault() -> None:
-    whole = index_first(film(frames(12)))
+def test_any_damage_is_read_or_a_bad_request() -> None:
+    valid = index_first(make_video(frames(12)))
     random = np.random.default_rng(0)
     for _ in range(60):
-        damaged = bytearray(whole)
-        for place in random.integers(4, len(whole), 4):
-            damaged[place] = random.integers(256)
+        damaged = bytearray(valid)
+        for position in random.integers(4, len(valid), 4):
+            damaged[position] = random.integers(256)
         with suppress(BadRequest):
-            video = Video(bytes(damaged[: random.integers(len(whole) // 2, len(whole))]), BOUNDS)
-            for one in video.frames():
-                assert one.image.size == (video.width, video.height)
+            video = Video(bytes(damaged[: random.integers(len(valid) // 2, len(valid))]), BOUNDS)
+            for item in video.frames():
+                assert item.image.size == (video.width, video.height)
 
 
-def test_pictures_as_frames() -> None:
+def test_pictures_are_read_as_frames() -> None:
     stills = ImageSequence([png(picture) for picture in frames(7)], BOUNDS, every=2)
-    assert [one.number for one in stills.frames()] == [1, 3, 5, 7]
+    assert [item.number for item in stills.frames()] == [1, 3, 5, 7]
     assert (stills.frames_read, stills.damage) == (7, "")
     with pytest.raises(BadRequest, match="empty list"):
         ImageSequence([], BOUNDS)
     with pytest.raises(PayloadTooLarge, match="101 pictures"):
         ImageSequence([png(frame())] * 101, BOUNDS)
-    other = [png(frame()), png(frame()[:, :50])]
+    different_sizes = [png(frame()), png(frame()[:, :50])]
     with pytest.raises(BadRequest, match="Picture 2 has 50 x 64 pixels"):
-        list(ImageSequence(other, BOUNDS).frames())
+        list(ImageSequence(different_sizes, BOUNDS).frames())
 
 
-def test_what_is_written_can_be_read() -> None:
-    pictures = [Image.fromarray(one) for one in frames(30)]
+def test_a_written_video_can_be_read() -> None:
+    pictures = [Image.fromarray(pixels) for pixels in frames(30)]
     data = write_video(pictures, (WIDTH, HEIGHT), Fraction(10), 500_000)
     with av.open(io.BytesIO(data)) as container:
         (stream,) = container.streams
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
-    read = [one.image for one in Video(data, BOUNDS).frames()]
+    read = [item.image for item in Video(data, BOUNDS).frames()]
     assert len(read) == 30
-    for one, picture in zip(read, pictures, strict=True):
-        assert np.abs(np.asarray(one, np.int16) - np.asarray(picture)).mean() < 12
+    for image, picture in zip(read, pictures, strict=True):
+        assert np.abs(np.asarray(image, np.int16) - np.asarray(picture)).mean() < 12
 
 
-def test_odd_and_large_sizes_are_fitted() -> None:
-    for size, wanted in (((33, 21), (32, 20)), ((2001, 999), (1280, 640)), ((1, 1), (2, 2))):
+def test_odd_and_large_sizes_are_scaled() -> None:
+    for size, expected in (((33, 21), (32, 20)), ((2001, 999), (1280, 640)), ((1, 1), (2, 2))):
         data = write_video([Image.new("RGB", size)] * 2, size, Fraction(10), 500_000)
         video = Video(data, Bounds(10, 4_000_000, 10))
-        assert abs(video.width - wanted[0]) <= 2
-        assert abs(video.height - wanted[1]) <= 2
+        assert abs(video.width - expected[0]) <= 2
+        assert abs(video.height - expected[1]) <= 2
 
 
-def test_a_written_video_keeps_to_its_bits() -> None:
+def test_a_written_video_keeps_its_bit_rate() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (50, HEIGHT, WIDTH, 3), np.uint8)
-    data = write_video([Image.fromarray(one) for one in noise], (WIDTH, HEIGHT), Fraction(10), 100_000)
+    data = write_video([Image.fromarray(pixels) for pixels in noise], (WIDTH, HEIGHT), Fraction(10), 100_000)
     assert len(data) < 1.6 * 5 * 100_000 / 8 + 4_000
 
 
-def test_frames_are_decoded_as_they_are_asked_for() -> None:
-    video = Video(film(frames(40)), BOUNDS)
-    assert [one.number for one in islice(video.frames(), 2)] == [1, 2]
-    assert video.frames_read == 0, "it has not come to its end"
+def test_frames_are_decoded_lazily() -> None:
+    video = Video(make_video(frames(40)), BOUNDS)
+    assert [item.number for item in islice(video.frames(), 2)] == [1, 2]
+    assert video.frames_read == 0, "the generator has not ended"

@@ -1,4 +1,4 @@
-"""The audit: one record an answer, chained so that whatever is done to a file afterwards is found and named."""
+"""The audit log: one record per response, chained so that any later change of a file is found and named."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from hearth_build.cli import serve
 from hearth_build.cli.audit import check
 from hearth_build.cloud.cost_model import PRICES, read_prices
 from hearth_functions.text_classification import app as text
-from tests.runtime.auth.test_api_keys import ENTRIES, sent
-from tests.runtime.aws_lambda.test_handler import CONTEXT, rest
+from tests.runtime.auth.test_api_keys import ENTRIES, key_header
+from tests.runtime.aws_lambda.test_handler import CONTEXT, rest_v1_event
 
 GOOD = b'{"inputs": "good canary-5d1c"}'
 
 
 @pytest.fixture
 def audited(serving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """This process records its answers in the file whose path this is, and wants keys."""
+    """Make this process require keys and write audit records; return the path of their file."""
     path = tmp_path / "audit.jsonl"
     monkeypatch.setenv("HEARTH_AUDIT", path.as_uri())
     monkeypatch.setenv("HEARTH_API_KEYS", json.dumps(ENTRIES))
@@ -58,8 +58,8 @@ def records(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line)["audit"] for line in path.read_text().splitlines()]
 
 
-def test_a_record_says_who_asked_what_of_which_bytes(client: TestClient, audited: Path, serving: Path) -> None:
-    answer = client.post("/models/sentiment-en", content=GOOD, headers=sent("words"))
+def test_a_record_names_caller_model_and_input(client: TestClient, audited: Path, serving: Path) -> None:
+    response = client.post("/models/sentiment-en", content=GOOD, headers=key_header("words"))
     manifest = (serving / "sentiment-en/1/manifest.json").read_bytes()
     (record,) = records(audited)
     assert record.pop("ms") > 0
@@ -68,7 +68,7 @@ def test_a_record_says_who_asked_what_of_which_bytes(client: TestClient, audited
     assert record.pop("hash") == digest(records(audited)[0])
     assert record == {
         "number": 1,
-        "request_id": answer.headers["x-request-id"],
+        "request_id": response.headers["x-request-id"],
         "trigger": "http",
         "tenant": api_keys.tenant_hash("words"),
         "model": "sentiment-en",
@@ -85,8 +85,8 @@ def test_a_record_says_who_asked_what_of_which_bytes(client: TestClient, audited
     assert "canary" not in audited.read_text()
 
 
-def test_every_answer_has_one_record_failures_too(client: TestClient, audited: Path) -> None:
-    asked = [
+def test_every_response_has_one_record_including_errors(client: TestClient, audited: Path) -> None:
+    requests = [
         ("POST", "/models/sentiment-en", GOOD, "words", 200),
         ("POST", "/models/sentiment-en", b"{", "words", 400),
         ("POST", "/models/resnet20-cifar10", GOOD, "words", 403),
@@ -96,18 +96,18 @@ def test_every_answer_has_one_record_failures_too(client: TestClient, audited: P
         ("GET", "/", b"", None, 200),
         ("POST", "/v2/models/sentiment-en/infer", b"{}", "words", 400),
     ]
-    for method, path, body, who, status in asked:
-        answer = client.request(method, path, content=body, headers=sent(who) if who else {})
-        assert answer.status_code == status, answer.text
-    found = records(audited)
-    assert [record["status"] for record in found] == [status for *_, status in asked]
-    assert [record["error"] for record in found if record["status"] == 401] == ["unauthorized"]
-    assert len({record["request_id"] for record in found}) == len(asked)
-    told = check(audited.read_bytes().splitlines())
-    assert (told.error, [end.number for end in told.chains.values()]) == ("", [len(asked)])
+    for method, path, body, key_name, status in requests:
+        response = client.request(method, path, content=body, headers=key_header(key_name) if key_name else {})
+        assert response.status_code == status, response.text
+    written = records(audited)
+    assert [record["status"] for record in written] == [status for *_, status in requests]
+    assert [record["error"] for record in written if record["status"] == 401] == ["unauthorized"]
+    assert len({record["request_id"] for record in written}) == len(requests)
+    report = check(audited.read_bytes().splitlines())
+    assert (report.error, [end.number for end in report.chains.values()]) == ("", [len(requests)])
 
 
-def test_on_lambda_line_and_record_estimate_the_cost_and_records_may_go_to_the_log(
+def test_on_lambda_log_line_and_record_have_the_cost(
     serving: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -118,8 +118,8 @@ def test_on_lambda_line_and_record_estimate_the_cost_and_records_may_go_to_the_l
     settings.get.cache_clear()
     audit.chain.cache_clear()
     handler = create_handler(text.TASKS)
-    assert handler(rest("/models/sentiment-en", GOOD), CONTEXT)["statusCode"] == 200
-    damaged = rest("/models/sentiment-en", b"%%%", encoded=False) | {"isBase64Encoded": True}
+    assert handler(rest_v1_event("/models/sentiment-en", GOOD), CONTEXT)["statusCode"] == 200
+    damaged = rest_v1_event("/models/sentiment-en", b"%%%", encoded=False) | {"isBase64Encoded": True}
     assert handler(damaged, CONTEXT)["statusCode"] == 400
     printed = capsys.readouterr().out
     assert "canary" not in printed
@@ -127,42 +127,45 @@ def test_on_lambda_line_and_record_estimate_the_cost_and_records_may_go_to_the_l
     price = read_prices(PRICES)["lambda"][{"aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)]
     assert first["dollars"] == pytest.approx(2 * first["ms"] / 1000 * price, rel=1e-4)
     lines = [line for line in map(json.loads, printed.splitlines()) if line.get("message") == "request"]
-    told = [(line["ms"]["total"], line["dollars"]) for line in lines]
-    assert told == [(record["ms"], record["dollars"]) for record in (first, second)]
+    costs = [(line["ms"]["total"], line["dollars"]) for line in lines]
+    assert costs == [(record["ms"], record["dollars"]) for record in (first, second)]
     assert (first["status"], second["status"], second["previous"]) == (200, 400, first["hash"])
-    assert check(io.BytesIO(printed.encode())).error == ""  # the log's other lines do not matter
+    assert check(io.BytesIO(printed.encode())).error == ""  # other lines of the log are ignored
 
 
 def test_threads_and_processes_share_a_file(audited: Path) -> None:
-    code = f"from hearth.telemetry.audit import Chain; c = Chain({audited.as_uri()!r}); [c.add({{'n': n}}) for n in range(200)]"
+    code = (
+        "from hearth.telemetry.audit import Chain; "
+        f"chain = Chain({audited.as_uri()!r}); [chain.add({{'n': n}}) for n in range(200)]"
+    )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    others = [subprocess.Popen([sys.executable, "-c", code], env=environment) for _ in range(2)]
+    processes = [subprocess.Popen([sys.executable, "-c", code], env=environment) for _ in range(2)]
     chain = Chain(audited.as_uri())
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: chain.add({"n": n}), range(200)))
-    assert [other.wait() for other in others] == [0, 0]
-    told = check(audited.read_bytes().splitlines())
-    assert (told.error, [end.number for end in told.chains.values()]) == ("", [200] * 3)
+    assert [process.wait() for process in processes] == [0, 0]
+    report = check(audited.read_bytes().splitlines())
+    assert (report.error, [end.number for end in report.chains.values()]) == ("", [200] * 3)
 
 
-def test_where_a_record_cannot_be_written_the_answer_comes_and_the_gap_shows(
+def test_a_record_that_cannot_be_written_leaves_a_gap_and_a_response(
     client: TestClient, audited: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def ask() -> int:
-        return client.post("/models/sentiment-en", content=GOOD, headers=sent("words")).status_code
+    def send_request() -> int:
+        return client.post("/models/sentiment-en", content=GOOD, headers=key_header("words")).status_code
 
-    assert ask() == 200
-    kept = audited.rename(audited.with_suffix(".kept"))
+    assert send_request() == 200
+    backup = audited.rename(audited.with_suffix(".kept"))
     audited.mkdir()
-    assert ask() == 200
+    assert send_request() == 200
     assert "audit record lost" in caplog.messages
     audited.rmdir()
-    kept.rename(audited)
-    assert ask() == 200
+    backup.rename(audited)
+    assert send_request() == 200
     assert "record 2 of chain" in check(audited.read_bytes().splitlines()).error
 
 
-def test_a_place_that_is_none_is_refused() -> None:
+def test_an_unknown_destination_is_a_settings_error() -> None:
     with pytest.raises(SettingsError, match="HEARTH_AUDIT"):
         settings.read({"HEARTH_AUDIT": "s3://bucket"})
 
@@ -171,20 +174,20 @@ def test_a_place_that_is_none_is_refused() -> None:
 
 
 def chains(*lengths: int) -> list[bytes]:
-    """Lines of chains that are written by turns, with lines of a log between."""
-    held = io.StringIO()
-    made = [Chain("log") for _ in lengths]
-    with contextlib.redirect_stdout(held):
+    """Return the lines of chains that are written in turn, with lines of a log between them."""
+    output = io.StringIO()
+    written = [Chain("log") for _ in lengths]
+    with contextlib.redirect_stdout(output):
         for turn in range(max(lengths)):
-            for chain, length in zip(made, lengths, strict=True):
+            for chain, length in zip(written, lengths, strict=True):
                 if turn < length:
                     chain.add({"status": 200, "turn": turn, "model": "sentiment-en"})
             print("START RequestId: 1 Version: $LATEST")
-    return held.getvalue().encode().splitlines(keepends=True)
+    return output.getvalue().encode().splitlines(keepends=True)
 
 
-def where(lines: list[bytes], chain: int, number: int) -> int:
-    """The index of a record's line. `chain`: in the order of their beginnings."""
+def index_of(lines: list[bytes], chain: int, number: int) -> int:
+    """Return the index of a record's line; chains are numbered in the order of their first records."""
     names: list[str] = []
     for index, line in enumerate(lines):
         if line.startswith(b"{"):
@@ -196,36 +199,36 @@ def where(lines: list[bytes], chain: int, number: int) -> int:
     raise AssertionError("no such record")
 
 
-def test_whole_chains_are_fine_also_as_tails_of_logs_write_them() -> None:
+def test_complete_chains_are_valid_with_log_prefixes_too() -> None:
     lines = chains(5, 3)
-    for written in (lines, [b"2026-11-25T20:00:00.123Z [stream] " + line for line in lines]):
-        found = check(written)
-        assert (found.error, [end.number for end in found.chains.values()]) == ("", [5, 3])
+    for variant in (lines, [b"2026-11-25T20:00:00.123Z [stream] " + line for line in lines]):
+        report = check(variant)
+        assert (report.error, [end.number for end in report.chains.values()]) == ("", [5, 3])
 
 
 def test_a_changed_record_is_named() -> None:
     lines = chains(5, 5)
-    at = where(lines, 1, 3)
-    lines[at] = lines[at].replace(b'"status": 200', b'"status": 404')
-    record = json.loads(lines[at])["audit"]
-    assert check(lines).error.startswith(f"record 3 of chain {record['chain']} (line {at + 1}) was changed")
+    index = index_of(lines, 1, 3)
+    lines[index] = lines[index].replace(b'"status": 200', b'"status": 404')
+    record = json.loads(lines[index])["audit"]
+    assert check(lines).error.startswith(f"record 3 of chain {record['chain']} (line {index + 1}) was changed")
 
 
-def test_a_record_made_anew_is_named_where_the_chain_breaks() -> None:
+def test_a_forged_record_is_named_where_the_chain_breaks() -> None:
     lines = chains(5)
-    at = where(lines, 0, 3)
-    record = json.loads(lines[at])["audit"] | {"model": "another"}
-    lines[at] = json.dumps({"audit": record | {"hash": digest(record)}}).encode() + b"\n"
+    index = index_of(lines, 0, 3)
+    record = json.loads(lines[index])["audit"] | {"model": "another"}
+    lines[index] = json.dumps({"audit": record | {"hash": digest(record)}}).encode() + b"\n"
     assert check(lines).error.startswith(f"record 4 of chain {record['chain']}")
 
 
-def test_missing_moved_and_doubled_records_are_named() -> None:
+def test_missing_moved_and_repeated_records_are_named() -> None:
     lines = chains(5)
     for number in (1, 2, 4):
-        at = where(lines, 0, number)
-        assert f"record {number} of chain" in check(lines[:at] + lines[at + 1 :]).error
-        assert "is missing" in check(lines[:at] + lines[at + 1 :]).error
-    first, second = where(lines, 0, 2), where(lines, 0, 3)
+        index = index_of(lines, 0, number)
+        assert f"record {number} of chain" in check(lines[:index] + lines[index + 1 :]).error
+        assert "is missing" in check(lines[:index] + lines[index + 1 :]).error
+    first, second = index_of(lines, 0, 2), index_of(lines, 0, 3)
     moved = list(lines)
     moved[first], moved[second] = lines[second], lines[first]
     assert "record 2 of chain" in check(moved).error
@@ -235,26 +238,28 @@ def test_missing_moved_and_doubled_records_are_named() -> None:
 
 @hypothesis_settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.data())
-def test_no_single_byte_of_a_record_can_be_changed_unseen(data: st.DataObject) -> None:
+def test_a_change_of_any_byte_of_a_record_is_noticed(data: st.DataObject) -> None:
     lines = chains(4, 2)
     numbered = [index for index, line in enumerate(lines) if line.startswith(b"{")]
-    at = data.draw(st.sampled_from(numbered[:-1]), "line")
-    line = bytearray(lines[at])
-    place = data.draw(st.integers(0, len(line) - 2), "byte")
-    line[place] = data.draw(st.integers(0x20, 0x7E).filter(lambda byte: byte != line[place]), "new")
-    before = json.loads(lines[at])
+    changed = data.draw(st.sampled_from(numbered[:-1]), "line")
+    line = bytearray(lines[changed])
+    position = data.draw(st.integers(0, len(line) - 2), "byte")
+    line[position] = data.draw(st.integers(0x20, 0x7E).filter(lambda byte: byte != line[position]), "new")
+    original = json.loads(lines[changed])
     with contextlib.suppress(ValueError):
-        if json.loads(bytes(line)) == before:
-            return  # a blank for a blank
-    found = check([*lines[:at], bytes(line), *lines[at + 1 :]])
-    last = all(
-        json.loads(lines[index])["audit"]["chain"] != before["audit"]["chain"] for index in numbered if index > at
+        if json.loads(bytes(line)) == original:
+            return  # one kind of whitespace replaced by another
+    report = check([*lines[:changed], bytes(line), *lines[changed + 1 :]])
+    is_last = all(
+        json.loads(lines[index])["audit"]["chain"] != original["audit"]["chain"]
+        for index in numbered
+        if index > changed
     )
-    ends = {end.name: end.number for end in found.chains.values()}
-    if last and not found.error:  # the end of a chain: what is kept of the ends tells
-        assert ends.get(before["audit"]["chain"]) != before["audit"]["number"]
+    ends = {end.name: end.number for end in report.chains.values()}
+    if is_last and not report.error:  # a missing last record shows only in the recorded ends of the chains
+        assert ends.get(original["audit"]["chain"]) != original["audit"]["number"]
     else:
-        assert found.error
+        assert report.error
 
 
 def hearth(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -263,35 +268,35 @@ def hearth(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
 
-def test_the_commands(tmp_path: Path) -> None:
-    made = hearth("api-key", "acme", "--models", "sentiment-*, ner-*", "--rate", "2.5", "--burst", "10")
-    entry = json.loads(made.stdout)
-    (key,) = [word for word in made.stderr.split() if word.startswith("hearth_")]
+def test_the_commands_create_keys_and_check_files(tmp_path: Path) -> None:
+    created = hearth("api-key", "acme", "--models", "sentiment-*, ner-*", "--rate", "2.5", "--burst", "10")
+    entry = json.loads(created.stdout)
+    (key,) = [word for word in created.stderr.split() if word.startswith("hearth_")]
     assert (entry["name"], entry["models"], entry["rate"], entry["burst"]) == (
         "acme",
         ["sentiment-*", "ner-*"],
         2.5,
         10,
     )
-    assert key not in made.stdout
-    caller, _ = api_keys._read_table(f"[{made.stdout}]").find(key)
+    assert key not in created.stdout
+    caller, _ = api_keys._read_table(f"[{created.stdout}]").find(key)
     assert caller == api_keys.Caller(api_keys.tenant_hash("acme"), ("sentiment-*", "ner-*"))
     file = tmp_path / "audit.jsonl"
     lines = chains(3)
     file.write_bytes(b"".join(lines))
-    fine = hearth("audit", str(file))
-    assert (fine.returncode, fine.stderr) == (0, "")
-    assert "3 records" in fine.stdout
+    valid = hearth("audit", str(file))
+    assert (valid.returncode, valid.stderr) == (0, "")
+    assert "3 records" in valid.stdout
     file.write_bytes(b"".join(lines).replace(b'"turn": 1', b'"turn": 2'))
-    wrong = hearth("audit", str(file))
-    assert wrong.returncode == 1
-    assert "record 2 of chain" in wrong.stderr
+    invalid = hearth("audit", str(file))
+    assert invalid.returncode == 1
+    assert "record 2 of chain" in invalid.stderr
     file.write_text("START\n")
     assert hearth("audit", str(file)).returncode == 1
     assert "nowhere" in hearth("audit", "nowhere").stderr
 
 
-def test_storage_events_and_calls_by_reference_have_the_digest_of_the_object(
+def test_storage_events_and_calls_by_reference_have_the_objects_digest(
     audited: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("uploads", "results"):
@@ -301,17 +306,19 @@ def test_storage_events_and_calls_by_reference_have_the_digest_of_the_object(
     settings.get.cache_clear()
     data = b"good canary-5d1c"
     with TestClient(serve.app()) as client:
-        wish = {"model": "sentiment-en", "content_type": "text/plain", "size": len(data)}
-        ticket = client.post("/uploads", json=wish, headers=sent("words")).json()
+        upload_request = {"model": "sentiment-en", "content_type": "text/plain", "size": len(data)}
+        ticket = client.post("/uploads", json=upload_request, headers=key_header("words")).json()
         client.put(ticket["url"], content=data, headers=ticket["headers"])
-        place, until = f"/results/{ticket['id']}", time.monotonic() + 20
-        while client.get(place, headers=sent("words")).status_code == 202:
-            assert time.monotonic() < until
+        path, deadline = f"/results/{ticket['id']}", time.monotonic() + 20
+        while client.get(path, headers=key_header("words")).status_code == 202:
+            assert time.monotonic() < deadline
             time.sleep(0.02)
         reference = {"inputs": {"upload": ticket["id"]}}
-        assert client.post("/models/sentiment-en", json=reference, headers=sent("words")).status_code == 200
-    while not any(record["trigger"] == "storage" for record in records(audited)):  # it comes after the result
-        assert time.monotonic() < until
+        assert client.post("/models/sentiment-en", json=reference, headers=key_header("words")).status_code == 200
+    while not any(
+        record["trigger"] == "storage" for record in records(audited)
+    ):  # the record is written after the result
+        assert time.monotonic() < deadline
         time.sleep(0.02)
     event, call = [
         next(record for record in records(audited) if record["model"] and record["trigger"] == trigger)

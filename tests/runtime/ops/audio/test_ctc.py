@@ -1,4 +1,4 @@
-"""CTC decoding against the sum over every path, a real sentence, and a language model whose sums are known."""
+"""CTC decoding against the sum over every path, a real sentence, and a language model with known scores."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def random_logs(frames: int, symbols: int, seed: int) -> Logs:
     return logits - np.log(np.exp(logits).sum(1, keepdims=True))  # type: ignore[no-any-return]
 
 
-def by_every_path(logs: Logs, blank: int, language: LanguageModel | None = None) -> tuple[int, ...]:
-    """The best text, its probability summed over all paths that collapse to it."""
+def decode_exhaustively(logs: Logs, blank: int, language_model: LanguageModel | None = None) -> tuple[int, ...]:
+    """Return the best text; its probability is the sum over all paths that collapse to it."""
     sums: defaultdict[tuple[int, ...], float] = defaultdict(float)
     frames, symbols = logs.shape
     for path in itertools.product(range(symbols), repeat=frames):
@@ -57,23 +57,23 @@ def by_every_path(logs: Logs, blank: int, language: LanguageModel | None = None)
 
     def score(text: tuple[int, ...]) -> float:
         total, state = math.log(sums[text]), ()
-        if language:
+        if language_model:
             for symbol in text:
-                more, state = language.score(state, symbol)
-                total += more
-            total += language.score_end(state)
+                change, state = language_model.score(state, symbol)
+                total += change
+            total += language_model.score_end(state)
         return total
 
     return max(sums, key=score)
 
 
-def text_of(logs: Logs, width: int) -> str:
-    heard = beam_search(logs, BLANK, width) if width > 1 else greedy(logs, BLANK)
-    return " ".join(word.text for word in to_words(heard, LETTERS))
+def decode(logs: Logs, width: int) -> str:
+    symbols = beam_search(logs, BLANK, width) if width > 1 else greedy(logs, BLANK)
+    return " ".join(word.text for word in to_words(symbols, LETTERS))
 
 
 def spikes(text: str, every: int = 3, other: float = 0.02) -> Logs:
-    """Logs that say each letter in one frame of `every`."""
+    """Return log-probabilities that have each letter in one frame of `every`."""
     logs = np.full((every * len(text), len(LETTERS)), other / len(LETTERS))
     logs[:, BLANK] = 1 - other
     for number, letter in enumerate(text):
@@ -83,107 +83,112 @@ def spikes(text: str, every: int = 3, other: float = 0.02) -> Logs:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_a_wide_search_finds_the_text_that_all_paths_together_prefer(seed: int) -> None:
+def test_a_wide_beam_finds_the_likeliest_text(seed: int) -> None:
     logs = random_logs(6, 4, seed)
     for blank in (0, 3):
-        assert tuple(heard.symbol for heard in beam_search(logs, blank, 1000)) == by_every_path(logs, blank)
+        assert tuple(letter.symbol for letter in beam_search(logs, blank, 1000)) == decode_exhaustively(logs, blank)
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_same_with_a_language_model(seed: int) -> None:
+def test_a_wide_beam_with_a_language_model_finds_the_likeliest_text(seed: int) -> None:
     logs = random_logs(6, 4, seed)
-    language = ngram_lm.read(ARPA.encode(), ("a", "b", " ", ""), 0.8, 0.5)
-    assert tuple(h.symbol for h in beam_search(logs, 3, 1000, language)) == by_every_path(logs, 3, language)
+    language_model = ngram_lm.read(ARPA.encode(), ("a", "b", " ", ""), 0.8, 0.5)
+    assert tuple(letter.symbol for letter in beam_search(logs, 3, 1000, language_model)) == decode_exhaustively(
+        logs, 3, language_model
+    )
 
 
-def test_greedy_takes_the_best_path_and_the_search_the_best_text() -> None:
+def test_greedy_takes_the_best_path_and_beam_search_the_best_text() -> None:
     logs = np.log(np.array([[0.4, 0.0001, 0.6], [0.4, 0.0001, 0.6]]))  # "" has one path, "a" three
     assert greedy(logs, 2) == []
-    assert [heard.symbol for heard in beam_search(logs, 2, 4)] == [0]
+    assert [letter.symbol for letter in beam_search(logs, 2, 4)] == [0]
 
 
-def test_repetitions_need_a_blank_between() -> None:
+def test_repeated_letters_need_a_blank_between_them() -> None:
     logs = np.log(np.eye(3)[[0, 0, 2, 0, 1, 1]] + 1e-9)
-    heard = greedy(logs, 2)
-    assert [(one.symbol, one.first, one.end) for one in heard] == [(0, 0, 2), (0, 3, 4), (1, 4, 6)]
-    assert [one.symbol for one in beam_search(logs, 2, 8)] == [0, 0, 1]
+    letters = greedy(logs, 2)
+    assert [(letter.symbol, letter.first, letter.end) for letter in letters] == [(0, 0, 2), (0, 3, 4), (1, 4, 6)]
+    assert [letter.symbol for letter in beam_search(logs, 2, 8)] == [0, 0, 1]
 
 
 @pytest.mark.parametrize("width", [1, 4])
-def test_no_frames_and_nothing_but_blanks_are_no_text(width: int) -> None:
-    assert text_of(np.zeros((0, 29)), width) == ""
-    assert text_of(spikes(""), width) == ""
-    assert text_of(np.log(np.eye(29)[[BLANK] * 5] + 1e-9), width) == ""
+def test_no_frames_and_only_blanks_give_no_text(width: int) -> None:
+    assert decode(np.zeros((0, 29)), width) == ""
+    assert decode(spikes(""), width) == ""
+    assert decode(np.log(np.eye(29)[[BLANK] * 5] + 1e-9), width) == ""
 
 
 @pytest.mark.parametrize("width", [1, 4])
-def test_words_and_when_they_were_said(width: int) -> None:
+def test_words_have_their_frames(width: int) -> None:
     logs = spikes(" to be  ")
-    heard = beam_search(logs, BLANK, width) if width > 1 else greedy(logs, BLANK)
-    assert [(word.text, word.first, word.end) for word in to_words(heard, LETTERS)] == [("to", 4, 8), ("be", 13, 17)]
+    symbols = beam_search(logs, BLANK, width) if width > 1 else greedy(logs, BLANK)
+    assert [(word.text, word.first, word.end) for word in to_words(symbols, LETTERS)] == [("to", 4, 8), ("be", 13, 17)]
 
 
 @pytest.mark.skipif("HEARTH_DATA" not in os.environ, reason="HEARTH_DATA is not set: the data sets are not here")
 @pytest.mark.parametrize("width", [1, 2, 16])
-def test_a_sentence_of_librispeech(width: int) -> None:
+def test_a_sentence_of_librispeech_is_decoded(width: int) -> None:
     path = Path(os.environ["HEARTH_DATA"]) / "speech/ctc_libri_logits.json"
     logs = np.array(json.loads(path.read_text()))
-    assert text_of(logs, width) == SENTENCE
+    assert decode(logs, width) == SENTENCE
 
 
 @pytest.mark.skipif("HEARTH_DATA" not in os.environ, reason="HEARTH_DATA is not set: the data sets are not here")
-def test_the_same_sentence_in_pieces() -> None:
+def test_chunks_of_a_sentence_give_the_whole_sentence() -> None:
     path = Path(os.environ["HEARTH_DATA"]) / "speech/ctc_libri_logits.json"
     logs = np.array(json.loads(path.read_text()))
     for size in (40, 77, 150):
-        pieces = chunk_bounds(len(logs), size, size // 4)
-        assert text_of(join([logs[a:b] for a, b in pieces], [a for a, _ in pieces], BLANK), 4) == SENTENCE
+        bounds = chunk_bounds(len(logs), size, size // 4)
+        assert (
+            decode(join([logs[start:end] for start, end in bounds], [start for start, _ in bounds], BLANK), 4)
+            == SENTENCE
+        )
 
 
-def test_back_off_is_that_of_the_file() -> None:
-    language = ngram_lm.read(ARPA.encode(), ("a", "b", " ", ""), 1.0, 0.0)
+def test_back_off_follows_the_arpa_file() -> None:
+    language_model = ngram_lm.read(ARPA.encode(), ("a", "b", " ", ""), 1.0, 0.0)
     scores, state = [], ()
     for symbol in (0, 1, 1, 2):
-        score, state = language.score(state, symbol)
+        score, state = language_model.score(state, symbol)
         scores.append(score / math.log(10))
     # a after <s>; b after a; b after b: -0.1 backs off to -0.6; a space after b: -0.1 and -0.8.
     assert scores == pytest.approx([-0.2, -0.1, -0.7, -0.9])
-    assert language.score_end((1,)) / math.log(10) == pytest.approx(-0.3)
-    assert language.score_end(()) / math.log(10) == pytest.approx(-0.2 - 1.0)
+    assert language_model.score_end((1,)) / math.log(10) == pytest.approx(-0.3)
+    assert language_model.score_end(()) / math.log(10) == pytest.approx(-0.2 - 1.0)
 
 
-def test_a_language_model_decides_what_the_sound_leaves_open() -> None:
+def test_a_language_model_decides_between_similar_letters() -> None:
     logs = np.log(np.array([[0.98, 0.01, 0.005, 0.005], [0.01, 0.01, 0.01, 0.97], [0.5, 0.48, 0.01, 0.01]]))
-    assert [heard.symbol for heard in beam_search(logs, 3, 8)] == [0, 0]
-    language = ngram_lm.read(ARPA.encode(), ("a", "b", " ", ""), 0.5, 0.0)
-    assert [heard.symbol for heard in beam_search(logs, 3, 8, language)] == [0, 1]
+    assert [letter.symbol for letter in beam_search(logs, 3, 8)] == [0, 0]
+    language_model = ngram_lm.read(ARPA.encode(), ("a", "b", " ", ""), 0.5, 0.0)
+    assert [letter.symbol for letter in beam_search(logs, 3, 8, language_model)] == [0, 1]
 
 
 @pytest.mark.parametrize("text", ["", "nothing of the kind", "\\1-grams:\nminus a", "\\2-grams:\n-1 a"])
-def test_a_language_model_that_is_none_says_so(text: str) -> None:
+def test_an_invalid_language_model_is_an_integrity_error(text: str) -> None:
     with pytest.raises(IntegrityError, match="language model"):
         ngram_lm.read(text.encode(), ("a",), 1.0, 0.0)
 
 
 @pytest.mark.parametrize(("total", "size", "overlap"), [(1, 10, 2), (10, 10, 2), (11, 10, 2), (18, 10, 2), (95, 10, 3)])
-def test_spans_cover_everything_and_share_their_edges(total: int, size: int, overlap: int) -> None:
-    found = chunk_bounds(total, size, overlap)
-    assert found[0][0] == 0
-    assert found[-1][1] == total
-    assert all(end - start <= size for start, end in found)
-    for (_, end), (start, _) in itertools.pairwise(found):
+def test_chunks_cover_all_frames_and_overlap(total: int, size: int, overlap: int) -> None:
+    bounds = chunk_bounds(total, size, overlap)
+    assert bounds[0][0] == 0
+    assert bounds[-1][1] == total
+    assert all(end - start <= size for start, end in bounds)
+    for (_, end), (start, _) in itertools.pairwise(bounds):
         assert end - start == overlap
-    assert all(end - start > overlap for start, end in found) or len(found) == 1
+    assert all(end - start > overlap for start, end in bounds) or len(bounds) == 1
 
 
-def test_a_seam_neither_doubles_nor_loses_a_letter_that_the_pieces_hear_a_frame_apart() -> None:
+def test_joining_shifted_chunks_neither_doubles_nor_loses_letters() -> None:
     text = "one two three four five six seven"
     logs = spikes(text)
     for size in range(24, 60, 5):
-        pieces, starts = [], []
+        chunks, starts = [], []
         for number, (start, end) in enumerate(chunk_bounds(len(logs), size, 16)):
-            pieces.append(np.roll(logs[start:end], number % 2, 0))
+            chunks.append(np.roll(logs[start:end], number % 2, 0))
             starts.append(start)
-        joined = join(pieces, starts, BLANK)
+        joined = join(chunks, starts, BLANK)
         assert len(joined) == len(logs)
-        assert text_of(joined, 1) == text
+        assert decode(joined, 1) == text

@@ -1,4 +1,4 @@
-"""Beam search over small random languages whose best sentences are found by trying all."""
+"""Beam search over small random language models, against an exhaustive search."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ START, EOS, VOCABULARY = 0, 1, 12
 
 
 class Language:
-    """Logits that depend on the last token, the one before and the sentence; counts what it is asked for."""
+    """Logits that depend on the sentence and its last two tokens; `sizes` records the batch size of each step."""
 
     def __init__(self, sentences: int, seed: int) -> None:
         random = np.random.default_rng(seed)
@@ -24,20 +24,20 @@ class Language:
         self.sizes: list[int] = []
 
     def step(self) -> DecoderStep:
-        sentences, written = np.arange(len(self.logits)), np.zeros((len(self.logits), 1), np.int64)
+        sentences, tokens_so_far = np.arange(len(self.logits)), np.zeros((len(self.logits), 1), np.int64)
 
-        def next_token(tokens: Any, rows: Any, kept: Any) -> Any:
-            nonlocal sentences, written
-            sentences = sentences[kept]
-            written = np.concatenate([written[rows], tokens[:, None]], 1)
+        def next_token(tokens: Any, rows: Any, kept_sentences: Any) -> Any:
+            nonlocal sentences, tokens_so_far
+            sentences = sentences[kept_sentences]
+            tokens_so_far = np.concatenate([tokens_so_far[rows], tokens[:, None]], 1)
             self.sizes.append(len(tokens))
-            of = np.repeat(sentences, len(tokens) // len(sentences))
-            return self.logits[of, written[:, -2], written[:, -1]]
+            repeated = np.repeat(sentences, len(tokens) // len(sentences))
+            return self.logits[repeated, tokens_so_far[:, -2], tokens_so_far[:, -1]]
 
         return next_token
 
     def score(self, sentence: int, tokens: tuple[int, ...]) -> float:
-        """Log-probability, as beam search adds it up: an end that is forced costs nothing."""
+        """Return the log-probability as beam search sums it: a forced end costs nothing."""
         before, last, total = START, START, 0.0
         for token in tokens:
             total += log_probabilities(self.logits[sentence, before, last][None])[0, token]
@@ -45,25 +45,25 @@ class Language:
         return float(total)
 
 
-def exhaustive(language: Language, sentence: int, longest: int, penalty: float) -> list[int]:
-    """The best of all sentences of at most `longest` tokens."""
-    best, found = -np.inf, []
+def search_exhaustively(language: Language, sentence: int, max_length: int, penalty: float) -> list[int]:
+    """Return the best of all sentences of at most `max_length` tokens."""
+    best, best_tokens = -np.inf, []
     words = [token for token in range(VOCABULARY) if token not in (START, EOS)]
-    for length in range(longest):
+    for length in range(max_length):
         for tokens in itertools.product(words, repeat=length):
-            forced = length + 1 == longest
+            forced = length + 1 == max_length
             score = language.score(sentence, tokens if forced else (*tokens, EOS)) / (length + 1) ** penalty
             if score > best:
-                best, found = score, list(tokens)
-    return found
+                best, best_tokens = score, list(tokens)
+    return best_tokens
 
 
-def test_beams_as_wide_as_the_language_find_the_best_sentences() -> None:
+def test_wide_beams_find_the_best_sentences() -> None:
     language = Language(4, seed=1)
     for penalty in (0.0, 1.0, 2.0):
-        how = GenerationConfig(START, EOS, max_new_tokens=3, num_beams=150, length_penalty=penalty)
-        found = search(language.step(), 4, how)
-        assert found == [exhaustive(language, sentence, 3, penalty) for sentence in range(4)]
+        options = GenerationConfig(START, EOS, max_new_tokens=3, num_beams=150, length_penalty=penalty)
+        actual = search(language.step(), 4, options)
+        assert actual == [search_exhaustively(language, sentence, 3, penalty) for sentence in range(4)]
 
 
 def test_greedy_takes_the_best_token_each_time() -> None:
@@ -78,19 +78,19 @@ def test_greedy_takes_the_best_token_each_time() -> None:
 
 
 @pytest.mark.parametrize("beams", [1, 2, 5])
-def test_sentences_do_not_depend_on_their_batch_and_leave_it(beams: int) -> None:
-    language, how = Language(6, seed=3), GenerationConfig(START, EOS, 30, beams, 0.8)
-    together = search(language.step(), 6, how)
+def test_sentences_do_not_depend_on_their_batch(beams: int) -> None:
+    language, options = Language(6, seed=3), GenerationConfig(START, EOS, 30, beams, 0.8)
+    batched = search(language.step(), 6, options)
     assert language.sizes[0] == 6
     assert min(language.sizes) < max(language.sizes) <= 6 * beams
-    for sentence, tokens in enumerate(together):
-        alone = Language(6, seed=3)
-        alone.logits = alone.logits[sentence : sentence + 1]
-        assert search(alone.step(), 1, how) == [tokens]
+    for sentence, tokens in enumerate(batched):
+        language_of_one = Language(6, seed=3)
+        language_of_one.logits = language_of_one.logits[sentence : sentence + 1]
+        assert search(language_of_one.step(), 1, options) == [tokens]
 
 
 @pytest.mark.parametrize("beams", [1, 3])
-def test_answers_are_at_most_as_long_as_asked(beams: int) -> None:
+def test_sentences_have_at_most_max_new_tokens(beams: int) -> None:
     language = Language(2, seed=4)
     language.logits[..., EOS] = -50
     assert [len(tokens) for tokens in search(language.step(), 2, GenerationConfig(START, EOS, 6, beams, 1.0))] == [5, 5]
@@ -117,13 +117,13 @@ def test_the_start_token_is_never_written() -> None:
 
 
 @pytest.mark.parametrize("vocabulary", [5, GROUP * 3, GROUP * 12 + 7])
-def test_the_likeliest_are_those_that_a_sort_finds(vocabulary: int) -> None:
-    how = GenerationConfig(START, EOS, 9, 5, 1.0)
+def test_the_likeliest_tokens_equal_those_of_a_sort(vocabulary: int) -> None:
+    options = GenerationConfig(START, EOS, 9, 5, 1.0)
     for seed in range(20):
         logits = np.random.default_rng(seed).normal(0, 3, (4, vocabulary)).astype(np.float32)
-        wanted = log_probabilities(logits)
-        wanted[:, START] = -np.inf
-        tokens, logs = likeliest_tokens(logits, 10, 3, how)
-        np.testing.assert_array_equal(np.sort(logs), np.sort(wanted)[:, -10:])
-        np.testing.assert_array_equal(np.take_along_axis(wanted, tokens, 1), logs)
+        expected = log_probabilities(logits)
+        expected[:, START] = -np.inf
+        tokens, logs = likeliest_tokens(logits, 10, 3, options)
+        np.testing.assert_array_equal(np.sort(logs), np.sort(expected)[:, -10:])
+        np.testing.assert_array_equal(np.take_along_axis(expected, tokens, 1), logs)
         assert all(len(set(row)) == len(row) for row in tokens)

@@ -1,4 +1,4 @@
-"""Pooling, cosines and neighbours against what can be worked out by hand."""
+"""Pooling, cosine similarity and nearest words against values worked out by hand."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ TOKENS = np.array([[[1, 2], [3, 4], [90, 90]], [[5, 6], [90, 90], [90, 90]]], np
 MASK = np.array([[1, 1, 0], [1, 0, 0]])
 
 
-def test_the_mean_counts_what_the_mask_counts() -> None:
+def test_the_mean_ignores_masked_tokens() -> None:
     np.testing.assert_array_equal(pool(TOKENS, MASK, "mean"), [[2, 3], [5, 6]])
     np.testing.assert_array_equal(pool(TOKENS, np.zeros_like(MASK), "mean"), np.zeros((2, 2)))
 
 
-def test_the_first_token_stands_for_its_text() -> None:
+def test_cls_pooling_takes_the_first_token() -> None:
     np.testing.assert_array_equal(pool(TOKENS, MASK, "cls"), [[1, 2], [5, 6]])
 
 
-def test_vectors_get_length_one_and_zero_stays_zero() -> None:
-    found = normalise(np.array([[3, 4], [0, 0], [0, -1e-3], [1e15, 0]], np.float32))
-    np.testing.assert_allclose(found, [[0.6, 0.8], [0, 0], [0, -1], [1, 0]], atol=1e-6)
-    assert found.dtype == np.float32
+def test_vectors_are_normalised_and_zero_stays_zero() -> None:
+    actual = normalise(np.array([[3, 4], [0, 0], [0, -1e-3], [1e15, 0]], np.float32))
+    np.testing.assert_allclose(actual, [[0.6, 0.8], [0, 0], [0, -1], [1, 0]], atol=1e-6)
+    assert actual.dtype == np.float32
 
 
-def test_cosines() -> None:
+def test_cosine_similarity() -> None:
     others = np.array([[2, 0], [0, 5], [-1, 0], [3, 3], [0, 0]], np.float32)
-    found = cosine(np.array([7, 0], np.float32), others)
-    np.testing.assert_allclose(found, [1, 0, -1, 0.5**0.5, 0], atol=1e-6)
+    actual = cosine(np.array([7, 0], np.float32), others)
+    np.testing.assert_allclose(actual, [1, 0, -1, 0.5**0.5, 0], atol=1e-6)
 
 
 @pytest.mark.parametrize("total", [10, BLOCK_ROWS - 1, BLOCK_ROWS, 2 * BLOCK_ROWS + 3])
-def test_neighbours_of_any_number_of_vectors(total: int) -> None:
+def test_nearest_words_of_any_number_of_vectors(total: int) -> None:
     table = normalise(np.random.default_rng(total).normal(size=(total, 8)).astype(np.float32))
-    found = nearest(lambda numbers: table[numbers], total, [3, 5], [7], 0, 4)
+    neighbours = nearest(lambda numbers: table[numbers], total, [3, 5], [7], 0, 4)
     scores = table @ normalise(table[3] + table[5] - table[7])
-    order = [number for number in np.argsort(-scores) if number not in (0, 3, 5, 7)][:4]
-    assert [number for number, _ in found] == order
-    np.testing.assert_allclose([score for _, score in found], scores[order], atol=1e-6)
+    expected = [number for number in np.argsort(-scores) if number not in (0, 3, 5, 7)][:4]
+    assert [number for number, _ in neighbours] == expected
+    np.testing.assert_allclose([score for _, score in neighbours], scores[expected], atol=1e-6)
 
 
-def test_more_neighbours_than_vectors_are_all_others() -> None:
+def test_more_neighbours_than_vectors_returns_all_others() -> None:
     table = np.eye(5, dtype=np.float32)
     assert [number for number, _ in nearest(lambda numbers: table[numbers], 5, [2], [], 0, 99)] == [1, 3, 4]

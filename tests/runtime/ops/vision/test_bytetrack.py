@@ -1,4 +1,4 @@
-"""Tracks: the filter against the eight-state form in plain loops, association, the life of a track."""
+"""ByteTrack: the Kalman filter against the textbook form with eight states, association, the life of a track."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 CONFIG = TrackerConfig()
 
 
-class Plain:
-    """One box in the textbook's matrices: (cx, cy, w, h) and their velocities."""
+class TextbookFilter:
+    """The filter of one box with the textbook's matrices: (cx, cy, w, h) and their velocities."""
 
     def __init__(self, measured: Array) -> None:
         self.mean = np.concatenate([measured, np.zeros(4)])
@@ -30,33 +30,39 @@ class Plain:
         self.mean = step @ self.mean
 
     def correct(self, measured: Array) -> None:
-        see = np.eye(4, 8)
+        observation = np.eye(4, 8)
         noise = np.diag((POSITION * self.mean[[2, 3, 2, 3]]) ** 2)
-        gain = self.covariance @ see.T @ np.linalg.inv(see @ self.covariance @ see.T + noise)
-        self.mean = self.mean + gain @ (measured - see @ self.mean)
-        self.covariance = (np.eye(8) - gain @ see) @ self.covariance
+        gain = self.covariance @ observation.T @ np.linalg.inv(observation @ self.covariance @ observation.T + noise)
+        self.mean = self.mean + gain @ (measured - observation @ self.mean)
+        self.covariance = (np.eye(8) - gain @ observation) @ self.covariance
 
 
-def test_the_filter_is_the_one_with_eight_states() -> None:
+def test_four_filters_equal_the_one_with_eight_states() -> None:
     random = np.random.default_rng(0)
     boxes = random.uniform(20, 300, (3, 4))
-    motion, plain = BoxKalmanFilter(), [Plain(box) for box in boxes]
+    motion, references = BoxKalmanFilter(), [TextbookFilter(box) for box in boxes]
     motion.add(boxes)
     for frame in range(30):
         motion.predict()
-        seen = np.flatnonzero(random.random(3) < (0.7 if frame else 1))
-        measured = boxes[seen] + 3 * frame + random.normal(size=(len(seen), 4))
-        motion.correct(seen, measured)
-        for one in plain:
-            one.predict()
-        for which, row in zip(seen, measured, strict=True):
-            plain[which].correct(row)
-        for which, one in enumerate(plain):
-            np.testing.assert_allclose(motion.means[which].T.ravel(), one.mean, rtol=1e-9)
-            whole = one.covariance
-            of_value, of_both, of_velocity = np.diag(whole)[:4], np.diag(whole, 4), np.diag(whole)[4:]
-            np.testing.assert_allclose(motion.covariances[which].T, [of_value, of_both, of_velocity], rtol=1e-9)
-            assert np.allclose(whole[:4, 4:], np.diag(of_both)), "the four filters have nothing to do with each other"
+        visible = np.flatnonzero(random.random(3) < (0.7 if frame else 1))
+        measured = boxes[visible] + 3 * frame + random.normal(size=(len(visible), 4))
+        motion.correct(visible, measured)
+        for reference in references:
+            reference.predict()
+        for index, row in zip(visible, measured, strict=True):
+            references[index].correct(row)
+        for index, reference in enumerate(references):
+            np.testing.assert_allclose(motion.means[index].T.ravel(), reference.mean, rtol=1e-9)
+            covariance = reference.covariance
+            variances, covariances, velocity_variances = (
+                np.diag(covariance)[:4],
+                np.diag(covariance, 4),
+                np.diag(covariance)[4:],
+            )
+            np.testing.assert_allclose(
+                motion.covariances[index].T, [variances, covariances, velocity_variances], rtol=1e-9
+            )
+            assert np.allclose(covariance[:4, 4:], np.diag(covariances)), "the four filters are independent"
 
 
 def box(x: float, y: float, side: float = 40) -> list[float]:
@@ -64,13 +70,13 @@ def box(x: float, y: float, side: float = 40) -> list[float]:
 
 
 def follow(
-    frames: list[list[tuple[list[float], float]]], config: TrackerConfig = CONFIG, kinds: Any = None
+    frames: list[list[tuple[list[float], float]]], config: TrackerConfig = CONFIG, classes_of_frames: Any = None
 ) -> list[Track]:
     tracker = Tracker(config)
-    for number, frame in enumerate(frames):
-        boxes = np.array([one for one, _ in frame], np.float32).reshape(-1, 4)
+    for index, frame in enumerate(frames):
+        boxes = np.array([corners for corners, _ in frame], np.float32).reshape(-1, 4)
         scores = np.array([score for _, score in frame], np.float32)
-        classes = np.array(kinds[number] if kinds else [0] * len(frame), np.int64)
+        classes = np.array(classes_of_frames[index] if classes_of_frames else [0] * len(frame), np.int64)
         tracker.update(boxes, scores, classes)
     return tracker.tracks
 
@@ -79,8 +85,8 @@ def frames_of(track: Track) -> list[int]:
     return [sighting.frame for sighting in track.sightings]
 
 
-def test_two_that_cross_keep_their_numbers() -> None:
-    """Their paths overlap in the middle; only the motion says who is who."""
+def test_crossing_objects_keep_their_ids() -> None:
+    """Their paths overlap in the middle; only the motion tells them apart."""
     tracks = follow([[(box(6 * t, 100), 0.9), (box(300 - 6 * t, 110), 0.9)] for t in range(50)])
     assert [frames_of(track) for track in tracks] == [list(range(1, 51))] * 2
     assert [track.id for track in tracks] == [1, 2]
@@ -88,7 +94,7 @@ def test_two_that_cross_keep_their_numbers() -> None:
         assert track.sightings[-1].box[0] == pytest.approx(end, abs=2)
 
 
-def test_the_second_round_continues_a_track_and_begins_none() -> None:
+def test_the_second_association_continues_tracks_and_starts_none() -> None:
     fading = [[(box(2 * t, 50), 0.9 if t < 5 else 0.2)] for t in range(20)]
     (track,) = follow(fading)
     assert frames_of(track) == list(range(1, 21))
@@ -96,22 +102,22 @@ def test_the_second_round_continues_a_track_and_begins_none() -> None:
     assert not follow([[(box(2 * t, 50), 0.5)] for t in range(20)])
 
 
-def test_the_sure_are_matched_before_the_unsure() -> None:
-    """An unsure detection lies exactly where the track is expected, a sure one beside it."""
+def test_confident_detections_are_matched_first() -> None:
+    """An unsure detection is exactly where the track is predicted, a confident one beside it."""
     still = [[(box(100, 100), 0.9)]] * 5
     (track,) = follow([*still, [(box(100, 100), 0.3), (box(108, 100), 0.95)]])
     assert track.sightings[-1].score == pytest.approx(0.95)
 
 
-def test_a_track_counts_after_its_sightings_and_then_from_its_beginning() -> None:
+def test_a_track_is_confirmed_after_several_sightings_and_keeps_them() -> None:
     seen = [[(box(0, 0), 0.9)]] * 3
     assert not follow(seen[:2])
-    assert not follow([seen[0], [], seen[0], [], seen[0]]), "a single miss ends what does not count yet"
+    assert not follow([seen[0], [], seen[0], [], seen[0]]), "a single miss ends an unconfirmed track"
     (track,) = follow(seen)
     assert frames_of(track) == [1, 2, 3]
 
 
-def test_a_gap_is_filled_on_a_straight_line() -> None:
+def test_a_gap_is_interpolated() -> None:
     hidden = [[] if 10 <= t < 20 else [(box(4 * t, 0), 0.9)] for t in range(30)]
     (track,) = follow(hidden)
     assert frames_of(track) == list(range(1, 31))
@@ -121,22 +127,22 @@ def test_a_gap_is_filled_on_a_straight_line() -> None:
 
 
 @pytest.mark.parametrize(("unseen", "tracks"), [(5, 1), (6, 2)])
-def test_a_track_outlives_max_age_and_no_more(unseen: int, tracks: int) -> None:
+def test_a_track_survives_max_age_frames_and_no_more(unseen: int, tracks: int) -> None:
     seen = [[(box(0, 0), 0.9)]] * 5
     assert len(follow([*seen, *[[]] * unseen, *seen], TrackerConfig(max_age=5))) == tracks
 
 
 def test_no_track_takes_a_detection_of_another_class() -> None:
-    tracks = follow([[(box(0, 0), 0.9)]] * 10, kinds=[[0]] * 5 + [[1]] * 5)
+    tracks = follow([[(box(0, 0), 0.9)]] * 10, classes_of_frames=[[0]] * 5 + [[1]] * 5)
     assert [(track.class_id, frames_of(track)) for track in tracks] == [(0, [1, 2, 3, 4, 5]), (1, [6, 7, 8, 9, 10])]
 
 
-def test_nothing_anywhere_and_boxes_without_area() -> None:
+def test_no_detections_and_empty_boxes_have_no_tracks() -> None:
     assert follow([[], [], []]) == []
-    assert follow([[([5.0, 5.0, 5.0, 5.0], 0.9)]] * 5) == [], "what overlaps with nothing is no track"
+    assert follow([[([5.0, 5.0, 5.0, 5.0], 0.9)]] * 5) == [], "a box without area overlaps with nothing"
 
 
-def test_a_tracker_begins_with_nothing() -> None:
+def test_a_new_tracker_starts_numbering_at_one() -> None:
     frames = [[(box(0, 0), 0.9)]] * 4
     assert [track.id for track in follow(frames)] == [track.id for track in follow(frames)] == [1]
 
