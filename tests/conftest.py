@@ -24,6 +24,7 @@ CONTAINERS = ("sam", "aws")
 
 def pytest_configure() -> None:
     prepare_process()
+    os.environ["HEARTH_ALLOWED_HOSTS"] = "testserver"  # the name that Starlette's TestClient calls
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

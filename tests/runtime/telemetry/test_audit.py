@@ -25,8 +25,10 @@ from hearth import settings
 from hearth.auth import api_keys
 from hearth.aws_lambda.handler import create_handler
 from hearth.errors import SettingsError
+from hearth.models.cache import warm_cache
 from hearth.telemetry import audit, cost
 from hearth.telemetry.audit import Chain, digest
+from hearth_build import ZOO
 from hearth_build.cli import serve
 from hearth_build.cli.audit import check
 from hearth_build.cloud.cost_model import PRICES, read_prices
@@ -69,6 +71,7 @@ def test_a_record_names_caller_model_and_input(client: TestClient, audited: Path
     assert record == {
         "number": 1,
         "request_id": response.headers["x-request-id"],
+        "phase": "end",
         "trigger": "http",
         "tenant": api_keys.tenant_hash("words"),
         "model": "sentiment-en",
@@ -148,21 +151,50 @@ def test_threads_and_processes_share_a_file(audited: Path) -> None:
     assert (report.error, [end.number for end in report.chains.values()]) == ("", [200] * 3)
 
 
-def test_a_record_that_cannot_be_written_leaves_a_gap_and_a_response(
-    client: TestClient, audited: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("failure", "status"), [("", 503), ("refuse", 503), ("continue", 200)])
+def test_a_request_whose_record_cannot_be_written_is_refused_unless_the_setting_says_to_continue(
+    audited: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, failure: str, status: int
 ) -> None:
-    def send_request() -> int:
-        return client.post("/models/sentiment-en", content=GOOD, headers=key_header("words")).status_code
+    monkeypatch.setenv("HEARTH_AUDIT_FAILURE", failure)
+    settings.get.cache_clear()
+    with TestClient(serve.app()) as client:
 
-    assert send_request() == 200
-    backup = audited.rename(audited.with_suffix(".kept"))
-    audited.mkdir()
-    assert send_request() == 200
-    assert "audit record lost" in caplog.messages
-    audited.rmdir()
-    backup.rename(audited)
-    assert send_request() == 200
+        def send_request() -> tuple[int, str]:
+            response = client.post("/models/sentiment-en", content=GOOD, headers=key_header("words"))
+            return response.status_code, response.text
+
+        assert send_request()[0] == 200
+        backup = audited.rename(audited.with_suffix(".kept"))
+        audited.mkdir()
+        refused, body = send_request()
+        assert refused == status
+        assert ("The audit log cannot be written" in body) == (status == 503)
+        assert "positive" in body or status == 503
+        assert "audit record lost" in caplog.messages
+        audited.rmdir()
+        backup.rename(audited)
+        assert send_request()[0] == 200
     assert "record 2 of chain" in check(audited.read_bytes().splitlines()).error
+
+
+def test_a_stream_has_a_record_before_it_begins_and_one_at_its_end(
+    audited: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEARTH_STORE", ZOO.as_uri())
+    monkeypatch.delenv("HEARTH_API_KEYS")
+    for cached in (settings.get, warm_cache):
+        cached.cache_clear()
+    document = {"model": "gpt-shakespeare", "prompt": "Yes", "max_tokens": 3, "stream": True}
+    with TestClient(serve.app()) as client:
+        response = client.post("/v1/completions", json=document)
+        assert response.status_code == 200
+        ended = records(audited)
+        assert [(record["phase"], record["status"]) for record in ended] == [("start", 200), ("end", 200)]
+        assert {record["request_id"] for record in ended} == {response.headers["x-request-id"]}
+        assert {record["version"] for record in ended} == {"2"}
+        audited.unlink()
+        audited.mkdir()
+        assert client.post("/v1/completions", json=document).status_code == 503
 
 
 def test_an_unknown_destination_is_a_settings_error() -> None:

@@ -1,0 +1,145 @@
+"""The local server drops clients that send headers too slowly, keeps idle connections, and bounds their number."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+import uvicorn
+from starlette.responses import PlainTextResponse
+
+from hearth import settings
+from hearth.http import server
+
+HEAD = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
+
+
+@contextmanager
+def running() -> Iterator[int]:
+    """The port of a server that answers `ok`."""
+    running = uvicorn.Server(server.config(PlainTextResponse("ok"), "127.0.0.1", 0))
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    while not running.started:
+        assert thread.is_alive()
+    yield running.servers[0].sockets[0].getsockname()[1]
+    running.should_exit = running.force_exit = True
+    thread.join(20)
+
+
+Connect = Callable[[], Awaitable["Client"]]
+
+
+def run(scenario: Callable[[Connect], Awaitable[None]]) -> None:
+    """Run a scenario against a server, and close its clients."""
+
+    async def with_clients(port: int) -> None:
+        clients: list[Client] = []
+
+        async def connect() -> Client:
+            clients.append(Client(*await asyncio.open_connection("127.0.0.1", port)))
+            return clients[-1]
+
+        try:
+            await scenario(connect)
+        finally:
+            for client in clients:
+                client.writer.close()
+                with contextlib.suppress(OSError):
+                    await client.writer.wait_closed()
+
+    with running() as port:
+        asyncio.run(with_clients(port))
+
+
+class Client:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def get(self) -> bytes:
+        self.writer.write(HEAD)
+        return await asyncio.wait_for(self.reader.readuntil(b"ok"), 10)
+
+    async def is_closed(self, seconds: float) -> bool:
+        """Whether the server closes the connection within some seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                with contextlib.suppress(OSError):
+                    await self.reader.read()
+                return True
+        return False
+
+
+@pytest.fixture
+def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HEADER_SECONDS", 0.3)
+
+
+@pytest.mark.usefixtures("short_wait")
+def test_headers_that_do_not_arrive_end_the_connection_and_others_are_answered() -> None:
+    async def scenario(connect: Connect) -> None:
+        silent, half, dripping = [await connect() for _ in range(3)]
+        half.writer.write(HEAD[:20])
+
+        async def drip() -> None:
+            for byte in HEAD * 20:
+                dripping.writer.write(bytes([byte]) if byte != 13 else b"x")
+                await asyncio.sleep(0.05)
+
+        task = asyncio.create_task(drip())
+        assert (await (await connect()).get()).startswith(b"HTTP/1.1 200")
+        for client in (silent, half, dripping):
+            assert await client.is_closed(10)
+        task.cancel()
+
+    run(scenario)
+
+
+@pytest.mark.usefixtures("short_wait")
+def test_an_idle_connection_is_kept_and_a_second_half_request_on_it_is_dropped() -> None:
+    async def scenario(connect: Connect) -> None:
+        client = await connect()
+        await client.get()
+        assert not await client.is_closed(1)
+        await client.get()
+        client.writer.write(HEAD[:20])
+        assert await client.is_closed(10)
+
+    run(scenario)
+
+
+def test_beyond_the_limit_the_oldest_waiting_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 10)
+
+    async def scenario(connect: Connect) -> None:
+        waiting = [await connect() for _ in range(20)]
+        await (await connect()).get()
+        closed = [await client.is_closed(0.2) for client in waiting]
+        assert sum(closed) >= 11
+        assert closed == sorted(closed, reverse=True)
+
+    run(scenario)
+
+
+def test_idle_connections_live_longer_than_those_of_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.get.cache_clear()
+    assert server.config(None, "127.0.0.1", 0).timeout_keep_alive == 75
+    monkeypatch.setenv("HEARTH_KEEP_ALIVE_SECONDS", "5")
+    settings.get.cache_clear()
+    assert server.config(None, "127.0.0.1", 0).timeout_keep_alive == 5
+    settings.get.cache_clear()
+
+
+def test_memory_is_returned_where_the_c_library_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, int]] = []
+    library = SimpleNamespace(mallopt=lambda name, value: calls.append((name, value)))
+    monkeypatch.setattr(server.ctypes, "CDLL", lambda name: library)
+    server.return_freed_memory()
+    assert calls == [(-3, server.LARGE_BLOCK), (-8, server.MAX_ARENAS)]
+    monkeypatch.setattr(server.ctypes, "CDLL", lambda name: object())
+    server.return_freed_memory()  # musl has no mallopt
