@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hearth import __version__, deadline, settings
+from hearth import __version__, deadline, memory_budget, settings
 from hearth.auth import api_keys
 from hearth.errors import ENDS, BadRequest, HearthError, MethodNotAllowed, NotFound, RequestTimeout
 from hearth.http import openapi, playground
@@ -103,13 +103,22 @@ class _Threads:
             return await to_thread.run_sync(exchange.handle, body, limiter=self._readers)
         self.limit.take_slot()
         try:
-            response = await to_thread.run_sync(exchange.handle, body, limiter=self._workers)
+            response = await to_thread.run_sync(_handle, exchange, body, limiter=self._workers)
         except BaseException:
             self.limit.release_slot()
             raise
         if isinstance(response.body, bytes):
             self.limit.release_slot()
         return response
+
+
+def _handle(exchange: Exchange, body: bytes) -> base.Response:
+    """Call the endpoint once there is memory for what the body becomes when it is parsed. Raises TooManyRequests."""
+    documents = memory_budget.documents()
+    if documents is None or len(body) < memory_budget.SMALL_DOCUMENT:
+        return exchange.handle(body)
+    with documents.reserve(len(body) * memory_budget.DOCUMENT_FACTOR):
+        return exchange.handle(body)
 
 
 def _endpoint(
@@ -201,10 +210,10 @@ async def _read_body(request: Request, reader: BodyReader, limit: ConcurrencyLim
     try:
         async with asyncio.timeout(seconds if limit else None):
             async for chunk in request.stream():
+                length = max(reader.feed(chunk), len(chunk))
                 if limit:
-                    limit.add_body_bytes(len(chunk))
-                    size += len(chunk)
-                reader.feed(chunk)
+                    limit.add_body_bytes(length)
+                    size += length
     except TimeoutError:
         raise RequestTimeout(f"The body did not arrive within {seconds:g} s; send it faster") from None
     finally:

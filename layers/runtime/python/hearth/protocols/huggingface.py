@@ -13,6 +13,7 @@ from hearth.errors import BadRequest, HearthError, Unavailable
 from hearth.models.cache import warm_cache
 from hearth.models.manifest import Manifest
 from hearth.models.model import Model
+from hearth.protocols import form
 from hearth.protocols.base import (
     BINARY,
     EVENT_STREAM,
@@ -24,7 +25,7 @@ from hearth.protocols.base import (
     server_sent_event,
 )
 from hearth.protocols.uploads import ROUTES as UPLOAD_ROUTES
-from hearth.tasks.payload import read_body, read_object
+from hearth.tasks.payload import read_body, read_form, read_object
 from hearth.tasks.task import Task
 from hearth.telemetry.timing import step
 
@@ -110,6 +111,10 @@ def _read(request: Request, task: Task, model: Model[Any, Any]) -> Any:
     if b'"upload"' in request.body and (reference := uploads.upload_reference(request.body)):
         upload_id, fields = reference
         return read_object(task, uploads.read(upload_id, model.manifest.model), fields)
+    if form.is_form(request):
+        fields, files = form.read_form(request)
+        values = {name: texts[-1] for name, texts in fields.items()}
+        return read_form(task, {**request.query, **values}, [file for _, file in files])
     return read_body(task, request.body, request.query)
 
 
@@ -204,7 +209,7 @@ def check_model_health(request: Request) -> Response:
 _INFER_OPTIONS: dict[str, Any] = {
     "request_schema": InferRequest,
     "response_schema": Any,
-    "request_media_types": (BINARY,),
+    "request_media_types": (BINARY, form.MEDIA_TYPE),
     "response_media_types": (EVENT_STREAM,),
     "model_name": named_model,
 }

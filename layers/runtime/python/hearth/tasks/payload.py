@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,6 +16,8 @@ from hearth.telemetry.log import logger
 
 LIKE_A_FIELD = 0.75
 """Similarity of two names (difflib's ratio) from which one is taken for a misspelling of the other."""
+MAX_NAMES = 20
+"""Unknown fields that are compared with the known ones, and logged."""
 
 
 def read_body(task: Task, body: bytes, query: Mapping[str, str]) -> Any:
@@ -50,47 +52,74 @@ def read_object(task: Task, data: bytes, fields: Mapping[str, Any] | None = None
     return to_request(task, document | (fields or {}))
 
 
+def read_form(task: Task, fields: Mapping[str, str], files: Sequence[bytes]) -> Any:
+    """Decode a form: `inputs` is a text or the files, `parameters` is JSON; other fields are parameters. Raises
+    BadRequest."""
+    parameters = {name: parse_parameter(text) for name, text in fields.items() if name not in ("inputs", "parameters")}
+    if "parameters" in fields:
+        given = strict_json.loads(fields["parameters"].encode())
+        if not isinstance(given, dict):
+            raise BadRequest("`parameters` must be a JSON object", param="parameters")
+        parameters |= given
+    if bool(files) == ("inputs" in fields):
+        raise BadRequest("A form must have either a file or `inputs`")
+    inputs = _texts_or_files(task, files) if files else fields["inputs"]
+    return to_request(task, {"inputs": inputs[0] if len(files) == 1 else inputs, "parameters": parameters})
+
+
+def _texts_or_files(task: Task, files: Sequence[bytes]) -> list[Any]:
+    if task.row.binary:
+        return list(files)
+    try:
+        return [strict_json.decode_text(file) for file in files]
+    except UnicodeDecodeError:
+        raise BadRequest("The file must be text in UTF-8") from None
+
+
 def to_request(task: Task, document: Any) -> Any:
     """The task's request for a JSON document; files in it are base64. Raises BadRequest."""
     if isinstance(document, dict):
-        document = _without_unknown_fields(task, document)
+        fields = task.request.__struct_fields__
+        for name in document.keys() - set(fields) & _parameter_names(task):
+            raise BadRequest(f"Send `{name}` in `parameters`", param=name)
+        document = known_fields(document, fields)
         if task.row.binary and "inputs" in document:
             document["inputs"] = _decode_files(document["inputs"])
     return strict_json.convert(document, task.request)
 
 
-def _without_unknown_fields(task: Task, document: dict[str, Any]) -> dict[str, Any]:
-    """The document without fields that the task does not know, unless they are meant to change the answer: a parameter
-    in the wrong place, or a misspelt field. Raises BadRequest."""
-    fields = {field.name: field.type for field in msgspec.structs.fields(task.request)}
+def known_fields(document: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
+    """The document without fields that are not in `fields`. Raises BadRequest for a misspelt field, since ignoring it
+    would change the answer."""
     unknown = [name for name in document if name not in fields]
     if not unknown:
         return dict(document)
     from difflib import SequenceMatcher
 
-    parameters = parameter_names(task)
-    for name in unknown:
-        if name in parameters:
-            raise BadRequest(f"Send `{name}` in `parameters`", param=name)
+    for name in unknown[:MAX_NAMES]:
         similar = [field for field in fields if SequenceMatcher(None, name[:64], field).ratio() >= LIKE_A_FIELD]
         if similar:
             raise BadRequest(f"There is no field {strict_json.safe_name(name)}; did you mean `{similar[0]}`?")
-    logger().debug("unknown fields ignored", extra={"fields": [strict_json.safe_name(name) for name in unknown[:10]]})
+    names = [strict_json.safe_name(name) for name in unknown[:MAX_NAMES]]
+    logger().debug("unknown fields ignored", extra={"fields": ", ".join(names)})
     return {name: value for name, value in document.items() if name in fields}
 
 
-def parameter_names(task: Task) -> set[str]:
-    """The names of a task's parameters."""
+def _parameter_names(task: Task) -> set[str]:
     (parameters,) = (field.type for field in msgspec.structs.fields(task.request) if field.name == "parameters")
     structs = [parameters, *getattr(parameters, "__args__", ())]
     return {name for struct in structs for name in getattr(struct, "__struct_fields__", ())}
 
 
 def _decode_files(inputs: Any) -> Any:
-    if isinstance(inputs, str):
-        return strict_json.decode_base64(inputs)
-    if isinstance(inputs, list):
-        return [strict_json.decode_base64(item) if isinstance(item, str) else item for item in inputs]
+    """Raises BadRequest."""
+    try:
+        if isinstance(inputs, str):
+            return strict_json.decode_base64(inputs)
+        if isinstance(inputs, list):
+            return [strict_json.decode_base64(item) if isinstance(item, str) else item for item in inputs]
+    except BadRequest as error:
+        raise BadRequest(f"`inputs`: {error.message}", param="inputs") from None
     return inputs
 
 
