@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 INDEX = "model.safetensors.index.json"
+WEIGHTS = (".safetensors", ".bin", ".pt", ".h5", ".msgpack", ".onnx", ".ot")
+"""Suffixes of files with weights; they are read at each build."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,9 @@ def checkpoint_recipe(checkpoint: Checkpoint, **fields: Any) -> Recipe:
         "labels": (),
         "sources": (),
         "prepare": lambda work: prepare(checkpoint, work),
+        "inputs": tuple(
+            path for path in sorted(checkpoint.folder.iterdir()) if path.is_file() and path.suffix not in WEIGHTS
+        ),
         "stages": (),
         "dev": {},
         "gate": Gate(metric=0.0, quantization_loss=1.0, bytes=20_000_000_000),

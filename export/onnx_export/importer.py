@@ -90,7 +90,8 @@ def recipe_of(path: Path, flags: Flags) -> ImportedModel:
         fp32_nodes = tuple(f"^{re.escape(name)}$" for name in last_nodes(adapted))
         if flags.calibrate:
             notes.guesses.append("the last convolutions and the nodes after them stay fp32 (--keep for more)")
-    activation = activation_of(graph, output, flags, notes)
+    activation = activation_of(adapted, canvas, flags, notes)
+    require_flags(path, graph, notes)
     recipe = Recipe(
         name=name_of(path, flags),
         task=flags.task,
