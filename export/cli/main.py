@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +24,7 @@ from hearth_build.cli.bench import bench
 from hearth_build.cli.cost import cost
 from hearth_build.cli.deploy import deploy
 from hearth_build.cli.doctor import doctor
+from hearth_build.cli.explain import explain
 from hearth_build.cli.import_onnx import import_onnx
 from hearth_build.cli.signing import sign, signing_key, verify
 from hearth_build.installation import install_command
@@ -34,8 +32,6 @@ from hearth_build.installation import install_command
 app = typer.Typer(help="Hearth: AI models from serverless functions.", no_args_is_help=True, add_completion=False)
 console = Console()
 errors = Console(stderr=True)
-PATH = re.compile(r"(?:\.{0,2}|~)/.*|[^\s{\[]*(?:[/\\][^\s]*|\.[A-Za-z][A-Za-z0-9]{0,4})", re.DOTALL)
-"""An input of `hearth predict` that looks like a path: it has a slash or a suffix, and no spaces."""
 StoreOption = Annotated[str, typer.Option(envvar="HEARTH_STORE", help="s3://bucket/prefix or file:///path")]
 
 
@@ -76,6 +72,7 @@ def build(
 
 app.command(name="import")(import_onnx)
 app.command()(batch)
+app.command()(explain)
 app.command()(deploy)
 app.command()(doctor)
 app.command(name="api-key")(api_key)
@@ -171,47 +168,10 @@ def predict(
     """Run a model on one input and print the output as JSON."""
     import msgspec
 
-    from hearth import strict_json
-    from hearth.models.cache import warm_cache
-    from hearth.task_table import TASKS
-    from hearth.tasks.payload import read_object
-    from hearth.tasks.task import open_model
-    from hearth_build.release.served import tasks_of
+    from hearth_build.cli.predict import predict_one
 
-    if task and task not in TASKS:
-        raise typer.BadParameter(f"--task must be one of {', '.join(TASKS)}.")
-    fields = {} if parameters is None else {"parameters": strict_json.loads(parameters.encode())}
-    os.environ["HEARTH_STORE"] = store
-    with _logging_to_stderr():
-        resolved = warm_cache().resolve(name)
-        opened_task, lease = open_model(tasks_of(task or resolved.manifest.task), resolved, task)
-        with lease as model:
-            request = read_object(opened_task, read_input(value, takes_text=not opened_task.row.binary), fields)
-            prediction = opened_task.predict(model, request)
+    _, _, prediction = predict_one(store, name, value, task, parameters)
     print(msgspec.json.format(msgspec.json.encode(prediction.output), indent=2).decode())
-
-
-def read_input(value: str, *, takes_text: bool) -> bytes:
-    """The file, the standard input (-), the JSON request or, if the task takes one, the text that INPUT stands for.
-
-    Raises BadParameter for a path without a file.
-    """
-    if value == "-":
-        return sys.stdin.buffer.read()
-    try:
-        is_file, is_folder = Path(value).is_file(), Path(value).is_dir()
-    except (OSError, ValueError):  # too long for a path, for example
-        is_file = is_folder = False
-    if is_file:
-        return Path(value).read_bytes()
-    if is_folder and PATH.fullmatch(value):
-        raise typer.BadParameter(f"{value} is a folder. Use `hearth batch` for all of its files.")
-    is_json = value.lstrip().startswith("{")
-    if takes_text and PATH.fullmatch(value) and not is_json:
-        raise typer.BadParameter(f"There is no file {value}. Send a text that looks like a path by standard input (-).")
-    if not takes_text and not is_json:
-        raise typer.BadParameter(f"There is no file {value}.")
-    return value.encode()
 
 
 @app.command()
@@ -252,18 +212,6 @@ def serve(
     from hearth_build.cli.serve import serve as run
 
     run(store, host, port)
-
-
-@contextmanager
-def _logging_to_stderr() -> Iterator[None]:
-    """Send log lines to standard error, so that standard output contains only the model's output."""
-    from hearth.telemetry.log import HANDLER
-
-    HANDLER.stream = sys.stderr
-    try:
-        yield
-    finally:
-        HANDLER.stream = None
 
 
 def main() -> None:

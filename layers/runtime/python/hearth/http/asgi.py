@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hearth import __version__, deadline, memory_budget, settings
+from hearth import __version__, deadline, settings
 from hearth.auth import api_keys
 from hearth.errors import ENDS, BadRequest, HearthError, MethodNotAllowed, NotFound, RequestTimeout
 from hearth.http import openapi, playground
@@ -27,6 +27,8 @@ from hearth.http.origin_check import OriginCheck
 from hearth.http.pipeline import BodyReader, Exchange, HttpResponse, StreamedBody, error_response
 from hearth.protocols import base
 from hearth.protocols.router import Router, protocol_for, protocols, without_slash
+from hearth.tasks import memory_budget
+from hearth.tasks.memory_budget import admitted
 from hearth.tasks.task import Task
 from hearth.telemetry.log import as_hearth_error, finish_request
 from hearth.telemetry.timing import begin
@@ -53,6 +55,8 @@ def create_app(
         swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,  # such a redirect would bypass the pipeline and the log
     )
+    if local:
+        tasks = tuple(map(admitted, tasks))
     router = Router(playground.routes(folder) if folder else ())
     threads = _Threads() if local else None  # AWS limits the concurrency of a Lambda
     for protocol, route in router.routes():
