@@ -250,3 +250,19 @@ def enable_versioning(store: S3Store) -> Any:
     )
     s3.put_bucket_versioning(Bucket="artifacts", VersioningConfiguration={"Status": "Enabled"})
     return s3
+
+
+def test_links_between_folders_do_not_make_a_listing_endless(tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}/store")
+    for path in ("a/1/manifest.json", "b/1/manifest.json"):
+        store.put(path, b"{}")
+    root = tmp_path / "store"
+    (root / "a/self").symlink_to(root / "a")
+    (root / "a/up").symlink_to(root)
+    (root / "a/to-b").symlink_to(root / "b")
+    (root / "b/to-a").symlink_to(root / "a")
+    (root / "alias").symlink_to(root / "a/1")
+    (root / "gone").symlink_to(root / "nowhere")
+    paths = store.list()
+    assert {"a/1/manifest.json", "b/1/manifest.json", "alias/manifest.json", "a/to-b/1/manifest.json"} <= set(paths)
+    assert len(paths) < 20
