@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from hearth.aws_lambda.handler import create_handler
-from hearth.errors import BadRequest, PayloadTooLarge
+from hearth.errors import BadRequest, TextTooLong
 from hearth.ops.text.windows import check_lengths
 from hearth.tasks.chat_template import render_prompt
 from hearth.tasks.generation import (
@@ -57,9 +57,11 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     typical_p: Any = None
 
 
-class Message(Struct, frozen=True, forbid_unknown_fields=True):
+class Message(Struct, frozen=True):
     role: Literal["system", "user", "assistant"]
     content: str
+    tool_calls: Annotated[list[Any], Meta(max_length=0)] | None = None
+    """No model here calls tools; an empty list is allowed, because clients send former answers back."""
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
@@ -100,7 +102,7 @@ Response = list[GeneratedText]
 
 
 def encode(model: LanguageModel, request: Request) -> list[int]:
-    """The prompt's tokens. Raises BadRequest, PayloadTooLarge."""
+    """The prompt's tokens. Raises BadRequest, TextTooLong."""
     parameters, context = request.parameters, model.head.context
     unsupported = [name for name in UNSUPPORTED if getattr(parameters, name) is not None]
     if unsupported:
@@ -110,8 +112,10 @@ def encode(model: LanguageModel, request: Request) -> list[int]:
     if not tokens:
         raise BadRequest("The prompt is empty; send at least one character to continue", param="inputs")
     if length + new > context:
-        raise PayloadTooLarge(
-            f"The prompt has {length} tokens and `max_new_tokens` is {new}; together at most {context} are allowed"
+        raise TextTooLong(
+            f"The prompt has {length} tokens and `max_new_tokens` is {new}; together at most {context} are allowed",
+            tokens=length,
+            new_tokens=parameters.max_new_tokens or 0,
         )
     return tokens
 
@@ -136,12 +140,13 @@ def prompt_text(model: LanguageModel, request: Request) -> str:
     if (request.inputs is None) == (request.messages is None):
         raise BadRequest("Send either `inputs`, a text to continue, or `messages`, a conversation to answer")
     if request.messages is not None:
-        return render_prompt(model, to_builtins(request.messages))
+        messages = [{"role": message.role, "content": message.content} for message in request.messages]
+        return render_prompt(model, messages)
     return model.tokenizer.decode(request.inputs) if isinstance(request.inputs, list) else str(request.inputs)
 
 
 def stream(model: LanguageModel, request: Request) -> Generation:
-    """Start to generate a text; its pieces come as they are generated. Raises BadRequest, PayloadTooLarge."""
+    """Start to generate a text; its pieces come as they are generated. Raises BadRequest, TextTooLong."""
     parameters = request.parameters
     with step("encode"):
         prompt = encode(model, request)

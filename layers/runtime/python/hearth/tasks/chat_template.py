@@ -21,19 +21,28 @@ def render_prompt(model: LanguageModel, messages: Sequence[Mapping[str, str]]) -
 def render(template: str, messages: Sequence[Mapping[str, str]], bos: str = "", eos: str = "") -> str:
     """Render a chat template. Raises BadRequest if the template refuses the messages."""
     import jinja2
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    from hearth.tasks.bounded_template import BoundedEnvironment, TemplateTooExpensiveError
 
     def refuse(message: str) -> NoReturn:
         raise jinja2.TemplateError(message)
 
     # The same environment as in transformers, so that templates give the same prompts.
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    environment = BoundedEnvironment(trim_blocks=True, lstrip_blocks=True)
     environment.globals["raise_exception"] = refuse
+    variables = {
+        "messages": [dict(message) for message in messages],
+        "add_generation_prompt": True,
+        "bos_token": bos,
+        "eos_token": eos,
+    }
     try:
-        return environment.from_string(template).render(
-            messages=[dict(message) for message in messages], add_generation_prompt=True, bos_token=bos, eos_token=eos
-        )
-    except jinja2.TemplateError as error:
+        return environment.render_bounded(template, variables)
+    except TemplateTooExpensiveError as error:
+        raise BadRequest(f"The model's chat template cannot be used: {error}") from None
+    except RecursionError:
+        raise BadRequest("The model's chat template cannot be used: it calls itself too often") from None
+    except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
         # Only an error text of the template itself is repeated; others may quote the caller's text.
         reason = f": {error}" if str(error) in template else ""
         raise BadRequest(f"The model's chat template refuses these `messages`{reason}") from None
