@@ -1,8 +1,9 @@
-"""`python -m tests.mutation [MODULE …] [--sample N] [--seed N] [--jobs N]`: mutate, test, print a table and survivors.
+"""`python -m tests.mutation [NAME …] [--sample N] [--seed N] [--jobs N]`: mutate, test, print a table and survivors.
 
 cosmic-ray (in an environment of its own) finds the mutants of the modules below storage, models, async_inference, auth,
-http and protocols, or of the MODULEs that are named (`models/cache`). A seeded sample of them is applied to a copy of
-the checkout, one at a time, and the module's own test file is run. Annotations are left out: they are never evaluated.
+http and protocols, or of the packages and modules that are named (`models`, `http/pipeline`). A seeded sample of them
+is applied to a copy of the checkout, one at a time, and the module's own test file is run, without its slow tests.
+Annotations are left out: they are never evaluated.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ from typing import NamedTuple
 
 from rich.progress import Progress
 
+from tests.architecture.modules import test_file
 from tests.support import ROOT
 from tests.tools import tool
 
 PACKAGES = ("storage", "models", "async_inference", "auth", "http", "protocols")
 RUNTIME = Path("layers/runtime/python/hearth")
-PYTEST = ("-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--timeout", "60")
+PYTEST = ("-x", "-q", "-n", "0", "-m", "not slow", "-p", "no:cacheprovider", "--timeout", "60")
 CONFIG = """[cosmic-ray]
 module-path = "{module}"
 timeout = 60.0
@@ -58,16 +60,12 @@ class Outcome(NamedTuple):
 
 
 def modules(names: Sequence[str]) -> list[Path]:
-    chosen = [ROOT / RUNTIME / f"{name}.py" for name in names]
-    found = chosen or [path for package in PACKAGES for path in sorted((ROOT / RUNTIME / package).rglob("*.py"))]
-    return [path.relative_to(ROOT) for path in found if path.stat().st_size]
-
-
-def test_file(module: Path) -> Path:
-    """The module's own tests."""
-    below = module.relative_to(RUNTIME)
-    name = below.parent.name if below.name == "__init__.py" else below.stem
-    return Path("tests/runtime") / below.parent / f"test_{name}.py"
+    """The modules of packages, and single modules, by their names below `hearth`."""
+    paths = []
+    for name in names:
+        package = ROOT / RUNTIME / name
+        paths += sorted(package.rglob("*.py")) if package.is_dir() else [package.with_suffix(".py")]
+    return [path.relative_to(ROOT) for path in paths if path.stat().st_size]
 
 
 def mutants(module: Path, folder: Path) -> list[Mutant]:
@@ -82,8 +80,10 @@ def mutants(module: Path, folder: Path) -> list[Mutant]:
             "SELECT operator_name, occurrence, start_pos_row, start_pos_col FROM mutation_specs"
         ).fetchall()
     spans = list(annotations(ast.parse((ROOT / module).read_text(encoding="utf-8"))))
-    found = [Mutant(module, *row) for row in rows]
-    return [one for one in found if not any(start <= (one.line, one.column) < end for start, end in spans)]
+    candidates = [Mutant(module, *row) for row in rows]
+    return [
+        mutant for mutant in candidates if not any(start <= (mutant.line, mutant.column) < end for start, end in spans)
+    ]
 
 
 def annotations(tree: ast.Module) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
@@ -146,12 +146,12 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("modules", nargs="*", help="such as models/cache; all of them where none is named")
+    parser.add_argument("names", nargs="*", default=PACKAGES, help="such as models or http/pipeline")
     parser.add_argument("--sample", type=int, default=400)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
-    chosen = modules(arguments.modules)
+    chosen = modules(arguments.names)
     if missing := [str(test_file(module)) for module in chosen if not (ROOT / test_file(module)).exists()]:
         parser.error(f"there is no {', '.join(missing)}")
     started = time.monotonic()

@@ -74,7 +74,7 @@ def test_a_lasting_refusal_is_a_store_error(credentials: pytest.MonkeyPatch) -> 
     ):
         sqs.delete_message(queue, "handle")
     credentials.setattr(retry, "ATTEMPTS", 1)
-    with responses((503, b"")) as (queue, _), pytest.raises(StoreError, match="queue returned 503 for SendMessage$"):
+    with responses((503, b"")) as (queue, _), pytest.raises(StoreError, match=r"queue returned 503 for SendMessage$"):
         sqs.send_message(queue, "x", {})
 
 
