@@ -8,7 +8,6 @@ import hashlib
 import hmac
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -16,16 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from hearth import settings
 from hearth.auth import api_keys
 from hearth.auth.api_keys import Entry, KeyTable
-from hearth.auth.token_bucket import TokenBucket
 from hearth.aws_lambda.handler import create_handler
-from hearth.errors import OutOfScope, SettingsError, Unauthorized
+from hearth.errors import OutOfScope, SettingsError, TooManyRequests, Unauthorized
 from hearth.models import preload
 from hearth.models.cache import warm_cache
 from hearth.protocols.base import Request, Route
@@ -311,22 +307,6 @@ def test_an_unauthorized_request_is_401_before_its_body_is_read(locked: Path) ->
     assert len(events) > 1000
 
 
-# Token buckets
-
-
-def test_fifty_threads_never_take_more_than_the_burst() -> None:
-    for burst in (1, 7, 40):
-        bucket, start = TokenBucket(1e-9, burst), threading.Barrier(50)
-
-        def race(bucket: TokenBucket = bucket, start: threading.Barrier = start) -> int:
-            start.wait()
-            return sum(bucket.take() == 0 for _ in range(20))
-
-        with ThreadPoolExecutor(50) as pool:
-            taken = sum(future.result() for future in [pool.submit(race) for _ in range(50)])
-        assert taken == burst
-
-
 def test_fifty_concurrent_requests_never_exceed_the_burst(client: TestClient) -> None:
     def ask(_: int) -> int:
         return client.get("/models/sentiment-en", headers=key_header("slow")).status_code
@@ -337,27 +317,6 @@ def test_fifty_concurrent_requests_never_exceed_the_burst(client: TestClient) ->
     assert (
         client.get("/models/sentiment-en", headers=key_header("all")).status_code == 200
     )  # other keys have their own limits
-
-
-@given(
-    st.floats(0.1, 50),
-    st.integers(1, 20),
-    st.lists(st.floats(0, 3, allow_nan=False), min_size=1, max_size=60),
-)
-def test_no_interval_has_more_than_burst_and_rate_allow(rate: float, burst: int, pauses: list[float]) -> None:
-    now = 0.0
-    bucket = TokenBucket(rate, burst, lambda: now)
-    taken = []
-    for pause in pauses:
-        now += pause
-        if wait := bucket.take():
-            assert wait <= 1 / rate + 1e-9
-            now += wait + 1e-6
-            assert bucket.take() == 0, "a caller that waits as long as it was told is served"
-        taken.append(now)
-    for first in range(len(taken)):
-        for last in range(first, len(taken)):
-            assert last - first + 1 <= burst + rate * (taken[last] - taken[first]) + 1e-3
 
 
 # The keys themselves
@@ -516,3 +475,82 @@ def test_statistics_count_only_the_callers_requests(client: TestClient) -> None:
     for _ in range(3):
         client.post("/models/sentiment-en", content=BODY["sentiment-en"], headers=key_header("words"))
     assert (execution_count("words"), execution_count("all")) == (before[0] + 3, before[1])
+
+
+# The caller in the context
+
+
+@pytest.fixture
+def no_caller() -> Iterator[None]:
+    """A context without a caller, which is restored."""
+    token = api_keys._caller.set(None)
+    yield
+    api_keys._caller.reset(token)
+
+
+def test_a_caller_who_cannot_be_identified_may_use_nothing(locked: Path, no_caller: None) -> None:
+    """Not even with the rights of the previous request on the same thread, or of work without a request."""
+    for before in ("all", None):
+        for headers in ({}, {"x-api-key": "wrong"}):
+            api_keys._caller.set(None)
+            if before:
+                api_keys.authenticate(key_header(before))
+                api_keys.authorize("sentiment-en")
+            with pytest.raises(Unauthorized):
+                api_keys.authenticate(headers)
+            with pytest.raises(OutOfScope, match="may not use sentiment-en; GET /models lists"):
+                api_keys.authorize("sentiment-en")
+            assert api_keys.allowed_models(["sentiment-en"]) == []
+            assert api_keys.current_tenant() == ""
+
+
+def test_a_caller_with_too_many_requests_may_use_nothing(locked: Path, no_caller: None) -> None:
+    for _ in range(2):
+        caller = api_keys.authenticate(key_header("slow"))
+        assert api_keys.current_tenant() == caller.tenant == api_keys.tenant_hash("slow")
+    with pytest.raises(TooManyRequests, match=r"retry in (999|1000) s") as raised:
+        api_keys.authenticate(key_header("slow"))
+    assert raised.value.retry_after in (999, 1000)
+    with pytest.raises(OutOfScope):
+        api_keys.authorize("sentiment-en")
+
+
+def test_a_short_wait_is_rounded_up_to_a_second(
+    serving: Path, no_caller: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEARTH_API_KEYS", json.dumps([entry("all", ["*"], rate=100)]))
+    settings.get.cache_clear()
+    api_keys._read_table.cache_clear()
+    api_keys.authenticate(key_header("all"))
+    with pytest.raises(TooManyRequests) as raised:
+        api_keys.authenticate(key_header("all"))
+    assert raised.value.retry_after == 1
+
+
+def test_a_public_route_is_anonymous_where_keys_are_required(locked: Path, no_caller: None) -> None:
+    caller = api_keys.authenticate(key_header("all"), public=True)
+    assert caller is api_keys.ANONYMOUS
+    with pytest.raises(OutOfScope):
+        api_keys.authorize("sentiment-en")
+
+
+def test_without_keys_everyone_may_use_everything(serving: Path, no_caller: None) -> None:
+    for public in (True, False):
+        assert api_keys.authenticate({"x-api-key": "any"}, public=public) == api_keys.Caller()
+        api_keys.authorize("sentiment-en")
+    assert api_keys.allowed_models(["a", "b"]) == ["a", "b"]
+    with api_keys.anonymous():
+        assert api_keys.allowed_models(["a", "b"]) == ["a", "b"]
+
+
+def test_an_anonymous_block_sees_no_models_and_then_the_caller_is_back(locked: Path, no_caller: None) -> None:
+    api_keys.authenticate(key_header("words"))
+    with pytest.raises(OutOfScope), api_keys.anonymous():
+        api_keys.authorize("sentiment-en")
+    assert api_keys.allowed_models(["sentiment-en", "resnet20-cifar10"]) == ["sentiment-en"]
+
+
+def test_work_without_a_request_is_not_restricted(locked: Path, no_caller: None) -> None:
+    api_keys.authorize("sentiment-en")
+    assert api_keys.allowed_models(["b", "a"]) == ["b", "a"]
+    assert api_keys.current_tenant() == ""
