@@ -19,14 +19,9 @@ DIGITS = (ROOT / "functions/catalog/page/digits.mp3").read_bytes()
 
 
 def post(client: TestClient, *, file: bytes = DIGITS, **fields: Any) -> Any:
-    form = [
-        (name, value) for name, values in fields.items() for value in (values if isinstance(values, list) else [values])
-    ]
-    data: dict[str, Any] = {"model": MODEL}
-    for name, value in form:
-        data.setdefault(name, [])
-        data[name] = [*data[name], value] if isinstance(data[name], list) else value
-    return client.post("/v1/audio/transcriptions", data=data, files={"file": ("digits.mp3", file)})
+    return client.post(
+        "/v1/audio/transcriptions", data={"model": MODEL, **fields}, files={"file": ("digits.mp3", file)}
+    )
 
 
 def test_a_transcription_is_json_or_text(client: TestClient) -> None:
