@@ -25,7 +25,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import NamedTuple
 
-from tests.architecture.modules import test_file
+from tests.architecture.modules import has_code, test_file
 from tests.support import ROOT
 from tests.tools import tool
 
@@ -88,7 +88,7 @@ def modules(names: Sequence[str]) -> list[Path]:
     for name in names:
         package = ROOT / RUNTIME / name
         paths += sorted(package.rglob("*.py")) if package.is_dir() else [package.with_suffix(".py")]
-    return [path.relative_to(ROOT) for path in paths if path.stat().st_size]
+    return [path.relative_to(ROOT) for path in paths if has_code(path)]
 
 
 def mutants(chosen: Sequence[Path]) -> list[Mutant]:
