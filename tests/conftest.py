@@ -14,6 +14,7 @@ from hearth import settings
 from hearth.bootstrap import prepare_process
 from hearth.models.cache import warm_cache
 from hearth.telemetry import cost
+from tests.support import guardian
 from tests.support.artifacts import make_image_artifact, make_text_artifact
 from tests.support.layers import python313
 
@@ -25,6 +26,7 @@ CONTAINERS = ("sam", "aws")
 
 
 def pytest_configure() -> None:
+    guardian.start_once()
     prepare_process()
     os.environ["HEARTH_ALLOWED_HOSTS"] = "testserver"  # the name that Starlette's TestClient calls
 
