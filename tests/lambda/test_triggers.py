@@ -64,8 +64,8 @@ def test_an_upload_becomes_a_result(function: Emulator, s3: Any, trigger: str) -
 def test_a_batch_is_worked_off(function: Emulator, s3: Any) -> None:
     name = function.code.name
     key = f"batch/{MODELS[name]}/a film.bin"
-    told = upload(s3, "step-functions-batch", key, input_of(name), model=MODELS[name], run="run-1")
-    assert function.invoke(told).payload == {"done": 1, "failed": []}
+    event = upload(s3, "step-functions-batch", key, input_of(name), model=MODELS[name], run="run-1")
+    assert function.invoke(event).payload == {"done": 1, "failed": []}
     assert json.loads(s3.get_object(Bucket="results", Key=f"answers/run-1/{key}.json")["Body"].read())["output"]
 
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from tests.support import guardian
 from tests.support.layers import FUNCTIONS, HANDLER, ROOT, emulator_binary, layer, python313, runtime_client
 from tests.support.s3 import CREDENTIALS
 
@@ -148,7 +149,7 @@ class Emulator(Environment):
                 *self.runtime,
             ],
             cwd=self.code,
-            env={"HOME": str(self.scratch), "TMPDIR": str(self.scratch)} | self.environment,
+            env={"HOME": str(self.scratch), "TMPDIR": str(self.scratch)} | guardian.mark() | self.environment,
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
