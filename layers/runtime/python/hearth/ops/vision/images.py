@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -49,14 +48,6 @@ TIFF_COMPRESSIONS = (
 """Others take memory that the file chooses (LZMA, Zstandard), or are not used for pictures."""
 TIFF_BITS, TIFF_OFFSETS, TIFF_SIZES = 258, (273, 324), (279, 325)
 """Tags: bits of each sample; where strips or tiles are, and how many bytes they have."""
-
-
-class DeadlineFile(io.BytesIO):
-    """Decoders that read this file stop at the deadline of the request."""
-
-    def read(self, size: int | None = -1) -> bytes:
-        deadline.check()
-        return super().read(size)
 
 
 def open_images(files: Sequence[bytes], limits: Limits) -> Iterator[Image.Image]:
@@ -135,7 +126,7 @@ def _open(data: bytes) -> ImageFile | HeifFile:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of large images, which are refused
         try:
-            return Image.open(DeadlineFile(data), formats=FORMATS)
+            return Image.open(deadline.File(data), formats=FORMATS)
         except Image.DecompressionBombError:
             raise PayloadTooLarge("The picture has far more pixels than are allowed") from None
         except DeadlineExceeded:
@@ -184,9 +175,9 @@ def _close(data: bytes, scans: Scans) -> ImageFile:
     if not scans.is_complete:
         raise BadRequest(DAMAGED)
     content = data.rstrip(b"\xff")
-    picture = Image.open(DeadlineFile(content + END_OF_IMAGE), formats=("JPEG",))
+    picture = Image.open(deadline.File(content + END_OF_IMAGE), formats=("JPEG",))
     for filler in FILLERS:
-        filled = Image.open(DeadlineFile(content + filler + END_OF_IMAGE), formats=("JPEG",))
+        filled = Image.open(deadline.File(content + filler + END_OF_IMAGE), formats=("JPEG",))
         if ImageChops.difference(picture, filled).getbbox(alpha_only=False) is not None:
             raise BadRequest(DAMAGED)
     return picture
