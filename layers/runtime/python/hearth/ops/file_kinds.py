@@ -34,6 +34,7 @@ SIGNATURES = (
     ("gzip", 0, b"\x1f\x8b"),
     ("playlist", 0, b"#EXTM3U"),
     ("BMP", 0, b"BM"),
+    ("RIFF", 0, b"RIFF"),
 )
 """Name, offset and bytes; a name is what messages say."""
 MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
