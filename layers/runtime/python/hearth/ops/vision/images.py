@@ -201,6 +201,10 @@ def _to_8_bits(picture: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(values, 0, 255, out=values).astype(np.uint8))
 
 
+CROP_MARGIN = 4
+"""Pixels around a crop that are resized with it: filters look two pixels far."""
+
+
 class Placement(NamedTuple):
     """Position of a picture on a model's canvas: canvas = picture * scale + offset, for each axis."""
 
@@ -220,12 +224,23 @@ def place(picture: tuple[int, int], preprocessing: ImagePreprocessing) -> Placem
     if preprocessing.resize == "stretch":
         return Placement(ratios, (0.0, 0.0), canvas)
     if preprocessing.resize == "shortest-edge-center-crop":
-        factor = max(ratios)
-        left, top = ((edge - side * factor) / 2 for edge, side in zip(canvas, picture, strict=True))
-        return Placement((factor, factor), (left, top), canvas)
+        size = _covering_size(picture, preprocessing)
+        left, top = (-round((side - edge) / 2) for side, edge in zip(size, canvas, strict=True))
+        return Placement((size[0] / picture[0], size[1] / picture[1]), (left, top), size)
     width, height = (min(max(round(side * min(ratios)), 1), edge) for edge, side in zip(canvas, picture, strict=True))
     offset = ((canvas[0] - width) // 2, (canvas[1] - height) // 2) if preprocessing.centred else (0, 0)
     return Placement((width / picture[0], height / picture[1]), offset, (width, height))
+
+
+def _covering_size(picture: tuple[int, int], preprocessing: ImagePreprocessing) -> tuple[int, int]:
+    """Size before a center crop, as torchvision's `Resize` computes it: the longer side is rounded down."""
+    if preprocessing.shortest_edge is None:
+        factor = max(preprocessing.width / picture[0], preprocessing.height / picture[1])
+        return max(round(picture[0] * factor), preprocessing.width), max(
+            round(picture[1] * factor), preprocessing.height
+        )
+    shortest, edge = min(picture), preprocessing.shortest_edge
+    return edge * picture[0] // shortest, edge * picture[1] // shortest
 
 
 def to_tensor(pictures: Iterable[Image.Image], preprocessing: ImagePreprocessing, rows: int) -> Pixels:
@@ -247,12 +262,28 @@ def to_tensor(pictures: Iterable[Image.Image], preprocessing: ImagePreprocessing
 def _resize(picture: Image.Image, preprocessing: ImagePreprocessing) -> Image.Image:
     """The picture on the model's canvas of (width, height) pixels."""
     resample = _RESAMPLE[preprocessing.resample]
-    if preprocessing.resize == "shortest-edge-center-crop":
-        return ImageOps.fit(picture, (preprocessing.width, preprocessing.height), resample)
     placement = place(picture.size, preprocessing)
+    if preprocessing.resize == "shortest-edge-center-crop":
+        return _resize_and_crop(picture, placement, (preprocessing.width, preprocessing.height), resample)
     resized = picture.resize(placement.size, resample)
     if resized.size == (preprocessing.width, preprocessing.height):
         return resized
     canvas = Image.new("RGB", (preprocessing.width, preprocessing.height), (preprocessing.fill,) * 3)
     canvas.paste(resized, (int(placement.offset[0]), int(placement.offset[1])))
     return canvas
+
+
+def _resize_and_crop(
+    picture: Image.Image, placement: Placement, crop: tuple[int, int], resample: Image.Resampling
+) -> Image.Image:
+    """The crop of the resized picture. Only its surroundings are resized: a picture of one row would need gigabytes."""
+    starts = [max(-int(offset) - CROP_MARGIN, 0) for offset in placement.offset]
+    ends = [
+        min(-int(offset) + side + CROP_MARGIN, edge)
+        for offset, side, edge in zip(placement.offset, crop, placement.size, strict=True)
+    ]
+    box = tuple(position / scale for position, scale in zip((*starts, *ends), placement.scale * 2, strict=True))
+    box = box[0], box[1], min(box[2], picture.width), min(box[3], picture.height)
+    resized = picture.resize((ends[0] - starts[0], ends[1] - starts[1]), resample, box)
+    left, top = (-int(offset) - start for offset, start in zip(placement.offset, starts, strict=True))
+    return resized.crop((left, top, left + crop[0], top + crop[1]))
