@@ -6,12 +6,11 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from hearth import deadline
-from hearth.memory_budget import MemoryBudget
 from hearth.models.manifest import Decoder, TextPreprocessing
 from hearth.models.model import Model
 from hearth.ops.activations import top_indices
@@ -20,6 +19,9 @@ from hearth.ops.text.sampling import candidates, draw, log_probabilities, penali
 from hearth.ops.text.stop_strings import StopStrings
 from hearth.tasks.task import Usage
 from hearth.telemetry.timing import time_tokens
+
+if TYPE_CHECKING:
+    from hearth.tasks.memory_budget import MemoryBudget
 
 CHUNK = 128
 """Number of prompt tokens per run: attention's scratch memory is proportional to it times the length before."""
