@@ -38,6 +38,17 @@ def import_onnx(
         Literal["stretch", "shortest-edge-center-crop", "letterbox"] | None,
         typer.Option(help="How images with another aspect ratio are resized."),
     ] = None,
+    shortest_edge: Annotated[
+        int | None,
+        typer.Option(
+            help="With --resize shortest-edge-center-crop: length of the shortest edge before the crop, e.g. 256 for a "
+            "crop of 224 (timm: 224 / crop_pct). Default: that of the crop.",
+            min=1,
+        ),
+    ] = None,
+    resample: Annotated[
+        Literal["bilinear", "bicubic"] | None, typer.Option(help="Filter that resizes images. Default: bilinear.")
+    ] = None,
     centred: Annotated[bool, typer.Option(help="With --resize letterbox: centre the image.")] = False,
     fill: Annotated[
         int, typer.Option(help="With --resize letterbox: grey value of the padding.", min=0, max=255)
@@ -71,7 +82,8 @@ def import_onnx(
     licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "not stated",
     work: Annotated[Path | None, typer.Option(help="Folder for the files of the steps. Default: build/NAME.")] = None,
 ) -> None:
-    """Import an ONNX image model as an artifact. Prints what it infers from the graph, and asks for the rest."""
+    """Import an ONNX image model as an artifact. Prints what it infers from the graph and from a
+    preprocessor_config.json (or timm's config.json) beside it, and asks for the rest."""
     from hearth_build.onnx_export.importer import recipe_of
     from hearth_build.onnx_export.inspect import Flags
     from hearth_build.pipeline.build import build
@@ -87,6 +99,8 @@ def import_onnx(
         std=parse_numbers(std, 3, "--std"),
         channels=channels,
         resize=resize,
+        shortest_edge=shortest_edge,
+        resample=resample,
         centred=centred,
         fill=fill,
         size=parse_numbers(size and size.lower().replace("x", ","), 2, "--size", int),

@@ -32,6 +32,7 @@ from hearth_build.onnx_export.inspect import (
     output_of,
     preprocessing_of,
 )
+from hearth_build.onnx_export.preprocessor_config import with_preprocessor_config
 from hearth_build.onnx_export.rewrite import Changes, adapt, last_nodes, output_shapes
 from hearth_build.pipeline.evaluation import examples_from
 from hearth_build.recipe import Example, Gate, NoQuantization, Quantizer, Recipe, RecipeError, StaticInt8
@@ -52,6 +53,7 @@ def recipe_of(path: Path, flags: Flags) -> ImportedModel:
     model = file.load(path)
     graph = file.describe(model)
     notes = Notes()
+    flags = with_preprocessor_config(path, flags, notes)
     pixels = input_of(graph)
     channels_last, canvas = layout_of(pixels, flags, notes)
     if all(canvas):

@@ -43,6 +43,8 @@ class Flags:
     std: tuple[float, float, float] | None = None
     channels: Literal["RGB", "BGR"] | None = None
     resize: Literal["stretch", "shortest-edge-center-crop", "letterbox"] | None = None
+    shortest_edge: int | None = None
+    resample: Literal["bilinear", "bicubic"] | None = None
     centred: bool = False
     fill: int = 114
     size: tuple[int, int] | None = None
@@ -163,6 +165,14 @@ def preprocessing_of(canvas: tuple[int, int], flags: Flags, notes: Notes) -> Ima
         )
     if flags.resize is None or flags.channels is None or (flags.pixels is None and flags.mean is None):
         return None
+    if flags.shortest_edge and flags.resize != "shortest-edge-center-crop":
+        raise RecipeError("--shortest-edge needs --resize shortest-edge-center-crop.")
+    if flags.shortest_edge and flags.shortest_edge < max(canvas):
+        raise RecipeError(f"--shortest-edge {flags.shortest_edge} is smaller than the crop of {canvas[0]}x{canvas[1]}.")
+    if flags.resize == "shortest-edge-center-crop" and flags.shortest_edge is None:
+        notes.guesses.append("the shortest edge before the crop: that of the crop, nothing more (--shortest-edge)")
+    if flags.resample is None:
+        notes.guesses.append("the filter: bilinear (--resample)")
     if flags.pixels and flags.pixels not in RANGES:
         raise RecipeError(f"--pixels must be one of {', '.join(RANGES)}.")
     scale, mean, std = RANGES[flags.pixels or "unit"]
@@ -170,6 +180,8 @@ def preprocessing_of(canvas: tuple[int, int], flags: Flags, notes: Notes) -> Ima
         width=max(canvas[0], 1),
         height=max(canvas[1], 1),
         resize=flags.resize,
+        shortest_edge=flags.shortest_edge,
+        resample=flags.resample or "bilinear",
         mean=flags.mean or mean,
         std=flags.std or std,
         scale=scale,

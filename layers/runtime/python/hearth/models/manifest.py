@@ -76,6 +76,7 @@ class ImagePreprocessing(Strict, frozen=True, tag="image", tag_field="kind"):
     width: Positive
     height: Positive
     resize: Literal["stretch", "shortest-edge-center-crop", "letterbox"]
+    """A center crop is taken after the shortest edge has been resized to `shortest_edge`."""
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     """(x / scale - mean) / std, for each channel in `channels` order."""
@@ -87,6 +88,16 @@ class ImagePreprocessing(Strict, frozen=True, tag="image", tag_field="kind"):
     channels: Literal["RGB", "BGR"] = "RGB"
     layout: Literal["NCHW"] = "NCHW"
     resample: Literal["bilinear", "bicubic"] = "bilinear"
+    shortest_edge: Positive | None = None
+    """Length in pixels before a center crop, such as 256 for a crop of 224; None: the picture just covers the crop."""
+
+    def __post_init__(self) -> None:
+        if self.shortest_edge is None:
+            return
+        if self.resize != "shortest-edge-center-crop":
+            raise ValueError("`preprocessing.shortest_edge` needs the resize shortest-edge-center-crop")
+        if self.shortest_edge < max(self.width, self.height):
+            raise ValueError("`preprocessing.shortest_edge` is smaller than the crop")
 
 
 class AudioPreprocessing(Strict, frozen=True, tag="audio", tag_field="kind"):
