@@ -12,6 +12,7 @@ from hearth_build.importing.source import Source
 from hearth_build.recipe import Quantizer, Recipe, RecipeError
 
 Precision = Literal["fp32", "int8", "int4"]
+PoolingMethod = Literal["mean", "cls", "last", "max", "sqrt", "weighted"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class ImportOptions:
     calibrate: Path | None = None
     data: Path | None = None
     licence: str | None = None
+    pooling: PoolingMethod | None = None
     labels: Path | None = None
     pixels: str | None = None
     mean: tuple[float, float, float] | None = None

@@ -97,6 +97,15 @@ class Source:
             raise RecipeError(f"{self.path}/config.json: id2label must number its labels 0, 1, 2, ...")
         return tuple(str(id2label[key]) for key in sorted(id2label, key=int))
 
+    @property
+    def modules(self) -> list[dict[str, Any]]:
+        """The modules of a sentence-transformers folder, from modules.json. Raises RecipeError."""
+        path = self.folder / "modules.json"
+        try:
+            return [dict(module) for module in json.loads(path.read_text(encoding="utf-8"))]
+        except (OSError, ValueError, TypeError) as error:
+            raise RecipeError(f"{path} cannot be read: {error}.") from None
+
     def read_json(self, name: str) -> dict[str, Any]:
         """The content of a file of the folder, or nothing if it does not exist. Raises RecipeError."""
         path = self.folder / name
