@@ -143,7 +143,17 @@ class BlockInt4:
     """As in DynamicInt8."""
 
 
-Quantizer: TypeAlias = NoQuantization | DynamicInt8 | StaticInt8 | BlockInt4
+@dataclass(frozen=True)
+class GivenGraphs:
+    """Quantized graphs that the source of an import brings."""
+
+    graphs: dict[str, Callable[[nn.Module | None, Path], None]]
+    """As `Recipe.graphs`."""
+    name: str
+    """The name of the file, for the description."""
+
+
+Quantizer: TypeAlias = NoQuantization | DynamicInt8 | StaticInt8 | BlockInt4 | GivenGraphs
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from typing import Literal, NamedTuple
 from hearth_build.importing.source import Source
 from hearth_build.recipe import Quantizer, Recipe, RecipeError
 
-Precision = Literal["fp32", "int8", "int4"]
+Precision = Literal["fp32", "int8", "int4", "given"]
+"""`given`: the quantized variant that the source brings."""
 PoolingMethod = Literal["mean", "cls", "last", "max", "sqrt", "weighted"]
 
 
@@ -21,7 +22,7 @@ class ImportOptions:
 
     task: str | None = None
     name: str | None = None
-    precision: Precision | Literal["auto"] = "auto"
+    precision: Literal["auto", "fp32", "int8", "int4"] = "auto"
     calibrate: Path | None = None
     data: Path | None = None
     licence: str | None = None

@@ -15,7 +15,7 @@ from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
 from hearth_build.importing.pooling import SentenceModules
 from hearth_build.importing.recipe import import_recipe
 from hearth_build.importing.source import Source
-from hearth_build.importing.text_tasks import TASK_OF_CLASS, TextTask, read_task, recipe_fields
+from hearth_build.importing.text_tasks import TextTask, is_text_encoder, read_task, recipe_fields
 from hearth_build.importing.text_tokenizer import read_tokenizer
 from hearth_build.networks.pooling import pool
 from hearth_build.onnx_export.export import exported
@@ -25,12 +25,7 @@ AXES = {0: "batch", 1: "sequence"}
 
 
 def accepts(source: Source, options: ImportOptions) -> bool:
-    if source.is_file or source.graphs or not source.weights:
-        return False
-    names = source.config.get("architectures") or [""]
-    return any(str(names[0]).endswith(ending) for ending in TASK_OF_CLASS) and not source.config.get(
-        "is_encoder_decoder"
-    )
+    return bool(source.weights) and not source.graphs and is_text_encoder(source, options)
 
 
 def read(source: Source, options: ImportOptions) -> ImportedModel:

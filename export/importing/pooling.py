@@ -5,9 +5,13 @@ The runtime pools by the mean and by the first token. All other kinds, and dense
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import onnx
+from onnx import compose, version_converter
 
 from hearth.models.manifest import Pooling
 from hearth_build.importing.base import ImportOptions
@@ -126,3 +130,37 @@ def pooling_network(modules: SentenceModules, source: Source) -> nn.Module:
             raise RecipeError(f"{folder} has no model.safetensors. Save the model again with sentence-transformers.")
         layers.append((read_object(folder / "config.json"), load_file(weights)))
     return PoolingNetwork(modules.methods, layers)
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    return next(int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+
+
+def append_to_graph(model: onnx.ModelProto, network: nn.Module, hidden: int) -> onnx.ModelProto:
+    """A graph whose output `tokens` becomes the vectors (batch, dimensions) of the pooling network."""
+    import torch
+
+    from hearth_build.onnx_export.export import exported
+
+    def example() -> dict[str, torch.Tensor]:
+        return {"tokens": torch.zeros(2, 8, hidden), "attention_mask": torch.ones(2, 8, dtype=torch.int64)}
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "pooling", "raw", "pooling.onnx")
+        path.parent.mkdir(parents=True)
+        exported(example, {0: "batch", 1: "sequence"}, ["vectors"])(network, path)
+        head = onnx.load(str(path))
+    opsets = [
+        next(entry.version for entry in part.opset_import if entry.domain in ("", "ai.onnx")) for part in (model, head)
+    ]
+    model, head = (
+        part if opset == max(opsets) else version_converter.convert_version(part, max(opsets))
+        for part, opset in zip((model, head), opsets, strict=True)
+    )
+    head = compose.add_prefix(head, "pooling.", rename_inputs=False, rename_outputs=False)
+    model.graph.node.extend(head.graph.node)
+    model.graph.initializer.extend(head.graph.initializer)
+    model.functions.extend(head.functions)
+    del model.graph.output[:]
+    model.graph.output.extend(head.graph.output)
+    return model

@@ -70,10 +70,23 @@ class TextTask:
         return f"concluded the task: {self.task}{labels}{activation} (--task)"
 
 
+def is_text_encoder(source: Source, options: ImportOptions) -> bool:
+    """Whether a folder's class, its modules.json or --task says that it is a text encoder."""
+    if source.config.get("is_encoder_decoder") or not source.config:
+        return False
+    if options.task in READERS or source.model_type == "sentence-transformers":
+        return True
+    names = source.config.get("architectures") or [""]
+    has_text = any(name in source.config for name in ("vocab_size", "num_tokens"))
+    return has_text and any(str(names[0]).endswith(ending) for ending in TASK_OF_CLASS)
+
+
 def read_task(source: Source, options: ImportOptions, tokenizer: Tokenizer, hidden: int) -> TextTask:
     """The task of a folder, by its class and by --task. `hidden`: the size of a token's vector. Raises RecipeError."""
     if source.model_type == "sentence-transformers":
         return embeddings(source, options, tokenizer, hidden)
+    if options.task in READERS:
+        return READERS[options.task](source, options, tokenizer, hidden)
     name = source.architecture
     ending = next((ending for ending in TASK_OF_CLASS if name.endswith(ending)), None)
     if ending is None:
@@ -91,7 +104,7 @@ def sequence_classification(source: Source, options: ImportOptions, tokenizer: T
     else:
         activation = "sigmoid" if problem == "multi_label_classification" or len(labels) == 1 else "softmax"
     entailment = [index for index, label in enumerate(labels) if label.lower().startswith("entail")]
-    if entailment and options.task in (None, "zero-shot-classification"):
+    if entailment and options.task != "text-classification":
         contradiction = [index for index, label in enumerate(labels) if label.lower().startswith("contradict")]
         if not contradiction:
             # transformers takes the first label, or the last if the first one is entailment.
@@ -143,6 +156,7 @@ def embeddings(source: Source, options: ImportOptions, tokenizer: Tokenizer, hid
 
 READERS: dict[str, Callable[[Source, ImportOptions, Tokenizer, int], TextTask]] = {
     "text-classification": sequence_classification,
+    "zero-shot-classification": sequence_classification,
     "token-classification": token_classification,
     "fill-mask": masked_language_model,
     "question-answering": question_answering,

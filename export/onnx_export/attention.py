@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
@@ -38,21 +39,27 @@ def attention(
     unknown = [name for name in unknown if name in ("softcap", "s_aux", "sinks")]
     if unknown:
         raise NotImplementedError(f"attention with {', '.join(unknown)}")
-    batch, heads, queries, size = query.shape
+    rows, heads, queries, size = query.shape
     if key.shape[1] != heads:  # groups of heads share keys and values
         key, value = (tensor.repeat_interleave(heads // tensor.shape[1], 1) for tensor in (key, value))
     bias = attention_mask
     if position_bias is not None:
         bias = position_bias if bias is None else position_bias + bias
+    query = query.transpose(1, 2).flatten(2)  # (rows, queries, heads x size)
+    batch = rows
+    if not statically_known_true(key.shape[0] == rows):  # the beams of a source are queries of one attention
+        batch = key.shape[0]
+        query = query.reshape(batch, -1, query.shape[2])
+        bias = None if bias is None else bias.expand(-1, -1, query.shape[1], -1)
     attended = torch.onnx.ops.symbolic(
         "com.microsoft::MultiHeadAttention",
-        [*(tensor.transpose(1, 2).flatten(2) for tensor in (query, key, value)), None, None, bias],
+        [query, key, value, None, None, bias],
         attrs={"num_heads": heads, "scale": float(size**-0.5 if scaling is None else scaling)},
         dtype=query.dtype,
-        shape=(batch, queries, heads * value.shape[3]),
+        shape=(batch, query.shape[1], heads * value.shape[3]),
         version=1,
     )
-    return attended.unflatten(2, (heads, -1)), None
+    return attended.reshape(rows, queries, heads, value.shape[3]), None
 
 
 @contextmanager

@@ -6,6 +6,7 @@ external file beside the graph, which the runtime maps into memory.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import warnings
 from collections.abc import Callable, Sequence
@@ -88,12 +89,14 @@ def traced(
 
 
 def exported(
-    example: Callable[[], dict[str, torch.Tensor]], axes: dict[int, str], outputs: Sequence[str]
+    example: Callable[[], dict[str, torch.Tensor]],
+    axes: dict[int, str] | dict[str, dict[int, str]],
+    outputs: Sequence[str],
 ) -> Callable[[nn.Module | None, Path], None]:
     """Return a function that writes the graph of a network of transformers, by torch's exporter.
 
     It follows the data flow of classes that the tracing exporter records wrongly, such as attention masks that depend
-    on the inputs. `axes` names the dynamic dimensions of all inputs.
+    on the inputs. `axes` names the dynamic dimensions of all inputs, or those of each input.
     """
 
     def write(network: nn.Module | None, path: Path) -> None:
@@ -125,16 +128,16 @@ def exported(
             ) from None
         finally:
             logging.disable(logging.NOTSET)
-        name_axes(path, axes)
+        name_axes(path, axes_of)
 
     return write
 
 
-def name_axes(path: Path, axes: dict[int, str]) -> None:
+def name_axes(path: Path, axes: dict[str, dict[int, str]]) -> None:
     """Name the dynamic dimensions of the inputs; the exporter numbers them."""
     model = onnx.load(str(path), load_external_data=False)
     for value in model.graph.input:
-        for axis, name in axes.items():
+        for axis, name in axes[value.name].items():
             value.type.tensor_type.shape.dim[axis].dim_param = name
     onnx.save(model, str(path))
 
