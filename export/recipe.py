@@ -143,7 +143,17 @@ class BlockInt4:
     """As in DynamicInt8."""
 
 
-Quantizer: TypeAlias = NoQuantization | DynamicInt8 | StaticInt8 | BlockInt4
+@dataclass(frozen=True)
+class GivenGraphs:
+    """Quantized graphs that the source of an import brings."""
+
+    graphs: dict[str, Callable[[nn.Module | None, Path], None]]
+    """As `Recipe.graphs`."""
+    name: str
+    """The name of the file, for the description."""
+
+
+Quantizer: TypeAlias = NoQuantization | DynamicInt8 | StaticInt8 | BlockInt4 | GivenGraphs
 
 
 @dataclass(frozen=True)
@@ -158,6 +168,8 @@ class Gate:
     """Maximum size of the artifact folder."""
     difference: float = 0.2
     """Maximum difference from the torch model's outputs for the golden inputs: int8 rounds each layer."""
+    accepts_rounding: bool = False
+    """Whether an artifact beyond the two limits of rounding is accepted, because its precision was requested."""
 
 
 @dataclass(frozen=True)

@@ -145,11 +145,16 @@ class Spans(Strict, frozen=True, tag="spans", tag_field="kind"):
 class Pooling(Strict, frozen=True, tag="pooling", tag_field="kind"):
     """Pools one vector per token into one per text."""
 
-    method: Literal["mean", "cls"]
+    method: Literal["mean", "cls", "none"]
+    """`none`: the graph gives one vector per text already."""
     normalise: bool
     dimensions: Positive
     words: bool = False
     """Whether the vectors are of single words, without context: they have neighbours and analogies."""
+    prompts: dict[str, str] = {}
+    """Texts that a request can have put before each of its texts, by name."""
+    default_prompt: str | None = None
+    """The name of the prompt for requests that name none."""
 
 
 class Decoder(Strict, frozen=True, tag="decoder", tag_field="kind"):

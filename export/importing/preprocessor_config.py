@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hearth_build.data.datasets import DataError
-from hearth_build.onnx_export.inspect import Flags, Notes
+from hearth_build.importing.base import ImportOptions, Notes
 
 NAMES = ("preprocessor_config.json", "config.json")
 FILTERS = {2: "bilinear", 3: "bicubic"}
@@ -20,7 +20,7 @@ CONVNEXT_SIZE = 384
 """ConvNeXt's processor crops smaller pictures only."""
 
 
-def with_preprocessor_config(graph: Path, flags: Flags, notes: Notes) -> Flags:
+def with_preprocessor_config(graph: Path, options: ImportOptions, notes: Notes) -> ImportOptions:
     """The flags, with those that are not given taken from a file beside the graph or in the folder above. Raises
     DataError for a file that is not JSON."""
     for folder in (graph.parent, graph.parent.parent):
@@ -28,16 +28,16 @@ def with_preprocessor_config(graph: Path, flags: Flags, notes: Notes) -> Flags:
             if not (folder / name).is_file():
                 continue
             values = _read(folder / name)
-            chosen = {key: value for key, value in values.items() if getattr(flags, key) is None}
-            if flags.pixels is not None:  # replaced as a whole
+            chosen = {key: value for key, value in values.items() if getattr(options, key) is None}
+            if options.pixels is not None:  # replaced as a whole
                 chosen = {key: value for key, value in chosen.items() if key not in ("mean", "std")}
             if "resize" not in chosen:
                 chosen.pop("shortest_edge", None)
             if chosen:
                 settings = ", ".join(f"{key.replace('_', '-')} {value}" for key, value in chosen.items())
                 notes.guesses.append(f"from {name}: {settings} (the flags of these names)")
-                return replace(flags, **chosen)
-    return flags
+                return replace(options, **chosen)
+    return options
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from hearth_build.data.datasets import DataError
-from hearth_build.onnx_export.inspect import Flags, Notes, preprocessing_of
-from hearth_build.onnx_export.preprocessor_config import with_preprocessor_config
+from hearth_build.importing.base import ImportOptions, Notes
+from hearth_build.importing.image_graphs import preprocessing_of
+from hearth_build.importing.preprocessor_config import with_preprocessor_config
 from hearth_build.recipe import RecipeError
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -52,9 +53,11 @@ CONFIGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def read(folder: Path, config: dict[str, Any], flags: Flags, name: str = "preprocessor_config.json") -> Flags:
+def read(
+    folder: Path, config: dict[str, Any], options: ImportOptions, name: str = "preprocessor_config.json"
+) -> ImportOptions:
     (folder / name).write_text(json.dumps(config))
-    return with_preprocessor_config(folder / "model.onnx", flags, Notes())
+    return with_preprocessor_config(folder / "model.onnx", options, Notes())
 
 
 @pytest.mark.parametrize(("config", "expected"), CONFIGS.values(), ids=CONFIGS)
@@ -62,7 +65,7 @@ def test_the_file_beside_the_graph_fills_in_flags(
     tmp_path: Path, config: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     name = "config.json" if "pretrained_cfg" in config or "model_type" in config else "preprocessor_config.json"
-    flags = read(tmp_path, config, Flags(task="image-classification"), name)
+    flags = read(tmp_path, config, ImportOptions(task="image-classification"), name)
     assert {key: getattr(flags, key) for key in expected} == expected
 
 
@@ -70,20 +73,20 @@ def test_the_file_in_the_folder_above_is_read(tmp_path: Path) -> None:
     (tmp_path / "onnx").mkdir()
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(CONFIGS["ResNet"][0]))
     notes = Notes()
-    flags = with_preprocessor_config(tmp_path / "onnx/model.onnx", Flags(task="image-classification"), notes)
+    flags = with_preprocessor_config(tmp_path / "onnx/model.onnx", ImportOptions(task="image-classification"), notes)
     assert flags.shortest_edge == 256
     assert "shortest-edge 256" in notes.guesses[0]
 
 
 def test_flags_win(tmp_path: Path) -> None:
-    given = Flags(task="image-classification", resize="stretch", pixels="unit", channels="BGR")
+    given = ImportOptions(task="image-classification", resize="stretch", pixels="unit", channels="BGR")
     flags = read(tmp_path, CONFIGS["ResNet"][0], given)
     assert (flags.resize, flags.channels, flags.pixels) == ("stretch", "BGR", "unit")
     assert (flags.mean, flags.shortest_edge, flags.resample) == (None, None, "bicubic")
 
 
 def test_the_preprocessing_has_edge_and_filter(tmp_path: Path) -> None:
-    flags = read(tmp_path, CONFIGS["ResNet"][0], Flags(task="image-classification"))
+    flags = read(tmp_path, CONFIGS["ResNet"][0], ImportOptions(task="image-classification"))
     preprocessing = preprocessing_of((224, 224), flags, Notes())
     assert preprocessing is not None
     assert (preprocessing.shortest_edge, preprocessing.resample, preprocessing.mean) == (256, "bicubic", MEAN)
@@ -94,7 +97,7 @@ def test_the_preprocessing_has_edge_and_filter(tmp_path: Path) -> None:
     [("stretch", 256, "needs --resize"), ("shortest-edge-center-crop", 200, "smaller than the crop")],
 )
 def test_an_edge_that_does_not_fit_is_refused(resize: Any, edge: int, message: str) -> None:
-    flags = Flags(task="image-classification", pixels="unit", channels="RGB", resize=resize, shortest_edge=edge)
+    flags = ImportOptions(task="image-classification", pixels="unit", channels="RGB", resize=resize, shortest_edge=edge)
     with pytest.raises(RecipeError, match=message):
         preprocessing_of((224, 224), flags, Notes())
 
@@ -102,4 +105,4 @@ def test_an_edge_that_does_not_fit_is_refused(resize: Any, edge: int, message: s
 def test_a_file_that_is_not_json_is_named(tmp_path: Path) -> None:
     (tmp_path / "preprocessor_config.json").write_text("{")
     with pytest.raises(DataError, match=r"preprocessor_config\.json is not JSON"):
-        with_preprocessor_config(tmp_path / "model.onnx", Flags(task="image-classification"), Notes())
+        with_preprocessor_config(tmp_path / "model.onnx", ImportOptions(task="image-classification"), Notes())
