@@ -17,7 +17,7 @@ from hearth.async_inference import dead_letters, uploads
 from hearth.async_inference.results import CreatedObject, Result, Superseded, predict_object, write_result_once
 from hearth.errors import BadRequest, Forbidden, HearthError, SettingsError
 from hearth.storage.open import open_store
-from hearth.tasks.task import Task
+from hearth.tasks.task import Tasks
 from hearth.telemetry.log import attempt, logger, sanitize
 from hearth.telemetry.timing import step
 
@@ -30,7 +30,7 @@ class EventFailedError(Exception):
         self.failures = failures
 
 
-def handle(tasks: Sequence[Task], event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+def handle(tasks: Tasks, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Process S3, EventBridge and SQS events. `batchItemFailures` lists the SQS messages that must be delivered
     again."""
     messages = [record for record in event.get("Records", ()) if record.get("eventSource") == "aws:sqs"]
@@ -49,7 +49,7 @@ def handle(tasks: Sequence[Task], event: Mapping[str, Any], context: Any) -> dic
     return {"batchItemFailures": batch_item_failures}
 
 
-def _process_message(tasks: Sequence[Task], message: Mapping[str, Any], context: Any) -> bool:
+def _process_message(tasks: Tasks, message: Mapping[str, Any], context: Any) -> bool:
     """Process a message, and return whether it needs no further delivery. Its errors do not affect other messages."""
     failures: list[tuple[str, HearthError]] = []
     try:
@@ -104,14 +104,14 @@ def _version(value: object) -> str:
     return "" if value in (None, "null") else _text(value)
 
 
-def _process(tasks: Sequence[Task], created: CreatedObject, context: Any) -> HearthError | None:
+def _process(tasks: Tasks, created: CreatedObject, context: Any) -> HearthError | None:
     """Process one object with its own log line, and return its error, if any."""
     request_id = getattr(context, "aws_request_id", "")
     tenant = uploads.tenant_of_key(created.key)
     return attempt(lambda: _write_result(tasks, created), request_id=request_id, trigger="storage", tenant=tenant)
 
 
-def _write_result(tasks: Sequence[Task], created: CreatedObject) -> str:
+def _write_result(tasks: Tasks, created: CreatedObject) -> str:
     config = settings.get()
     if not config.output:
         raise SettingsError("HEARTH_OUTPUT is not set; set it to the location of the results")
@@ -131,7 +131,7 @@ def _is_foreign(created: CreatedObject) -> bool:
     return uri.startswith("s3://") and uri != f"s3://{created.bucket}"
 
 
-def _compute_result(tasks: Sequence[Task], name: str, task_id: str, created: CreatedObject) -> Result:
+def _compute_result(tasks: Tasks, name: str, task_id: str, created: CreatedObject) -> Result:
     with step("input"):
         source = uploads.source_store(created.bucket)
         body, etag = source.get_with_etag(created.key, version=created.version, limit=uploads.MAX_BYTES)

@@ -23,7 +23,7 @@ from hearth.models.manifest import Manifest
 from hearth.models.registry import Ref
 from hearth.ops.vision.bytetrack import TrackerConfig
 from hearth.task_table import TASKS
-from hearth.tasks.task import Task, choose_task
+from hearth.tasks.task import Tasks, choose_task
 
 FILE = "golden.json"
 MAX_BYTES = 16 * 1024 * 1024
@@ -32,7 +32,7 @@ SIMILARITY = 0.5
 """Required similarity, from 0 to 1, of two generated texts, which diverge at the first pair of nearly equal logits."""
 
 
-def check(tasks: Sequence[Task], models: Sequence[str] = ()) -> dict[str, Any]:
+def check(tasks: Tasks, models: Sequence[str] = ()) -> dict[str, Any]:
     """Replay the golden answers of `models`, or of the models that this function pins.
 
     The report has `golden`, the version of each model or its error, and `passed`. A model that is not published is not
@@ -49,7 +49,7 @@ def check(tasks: Sequence[Task], models: Sequence[str] = ()) -> dict[str, Any]:
     return {"golden": report, "passed": passed}
 
 
-def _replay(tasks: Sequence[Task], name: str) -> tuple[str, bool]:
+def _replay(tasks: Tasks, name: str) -> tuple[str, bool]:
     """The version and true, or the first golden answer that differs and false. Raises HearthError."""
     try:
         resolved = warm_cache().registry.resolve(name)
