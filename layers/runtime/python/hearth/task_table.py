@@ -59,10 +59,6 @@ class TaskRow(Struct, frozen=True):
         """The kind of `preprocessing` in the manifest; videos are preprocessed as pictures."""
         return "image" if self.input == "video" else self.input
 
-    def serves(self, task: str) -> bool:
-        """Whether this task serves models of `task`."""
-        return task == self.id or task in self.models_of
-
 
 _ROWS = (
     TaskRow(

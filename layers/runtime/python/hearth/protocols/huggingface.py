@@ -57,8 +57,17 @@ class ModelSummary(msgspec.Struct, frozen=True):
     """Metrics of the served graph on held-out data."""
 
 
-class ModelList(msgspec.Struct, frozen=True):
+class UnavailableModel(msgspec.Struct, frozen=True):
+    """A model of the store that cannot be served."""
+
+    name: str
+    error: str
+    error_type: str
+
+
+class ModelList(msgspec.Struct, frozen=True, omit_defaults=True):
     models: list[ModelSummary]
+    unavailable: list[UnavailableModel] = []
 
 
 class EndpointInfo(msgspec.Struct, frozen=True):
@@ -155,9 +164,10 @@ def _events(generation: Generation, top_tokens: bool) -> Iterator[bytes]:
 
 
 def list_models(request: Request) -> Response:
-    registry = warm_cache().registry
-    models = [_summary(name, registry.resolve(name).manifest) for name in registry.models()]
-    return Response(msgspec.json.encode(ModelList(models)))
+    resolved, failures = warm_cache().registry.resolve_all()
+    models = [_summary(item.name, item.manifest) for item in resolved]
+    unavailable = [UnavailableModel(name, error.message, error.code) for name, error in failures.items()]
+    return Response(msgspec.json.encode(ModelList(models, unavailable)))
 
 
 def _summary(name: str, manifest: Manifest) -> ModelSummary:

@@ -117,7 +117,9 @@ def choose_task(tasks: Tasks, resolved: Resolved, task_id: str = "") -> Task:
     Raises NotFound.
     """
     model_task = resolved.manifest.task
-    candidates = [task for task in tasks if TASKS[task.id].serves(model_task) and task_id in ("", task.id)]
+    candidates = [
+        task for task in tasks if model_task in (task.id, *TASKS[task.id].models_of) and task_id in ("", task.id)
+    ]
     if not candidates:
         purpose = f" for {task_id}" if task_id else ""
         raise NotFound(
