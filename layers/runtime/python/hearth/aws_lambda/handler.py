@@ -170,9 +170,12 @@ def _ping() -> dict[str, Any]:
 
 
 def _golden(tasks: Tasks, models: Any) -> dict[str, Any]:
-    """Replay the golden answers of `models`, or of the models that this function pins."""
+    """Replay the golden answers of `models`, or of those that `golden.check` chooses."""
     from hearth.tasks import golden
 
     if models is not None and not (isinstance(models, list) and all(isinstance(name, str) for name in models)):
         return error_body(BadRequest("`models` of a golden event must be a list of names"))
-    return golden.check(tasks, models or ())
+    try:
+        return golden.check(tasks, models or ())
+    except HearthError as error:
+        return error_body(error)
