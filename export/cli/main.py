@@ -149,6 +149,15 @@ def alias(
 
 
 @app.command()
+def catalog(store: StoreOption) -> None:
+    """Write the catalogue of a store anew, after its aliases were changed by other means than this command."""
+    from hearth_build.release.catalog import rebuild
+
+    entries = rebuild(open_store(store))
+    console.print(f"{store} has {len(entries)} models with the alias prod", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def evaluate(
     name: Annotated[str, typer.Argument(help="A model: name, name@version or name@alias.")],
     data: Annotated[Path, typer.Option(help="A file or folder in the format of the model's task.")],

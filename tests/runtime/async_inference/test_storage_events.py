@@ -19,8 +19,8 @@ from hearth.aws import sqs
 from hearth.aws.s3 import Bucket
 from hearth.errors import StoreError
 from hearth.storage.open import open_store
+from hearth_functions.catalog.app import handler as uploads
 from hearth_functions.text_classification import app as text
-from hearth_functions.uploads.app import handler as uploads
 from tests.support.requests import rest_event
 from tests.support.s3 import CREDENTIALS, client, moto_s3
 from tests.support.storage import eventbridge_event, message, notification, sqs_event
