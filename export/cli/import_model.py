@@ -116,9 +116,11 @@ def import_model(
     recipe = imported.recipe
     print_lines(imported.lines)
     work = work or Path("build") / recipe.name
-    _, sentences = build_import(
-        recipe, imported.quantizers, work, shlex.join(["hearth", *sys.argv[1:]]), options.precision
-    )
+    command = shlex.join(["hearth", *sys.argv[1:]])
+    if imported.build is None:
+        _, sentences = build_import(recipe, imported.quantizers, work, command, options.precision)
+    else:
+        _, sentences = imported.build(work, command, options.precision)
     print_lines(sentences)
     print_lines([imported.advice] if imported.advice else [])
     print_lines([f"Next: hearth publish {work / 'artifact'} --store STORE --alias prod"])

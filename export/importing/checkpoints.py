@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hearth_build.importing import bert, distilbert, gpt2, llama, marian, sentences
+from hearth_build.importing import bert, distilbert, marian, sentences
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
 from hearth_build.importing.source import INDEX, Source, require_files
 from hearth_build.recipe import DynamicInt8, Recipe
@@ -13,8 +13,6 @@ RecipeReader = Callable[[Source, ImportOptions], Recipe]
 FAMILIES: dict[str, RecipeReader] = {
     "bert": bert.recipe_of,
     "distilbert": distilbert.recipe_of,
-    "gpt2": gpt2.recipe_of,
-    "llama": llama.recipe_of,
     "marian": marian.recipe_of,
     "sentence-transformers": sentences.recipe_of,
 }
@@ -34,4 +32,4 @@ def read(source: Source, options: ImportOptions) -> ImportedModel:
     return ImportedModel(recipe, [f"{source.model_type}: {recipe.task}"], {"int8": DynamicInt8()})
 
 
-IMPORTERS = (Importer("BERT, DistilBERT, GPT-2, Llama and Marian folders", accepts, read),)
+IMPORTERS = (Importer("BERT, DistilBERT and Marian folders", accepts, read),)
