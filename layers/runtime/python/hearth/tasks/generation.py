@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from hearth.ops.text.stop_strings import StopStrings
 from hearth.tasks.task import Usage
 from hearth.telemetry.timing import time_tokens
 
+if TYPE_CHECKING:
+    from hearth.tasks.constraint import Constraint
+
 CHUNK = 128
 """Number of prompt tokens per run: attention's scratch memory is proportional to it times the length before."""
 Array = np.ndarray[Any, Any]
@@ -33,6 +36,8 @@ class Sampling:
     """0: always the likeliest token."""
     top_k: int | None = None
     top_p: float | None = None
+    min_p: float = 0.0
+    """Tokens that are less likely than this, relative to the likeliest one, are left out."""
     repetition: float = 1.0
     presence: float = 0.0
     frequency: float = 0.0
@@ -150,10 +155,13 @@ def generate(
     sampling: Sampling,
     stop: Sequence[str] = (),
     top: int = 0,
+    constraint: Constraint | None = None,
+    *,
+    ignore_eos: bool = False,
 ) -> Iterator[Piece]:
     """Generate up to `max_new_tokens` tokens after `prompt`, which has at least one token; both together must fit into
     the model's context. Each piece has the `top` likeliest tokens. A text ends with `length` before the request's
-    deadline.
+    deadline. With `ignore_eos`, end tokens do not end it.
 
     Raises DeadlineExceeded if there is no time for a first token."""
     cache = KeyValueCache(model, len(prompt) + max_new_tokens)
@@ -166,7 +174,8 @@ def generate(
     started, slowest = time.monotonic(), 0.0  # seconds per token, including the consumer's time
     for number in range(1, max_new_tokens + 1):
         started, slowest = time.monotonic(), max(slowest, time.monotonic() - started)
-        token = _next_token(logits, seen, counts, sampling, random)
+        allowed = None if constraint is None else constraint.allowed()
+        token = _next_token(logits, seen, counts, sampling, random, allowed)
         logprobs = log_probabilities(logits)
         logprob = float(logprobs[token])
         likely: tuple[tuple[int, str, float], ...] = ()
@@ -174,7 +183,7 @@ def generate(
             likely = tuple(
                 (index, model.tokenizer.decode([index]), float(logprobs[index])) for index in top_indices(logprobs, top)
             )
-        if token in model.head.eos:
+        if token in model.head.eos and not ignore_eos:
             yield Piece(token, logprob, stop_strings.flush(), True, "eos_token", likely)
             return
         seen[token] = True
@@ -183,6 +192,9 @@ def generate(
         if stop_strings.matched:
             yield Piece(token, logprob, text, False, "stop_sequence", likely)
             return
+        if constraint is not None and constraint.accept(token):
+            yield Piece(token, logprob, text + stop_strings.flush(), False, "eos_token", likely)
+            return
         if number == max_new_tokens or deadline.expires_within(2 * slowest):
             yield Piece(token, logprob, text + stop_strings.flush(), False, "length", likely)
             return
@@ -190,14 +202,23 @@ def generate(
         logits = cache.read([token])[0]
 
 
-def _next_token(logits: Array, seen: Array, counts: Array, sampling: Sampling, random: np.random.Generator) -> int:
+def _next_token(
+    logits: Array, seen: Array, counts: Array, sampling: Sampling, random: np.random.Generator, allowed: Array | None
+) -> int:
+    """Choose a token; where `allowed` (vocabulary,) bool is given, among those."""
     logits = penalise(logits, seen, counts, sampling.repetition, sampling.presence, sampling.frequency)
     if sampling.bias:
         logits = logits.copy()
         logits[list(sampling.bias)] += list(sampling.bias.values())
+    tokens = None if allowed is None else np.flatnonzero(allowed)
+    if tokens is not None:
+        logits = logits[tokens]
     if sampling.temperature == 0:
-        return int(logits.argmax())
-    return draw(*candidates(logits, sampling.temperature, sampling.top_k, sampling.top_p), random)
+        index = int(logits.argmax())
+    else:
+        options = candidates(logits, sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_p)
+        index = draw(*options, random)
+    return index if tokens is None else int(tokens[index])
 
 
 def log_likelihoods(model: LanguageModel, tokens: Sequence[int]) -> Array:
