@@ -26,6 +26,7 @@ from hearth_build.cli.bench import bench
 from hearth_build.cli.cost import cost
 from hearth_build.cli.deploy import deploy
 from hearth_build.cli.doctor import doctor
+from hearth_build.cli.explain import explain
 from hearth_build.cli.import_model import import_model
 from hearth_build.cli.signing import sign, signing_key, verify
 from hearth_build.installation import install_command
@@ -63,6 +64,7 @@ def build(
 
 app.command(name="import")(import_model)
 app.command()(batch)
+app.command()(explain)
 app.command()(deploy)
 app.command()(doctor)
 app.command(name="api-key")(api_key)

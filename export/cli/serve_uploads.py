@@ -39,6 +39,7 @@ from hearth.http.asgi import client_error
 from hearth.protocols import huggingface
 from hearth.protocols.base import JSON
 from hearth.settings import MEGABYTE
+from hearth.tasks.memory_budget import admitted
 from hearth.tasks.task import Task
 from hearth.telemetry import log
 from hearth.telemetry.timing import begin
@@ -140,7 +141,7 @@ class UploadFolder:
 
 def install(app: FastAPI, tasks: Sequence[Task]) -> None:
     """Add the route for the signed URLs that POST /uploads returns."""
-    worker, chosen = Worker(tasks), settings.get()
+    worker, chosen = Worker(tuple(map(admitted, tasks))), settings.get()
     results = folder_of(chosen.output) if chosen.output.startswith("file:") else None
     folder = UploadFolder(folder_of(chosen.uploads), results, chosen.uploads_size)
 

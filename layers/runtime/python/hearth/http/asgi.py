@@ -27,6 +27,7 @@ from hearth.http.origin_check import OriginCheck
 from hearth.http.pipeline import BodyReader, Exchange, HttpResponse, StreamedBody, error_response
 from hearth.protocols import base
 from hearth.protocols.router import Router, protocol_for, protocols, without_slash
+from hearth.tasks.memory_budget import admitted
 from hearth.tasks.task import Task
 from hearth.telemetry.log import as_hearth_error, finish_request
 from hearth.telemetry.timing import begin
@@ -53,6 +54,8 @@ def create_app(
         swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,  # such a redirect would bypass the pipeline and the log
     )
+    if local:
+        tasks = tuple(map(admitted, tasks))
     router = Router(playground.routes(folder) if folder else ())
     threads = _Threads() if local else None  # AWS limits the concurrency of a Lambda
     for protocol, route in router.routes():

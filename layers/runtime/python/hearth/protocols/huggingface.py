@@ -25,7 +25,8 @@ from hearth.protocols.base import (
 )
 from hearth.protocols.uploads import ROUTES as UPLOAD_ROUTES
 from hearth.tasks.payload import read_body, read_object
-from hearth.tasks.task import Task
+from hearth.tasks.schema import Explained
+from hearth.tasks.task import Task, with_explanation
 from hearth.telemetry.timing import step
 
 if TYPE_CHECKING:
@@ -80,11 +81,18 @@ def infer(request: Request) -> Response:
     return run_task(request, task, model)
 
 
-def run_task(request: Request, task: Task, model: Model[Any, Any]) -> Response:
-    """Run a task with the model that was opened for the request."""
+def explain(request: Request) -> Response:
+    task, model = request.open_model(request.path_params["name"])
+    return run_task(request, task, model, explain=True)
+
+
+def run_task(request: Request, task: Task, model: Model[Any, Any], *, explain: bool = False) -> Response:
+    """Run a task with the model that was opened for the request, and explain the prediction if `explain`."""
     try:
         with step("read"):
             payload = _read(request, task, model)
+            if explain:
+                payload = with_explanation(task, payload)
         if task.stream and payload.stream:
             generation = task.generate(model, payload)
             top_tokens = bool(payload.parameters.top_n_tokens)
@@ -206,6 +214,14 @@ PROTOCOL = Protocol(
         Route("POST", "/models/{name}", infer, "infer", "Run inference with a model", **_INFER_OPTIONS),
         Route(
             "POST", "/pipeline/{task}/{name}", infer, "infer_task", "Run one of the tasks of a model", **_INFER_OPTIONS
+        ),
+        Route(
+            "POST",
+            "/models/{name}/explain",
+            explain,
+            "explain",
+            "Run inference, and explain which parts of the input made the scores",
+            **_INFER_OPTIONS | {"response_schema": Explained, "response_media_types": ()},
         ),
         Route("GET", "/models", list_models, "list_models", "List the models", response_schema=ModelList),
         Route("GET", "/models/{name}", get_model, "get_model", "Get the manifest of a model", response_schema=Manifest),

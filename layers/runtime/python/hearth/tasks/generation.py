@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hearth import deadline
-from hearth.memory_budget import MemoryBudget
 from hearth.models.manifest import Decoder, TextPreprocessing
 from hearth.models.model import Model
 from hearth.ops.activations import top_indices
@@ -23,6 +22,7 @@ from hearth.telemetry.timing import time_tokens
 
 if TYPE_CHECKING:
     from hearth.tasks.constraint import Constraint
+    from hearth.tasks.memory_budget import MemoryBudget
 
 CHUNK = 128
 """Number of prompt tokens per run: attention's scratch memory is proportional to it times the length before."""

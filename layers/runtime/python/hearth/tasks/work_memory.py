@@ -32,6 +32,10 @@ def estimate(row: TaskRow, model: Model[Any, Any], request: Any) -> int:
         size = _audio_bytes(preprocessing, model, request.inputs)
     else:
         size = _text_bytes(preprocessing, model, request)
+    if getattr(request.parameters, "explain", False):
+        from hearth.tasks.explanation import BATCH
+
+        size *= BATCH
     return max(size, MIN_BYTES)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from hearth import memory_budget
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.models.manifest import (
     AudioPreprocessing,
@@ -27,6 +26,7 @@ from hearth.protocols.open_inference.signatures import graph_signature
 from hearth.protocols.open_inference.target import Target
 from hearth.protocols.open_inference.tensors import DATATYPES, Array, bytes_array
 from hearth.strict_json import safe_name
+from hearth.tasks import memory_budget
 from hearth.tasks.task import Usage
 from hearth.tasks.work_memory import estimate_tensors
 from hearth.telemetry.timing import step

@@ -72,6 +72,11 @@ class SplitBody:
         """The requested task, if any: a model may support others than its own."""
         return str(self.document.parameters.get("task", "")) if self.document else ""
 
+    @property
+    def explain(self) -> bool:
+        """Whether the predictions shall be explained."""
+        return bool(self.document and self.document.parameters.get("explain"))
+
 
 def split_body(body: bytes, headers: Mapping[str, str]) -> SplitBody:
     """Split a body into JSON and binary data. Raises BadRequest."""
