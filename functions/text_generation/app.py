@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 
 from hearth.aws_lambda.handler import create_handler
-from hearth.errors import BadRequest, PayloadTooLarge
+from hearth.errors import BadRequest, TextTooLong
 from hearth.ops.text.windows import check_lengths
 from hearth.tasks.chat_template import render_prompt
 from hearth.tasks.constraint import Constraint, Grammar
@@ -74,7 +74,7 @@ class MessageToolCall(Struct, frozen=True, forbid_unknown_fields=True):
     type: Literal["function"] = "function"
 
 
-class Message(Struct, frozen=True, forbid_unknown_fields=True):
+class Message(Struct, frozen=True):
     role: Literal["system", "user", "assistant", "tool"]
     content: str = ""
     tool_calls: Annotated[list[MessageToolCall], Meta(max_length=128)] = []
@@ -143,7 +143,7 @@ Response = list[GeneratedText]
 
 
 def encode(model: LanguageModel, request: Request) -> list[int]:
-    """The prompt's tokens. Raises BadRequest, PayloadTooLarge."""
+    """The prompt's tokens. Raises BadRequest, TextTooLong."""
     parameters, context = request.parameters, model.head.context
     unsupported = [name for name in UNSUPPORTED if getattr(parameters, name) is not None]
     if unsupported:
@@ -153,8 +153,10 @@ def encode(model: LanguageModel, request: Request) -> list[int]:
     if not tokens:
         raise BadRequest("The prompt is empty; send at least one character to continue", param="inputs")
     if length + new > context:
-        raise PayloadTooLarge(
-            f"The prompt has {length} tokens and `max_new_tokens` is {new}; together at most {context} are allowed"
+        raise TextTooLong(
+            f"The prompt has {length} tokens and `max_new_tokens` is {new}; together at most {context} are allowed",
+            tokens=length,
+            new_tokens=parameters.max_new_tokens or 0,
         )
     return tokens
 
@@ -204,7 +206,7 @@ def grammar_of(model: LanguageModel, request: Request) -> Grammar | None:
 
 
 def stream(model: LanguageModel, request: Request) -> Generation:
-    """Start to generate a text; its pieces come as they are generated. Raises BadRequest, PayloadTooLarge."""
+    """Start to generate a text; its pieces come as they are generated. Raises BadRequest, TextTooLong."""
     parameters = request.parameters
     with step("encode"):
         prompt = encode(model, request)

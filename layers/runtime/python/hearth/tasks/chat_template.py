@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
@@ -25,32 +24,30 @@ def render(
 ) -> str:
     """Render a chat template. Raises BadRequest if the template refuses the messages."""
     import jinja2
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    from hearth.tasks.bounded_template import BoundedEnvironment, TemplateTooExpensiveError
 
     def refuse(message: str) -> NoReturn:
         raise jinja2.TemplateError(message)
 
     # The same environment as in transformers, so that templates give the same prompts.
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    environment.filters["tojson"] = to_json
+    environment = BoundedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
     environment.globals["raise_exception"] = refuse
     environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    variables = {
+        "messages": [dict(message) for message in messages],
+        "tools": list(tools) or None,
+        "add_generation_prompt": True,
+        "bos_token": bos,
+        "eos_token": eos,
+    }
     try:
-        return environment.from_string(template).render(
-            messages=[dict(message) for message in messages],
-            tools=list(tools) or None,
-            add_generation_prompt=True,
-            bos_token=bos,
-            eos_token=eos,
-        )
-    except (jinja2.TemplateError, TypeError, ValueError, LookupError) as error:
+        return environment.render_bounded(template, variables)
+    except TemplateTooExpensiveError as error:
+        raise BadRequest(f"The model's chat template cannot be used: {error}") from None
+    except RecursionError:
+        raise BadRequest("The model's chat template cannot be used: it calls itself too often") from None
+    except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
         # Only an error text of the template itself is repeated; others may quote the caller's text.
         reason = f": {error}" if isinstance(error, jinja2.TemplateError) and str(error) in template else ""
         raise BadRequest(f"The model's chat template refuses these `messages`{reason}") from None
-
-
-def to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **options: Any) -> str:
-    """Jinja's filter as transformers has it: without sorted keys and without escapes for HTML."""
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)

@@ -23,6 +23,7 @@ from hearth.protocols.openai.schema import (
     ChatLogprobs,
     ChatMessage,
     ChatResponseMessage,
+    TextContentPart,
     TokenLogprob,
     TopLogprob,
 )
@@ -40,7 +41,7 @@ def create_chat_completion(request: Request) -> Response:
         raise BadRequest("`top_logprobs` needs `logprobs`", param="top_logprobs")
     max_tokens = document.max_completion_tokens or document.max_tokens
     parameters = task_parameters(document, max_tokens, document.top_logprobs)
-    messages = {"messages": [_message(message) for message in document.messages]}
+    messages = {"messages": [_message(index, message) for index, message in enumerate(document.messages)]}
     sampler = Sampler(task, model, f"chatcmpl-{request.request_id}", [messages], parameters, document.n)
     with_usage = wants_usage(document)
     if document.stream:
@@ -52,9 +53,17 @@ def create_chat_completion(request: Request) -> Response:
     return Response(msgspec.json.encode(completion), usage=sampler.usage)
 
 
-def _message(message: ChatMessage) -> dict[str, str]:
+def _message(index: int, message: ChatMessage) -> dict[str, str]:
+    """A message of the task's request. Raises BadRequest for one without a text."""
     content = message.content
-    text = content if isinstance(content, str) else "".join(part.text for part in content)
+    if content is None:
+        if message.role != "assistant":
+            raise BadRequest("A message must have `content`, a text", param=f"messages[{index}].content")
+        text = message.refusal or ""
+    elif isinstance(content, str):
+        text = content
+    else:
+        text = "".join(part.text if isinstance(part, TextContentPart) else part.refusal for part in content)
     return {"role": "system" if message.role == "developer" else message.role, "content": text}
 
 

@@ -99,7 +99,8 @@ def _echo(sampler: Sampler, prompt: int, *, scored: bool) -> tuple[str, list[Any
         return inputs, []
     parameters = {"max_new_tokens": 1, "details": True, "decoder_input_details": True}
     payload = strict_json.convert({"inputs": inputs, "parameters": parameters}, sampler.task.request)
-    (generated,) = sampler.task.predict(sampler.model, payload).output
+    with common.context_length_errors(sampler.model, "prompt"):
+        (generated,) = sampler.task.predict(sampler.model, payload).output
     prefill = generated.details.prefill
     text = inputs if isinstance(inputs, str) else "".join(token.text for token in prefill)
     return text, prefill if scored else []

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hearth import strict_json
+from hearth import deadline, strict_json
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.models.model import Model
 from hearth.protocols.base import EVENT_STREAM, Response, server_sent_event
-from hearth.protocols.openai.common import renamed_fields
+from hearth.protocols.openai.common import context_length_errors, renamed_fields
 from hearth.protocols.openai.schema import MAX_CHOICES, CompletionUsage, GenerationRequest
 from hearth.tasks.task import Task, Usage
 
@@ -36,14 +36,17 @@ class Sampler:
     parameters: dict[str, Any]
     n: int
     created: int = field(default_factory=lambda: int(time.time()))
+    began: float = field(default_factory=time.monotonic)
     usage: Usage = field(default_factory=lambda: Usage(items=0))
     """Usage of all texts; the tokens of each prompt are counted once."""
 
     def pieces(self, prompt: int, choice: int) -> Iterator[Piece]:
-        """The pieces of one text. Raises BadRequest with OpenAI's field names."""
+        """The pieces of one text. Raises BadRequest with OpenAI's field names, PayloadTooLarge."""
+        self._check_time()
         seed = self.parameters.get("seed")
         parameters = self.parameters if seed is None else self.parameters | {"seed": (seed + choice) % 2**63}
-        with renamed_fields(FIELD_NAMES):
+        field = "messages" if "messages" in self.prompts[prompt] else "prompt"
+        with renamed_fields(FIELD_NAMES), context_length_errors(self.model, field):
             payload = strict_json.convert({**self.prompts[prompt], "parameters": parameters}, self.task.request)
             generation = self.task.generate(self.model, payload)
             self.usage.items += 1
@@ -54,6 +57,20 @@ class Sampler:
             for piece in generation:
                 self.usage.output_tokens += 1
                 yield piece
+
+    def _check_time(self) -> None:
+        """Raise PayloadTooLarge if the texts that are left would take longer than the request may, as the texts so far
+        took; otherwise the work for these would be lost."""
+        texts, done, remaining = len(self.prompts) * self.n, self.usage.items, deadline.remaining()
+        if not done or remaining is None:
+            return
+        seconds = (time.monotonic() - self.began) / done * (texts - done)
+        if seconds > remaining:
+            raise PayloadTooLarge(
+                f"{texts} texts would take about {seconds:.0f} s more, and {max(remaining, 0):.0f} s are left for this "
+                "request; request fewer or shorter texts",
+                param="n",
+            )
 
     def choices(self) -> Iterator[tuple[int, Iterator[Piece]]]:
         for prompt in range(len(self.prompts)):

@@ -15,12 +15,11 @@ Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Text = Annotated[str, Meta(min_length=1)]
 
 
-class StreamOptions(Struct, frozen=True, forbid_unknown_fields=True):
+class StreamOptions(Struct, frozen=True):
     include_usage: bool = False
-    include_obfuscation: Literal[False] = False
 
 
-class GenerationRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class GenerationRequest(Struct, frozen=True, kw_only=True):
     """Fields of both kinds of requests."""
 
     model: str
@@ -34,10 +33,9 @@ class GenerationRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] = {}
     stream: bool = False
     stream_options: StreamOptions | None = None
-    user: str = ""
 
 
-class CompletionRequest(GenerationRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class CompletionRequest(GenerationRequest, frozen=True, kw_only=True):
     prompt: str | list[Any]
     """A text, its token ids, or a list of either."""
     max_tokens: Annotated[int, Meta(ge=0)] = 16
@@ -46,45 +44,76 @@ class CompletionRequest(GenerationRequest, frozen=True, forbid_unknown_fields=Tr
     echo: bool = False
 
 
-class TextContentPart(Struct, frozen=True, forbid_unknown_fields=True):
-    type: Literal["text"]
+class TextContentPart(Struct, frozen=True, tag_field="type", tag="text"):
     text: str
 
 
-class ChatMessage(Struct, frozen=True, forbid_unknown_fields=True):
+class RefusalContentPart(Struct, frozen=True, tag_field="type", tag="refusal"):
+    refusal: str
+
+
+class ChatMessage(Struct, frozen=True):
+    """A message, or a former answer as it was sent, with fields that are null or empty."""
+
     role: Literal["developer", "system", "user", "assistant"]
-    content: str | list[TextContentPart]
+    content: str | list[TextContentPart | RefusalContentPart] | None = None
+    refusal: str | None = None
+    tool_calls: Annotated[list[Any], Meta(max_length=0)] | None = None
+    function_call: None = None
+    audio: None = None
 
 
-class ChatCompletionRequest(GenerationRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ChatCompletionRequest(GenerationRequest, frozen=True, kw_only=True):
     messages: Annotated[list[ChatMessage], Meta(min_length=1, max_length=1000)]
     max_tokens: Annotated[int, Meta(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
     logprobs: bool = False
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
-    metadata: dict[str, str] = {}
-    safety_identifier: str = ""
-    prompt_cache_key: str = ""
 
 
-REFUSED_IN_COMPLETIONS: dict[str, Sequence[Any]] = {"suffix": ("",)}
+REFUSED: dict[str, Sequence[Any]] = {
+    "top_k": (-1, 0),
+    "min_p": (0,),
+    "top_a": (0,),
+    "typical_p": (1,),
+    "repetition_penalty": (1,),
+    "length_penalty": (1,),
+    "min_tokens": (0,),
+    "use_beam_search": (False,),
+    "ignore_eos": (False,),
+    "stop_token_ids": ([],),
+    "bad_words": ([],),
+    "allowed_token_ids": ([],),
+    "logits_processors": ([],),
+    "truncate_prompt_tokens": (),
+    "prompt_logprobs": (),
+    "structured_outputs": ({},),
+    "guided_json": (),
+    "guided_regex": (),
+    "guided_choice": (),
+    "guided_grammar": (),
+    "grammar": (),
+}
+"""Fields of other servers that change the answer, and the values with which they do not."""
+REFUSED_IN_COMPLETIONS: dict[str, Sequence[Any]] = {**REFUSED, "suffix": ("",), "response_format": ({"type": "text"},)}
 REFUSED_IN_CHAT: dict[str, Sequence[Any]] = {
+    **REFUSED,
     "tools": ([],),
-    "tool_choice": ("none",),
-    "parallel_tool_calls": (),
+    "tool_choice": ("none", "auto"),
     "functions": ([],),
-    "function_call": ("none",),
+    "function_call": ("none", "auto"),
     "response_format": ({"type": "text"},),
     "modalities": (["text"],),
     "audio": (),
-    "prediction": (),
-    "reasoning_effort": ("none",),
-    "verbosity": (),
     "web_search_options": (),
-    "store": (False,),
-    "service_tier": ("auto", "default"),
-    "prompt_cache_retention": (),
-    "moderation": (),
+    "echo": (False,),
+    "best_of": (1,),
+    "continue_final_message": (False,),
+    "add_generation_prompt": (True,),
+    "chat_template": (),
+    "chat_template_kwargs": ({},),
+    "documents": ([],),
+    "reasoning_effort": ("none",),
 }
 
 
