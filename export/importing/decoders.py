@@ -306,7 +306,7 @@ def decoder_recipe(
         graphs={"main": lambda network, path: decoder_graph.write_decoder(architecture, weights, path)},
         golden=lambda: [text for text in PROMPTS if len(tokenizer.encode(text).ids) < architecture.context - 1],
         preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=architecture.context),
-        head=decoder_graph.head(architecture, eos_ids, bos, CHAT_TEMPLATE if template else None),
+        head=decoder_graph.head(architecture, eos_ids, bos, CHAT_TEMPLATE if template else None, reusable=True),
         resources={CHAT_TEMPLATE: lambda work: template.encode()} if template else {},
         limits=Limits(batch=1, characters=CHARACTERS_PER_TOKEN * architecture.context),
     )

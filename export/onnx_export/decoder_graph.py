@@ -104,11 +104,16 @@ def architecture_of(shape: Shape) -> Architecture:
 
 
 def head(
-    architecture: Architecture, eos: tuple[int, ...] = (), bos: int | None = None, template: str | None = None
+    architecture: Architecture,
+    eos: tuple[int, ...] = (),
+    bos: int | None = None,
+    template: str | None = None,
+    *,
+    reusable: bool = False,
 ) -> Head:
-    """Return the manifest's description of the graph."""
+    """Return the manifest's description of the graph; `reusable` unless the recipe's quantizer is DynamicInt8."""
     size = padded_head_size(architecture.head_size)
-    return Head(architecture.layers, architecture.kv_heads, size, architecture.context, eos, bos, template)
+    return Head(architecture.layers, architecture.kv_heads, size, architecture.context, eos, bos, template, reusable)
 
 
 def write(network: nn.Module | None, path: Path) -> None:

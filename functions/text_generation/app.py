@@ -232,6 +232,7 @@ def stream(model: LanguageModel, request: Request) -> Generation:
     maximum = parameters.max_new_tokens or min(MAX_NEW_TOKENS, model.head.context - len(prompt))
     grammar = grammar_of(model, request)
     constraint = None if grammar is None else Constraint(model, grammar)
+    usage = Usage(input_tokens=len(prompt), seed=sampling.seed)
     pieces = generate(
         model,
         prompt,
@@ -241,8 +242,9 @@ def stream(model: LanguageModel, request: Request) -> Generation:
         parameters.top_n_tokens,
         constraint,
         ignore_eos=parameters.ignore_eos,
+        usage=usage,
     )
-    return Generation(Usage(input_tokens=len(prompt), seed=sampling.seed), pieces)
+    return Generation(usage, pieces)
 
 
 def read_bias(model: LanguageModel, logit_bias: dict[str, float]) -> dict[int, float]:

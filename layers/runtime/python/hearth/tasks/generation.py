@@ -17,6 +17,7 @@ from hearth.ops.activations import top_indices
 from hearth.ops.text.detokenizer import Detokenizer
 from hearth.ops.text.sampling import candidates, draw, log_probabilities, penalise
 from hearth.ops.text.stop_strings import StopStrings
+from hearth.tasks import prefix_cache
 from hearth.tasks.task import Usage
 from hearth.telemetry.timing import time_tokens
 
@@ -98,8 +99,8 @@ class KeyValueCache:
         from onnxruntime import OrtValue
 
         head = model.head
-        self.length = 0
-        """Number of tokens in the cache."""
+        self.tokens: list[int] = []
+        """The tokens whose keys and values are in the cache."""
         self._model = model
         self._binding = model.session().io_binding()
         self._value = OrtValue.ortvalue_from_numpy  # shares the array's memory
@@ -127,15 +128,26 @@ class KeyValueCache:
         overwrites them."""
         if (len(tokens), len(rows)) != (self._ids.shape[1], len(self._rows)):
             self._bind(len(tokens), len(rows))
-        self.length += len(tokens)
-        self._ids[0], self._total[0] = tokens, self.length
+        self._ids[0], self._total[0] = tokens, len(self.tokens) + len(tokens)
         self._rows[:] = [row % len(tokens) for row in rows]
         self._model.run_bound(self._binding)
+        self.tokens += tokens
         return self._logits
 
+    def restore(self, tokens: Sequence[int]) -> int:
+        """Take over keys and values of an earlier text that begins as this one; returns the number of its tokens."""
+        if self._model.head.reusable:
+            self.tokens = list(tokens[: prefix_cache.restore(self._model, tokens, self._buffer)])
+        return len(self.tokens)
+
+    def keep(self) -> None:
+        """Leave keys and values to later texts; the cache must not be used any more."""
+        if self._model.head.reusable:
+            prefix_cache.keep(self._model, self.tokens, self._buffer)
+
     def read_prompt(self, tokens: Sequence[int]) -> Array:
-        """Read a prompt and return the logits (vocabulary,) for the next token."""
-        for start in range(0, len(tokens), CHUNK):
+        """Read a prompt, whose beginning the cache may have, and return the logits (vocabulary,) for the next token."""
+        for start in range(len(self.tokens), len(tokens), CHUNK):
             logits = self.read(tokens[start : start + CHUNK])
         return logits[0]  # type: ignore[no-any-return]
 
@@ -158,13 +170,35 @@ def generate(
     constraint: Constraint | None = None,
     *,
     ignore_eos: bool = False,
+    usage: Usage | None = None,
 ) -> Iterator[Piece]:
     """Generate up to `max_new_tokens` tokens after `prompt`, which has at least one token; both together must fit into
     the model's context. Each piece has the `top` likeliest tokens. A text ends with `length` before the request's
-    deadline. With `ignore_eos`, end tokens do not end it.
+    deadline. With `ignore_eos`, end tokens do not end it. `usage` gets
+    the number of the prompt's tokens that need not be read.
 
     Raises DeadlineExceeded if there is no time for a first token."""
     cache = KeyValueCache(model, len(prompt) + max_new_tokens)
+    cached_tokens = cache.restore(prompt)
+    if usage is not None:
+        usage.cached_tokens = cached_tokens
+    try:
+        yield from _generate(cache, model, prompt, max_new_tokens, sampling, stop, top, constraint, ignore_eos)
+    finally:
+        cache.keep()
+
+
+def _generate(
+    cache: KeyValueCache,
+    model: LanguageModel,
+    prompt: Sequence[int],
+    max_new_tokens: int,
+    sampling: Sampling,
+    stop: Sequence[str],
+    top: int,
+    constraint: Constraint | None,
+    ignore_eos: bool,
+) -> Iterator[Piece]:
     random = np.random.default_rng(sampling.seed)
     detokenizer = Detokenizer(model.tokenizer.decode, prompt)
     stop_strings = StopStrings(stop)
