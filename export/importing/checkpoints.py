@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hearth_build.importing import gpt2, llama, marian
+from hearth_build.importing import marian
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
 from hearth_build.importing.source import INDEX, Source, require_files
 from hearth_build.recipe import DynamicInt8, Recipe
 
 RecipeReader = Callable[[Source, ImportOptions], Recipe]
 FAMILIES: dict[str, RecipeReader] = {
-    "gpt2": gpt2.recipe_of,
-    "llama": llama.recipe_of,
     "marian": marian.recipe_of,
 }
 """By `model_type`."""
@@ -36,4 +34,4 @@ def read(source: Source, options: ImportOptions) -> ImportedModel:
     return ImportedModel(recipe, [f"{source.model_type}: {recipe.task}"], {"int8": DynamicInt8()})
 
 
-IMPORTERS = (Importer("GPT-2, Llama and Marian folders", accepts, read),)
+IMPORTERS = (Importer("Marian folders", accepts, read),)

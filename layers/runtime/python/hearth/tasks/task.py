@@ -24,6 +24,8 @@ class Usage(msgspec.Struct):
     items: int = 1
     """Number of texts, pictures or recordings."""
     input_tokens: int = 0
+    cached_tokens: int = 0
+    """Input tokens whose keys and values were there from an earlier request."""
     output_tokens: int = 0
     seconds: float = 0.0
     """Duration of the sound."""
@@ -34,6 +36,7 @@ class Usage(msgspec.Struct):
         """Add the usage of another prediction of the same request."""
         self.items += other.items
         self.input_tokens += other.input_tokens
+        self.cached_tokens += other.cached_tokens
         self.output_tokens += other.output_tokens
         self.seconds += other.seconds
         self.seed = other.seed if self.seed is None else self.seed
