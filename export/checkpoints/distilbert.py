@@ -42,6 +42,11 @@ WEIGHTS = {
 
 
 def recipe_of(checkpoint: Checkpoint) -> Recipe:
+    return bert.recipe_of(as_bert(checkpoint))
+
+
+def as_bert(checkpoint: Checkpoint) -> Checkpoint:
+    """Return the checkpoint under BERT's names. Raises RecipeError for positions that BERT does not have."""
     if checkpoint.config.get("sinusoidal_pos_embds"):
         raise RecipeError(f"{checkpoint.folder}/config.json: only sinusoidal_pos_embds false is supported.")
     config = {CONFIG_FIELDS.get(name, name): value for name, value in checkpoint.config.items()}
@@ -51,7 +56,7 @@ def recipe_of(checkpoint: Checkpoint) -> Recipe:
         "type_vocab_size": 2,
         "pooled": "relu",
     }
-    return bert.recipe_of(replace(checkpoint, config=config, rename_weights=rename_weights))
+    return replace(checkpoint, config=config, rename_weights=rename_weights)
 
 
 def rename_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from hearth_build.checkpoints import folder, sentences
 from hearth_build.evaluations.embeddings import read
 from hearth_build.recipe import DynamicInt8, Example, Gate, Recipe
 from hearth_build.recipes.embeddings_en.data import STSB_DEV
-from hearth_build.recipes.sentiment_en.data import minilm
+from hearth_build.training.bases import minilm
 
 
 def prepare(work: Path) -> None:
