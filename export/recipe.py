@@ -168,7 +168,7 @@ class Example:
     """The input as a caller sends it: a text, the bytes of an image file."""
     expected: Any
     """The reference for the task's evaluation: a label or its number, a text, boxes."""
-    name: str = ""
+    name: str = field(default="", compare=False)
     """Where it comes from, for messages: a row, a file."""
     group: str = ""
     """Examples of a group, such as a person's, stay on one side of a split."""

@@ -88,11 +88,15 @@ def describe_conflicts(report: DataReport, examples: Sequence[Example], clusters
 
 
 def describe_texts(report: DataReport, examples: Sequence[Example]) -> None:
-    """Language and length of the texts, and beginnings that give a label away."""
+    """Language and length of the texts."""
     lengths = np.array([len(example.inputs) for example in examples])
     middle, long = np.percentile(lengths, [50, 95])
     language = language_of(example.inputs for example in examples[:2000])
     report.facts.append(f"Texts: {language}; half of them have up to {middle:.0f} characters, 95 % up to {long:.0f}")
+
+
+def describe_beginnings(report: DataReport, examples: Sequence[Example]) -> None:
+    """Words at the beginning of texts that give a label away."""
     beginnings: dict[str, Counter[str]] = defaultdict(Counter)
     for example in examples:
         words = example.inputs.split(maxsplit=1)

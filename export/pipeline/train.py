@@ -48,6 +48,12 @@ def weights_of(work: Path, stage: str) -> dict[str, torch.Tensor]:
     return weights
 
 
+def history_of(work: Path, stage: str) -> list[dict[str, float]]:
+    """The metrics of each epoch of a completed stage."""
+    history: list[dict[str, float]] = json.loads((work / stage / "history.json").read_text(encoding="utf-8"))
+    return history
+
+
 class Run:
     """The state of a training run. A checkpoint contains all of it."""
 

@@ -21,7 +21,7 @@ from hearth_build.training import plan as plans
 from hearth_build.training.candidates import Candidate, Data, Session, best
 from hearth_build.training.plan import Plan
 
-TRAINABLE = ("text-classification", "image-classification")
+TRAINABLE = ("text-classification", "token-classification", "image-classification")
 
 
 def run(plan: Plan, work: Path, command: str, *, check: bool = False) -> Path | None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from hearth.models.manifest import Limits, TextPreprocessing
 from hearth_build.checkpoints import bert
 from hearth_build.data import labelled_texts
-from hearth_build.data.report import DataReport, describe_texts, language_of, usable_labels
+from hearth_build.data.report import DataReport, describe_beginnings, describe_texts, language_of, usable_labels
 from hearth_build.data.split import duplicate_texts
 from hearth_build.data.text import Texts, logits_of, pad, tokenize
 from hearth_build.networks.text_classifiers import HashedNgrams, MeanPooledClassifier
@@ -53,6 +53,7 @@ def read(session: Session) -> Data:
     examples = usable(plan.data, plan.columns, report)
     test = usable(plan.test, plan.columns, report) if plan.test else []
     describe_texts(report, examples)
+    describe_beginnings(report, examples)
     data = make_data(
         session, examples, test, duplicate_texts([example.inputs for example in [*examples, *test]]), report
     )
