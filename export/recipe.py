@@ -158,6 +158,8 @@ class Gate:
     """Maximum size of the artifact folder."""
     difference: float = 0.2
     """Maximum difference from the torch model's outputs for the golden inputs: int8 rounds each layer."""
+    accepts_rounding: bool = False
+    """Whether an artifact beyond the two limits of rounding is accepted, because its precision was requested."""
 
 
 @dataclass(frozen=True)
