@@ -83,6 +83,7 @@ def summarize(answer: Any) -> str:
     return max(first, key=lambda label: first[label]) if isinstance(first, dict) else str(first)
 
 
-CLASSIFICATION = Evaluation("accuracy", True, DATA_FORMAT, read, measure, predict, difference, summarize)
-REGRESSION = Evaluation("MAE", False, DATA_FORMAT, read, measure, predict, difference, summarize)
-EVALUATION = CLASSIFICATION
+EVALUATIONS = {
+    "tabular-classification": Evaluation("accuracy", True, DATA_FORMAT, read, measure, predict, difference, summarize),
+    "tabular-regression": Evaluation("MAE", False, DATA_FORMAT, read, measure, predict, difference, summarize),
+}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hearth_build.importing import checkpoints, images
+from hearth_build.importing import checkpoints, images, tensors
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
 from hearth_build.importing.source import Source, open_source
 from hearth_build.pipeline.evaluation import examples_from
@@ -17,6 +17,7 @@ from hearth_build.recipe import RecipeError
 IMPORTERS: tuple[Importer, ...] = (
     *checkpoints.IMPORTERS,
     *images.IMPORTERS,
+    *tensors.IMPORTERS,
 )
 """In the order in which they are asked: the first that accepts a source reads it."""
 

@@ -6,6 +6,8 @@ external file beside the graph, which the runtime maps into memory.
 
 from __future__ import annotations
 
+import os
+import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -103,12 +105,33 @@ def optimise(source: Path, folder: Path, role: str = "main", provider: Provider 
     options.add_session_config_entry(
         "session.optimized_model_external_initializers_min_size_in_bytes", str(EXTERNAL_FROM)
     )
-    onnxruntime.InferenceSession(
-        str(source), options, providers=["CPUExecutionProvider"], disabled_optimizers=DISABLED_OPTIMIZERS
-    )
+    try:
+        onnxruntime.InferenceSession(
+            str(source), options, providers=["CPUExecutionProvider"], disabled_optimizers=DISABLED_OPTIMIZERS
+        )
+    except onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented:  # some graphs run but cannot be saved
+        copy_graph(source, folder / name, weights)
     locations = external_files(folder / name)
     if locations - {weights}:
         raise RuntimeError(f"{folder / name} has weights in {sorted(locations)}; only {weights} beside it is allowed")
+
+
+def copy_graph(source: Path, target: Path, weights: str) -> None:
+    """Copy a graph as it is, with its weights in one external file."""
+    model = onnx.load(str(source))
+    onnx.save(model, str(target), save_as_external_data=True, location=weights, size_threshold=EXTERNAL_FROM)
+
+
+def link_graph(source: Path, target: Path) -> None:
+    """Give a graph another path, and put its external files beside it, without copying where the disk allows."""
+    names = {name: name for name in external_files(source)} | {source.name: target.name}
+    for old, new in names.items():
+        file = target.parent / new
+        file.unlink(missing_ok=True)
+        try:
+            os.link((source.parent / old).resolve(), file)
+        except OSError:  # another file system
+            shutil.copyfile(source.parent / old, file)
 
 
 def external_files(path: Path) -> set[str]:

@@ -71,7 +71,7 @@ def _reason(error: Exception) -> str:
 
 def count_items(feeds: Mapping[str, Any]) -> int:
     """The length of the first input."""
-    first = next(iter(feeds.values()), 0)
+    first: Any = next(iter(feeds.values()), ())
     return max(len(first), 1) if isinstance(first, list) or np.ndim(first) else 1
 
 

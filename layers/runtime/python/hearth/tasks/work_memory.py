@@ -43,7 +43,12 @@ def estimate_tensors(model: Model[Any, Any], feeds: Mapping[str, Any]) -> int:
         return (
             int(max((array.size for array in feeds.values() if array.dtype.kind == "i"), default=1)) * BYTES_PER_TOKEN
         )
-    return int(sum(map(np.size, feeds.values()))) * BYTES_PER_TENSOR_VALUE + MIN_BYTES
+    return sum(map(_count, feeds.values())) * BYTES_PER_TENSOR_VALUE + MIN_BYTES
+
+
+def _count(value: Any) -> int:
+    """The number of values of a tensor, a sequence or a map."""
+    return int(value.size) if isinstance(value, np.ndarray) else sum(_lengths(value), 1)
 
 
 def _image_bytes(row: TaskRow, preprocessing: ImagePreprocessing, model: Model[Any, Any], inputs: Any) -> int:
@@ -54,7 +59,7 @@ def _image_bytes(row: TaskRow, preprocessing: ImagePreprocessing, model: Model[A
     limit = model.manifest.limits.pixels or MAX_PIXELS
     pixels = limit if row.input == "video" else max((count_pixels(file) for file in files), default=0)
     rows = 1 if row.input == "video" else min(len(files), model.manifest.limits.batch)
-    tensor = rows * 3 * preprocessing.width * preprocessing.height
+    tensor = rows * len(preprocessing.mean) * preprocessing.width * preprocessing.height
     return min(pixels, limit) * BYTES_PER_PIXEL + tensor * BYTES_PER_TENSOR_VALUE
 
 
@@ -86,6 +91,8 @@ def _lengths(value: Any) -> Iterator[int]:
     elif isinstance(value, Mapping):
         for item in value.values():
             yield from _lengths(item)
+    elif isinstance(value, np.ndarray):
+        yield value.size
     elif isinstance(value, list):
         for item in value:
             yield from _lengths(item)

@@ -184,6 +184,6 @@ def _resize_and_crop(
         short, long = sorted(picture.size)
         other = int(size[0] * long / short)
         size = (size[0], other) if picture.width <= picture.height else (other, size[0])
-    resized = picture.resize(size, resample)
+    resized = picture.resize((size[0], size[1]), resample)
     left, top = (resized.width - preprocessing.width) // 2, (resized.height - preprocessing.height) // 2
     return resized.crop((left, top, left + preprocessing.width, top + preprocessing.height))
