@@ -25,6 +25,7 @@ class ImportOptions:
     data: Path | None = None
     licence: str | None = None
     labels: Path | None = None
+    columns: str | None = None
     pixels: str | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
