@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-from hearth.models.manifest import AudioPreprocessing, Head, ImagePreprocessing, Limits, TaskId, TextPreprocessing
+from hearth.models.manifest import Head, Limits, Preprocessing, TaskId
 from hearth_build.data.datasets import OwnData, Source
 
 if TYPE_CHECKING:
@@ -160,6 +160,8 @@ class Gate:
     """Maximum size of the artifact folder."""
     difference: float = 0.2
     """Maximum difference from the torch model's outputs for the golden inputs: int8 rounds each layer."""
+    accepts_rounding: bool = False
+    """Whether an artifact beyond the two limits of rounding is accepted, because its precision was requested."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,7 @@ class Recipe:
     """Held-out sets by name, never used for training. The gate applies to the first."""
     golden: Callable[[], Sequence[Any]]
     """Inputs that are not from a data set. Their outputs are stored in golden.json to replay them later."""
-    preprocessing: TextPreprocessing | ImagePreprocessing | AudioPreprocessing
+    preprocessing: Preprocessing | None
     quantization: Quantizer | dict[str, Quantizer]
     """One for all graphs, or one for each role."""
     gate: Gate

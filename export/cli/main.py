@@ -26,7 +26,7 @@ from hearth_build.cli.bench import bench
 from hearth_build.cli.cost import cost
 from hearth_build.cli.deploy import deploy
 from hearth_build.cli.doctor import doctor
-from hearth_build.cli.import_onnx import import_onnx
+from hearth_build.cli.import_model import import_model
 from hearth_build.cli.signing import sign, signing_key, verify
 from hearth_build.cli.train import parse_columns, train
 from hearth_build.installation import install_command
@@ -39,10 +39,6 @@ StoreOption = Annotated[str, typer.Option(envvar="HEARTH_STORE", help="s3://buck
 @app.command()
 def build(
     recipe: Annotated[str | None, typer.Argument(help="Name of a recipe. Without a name, all are listed.")] = None,
-    from_checkpoint: Annotated[
-        Path | None, typer.Option(help="Import a Hugging Face model folder instead of running a recipe.")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the imported model.")] = None,
     step: Annotated[
         str | None, typer.Option(help="Run only this step: prepare, train, export, quantize or verify.")
     ] = None,
@@ -57,14 +53,9 @@ def build(
     from hearth_build.pipeline.build import Step
     from hearth_build.pipeline.build import build as run
 
-    if from_checkpoint:
-        from hearth_build.checkpoints import load
-
-        loaded = load(from_checkpoint, name)
-    elif recipe:
-        loaded = recipes.load(recipe)
-    else:
-        raise typer.BadParameter(f"Name a recipe ({', '.join(recipes.names())}) or use --from-checkpoint FOLDER.")
+    if recipe is None:
+        raise typer.BadParameter(f"Name a recipe: {', '.join(recipes.names())}. `hearth import` imports a model.")
+    loaded = recipes.load(recipe)
     if step is not None and step not in list(Step):
         raise typer.BadParameter(f"--step must be one of {', '.join(Step)}.")
     command = shlex.join(["hearth", *sys.argv[1:]])
@@ -72,7 +63,7 @@ def build(
 
 
 app.command()(train)
-app.command(name="import")(import_onnx)
+app.command(name="import")(import_model)
 app.command()(batch)
 app.command()(deploy)
 app.command()(doctor)

@@ -95,10 +95,12 @@ def by_content(examples: Sequence[Example], clusters: Sequence[int], size: int, 
     for index, cluster in enumerate(clusters):
         members[cluster].append(index)
     strata: dict[str, list[tuple[bytes, list[int]]]] = defaultdict(list)
+    is_labelled = len({stratum(example.expected) for example in examples}) < len(examples) / 10
     for indices in members.values():
         keys = sorted(content_key(examples[index]) for index in indices)
         digest = hashlib.sha256(f"{seed}:{keys[0]}".encode()).digest()
-        strata[stratum(examples[indices[0]].expected)].append((digest, indices))
+        name = stratum(examples[indices[0]].expected) if is_labelled else ""
+        strata[name].append((digest, indices))
     share = size / max(len(examples), 1)
     sides = ["train"] * len(examples)
     for name in ("validation", "test") if has_test else ("validation",):

@@ -70,6 +70,8 @@ def read_table(path: Path, roles: Sequence[Role], columns: Columns = NO_COLUMNS)
     if header is None:
         width = max((len(record) for record in records), default=0)
         header = [f"column {number}" for number in range(1, width + 1)]
+    if repeated := [name for name, count in Counter(header).items() if count > 1]:
+        raise DataError(f"{path} has several columns named {repeated[0]!r}; rename or remove all but one.")
     rows = [dict(zip(header, record, strict=False)) for record in records]
     rows = [row for row in rows if any(value not in (None, "") for value in row.values())]
     if not rows:
@@ -109,7 +111,11 @@ def split_header(
     """The first record as header, and the others; None as header if the file begins with data."""
     usual = {name for role in roles for name in (role.name, *role.headers)}
     usual |= {normal(name) for name in columns.values()}
-    if not records or not (usual & {normal(value) for value in records[0]} or has_header(records)):
+    if not records:
+        return None, records
+    is_usual = bool(usual & {normal(value) for value in records[0]})
+    is_words = not any(role.required for role in roles) and not any(map(is_number, records[0]))
+    if not (is_usual or is_words or has_header(records)):
         return None, records
     header = [str(value).strip() or f"column {number}" for number, value in enumerate(records[0], 1)]
     return header, records[1:]

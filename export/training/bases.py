@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from hearth_build.checkpoints import distilbert, folder
-from hearth_build.checkpoints.folder import Checkpoint
+from hearth_build.importing import distilbert
+from hearth_build.importing.source import Source, open_folder
 from hearth_build.recipe import RecipeError
 
 MINILM, EFFICIENTNET = "minilm", "efficientnet-lite0"
@@ -61,17 +61,15 @@ def pin(base: str) -> str:
         raise RecipeError(f"{base} cannot be read from the Hugging Face hub: {str(error).splitlines()[0]}") from None
 
 
-def encoder(base: str) -> Checkpoint:
+def encoder(base: str) -> Source:
     """The checkpoint of a BERT or DistilBERT encoder. Raises RecipeError."""
-    checkpoint = folder.read(checkpoint_folder(base))
-    if checkpoint.config["model_type"] == "distilbert":
-        return distilbert.as_bert(checkpoint)
-    if checkpoint.config["model_type"] != "bert":
-        raise RecipeError(
-            f"--from {base} has model_type {checkpoint.config['model_type']!r}; text tasks start from `bert` or "
-            "`distilbert`."
-        )
-    return checkpoint
+    source = open_folder(checkpoint_folder(base), base)
+    model_type = source.config.get("model_type")
+    if model_type == "distilbert":
+        return distilbert.as_bert(source)
+    if model_type != "bert":
+        raise RecipeError(f"--from {base} has model_type {model_type!r}; text tasks start from `bert` or `distilbert`.")
+    return source
 
 
 def checkpoint_folder(base: str) -> Path:

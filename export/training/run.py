@@ -21,7 +21,13 @@ from hearth_build.training import plan as plans
 from hearth_build.training.candidates import Candidate, Data, Session, best
 from hearth_build.training.plan import Plan
 
-TRAINABLE = ("text-classification", "token-classification", "image-classification")
+TRAINABLE = (
+    "text-classification",
+    "token-classification",
+    "image-classification",
+    "tabular-classification",
+    "tabular-regression",
+)
 
 
 def run(plan: Plan, work: Path, command: str, *, check: bool = False) -> Path | None:
@@ -38,8 +44,8 @@ def run(plan: Plan, work: Path, command: str, *, check: bool = False) -> Path | 
         console.print(f"  {line}", highlight=False, markup=False)
     if not plan.base:
         session.plan = structs.replace(plan, base=task.default_base(data))
-    base = bases.title(session.plan.base) if session.plan.base else "nothing: no pretrained network fits"
-    console.print(f"  Starts from {base}; {plan.minutes:g} minutes at most", highlight=False, markup=False)
+    base = f"starts from {bases.title(session.plan.base)}" if session.plan.base else "from scratch"
+    console.print(f"  {plan.minutes:g} minutes at most, {base}", highlight=False, markup=False)
     if check:
         return None
     forget_other_data(session)
@@ -47,12 +53,13 @@ def run(plan: Plan, work: Path, command: str, *, check: bool = False) -> Path | 
     results: list[Candidate] = task.candidates(session, data)
     evaluation = evaluation_of(plan.task)
     chosen = best(results, evaluation.higher_is_better)
-    print_table(results, chosen, evaluation.metric)
+    title = f"{evaluation.metric} in {getattr(task, 'CHOSEN_ON', 'validation')}"
+    print_table(results, chosen, title)
     if hasattr(task, "require_learning"):
         task.require_learning(chosen, results)
     assert chosen.recipe is not None
     recipe = chosen.recipe()
-    recipe = replace(recipe, report=with_comparison(recipe, results, chosen, evaluation.metric))
+    recipe = replace(recipe, report=with_comparison(recipe, results, chosen, title))
     artifact = build_served(recipe, session)
     resolved = structs.replace(session.plan, settings={**plan.settings, **session.settings}, model=chosen.name)
     plans.save(resolved, work / "recipe.yaml")
@@ -91,21 +98,21 @@ def build_served(recipe: Recipe, session: Session) -> Path:
         return build(replace(recipe, quantization=NoQuantization()), session.work, session.command)
 
 
-def print_table(results: list[Candidate], chosen: Candidate, metric: str) -> None:
-    table = Table("candidate", f"{metric} on validation", "")
+def print_table(results: list[Candidate], chosen: Candidate, title: str) -> None:
+    table = Table("candidate", title, "")
     for candidate in results:
         note = "served" if candidate is chosen else "" if candidate.recipe else "baseline"
         table.add_row(candidate.name, f"{candidate.score:.4f}", note)
     console.print(table)
 
 
-def with_comparison(recipe: Recipe, results: list[Candidate], chosen: Candidate, metric: str):  # type: ignore[no-untyped-def]
+def with_comparison(recipe: Recipe, results: list[Candidate], chosen: Candidate, title: str):  # type: ignore[no-untyped-def]
     """The recipe's sections of the card after the table of candidates."""
     rows = [
         f"| {'**' * (candidate is chosen)}{candidate.name}{'**' * (candidate is chosen)} | {candidate.score:.4f} |"
         for candidate in results
     ]
-    table = "\n".join([f"| candidate | {metric} on validation |", "|---|---:|", *rows])
+    table = "\n".join([f"| candidate | {title} |", "|---|---:|", *rows])
     report = recipe.report
 
     def sections(work, examples, outputs):  # type: ignore[no-untyped-def]

@@ -14,11 +14,12 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from hearth.models.manifest import Limits, TextPreprocessing
-from hearth_build.checkpoints import bert
 from hearth_build.data import labelled_texts
 from hearth_build.data.report import DataReport, describe_beginnings, describe_texts, language_of, usable_labels
 from hearth_build.data.split import duplicate_texts
 from hearth_build.data.text import Texts, logits_of, pad, tokenize
+from hearth_build.importing import bert
+from hearth_build.networks.bert import rename_weights
 from hearth_build.networks.text_classifiers import HashedNgrams, MeanPooledClassifier
 from hearth_build.onnx_export.export import traced
 from hearth_build.pipeline import train
@@ -118,7 +119,7 @@ def encoders(session: Session, data: Data) -> list[Candidate]:
 
     def start() -> MeanPooledClassifier:
         network = MeanPooledClassifier(shape)
-        weights = bert.rename_weights(checkpoint.weights())
+        weights = rename_weights(checkpoint.load_weights())
         network.load_state_dict({name: value for name, value in weights.items() if name in network.state_dict()}, False)
         return network
 

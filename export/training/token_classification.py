@@ -15,7 +15,6 @@ from torch.nn import functional
 
 from hearth.models.manifest import Limits, Tagging, TextPreprocessing
 from hearth.ops.text.entities import get_tag
-from hearth_build.checkpoints import bert
 from hearth_build.data import entities
 from hearth_build.data.datasets import DataError
 from hearth_build.data.entities import Span
@@ -23,6 +22,8 @@ from hearth_build.data.report import MIN_EXAMPLES, DataReport, describe_split, d
 from hearth_build.data.split import duplicate_texts, split
 from hearth_build.data.tagged_texts import IGNORE_INDEX, TaggedTexts, character_tokenizer, predict_labels
 from hearth_build.evaluations.token_classification import entity_metrics
+from hearth_build.importing import bert
+from hearth_build.networks.bert import rename_weights
 from hearth_build.networks.bert_heads import TokenClassifier
 from hearth_build.networks.character_tagger import Tagger
 from hearth_build.onnx_export.export import traced
@@ -194,7 +195,7 @@ def encoder(session: Session, data: TaggedData) -> Candidate:
 
     def network(work: Path) -> nn.Module:
         network = TokenClassifier(shape)
-        weights = bert.rename_weights(checkpoint.weights())
+        weights = rename_weights(checkpoint.load_weights())
         network.load_state_dict({name: value for name, value in weights.items() if name in network.state_dict()}, False)
         return network
 

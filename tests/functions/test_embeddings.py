@@ -25,8 +25,7 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Poolin
 from hearth.errors import BadRequest, PayloadTooLarge  # noqa: E402
 from hearth.models import manifest  # noqa: E402
 from hearth.models.model import Model  # noqa: E402
-from hearth_build.checkpoints import load  # noqa: E402
-from hearth_build.checkpoints.sentences import graph  # noqa: E402
+from hearth_build.importing.sentences import graph  # noqa: E402
 from hearth_build.networks.word_vectors import WordVectors  # noqa: E402
 from hearth_build.onnx_export.export import describe, optimise  # noqa: E402
 from hearth_build.recipe import RecipeError  # noqa: E402
@@ -179,10 +178,10 @@ def test_a_bad_request_error_says_what_to_do(
 def test_an_unsupported_module_is_refused_by_name(tmp_path: Path) -> None:
     save_sentence_transformer(tmp_path / "model", "max", unit=False)
     with pytest.raises(RecipeError, match="pooling by"):
-        load(tmp_path / "model")
+        checkpoints.load(tmp_path / "model")
     save_sentence_transformer(tmp_path / "twice", "mean", unit=True, extra=(Normalize(),))
     with pytest.raises(RecipeError, match="Normalize, Normalize"):
-        load(tmp_path / "twice")
+        checkpoints.load(tmp_path / "twice")
 
 
 VOCABULARY = ["king", "queen", "man", "woman", "paris", "france", "rome", "italy", "'s", ",", "i"]

@@ -19,12 +19,11 @@ from hearth import deadline
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.models.model import Model
 from hearth.tasks.generation import CHUNK, KeyValueCache, log_likelihoods
-from hearth_build.checkpoints import load
 from hearth_build.evaluations import text_generation
 from hearth_build.onnx_export.export import network_of
 from hearth_build.recipe import RecipeError
 from hearth_functions.text_generation import app
-from tests.functions.checkpoints import ModelClient, build_model, serve
+from tests.functions.checkpoints import ModelClient, build_model, load, serve
 
 CONTEXT = 200
 TEMPLATE = """{{ bos_token }}{% for message in messages %}

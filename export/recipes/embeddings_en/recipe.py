@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hearth.models.manifest import Limits, Pooling, TextPreprocessing
-from hearth_build.checkpoints import sentences
 from hearth_build.data.text import Texts, tokens_of
 from hearth_build.evaluations.embeddings import spearman
+from hearth_build.importing import sentences
 from hearth_build.recipe import AdamW, Batch, DynamicInt8, Gate, Linear, Recipe, Stage
 from hearth_build.recipes.embeddings_en import data
 from hearth_build.recipes.embeddings_en.network import principal_components, student

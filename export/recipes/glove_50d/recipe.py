@@ -13,9 +13,9 @@ from tokenizers.pre_tokenizers import Split
 from torch import nn
 
 from hearth.models.manifest import Limits, Pooling, TextPreprocessing
-from hearth_build.checkpoints import sentences
 from hearth_build.data.datasets import Source
 from hearth_build.evaluations.embeddings import read
+from hearth_build.importing import sentences
 from hearth_build.networks.word_vectors import WordVectors
 from hearth_build.recipe import Example, Gate, NoQuantization, Recipe
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from torch import nn
 
 from hearth.models.manifest import Limits, Pooling, TextPreprocessing
-from hearth_build.checkpoints import folder, sentences
 from hearth_build.evaluations.embeddings import read
+from hearth_build.importing import sentences
+from hearth_build.importing.source import open_folder
 from hearth_build.recipe import DynamicInt8, Example, Gate, Recipe
 from hearth_build.recipes.embeddings_en.data import STSB_DEV
 from hearth_build.training.bases import minilm
@@ -20,7 +21,7 @@ def prepare(work: Path) -> None:
 
 
 def network(work: Path) -> nn.Module:
-    return sentences.load_network(folder.read(minilm()))
+    return sentences.load_network(open_folder(minilm(), "all-MiniLM-L6-v2"))
 
 
 def dev(work: Path) -> list[Example]:

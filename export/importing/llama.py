@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hearth_build.checkpoints.decoders import decoder_recipe
-from hearth_build.checkpoints.folder import Checkpoint
+from hearth_build.importing.base import ImportOptions
+from hearth_build.importing.decoders import decoder_recipe
+from hearth_build.importing.source import Source
 from hearth_build.networks.gpt import RopeScaling, Shape
 from hearth_build.recipe import Recipe, RecipeError
 
@@ -28,13 +29,13 @@ PACKED_WEIGHTS = {
 OTHER_WEIGHTS = {"embed_tokens.weight": "tokens.weight", "norm.weight": "norm.weight", "lm_head.weight": "head.weight"}
 
 
-def recipe_of(checkpoint: Checkpoint) -> Recipe:
-    shape = shape_of(checkpoint)
-    return decoder_recipe(checkpoint, shape, lambda weights: rename_weights(weights, shape.tied))
+def recipe_of(source: Source, options: ImportOptions) -> Recipe:
+    shape = shape_of(source)
+    return decoder_recipe(source, options, shape, lambda weights: rename_weights(weights, shape.tied))
 
 
-def shape_of(checkpoint: Checkpoint) -> Shape:
-    config, config_path = checkpoint.config, f"{checkpoint.folder}/config.json"
+def shape_of(source: Source) -> Shape:
+    config, config_path = source.config, f"{source.path}/config.json"
     if config.get("hidden_act", "silu") != "silu":
         raise RecipeError(f"{config_path}: hidden_act must be silu, not {config['hidden_act']!r}.")
     bias = config.get("attention_bias", False)

@@ -8,8 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from hearth_build.checkpoints import bert
-from hearth_build.checkpoints.folder import Checkpoint
+from hearth_build.importing import bert
+from hearth_build.importing.base import ImportOptions
+from hearth_build.importing.source import Source
 from hearth_build.recipe import Recipe, RecipeError
 
 CONFIG_FIELDS = {
@@ -41,22 +42,22 @@ WEIGHTS = {
 """Names of weights: patterns of DistilBERT's to BERT's."""
 
 
-def recipe_of(checkpoint: Checkpoint) -> Recipe:
-    return bert.recipe_of(as_bert(checkpoint))
+def recipe_of(source: Source, options: ImportOptions) -> Recipe:
+    return bert.recipe_of(as_bert(source), options)
 
 
-def as_bert(checkpoint: Checkpoint) -> Checkpoint:
+def as_bert(source: Source) -> Source:
     """Return the checkpoint under BERT's names. Raises RecipeError for positions that BERT does not have."""
-    if checkpoint.config.get("sinusoidal_pos_embds"):
-        raise RecipeError(f"{checkpoint.folder}/config.json: only sinusoidal_pos_embds false is supported.")
-    config = {CONFIG_FIELDS.get(name, name): value for name, value in checkpoint.config.items()}
+    if source.config.get("sinusoidal_pos_embds"):
+        raise RecipeError(f"{source.path}/config.json: only sinusoidal_pos_embds false is supported.")
+    config = {CONFIG_FIELDS.get(name, name): value for name, value in source.config.items()}
     config |= {
         "model_type": "bert",
-        "architectures": [checkpoint.architecture.removeprefix("Distil")],
+        "architectures": [source.architecture.removeprefix("Distil")],
         "type_vocab_size": 2,
         "pooled": "relu",
     }
-    return replace(checkpoint, config=config, rename_weights=rename_weights)
+    return replace(source, config=config, rename_weights=rename_weights)
 
 
 def rename_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 import onnx
 
 from hearth.models.manifest import Detector, ImagePreprocessing, Tensor
-from hearth_build.data.datasets import DataError
+from hearth_build.importing.base import ImportOptions, Notes
+from hearth_build.importing.labels import read_names
 from hearth_build.onnx_export import file
 from hearth_build.onnx_export.file import GraphInfo
 from hearth_build.onnx_export.rewrite import Changes, run
@@ -21,7 +20,6 @@ from hearth_build.recipe import RecipeError
 
 KNOWN_STRIDES = ((8, 16, 32), (8, 16, 32, 64), (16, 32), (8, 16), (16,), (32,))
 Activation = Literal["softmax", "sigmoid", "none"]
-Task = Literal["image-classification", "object-detection"]
 RANGES: dict[str, tuple[float, tuple[float, float, float], tuple[float, float, float]]] = {
     "raw": (1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     "unit": (255.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
@@ -29,42 +27,6 @@ RANGES: dict[str, tuple[float, tuple[float, float, float], tuple[float, float, f
     "imagenet": (255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 """Normalisations of pixels by name: the divisor, then mean and standard deviation."""
-
-
-@dataclass(frozen=True)
-class Flags:
-    """The flags of `hearth import`; None means not given."""
-
-    task: Task
-    name: str | None = None
-    labels: Path | None = None
-    pixels: str | None = None
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
-    channels: Literal["RGB", "BGR"] | None = None
-    resize: Literal["stretch", "shortest-edge-center-crop", "letterbox"] | None = None
-    centred: bool = False
-    fill: int = 114
-    size: tuple[int, int] | None = None
-    layout: Literal["NCHW", "NHWC"] | None = None
-    output: str | None = None
-    activation: Activation | None = None
-    form: Literal["grid", "boxes"] | None = None
-    strides: tuple[int, ...] | None = None
-    threshold: float = 0.25
-    iou: float = 0.5
-    calibrate: Path | None = None
-    keep: tuple[str, ...] = ()
-    data: Path | None = None
-    licence: str = "not stated"
-
-
-@dataclass
-class Notes:
-    """What was guessed, and which flags are missing, as lines for the user."""
-
-    guesses: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
 
 
 def input_of(graph: GraphInfo) -> Tensor:
@@ -81,11 +43,11 @@ def input_of(graph: GraphInfo) -> Tensor:
     return pixels
 
 
-def layout_of(pixels: Tensor, flags: Flags, notes: Notes) -> tuple[bool, tuple[int, int]]:
+def layout_of(pixels: Tensor, options: ImportOptions, notes: Notes) -> tuple[bool, tuple[int, int]]:
     """Return whether channels come last, and (width, height)."""
     channels_last = pixels.shape[3] == 3 and pixels.shape[1] != 3
-    if flags.layout:
-        channels_last = flags.layout == "NHWC"
+    if options.layout:
+        channels_last = options.layout == "NHWC"
     elif pixels.shape[3] == pixels.shape[1]:
         notes.missing.append("--layout NCHW or NHWC: the shape does not show which dimension has the channels")
     else:
@@ -93,49 +55,38 @@ def layout_of(pixels: Tensor, flags: Flags, notes: Notes) -> tuple[bool, tuple[i
     if (channels := pixels.shape[3 if channels_last else 1]) != 3 and isinstance(channels, int) and channels > 0:
         raise RecipeError(f"Input {pixels.name} has {channels} channels; only images of 3 channels are supported.")
     height, width = pixels.shape[1:3] if channels_last else pixels.shape[2:4]
-    if flags.size:
+    if options.size:
         if any(
             isinstance(side, int) and side not in (0, requested)
-            for side, requested in zip((width, height), flags.size, strict=True)
+            for side, requested in zip((width, height), options.size, strict=True)
         ):
             raise RecipeError(
-                f"--size {flags.size[0]}x{flags.size[1]} does not fit the graph, which takes {width}x{height}."
+                f"--size {options.size[0]}x{options.size[1]} does not fit the graph, which takes {width}x{height}."
             )
-        return channels_last, flags.size
+        return channels_last, options.size
     if isinstance(width, int) and isinstance(height, int) and width and height:
         return channels_last, (width, height)
     notes.missing.append("--size WIDTHxHEIGHT: the graph accepts any size; give the one of its training, e.g. 224x224")
     return channels_last, (0, 0)
 
 
-def labels_of(graph: GraphInfo, flags: Flags) -> tuple[str, ...] | None:
+def labels_of(graph: GraphInfo, options: ImportOptions) -> tuple[str, ...] | None:
     """Return the labels of --labels, or of the metadata that Ultralytics writes; None if there are none."""
-    if flags.labels is None:
+    if options.labels is None:
         try:
             names = ast.literal_eval(graph.metadata.get("names", ""))
         except (ValueError, SyntaxError):
             return None
         return tuple(map(str, names.values() if isinstance(names, dict) else names))
-    try:
-        text = flags.labels.read_text(encoding="utf-8")
-        if flags.labels.suffix == ".json":
-            document = json.loads(text)
-            if isinstance(document, dict):
-                document = [document[key] for key in sorted(document, key=int)]
-            return tuple(map(str, document))
-        return tuple(line.strip() for line in text.splitlines() if line.strip())
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(
-            f"{flags.labels} cannot be read ({error}); it must have one name per line, or be a JSON list."
-        ) from None
+    return tuple(read_names(str(options.labels)))
 
 
-def output_of(graph: GraphInfo, flags: Flags, labels: Sequence[str] | None) -> Tensor:
+def output_of(graph: GraphInfo, options: ImportOptions, labels: Sequence[str] | None) -> Tensor:
     """Return the output to read. Raises RecipeError if none or several are suitable."""
-    if flags.output:
-        candidates = [tensor for tensor in graph.outputs if tensor.name == flags.output]
+    if options.output:
+        candidates = [tensor for tensor in graph.outputs if tensor.name == options.output]
     else:
-        ranks = (3,) if flags.task == "object-detection" else (2, 4)
+        ranks = (3,) if options.task == "object-detection" else (2, 4)
         candidates = [tensor for tensor in graph.outputs if len(tensor.shape) in ranks]
     if len(candidates) > 1 and labels:
         sizes = {len(labels), len(labels) + 4, len(labels) + 5}
@@ -143,48 +94,48 @@ def output_of(graph: GraphInfo, flags: Flags, labels: Sequence[str] | None) -> T
     if len(candidates) == 1:
         return candidates[0]
     names = ", ".join(f"{tensor.name} {file.shape(tensor)}" for tensor in graph.outputs)
-    form = "(batch, boxes, columns)" if flags.task == "object-detection" else "(batch, classes)"
+    form = "(batch, boxes, columns)" if options.task == "object-detection" else "(batch, classes)"
     advice = f"Choose it with --output NAME: {names}." if candidates else f"The graph has {names}."
     raise RecipeError(f"One output of {form} is needed. {advice}")
 
 
-def preprocessing_of(canvas: tuple[int, int], flags: Flags, notes: Notes) -> ImagePreprocessing | None:
+def preprocessing_of(canvas: tuple[int, int], options: ImportOptions, notes: Notes) -> ImagePreprocessing | None:
     """Return the preprocessing, or None if flags for it are missing."""
-    if flags.pixels is None and flags.mean is None:
+    if options.pixels is None and options.mean is None:
         notes.missing.append(
             "--pixels raw (0..255), unit (0..1), symmetric (-1..1) or imagenet (its mean and standard deviation); "
             "or --mean and --std for pixels from 0 to 1"
         )
-    if flags.channels is None:
+    if options.channels is None:
         notes.missing.append("--channels RGB or BGR: RGB unless OpenCV read the training images")
-    if flags.resize is None:
+    if options.resize is None:
         notes.missing.append(
             "--resize stretch, shortest-edge-center-crop or letterbox: how to fit an image of another aspect ratio"
         )
-    if flags.resize is None or flags.channels is None or (flags.pixels is None and flags.mean is None):
+    if options.resize is None or options.channels is None or (options.pixels is None and options.mean is None):
         return None
-    if flags.pixels and flags.pixels not in RANGES:
+    if options.pixels and options.pixels not in RANGES:
         raise RecipeError(f"--pixels must be one of {', '.join(RANGES)}.")
-    scale, mean, std = RANGES[flags.pixels or "unit"]
+    scale, mean, std = RANGES[options.pixels or "unit"]
     return ImagePreprocessing(
         width=max(canvas[0], 1),
         height=max(canvas[1], 1),
-        resize=flags.resize,
-        mean=flags.mean or mean,
-        std=flags.std or std,
+        resize=options.resize,
+        mean=options.mean or mean,
+        std=options.std or std,
         scale=scale,
-        fill=flags.fill,
-        centred=flags.centred,
-        channels=flags.channels,
+        fill=options.fill,
+        centred=options.centred,
+        channels=options.channels,
     )
 
 
-def activation_of(graph: GraphInfo, output: Tensor, flags: Flags, notes: Notes) -> Activation:
+def activation_of(graph: GraphInfo, output: Tensor, options: ImportOptions, notes: Notes) -> Activation:
     """Return the activation to apply to the output."""
-    if flags.task == "object-detection":
+    if options.task == "object-detection":
         return "none"
-    if flags.activation:
-        return flags.activation
+    if options.activation:
+        return options.activation
     if graph.operator_of.get(output.name) in ("Softmax", "Sigmoid"):
         notes.guesses.append("the activation: none, the graph ends with one (--activation)")
         return "none"
@@ -216,7 +167,7 @@ def detector_changes(changes: Changes, output: Tensor, labels: int) -> Changes:
 
 
 def detector_of(
-    model: onnx.ModelProto, preprocessing: ImagePreprocessing, flags: Flags, notes: Notes
+    model: onnx.ModelProto, preprocessing: ImagePreprocessing, options: ImportOptions, notes: Notes
 ) -> tuple[Detector, int]:
     """Return the head and the first column of logits (0 if there are none), inferred from the output for noise."""
     width, height = preprocessing.width, preprocessing.height
@@ -226,7 +177,7 @@ def detector_of(
     logits = 4 if output[:, 4:].min() < 0 or output[:, 4:].max() > 1 else 0
     # Decoded boxes have centres all over the canvas. Undecoded ones are offsets of a few cells.
     spread = float(output[:, 0].max() - output[:, 0].min())
-    form = flags.form
+    form = options.form
     if form is None and spread > width / 2:
         form = "boxes"
     elif form is None and spread < 16 and float(output[:, :4].min()) < 0:
@@ -237,18 +188,18 @@ def detector_of(
             f"for noise, centres are spread over {spread:.1f} pixels, which fits neither"
         )
         return Detector(form="boxes"), logits
-    if flags.form is None:
+    if options.form is None:
         notes.guesses.append(f"the form: {form} (--form)")
     if form == "boxes":
-        return Detector(form="boxes", threshold=flags.threshold, iou=flags.iou), logits
+        return Detector(form="boxes", threshold=options.threshold, iou=options.iou), logits
     fitting = [
         strides
-        for strides in ([flags.strides] if flags.strides else KNOWN_STRIDES)
+        for strides in ([options.strides] if options.strides else KNOWN_STRIDES)
         if sum((width // stride) * (height // stride) for stride in strides) == len(output)
     ]
     if not fitting:
         notes.missing.append(f"--strides, e.g. 8,16,32: no usual ones give {len(output)} cells for {width} x {height}")
         return Detector(form="grid"), logits
-    if flags.strides is None:
+    if options.strides is None:
         notes.guesses.append(f"the strides: {','.join(map(str, fitting[0]))} (--strides)")
-    return Detector(form="grid", strides=fitting[0], threshold=flags.threshold, iou=flags.iou), logits
+    return Detector(form="grid", strides=fitting[0], threshold=options.threshold, iou=options.iou), logits

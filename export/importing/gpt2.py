@@ -6,8 +6,9 @@ import re
 
 from torch import Tensor
 
-from hearth_build.checkpoints.decoders import decoder_recipe
-from hearth_build.checkpoints.folder import Checkpoint
+from hearth_build.importing.base import ImportOptions
+from hearth_build.importing.decoders import decoder_recipe
+from hearth_build.importing.source import Source
 from hearth_build.networks.gpt import Shape
 from hearth_build.recipe import Recipe, RecipeError
 
@@ -29,12 +30,12 @@ OTHER_WEIGHTS = {
 }
 
 
-def recipe_of(checkpoint: Checkpoint) -> Recipe:
-    return decoder_recipe(checkpoint, shape_of(checkpoint), rename_weights)
+def recipe_of(source: Source, options: ImportOptions) -> Recipe:
+    return decoder_recipe(source, options, shape_of(source), rename_weights)
 
 
-def shape_of(checkpoint: Checkpoint) -> Shape:
-    config, config_path = checkpoint.config, f"{checkpoint.folder}/config.json"
+def shape_of(source: Source) -> Shape:
+    config, config_path = source.config, f"{source.path}/config.json"
     activation = config.get("activation_function", "gelu_new")
     if activation not in ACTIVATIONS:
         raise RecipeError(

@@ -11,12 +11,13 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from hearth.models.manifest import Entailment, Limits, Mask, Spans, Tagging, TextPreprocessing
-from hearth_build.checkpoints.decoders import read_json
-from hearth_build.checkpoints.folder import Checkpoint, checkpoint_recipe
+from hearth_build.importing.base import ImportOptions
+from hearth_build.importing.recipe import import_recipe
+from hearth_build.importing.source import Source
 from hearth_build.networks.bert import Classifier, Shape, rename_weights, shape_from
 from hearth_build.networks.bert_heads import MaskedTokenPredictor, SpanPredictor, TokenClassifier
 from hearth_build.onnx_export.export import traced
-from hearth_build.recipe import DynamicInt8, Recipe, RecipeError
+from hearth_build.recipe import Recipe, RecipeError
 
 TEXTS = (
     "A wonderful film, I loved every minute of it.",
@@ -35,29 +36,30 @@ IGNORED_WEIGHTS = ("bert.pooler.", "cls.seq_relationship.", "cls.predictions.dec
 """Prefixes of weights that a checkpoint may have but its head does not use: from pre-training, or tied to others."""
 
 
-def recipe_of(checkpoint: Checkpoint) -> Recipe:
-    build = HEADS.get(checkpoint.architecture)
+def recipe_of(source: Source, options: ImportOptions) -> Recipe:
+    build = HEADS.get(source.architecture)
     if build is None:
         raise RecipeError(
-            f"{checkpoint.folder}/config.json has the unsupported architecture {checkpoint.architecture}; supported "
+            f"{source.path}/config.json has the unsupported architecture {source.architecture}; supported "
             f"are {', '.join(HEADS)}, and BertModel in a sentence-transformers folder (with modules.json)."
         )
-    return build(checkpoint)
+    return build(source, options)
 
 
-def sequence_classification(checkpoint: Checkpoint) -> Recipe:
+def sequence_classification(source: Source, options: ImportOptions) -> Recipe:
     """Return the recipe of a classifier, or of a zero-shot classifier if one of the labels is `entailment`."""
-    labels = checkpoint.labels
-    shape = shape_of(checkpoint, len(labels))
+    labels = source.labels
+    shape = shape_of(source, len(labels))
     entailment = [index for index, label in enumerate(labels) if label.lower().startswith("entail")]
-    problem = checkpoint.config.get("problem_type")
+    problem = source.config.get("problem_type")
     if problem == "regression":
         activation = "none"
     else:
         activation = "sigmoid" if problem == "multi_label_classification" or len(labels) == 1 else "softmax"
     if not entailment:
         return bert_recipe(
-            checkpoint,
+            source,
+            options,
             shape,
             "text-classification",
             "classifier",
@@ -71,7 +73,8 @@ def sequence_classification(checkpoint: Checkpoint) -> Recipe:
         # transformers takes the first label, or the last if the first one is entailment.
         contradiction = [len(labels) - 1 if entailment[0] == 0 else 0]
     return bert_recipe(
-        checkpoint,
+        source,
+        options,
         shape,
         "zero-shot-classification",
         "zero-shot classifier",
@@ -83,11 +86,12 @@ def sequence_classification(checkpoint: Checkpoint) -> Recipe:
     )
 
 
-def token_classification(checkpoint: Checkpoint) -> Recipe:
-    labels = checkpoint.labels
-    shape = shape_of(checkpoint, len(labels))
+def token_classification(source: Source, options: ImportOptions) -> Recipe:
+    labels = source.labels
+    shape = shape_of(source, len(labels))
     return bert_recipe(
-        checkpoint,
+        source,
+        options,
         shape,
         "token-classification",
         "token classifier",
@@ -99,16 +103,17 @@ def token_classification(checkpoint: Checkpoint) -> Recipe:
     )
 
 
-def masked_language_model(checkpoint: Checkpoint) -> Recipe:
-    shape = shape_of(checkpoint)
-    token = mask_token(checkpoint)
-    mask_id = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json")).token_to_id(token)
+def masked_language_model(source: Source, options: ImportOptions) -> Recipe:
+    shape = shape_of(source)
+    token = mask_token(source)
+    mask_id = Tokenizer.from_file(str(source.folder / "tokenizer.json")).token_to_id(token)
     if mask_id is None:
-        raise RecipeError(f"{checkpoint.folder}/tokenizer.json does not contain the mask token {token!r}.")
-    if not checkpoint.config.get("tie_word_embeddings", True):
-        raise RecipeError(f"{checkpoint.folder}/config.json: tie_word_embeddings must be true.")
+        raise RecipeError(f"{source.folder}/tokenizer.json does not contain the mask token {token!r}.")
+    if not source.config.get("tie_word_embeddings", True):
+        raise RecipeError(f"{source.path}/config.json: tie_word_embeddings must be true.")
     return bert_recipe(
-        checkpoint,
+        source,
+        options,
         shape,
         "fill-mask",
         "masked language model",
@@ -119,10 +124,11 @@ def masked_language_model(checkpoint: Checkpoint) -> Recipe:
     )
 
 
-def question_answering(checkpoint: Checkpoint) -> Recipe:
-    shape = shape_of(checkpoint)
+def question_answering(source: Source, options: ImportOptions) -> Recipe:
+    shape = shape_of(source)
     return bert_recipe(
-        checkpoint,
+        source,
+        options,
         shape,
         "question-answering",
         "question answering model",
@@ -135,7 +141,7 @@ def question_answering(checkpoint: Checkpoint) -> Recipe:
     )
 
 
-HEADS: dict[str, Callable[[Checkpoint], Recipe]] = {
+HEADS: dict[str, Callable[[Source, ImportOptions], Recipe]] = {
     "BertForSequenceClassification": sequence_classification,
     "BertForTokenClassification": token_classification,
     "BertForMaskedLM": masked_language_model,
@@ -144,7 +150,8 @@ HEADS: dict[str, Callable[[Checkpoint], Recipe]] = {
 
 
 def bert_recipe(
-    checkpoint: Checkpoint,
+    source: Source,
+    options: ImportOptions,
     shape: Shape,
     task: str,
     kind: str,
@@ -161,11 +168,12 @@ def bert_recipe(
     inputs = ["input_ids", "attention_mask"]
     if has_token_types:
         inputs.append("token_type_ids")
-    return checkpoint_recipe(
-        checkpoint,
+    return import_recipe(
+        source,
+        options,
         task=task,
-        description=f"An imported BERT {kind}: {checkpoint.title}.",
-        network=lambda work: load_weights(network(), checkpoint),
+        description=f"An imported BERT {kind}: {source.title}.",
+        network=lambda work: load_weights(network(), source),
         graphs={
             "main": traced(
                 lambda: {name: example() if name == "input_ids" else torch.ones(2, 8).long() for name in inputs},
@@ -175,37 +183,36 @@ def bert_recipe(
         },
         golden=lambda: golden,
         preprocessing=TextPreprocessing(
-            tokenizer="tokenizer.json", max_tokens=shape.positions, pad_id=checkpoint.config.get("pad_token_id") or 0
+            tokenizer="tokenizer.json", max_tokens=shape.positions, pad_id=source.config.get("pad_token_id") or 0
         ),
-        quantization=DynamicInt8(),
         limits=Limits(batch=64, characters=20_000),
         **fields,
     )
 
 
-def shape_of(checkpoint: Checkpoint, labels: int = 0) -> Shape:
+def shape_of(source: Source, labels: int = 0) -> Shape:
     try:
-        return shape_from(checkpoint.config, labels)
+        return shape_from(source.config, labels)
     except (ValueError, KeyError) as error:
         raise RecipeError(f"This checkpoint cannot be imported: {error}") from None
 
 
-def load_weights(network: nn.Module, checkpoint: Checkpoint) -> nn.Module:
+def load_weights(network: nn.Module, source: Source) -> nn.Module:
     """Load the checkpoint's weights into `network` and return it. Raises RecipeError if they do not fit."""
     expected = network.state_dict()
     weights = {
         name: value
-        for name, value in rename_weights(checkpoint.weights()).items()
+        for name, value in rename_weights(source.load_weights()).items()
         if name in expected or not name.startswith(IGNORED_WEIGHTS)
     }
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        raise RecipeError(f"{checkpoint.folder}/model.safetensors does not fit config.json: {error}") from None
+        raise RecipeError(f"{source.folder}/model.safetensors does not fit config.json: {error}") from None
     return network
 
 
-def mask_token(checkpoint: Checkpoint) -> str:
+def mask_token(source: Source) -> str:
     """Return the mask token of tokenizer_config.json, or BERT's own."""
-    token = read_json(checkpoint, "tokenizer_config.json").get("mask_token")
+    token = source.read_json("tokenizer_config.json").get("mask_token")
     return str(token["content"] if isinstance(token, dict) else token or "[MASK]")

@@ -23,9 +23,9 @@ from hearth.ops.vision.images import open_image, to_tensor  # noqa: E402
 from hearth_build.cli.main import app as cli  # noqa: E402
 from hearth_build.data.datasets import DataError  # noqa: E402
 from hearth_build.data.images import synthetic_images  # noqa: E402
+from hearth_build.importing import read  # noqa: E402
+from hearth_build.importing.base import ImportedModel, ImportOptions  # noqa: E402
 from hearth_build.onnx_export.file import load  # noqa: E402
-from hearth_build.onnx_export.importer import ImportedModel, recipe_of  # noqa: E402
-from hearth_build.onnx_export.inspect import Flags  # noqa: E402
 from hearth_build.recipe import RecipeError  # noqa: E402
 from hearth_functions.image_classification import app as classification  # noqa: E402
 from hearth_functions.object_detection import app as detection  # noqa: E402
@@ -100,21 +100,22 @@ def export_onnx(
     return path
 
 
-def flags(folder: Path, task: str, **options: Any) -> Flags:
+def flags(folder: Path, task: str, **options: Any) -> ImportOptions:
     defaults: dict[str, Any] = {
         "pixels": "unit",
         "channels": "RGB",
         "resize": "stretch",
         "labels": folder / "labels.txt",
     }
-    return Flags(task=task, **{**defaults, **options})  # type: ignore[arg-type]
+    return ImportOptions(task=task, **{**defaults, **options})  # type: ignore[arg-type]
 
 
 def build_model(imported: ImportedModel, work: Path) -> Model:
-    from hearth_build.pipeline.build import build
+    from hearth_build.pipeline.precision import build_import
 
-    artifact = build(imported.recipe, work, "hearth import")
-    return Model(parse((artifact / "manifest.json").read_bytes()), artifact, threads=1)
+    precision = "int8" if imported.quantizers else "fp32"
+    manifest, _ = build_import(imported.recipe, imported.quantizers, work, "hearth import", precision)
+    return Model(manifest, work / "artifact", threads=1)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_a_classifier_gives_its_networks_scores(
     folder: Path, network: Classifier, shape: tuple[int, ...], dynamic_batch: bool, opset: int
 ) -> None:
     path = export_onnx(network, folder / "net.onnx", shape, dynamic_batch, opset)
-    imported = recipe_of(path, flags(folder, "image-classification", pixels="imagenet"))
+    imported = read(str(path), flags(folder, "image-classification", pixels="imagenet"))
     model = build_model(imported, folder / "work")
     preprocessing, limits = imported.recipe.preprocessing, model.manifest.limits
     pictures = synthetic_images()
@@ -150,7 +151,7 @@ def test_a_classifier_gives_its_networks_scores(
 
 def test_a_folder_of_pictures_calibrates_int8(folder: Path) -> None:
     path = export_onnx(Classifier(), folder / "net.onnx", (3, 40, 48))
-    imported = recipe_of(path, flags(folder, "image-classification", calibrate=folder / "pictures", name="small"))
+    imported = read(str(path), flags(folder, "image-classification", calibrate=folder / "pictures", name="small"))
     model = build_model(imported, folder / "work")
     assert model.manifest.quantization.method == "static-int8"
     assert model.manifest.model == "small"
@@ -167,7 +168,7 @@ def test_a_folder_of_pictures_calibrates_int8(folder: Path) -> None:
 def test_the_last_convolutions_of_a_detector_stay_fp32(folder: Path) -> None:
     network = Grid()
     path = export_onnx(network, folder / "net.onnx", (3, 64, 64))
-    imported = recipe_of(path, flags(folder, "object-detection", calibrate=folder / "pictures"))
+    imported = read(str(path), flags(folder, "object-detection", calibrate=folder / "pictures"))
     assert any("stay fp32" in line for line in imported.lines)
     model = build_model(imported, folder / "work")
     # This network has no other convolutions, so its outputs are exact.
@@ -186,7 +187,7 @@ def test_the_last_convolutions_of_a_detector_stay_fp32(folder: Path) -> None:
 )
 def test_a_detector_gives_its_networks_scores(folder: Path, network: Grid, form: str) -> None:
     path = export_onnx(network, folder / "net.onnx", (3, 64, 64))
-    imported = recipe_of(path, flags(folder, "object-detection"))
+    imported = read(str(path), flags(folder, "object-detection"))
     head = imported.recipe.head
     assert isinstance(head, Detector)
     assert (head.form, head.strides) == (form, (8, 16, 32) if form == "grid" else ())
@@ -208,7 +209,7 @@ def test_a_detector_gives_its_networks_scores(folder: Path, network: Grid, form:
 def test_all_missing_flags_are_named_at_once(folder: Path) -> None:
     path = export_onnx(Classifier(), folder / "net.onnx", (3, 40, 48))
     with pytest.raises(RecipeError) as caught:
-        recipe_of(path, Flags(task="image-classification"))
+        read(str(path), ImportOptions(task="image-classification"))
     message = str(caught.value)
     assert "input   x: float32 [n, 3, 40, 48]" in message
     assert "output  y: float32 [n, 3]" in message
@@ -234,16 +235,16 @@ def test_flags_that_do_not_fit_are_refused(
     path = export_onnx(Classifier(), folder / "net.onnx", (3, 40, 48))
     (folder / "work").mkdir()
     with pytest.raises((RecipeError, DataError), match=message):
-        recipe_of(path, flags(folder, "image-classification", **change(folder)))
+        read(str(path), flags(folder, "image-classification", **change(folder)))
 
 
 def test_a_wrong_number_of_labels_is_refused(folder: Path) -> None:
     path = export_onnx(Classifier(), folder / "net.onnx", (3, 40, 48))
     (folder / "labels.txt").write_text("one\ntwo\n")
     with pytest.raises(RecipeError, match="has 3 classes, --labels has 2 names"):
-        recipe_of(path, flags(folder, "image-classification"))
+        read(str(path), flags(folder, "image-classification"))
     with pytest.raises(RecipeError, match="One output of"):
-        recipe_of(path, flags(folder, "object-detection"))
+        read(str(path), flags(folder, "object-detection"))
 
 
 def test_ultralytics_names_and_json_labels_are_read(folder: Path) -> None:
@@ -251,9 +252,9 @@ def test_ultralytics_names_and_json_labels_are_read(folder: Path) -> None:
     model = onnx.load(str(path))
     onnx.helper.set_model_props(model, {"names": str(dict(enumerate(LABELS)))})
     onnx.save(model, str(path))
-    assert recipe_of(path, flags(folder, "object-detection", labels=None)).recipe.labels == LABELS
+    assert read(str(path), flags(folder, "object-detection", labels=None)).recipe.labels == LABELS
     (folder / "labels.json").write_text(json.dumps({str(2 - n): label for n, label in enumerate(LABELS)}))
-    labels = recipe_of(path, flags(folder, "object-detection", labels=folder / "labels.json")).recipe.labels
+    labels = read(str(path), flags(folder, "object-detection", labels=folder / "labels.json")).recipe.labels
     assert labels == LABELS[::-1]
 
 

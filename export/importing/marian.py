@@ -11,12 +11,13 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from hearth.models.manifest import Limits, TextPreprocessing
-from hearth_build.checkpoints.decoders import read_json
-from hearth_build.checkpoints.folder import Checkpoint, checkpoint_recipe
 from hearth_build.data import sentencepiece
+from hearth_build.importing.base import ImportOptions
+from hearth_build.importing.recipe import MAX_BYTES, import_recipe
+from hearth_build.importing.source import Source
 from hearth_build.networks.marian import ACTIVATIONS, Marian, Shape
 from hearth_build.onnx_export import seq2seq_graphs
-from hearth_build.recipe import DynamicInt8, Gate, Recipe, RecipeError
+from hearth_build.recipe import Gate, Recipe, RecipeError
 
 TEXTS = (
     "The house is small.",
@@ -38,25 +39,25 @@ MAX_TOKENS = 512
 """Largest number of tokens of a source and of a translation; sinusoidal positions have no limit of their own."""
 
 
-def recipe_of(checkpoint: Checkpoint) -> Recipe:
-    shape = shape_of(checkpoint)
-    config = checkpoint.config | read_json(checkpoint, "generation_config.json")
+def recipe_of(source: Source, options: ImportOptions) -> Recipe:
+    shape = shape_of(source)
+    config = source.config | source.read_json("generation_config.json")
     eos = config.get("eos_token_id", 0)
     pad = shape.pad
     max_tokens = min(shape.positions, MAX_TOKENS)
-    tokenizer = tokenizer_of(checkpoint)
-    source, target = languages(checkpoint, tokenizer)
-    return checkpoint_recipe(
-        checkpoint,
+    tokenizer = tokenizer_of(source)
+    source, target = languages(source, tokenizer)
+    return import_recipe(
+        source,
+        options,
         task="translation",
-        description=f"A Marian translator, imported: {checkpoint.title}.",
+        description=f"A Marian translator, imported: {source.title}.",
         prepare=lambda work: tokenizer.save(str(work / "tokenizer.json"), pretty=False),
-        network=lambda work: load_network(shape, checkpoint),
+        network=lambda work: load_network(shape, source),
         reference_model=seq2seq_graphs.Seq2SeqReference,
         graphs=seq2seq_graphs.graphs(shape),
         golden=lambda: TEXTS,
         preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=max_tokens, pad_id=pad),
-        quantization=DynamicInt8(),
         head=seq2seq_graphs.head(
             shape,
             start=config.get("decoder_start_token_id", pad),
@@ -68,13 +69,13 @@ def recipe_of(checkpoint: Checkpoint) -> Recipe:
             target=target,
         ),
         limits=Limits(batch=16, characters=4000),
-        gate=Gate(metric=0.0, quantization_loss=1.0, bytes=20_000_000_000, difference=DIFFERENCE),
+        gate=Gate(metric=0.0, quantization_loss=0.5, bytes=MAX_BYTES, difference=DIFFERENCE),
     )
 
 
-def shape_of(checkpoint: Checkpoint) -> Shape:
+def shape_of(source: Source) -> Shape:
     """Read the shape from config.json. Raises RecipeError for variants that no published model uses."""
-    config, config_path = checkpoint.config, f"{checkpoint.folder}/config.json"
+    config, config_path = source.config, f"{source.path}/config.json"
     activation = config.get("activation_function", "gelu")
     if activation not in ACTIVATIONS:
         raise RecipeError(
@@ -102,22 +103,22 @@ def shape_of(checkpoint: Checkpoint) -> Shape:
     )
 
 
-def load_network(shape: Shape, checkpoint: Checkpoint) -> nn.Module:
+def load_network(shape: Shape, source: Source) -> nn.Module:
     network = Marian(shape)
-    weights = {name: value for name, value in checkpoint.weights().items() if name not in TIED}
+    weights = {name: value for name, value in source.load_weights().items() if name not in TIED}
     if "model.shared.weight" not in weights:  # only one of the tied names is saved
-        saved = checkpoint.weights()
+        saved = source.load_weights()
         weights["model.shared.weight"] = next(saved[name] for name in TIED[:3] if name in saved)
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        raise RecipeError(f"{checkpoint.folder}/model.safetensors does not fit config.json: {error}") from None
+        raise RecipeError(f"{source.folder}/model.safetensors does not fit config.json: {error}") from None
     return network
 
 
-def tokenizer_of(checkpoint: Checkpoint) -> Tokenizer:
+def tokenizer_of(source: Source) -> Tokenizer:
     """Load or build the tokenizer. Raises RecipeError when files are missing or not supported."""
-    folder = checkpoint.folder
+    folder = source.folder
     if (folder / "tokenizer.json").is_file():
         return Tokenizer.from_file(str(folder / "tokenizer.json"))
     missing = [file for file in ("source.spm", "vocab.json") if not (folder / file).is_file()]
@@ -129,13 +130,13 @@ def tokenizer_of(checkpoint: Checkpoint) -> Tokenizer:
         raise RecipeError(f"The tokenizer cannot be imported: {error}.") from None
 
 
-def languages(checkpoint: Checkpoint, tokenizer: Tokenizer) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def languages(source: Source, tokenizer: Tokenizer) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the source and target languages, from the tokenizer's configuration or from the model's name.
 
     A vocabulary with tokens such as `>>de<<` has several target languages; all are returned.
     """
-    config = read_json(checkpoint, "tokenizer_config.json")
-    match = re.search(r"opus-mt-([a-z_]+)-([a-z_]+)$", checkpoint.title)
+    config = source.read_json("tokenizer_config.json")
+    match = re.search(r"opus-mt-([a-z_]+)-([a-z_]+)$", source.title)
     source = config.get("source_lang") or (match[1] if match else "")
     target = config.get("target_lang") or (match[2] if match else "")
     ids = tokenizer.get_vocab()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hearth.models.cache import warm_cache
-from hearth.models.manifest import Entailment, Mask, Spans, Tagging, parse
+from hearth.models.manifest import Entailment, Mask, Spans, Tagging
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers", reason="the export extra (transformers) is not installed")
@@ -23,12 +23,13 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from hearth import settings  # noqa: E402
 from hearth.storage.open import open_store  # noqa: E402
-from hearth_build.checkpoints import bert, load  # noqa: E402
-from hearth_build.pipeline.build import build  # noqa: E402
+from hearth_build.importing import bert  # noqa: E402
 from hearth_build.pipeline.evaluation import evaluation_of  # noqa: E402
+from hearth_build.pipeline.precision import build_import  # noqa: E402
 from hearth_build.recipe import RecipeError  # noqa: E402
 from hearth_build.release.publish import publish  # noqa: E402
 from tests.functions import checkpoints  # noqa: E402
+from tests.functions.checkpoints import load  # noqa: E402
 
 NLI = {"id2label": {0: "entailment", 1: "neutral", 2: "contradiction"}}
 NAMES = {"id2label": {0: "O", 1: "B-PER", 2: "I-PER"}}
@@ -49,9 +50,9 @@ def test_a_checkpoint_becomes_an_artifact_that_predicts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_class: str, config: dict[str, Any], task: str, head: Any
 ) -> None:
     checkpoints.save(tmp_path / "Tiny_BERT", model_class, initializer_range=0.1, **config)
-    recipe = load(tmp_path / "Tiny_BERT")
-    folder = build(recipe, tmp_path / "work", "hearth build --from-checkpoint Tiny_BERT")
-    manifest = parse((folder / "manifest.json").read_bytes())
+    recipe = checkpoints.load(tmp_path / "Tiny_BERT")
+    manifest, _ = build_import(recipe, {}, tmp_path / "work", "hearth import Tiny_BERT")
+    folder = tmp_path / "work" / "artifact"
     assert (manifest.model, manifest.task, manifest.head) == ("tiny_bert", task, head)
     assert manifest.labels == tuple(config.get("id2label", {}).values())
     assert manifest.activation == ("sigmoid" if config is MANY else "softmax")
@@ -88,7 +89,7 @@ def copy_with_config(checkpoint: Path, folder: Path, change: dict[str, Any]) -> 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "roberta"}, "model_type 'roberta'; supported are: bert"),
+        ({"model_type": "roberta"}, "cannot be imported"),
         ({"architectures": ["BertForNextSentencePrediction"]}, "BertForSequenceClassification, "),
         ({"architectures": ["BertModel"]}, "modules.json"),
         ({"architectures": None}, "must name exactly one class"),
@@ -134,14 +135,11 @@ def test_old_weight_names_and_pretraining_heads_are_read(checkpoint: Path, tmp_p
     )
 
 
-def test_an_incomplete_folder_error_names_the_missing_files(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"config\.json, model\.safetensors, tokenizer\.json"):
-        load(tmp_path)
-    (tmp_path / "model.safetensors").write_bytes(b"")
-    (tmp_path / "tokenizer.json").write_text("{}", encoding="utf-8")
-    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(RecipeError, match="model_type"):
-        load(tmp_path)
+def test_an_incomplete_folder_error_names_the_missing_files(checkpoint: Path, tmp_path: Path) -> None:
+    folder = copy_with_config(checkpoint, tmp_path, {})
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(RecipeError, match=r"has no tokenizer\.json"):
+        load(folder)
 
 
 @pytest.mark.parametrize(

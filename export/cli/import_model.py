@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,12 +14,23 @@ from rich.console import Console
 console = Console()
 
 
-def import_onnx(
-    file: Annotated[Path, typer.Argument(help="ONNX file of an image classifier or object detector.")],
-    task: Annotated[Literal["image-classification", "object-detection"], typer.Option(help="The model's task.")],
-    name: Annotated[str | None, typer.Option(help="Name of the model. Default: name of the file.")] = None,
+def import_model(
+    source: Annotated[
+        str, typer.Argument(help="An .onnx file, a model's folder (ONNX or safetensors), or a Hugging Face hub id.")
+    ],
+    name: Annotated[str | None, typer.Option(help="Name of the model. Default: from the source.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="The model's task, if the source does not say it, e.g. image-classification.")
+    ] = None,
+    precision: Annotated[
+        Literal["auto", "fp32", "int8", "int4"],
+        typer.Option(help="auto keeps the fastest that is accurate enough."),
+    ] = "auto",
     labels: Annotated[
         Path | None, typer.Option(help="File of class names in the order of the output: one per line, or JSON.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Names of a table's columns: separated by commas, or a file with one per line.")
     ] = None,
     pixels: Annotated[
         Literal["raw", "unit", "symmetric", "imagenet"] | None,
@@ -60,7 +72,7 @@ def import_onnx(
         float, typer.Option(help="Of two boxes that overlap more than this, only the better is kept.", min=0, max=1)
     ] = 0.5,
     calibrate: Annotated[
-        Path | None, typer.Option(help="Quantize to int8, calibrated on the images in this folder.")
+        Path | None, typer.Option(help="Images that activation ranges are measured on; int8 of image models needs it.")
     ] = None,
     keep: Annotated[
         list[str] | None, typer.Option(help="Regular expression for names of nodes that stay in fp32. Repeatable.")
@@ -68,20 +80,25 @@ def import_onnx(
     data: Annotated[
         Path | None, typer.Option(help="Measure the model on this data, in the format of `hearth evaluate`.")
     ] = None,
-    licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "not stated",
+    licence: Annotated[str | None, typer.Option(help="Licence of the weights.")] = None,
     work: Annotated[Path | None, typer.Option(help="Folder for the files of the steps. Default: build/NAME.")] = None,
 ) -> None:
-    """Import an ONNX image model as an artifact. Prints what it infers from the graph, and asks for the rest."""
-    from hearth_build.onnx_export.importer import recipe_of
-    from hearth_build.onnx_export.inspect import Flags
-    from hearth_build.pipeline.build import build
+    """Import a model as an artifact. Prints what it concludes from the source, and asks for what is missing."""
+    from hearth_build.importing import read
+    from hearth_build.importing.base import ImportOptions
+    from hearth_build.pipeline.precision import build_import
 
     if (mean is None) != (std is None):
         raise typer.BadParameter("--mean and --std must be used together.")
-    flags = Flags(
+    options = ImportOptions(
         task=task,
         name=name,
+        precision=precision,
+        calibrate=calibrate,
+        data=data,
+        licence=licence,
         labels=labels,
+        columns=columns,
         pixels=pixels,
         mean=parse_numbers(mean, 3, "--mean"),
         std=parse_numbers(std, 3, "--std"),
@@ -97,19 +114,23 @@ def import_onnx(
         strides=parse_numbers(strides, None, "--strides", int),
         threshold=threshold,
         iou=iou,
-        calibrate=calibrate,
         keep=tuple(keep or ()),
-        data=data,
-        licence=licence,
     )
-    imported = recipe_of(file, flags)
+    imported = read(source, options)
     recipe = imported.recipe
-    for line in imported.lines:
-        console.print(line, highlight=False, markup=False)
-    folder = build(recipe, work or Path("build") / recipe.name, shlex.join(["hearth", *sys.argv[1:]]))
-    if calibrate is None:
-        console.print("The model is fp32. To make it smaller and faster with int8, add --calibrate IMAGE_FOLDER.")
-    console.print(f"Next: hearth publish {folder} --store STORE --alias prod", highlight=False, markup=False)
+    print_lines(imported.lines)
+    work = work or Path("build") / recipe.name
+    _, sentences = build_import(
+        recipe, imported.quantizers, work, shlex.join(["hearth", *sys.argv[1:]]), options.precision
+    )
+    print_lines(sentences)
+    print_lines([imported.advice] if imported.advice else [])
+    print_lines([f"Next: hearth publish {work / 'artifact'} --store STORE --alias prod"])
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def parse_numbers(text: str | None, count: int | None, flag: str, number_type: type = float) -> Any:

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from hearth.models.manifest import Limits, Pooling, TextPreprocessing
-from hearth_build.checkpoints import bert
-from hearth_build.checkpoints.decoders import read_json
-from hearth_build.checkpoints.folder import Checkpoint, checkpoint_recipe
+from hearth_build.importing import bert
+from hearth_build.importing.base import ImportOptions
+from hearth_build.importing.recipe import import_recipe
+from hearth_build.importing.source import Source
 from hearth_build.networks.bert import Encoder, Shape
 from hearth_build.onnx_export.export import traced
-from hearth_build.recipe import DynamicInt8, Recipe, RecipeError
+from hearth_build.recipe import Recipe, RecipeError
 
 TEXTS = (
     "A man is playing the guitar.",
@@ -39,28 +40,28 @@ class SentenceEncoder(nn.Module):
         return tokens
 
 
-def recipe_of(checkpoint: Checkpoint) -> Recipe:
-    if checkpoint.config["model_type"] != "bert":
+def recipe_of(source: Source, options: ImportOptions) -> Recipe:
+    if source.config["model_type"] != "bert":
         raise RecipeError(
-            f"{checkpoint.folder}/config.json has the unsupported model_type "
-            f"{checkpoint.config['model_type']!r}; a sentence-transformers folder must contain a `bert`."
+            f"{source.path}/config.json has the unsupported model_type "
+            f"{source.config['model_type']!r}; a sentence-transformers folder must contain a `bert`."
         )
-    return checkpoint_recipe(
-        checkpoint,
+    return import_recipe(
+        source,
+        options,
         task="feature-extraction",
-        description=f"Sentence embeddings from an imported BERT: {checkpoint.title}.",
-        network=lambda work: load_network(checkpoint),
+        description=f"Sentence embeddings from an imported BERT: {source.title}.",
+        network=lambda work: load_network(source),
         graphs={"main": graph()},
         golden=lambda: TEXTS,
-        preprocessing=preprocessing(checkpoint),
-        head=head(checkpoint),
-        quantization=DynamicInt8(),
+        preprocessing=preprocessing(source),
+        head=head(source),
         limits=Limits(batch=64, characters=20_000),
     )
 
 
-def load_network(checkpoint: Checkpoint) -> nn.Module:
-    return bert.load_weights(SentenceEncoder(bert.shape_of(checkpoint)), checkpoint)
+def load_network(source: Source) -> nn.Module:
+    return bert.load_weights(SentenceEncoder(bert.shape_of(source)), source)
 
 
 def graph() -> Any:
@@ -72,38 +73,38 @@ def graph() -> Any:
     )
 
 
-def preprocessing(checkpoint: Checkpoint) -> TextPreprocessing:
+def preprocessing(source: Source) -> TextPreprocessing:
     """Return the preprocessing; the maximum length is in one of two files, depending on the version that saved it."""
-    positions = bert.shape_of(checkpoint).positions
+    positions = bert.shape_of(source).positions
     max_tokens = (
-        read_json(checkpoint, "sentence_bert_config.json").get("max_seq_length")
-        or read_json(checkpoint, "tokenizer_config.json").get("model_max_length")
+        source.read_json("sentence_bert_config.json").get("max_seq_length")
+        or source.read_json("tokenizer_config.json").get("model_max_length")
         or positions
     )
     return TextPreprocessing(
         tokenizer="tokenizer.json",
         max_tokens=min(max_tokens, positions),
-        pad_id=checkpoint.config.get("pad_token_id") or 0,
+        pad_id=source.config.get("pad_token_id") or 0,
     )
 
 
-def head(checkpoint: Checkpoint) -> Pooling:
+def head(source: Source) -> Pooling:
     """Return the pooling that modules.json describes. Raises RecipeError for what the runtime does not support."""
-    modules = json.loads((checkpoint.folder / "modules.json").read_text(encoding="utf-8"))
+    modules = json.loads((source.folder / "modules.json").read_text(encoding="utf-8"))
     types = [str(module["type"]).rpartition(".")[2] for module in modules]
     if types not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]) or modules[0]["path"]:
         raise RecipeError(
-            f"{checkpoint.folder}/modules.json has {', '.join(types)}; supported are a Transformer in the folder "
+            f"{source.folder}/modules.json has {', '.join(types)}; supported are a Transformer in the folder "
             "itself, then Pooling, then optionally Normalize."
         )
-    if prompt := read_json(checkpoint, "config_sentence_transformers.json").get("default_prompt_name"):
+    if prompt := source.read_json("config_sentence_transformers.json").get("default_prompt_name"):
         raise RecipeError(
-            f"{checkpoint.folder} prepends the prompt {prompt!r} to each text, which is not supported. Set "
+            f"{source.folder} prepends the prompt {prompt!r} to each text, which is not supported. Set "
             "default_prompt_name to null in config_sentence_transformers.json and send the prompt with each text."
         )
-    config = read_json(checkpoint, str(Path(modules[1]["path"], "config.json")))
+    config = source.read_json(str(Path(modules[1]["path"], "config.json")))
     modes = [name for name, value in config.items() if name.startswith("pooling_mode_") and value is True]
     method = config.get("pooling_mode", POOLING_MODES.get(modes[0], modes[0]) if len(modes) == 1 else modes)
     if method not in ("mean", "cls"):
-        raise RecipeError(f"{checkpoint.folder}: pooling by {method} is not supported; `mean` and `cls` are.")
-    return Pooling(method=method, normalise=types[-1] == "Normalize", dimensions=int(checkpoint.config["hidden_size"]))
+        raise RecipeError(f"{source.folder}: pooling by {method} is not supported; `mean` and `cls` are.")
+    return Pooling(method=method, normalise=types[-1] == "Normalize", dimensions=int(source.config["hidden_size"]))
