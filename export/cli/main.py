@@ -28,6 +28,7 @@ from hearth_build.cli.explain import explain
 from hearth_build.cli.import_model import import_model
 from hearth_build.cli.predict import predict
 from hearth_build.cli.signing import sign, signing_key, verify
+from hearth_build.cli.train import parse_columns, train
 from hearth_build.installation import install_command
 
 app = typer.Typer(help="Hearth: AI models from serverless functions.", no_args_is_help=True, add_completion=False)
@@ -62,6 +63,7 @@ def build(
     run(loaded, work or Path("build") / loaded.name, command, Step(step) if step else None, provider)
 
 
+app.command()(train)
 app.command(name="import")(import_model)
 app.command()(batch)
 app.command()(predict)
@@ -163,6 +165,9 @@ def evaluate(
     data: Annotated[Path, typer.Option(help="A file or folder in the format of the model's task.")],
     store: StoreOption = ZOO.as_uri(),
     task: Annotated[str, typer.Option(help="The task, if the model supports several, e.g. object-tracking.")] = "",
+    column: Annotated[
+        list[str] | None, typer.Option(help="ROLE=NAME: the column that has a role, e.g. label=Rating.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Use only this many examples, from the start.", min=1)] = None,
 ) -> None:
     """Measure a model on your own data."""
@@ -178,7 +183,7 @@ def evaluate(
     resolved = warm_cache().resolve(name)
     opened_task, lease = open_model(tasks_of(task or resolved.manifest.task), resolved, task)
     with lease as model:
-        examples = examples_from(data, opened_task.id)[:limit]
+        examples = examples_from(data, opened_task.id, parse_columns(column or []))[:limit]
         metrics = evaluation_of(opened_task.id).measure(model, examples)
     console.print(f"{model.manifest.model}@{model.manifest.version} on {len(examples)} examples of {data}")
     for name, value in metrics.items():

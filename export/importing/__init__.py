@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hearth_build.importing import checkpoints, decoders, encoders, images, onnx_folders
+from hearth_build.importing import checkpoints, decoders, encoders, images, onnx_folders, tabular, tensors
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
 from hearth_build.importing.source import Source, open_source
 from hearth_build.pipeline.evaluation import examples_from
@@ -19,7 +19,9 @@ IMPORTERS: tuple[Importer, ...] = (
     *decoders.IMPORTERS,
     *encoders.IMPORTERS,
     *onnx_folders.IMPORTERS,
+    *tabular.IMPORTERS,
     *images.IMPORTERS,
+    *tensors.IMPORTERS,
 )
 """In the order in which they are asked: the first that accepts a source reads it."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from enum import StrEnum
@@ -95,8 +94,7 @@ def verify_artifact(recipe: Recipe, work: Path, command: str, provider: Provider
 
 
 def training_seconds(recipe: Recipe, work: Path) -> float:
-    histories = [json.loads((work / stage.name / "history.json").read_text()) for stage in recipe.stages]
-    return float(sum(history[-1]["seconds"] for history in histories))
+    return float(sum(train.history_of(work, stage.name)[-1]["seconds"] for stage in recipe.stages))
 
 
 def require(path: Path, recipe: Recipe, step: Step) -> None:

@@ -12,7 +12,9 @@ import shutil
 import statistics
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from hearth_build.onnx_export import export
 from hearth_build.onnx_export.reference import ReferenceModel
 from hearth_build.pipeline import model_card
 from hearth_build.pipeline.evaluation import Evaluation, evaluation_of
+from hearth_build.pipeline.intervals import bootstrap
 from hearth_build.recipe import (
     BlockInt4,
     DynamicInt8,
@@ -141,9 +144,12 @@ def verify(
         metric=evaluation.metric if recipe.dev else DIFFERENCE,
         reference=recipe.reference,
     )
-    draft = manifest_of(recipe, folder, method, command, seconds, metrics)
-    (folder / "report.md").write_text(model_card.card(recipe, draft), encoding="utf-8")
     failures = gate_failures(recipe.gate, evaluation, measurements, kind)
+    sections: Sequence[str] = ()
+    if recipe.test is not None and not failures:
+        sections = measure_test(recipe, work, evaluation, models[kind], metrics.served)
+    draft = manifest_of(recipe, folder, method, command, seconds, metrics)
+    (folder / "report.md").write_text(model_card.card(recipe, draft, sections), encoding="utf-8")
     if (size := sum(path.stat().st_size for path in folder.iterdir())) > recipe.gate.bytes:
         failures.append(f"the folder has {size:,} bytes; at most {recipe.gate.bytes:,} are allowed")
     if failures:
@@ -205,7 +211,7 @@ def measure(recipe: Recipe, work: Path, evaluation: Evaluation, models: dict[str
     reference = next(iter(outputs.values()))
     for kind, outputs_of_kind in outputs.items():
         differences = [evaluation.difference(*pair) for pair in zip(reference, outputs_of_kind, strict=True)]
-        measurements.metrics[kind][DIFFERENCE] = max(differences)
+        measurements.metrics[kind][DIFFERENCE] = max(differences, default=0.0)
     for kind, model in models.items():
         if kind in ("torch", "fp32"):
             continue
@@ -215,9 +221,26 @@ def measure(recipe: Recipe, work: Path, evaluation: Evaluation, models: dict[str
             for text, expected in recipe.expected.items()
             if summaries[text] != expected
         ]
-    for kind, milliseconds in measure_latency(evaluation, models, inputs[0]).items():
+    times = measure_latency(evaluation, models, inputs[0]) if inputs else dict.fromkeys(models, 0.0)
+    for kind, milliseconds in times.items():
         measurements.metrics[kind]["milliseconds"] = milliseconds
     return measurements
+
+
+def measure_test(
+    recipe: Recipe, work: Path, evaluation: Evaluation, model: Any, metrics: dict[str, float]
+) -> Sequence[str]:
+    """Add the metrics of the test examples to `metrics`, with 95 % intervals; returns sections of the model card."""
+    assert recipe.test is not None
+    assert evaluation.outputs is not None
+    assert evaluation.score is not None
+    examples = recipe.test(work)
+    outputs = evaluation.outputs(model, examples)
+    intervals = bootstrap(partial(evaluation.score, model), examples, outputs, recipe.seed)
+    for name, value in evaluation.score(model, examples, outputs).items():
+        low, high = intervals[name]
+        metrics |= {f"{name} (test)": value, f"{name} (test), low": low, f"{name} (test), high": high}
+    return [] if recipe.report is None else recipe.report(work, examples, outputs)
 
 
 def measure_latency(evaluation: Evaluation, models: dict[str, Any], value: Any) -> dict[str, float]:
@@ -296,13 +319,22 @@ def write_golden(recipe: Recipe, evaluation: Evaluation, model: Any, path: Path,
     """Write the golden inputs (bytes as base64) and the outputs of `model`, to replay them later."""
     cases = [
         {
-            "inputs": {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value,
+            "inputs": encode_bytes(value),
             "answer": evaluation.predict(model, value),
         }
         for value in recipe.golden()
     ]
     golden = {"tolerance": tolerance, "expected": recipe.expected, "cases": cases}
     path.write_text(json.dumps(golden, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def encode_bytes(value: Any) -> Any:
+    """A golden input as JSON, with bytes as base64."""
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode()}
+    if isinstance(value, dict):
+        return {name: encode_bytes(item) for name, item in value.items()}
+    return value
 
 
 def graph_bytes(recipe: Recipe, folder: Path) -> int:

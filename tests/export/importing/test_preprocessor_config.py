@@ -89,7 +89,7 @@ def test_the_preprocessing_has_edge_and_filter(tmp_path: Path) -> None:
     flags = read(tmp_path, CONFIGS["ResNet"][0], ImportOptions(task="image-classification"))
     preprocessing = preprocessing_of((224, 224), flags, Notes())
     assert preprocessing is not None
-    assert (preprocessing.shortest_edge, preprocessing.resample, preprocessing.mean) == (256, "bicubic", MEAN)
+    assert (preprocessing.before_crop, preprocessing.resample, preprocessing.mean) == ((256,), "bicubic", MEAN)
 
 
 @pytest.mark.parametrize(

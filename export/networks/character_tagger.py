@@ -10,8 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-VOCABULARY = 5000
-"""Rows of the character embedding, slightly more than there are characters."""
 BUCKETS = 2**17
 """Number of hash buckets of n-grams."""
 CHARACTER = 128
@@ -44,9 +42,9 @@ class Block(nn.Module):
 class Tagger(nn.Module):
     """Logits (batch, sequence, labels) from int64 input_ids and attention_mask (batch, sequence)."""
 
-    def __init__(self, labels: int) -> None:
+    def __init__(self, labels: int, vocabulary: int) -> None:
         super().__init__()
-        self.characters = nn.Embedding(VOCABULARY, CHARACTER)
+        self.characters = nn.Embedding(vocabulary, CHARACTER)
         self.grams = nn.Embedding(BUCKETS, GRAM)
         # Dropout of whole embeddings: the network must also handle characters and n-grams that were never seen.
         self.forget_characters = nn.Dropout1d(0.1)
