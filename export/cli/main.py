@@ -25,8 +25,10 @@ from hearth_build.cli.cost import cost
 from hearth_build.cli.deploy import deploy
 from hearth_build.cli.doctor import doctor
 from hearth_build.cli.explain import explain
-from hearth_build.cli.import_onnx import import_onnx
+from hearth_build.cli.import_model import import_model
+from hearth_build.cli.predict import predict
 from hearth_build.cli.signing import sign, signing_key, verify
+from hearth_build.cli.train import parse_columns, train
 from hearth_build.installation import install_command
 
 app = typer.Typer(help="Hearth: AI models from serverless functions.", no_args_is_help=True, add_completion=False)
@@ -38,10 +40,6 @@ StoreOption = Annotated[str, typer.Option(envvar="HEARTH_STORE", help="s3://buck
 @app.command()
 def build(
     recipe: Annotated[str | None, typer.Argument(help="Name of a recipe. Without a name, all are listed.")] = None,
-    from_checkpoint: Annotated[
-        Path | None, typer.Option(help="Import a Hugging Face model folder instead of running a recipe.")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the imported model.")] = None,
     step: Annotated[
         str | None, typer.Option(help="Run only this step: prepare, train, export, quantize or verify.")
     ] = None,
@@ -56,22 +54,19 @@ def build(
     from hearth_build.pipeline.build import Step
     from hearth_build.pipeline.build import build as run
 
-    if from_checkpoint:
-        from hearth_build.checkpoints import load
-
-        loaded = load(from_checkpoint, name)
-    elif recipe:
-        loaded = recipes.load(recipe)
-    else:
-        raise typer.BadParameter(f"Name a recipe ({', '.join(recipes.names())}) or use --from-checkpoint FOLDER.")
+    if recipe is None:
+        raise typer.BadParameter(f"Name a recipe: {', '.join(recipes.names())}. `hearth import` imports a model.")
+    loaded = recipes.load(recipe)
     if step is not None and step not in list(Step):
         raise typer.BadParameter(f"--step must be one of {', '.join(Step)}.")
     command = shlex.join(["hearth", *sys.argv[1:]])
     run(loaded, work or Path("build") / loaded.name, command, Step(step) if step else None, provider)
 
 
-app.command(name="import")(import_onnx)
+app.command()(train)
+app.command(name="import")(import_model)
 app.command()(batch)
+app.command()(predict)
 app.command()(explain)
 app.command()(deploy)
 app.command()(doctor)
@@ -156,22 +151,12 @@ def alias(
 
 
 @app.command()
-def predict(
-    name: Annotated[str, typer.Argument(help="A model: name, name@version or name@alias.")],
-    value: Annotated[
-        str, typer.Argument(metavar="INPUT", help="A text, a JSON request, a file's path, or - for standard input.")
-    ],
-    store: StoreOption = ZOO.as_uri(),
-    task: Annotated[str, typer.Option(help="The task, if the model supports several, e.g. object-tracking.")] = "",
-    parameters: Annotated[str | None, typer.Option(help="Parameters as JSON, e.g. '{\"top_k\": 3}'.")] = None,
-) -> None:
-    """Run a model on one input and print the output as JSON."""
-    import msgspec
+def catalog(store: StoreOption) -> None:
+    """Write the catalogue of a store anew, after its aliases were changed by other means than this command."""
+    from hearth_build.release.catalog import rebuild
 
-    from hearth_build.cli.predict import predict_one
-
-    _, _, prediction = predict_one(store, name, value, task, parameters)
-    print(msgspec.json.format(msgspec.json.encode(prediction.output), indent=2).decode())
+    entries = rebuild(open_store(store))
+    console.print(f"{store} has {len(entries)} models with the alias prod", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -180,6 +165,9 @@ def evaluate(
     data: Annotated[Path, typer.Option(help="A file or folder in the format of the model's task.")],
     store: StoreOption = ZOO.as_uri(),
     task: Annotated[str, typer.Option(help="The task, if the model supports several, e.g. object-tracking.")] = "",
+    column: Annotated[
+        list[str] | None, typer.Option(help="ROLE=NAME: the column that has a role, e.g. label=Rating.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Use only this many examples, from the start.", min=1)] = None,
 ) -> None:
     """Measure a model on your own data."""
@@ -195,7 +183,7 @@ def evaluate(
     resolved = warm_cache().resolve(name)
     opened_task, lease = open_model(tasks_of(task or resolved.manifest.task), resolved, task)
     with lease as model:
-        examples = examples_from(data, opened_task.id)[:limit]
+        examples = examples_from(data, opened_task.id, parse_columns(column or []))[:limit]
         metrics = evaluation_of(opened_task.id).measure(model, examples)
     console.print(f"{model.manifest.model}@{model.manifest.version} on {len(examples)} examples of {data}")
     for name, value in metrics.items():

@@ -22,7 +22,7 @@ def of_inputs(recipe: Recipe) -> str:
 
 def of_stage(stage: Stage, seed: int, inputs: str) -> str:
     """The fingerprint of a training run whose data and earlier stages have the fingerprint `inputs`."""
-    numbers = [stage.epochs, stage.batch_size, stage.max_grad_norm, stage.ema_decay, seed]
+    numbers = [stage.epochs, stage.batch_size, stage.max_grad_norm, stage.ema_decay, stage.minutes, seed]
     return _digest([asdict(stage.optimiser), asdict(stage.schedule), numbers, inputs])
 
 

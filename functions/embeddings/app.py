@@ -41,6 +41,8 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     """The side that is cut off."""
     top_k: Annotated[int, Meta(ge=1, le=1000)] = 10
     """Number of neighbours of words."""
+    prompt_name: Annotated[str, Meta(max_length=100)] | None = None
+    """The prompt of the model that is put before each text, such as `query`; default: as in the manifest."""
 
 
 class Words(Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,7 +85,8 @@ SimilarityResponse = list[float]
 def encode(model: Embedder, texts: str | list[str], parameters: Parameters) -> dict[str, np.ndarray[Any, Any]]:
     """Token ids and mask, (batch, longest text) int64. Raises BadRequest, PayloadTooLarge, TextTooLong."""
     max_tokens, pad_id = model.preprocessing.max_tokens, model.preprocessing.pad_id
-    texts = list_texts(texts, model.manifest.limits)
+    prompt = find_prompt(model, parameters.prompt_name)
+    texts = [prompt + text for text in list_texts(texts, model.manifest.limits)]
     rows = model.tokenizer.encode_batch_fast(texts)
     too_long = next((text for text, row in zip(texts, rows, strict=True) if row.overflowing), None)
     if not parameters.truncate and too_long is not None:
@@ -97,6 +100,21 @@ def encode(model: Embedder, texts: str | list[str], parameters: Parameters) -> d
     if model.head.words:
         feeds["attention_mask"] *= feeds["input_ids"] != pad_id  # also the id of unknown words
     return feeds
+
+
+def find_prompt(model: Embedder, name: str | None) -> str:
+    """The text that is put before each text; empty without a default. Raises BadRequest for an unknown name."""
+    prompts, name = model.head.prompts, name or model.head.default_prompt
+    if name is None:
+        return ""
+    if name not in prompts:
+        known = (
+            f"can be {', '.join(sorted(prompts))}"
+            if prompts
+            else f"is given, but {model.manifest.model} has no prompts"
+        )
+        raise BadRequest(f"`prompt_name` {known}")
+    return prompts[name]
 
 
 def last_tokens(model: Embedder, text: str) -> Row:

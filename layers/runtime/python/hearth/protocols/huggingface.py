@@ -177,22 +177,10 @@ def _events(generation: Generation, top_tokens: bool) -> Iterator[bytes]:
 
 
 def list_models(request: Request) -> Response:
-    resolved, failures = warm_cache().registry.resolve_all()
-    models = [_summary(item.name, item.manifest) for item in resolved]
+    entries, failures = warm_cache().registry.catalog()
+    models = [ModelSummary(name, **msgspec.structs.asdict(entry)) for name, entry in entries.items()]
     unavailable = [UnavailableModel(name, error.message, error.code) for name, error in failures.items()]
     return Response(msgspec.json.encode(ModelList(models, unavailable)))
-
-
-def _summary(name: str, manifest: Manifest) -> ModelSummary:
-    return ModelSummary(
-        name,
-        manifest.task,
-        manifest.version,
-        manifest.description,
-        manifest.licence,
-        manifest.size,
-        manifest.metrics.served,
-    )
 
 
 def _manifest(request: Request) -> Manifest:

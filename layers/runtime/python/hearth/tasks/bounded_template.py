@@ -8,6 +8,7 @@ time limit. Methods and filters that could make a long text in another way do no
 from __future__ import annotations
 
 import functools
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import GeneratorType
@@ -46,6 +47,11 @@ class TemplateTooExpensiveError(TemplateError):
     """The template does more work than it may."""
 
 
+def to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **options: Any) -> str:
+    """Jinja's filter as transformers has it: without sorted keys and without escapes for HTML."""
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)
+
+
 class BoundedEnvironment(ImmutableSandboxedEnvironment):
     """An environment for one rendering."""
 
@@ -56,6 +62,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         self._steps = self._total = 0
         self._end = time.monotonic() + MAX_SECONDS
         del self.globals["lipsum"]
+        self.filters["tojson"] = to_json
         self.globals |= {"_counted": self._counted, "_concatenated": self._concatenated, "_made": self._made}
         self.filters = {name: self._bounded(name, self.filters[name]) for name in FILTERS & self.filters.keys()}
 

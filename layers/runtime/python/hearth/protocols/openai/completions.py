@@ -55,7 +55,7 @@ def create_completion(request: Request) -> Response:
     choices = [choice for prompt in range(len(prompts)) for choice in _choices(sampler, document, prompt)]
     usage = sampler.completion_usage()
     if document.max_tokens == 0:
-        usage = CompletionUsage(usage.prompt_tokens, 0, usage.prompt_tokens)
+        usage = CompletionUsage(usage.prompt_tokens, 0, usage.prompt_tokens, usage.prompt_tokens_details)
     completion = Completion(sampler.id, "text_completion", sampler.created, document.model, choices, usage)
     return Response(msgspec.json.encode(completion), usage=sampler.usage)
 

@@ -14,13 +14,18 @@ from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.models.model import Model
 from hearth.protocols.base import EVENT_STREAM, Response, server_sent_event
 from hearth.protocols.openai.common import context_length_errors, renamed_fields
-from hearth.protocols.openai.schema import MAX_CHOICES, CompletionUsage, GenerationRequest
+from hearth.protocols.openai.schema import MAX_CHOICES, CompletionUsage, GenerationRequest, PromptTokensDetails
 from hearth.tasks.task import Task, Usage
 
 if TYPE_CHECKING:
     from hearth.tasks.generation import Piece
 
-FIELD_NAMES = {"inputs": "prompt", "max_new_tokens": "max_tokens", "top_n_tokens": "logprobs"}
+FIELD_NAMES = {
+    "inputs": "prompt",
+    "max_new_tokens": "max_tokens",
+    "top_n_tokens": "logprobs",
+    "grammar": "response_format",
+}
 """The task's field names -> OpenAI's field names."""
 
 
@@ -54,6 +59,7 @@ class Sampler:
                 self.usage.seed = generation.usage.seed
             if choice == 0:
                 self.usage.input_tokens += generation.usage.input_tokens
+                self.usage.cached_tokens += generation.usage.cached_tokens
             for piece in generation:
                 self.usage.output_tokens += 1
                 yield piece
@@ -79,7 +85,8 @@ class Sampler:
 
     def completion_usage(self) -> CompletionUsage:
         prompt_tokens, completion_tokens = self.usage.input_tokens, self.usage.output_tokens
-        return CompletionUsage(prompt_tokens, completion_tokens, prompt_tokens + completion_tokens)
+        cached = PromptTokensDetails(self.usage.cached_tokens)
+        return CompletionUsage(prompt_tokens, completion_tokens, prompt_tokens + completion_tokens, cached)
 
 
 def task_parameters(document: GenerationRequest, max_tokens: int | None, top_logprobs: int | None) -> dict[str, Any]:
@@ -94,6 +101,10 @@ def task_parameters(document: GenerationRequest, max_tokens: int | None, top_log
         "frequency_penalty": document.frequency_penalty,
         "logit_bias": document.logit_bias,
         "top_n_tokens": top_logprobs or 0,
+        "top_k": document.top_k if document.top_k and document.top_k > 0 else None,
+        "min_p": document.min_p,
+        "repetition_penalty": document.repetition_penalty,
+        "ignore_eos": document.ignore_eos,
         **({} if document.seed is None else {"seed": document.seed % 2**63}),
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 MAX_CHOICES = 128
 """Largest number of texts of a request, over all of its prompts."""
@@ -31,6 +31,11 @@ class GenerationRequest(Struct, frozen=True, kw_only=True):
     presence_penalty: Penalty = 0.0
     frequency_penalty: Penalty = 0.0
     logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] = {}
+    top_k: Annotated[int, Meta(ge=-1)] | None = None
+    """As in vLLM, like the following three: -1 and 0 mean all tokens."""
+    min_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    repetition_penalty: Annotated[float, Meta(ge=0.01, le=10)] = 1.0
+    ignore_eos: bool = False
     stream: bool = False
     stream_options: StreamOptions | None = None
 
@@ -52,15 +57,68 @@ class RefusalContentPart(Struct, frozen=True, tag_field="type", tag="refusal"):
     refusal: str
 
 
+class ChatFunctionCall(Struct, frozen=True):
+    name: str
+    arguments: str
+    """A JSON object as text."""
+
+
+class ChatToolCall(Struct, frozen=True):
+    id: str
+    function: ChatFunctionCall
+    type: Literal["function"] = "function"
+    index: int | UnsetType = UNSET
+    """Number of the call in a streamed answer."""
+
+
 class ChatMessage(Struct, frozen=True):
     """A message, or a former answer as it was sent, with fields that are null or empty."""
 
-    role: Literal["developer", "system", "user", "assistant"]
+    role: Literal["developer", "system", "user", "assistant", "tool"]
     content: str | list[TextContentPart | RefusalContentPart] | None = None
     refusal: str | None = None
-    tool_calls: Annotated[list[Any], Meta(max_length=0)] | None = None
+    tool_calls: Annotated[list[ChatToolCall], Meta(max_length=128)] | None = None
+    tool_call_id: str | None = None
+    name: str | None = None
     function_call: None = None
     audio: None = None
+
+
+class NamedFunction(Struct, frozen=True):
+    name: str
+
+
+class NamedToolChoice(Struct, frozen=True):
+    function: NamedFunction
+    type: Literal["function"] = "function"
+
+
+class JsonSchema(Struct, frozen=True):
+    name: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    schema: dict[str, Any] = {}
+    description: str | None = None
+    strict: bool | None = None
+
+
+class ResponseFormat(Struct, frozen=True):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+
+class ChatFunction(Struct, frozen=True, omit_defaults=True):
+    name: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    """A JSON schema."""
+    strict: bool | None = None
+
+
+class ChatTool(Struct, frozen=True):
+    function: ChatFunction
+    type: Literal["function"]
+
+
+Tools = Annotated[list[ChatTool], Meta(max_length=128)]
 
 
 class ChatCompletionRequest(GenerationRequest, frozen=True, kw_only=True):
@@ -69,18 +127,18 @@ class ChatCompletionRequest(GenerationRequest, frozen=True, kw_only=True):
     max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
     logprobs: bool = False
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    response_format: ResponseFormat | None = None
+    tools: Tools = []
+    tool_choice: Literal["auto", "none", "required"] | NamedToolChoice = "auto"
+    parallel_tool_calls: bool = True
 
 
 REFUSED: dict[str, Sequence[Any]] = {
-    "top_k": (-1, 0),
-    "min_p": (0,),
     "top_a": (0,),
     "typical_p": (1,),
-    "repetition_penalty": (1,),
     "length_penalty": (1,),
     "min_tokens": (0,),
     "use_beam_search": (False,),
-    "ignore_eos": (False,),
     "stop_token_ids": ([],),
     "bad_words": ([],),
     "allowed_token_ids": ([],),
@@ -98,11 +156,8 @@ REFUSED: dict[str, Sequence[Any]] = {
 REFUSED_IN_COMPLETIONS: dict[str, Sequence[Any]] = {**REFUSED, "suffix": ("",), "response_format": ({"type": "text"},)}
 REFUSED_IN_CHAT: dict[str, Sequence[Any]] = {
     **REFUSED,
-    "tools": ([],),
-    "tool_choice": ("none", "auto"),
     "functions": ([],),
     "function_call": ("none", "auto"),
-    "response_format": ({"type": "text"},),
     "modalities": (["text"],),
     "audio": (),
     "web_search_options": (),
@@ -117,10 +172,16 @@ REFUSED_IN_CHAT: dict[str, Sequence[Any]] = {
 }
 
 
+class PromptTokensDetails(Struct, frozen=True):
+    cached_tokens: int
+    """Tokens whose keys and values were there from an earlier request."""
+
+
 class CompletionUsage(Struct, frozen=True):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    prompt_tokens_details: PromptTokensDetails
 
 
 class CompletionLogprobs(Struct, frozen=True):
@@ -163,8 +224,9 @@ class Completion(Struct, frozen=True):
 
 class ChatResponseMessage(Struct, frozen=True):
     role: str
-    content: str
+    content: str | None
     refusal: None = None
+    tool_calls: list[ChatToolCall] | UnsetType = UNSET
 
 
 class ChatChoice(Struct, frozen=True):
@@ -186,6 +248,7 @@ class ChatCompletion(Struct, frozen=True):
 class ChatDelta(Struct, frozen=True, omit_defaults=True):
     role: str | None = None
     content: str | None = None
+    tool_calls: list[ChatToolCall] | None = None
 
 
 class ChatChunkChoice(Struct, frozen=True):
