@@ -21,8 +21,8 @@ from tests.support import ROOT
 from tests.tools import tool
 
 TOOLS = ROOT / ".tools"
-INPUT_LAYERS = {"text": (), "image": ("vision",), "audio": ("audio",), "video": ("vision", "video")}
-"""The layers that decode each kind of input."""
+INPUT_LAYERS = {"text": (), "image": ("vision", "video"), "audio": ("audio", "video"), "video": ("vision", "video")}
+"""The layers that decode each kind of input; FFmpeg, in `video`, also decodes HEIC, AVIF and the sound of phones."""
 TASK_FUNCTIONS = {row.function: ("core", *INPUT_LAYERS[row.input], "runtime") for row in TASKS.values()}
 FUNCTIONS = {**dict.fromkeys(("catalog", "uploads", "release"), ("core", "runtime")), **TASK_FUNCTIONS}
 """The layers of each function, as template.yaml must list them."""

@@ -46,7 +46,8 @@ def openvino_replaces_the_core_layer(template: Template) -> Findings:
         if layer["Properties"].get("CompatibleArchitectures") != ["x86_64"]:
             yield f"{name} has builds for x86_64 only"
     for name, function in of_type(template, "Lambda::Function"):
-        choices = [layer["Fn::If"] for layer in function["Layers"] if "Fn::If" in layer]
+        conditions = [layer["Fn::If"] for layer in function["Layers"] if "Fn::If" in layer]
+        choices = [condition for condition in conditions if target(condition[1]) != "AWS::NoValue"]
         has_choice = name in ("ImageClassification", "ObjectDetection")
         are_valid = [
             condition == "OnOpenvino" and target(if_true) in layers and target(if_false).startswith("CoreLayer")
