@@ -46,7 +46,16 @@ Response = list[list[Label]] | Explained
 def encode(model: Classifier, request: Request) -> dict[str, np.ndarray[Any, Any]]:
     """Token ids and mask, (batch, longest text) int64. Raises BadRequest, PayloadTooLarge."""
     texts = list_texts(request.inputs, model.manifest.limits)
-    return pad(model.tokenizer.encode_batch_fast(texts), model.preprocessing.pad_id, model.input_names["main"])
+    rows = model.tokenizer.encode_batch_fast(texts)
+    for number, (text, row) in enumerate(zip(texts, rows, strict=True), 1):
+        if not text.strip() or all(row.special_tokens_mask):
+            raise empty_text(number)
+    return pad(rows, model.preprocessing.pad_id, model.input_names["main"])
+
+
+def empty_text(number: int) -> BadRequest:
+    """The error of a text without words, to which a model would give any label."""
+    return BadRequest(f"Text {number} of `inputs` is empty: it has no words to classify", param="inputs")
 
 
 def decode(model: Classifier, request: Request, outputs: list[np.ndarray[Any, Any]]) -> Response:
@@ -104,8 +113,10 @@ def encode_zero_shot(model: Classifier, request: ZeroShotRequest) -> list[Row]:
         raise PayloadTooLarge(f"{len(texts)} texts with {len(labels)} labels are more than {MAX_ROWS} in one request")
     hypotheses = [tokenize_whole(model.tokenizer, template.replace("{}", label)) for label in labels]
     rows = []
-    for text in texts:
+    for text_number, text in enumerate(texts, 1):
         premise = tokenize_whole(model.tokenizer, text)
+        if not text.strip() or not premise.ids:
+            raise empty_text(text_number)
         for number, hypothesis in enumerate(hypotheses, 1):
             capacity = window_capacity(model.tokenizer, model.preprocessing.max_tokens, hypothesis)
             if capacity < 1:

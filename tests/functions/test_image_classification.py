@@ -52,8 +52,8 @@ def preprocess_with_torch(picture: Image.Image, preprocessing: ImagePreprocessin
         canvas[:, :, top : top + scaled.shape[2], left : left + scaled.shape[3]] = scaled
     else:
         factor = max(preprocessing.width / picture.width, preprocessing.height / picture.height)
-        if preprocessing.shortest_edge:
-            factor = preprocessing.shortest_edge / min(picture.size)
+        if preprocessing.before_crop:
+            factor = preprocessing.before_crop[0] / min(picture.size)
         scaled = resize(int(picture.height * factor + 0.01), int(picture.width * factor + 0.01))
         top, left = (scaled.shape[2] - preprocessing.height) // 2, (scaled.shape[3] - preprocessing.width) // 2
         canvas = scaled[:, :, top : top + preprocessing.height, left : left + preprocessing.width]
@@ -65,10 +65,10 @@ def preprocess_with_torch(picture: Image.Image, preprocessing: ImagePreprocessin
 @pytest.mark.parametrize("resize", ["stretch", "letterbox", "shortest-edge-center-crop"])
 @pytest.mark.parametrize("size", [(96, 128), (128, 64), (40, 40)])
 @pytest.mark.parametrize(
-    "options", [{}, {"channels": "BGR", "centred": True}, {"resample": "bicubic"}, {"shortest_edge": 73}]
+    "options", [{}, {"channels": "BGR", "centred": True}, {"resample": "bicubic"}, {"before_crop": (73,)}]
 )
 def test_pixels_equal_those_of_torch(resize: Any, size: tuple[int, int], options: dict[str, Any]) -> None:
-    if "shortest_edge" in options and resize != "shortest-edge-center-crop":
+    if "before_crop" in options and resize != "shortest-edge-center-crop":
         pytest.skip("only crops have a shortest edge")
     preprocessing = ImagePreprocessing(width=64, height=48, resize=resize, mean=MEAN, std=STD, **options)
     ours, theirs = to_tensor([waves(*size)], preprocessing, 1)[0], preprocess_with_torch(waves(*size), preprocessing)
@@ -88,7 +88,7 @@ def test_a_center_crop_equals_that_of_torchvision(size: tuple[int, int], resampl
         mean=(0, 0, 0),
         std=(1, 1, 1),
         scale=1,
-        shortest_edge=256,
+        before_crop=(256,),
         resample=resample,
     )
     picture, factor = waves(*size), 256 / min(size)
@@ -104,7 +104,7 @@ def test_a_center_crop_equals_that_of_torchvision(size: tuple[int, int], resampl
 
 def test_a_crop_of_a_single_row_needs_little_memory() -> None:
     preprocessing = ImagePreprocessing(
-        width=224, height=224, resize="shortest-edge-center-crop", mean=MEAN, std=STD, shortest_edge=256
+        width=224, height=224, resize="shortest-edge-center-crop", mean=MEAN, std=STD, before_crop=(256,)
     )
     for size in ((1_000_000, 1), (1, 1_000_000)):
         assert to_tensor([Image.new("RGB", size, "white")], preprocessing, 1).min() > 1

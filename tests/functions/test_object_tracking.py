@@ -238,4 +238,4 @@ def test_raw_and_base64_bodies_have_the_same_response(squares: Path) -> None:
 
 
 def test_a_detector_serves_the_tracking_task() -> None:
-    assert app.TASKS[0].serves("object-detection")
+    assert "object-detection" in app.TASKS[0].row.models_of

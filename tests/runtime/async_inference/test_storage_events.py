@@ -19,8 +19,8 @@ from hearth.aws import sqs
 from hearth.aws.s3 import Bucket
 from hearth.errors import StoreError
 from hearth.storage.open import open_store
+from hearth_functions.catalog.app import handler as uploads
 from hearth_functions.text_classification import app as text
-from hearth_functions.uploads.app import handler as uploads
 from tests.support.requests import rest_event
 from tests.support.s3 import CREDENTIALS, client, moto_s3
 from tests.support.storage import eventbridge_event, message, notification, sqs_event
@@ -141,7 +141,7 @@ def test_a_key_too_long_for_a_result_is_a_dead_letter(account: Account, shape: S
 
 
 def test_a_poison_message_is_a_dead_letter_without_the_objects_content(account: Account) -> None:
-    secret = b'{"inputs": "good", "needle-8812": 1}'
+    secret = b'{"inputs": "good", "parameters": {"needle-8812": 1}}'
     invalid = account.put("uploads/sentiment-en/b", secret, eventbridge_event, "01")
     fine = account.put("uploads/sentiment-en/a", b"good", eventbridge_event, "01")
     unknown = account.put("uploads/none/a", b"good", eventbridge_event, "01")
@@ -258,10 +258,20 @@ def test_a_prefix_that_only_starts_like_the_output_is_an_input(
     settings.get.cache_clear()
     key = "uploads/sentiment-en/a"
     assert text.handler(account.put(key, b"good", eventbridge_event, "01"), CONTEXT) == {}
-    body = account.s3.get_object(Bucket="inbox", Key=f"up/{key}.json")["Body"].read()
-    assert (
-        text.handler(eventbridge_event("inbox", f"up/{key}.json", "", len(body)), CONTEXT) == {}
-    )  # a result is not an input
+    assert account.s3.get_object(Bucket="inbox", Key=f"up/{key}.json")["ContentLength"] > 0
+
+
+@SHAPES
+@pytest.mark.parametrize("output", ["s3://inbox/uploads/sentiment-en", "s3://inbox/uploads/sentiment-en/"])
+def test_a_result_below_the_upload_prefix_is_not_an_input(
+    account: Account, monkeypatch: pytest.MonkeyPatch, shape: Shape, output: str
+) -> None:
+    """Otherwise each result would be answered by another one, for ever."""
+    monkeypatch.setenv("HEARTH_OUTPUT", output)
+    settings.get.cache_clear()
+    assert text.handler(account.put("uploads/sentiment-en/a.json", b"good", shape, "01"), CONTEXT) == {}
+    listed = account.s3.list_objects_v2(Bucket="inbox")["Contents"]
+    assert [entry["Key"] for entry in listed] == ["uploads/sentiment-en/a.json"]
 
 
 def test_a_wrong_clock_is_corrected_by_the_stores_date(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from hearth.errors import BadRequest, HearthError, Unavailable
 from hearth.models.cache import warm_cache
 from hearth.models.manifest import Manifest
 from hearth.models.model import Model
+from hearth.protocols import form
 from hearth.protocols.base import (
     BINARY,
     EVENT_STREAM,
@@ -24,7 +25,7 @@ from hearth.protocols.base import (
     server_sent_event,
 )
 from hearth.protocols.uploads import ROUTES as UPLOAD_ROUTES
-from hearth.tasks.payload import read_body, read_object
+from hearth.tasks.payload import read_body, read_form, read_object
 from hearth.tasks.schema import Explained
 from hearth.tasks.task import Task, with_explanation
 from hearth.telemetry.timing import step
@@ -58,8 +59,17 @@ class ModelSummary(msgspec.Struct, frozen=True):
     """Metrics of the served graph on held-out data."""
 
 
-class ModelList(msgspec.Struct, frozen=True):
+class UnavailableModel(msgspec.Struct, frozen=True):
+    """A model of the store that cannot be served."""
+
+    name: str
+    error: str
+    error_type: str
+
+
+class ModelList(msgspec.Struct, frozen=True, omit_defaults=True):
     models: list[ModelSummary]
+    unavailable: list[UnavailableModel] = []
 
 
 class EndpointInfo(msgspec.Struct, frozen=True):
@@ -109,6 +119,10 @@ def _read(request: Request, task: Task, model: Model[Any, Any]) -> Any:
     if b'"upload"' in request.body and (reference := uploads.upload_reference(request.body)):
         upload_id, fields = reference
         return read_object(task, uploads.read(upload_id, model.manifest.model), fields)
+    if form.is_form(request):
+        fields, files = form.read_form(request)
+        values = {name: texts[-1] for name, texts in fields.items()}
+        return read_form(task, {**request.query, **values}, [file for _, file in files])
     return read_body(task, request.body, request.query)
 
 
@@ -163,21 +177,10 @@ def _events(generation: Generation, top_tokens: bool) -> Iterator[bytes]:
 
 
 def list_models(request: Request) -> Response:
-    registry = warm_cache().registry
-    models = [_summary(name, registry.resolve(name).manifest) for name in registry.models()]
-    return Response(msgspec.json.encode(ModelList(models)))
-
-
-def _summary(name: str, manifest: Manifest) -> ModelSummary:
-    return ModelSummary(
-        name,
-        manifest.task,
-        manifest.version,
-        manifest.description,
-        manifest.licence,
-        manifest.size,
-        manifest.metrics.served,
-    )
+    entries, failures = warm_cache().registry.catalog()
+    models = [ModelSummary(name, **msgspec.structs.asdict(entry)) for name, entry in entries.items()]
+    unavailable = [UnavailableModel(name, error.message, error.code) for name, error in failures.items()]
+    return Response(msgspec.json.encode(ModelList(models, unavailable)))
 
 
 def _manifest(request: Request) -> Manifest:
@@ -202,7 +205,7 @@ def check_model_health(request: Request) -> Response:
 _INFER_OPTIONS: dict[str, Any] = {
     "request_schema": InferRequest,
     "response_schema": Any,
-    "request_media_types": (BINARY,),
+    "request_media_types": (BINARY, form.MEDIA_TYPE),
     "response_media_types": (EVENT_STREAM,),
     "model_name": named_model,
 }

@@ -26,6 +26,12 @@ TURNS_PER_CPU = 2
 """Computations that run at once: more of them would take longer in all, and starve the event loop of the GIL."""
 
 
+SMALL_DOCUMENT = 64 * 1024
+"""Bytes of a body below which its parsing is not counted."""
+DOCUMENT_FACTOR = 16
+"""Memory of a parsed JSON document per byte: a string of two characters takes 64 bytes for 5."""
+
+
 class MemoryBudget:
     """Reservations of bytes, granted in the order of their requests so that large ones are not starved."""
 
@@ -95,6 +101,14 @@ def admitted(task: Task) -> Task:
         return generation
 
     return msgspec.structs.replace(task, predict=admitted_predict, stream=admitted_stream)
+
+
+@functools.cache
+def documents() -> MemoryBudget | None:
+    """The budget for parsed bodies: a quarter of the other one, beside it, because who holds a part of it waits for the
+    other one."""
+    size = settings.get().work_memory // 4
+    return MemoryBudget(size, 2 * TURNS_PER_CPU * (os.cpu_count() or 1)) if size else None
 
 
 @functools.cache

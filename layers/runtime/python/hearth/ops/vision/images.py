@@ -26,7 +26,7 @@ JPEG_FORMATS = ("JPEG", "MPO")
 HEIF_KINDS = ("AVIF", "HEIC")
 """Formats that `heif` decodes."""
 DAMAGED = "The picture is damaged: it could not be decoded to its end"
-_RESAMPLE = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+_RESAMPLE = {resampling.name.lower(): resampling for resampling in Image.Resampling}
 
 MAX_PIXELS = 16_000_000
 """Largest number of pixels of all pictures of a request, unless the manifest has a limit."""
@@ -223,38 +223,70 @@ def place(picture: tuple[int, int], preprocessing: ImagePreprocessing) -> Placem
     canvas = (preprocessing.width, preprocessing.height)
     ratios = (canvas[0] / picture[0], canvas[1] / picture[1])
     if preprocessing.resize == "stretch":
+        if preprocessing.before_crop:
+            width, height = preprocessing.before_crop
+            return _cropped(picture, (width, height), preprocessing)
         return Placement(ratios, (0.0, 0.0), canvas)
     if preprocessing.resize == "shortest-edge-center-crop":
-        size = _covering_size(picture, preprocessing)
-        left, top = (-round((side - edge) / 2) for side, edge in zip(size, canvas, strict=True))
-        return Placement((size[0] / picture[0], size[1] / picture[1]), (left, top), size)
+        return _cropped(picture, _covering_size(picture, preprocessing), preprocessing)
+    if preprocessing.resize == "keep-aspect":
+        size = fit_aspect(picture, min(canvas), max(canvas))
+        return Placement((size[0] / picture[0], size[1] / picture[1]), (0.0, 0.0), size)
     width, height = (min(max(round(side * min(ratios)), 1), edge) for edge, side in zip(canvas, picture, strict=True))
     offset = ((canvas[0] - width) // 2, (canvas[1] - height) // 2) if preprocessing.centred else (0, 0)
     return Placement((width / picture[0], height / picture[1]), offset, (width, height))
 
 
+def _cropped(picture: tuple[int, int], size: tuple[int, int], preprocessing: ImagePreprocessing) -> Placement:
+    """The placement of a picture that is resized to `size`, of which the canvas is the middle."""
+    margins = (size[0] - preprocessing.width, size[1] - preprocessing.height)
+    left, top = (-(margin // 2) if preprocessing.crop_rounding == "down" else -round(margin / 2) for margin in margins)
+    return Placement((size[0] / picture[0], size[1] / picture[1]), (left, top), size)
+
+
 def _covering_size(picture: tuple[int, int], preprocessing: ImagePreprocessing) -> tuple[int, int]:
     """Size before a center crop, as torchvision's `Resize` computes it: the longer side is rounded down."""
-    if preprocessing.shortest_edge is None:
+    if not preprocessing.before_crop:
         factor = max(preprocessing.width / picture[0], preprocessing.height / picture[1])
         return max(round(picture[0] * factor), preprocessing.width), max(
             round(picture[1] * factor), preprocessing.height
         )
-    shortest, edge = min(picture), preprocessing.shortest_edge
+    shortest, edge = min(picture), preprocessing.before_crop[0]
     return edge * picture[0] // shortest, edge * picture[1] // shortest
 
 
+def fit_aspect(picture: tuple[int, int], shortest: int, longest: int) -> tuple[int, int]:
+    """(width, height) whose shorter side is `shortest`, or less so that the longer one is at most `longest`.
+
+    The rounding is that of transformers' `get_size_with_aspect_ratio`.
+    """
+    short, long = sorted(picture)
+    if long / short * shortest > longest:
+        exact = longest * short / long
+        shortest = round(exact)
+    else:
+        exact = float(shortest)
+    other = max(int(exact * long / short), 1)
+    return (shortest, other) if picture[0] <= picture[1] else (other, shortest)
+
+
 def to_tensor(pictures: Iterable[Image.Image], preprocessing: ImagePreprocessing, rows: int) -> Pixels:
-    """RGB pictures resized and normalised: (rows, 3, height, width) float32; rows beyond the pictures are zeros."""
-    tensor = np.zeros((rows, 3, preprocessing.height, preprocessing.width), np.float32)
+    """RGB pictures resized and normalised: (rows, channels, height, width) float32; rows beyond the pictures are zeros.
+
+    With `keep-aspect` all pictures must have one size.
+    """
+    tensor = np.zeros((rows, len(preprocessing.mean), preprocessing.height, preprocessing.width), np.float32)
     # (value / scale - mean) / std, as one multiplication and one addition of whole planes.
     factors = [1 / (preprocessing.scale * std) for std in preprocessing.std]
     shifts = [-mean / std for mean, std in zip(preprocessing.mean, preprocessing.std, strict=True)]
-    for row, picture in zip(tensor, pictures, strict=False):
-        channels = _resize(picture, preprocessing).split()
+    for index, picture in enumerate(pictures):
+        resized = _resize(picture, preprocessing)
+        if index == 0 and preprocessing.resize == "keep-aspect":
+            tensor = np.zeros((rows, len(preprocessing.mean), resized.height, resized.width), np.float32)
+        channels = resized.convert("L").split() if preprocessing.channels == "L" else resized.split()
         if preprocessing.channels == "BGR":
             channels = channels[::-1]
-        for plane, values, factor, shift in zip(row, channels, factors, shifts, strict=True):
+        for plane, values, factor, shift in zip(tensor[index], channels, factors, shifts, strict=True):
             np.multiply(np.asarray(values), np.float32(factor), out=plane)
             plane += np.float32(shift)
     return tensor
@@ -264,10 +296,10 @@ def _resize(picture: Image.Image, preprocessing: ImagePreprocessing) -> Image.Im
     """The picture on the model's canvas of (width, height) pixels."""
     resample = _RESAMPLE[preprocessing.resample]
     placement = place(picture.size, preprocessing)
-    if preprocessing.resize == "shortest-edge-center-crop":
+    if preprocessing.resize == "shortest-edge-center-crop" or preprocessing.before_crop:
         return _resize_and_crop(picture, placement, (preprocessing.width, preprocessing.height), resample)
     resized = picture.resize(placement.size, resample)
-    if resized.size == (preprocessing.width, preprocessing.height):
+    if preprocessing.resize == "keep-aspect" or resized.size == (preprocessing.width, preprocessing.height):
         return resized
     canvas = Image.new("RGB", (preprocessing.width, preprocessing.height), (preprocessing.fill,) * 3)
     canvas.paste(resized, (int(placement.offset[0]), int(placement.offset[1])))
@@ -277,7 +309,10 @@ def _resize(picture: Image.Image, preprocessing: ImagePreprocessing) -> Image.Im
 def _resize_and_crop(
     picture: Image.Image, placement: Placement, crop: tuple[int, int], resample: Image.Resampling
 ) -> Image.Image:
-    """The crop of the resized picture. Only its surroundings are resized: a picture of one row would need gigabytes."""
+    """The crop of the resized picture; what lies outside of it is black.
+
+    Only the crop's surroundings are resized: a picture of one row would need gigabytes.
+    """
     starts = [max(-int(offset) - CROP_MARGIN, 0) for offset in placement.offset]
     ends = [
         min(-int(offset) + side + CROP_MARGIN, edge)

@@ -12,7 +12,7 @@ from hearth.models.cache import warm_cache
 from hearth.models.registry import Resolved
 from hearth.protocols.base import Request
 
-RAW = re.compile(r"(?P<model>.+?)-raw(?:-(?P<role>[a-z0-9_]+))?")
+RAW = re.compile(r"(?P<model>.+)-raw(?:-(?P<role>[a-z0-9_]+))?")
 
 
 class Target(Struct, frozen=True):
@@ -37,7 +37,9 @@ def find_target(request: Request) -> Target:
                 graphs = ", ".join(resolved.manifest.graphs)
                 raise NotFound(f"Model {raw['model']} has no graph {role}; its graphs are: {graphs}")
             return Target(resolved, base, role)
-    return Target(warm_cache().resolve(base + suffix), base)
+    resolved = warm_cache().resolve(base + suffix)
+    # A graph without a task is called by its tensors under its own name.
+    return Target(resolved, base, "main" if resolved.manifest.preprocessing is None else "")
 
 
 def target_name(path_params: Mapping[str, str]) -> str:
