@@ -79,3 +79,15 @@ def test_a_cmyk_jpeg_and_a_rotated_one_are_read(serving: Path) -> None:
 def test_an_invalid_picture_has_its_error(serving: Path, data: bytes, error: type[HearthError]) -> None:
     with pytest.raises(error):
         predict(image, "resnet20-cifar10", image.Request(data))
+
+
+@pytest.mark.parametrize("empty", ["", " ", "\n\t", "\u200b", "\u00a0\u3000"])
+def test_an_empty_text_is_not_classified(serving: Path, empty: str) -> None:
+    for inputs, number in ((empty, 1), (["good", empty], 2)):
+        with pytest.raises(BadRequest, match=f"Text {number} of `inputs` is empty"):
+            predict(text, "sentiment-en", text.Request(inputs))
+
+
+@pytest.mark.parametrize("short", ["🙂", "!", "好", "a"])
+def test_a_short_text_is_classified(serving: Path, short: str) -> None:
+    assert predict(text, "sentiment-en", text.Request(short))
