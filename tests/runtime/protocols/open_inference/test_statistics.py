@@ -6,7 +6,9 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
+from hearth.protocols.open_inference import statistics as protocol_statistics
 from tests.runtime.protocols.open_inference.calls import IDS, MASK, infer, texts
+from tests.support.structs import mutable_structs
 
 
 def test_statistics_count_executions(client: TestClient) -> None:
@@ -30,3 +32,7 @@ def test_statistics_count_executions(client: TestClient) -> None:
         client.get("/v2/models").json()["models"]
     )
     assert "environment" in all_statistics.headers["x-hearth-statistics"]
+
+
+def test_documents_are_not_changed() -> None:
+    assert mutable_structs(protocol_statistics) == set()
