@@ -24,7 +24,6 @@ from hearth.protocols.open_inference.request import (
 )
 from hearth.protocols.open_inference.schema import TensorMetadata
 from hearth.protocols.open_inference.tensors import bytes_array
-from tests.functions.test_predict import picture
 from tests.runtime.protocols.open_inference.calls import (
     IDS,
     LENGTH,
@@ -35,6 +34,7 @@ from tests.runtime.protocols.open_inference.calls import (
     infer_binary,
     zeros,
 )
+from tests.support.pictures import picture
 
 
 def test_binary_tensors_are_read_and_written(client: TestClient) -> None:
