@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import msgspec
 
 
 def mutable_structs(module: ModuleType) -> set[str]:
-    """The names of a module's own structs whose objects can be changed."""
+    """The names of a module's own structs and data classes whose objects can be changed."""
     return {
         name
         for name, kind in vars(module).items()
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind.__module__ == module.__name__
-        if not kind.__struct_config__.frozen
+        if isinstance(kind, type) and kind.__module__ == module.__name__ and not _is_frozen(kind)
     }
+
+
+def _is_frozen(kind: type) -> bool:
+    """Whether objects of a class cannot be changed; true for classes that are neither structs nor data classes."""
+    if issubclass(kind, msgspec.Struct):
+        return bool(kind.__struct_config__.frozen)
+    return bool(getattr(kind, "__dataclass_params__", SimpleNamespace(frozen=True)).frozen)

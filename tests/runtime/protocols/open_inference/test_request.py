@@ -13,6 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from hearth.errors import BadRequest
+from hearth.protocols.open_inference import request as request_module
 from hearth.protocols.open_inference.request import (
     InputTensor,
     ParsedRequest,
@@ -35,6 +36,7 @@ from tests.runtime.protocols.open_inference.calls import (
     zeros,
 )
 from tests.support.pictures import picture
+from tests.support.structs import mutable_structs
 
 
 def test_binary_tensors_are_read_and_written(client: TestClient) -> None:
@@ -259,3 +261,7 @@ def test_texts_are_fed_as_strings() -> None:
     assert to_feed(InputTensor("FP32", numbers, False)) is numbers
     with pytest.raises(BadRequest, match="must be UTF-8"):
         to_feed(InputTensor("BYTES", bytes_array([b"\xff"]), True))
+
+
+def test_what_was_parsed_is_not_changed() -> None:
+    assert mutable_structs(request_module) == set()
