@@ -14,9 +14,10 @@ import pytest
 
 from hearth import __version__
 from tests.events import event
+from tests.support import ROOT
 from tests.support.runtime_api import ERROR, INIT_ERROR, NEXT, REQUEST_ID, RESPONSE, Head, RuntimeApi
 
-CODE = Path(__file__).with_name("streaming")
+CODE = ROOT / "tests/lambda/streaming"
 TRIGGERS = ("rest-v1", "function-url")
 NO_CONTENT = {"statusCode": 204, "headers": {"content-type": "text/plain"}}
 TEXT_MODEL = "sentiment-en"
@@ -34,6 +35,11 @@ def becomes_true(condition: Callable[[], Any], seconds: float = 10) -> bool:
             return True
         time.sleep(0.01)
     return False
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _python(python_of_lambda: Path) -> None:
+    """The runtime is run by Lambda's Python."""
 
 
 @pytest.fixture
