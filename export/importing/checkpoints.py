@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hearth_build.importing import gpt2, llama, marian
+from hearth_build.importing import gpt2, llama
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
 from hearth_build.importing.source import INDEX, Source, require_files
 from hearth_build.recipe import DynamicInt8, Recipe
@@ -13,7 +13,6 @@ RecipeReader = Callable[[Source, ImportOptions], Recipe]
 FAMILIES: dict[str, RecipeReader] = {
     "gpt2": gpt2.recipe_of,
     "llama": llama.recipe_of,
-    "marian": marian.recipe_of,
 }
 """By `model_type`."""
 
@@ -29,11 +28,9 @@ def accepts(source: Source, options: ImportOptions) -> bool:
 
 def read(source: Source, options: ImportOptions) -> ImportedModel:
     weights = INDEX if (source.folder / INDEX).is_file() else "model.safetensors"
-    # Marian's tokenizer is saved in files of its own.
-    tokenizer = ("source.spm", "vocab.json") if (source.folder / "source.spm").is_file() else ("tokenizer.json",)
-    require_files(source, ("config.json", weights, *tokenizer))
+    require_files(source, ("config.json", weights, "tokenizer.json"))
     recipe = FAMILIES[source.model_type](source, options)
     return ImportedModel(recipe, [f"{source.model_type}: {recipe.task}"], {"int8": DynamicInt8()})
 
 
-IMPORTERS = (Importer("GPT-2, Llama and Marian folders", accepts, read),)
+IMPORTERS = (Importer("GPT-2 and Llama folders", accepts, read),)

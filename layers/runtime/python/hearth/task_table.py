@@ -14,6 +14,9 @@ Codec = Literal[
     "vectors",
     "similarities",
     "translations",
+    "summaries",
+    "texts",
+    "rankings",
     "generated_texts",
     "detections",
     "tracks",
@@ -28,7 +31,8 @@ Comparison = Literal[
     "boxes",
     "tracks",
     "transcript",
-    "translation",
+    "written_text",
+    "ranking",
     "continuation",
 ]
 
@@ -101,7 +105,10 @@ _ROWS = (
         models_of=("feature-extraction",),
     ),
     TaskRow("text-generation", "text_generation", "text", ("decoder",), "generated_texts", "continuation"),
-    TaskRow("translation", "translation", "text", ("seq2seq",), "translations", "translation"),
+    TaskRow("text-ranking", "text_ranking", "text", ("ranking",), "rankings", "ranking"),
+    TaskRow("translation", "translation", "text", ("seq2seq",), "translations", "written_text"),
+    TaskRow("summarization", "summarization", "text", ("seq2seq",), "summaries", "written_text"),
+    TaskRow("text2text-generation", "text2text_generation", "text", ("seq2seq",), "texts", "written_text"),
     TaskRow("image-classification", "image_classification", "image", ("",), "scores", "scores"),
     TaskRow("object-detection", "object_detection", "image", ("detector",), "detections", "boxes"),
     TaskRow(
