@@ -26,7 +26,7 @@ IMPORTERS: tuple[Importer, ...] = (
 
 def read(name: str, options: ImportOptions) -> ImportedModel:
     """Read a source without building anything. Raises RecipeError and DataError with advice."""
-    source = open_source(name)
+    source = open_source(name, options.revision)
     importer = next((importer for importer in IMPORTERS if importer.accepts(source, options)), None)
     if importer is None:
         raise RecipeError(refusal(source))

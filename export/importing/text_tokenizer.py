@@ -45,7 +45,7 @@ def read_tokenizer(source: Source) -> TextTokenizer:
             f"{folder} has no tokenizer.json. Save the tokenizer there: AutoTokenizer.from_pretrained(ORIGINAL)"
             ".save_pretrained(FOLDER)."
         )
-    loaded = load_with_transformers(folder) if (folder / "tokenizer_config.json").is_file() else load_alone(source)
+    loaded = load_with_transformers(source) if (folder / "tokenizer_config.json").is_file() else load_alone(source)
     if source.read_json("sentence_bert_config.json").get("do_lower_case"):
         lower = [normalizers.Lowercase(), *([loaded.tokenizer.normalizer] if loaded.tokenizer.normalizer else [])]
         loaded.tokenizer.normalizer = normalizers.Sequence(lower)
@@ -63,13 +63,18 @@ def build_marian(source: Source) -> TextTokenizer:
     return TextTokenizer(tokenizer, False, source.config.get("pad_token_id"))
 
 
-def load_with_transformers(folder: Path) -> TextTokenizer:
+def load_with_transformers(source: Source) -> TextTokenizer:
+    """The tokenizer of the class that transformers chooses; a tokenizer.json that no class accepts is used as it is."""
     import transformers
+
+    folder = source.folder
 
     transformers.utils.logging.set_verbosity_error()
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # each class raises its own for files that do not fit
+        if (folder / "tokenizer.json").is_file():
+            return load_alone(source)
         raise RecipeError(f"The tokenizer in {folder} cannot be loaded: {str(error).splitlines()[0][:300]}") from None
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
