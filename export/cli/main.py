@@ -97,6 +97,8 @@ def publish(
         signer = load_signer(sign)
     manifest = run(open_store(store), artifact, alias, signer)
     console.print(f"Published {manifest.model}@{manifest.version}" + (f" as {alias}" if alias else ""))
+    reference = f"{manifest.model}@{alias}" if alias else f"{manifest.model}@{manifest.version}"
+    console.print(f"Next: hearth predict {reference} INPUT --store {store}", highlight=False, soft_wrap=True)
 
 
 @app.command()
