@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hearth_build.data.translation import language_token, scripts
 from hearth_build.evaluations.written_texts import chrf, difference, read_pairs, summarize, write_texts
 from hearth_build.pipeline.evaluation import Evaluation
 from hearth_build.recipe import Example
@@ -36,6 +35,8 @@ def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
 
 def with_language_token(model: Any, example: Example) -> str:
     """The source, with the language token of the reference's script if the model can write several scripts."""
+    from hearth_build.data.translation import language_token, scripts  # it imports torch
+
     targets = [script for script in scripts(str(example.expected)) if script in model.manifest.head.target]
     if not targets or example.inputs.startswith(">>"):
         return str(example.inputs)
