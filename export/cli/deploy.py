@@ -52,11 +52,9 @@ def _parse_parameter(text: str) -> tuple[str, str]:
 
 def _publish(stack_name: str, folders: list[Path], key: str | None) -> None:
     """Publish the artifacts to the deployed stack, and print how to use it."""
-    from hearth.models.manifest import parse
-    from hearth.storage.base import Conflict
     from hearth.storage.open import open_store
     from hearth_build.cloud.stack import describe_stack
-    from hearth_build.release.publish import publish, set_alias
+    from hearth_build.release.publish import publish
 
     stack = describe_stack(stack_name)
     store_uri = f"s3://{stack.output('ArtifactBucketName')}/models"
@@ -67,14 +65,8 @@ def _publish(stack_name: str, folders: list[Path], key: str | None) -> None:
 
         signer = load_signer(key)
     for folder in folders:
-        manifest = parse((folder / "manifest.json").read_bytes())
-        try:
-            publish(store, folder, "prod", signer)
-            state = "published"
-        except Conflict:  # this version is published already
-            set_alias(store, manifest.model, "prod", manifest.version)
-            state = "already published"
-        console.print(f"{manifest.model}@{manifest.version}: {state}, alias prod points to it", highlight=False)
+        manifest = publish(store, folder, "prod", signer)
+        console.print(f"{manifest.model}@{manifest.version} is published, alias prod points to it", highlight=False)
     for label, output_key in (("API", "ApiUrl"), ("Page", "PageUrl"), ("API key id", "ApiKeyId")):
         console.print(f"{label}: {stack.output(output_key)}", highlight=False, markup=False, soft_wrap=True)
     key_id = stack.output("ApiKeyId")

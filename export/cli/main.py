@@ -102,14 +102,17 @@ def publish(
         signer = load_signer(sign)
     manifest = run(open_store(store), artifact, alias, signer)
     console.print(f"Published {manifest.model}@{manifest.version}" + (f" as {alias}" if alias else ""))
-    if not alias:
+    if alias:
+        following = f"hearth predict {manifest.model}@{alias} INPUT --store {store}"
+    else:
         console.print(
-            f"No alias points to this version yet: only {manifest.model}@{manifest.version} reaches it.\n"
-            f"Next: hearth alias {manifest.model} prod {manifest.version} --store {store}",
+            f"No alias points to this version yet: only {manifest.model}@{manifest.version} reaches it.",
             highlight=False,
             markup=False,
             soft_wrap=True,
         )
+        following = f"hearth alias {manifest.model} prod {manifest.version} --store {store}"
+    console.print(f"Next: {following}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

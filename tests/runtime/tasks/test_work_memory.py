@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +10,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from PIL import Image
 
 from hearth.models.cache import warm_cache
 from hearth.models.manifest import AudioPreprocessing, Decoder, ImagePreprocessing, Limits, TextPreprocessing
@@ -95,35 +93,26 @@ def test_tensors_are_counted_by_tokens_or_values() -> None:
     assert estimate_tensors(image, pixels) == 48 * work_memory.BYTES_PER_TENSOR_VALUE + MIN_BYTES
 
 
-IMAGE, TEXT = TASKS["image-classification"], TASKS["text-classification"]
-
-
-def picture(side: int) -> bytes:
-    stream = io.BytesIO()
-    Image.new("RGB", (side, side)).save(stream, "PNG")
-    return stream.getvalue()
-
-
 def image_estimate(inputs: bytes | list[bytes]) -> int:
     with warm_cache().get("resnet20-cifar10") as model:
-        return estimate(IMAGE, model, image.Request(inputs))
+        return estimate(TASKS["image-classification"], model, image.Request(inputs))
 
 
 def test_a_picture_counts_by_its_pixels_and_not_by_its_bytes(serving: Path) -> None:
-    small, large = picture(200), picture(1900)
+    small, large = picture(size=(200, 200)), picture(size=(1900, 1900))
     assert len(large) < 20_000
     assert image_estimate(large) >= 1900 * 1900 * BYTES_PER_PIXEL
     assert image_estimate(small) < image_estimate(large) / 5
 
 
 def test_pictures_are_decoded_one_at_a_time(serving: Path) -> None:
-    assert image_estimate([picture(1900)] * 4) < 2 * image_estimate(picture(1900))
+    assert image_estimate([picture(size=(1900, 1900))] * 4) < 2 * image_estimate(picture(size=(1900, 1900)))
 
 
 def test_the_estimate_covers_the_memory_of_a_decoded_picture(serving: Path) -> None:
     from hearth.ops.vision.images import open_image
 
-    file = picture(1900)
+    file = picture(size=(1900, 1900))
     tracemalloc.start()
     np.asarray(open_image(file, 4_000_000))
     _, peak = tracemalloc.get_traced_memory()
@@ -131,7 +120,7 @@ def test_the_estimate_covers_the_memory_of_a_decoded_picture(serving: Path) -> N
     assert peak < image_estimate(file)
 
 
-@pytest.mark.parametrize("file", [b"", b"no picture", picture(1900)[:40]])
+@pytest.mark.parametrize("file", [b"", b"no picture", picture(size=(1900, 1900))[:40]])
 def test_what_is_no_picture_costs_little(serving: Path, file: bytes) -> None:
     assert image_estimate(file) < 50 * MIN_BYTES
 
@@ -140,9 +129,9 @@ def test_texts_count_up_to_what_the_model_reads(serving: Path) -> None:
     with warm_cache().get("sentiment-en") as model:
         limit = model.preprocessing.max_tokens * BYTES_PER_TOKEN
         for inputs, texts in (("a " * 5000, 1), (["a " * 5000] * 3, 3)):
-            size = estimate(TEXT, model, text.Request(inputs))
+            size = estimate(TASKS["text-classification"], model, text.Request(inputs))
             assert texts * limit <= size < (texts + 1) * limit
-        assert estimate(TEXT, model, text.Request("a")) == MIN_BYTES
+        assert estimate(TASKS["text-classification"], model, text.Request("a")) == MIN_BYTES
 
 
 def test_tensors_count_by_their_values(serving: Path) -> None:
