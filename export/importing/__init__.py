@@ -14,6 +14,7 @@ from hearth_build.importing import (
     encoders,
     images,
     onnx_folders,
+    pictures,
     tabular,
     tensors,
 )
@@ -27,6 +28,7 @@ IMPORTERS: tuple[Importer, ...] = (
     *encoder_decoders.IMPORTERS,
     *encoders.IMPORTERS,
     *onnx_folders.IMPORTERS,
+    *pictures.IMPORTERS,
     *tabular.IMPORTERS,
     *images.IMPORTERS,
     *tensors.IMPORTERS,
