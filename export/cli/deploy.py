@@ -30,14 +30,23 @@ def deploy(
         str | None,
         typer.Option(envvar="HEARTH_SIGNING_KEY", help="Sign the published models with this key: see hearth publish."),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Build, and print the changes without making them.")
+    ] = False,
     build_dir: Annotated[Path, typer.Option(help="Build folder of `sam build`.")] = Path(".aws-sam/build"),
 ) -> None:
-    """Check the setup, run `sam build` and `sam deploy`, and publish models. Run it again to update the stack."""
-    from hearth_build.cloud.sam_deploy import TEMPLATE, Plan, Template, artifact_folders
+    """Check the setup, run `sam build` and `sam deploy`, and publish models. Run it again to update the stack.
+
+    Parameters that are not named stay as the stack has them.
+    """
+    from hearth_build.cloud.parameters import Template
+    from hearth_build.cloud.sam_deploy import TEMPLATE, Plan, artifact_folders
 
     overrides = dict(_parse_parameter(text) for text in parameters or ())
     folders = artifact_folders(models, ZOO) if models else []
-    Plan(Template.read(TEMPLATE), stack, region, overrides).run(build_dir.absolute())
+    Plan(Template.read(TEMPLATE), stack, region, overrides).run(build_dir.absolute(), dry_run=dry_run)
+    if dry_run:
+        return
     if region:
         os.environ |= {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
     _publish(stack, folders, sign)
