@@ -42,9 +42,10 @@ def deploy(
     from hearth_build.cloud.parameters import Template
     from hearth_build.cloud.sam_deploy import TEMPLATE, Plan, artifact_folders
 
+    template = Template.read(TEMPLATE)
     overrides = dict(_parse_parameter(text) for text in parameters or ())
     folders = artifact_folders(models, ZOO) if models else []
-    Plan(Template.read(TEMPLATE), stack, region, overrides).run(build_dir.absolute(), dry_run=dry_run)
+    Plan(template, stack, region, overrides).run(build_dir.absolute(), dry_run=dry_run)
     if dry_run:
         return
     if region:

@@ -56,6 +56,8 @@ class Template:
     runtime: str
     """Such as `python3.13`: the layers must be built with the same interpreter."""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    alarm_metrics: int = 0
+    """Metrics that the alarms watch; each is paid for."""
 
     @classmethod
     def read(cls, path: Path) -> Template:
@@ -70,7 +72,10 @@ class Template:
             raise DeployError(f"{path} does not exist. Run `hearth deploy` in a checkout of Hearth's repository.")
         raw = yaml.load(path.read_text(), Loader)  # noqa: S506 -- it is a SafeLoader
         parameters = {name: _parameter(name, row) for name, row in raw["Parameters"].items()}
-        return cls(path, raw["Globals"]["Function"]["Runtime"], parameters)
+        alarms = [row for row in raw["Resources"].values() if row["Type"] == "AWS::CloudWatch::Alarm"]
+        metrics = [row["Properties"].get("Metrics", [{"MetricStat": {}}]) for row in alarms]
+        alarm_metrics = sum("MetricStat" in metric for alarm in metrics for metric in alarm)
+        return cls(path, raw["Globals"]["Function"]["Runtime"], parameters, alarm_metrics)
 
     def problems(self, overrides: Mapping[str, str], live: Mapping[str, str]) -> Iterator[str]:
         """Yield a sentence for everything that is wrong with the parameters that the user sets, `overrides`, together

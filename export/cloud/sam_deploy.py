@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hearth_build.cloud.account import Account, read_account
+from hearth_build.cloud.cost_model import PRICES, read_prices
+from hearth_build.cloud.idle_cost import idle_items
 from hearth_build.cloud.parameters import DeployError, Template
 from hearth_build.cloud.stack import AwsError
 
@@ -47,6 +49,9 @@ class Plan:
         environment = dict(os.environ)
         if self.region:
             environment |= {"AWS_REGION": self.region, "AWS_DEFAULT_REGION": self.region}
+        items = idle_items(self.template.values(overrides, live), self.template.alarm_metrics, read_prices(PRICES))
+        together = f"${sum(item.dollars for item in items):.2f} a month"
+        print(f"Idle, the stack costs {together}:", ", ".join(f"{item.name} ${item.dollars:.2f}" for item in items))
         environment[ARCHITECTURE] = self.template.values(overrides, live)["Architecture"]
         for command in self.commands(build, overrides, dry_run=dry_run):
             process = subprocess.run(command, cwd=self.template.path.parent, env=environment)
