@@ -25,7 +25,7 @@ from hearth_build.cli.api_keys import api_key, audit
 from hearth_build.cli.batch import batch
 from hearth_build.cli.bench import bench
 from hearth_build.cli.cost import cost
-from hearth_build.cli.deploy import deploy
+from hearth_build.cli.deploy import deploy, template
 from hearth_build.cli.doctor import doctor
 from hearth_build.cli.import_onnx import import_onnx
 from hearth_build.cli.signing import sign, signing_key, verify
@@ -77,6 +77,7 @@ def build(
 app.command(name="import")(import_onnx)
 app.command()(batch)
 app.command()(deploy)
+app.command()(template)
 app.command()(doctor)
 app.command(name="api-key")(api_key)
 app.command(name="audit")(audit)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from hearth_build.cloud.dedicated import Dedicated
 
 SECONDS_A_MONTH = 730 * 3600
 POLLERS, POLL_SECONDS = 5, 20
@@ -20,9 +22,11 @@ class Item:
     """Per month."""
 
 
-def idle_items(values: Mapping[str, str], alarm_metrics: int, prices: Mapping[str, Any]) -> list[Item]:
-    """The items of a stack with these parameters, without those that cost nothing. Objects in S3 and stored logs cost
-    by their size, and are left out."""
+def idle_items(
+    values: Mapping[str, str], alarm_metrics: int, prices: Mapping[str, Any], dedicated: Sequence[Dedicated] = ()
+) -> list[Item]:
+    """The items of a stack with these parameters and dedicated functions, without those that cost nothing. Objects in
+    S3 and stored logs cost by their size, and are left out."""
     idle = prices["idle"]
     polls = POLLERS * SECONDS_A_MONTH // POLL_SECONDS
     gigabytes = int(values["Memory"]) / 1024
@@ -44,6 +48,10 @@ def idle_items(values: Mapping[str, str], alarm_metrics: int, prices: Mapping[st
     if values["SnapStart"] == "PublishedVersions":
         dollars = gigabytes * SECONDS_A_MONTH * idle["snapshot"]
         items.append(Item("snapshot of the version in traffic", f"{gigabytes:.2f} GB", dollars))
+    for row in dedicated:
+        if row.provisioned:
+            dollars = row.provisioned * row.memory / 1024 * SECONDS_A_MONTH * idle["provisioned"]
+            items.append(Item(f"warm environments of {row.model}", f"{row.provisioned}", dollars))
     return items
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hearth_build.cloud.account import Account, read_account
 from hearth_build.cloud.cost_model import PRICES, read_prices
+from hearth_build.cloud.dedicated import FILE, Dedicated, expand
 from hearth_build.cloud.idle_cost import idle_items
 from hearth_build.cloud.parameters import DeployError, Template
 from hearth_build.cloud.stack import AwsError
@@ -32,6 +34,10 @@ class Plan:
     region: str
     overrides: Mapping[str, str]
     """Parameters that the user sets, by name. The others stay as the stack has them."""
+    dedicated: Sequence[Dedicated] = ()
+    """Functions of single models."""
+    most_dollars: float = math.inf
+    """Price a month of the idle stack above which nothing is deployed."""
 
     def run(self, build: Path, *, dry_run: bool = False) -> None:
         """Build and deploy, or only print the changes. Raises DeployError with all problems, AwsError if SAM fails."""
@@ -49,16 +55,27 @@ class Plan:
         environment = dict(os.environ)
         if self.region:
             environment |= {"AWS_REGION": self.region, "AWS_DEFAULT_REGION": self.region}
-        items = idle_items(self.template.values(overrides, live), self.template.alarm_metrics, read_prices(PRICES))
-        together = f"${sum(item.dollars for item in items):.2f} a month"
-        print(f"Idle, the stack costs {together}:", ", ".join(f"{item.name} ${item.dollars:.2f}" for item in items))
+        self._check_price(self.template.values(overrides, live))
         environment[ARCHITECTURE] = self.template.values(overrides, live)["Architecture"]
-        for command in self.commands(build, overrides, dry_run=dry_run):
+        build.mkdir(parents=True, exist_ok=True)
+        expanded = build.with_name("template.yaml")
+        expanded.write_text(expand(self.template.path.read_text(), self.dedicated))
+        for command in self.commands(expanded, build, overrides, dry_run=dry_run):
             process = subprocess.run(command, cwd=self.template.path.parent, env=environment)
             if process.returncode:
                 raise AwsError(
                     f"`{' '.join(command[:2])}` ended with status {process.returncode}; see its output above"
                 )
+
+    def _check_price(self, values: Mapping[str, str]) -> None:
+        """Print what the idle stack will cost. Raises DeployError if it is too much."""
+        alarms = self.template.alarm_metrics + len(self.dedicated)
+        items = idle_items(values, alarms, read_prices(PRICES), self.dedicated)
+        dollars = sum(item.dollars for item in items)
+        listed = ", ".join(f"{item.name} ${item.dollars:.2f}" for item in items)
+        print(f"Idle, the stack costs ${dollars:.2f} a month: {listed}")
+        if dollars > self.most_dollars:
+            raise DeployError(f"That is more than the ${self.most_dollars:.2f} that {FILE} allows.")
 
     def _machine_problems(self) -> Iterator[str]:
         if not STACK_NAME.fullmatch(self.stack):
@@ -90,7 +107,10 @@ class Plan:
             problems.append(f"AWS does not accept the credentials, or they allow too little: {error}.")
             return None
 
-    def commands(self, build: Path, overrides: Mapping[str, str], *, dry_run: bool = False) -> list[list[str]]:
+    def commands(
+        self, template: Path, build: Path, overrides: Mapping[str, str], *, dry_run: bool = False
+    ) -> list[list[str]]:
+        root = self.template.path.parent
         deploy = ["sam", "deploy", "--template-file", str(build / "template.yaml"), "--stack-name", self.stack]
         deploy += ["--resolve-s3", "--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"]
         deploy += ["--no-confirm-changeset", "--no-fail-on-empty-changeset"]
@@ -102,7 +122,7 @@ class Plan:
             pairs = [f"{name}={json.dumps(value)}" for name, value in overrides.items()]
             deploy += ["--parameter-overrides", *pairs]
         return [
-            ["sam", "build", "--template-file", str(self.template.path), "--build-dir", str(build)],
+            ["sam", "build", "--template-file", str(template), "--base-dir", str(root), "--build-dir", str(build)],
             deploy,
         ]
 

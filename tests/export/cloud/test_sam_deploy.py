@@ -83,7 +83,9 @@ def test_deploy_builds_deploys_and_publishes_models(
     assert result.exit_code == 0, (result.output, result.exception)
     build, deployment = calls_of_sam(machine)
     folder = str(tmp_path / ".aws-sam/build")
-    assert build["argv"] == ["build", "--template-file", str(TEMPLATE), "--build-dir", folder]
+    expanded, root = str(tmp_path / ".aws-sam/template.yaml"), str(TEMPLATE.parent)
+    assert build["argv"] == ["build", "--template-file", expanded, "--base-dir", root, "--build-dir", folder]
+    assert Path(expanded).read_text() == TEMPLATE.read_text(), "nothing is added without a hearth.toml"
     command = deployment["argv"]
     assert command[:5] == ["deploy", "--template-file", f"{folder}/template.yaml", "--stack-name", deployed]
     overrides = command[command.index("--parameter-overrides") + 1 :]
@@ -220,3 +222,20 @@ def test_quotas_of_the_account_are_asked_first() -> None:
     (jobs,) = Account(10, 10).problems(values | {"Concurrency": "0", "JobsConcurrency": "11"})
     assert "JobsConcurrency=5 leaves some" in jobs
     assert not list(Account(10, 10).problems(values | {"Concurrency": "0"}))
+
+
+def test_a_hearth_toml_names_stack_parameters_and_functions(
+    machine: Path, deployed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = '[[dedicated]]\nmodel = "faces"\ntask = "object-detection"\nprovisioned = 1\n'
+    (tmp_path / "hearth.toml").write_text(f'stack = "{deployed}"\n[parameters]\nMemory = 2048\n{row}')
+    monkeypatch.chdir(tmp_path)
+    result = deploy("--dry-run", "JobsMemory=1024")
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "warm environments of faces" in result.output
+    assert "Modelfaces:" in (tmp_path / ".aws-sam/template.yaml").read_text()
+    command = calls_of_sam(machine)[-1]["argv"]
+    assert command[command.index("--stack-name") + 1] == deployed
+    assert command[command.index("--parameter-overrides") + 1 :] == ['Memory="2048"', 'JobsMemory="1024"']
+    (tmp_path / "hearth.toml").write_text(f'stack = "{deployed}"\nmost_dollars_a_month = 5\n{row}')
+    assert "more than the $5.00 that hearth.toml allows" in str(deploy("--dry-run").exception)
