@@ -22,7 +22,7 @@ from hearth_build.cli.api_keys import api_key, audit
 from hearth_build.cli.batch import batch
 from hearth_build.cli.bench import bench
 from hearth_build.cli.cost import cost
-from hearth_build.cli.deploy import deploy
+from hearth_build.cli.deploy import deploy, template
 from hearth_build.cli.doctor import doctor
 from hearth_build.cli.explain import explain
 from hearth_build.cli.import_model import import_model
@@ -69,6 +69,7 @@ app.command()(batch)
 app.command()(predict)
 app.command()(explain)
 app.command()(deploy)
+app.command()(template)
 app.command()(doctor)
 app.command(name="api-key")(api_key)
 app.command(name="audit")(audit)
