@@ -134,6 +134,8 @@ class Run:
             while self.step < len(plan) and not self.is_late():
                 # The middle of the step, so that neither the first nor the last one has a learning rate of zero.
                 progress = (self.epoch * len(plan) + self.step + 0.5) / total
+                if stage.minutes:  # the schedule ends in time, also on a machine that turns out to be slower
+                    progress = max(progress, min(self.elapsed / (stage.minutes * 60), 1.0))
                 loss = self.run_step(plan[self.step], progress)
                 self.losses.append(loss)
                 self.step += 1

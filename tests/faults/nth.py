@@ -21,7 +21,7 @@ from hearth_functions.image_classification import app as image
 from hearth_functions.text_classification import app as text
 from tests.faults.lab import CONTEXT, IMAGE, PRAISE, TEXT, Lab, start_lab, status_and_code
 from tests.faults.proxy import Fault, Plan
-from tests.functions.test_predict import picture
+from tests.support.pictures import picture
 from tests.support.record import record
 from tests.support.requests import rest_event
 from tests.support.storage import eventbridge_event, message, notification, sqs_event

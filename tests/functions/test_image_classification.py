@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hearth.errors import BadRequest, HearthError, PayloadTooLarge, UnsupportedMedia
 from hearth.models.manifest import ImagePreprocessing
 from hearth.ops.vision.images import open_image, to_tensor
 from hearth.tasks.schema import Label
 from hearth_functions.image_classification import app
 from tests.support.asking import predict
+from tests.support.pictures import picture
 
 torch = pytest.importorskip("torch", reason="the export extra (torch) is not installed")
 
@@ -159,3 +161,34 @@ def test_top_k_limits_the_number_of_labels(serving: Path, top_k: int, count: int
     assert isinstance(labels, list)
     assert len(labels) == count
     assert [item.score for item in labels] == sorted((item.score for item in labels), reverse=True)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "GIF"])
+def test_pictures_of_every_format_are_classified(serving: Path, format: str, mode: str) -> None:
+    labels = predict(app, "resnet20-cifar10", app.Request(picture(format, mode)))
+    assert labels[0].label == "red"
+
+
+def test_a_cmyk_jpeg_and_a_rotated_one_are_read(serving: Path) -> None:
+    labels = predict(app, "resnet20-cifar10", app.Request(picture("JPEG", "CMYK")))
+    assert labels[0].label == "red"
+    stream = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 30), (250, 10, 10)).save(stream, "JPEG", exif=exif)
+    assert open_image(stream.getvalue(), 10_000).size == (30, 40)
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (b"", UnsupportedMedia),
+        (b"not a picture", UnsupportedMedia),
+        (picture()[:60], BadRequest),
+        (picture(size=(4000, 4000)), PayloadTooLarge),
+    ],
+)
+def test_an_invalid_picture_has_its_error(serving: Path, data: bytes, error: type[HearthError]) -> None:
+    with pytest.raises(error):
+        predict(app, "resnet20-cifar10", app.Request(data))

@@ -33,7 +33,7 @@ MODULES = {
 }
 TESTS = (
     *(str(test_file(HEARTH / f"{name}.py")) for names in MODULES.values() for name in names),
-    *("tests/runtime/test_bounds.py", "tests/runtime/test_residue.py", "tests/load/test_load.py", "tests/fuzz"),
+    *("tests/runtime/test_residue.py", "tests/load/test_load.py", "tests/fuzz"),
 )
 
 

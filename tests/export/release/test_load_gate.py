@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +24,7 @@ from hearth.models.download import describe
 from hearth.models.manifest import Manifest, dump, parse
 from hearth.models.model import Model
 from hearth.storage.open import open_store
+from hearth_build import ZOO
 from hearth_build.pipeline.evaluation import evaluation_of
 from hearth_build.release import load_gate
 from hearth_build.release.file_types import check_file_types
@@ -330,3 +333,14 @@ def test_a_malicious_tokenizer_is_refused(text_artifact: Path, changes: dict[str
     manifest = with_tokenizer(text_artifact, **changes)
     with pytest.raises(BadRequest):
         load_gate.admit(text_artifact, manifest, seconds=10)
+
+
+@pytest.mark.parametrize("model", ["translate-en-de", "ner-zh", "yolo-cells", "embeddings-en"])
+def test_golden_answers_are_replayed_without_torch(model: str) -> None:
+    """Publishing a finished artifact needs neither torch nor transformers."""
+    (folder,) = (path for path in (ZOO / model).iterdir() if path.is_dir())
+    code = (
+        "import pathlib, sys; sys.modules['torch'] = sys.modules['transformers'] = None; "
+        "from hearth_build.release.load_gate import replay_golden; replay_golden(pathlib.Path(sys.argv[1]))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True)

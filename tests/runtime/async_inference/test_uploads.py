@@ -28,9 +28,9 @@ from hearth.aws_lambda.handler import create_handler
 from hearth_build.cli import serve
 from hearth_functions.image_classification import app as image
 from hearth_functions.text_classification import app as text
-from tests.functions.test_predict import picture
 from tests.runtime.aws_lambda.test_handler import http_v2_event, rest_v1_event
 from tests.support.emulator import free_port
+from tests.support.pictures import picture
 from tests.support.s3 import s3_of_this_process
 from tests.template.local_stack import KEYS, Aws
 

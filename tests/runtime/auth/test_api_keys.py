@@ -21,10 +21,10 @@ from hearth.errors import OutOfScope, SettingsError, TooManyRequests, Unauthoriz
 from hearth_build.cli import serve
 from hearth_functions.text_classification import app as text
 from tests.conftest import log_lines
-from tests.functions.test_predict import picture
 from tests.runtime.aws_lambda.test_handler import CONTEXT, http_v2_event, rest_v1_event
 from tests.support import ROOT
 from tests.support.api_keys import ENTRIES, KEYS, entry, key_header
+from tests.support.pictures import picture
 
 BODY = {"sentiment-en": b'{"inputs": "good"}', "resnet20-cifar10": picture()}
 

@@ -25,10 +25,10 @@ from hearth.protocols.router import protocols
 from hearth_build.cli import serve
 from hearth_functions.image_classification import app as image
 from hearth_functions.text_classification import app as text
-from tests.functions.test_predict import picture
 from tests.runtime.aws_lambda.test_handler import CONTEXT, rest_v1_event
 from tests.support.api_keys import KEYS, key_header
 from tests.support.artifacts import make_text_artifact
+from tests.support.pictures import picture
 
 MODELS = {"words": "sentiment-en", "pictures": "resnet20-cifar10"}
 

@@ -8,9 +8,11 @@ import pytest
 
 from hearth.errors import BadRequest, NotFound
 from hearth.models.cache import warm_cache
+from hearth.protocols import base
 from hearth.protocols.base import Request, Response, Route, named_model, server_sent_event
 from hearth.protocols.router import load
 from hearth_functions.text_classification import app as text
+from tests.support.structs import mutable_structs
 
 
 def test_a_request_opens_its_model_by_name_or_resolved(serving: Path) -> None:
@@ -54,3 +56,7 @@ def test_a_path_names_the_model() -> None:
 
 def test_an_event_is_one_line_of_data() -> None:
     assert server_sent_event(b"{}") == b"data: {}\n\n"
+
+
+def test_only_a_request_is_changed_on_its_way() -> None:
+    assert mutable_structs(base) == {"Request"}

@@ -51,3 +51,13 @@ def test_errors_are_those_of_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "get_result", missing)
     with pytest.raises(NotFound, match="gone"):
         uploads.get_result(REQUEST)
+
+
+def test_the_routes_describe_every_status() -> None:
+    statuses = {(route.method, route.path): set(route.responses) for route in uploads.ROUTES}
+    assert statuses == {
+        ("POST", "/uploads"): {201},
+        ("GET", "/results/{id}"): {200, 202},
+        ("DELETE", "/results/{id}"): {204},
+    }
+    assert not any(route.public for route in uploads.ROUTES)

@@ -6,7 +6,9 @@ import json
 
 from starlette.testclient import TestClient
 
+from hearth.protocols.open_inference import metadata
 from hearth_build import ZOO
+from tests.support.structs import mutable_structs
 
 
 def test_health_and_metadata_are_reported(client: TestClient) -> None:
@@ -39,3 +41,7 @@ def test_health_and_metadata_are_reported(client: TestClient) -> None:
     config = client.get("/v2/models/sentiment-en-raw/versions/1/config").json()
     assert config["input"][1] == {"name": "attention_mask", "data_type": "TYPE_INT64", "dims": [-1, -1]}
     assert client.get("/v2/models/yolo-cells?task=object-tracking").json()["inputs"][0]["name"] == "video"
+
+
+def test_documents_are_not_changed() -> None:
+    assert mutable_structs(metadata) == set()

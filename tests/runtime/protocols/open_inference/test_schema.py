@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from hearth.errors import NotFound
+from hearth.protocols.open_inference import schema
 from hearth.protocols.open_inference.schema import (
     GenerateResponse,
     InferenceRequest,
@@ -18,6 +19,7 @@ from hearth.protocols.open_inference.schema import (
     encode_error,
 )
 from hearth.protocols.open_inference.tensors import DTYPES
+from tests.support.structs import mutable_structs
 
 INPUT = {"name": "x", "shape": [1], "datatype": "FP32", "data": [1.0]}
 
@@ -67,3 +69,7 @@ def test_fields_that_are_not_set_are_not_sent() -> None:
         "outputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1.0]}],
     }
     assert "done" not in json.loads(msgspec.json.encode(GenerateResponse("i", "m", "1", "text")))
+
+
+def test_documents_are_not_changed() -> None:
+    assert mutable_structs(schema) == set()

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from tests.functions.test_predict import picture
 from tests.runtime.protocols.open_inference.calls import infer, infer_binary, texts, to_base64
+from tests.support.pictures import picture
 from tests.support.sounds import encode_audio
 
 SOUND = to_base64(encode_audio(0.3 * np.sin(np.arange(4000) / 3), 8000))

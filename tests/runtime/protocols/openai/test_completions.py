@@ -61,11 +61,11 @@ def test_a_completion_has_its_usage(client: TestClient) -> None:
 
 
 def test_choices_are_numbered_prompt_after_prompt(client: TestClient) -> None:
-    completion = complete(client, prompt=[PROMPT, "JULIET:\n"], n=2, seed=1)
-    assert [choice["index"] for choice in completion["choices"]] == [0, 1, 2, 3]
-    assert len({choice["text"] for choice in completion["choices"]}) == 4
-    assert completion["usage"]["completion_tokens"] == 24
-    assert complete(client, n=2, seed=1)["choices"] == completion["choices"][:2]
+    completion = complete(client, prompt=[PROMPT, "JULIET:\n"], n=3, seed=1)
+    assert [choice["index"] for choice in completion["choices"]] == [0, 1, 2, 3, 4, 5]
+    assert len({choice["text"] for choice in completion["choices"]}) == 6
+    assert completion["usage"]["completion_tokens"] == 36
+    assert complete(client, n=3, seed=1)["choices"] == completion["choices"][:3]
 
 
 def test_the_likeliest_of_several_texts_is_returned(client: TestClient) -> None:

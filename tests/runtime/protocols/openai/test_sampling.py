@@ -45,11 +45,11 @@ def sampler(parameters: dict[str, Any], *prompts: str, n: int = 1) -> tuple[Samp
 
 
 def test_each_choice_of_each_prompt_is_generated_in_order() -> None:
-    texts, requests = sampler({}, "p", "qq", n=2)
+    texts, requests = sampler({}, "p", "qq", n=3)
     assert [(index, list(pieces)) for index, pieces in texts.choices()] == [
-        (number, ["a", "b", "c"]) for number in range(4)
+        (number, ["a", "b", "c"]) for number in range(6)
     ]
-    assert [request.inputs for request in requests] == ["p", "p", "qq", "qq"]
+    assert [request.inputs for request in requests] == ["p", "p", "p", "qq", "qq", "qq"]
 
 
 def test_each_choice_has_a_seed_of_its_own() -> None:

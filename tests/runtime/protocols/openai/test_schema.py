@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from hearth.protocols.openai import schema
+from tests.support.structs import mutable_structs
 
 COMPLETION = {"model": "m", "prompt": "a"}
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "a"}]}
@@ -94,3 +95,7 @@ def test_a_delta_sends_only_what_it_has() -> None:
     choice = schema.ChatChunkChoice(0, schema.ChatDelta(content="a"))
     expected = {"index": 0, "delta": {"content": "a"}, "logprobs": None, "finish_reason": None}
     assert json.loads(msgspec.json.encode(choice)) == expected
+
+
+def test_documents_are_not_changed() -> None:
+    assert mutable_structs(schema) == set()

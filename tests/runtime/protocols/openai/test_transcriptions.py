@@ -67,8 +67,8 @@ def test_verbose_json_has_the_requested_times(client: TestClient, granularities:
 
 def test_a_segment_spans_its_words() -> None:
     line = [TimedWord("ab", 1.0, 1.5), TimedWord("cd", 2.0, 2.5)]
-    segment = _segment(3, line, [-1.0, -3.0])
-    assert (segment.id, segment.start, segment.end, segment.text, segment.avg_logprob) == (3, 1.0, 2.5, "ab cd", -2.0)
+    segment = _segment(3, line, [-1.0, -2.0])
+    assert (segment.id, segment.start, segment.end, segment.text, segment.avg_logprob) == (3, 1.0, 2.5, "ab cd", -1.5)
     assert segment.compression_ratio == 5 / len(zlib.compress(b"ab cd"))
 
 

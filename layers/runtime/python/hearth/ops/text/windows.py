@@ -79,10 +79,10 @@ def tokenize_whole(tokenizer: Tokenizer, text: str) -> Row:
     return Encoding.merge([beginning, *beginning.overflowing], growing_offsets=False)
 
 
-def truncate(text: Row, count: int) -> Row:
-    """A copy of the first `count` tokens of a text."""
+def truncate(text: Row, count: int, direction: str = "right") -> Row:
+    """A copy of the first `count` tokens of a text, or of the last with direction `left`."""
     row = Encoding.merge([text], growing_offsets=False)
-    row.truncate(count)
+    row.truncate(count, direction=direction)
     return row
 
 

@@ -14,9 +14,10 @@ import pytest
 
 from hearth import __version__
 from tests.events import event
+from tests.support import ROOT
 from tests.support.runtime_api import ERROR, INIT_ERROR, NEXT, REQUEST_ID, RESPONSE, Head, RuntimeApi
 
-CODE = Path(__file__).with_name("streaming")
+CODE = ROOT / "tests/lambda/streaming"
 TRIGGERS = ("rest-v1", "function-url")
 NO_CONTENT = {"statusCode": 204, "headers": {"content-type": "text/plain"}}
 TEXT_MODEL = "sentiment-en"
@@ -34,6 +35,11 @@ def becomes_true(condition: Callable[[], Any], seconds: float = 10) -> bool:
             return True
         time.sleep(0.01)
     return False
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _python(python_of_lambda: Path) -> None:
+    """The runtime is run by Lambda's Python."""
 
 
 @pytest.fixture
@@ -354,6 +360,23 @@ def test_a_connection_that_was_closed_while_frozen_is_reopened(running: RuntimeA
 
 def test_a_broken_runtime_api_ends_the_runtime(api: RuntimeApi, tmp_path: Path) -> None:
     with api.runtime(CODE, {"SCRATCH": str(tmp_path)}) as process:
+        api.request()
+        api.send("500 Internal Server Error", b"broken")
+        assert process.wait(20) != 0
+
+
+def test_a_snapshot_is_taken_before_the_first_event(api: RuntimeApi, tmp_path: Path) -> None:
+    environment = {"SCRATCH": str(tmp_path), "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"}
+    with api.runtime(CODE, environment):
+        head, body = api.request()
+        assert (head.line, body) == ("GET /2018-06-01/runtime/restore/next HTTP/1.1", b"")
+        api.drop(reset=True)  # a restored environment has none of the snapshot's connections
+        assert api.whole({"context": []})
+
+
+def test_a_snapshot_that_is_refused_ends_the_runtime(api: RuntimeApi, tmp_path: Path) -> None:
+    environment = {"SCRATCH": str(tmp_path), "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"}
+    with api.runtime(CODE, environment) as process:
         api.request()
         api.send("500 Internal Server Error", b"broken")
         assert process.wait(20) != 0

@@ -1,4 +1,4 @@
-"""zero-shot and multi-label classification against transformers' own pipelines on the same checkpoint."""
+"""Texts with a model's labels and with the caller's, against transformers' own pipelines on the same checkpoint."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from hearth.errors import BadRequest, HearthError, PayloadTooLarge
 from hearth.models.cache import warm_cache
+from tests.support.asking import predict
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers", reason="the export extra (transformers) is not installed")
@@ -144,3 +147,41 @@ def test_evaluation_reads_labels_by_name(both: tuple[Model, Any], multi: tuple[M
     assert evaluation.EVALUATION.measure(both[0], evaluation.read(tmp_path / "two.tsv"))["accuracy"] == 0.5
     with pytest.raises(DataError, match="rude, kind, long"):
         evaluation.EVALUATION.measure(multi[0], evaluation.read(tmp_path / "named.tsv"))
+
+
+def test_batches_have_the_scores_of_single_texts(serving: Path) -> None:
+    texts = ["i love this movie", "an awful film", "我非常喜欢这个电影"]
+    batched = predict(app, "sentiment-en", app.Request(texts))
+    assert [labels[0].label for labels in batched] == ["positive", "negative", "positive"]
+    alone = [predict(app, "sentiment-en", app.Request(single))[0] for single in texts]
+    for actual, expected in zip(batched, alone, strict=True):
+        np.testing.assert_allclose([item.score for item in actual], [item.score for item in expected], atol=1e-6)
+    assert sum(item.score for item in batched[0]) == pytest.approx(1)
+
+
+def test_top_k_and_function_to_apply_are_used(serving: Path) -> None:
+    parameters = app.Parameters(top_k=1, function_to_apply="none")
+    assert len(predict(app, "sentiment-en", app.Request("good", parameters))[0]) == 1
+    parameters = app.Parameters(function_to_apply="sigmoid")
+    assert predict(app, "sentiment-en", app.Request("the", parameters))[0][0].score == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "error"),
+    [([], BadRequest), (["a"] * 33, PayloadTooLarge), ("a" * 10_001, PayloadTooLarge)],
+)
+def test_texts_beyond_the_limits_are_refused(serving: Path, inputs: str | list[str], error: type[HearthError]) -> None:
+    with pytest.raises(error):
+        predict(app, "sentiment-en", app.Request(inputs))
+
+
+@pytest.mark.parametrize("empty", ["", " ", "\n\t", "\u200b", "\u00a0\u3000"])
+def test_an_empty_text_is_not_classified(serving: Path, empty: str) -> None:
+    for inputs, number in ((empty, 1), (["good", empty], 2)):
+        with pytest.raises(BadRequest, match=f"Text {number} of `inputs` is empty"):
+            predict(app, "sentiment-en", app.Request(inputs))
+
+
+@pytest.mark.parametrize("short", ["🙂", "!", "好", "a"])
+def test_a_short_text_is_classified(serving: Path, short: str) -> None:
+    assert predict(app, "sentiment-en", app.Request(short))
