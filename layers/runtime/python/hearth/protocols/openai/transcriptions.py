@@ -130,8 +130,8 @@ def _segment(number: int, line: list[TimedWord], logprobs: list[float]) -> Trans
 def _refuse_unsupported(fields: dict[str, list[str]]) -> None:
     """Raise BadRequest for options that would change the answer and that no model here supports.
 
-    A chunking strategy is a hint, as is a prompt to a model that recognises letters, and a temperature matters to models
-    that sample: all are ignored.
+    A chunking strategy is a hint, as is a prompt to a model that recognises letters; a temperature matters to models
+    that sample. All are ignored.
     """
     try:
         temperature = float(fields.get("temperature", ["0"])[-1] or 0)
