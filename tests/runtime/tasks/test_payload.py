@@ -47,7 +47,7 @@ def test_json_is_read_for_every_task() -> None:
     body = b' {"inputs": "x", "parameters": {"top_k": 1}}'
     assert read_body(TEXT, body, {}) == TextRequest("x", Parameters(top_k=1))
     assert read_object(TEXT, body) == TextRequest("x", Parameters(top_k=1))
-    assert read_body(IMAGE, body, {}).parameters.top_k == 1
+    assert read_body(IMAGE, body.replace(b'"x"', b'"eA=="'), {}).parameters.top_k == 1
 
 
 def test_binary_tasks_take_the_input_itself_with_parameters_in_the_query() -> None:
