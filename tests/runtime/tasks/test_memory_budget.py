@@ -137,7 +137,7 @@ def test_only_the_local_server_has_a_budget(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 def client(serving: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     monkeypatch.setenv("HEARTH_WORK_MEMORY_MB", "40")
-    monkeypatch.setenv("HEARTH_RUN_SECONDS", "0.2")
+    monkeypatch.setenv("HEARTH_RUN_SECONDS", "4")
     for cached in (settings.get, memory_budget.get, memory_budget.documents):
         cached.cache_clear()
     with TestClient(serve.app()) as client:
