@@ -9,9 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from hearth import memory_budget
 from hearth.errors import BadRequest, NotFound
-from hearth.tasks import work_memory
+from hearth.tasks import memory_budget
 from hearth.tasks.task import Prediction, Task, Usage, choose_task
 
 
@@ -85,10 +84,10 @@ class Budget:
 
 def test_work_reserves_its_memory_on_the_local_server_only(monkeypatch: pytest.MonkeyPatch) -> None:
     budget, model, request = Budget(), "model", "request"
-    monkeypatch.setattr(work_memory, "estimate", lambda row, *_: len(row.id))
+    monkeypatch.setattr(memory_budget, "estimate", lambda row, *_: len(row.id))
     for current, reserved in ((None, []), (budget, [len("text-classification")])):
         monkeypatch.setattr(memory_budget, "get", lambda current=current: current)
-        assert TEXTS.predict(model, request).output == "text-classification model request"  # type: ignore[arg-type]
+        assert memory_budget.admitted(TEXTS).predict(model, request).output == "text-classification model request"  # type: ignore[arg-type]
         assert budget.reserved == reserved
 
 
@@ -102,10 +101,10 @@ class Stream:
 
 def test_a_stream_gets_its_reservation(monkeypatch: pytest.MonkeyPatch) -> None:
     budget = Budget()
-    monkeypatch.setattr(work_memory, "estimate", lambda *_: 5)
+    monkeypatch.setattr(memory_budget, "estimate", lambda *_: 5)
     streaming = task("text-generation", stream=lambda model, request: Stream())
     for current, reservation in ((None, None), (budget, (budget, 5))):
         monkeypatch.setattr(memory_budget, "get", lambda current=current: current)
-        assert streaming.generate("model", "request").reservation == reservation  # type: ignore[arg-type, attr-defined]
+        assert memory_budget.admitted(streaming).generate("model", "request").reservation == reservation  # type: ignore[arg-type, attr-defined]
     with pytest.raises(BadRequest, match="text-classification cannot be streamed"):
         TEXTS.generate("model", "request")  # type: ignore[arg-type]

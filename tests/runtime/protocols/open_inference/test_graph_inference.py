@@ -25,12 +25,12 @@ from hearth.models.manifest import (
 )
 from hearth.protocols.open_inference.graph_inference import (
     _check_cache,
-    _check_shape,
     check_feeds,
     max_size,
     strings_to_bytes,
 )
 from hearth.protocols.open_inference.request import InputTensor, ParsedRequest
+from hearth.tasks.graph import _check_shape
 from tests.runtime.protocols.open_inference.calls import infer_arrays, zeros
 
 
