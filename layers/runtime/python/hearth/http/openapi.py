@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import UnionType
+from typing import Any, get_args
 
 import msgspec
 
@@ -77,6 +78,9 @@ class Schemas:
         return content | {media_type: {} if media_type == EVENT_STREAM else binary for media_type in media_types}
 
     def _add(self, schema: Any, prefix: str) -> dict[str, Any]:
+        alternatives = get_args(schema) if isinstance(schema, UnionType) else ()
+        if len(alternatives) > 1:  # msgspec decodes no union of several structs, but a response may be one of them
+            return {"anyOf": [self._add(alternative, prefix) for alternative in alternatives]}
         (root,), definitions = msgspec.json.schema_components(
             [schema], ref_template=f"#/components/schemas/{prefix}{{name}}"
         )

@@ -18,7 +18,7 @@ from hearth.protocols.base import Protocol, Request, Response, Route, named_mode
 TASK = "text-ranking"
 
 
-class Error(Struct, frozen=True):
+class RerankError(Struct, frozen=True):
     """An error in all three forms: `error` and `error_type`, `message`, `detail`."""
 
     error: str
@@ -78,7 +78,7 @@ class RerankResponse(Struct, frozen=True):
 
 
 def encode_error(error: HearthError, request_id: str) -> bytes:
-    return msgspec.json.encode(Error(error.message, error.code, error.message, error.message, request_id))
+    return msgspec.json.encode(RerankError(error.message, error.code, error.message, error.message, request_id))
 
 
 def rank(request: Request) -> Response:
@@ -153,5 +153,5 @@ PROTOCOL = Protocol(
         ),
     ),
     encode_error=encode_error,
-    error_schema=Error,
+    error_schema=RerankError,
 )
