@@ -18,7 +18,7 @@ console = Console()
 def deploy(
     parameters: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME=VALUE …", help="Parameters of template.yaml, e.g. TextMemory=3538."),
+        typer.Argument(metavar="NAME=VALUE …", help="Parameters of template.yaml, e.g. Memory=3538."),
     ] = None,
     stack: Annotated[str, typer.Option(help="Name of the CloudFormation stack.")] = DEFAULT,
     region: Annotated[str, typer.Option(help="AWS region. Default: that of the environment or the profile.")] = "",

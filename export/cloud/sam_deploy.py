@@ -16,8 +16,8 @@ from hearth.errors import BadRequest
 from hearth_build.cloud.stack import AwsError
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "template.yaml"
-BUILD_VARIABLES = {"Architecture": "HEARTH_ARCHITECTURE", "Provider": "HEARTH_PROVIDER"}
-"""Parameters that `sam build` needs too, with the environment variables that layers/Makefile reads."""
+ARCHITECTURE = "HEARTH_ARCHITECTURE"
+"""The environment variable from which layers/Makefile reads the parameter Architecture."""
 STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,39}")
 """Shorter than CloudFormation allows, because the names of queues and of the state machine begin with it."""
 REGION = re.compile(r"[a-z]{2}(-[a-z]+){1,3}-\d")
@@ -123,8 +123,6 @@ class Plan:
         for name, parameter in parameters.items():
             if parameter.default is None and name not in self.overrides:
                 yield f"{name} is required."
-        if self.overrides.get("Provider") == "openvino" and self.overrides.get("Architecture") == "arm64":
-            yield "Provider=openvino needs Architecture=x86_64: ONNX Runtime's OpenVINO has no build for arm64."
 
     def _account_problems(self) -> Iterator[str]:
         import boto3
@@ -150,9 +148,8 @@ class Plan:
         environment = dict(os.environ)
         if self.region:
             environment |= {"AWS_REGION": self.region, "AWS_DEFAULT_REGION": self.region}
-        for name, variable in BUILD_VARIABLES.items():
-            if name in self.overrides:
-                environment[variable] = self.overrides[name]
+        if "Architecture" in self.overrides:
+            environment[ARCHITECTURE] = self.overrides["Architecture"]
         for command in self.commands(build):
             process = subprocess.run(command, cwd=self.template.path.parent, env=environment)
             if process.returncode:

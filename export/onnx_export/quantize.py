@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -26,7 +25,8 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from torch import Tensor
 
-from hearth_build.recipe import BlockInt4, DynamicInt8, NoQuantization, Quantizer, StaticInt8
+from hearth_build.onnx_export.export import link_graph
+from hearth_build.recipe import BlockInt4, DynamicInt8, GivenGraphs, NoQuantization, Quantizer, StaticInt8
 
 
 def quantize(method: Quantizer, work: Path, source: Path, target: Path) -> str:
@@ -34,8 +34,11 @@ def quantize(method: Quantizer, work: Path, source: Path, target: Path) -> str:
     logging.getLogger().setLevel(logging.ERROR)  # the quantizer recommends a preprocessing step that was already done
     match method:
         case NoQuantization():
-            shutil.copyfile(source, target)
+            link_graph(source, target)
             return "fp32"
+        case GivenGraphs():
+            method.graphs["main" if source.stem == "model" else source.stem](None, target)
+            return f"as it was given: {method.name}"
         case StaticInt8():
             return static_int8(method, work, source, target)
         case DynamicInt8():

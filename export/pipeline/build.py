@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from enum import StrEnum
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from hearth.models.manifest import Provider
+from hearth.models.manifest import Manifest, Provider
 from hearth_build.onnx_export import export
 from hearth_build.onnx_export.quantize import quantize
 from hearth_build.pipeline import train, verify
@@ -33,7 +32,7 @@ def build(recipe: Recipe, work: Path, command: str, step: Step | None = None, pr
     """
     verify.require_provider(provider)  # fails before hours of training
     work.mkdir(parents=True, exist_ok=True)
-    steps: dict[Step, Callable[[], None]] = {
+    steps: dict[Step, Callable[[], object]] = {
         Step.PREPARE: lambda: prepare(recipe, work),
         Step.TRAIN: lambda: run_stages(recipe, work),
         Step.EXPORT: lambda: export_graphs(recipe, work),
@@ -84,18 +83,18 @@ def quantize_graphs(recipe: Recipe, work: Path) -> None:
     (work / "method.txt").write_text("; ".join(dict.fromkeys(methods)), encoding="utf-8")
 
 
-def verify_artifact(recipe: Recipe, work: Path, command: str, provider: Provider) -> None:
+def verify_artifact(recipe: Recipe, work: Path, command: str, provider: Provider) -> Manifest:
     require(work / "method.txt", recipe, Step.QUANTIZE)
     method = (work / "method.txt").read_text(encoding="utf-8")
     seconds = training_seconds(recipe, work)
     manifest = verify.verify(recipe, work, method=method, command=command, seconds=seconds, provider=provider)
     metrics = {name: round(value, 4) for name, value in manifest.metrics.served.items()}
     train.console.print(f"Built {recipe.name}@{recipe.version} in {work / 'artifact'}\n{metrics}")
+    return manifest
 
 
 def training_seconds(recipe: Recipe, work: Path) -> float:
-    histories = [json.loads((work / stage.name / "history.json").read_text()) for stage in recipe.stages]
-    return float(sum(history[-1]["seconds"] for history in histories))
+    return float(sum(train.history_of(work, stage.name)[-1]["seconds"] for stage in recipe.stages))
 
 
 def require(path: Path, recipe: Recipe, step: Step) -> None:

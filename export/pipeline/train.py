@@ -48,6 +48,12 @@ def weights_of(work: Path, stage: str) -> dict[str, torch.Tensor]:
     return weights
 
 
+def history_of(work: Path, stage: str) -> list[dict[str, float]]:
+    """The metrics of each epoch of a completed stage."""
+    history: list[dict[str, float]] = json.loads((work / stage / "history.json").read_text(encoding="utf-8"))
+    return history
+
+
 class Run:
     """The state of a training run. A checkpoint contains all of it."""
 
@@ -67,6 +73,8 @@ class Run:
         """Losses of the steps of this epoch."""
         self.seconds = 0.0
         """CPU time, so that pauses and other processes on the machine do not count."""
+        self.elapsed = 0.0
+        """Time of the clock, without pauses between runs; `minutes` of the stage applies to it."""
 
     def resume(self) -> None:
         path = self.folder / "checkpoint.pt"
@@ -79,12 +87,12 @@ class Run:
         self.averaged.load_state_dict(state["averaged"])
         self.optimiser.load_state_dict(state["optimiser"])
         torch.set_rng_state(state["random"])
-        for name in ("epoch", "step", "best", "best_epoch", "best_weights", "history", "losses", "seconds"):
+        for name in ("epoch", "step", "best", "best_epoch", "best_weights", "history", "losses", "seconds", "elapsed"):
             setattr(self, name, state[name])
         console.print(f"{self.stage.name}: resumed at epoch {self.epoch + 1}, step {self.step + 1}")
 
     def checkpoint(self) -> None:
-        names = ("epoch", "step", "best", "best_epoch", "best_weights", "history", "losses", "seconds")
+        names = ("epoch", "step", "best", "best_epoch", "best_weights", "history", "losses", "seconds", "elapsed")
         state = {name: getattr(self, name) for name in names}
         state |= {"settings": self.settings()}
         state |= {"network": self.network.state_dict(), "averaged": self.averaged.state_dict()}
@@ -103,9 +111,15 @@ class Run:
             self.run_epoch()
             self.end_epoch()
             self.checkpoint()
+            if self.is_late():
+                console.print(f"{stage.name}: stopped after {stage.minutes:.1f} minutes")
+                break
             if stage.patience and self.epoch - self.best_epoch > stage.patience:
                 console.print(f"{stage.name}: stopped after {stage.patience} epochs without a better score")
                 break
+
+    def is_late(self) -> bool:
+        return bool(self.stage.minutes) and self.elapsed > self.stage.minutes * 60
 
     def run_epoch(self) -> None:
         stage = self.stage
@@ -113,16 +127,16 @@ class Run:
         total = stage.epochs * len(plan)
         self.network.train()
         last_checkpoint = time.monotonic()
-        earlier_seconds = self.seconds - time.process_time()
+        earlier_seconds, earlier = self.seconds - time.process_time(), self.elapsed - time.monotonic()
         title = f"{stage.name} epoch {self.epoch + 1}/{stage.epochs}"
         with ProgressReporter(title, len(plan)) as report:
-            while self.step < len(plan):
+            while self.step < len(plan) and not self.is_late():
                 # The middle of the step, so that neither the first nor the last one has a learning rate of zero.
                 progress = (self.epoch * len(plan) + self.step + 0.5) / total
                 loss = self.run_step(plan[self.step], progress)
                 self.losses.append(loss)
                 self.step += 1
-                self.seconds = earlier_seconds + time.process_time()
+                self.seconds, self.elapsed = earlier_seconds + time.process_time(), earlier + time.monotonic()
                 report(self.step, sum(self.losses) / len(self.losses))
                 if time.monotonic() - last_checkpoint > CHECKPOINT_SECONDS:
                     self.checkpoint()

@@ -12,7 +12,9 @@ import shutil
 import statistics
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +31,34 @@ from hearth_build.onnx_export import export
 from hearth_build.onnx_export.reference import ReferenceModel
 from hearth_build.pipeline import model_card
 from hearth_build.pipeline.evaluation import Evaluation, evaluation_of
-from hearth_build.recipe import BlockInt4, DynamicInt8, Gate, GateError, Quantizer, Recipe, RecipeError, StaticInt8
+from hearth_build.pipeline.intervals import bootstrap
+from hearth_build.recipe import (
+    BlockInt4,
+    DynamicInt8,
+    Gate,
+    GateError,
+    GivenGraphs,
+    Quantizer,
+    Recipe,
+    RecipeError,
+    StaticInt8,
+)
 
 LATENCY_ROUNDS = 60
 LATENCY_SECONDS = 20.0
 """Time limit for all rounds, for slow models."""
 DIFFERENCE = "largest golden difference"
 """Name of the metric."""
+MAX_EXPORT_DIFFERENCE = 0.01
+"""Largest difference of the fp32 graph's golden outputs from the torch model's: more is a wrong export."""
 MIN_SPEEDUP = 1.1
 """Minimum speed of another provider relative to the default one: it is larger and loads more slowly."""
-METHODS = {StaticInt8: "static-int8", DynamicInt8: "dynamic-int8", BlockInt4: "int4-blocks"}
+METHODS = {
+    StaticInt8: "static-int8",
+    DynamicInt8: "dynamic-int8",
+    BlockInt4: "int4-blocks",
+    GivenGraphs: "dynamic-int8",
+}
 
 
 class TorchModel(ReferenceModel):
@@ -102,7 +122,8 @@ def verify(
         models[provider] = Model(structs.replace(draft, provider=provider), folders[provider], threads=1)
     evaluation = evaluation_of(recipe.task)
     measurements = measure(recipe, work, evaluation, models)
-    write_golden(recipe, evaluation, next(iter(models.values())), folder / "golden.json")
+    tolerance = golden_tolerance(recipe.gate, measurements.metrics["served"][DIFFERENCE])
+    write_golden(recipe, evaluation, next(iter(models.values())), folder / "golden.json", tolerance)
     model_card.plot(recipe, evaluation, measurements.metrics, folder / "report.png")
     for kind in models:
         measurements.metrics[kind]["bytes"] = float(graph_bytes(recipe, folders[kind]))
@@ -123,9 +144,12 @@ def verify(
         metric=evaluation.metric if recipe.dev else DIFFERENCE,
         reference=recipe.reference,
     )
-    draft = manifest_of(recipe, folder, method, command, seconds, metrics)
-    (folder / "report.md").write_text(model_card.card(recipe, draft), encoding="utf-8")
     failures = gate_failures(recipe.gate, evaluation, measurements, kind)
+    sections: Sequence[str] = ()
+    if recipe.test is not None and not failures:
+        sections = measure_test(recipe, work, evaluation, models[kind], metrics.served)
+    draft = manifest_of(recipe, folder, method, command, seconds, metrics)
+    (folder / "report.md").write_text(model_card.card(recipe, draft, sections), encoding="utf-8")
     if (size := sum(path.stat().st_size for path in folder.iterdir())) > recipe.gate.bytes:
         failures.append(f"the folder has {size:,} bytes; at most {recipe.gate.bytes:,} are allowed")
     if failures:
@@ -187,7 +211,7 @@ def measure(recipe: Recipe, work: Path, evaluation: Evaluation, models: dict[str
     reference = next(iter(outputs.values()))
     for kind, outputs_of_kind in outputs.items():
         differences = [evaluation.difference(*pair) for pair in zip(reference, outputs_of_kind, strict=True)]
-        measurements.metrics[kind][DIFFERENCE] = max(differences)
+        measurements.metrics[kind][DIFFERENCE] = max(differences, default=0.0)
     for kind, model in models.items():
         if kind in ("torch", "fp32"):
             continue
@@ -197,9 +221,26 @@ def measure(recipe: Recipe, work: Path, evaluation: Evaluation, models: dict[str
             for text, expected in recipe.expected.items()
             if summaries[text] != expected
         ]
-    for kind, milliseconds in measure_latency(evaluation, models, inputs[0]).items():
+    times = measure_latency(evaluation, models, inputs[0]) if inputs else dict.fromkeys(models, 0.0)
+    for kind, milliseconds in times.items():
         measurements.metrics[kind]["milliseconds"] = milliseconds
     return measurements
+
+
+def measure_test(
+    recipe: Recipe, work: Path, evaluation: Evaluation, model: Any, metrics: dict[str, float]
+) -> Sequence[str]:
+    """Add the metrics of the test examples to `metrics`, with 95 % intervals; returns sections of the model card."""
+    assert recipe.test is not None
+    assert evaluation.outputs is not None
+    assert evaluation.score is not None
+    examples = recipe.test(work)
+    outputs = evaluation.outputs(model, examples)
+    intervals = bootstrap(partial(evaluation.score, model), examples, outputs, recipe.seed)
+    for name, value in evaluation.score(model, examples, outputs).items():
+        low, high = intervals[name]
+        metrics |= {f"{name} (test)": value, f"{name} (test), low": low, f"{name} (test), high": high}
+    return [] if recipe.report is None else recipe.report(work, examples, outputs)
 
 
 def measure_latency(evaluation: Evaluation, models: dict[str, Any], value: Any) -> dict[str, float]:
@@ -247,6 +288,12 @@ def gate_failures(gate: Gate, evaluation: Evaluation, measurements: Measurements
     """The reasons why the model of this kind must not be served."""
     failures = [f"unexpected output: {mismatch}" for mismatch in measurements.mismatches[kind]]
     served, fp32 = measurements.metrics[kind], measurements.metrics["fp32"]
+    if "torch" in measurements.metrics and fp32[DIFFERENCE] > MAX_EXPORT_DIFFERENCE:
+        failures.append(
+            f"the exported graph is wrong: its golden outputs differ by {fp32[DIFFERENCE]:.3g} from the torch model's"
+        )
+    if gate.accepts_rounding:
+        return failures
     metric = evaluation.metric
     if metric in served:
         if evaluation.loss(gate.metric, served[metric]) > 0:
@@ -263,17 +310,31 @@ def gate_failures(gate: Gate, evaluation: Evaluation, measurements: Measurements
     return failures
 
 
-def write_golden(recipe: Recipe, evaluation: Evaluation, model: Any, path: Path) -> None:
+def golden_tolerance(gate: Gate, difference: float) -> float:
+    """The tolerance for replays of golden answers; beyond the gate it leaves room for another processor's rounding."""
+    return gate.difference if difference <= gate.difference else 1.25 * difference
+
+
+def write_golden(recipe: Recipe, evaluation: Evaluation, model: Any, path: Path, tolerance: float) -> None:
     """Write the golden inputs (bytes as base64) and the outputs of `model`, to replay them later."""
     cases = [
         {
-            "inputs": {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value,
+            "inputs": encode_bytes(value),
             "answer": evaluation.predict(model, value),
         }
         for value in recipe.golden()
     ]
-    golden = {"tolerance": recipe.gate.difference, "expected": recipe.expected, "cases": cases}
+    golden = {"tolerance": tolerance, "expected": recipe.expected, "cases": cases}
     path.write_text(json.dumps(golden, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def encode_bytes(value: Any) -> Any:
+    """A golden input as JSON, with bytes as base64."""
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode()}
+    if isinstance(value, dict):
+        return {name: encode_bytes(item) for name, item in value.items()}
+    return value
 
 
 def graph_bytes(recipe: Recipe, folder: Path) -> int:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hearth.errors import BadRequest, NotFound
+from hearth.errors import BadRequest, HearthError, NotFound
 from hearth.models.download import upload, verify
 from hearth.models.manifest import SIGNATURE, Manifest, parse
-from hearth.models.registry import Registry
+from hearth.models.registry import DEFAULT_ALIAS, VERSION, Ref, Registry
 from hearth.storage.base import Conflict, Store
+from hearth_build.release import catalog
 from hearth_build.release.file_types import check_file_types
 from hearth_build.release.load_gate import admit
 
@@ -70,7 +71,8 @@ def _signature(folder: Path, manifest: Manifest, raw: bytes, signer: Signer | No
 
 
 def set_alias(store: Store, model: str, alias: str, version: str) -> None:
-    """Point an alias at a published version. Concurrent changes of other aliases are preserved. Raises NotFound."""
+    """Point an alias at a published version, and bring the catalogue up to date. Concurrent changes of other aliases
+    are preserved. Raises NotFound, Conflict, StoreError."""
     if f"{model}/{version}/manifest.json" not in store.list(f"{model}/{version}/"):
         raise NotFound(f"{model} has no version {version} in this store. Publish it with `hearth publish`.")
     path = f"{model}/aliases.json"
@@ -87,7 +89,9 @@ def set_alias(store: Store, model: str, alias: str, version: str) -> None:
             if attempt == ATTEMPTS - 1:
                 raise
         else:
-            return
+            break
+    if alias == DEFAULT_ALIAS:
+        catalog.update(store, model)
 
 
 @dataclass(frozen=True)
@@ -98,17 +102,35 @@ class PublishedVersion:
     aliases: list[str]
 
 
-def list_versions(store: Store) -> list[PublishedVersion]:
-    """Every version in the store, ordered by model and version."""
-    registry = Registry(store, alias_seconds=0)
-    versions = []
+@dataclass(frozen=True)
+class DamagedVersion:
+    """A version in a store that cannot be served."""
+
+    name: str
+    error: str
+
+
+def list_versions(store: Store) -> tuple[list[PublishedVersion], list[DamagedVersion]]:
+    """Every version in the store, ordered by model and version, and those that are damaged. Raises StoreError."""
+    store.check()
+    registry = Registry(store)
+    versions, damaged = [], []
     for path in store.list():
         parts = path.split("/")
-        if len(parts) == 3 and parts[2] == "manifest.json":
-            try:
-                aliases = registry.aliases(parts[0])
-            except NotFound:
-                aliases = {}
-            names = sorted(name for name, target in aliases.items() if target.version == parts[1])
-            versions.append(PublishedVersion(parse(store.get(path)), names))
-    return sorted(versions, key=lambda version: (version.manifest.model, int(version.manifest.version)))
+        if len(parts) != 3 or parts[2] != "manifest.json" or not VERSION.fullmatch(parts[1]):
+            continue
+        ref = Ref(parts[0], parts[1])
+        try:
+            versions.append(PublishedVersion(registry.manifest(ref), aliases_of(registry, ref)))
+        except HearthError as error:
+            damaged.append(DamagedVersion(str(ref), error.message))
+    return sorted(versions, key=lambda version: (version.manifest.model, int(version.manifest.version))), damaged
+
+
+def aliases_of(registry: Registry, ref: Ref) -> list[str]:
+    """The aliases that point at a version, sorted. Raises StoreError."""
+    try:
+        aliases = registry.aliases(ref.model)
+    except NotFound:
+        return []
+    return sorted(name for name, target in aliases.items() if target.version == ref.version)

@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from hearth.aws_lambda.handler import create_handler
-from hearth.errors import BadRequest, PayloadTooLarge
+from hearth.errors import BadRequest, TextTooLong
 from hearth.models.manifest import Seq2Seq, TextPreprocessing
 from hearth.models.model import Model
 from hearth.ops.text.beam_search import DecoderStep, GenerationConfig, search
@@ -57,12 +57,12 @@ Response = list[Translation]
 
 
 def encode(model: Translator, request: Request) -> dict[str, Array]:
-    """Token ids and mask, (texts that are not empty, longest) int64. Raises BadRequest, PayloadTooLarge."""
+    """Token ids and mask, (texts that are not empty, longest) int64. Raises BadRequest, TextTooLong."""
     texts = list_texts(request.inputs, model.manifest.limits)
     token = language_token(model, request.parameters)
     encodings = model.tokenizer.encode_batch_fast([with_token(text, token) for text in texts if text.strip()])
     if request.parameters.truncation not in TRUNCATING and any(encoding.overflowing for encoding in encodings):
-        raise PayloadTooLarge(
+        raise TextTooLong(
             f"A text has more than the {model.preprocessing.max_tokens} tokens that the model reads; send it sentence "
             'by sentence, or set `parameters.truncation` to "longest_first" to translate its beginning'
         )

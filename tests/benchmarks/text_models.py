@@ -132,17 +132,19 @@ def save_folder(
 
 
 def artifact(work: Path, checkpoint: Path, quantization: Quantizer | None = None) -> Path:
-    """The work folder with `artifact/`, built from the checkpoint like `hearth build --from-checkpoint`. The step
+    """The work folder with `artifact/`, built from the checkpoint like `hearth import`. The step
     `verify` is skipped because the outputs of random weights cannot be verified."""
     folder = work / "artifact"
     if not (folder / "manifest.json").exists():
-        from hearth_build import checkpoints
+        from hearth_build.importing import read
+        from hearth_build.importing.base import ImportOptions
         from hearth_build.pipeline import build
         from hearth_build.pipeline.verify import manifest_of
+        from hearth_build.recipe import DynamicInt8
 
         logging.getLogger().setLevel(logging.ERROR)
-        recipe = checkpoints.load(checkpoint, work.name)
-        recipe = replace(recipe, quantization=quantization or recipe.quantization)
+        recipe = read(str(checkpoint), ImportOptions(name=work.name)).recipe
+        recipe = replace(recipe, quantization=quantization or DynamicInt8())
         for step in (build.Step.PREPARE, build.Step.EXPORT, build.Step.QUANTIZE):
             build.build(recipe, work, "hearth bench", step)
         shutil.copyfile(work / "tokenizer.json", folder / "tokenizer.json")

@@ -23,10 +23,12 @@ from hearth.models.cache import warm_cache
 from hearth.models.manifest import Manifest
 from hearth.models.model import Model
 from hearth.tasks.task import Task
-from hearth_build.checkpoints import load
 from hearth_build.data.text import wordpiece
+from hearth_build.importing import read
+from hearth_build.importing.base import ImportOptions
 from hearth_build.pipeline.build import export_graphs, prepare
 from hearth_build.pipeline.verify import manifest_of
+from hearth_build.recipe import Recipe
 from tests.support.artifacts import publish
 
 TEXT = """the a of in on to and is was anna berg oslo berlin works for mill river hotel ten rooms who where when
@@ -81,8 +83,13 @@ def tokenizer_of(folder: Path) -> Any:
     )
 
 
+def load(folder: Path, name: str | None = None) -> Recipe:
+    """Return the recipe that `hearth import` makes of a folder."""
+    return read(str(folder), ImportOptions(name=name)).recipe
+
+
 def build_model(folder: Path, work: Path) -> Model:
-    """Return the checkpoint's fp32 graph as a loaded artifact, as `hearth build --from-checkpoint` builds it."""
+    """Return the checkpoint's fp32 graph as a loaded artifact, as `hearth import` builds it."""
     recipe = load(folder)
     work.mkdir(parents=True, exist_ok=True)
     prepare(recipe, work)

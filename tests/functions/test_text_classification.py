@@ -144,9 +144,9 @@ def test_evaluation_reads_labels_by_name(both: tuple[Model, Any], multi: tuple[M
     best = evaluation.top_label(evaluation.predict(both[0], {"inputs": TEXT, "candidate_labels": ["film", "hotel"]}))
     (tmp_path / "named.tsv").write_text(f"{TEXT}\t{best}\n", encoding="utf-8")
     (tmp_path / "two.tsv").write_text(f"{TEXT}\tfilm\n{TEXT}\thotel\n", encoding="utf-8")
-    assert evaluation.measure(both[0], evaluation.read(tmp_path / "two.tsv"))["accuracy"] == 0.5
+    assert evaluation.EVALUATION.measure(both[0], evaluation.read(tmp_path / "two.tsv"))["accuracy"] == 0.5
     with pytest.raises(DataError, match="rude, kind, long"):
-        evaluation.measure(multi[0], evaluation.read(tmp_path / "named.tsv"))
+        evaluation.EVALUATION.measure(multi[0], evaluation.read(tmp_path / "named.tsv"))
 
 
 def test_batches_have_the_scores_of_single_texts(serving: Path) -> None:

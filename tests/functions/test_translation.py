@@ -20,7 +20,6 @@ from transformers.utils import sentencepiece_model_pb2_new as spm  # noqa: E402
 
 from hearth.models.manifest import Seq2Seq  # noqa: E402
 from hearth.models.model import Model  # noqa: E402
-from hearth_build.checkpoints import load  # noqa: E402
 from hearth_build.data.translation import PAD_ID, joint_bpe  # noqa: E402
 from hearth_build.recipe import RecipeError  # noqa: E402
 from hearth_functions.translation import app  # noqa: E402
@@ -249,7 +248,7 @@ def test_an_unsupported_config_is_refused_by_name(
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | change))
     with pytest.raises(RecipeError, match=message):
-        load(tmp_path)
+        checkpoints.load(tmp_path)
 
 
 def test_the_tokenizer_is_built_from_sentencepiece_files(both: tuple[Model, Any], folder: Path, tmp_path: Path) -> None:
@@ -282,7 +281,7 @@ def test_the_tokenizer_is_built_from_sentencepiece_files(both: tuple[Model, Any]
     assert app.predict(model, app.Request("abc")).output[0].translation_text
     (tmp_path / "source.spm").write_bytes(b"no model")
     with pytest.raises(RecipeError, match="not a SentencePiece model"):
-        load(tmp_path)
+        checkpoints.load(tmp_path)
     (tmp_path / "vocab.json").unlink()
     with pytest.raises(RecipeError, match=r"vocab\.json"):
-        load(tmp_path)
+        checkpoints.load(tmp_path)

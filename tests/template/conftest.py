@@ -16,12 +16,14 @@ MODELS = {
     "sentiment-zh": make_text_artifact,
     "resnet20-cifar10": make_image_artifact,
 }
+PAGE = "https://page.example"
+"""The origin of a page that may call the stack."""
 
 
 @pytest.fixture(scope="session")
 def stack(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Stack:
     """The stack of template.yaml on the local AWS, with small models published."""
-    deployed = deploy(aws)
+    deployed = deploy(aws, CustomerKey="true", CorsOrigins=PAGE)
     publish(deployed, tmp_path_factory.mktemp("store"))
     return deployed
 

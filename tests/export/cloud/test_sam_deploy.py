@@ -19,7 +19,7 @@ from tests.template.local_stack import Aws
 SAM = f"""#!{sys.executable}
 import json, os, sys
 with open(os.environ["SAM_LOG"], "a") as log:
-    built_for = [os.environ.get(name) for name in ("HEARTH_ARCHITECTURE", "HEARTH_PROVIDER")]
+    built_for = os.environ.get("HEARTH_ARCHITECTURE")
     print(json.dumps({{"argv": sys.argv[1:], "built for": built_for}}), file=log)
 sys.exit(int(os.environ.get("SAM_STATUS", "0")) if sys.argv[1] == "deploy" else 0)
 """
@@ -75,7 +75,7 @@ def test_deploy_builds_deploys_and_publishes_models(
 ) -> None:
     (tmp_path / "list.txt").write_text(f"# ours\n{os.path.relpath(ZOO / 'resnet20-cifar10/1', tmp_path)}\n\n")
     monkeypatch.chdir(tmp_path)
-    arguments = ["TextMemory=3538", "Threads=", "Provider=openvino", "--stack", deployed, "--models", "list.txt"]
+    arguments = ["Memory=3538", "Threads=", "Architecture=arm64", "--stack", deployed, "--models", "list.txt"]
     result = deploy(*arguments, "--region", "us-east-1")
     assert result.exit_code == 0, (result.output, result.exception)
     build, deployment = calls_of_sam(machine)
@@ -84,9 +84,9 @@ def test_deploy_builds_deploys_and_publishes_models(
     command = deployment["argv"]
     assert command[:5] == ["deploy", "--template-file", f"{folder}/template.yaml", "--stack-name", deployed]
     overrides = command[command.index("--parameter-overrides") + 1 :]
-    assert overrides == ['TextMemory="3538"', 'Threads=""', 'Provider="openvino"']
+    assert overrides == ['Memory="3538"', 'Threads=""', 'Architecture="arm64"']
     assert command[command.index("--region") + 1] == "us-east-1"
-    assert build["built for"] == deployment["built for"] == [None, "openvino"]
+    assert build["built for"] == deployment["built for"] == "arm64"
     for expected in ("resnet20-cifar10@1: published", "https://api/prod", "k123"):
         assert expected in result.output
     s3 = aws.client("s3")
@@ -102,28 +102,26 @@ def test_deploy_builds_deploys_and_publishes_models(
 
 def test_wrong_parameters_are_reported_before_sam_runs(machine: Path) -> None:
     wrong = {
-        "TextMemory=12": "TextMemory must be at least 512, not 12.",
-        "ImageMemory=lots": "ImageMemory must be a number, not 'lots'.",
+        "Memory=12": "Memory must be at least 512, not 12.",
+        "JobsMemory=lots": "JobsMemory must be a number, not 'lots'.",
         "Stage=PROD": "Stage must match",
         "LogRetentionDays=4": "LogRetentionDays must be one of 1, 3, 5",
-        "Memory=1": "There is no parameter Memory. The parameters are Stage, ",
+        "TextMemory=1": "There is no parameter TextMemory. The parameters are Stage, ",
         "--stack=my_stack": "unlike 'my_stack'",
         "--region=mars": "'mars' is not the name of a region.",
     }
     message = str(deploy(*wrong).exception)
     assert [sentence for sentence in wrong.values() if sentence not in message] == []
-    conflict = "Provider=openvino needs Architecture=x86_64: ONNX Runtime's OpenVINO has no build for arm64."
-    assert conflict in str(deploy("Provider=openvino", "Architecture=arm64").exception)
-    assert deploy("TextMemory").exit_code == 2
+    assert deploy("Memory").exit_code == 2
     assert calls_of_sam(machine) == []
 
 
 def test_everything_missing_is_reported_at_once(machine: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAUNKNOWN000000000")
-    message = str(deploy("TextMemory=12").exception)
+    message = str(deploy("Memory=12").exception)
     for expected in (
-        "TextMemory",
+        "Memory must be",
         "SAM CLI is not on PATH",
         "python3.13 is not on PATH or does not run",
         "AWS does not accept the credentials",

@@ -19,8 +19,8 @@ from hearth.aws import sqs
 from hearth.aws.s3 import Bucket
 from hearth.errors import StoreError
 from hearth.storage.open import open_store
+from hearth_functions.catalog.app import handler as uploads
 from hearth_functions.text_classification import app as text
-from hearth_functions.uploads.app import handler as uploads
 from tests.support.requests import rest_event
 from tests.support.s3 import CREDENTIALS, client, moto_s3
 from tests.support.storage import eventbridge_event, message, notification, sqs_event
@@ -141,7 +141,7 @@ def test_a_key_too_long_for_a_result_is_a_dead_letter(account: Account, shape: S
 
 
 def test_a_poison_message_is_a_dead_letter_without_the_objects_content(account: Account) -> None:
-    secret = b'{"inputs": "good", "needle-8812": 1}'
+    secret = b'{"inputs": "good", "parameters": {"needle-8812": 1}}'
     invalid = account.put("uploads/sentiment-en/b", secret, eventbridge_event, "01")
     fine = account.put("uploads/sentiment-en/a", b"good", eventbridge_event, "01")
     unknown = account.put("uploads/none/a", b"good", eventbridge_event, "01")

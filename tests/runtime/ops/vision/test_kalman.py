@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from hearth.ops.vision.kalman import INITIAL, POSITION, VELOCITY, BoxKalmanFilter
 
@@ -60,3 +61,18 @@ def test_four_filters_equal_the_one_with_eight_states() -> None:
                 motion.covariances[index].T, [variances, covariances, velocity_variances], rtol=1e-9
             )
             assert np.allclose(covariance[:4, 4:], np.diag(covariances)), "the four filters are independent"
+
+
+def test_two_short_predictions_equal_a_long_one_in_the_mean() -> None:
+    motions = [BoxKalmanFilter() for _ in range(2)]
+    for motion in motions:
+        motion.add(np.array([[100.0, 80, 40, 30]]))
+        motion.predict()
+        motion.correct(np.array([0]), np.array([[106.0, 80, 40, 30]]))
+    position, velocity = motions[1].means[0, 0]
+    motions[0].predict(0.5)
+    motions[0].predict(2.5)
+    motions[1].predict(3)
+    np.testing.assert_allclose(motions[0].means, motions[1].means)
+    assert velocity > 0
+    assert motions[1].means[0, 0, 0] == pytest.approx(position + 3 * velocity)
