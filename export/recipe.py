@@ -222,6 +222,8 @@ class Recipe:
     """Wraps the torch network as a loaded model, if its graphs are not simply the network's forward pass."""
     seed: int = 1
     version: str = "1"
+    inputs: tuple[Path, ...] = ()
+    """Files that `prepare` reads, other than `sources`."""
     limits: Limits = field(default_factory=Limits)
     parents: tuple[str, ...] = ()
     reference: str = ""

@@ -98,6 +98,9 @@ def import_model(
     data: Annotated[
         Path | None, typer.Option(help="Measure the model on this data, in the format of `hearth evaluate`.")
     ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit of a hub id. Default: the newest, which is then pinned.")
+    ] = None,
     licence: Annotated[str | None, typer.Option(help="Licence of the weights.")] = None,
     work: Annotated[Path | None, typer.Option(help="Folder for the files of the steps. Default: build/NAME.")] = None,
 ) -> None:
@@ -117,6 +120,7 @@ def import_model(
         calibrate=calibrate,
         data=data,
         licence=licence,
+        revision=revision,
         pooling=pooling,
         labels=labels,
         columns=columns,

@@ -22,7 +22,7 @@ from hearth_build.cli.api_keys import api_key, audit
 from hearth_build.cli.batch import batch
 from hearth_build.cli.bench import bench
 from hearth_build.cli.cost import cost
-from hearth_build.cli.deploy import deploy
+from hearth_build.cli.deploy import deploy, template
 from hearth_build.cli.doctor import doctor
 from hearth_build.cli.explain import explain
 from hearth_build.cli.import_model import import_model
@@ -69,6 +69,7 @@ app.command()(batch)
 app.command()(predict)
 app.command()(explain)
 app.command()(deploy)
+app.command()(template)
 app.command()(doctor)
 app.command(name="api-key")(api_key)
 app.command(name="audit")(audit)
@@ -102,14 +103,17 @@ def publish(
         signer = load_signer(sign)
     manifest = run(open_store(store), artifact, alias, signer)
     console.print(f"Published {manifest.model}@{manifest.version}" + (f" as {alias}" if alias else ""))
-    if not alias:
+    if alias:
+        following = f"hearth predict {manifest.model}@{alias} INPUT --store {store}"
+    else:
         console.print(
-            f"No alias points to this version yet: only {manifest.model}@{manifest.version} reaches it.\n"
-            f"Next: hearth alias {manifest.model} prod {manifest.version} --store {store}",
+            f"No alias points to this version yet: only {manifest.model}@{manifest.version} reaches it.",
             highlight=False,
             markup=False,
             soft_wrap=True,
         )
+        following = f"hearth alias {manifest.model} prod {manifest.version} --store {store}"
+    console.print(f"Next: {following}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -69,6 +69,8 @@ def decode(examples: Sequence[Example], preprocessing: ImagePreprocessing, path:
         height=preprocessing.height,
         resize=preprocessing.resize,
         resample=preprocessing.resample,
+        fill=preprocessing.fill,
+        centred=preprocessing.centred,
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
         scale=1.0,

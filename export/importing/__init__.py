@@ -8,17 +8,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hearth_build.importing import checkpoints, decoders, encoders, images, onnx_folders, tabular, tensors
+from hearth_build.importing import (
+    decoders,
+    encoder_decoders,
+    encoders,
+    images,
+    onnx_folders,
+    pictures,
+    tabular,
+    tensors,
+)
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
 from hearth_build.importing.source import Source, open_source
 from hearth_build.pipeline.evaluation import examples_from
 from hearth_build.recipe import RecipeError
 
 IMPORTERS: tuple[Importer, ...] = (
-    *checkpoints.IMPORTERS,
     *decoders.IMPORTERS,
+    *encoder_decoders.IMPORTERS,
     *encoders.IMPORTERS,
     *onnx_folders.IMPORTERS,
+    *pictures.IMPORTERS,
     *tabular.IMPORTERS,
     *images.IMPORTERS,
     *tensors.IMPORTERS,
@@ -28,7 +38,7 @@ IMPORTERS: tuple[Importer, ...] = (
 
 def read(name: str, options: ImportOptions) -> ImportedModel:
     """Read a source without building anything. Raises RecipeError and DataError with advice."""
-    source = open_source(name)
+    source = open_source(name, options.revision)
     importer = next((importer for importer in IMPORTERS if importer.accepts(source, options)), None)
     if importer is None:
         raise RecipeError(refusal(source))

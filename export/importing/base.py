@@ -27,6 +27,7 @@ class ImportOptions:
     calibrate: Path | None = None
     data: Path | None = None
     licence: str | None = None
+    revision: str | None = None
     pooling: PoolingMethod | None = None
     labels: Path | None = None
     columns: str | None = None

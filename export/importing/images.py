@@ -102,7 +102,8 @@ def read(source: Source, options: ImportOptions) -> ImportedModel:
         fp32_nodes = tuple(f"^{re.escape(name)}$" for name in last_nodes(adapted))
         if options.calibrate:
             notes.guesses.append("the last convolutions and the nodes after them stay fp32 (--keep for more)")
-    activation = activation_of(graph, output, options, notes)
+    activation = activation_of(adapted, canvas, options, notes)
+    require_flags(path.name, lines_of(graph, notes), notes)
     recipe = Recipe(
         name=model_name(source, options),
         task=options.task,

@@ -75,7 +75,9 @@ class TensorFiles:
         entry = self.entries[key]
         values = np.fromfile(entry.path, DTYPES[entry.dtype], int(np.prod(entry.shape)), offset=entry.start)
         if entry.dtype == "BF16":  # the upper half of a float32
-            values = (values.astype("<u4") << 16).view("<f4")
+            widened = values.astype("<u4")
+            widened <<= 16
+            values = widened.view("<f4")
         return values.astype(np.float32, copy=False).reshape(entry.shape)
 
 

@@ -11,7 +11,16 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from hearth.models.manifest import Entailment, Head, Limits, Mask, Spans, Tagging, TextPreprocessing
+from hearth.models.manifest import (
+    Entailment,
+    Head,
+    Limits,
+    Mask,
+    Ranking,
+    Spans,
+    Tagging,
+    TextPreprocessing,
+)
 from hearth_build.importing import pooling
 from hearth_build.importing.base import ImportOptions
 from hearth_build.importing.source import Source
@@ -121,6 +130,11 @@ def sequence_classification(source: Source, options: ImportOptions, tokenizer: T
             f"{source.path} has no label `entailment` ({', '.join(labels)}); zero-shot classification needs a model of "
             "natural language inference."
         )
+    if len(labels) == 1 and problem != "regression" and options.task != "text-classification":
+        golden = [{"query": query, "texts": list(TEXTS[:3])} for query in ("Was the film good?", "When is the train?")]
+        return TextTask("text-ranking", golden, has_pairs=True, head=Ranking(), labels=labels, activation="sigmoid")
+    if options.task == "text-ranking":
+        raise RecipeError(f"{source.path} has {len(labels)} labels; a model that ranks texts has one.")
     return TextTask("text-classification", TEXTS, labels=labels, activation=activation)
 
 
@@ -157,6 +171,7 @@ def embeddings(source: Source, options: ImportOptions, tokenizer: Tokenizer, hid
 READERS: dict[str, Callable[[Source, ImportOptions, Tokenizer, int], TextTask]] = {
     "text-classification": sequence_classification,
     "zero-shot-classification": sequence_classification,
+    "text-ranking": sequence_classification,
     "token-classification": token_classification,
     "fill-mask": masked_language_model,
     "question-answering": question_answering,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, normalizers
 
+from hearth_build.data import sentencepiece
 from hearth_build.importing.source import Source
 from hearth_build.recipe import RecipeError
 
@@ -37,25 +38,43 @@ class TextTokenizer:
 def read_tokenizer(source: Source) -> TextTokenizer:
     """Load the tokenizer. Raises RecipeError if the folder has none, or one without a JSON form."""
     folder = source.folder
+    if (folder / "source.spm").is_file() and not (folder / "tokenizer.json").is_file():
+        return build_marian(source)
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise RecipeError(
             f"{folder} has no tokenizer.json. Save the tokenizer there: AutoTokenizer.from_pretrained(ORIGINAL)"
             ".save_pretrained(FOLDER)."
         )
-    loaded = load_with_transformers(folder) if (folder / "tokenizer_config.json").is_file() else load_alone(source)
+    loaded = load_with_transformers(source) if (folder / "tokenizer_config.json").is_file() else load_alone(source)
     if source.read_json("sentence_bert_config.json").get("do_lower_case"):
         lower = [normalizers.Lowercase(), *([loaded.tokenizer.normalizer] if loaded.tokenizer.normalizer else [])]
         loaded.tokenizer.normalizer = normalizers.Sequence(lower)
     return loaded
 
 
-def load_with_transformers(folder: Path) -> TextTokenizer:
+def build_marian(source: Source) -> TextTokenizer:
+    """Marian's tokenizer, which is saved as source.spm and vocab.json and has no JSON form in transformers."""
+    if not (source.folder / "vocab.json").is_file():
+        raise RecipeError(f"{source.folder} has no vocab.json: MarianTokenizer.save_pretrained() writes it.")
+    try:
+        tokenizer = sentencepiece.build_tokenizer(source.folder)
+    except ValueError as error:
+        raise RecipeError(f"The tokenizer cannot be imported: {error}.") from None
+    return TextTokenizer(tokenizer, False, source.config.get("pad_token_id"))
+
+
+def load_with_transformers(source: Source) -> TextTokenizer:
+    """The tokenizer of the class that transformers chooses; a tokenizer.json that no class accepts is used as it is."""
     import transformers
+
+    folder = source.folder
 
     transformers.utils.logging.set_verbosity_error()
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # each class raises its own for files that do not fit
+        if (folder / "tokenizer.json").is_file():
+            return load_alone(source)
         raise RecipeError(f"The tokenizer in {folder} cannot be loaded: {str(error).splitlines()[0][:300]}") from None
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:

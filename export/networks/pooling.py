@@ -22,11 +22,11 @@ class PoolingNetwork(nn.Module):
         self.methods = tuple(methods)
         stack: list[nn.Module] = []
         for config, weights in layers:
-            linear = nn.Linear(config["in_features"], config["out_features"], config.get("bias", True))
-            linear.load_state_dict({name.removeprefix("linear."): value.float() for name, value in weights.items()})
             activation = str(config.get("activation_function", "Tanh")).rpartition(".")[2]
             if activation not in ACTIVATIONS:
                 raise ValueError(f"the activation {activation} of a dense layer is not known")
+            linear = nn.Linear(config["in_features"], config["out_features"], config.get("bias", True))
+            linear.load_state_dict({name.removeprefix("linear."): value.float() for name, value in weights.items()})
             stack += [linear, ACTIVATIONS[activation]()]
         self.dense = nn.Sequential(*stack)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from hearth_build.networks.bert import Encoder, Shape
 
@@ -49,14 +50,12 @@ class HashedNgrams(nn.Module):
         hashes, masks = [], []
         mixed, mask = input_ids * 0, torch.ones_like(attention_mask)
         for order in range(self.length):
-            # n-grams that end at a token: those before the text begin with zeros and are masked.
-            shifted_ids = torch.cat([input_ids[:, :0].new_zeros(len(input_ids), order), input_ids], 1)
-            shifted_mask = torch.cat([attention_mask.new_zeros(len(input_ids), order), attention_mask], 1)
-            length = input_ids.shape[1]
-            mixed = mixed + (shifted_ids[:, :length] + 1) * MULTIPLIERS[order]
-            mask = mask * shifted_mask[:, :length]
+            # The ids of the tokens `order` places before; there are none before the text, and they are masked.
+            earlier = functional.pad(input_ids + 1, (order, 0))[:, : input_ids.shape[1]]
+            mixed = mixed + earlier * MULTIPLIERS[order]
+            mask = mask * functional.pad(attention_mask, (order, 0))[:, : input_ids.shape[1]]
             hashes.append((mixed + order * 7919) % self.buckets)
-            masks.append(mask * attention_mask)
+            masks.append(mask)
         return torch.cat(hashes, 1), torch.cat(masks, 1)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:

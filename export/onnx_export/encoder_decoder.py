@@ -1,7 +1,7 @@
-"""The two graphs of any encoder-decoder of transformers: `main` encodes, `decoder` computes one more token of every beam.
+"""The two graphs of any encoder-decoder of transformers: `main` encodes, `decoder` computes one token of every beam.
 
-Cross-attention keys and values exist once for each source, whatever the number of its beams: the exported decoder treats
-the beams of a source as the queries of one attention.
+Cross-attention keys and values exist once for each source, whatever the number of its beams: the exported decoder
+treats the beams of a source as the queries of one attention.
 """
 
 from __future__ import annotations
@@ -99,8 +99,11 @@ def tensor_names(prefix: str, layers: int) -> list[str]:
     return [f"{prefix}_{tensor}_{layer}" for layer in range(layers) for tensor in ("key", "value")]
 
 
-def graphs(layers: int, heads: int, head_size: int, cross_sizes: tuple[int, int]) -> dict[str, GraphWriter]:
-    """The value of `Recipe.graphs` for a network of transformers. `cross_sizes`: heads and size of cross-attention."""
+def graphs(model: nn.Module, layers: int, heads: int, head_size: int) -> dict[str, GraphWriter]:
+    """The value of `Recipe.graphs` for a network of transformers."""
+    with torch.no_grad():
+        keys = Encoder(model)(*(torch.ones(1, 2, dtype=torch.int64) for _ in range(2)))[0]
+    cross_sizes = keys.shape[1], keys.shape[3]
     batch, beams, source, generated = EXAMPLE
     rows = batch * beams
     ids, mask = torch.ones(batch, source, dtype=torch.int64), torch.ones(batch, source, dtype=torch.int64)

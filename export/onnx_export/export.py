@@ -6,6 +6,7 @@ external file beside the graph, which the runtime maps into memory.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import shutil
@@ -105,7 +106,12 @@ def exported(
 
         assert network is not None
         inputs = example()
-        shapes = tuple(dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for _ in inputs)
+        axes_of: dict[str, dict[int, str]] = {name: axes.get(name, axes) for name in inputs}  # type: ignore
+        shapes: tuple[object, ...] = tuple(dict.fromkeys(names, torch.export.Dim.DYNAMIC) for names in axes_of.values())
+        parameters = inspect.signature(network.forward).parameters.values()
+        if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
+            named = sum(parameter.kind is not inspect.Parameter.VAR_POSITIONAL for parameter in parameters)
+            shapes = (*shapes[:named], shapes[named:])
         logging.disable(logging.WARNING)
         try:
             with warnings.catch_warnings(), fused(network):

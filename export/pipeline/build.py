@@ -12,7 +12,7 @@ import torch
 from hearth.models.manifest import Manifest, Provider
 from hearth_build.onnx_export import export
 from hearth_build.onnx_export.quantize import quantize
-from hearth_build.pipeline import train, verify
+from hearth_build.pipeline import fingerprint, train, verify
 from hearth_build.recipe import Recipe, RecipeError
 
 
@@ -47,16 +47,20 @@ def build(recipe: Recipe, work: Path, command: str, step: Step | None = None, pr
 
 
 def prepare(recipe: Recipe, work: Path) -> None:
-    marker = work / "prepared"
-    if not marker.exists():
+    """Prepare the work folder, unless that was done with the same inputs."""
+    marker, inputs = work / "prepared", fingerprint.of_inputs(recipe)
+    if not marker.exists() or marker.read_text(encoding="utf-8") != inputs:
+        marker.unlink(missing_ok=True)
         recipe.prepare(work)
-        marker.touch()
+        marker.write_text(inputs, encoding="utf-8")
 
 
 def run_stages(recipe: Recipe, work: Path) -> None:
     require(work / "prepared", recipe, Step.PREPARE)
+    inputs = (work / "prepared").read_text(encoding="utf-8")
     for stage in recipe.stages:
-        train.train(stage, work, recipe.seed)
+        train.train(stage, work, recipe.seed, inputs)
+        inputs = fingerprint.of_stage(stage, recipe.seed, inputs)
 
 
 def export_graphs(recipe: Recipe, work: Path) -> None:

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from hearth.errors import BadRequest, HearthError, NotFound
 from hearth.models.download import upload, verify
-from hearth.models.manifest import SIGNATURE, Manifest, parse
+from hearth.models.manifest import SIGNATURE, Manifest, dump, parse
 from hearth.models.registry import DEFAULT_ALIAS, VERSION, Ref, Registry
 from hearth.storage.base import Conflict, Store
 from hearth_build.release import catalog
@@ -31,7 +33,9 @@ ATTEMPTS = 5
 def publish(store: Store, folder: Path, alias: str | None = None, signer: Signer | None = None) -> Manifest:
     """Copy an artifact folder into the store, signed by `signer`, or with the model.sig that it contains.
 
-    Raises BadRequest for a folder that is not a valid artifact, and Conflict if the version is already published.
+    Returns its manifest with the version that it got: the artifact's own number, or the next one if that is published
+    already. The same files again keep the version that they have. Raises BadRequest for a folder that is not a valid
+    artifact, and Conflict if a version that was signed beforehand is published already.
     """
     path = folder / "manifest.json"
     if not path.is_file():
@@ -44,11 +48,21 @@ def publish(store: Store, folder: Path, alias: str | None = None, signer: Signer
     altered = [file.path for file in manifest.files if not verify(file, folder / file.path)]
     if altered:
         raise BadRequest(f"{folder}: {', '.join(altered)} differ from manifest.json. Build the artifact again.")
-    prefix = f"{manifest.model}/{manifest.version}"
-    if f"{prefix}/manifest.json" in store.list(f"{prefix}/"):
+    versions = _published_versions(store, manifest.model)
+    if manifest.version in versions and (folder / SIGNATURE).is_file() and signer is None:
         raise Conflict(
-            f"{manifest.model}@{manifest.version} is already published, and versions never change. Use a new version."
+            f"{manifest.model}@{manifest.version} is already published, and versions never change; {SIGNATURE} in "
+            f"{folder} signs this version. Remove it, or sign anew with --sign."
         )
+    if manifest.version in versions:
+        same = _same_version(store, manifest, versions)
+        if same is not None:
+            if alias:
+                set_alias(store, same.model, alias, same.version)
+            return same
+        manifest = structs.replace(manifest, version=str(max(map(int, versions)) + 1))
+        raw = dump(manifest)
+    prefix = f"{manifest.model}/{manifest.version}"
     admit(folder, manifest)
     signature = _signature(folder, manifest, raw, signer)
     for file in manifest.files:
@@ -59,6 +73,20 @@ def publish(store: Store, folder: Path, alias: str | None = None, signer: Signer
     if alias:
         set_alias(store, manifest.model, alias, manifest.version)
     return manifest
+
+
+def _published_versions(store: Store, model: str) -> set[str]:
+    paths = (path.split("/") for path in store.list(f"{model}/"))
+    return {parts[1] for parts in paths if len(parts) == 3 and parts[2] == "manifest.json"}
+
+
+def _same_version(store: Store, manifest: Manifest, versions: set[str]) -> Manifest | None:
+    """The published version with the same files, the newest of several."""
+    for version in sorted(versions, key=int, reverse=True):
+        published = parse(store.get(f"{manifest.model}/{version}/manifest.json"))
+        if published.files == manifest.files:
+            return published
+    return None
 
 
 def _signature(folder: Path, manifest: Manifest, raw: bytes, signer: Signer | None) -> bytes:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hearth_build.data.report import DataReport
 from hearth_build.data.split import Split
@@ -32,8 +34,8 @@ class Data:
 @dataclass(frozen=True)
 class Candidate:
     name: str
-    score: float
-    """The task's metric on the validation examples."""
+    score: float = math.nan
+    """The task's metric on the validation examples; unknown until the end where there is a single candidate."""
     recipe: Callable[[], Recipe] | None = None
     """None for what is only compared with."""
     details: str = ""
@@ -74,6 +76,22 @@ class Session:
         count = max(1, min(maximum, int(left / (seconds * 1.05))))
         train.console.print(f"One epoch takes about {seconds:.0f} s; {count} of them")
         return count, left / 60
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """What a task's module does; each has one as `TRAINER`."""
+
+    read: Callable[[Session], Data]
+    """Reads, checks and splits the data. Raises DataError."""
+    candidates: Callable[[Session, Any], list[Candidate]]
+    """Fits candidates, the simplest first; the first is a baseline where there are several."""
+    default_base: Callable[[Data], str] = lambda data: ""
+    """The preset that training starts from, if the user names none; empty: from scratch."""
+    require_learning: Callable[[Candidate, Sequence[Candidate]], None] = lambda chosen, results: None
+    """Raises RecipeError if the chosen candidate has learnt nothing."""
+    chosen_in: str = "validation"
+    """Where the scores of candidates come from."""
 
 
 def best(candidates: Sequence[Candidate], higher_is_better: bool) -> Candidate:

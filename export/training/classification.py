@@ -20,6 +20,7 @@ from hearth_build.training.linear import Score
 
 MAX_CONFUSION = 12
 """Labels of the largest confusion matrix in a card."""
+DOUBTFUL = "doubtful.tsv"
 LISTED = 10
 """Doubtful examples in a card."""
 LOSS_OF_QUANTIZATION = 0.01
@@ -145,7 +146,7 @@ def sections(data: Data) -> Report:
             "## Errors on the test data",
             confusion(data.labels, expected, predicted),
             f"Calibration: scores and accuracy differ by {error:.3f} on average (expected calibration error).",
-            doubtful(examples, outputs),
+            doubtful(work, examples, outputs),
             *data_section(data),
         ]
 
@@ -182,27 +183,36 @@ def cell(text: str, length: int = 80) -> str:
     return flat if len(flat) <= length else flat[: length - 1] + "…"
 
 
-def doubtful(examples: Sequence[Example], outputs: Sequence[Scores]) -> str:
-    """The examples whose label has the lowest score: errors of the model, or of the label."""
+def doubtful(work: Path, examples: Sequence[Example], outputs: Sequence[Scores]) -> str:
+    """The examples whose label has the lowest score: errors of the model, or of the label.
+
+    The card, which is published, names them; their texts are in doubtful.tsv in the work folder.
+    """
     own = np.array([scores[str(example.expected)] for example, scores in zip(examples, outputs, strict=True)])
-    rows = []
-    for index in np.argsort(own)[:LISTED]:
+    rows, lines = [], ["example\tlabel\tpredicted\tscore\ttext"]
+    for index in np.argsort(own):
         example, guess = examples[index], top_label(outputs[index])
         if guess != str(example.expected):
-            text = example.inputs if isinstance(example.inputs, str) else ""
             score = f"{outputs[index][guess]:.2f}"
-            rows.append(f"| {cell(example.name, 40)} | {cell(text)} | {example.expected} | {guess} {score} |")
+            rows.append(f"| {cell(example.name, 60)} | {example.expected} | {guess} {score} |")
+            text = " ".join(example.inputs.split()) if isinstance(example.inputs, str) else ""
+            lines.append(f"{example.name}\t{example.expected}\t{guess}\t{score}\t{text}")
+    (work / DOUBTFUL).write_text("\n".join(lines) + "\n", encoding="utf-8")
     if not rows:
         return "No test example was classified wrongly."
-    header = ["| example | | label | predicted |", "|---|---|---|---|"]
-    return "\n".join(["Most doubtful; look whether the label is right:", "", *header, *rows])
+    header = ["| example | label | predicted |", "|---|---|---|"]
+    title = (
+        f"Most doubtful of {len(rows)} errors; look whether the label is right (all are in {DOUBTFUL} of the build):"
+    )
+    return "\n".join([title, "", *header, *rows[:LISTED]])
 
 
-def require_learning(candidate: Candidate, baseline: Candidate, size: int) -> None:
-    """Raises RecipeError if a candidate is not better than guessing."""
-    if candidate.score * size < baseline.score * size + 1:
+def require_learning(chosen: Candidate, results: Sequence[Candidate]) -> None:
+    """Raises RecipeError if the chosen candidate is not better than guessing, which is the first of the results."""
+    guess = results[0]
+    if chosen.score <= guess.score:
         raise RecipeError(
-            f"No candidate is better than guessing: {candidate.name} has an accuracy of {candidate.score:.3f} on the "
-            f"validation examples, {baseline.name} {baseline.score:.3f}. Look whether the labels belong to the inputs, "
+            f"No candidate is better than guessing: {chosen.name} has an accuracy of {chosen.score:.3f} on the "
+            f"validation examples, {guess.name} {guess.score:.3f}. Look whether the labels belong to the inputs, "
             "and whether the inputs hold what is asked for; or add examples."
         )

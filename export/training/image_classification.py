@@ -34,13 +34,14 @@ from hearth_build.recipe import (
     StaticInt8,
 )
 from hearth_build.training import bases, linear
-from hearth_build.training.candidates import Candidate, Data, Session
+from hearth_build.training.candidates import Candidate, Data, Session, Trainer
 from hearth_build.training.classification import (
     accuracy_of,
     gate,
     loss_of,
     majority,
     make_data,
+    require_learning,
     scale,
     sections,
     targets_of,
@@ -315,3 +316,6 @@ def recipe_of(
             "The candidate and the best epoch were chosen by the validation examples.",
         ),
     )
+
+
+TRAINER = Trainer(read, candidates, default_base, require_learning)

@@ -6,7 +6,6 @@ import importlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 from msgspec import structs
 from rich.table import Table
@@ -18,13 +17,14 @@ from hearth_build.pipeline.train import console
 from hearth_build.recipe import GateError, NoQuantization, Recipe, RecipeError
 from hearth_build.training import bases
 from hearth_build.training import plan as plans
-from hearth_build.training.candidates import Candidate, Data, Session, best
+from hearth_build.training.candidates import Candidate, Session, Trainer, best
 from hearth_build.training.plan import Plan
 
 TRAINABLE = (
     "text-classification",
     "token-classification",
     "image-classification",
+    "object-detection",
     "tabular-classification",
     "tabular-regression",
 )
@@ -35,28 +35,28 @@ def run(plan: Plan, work: Path, command: str, *, check: bool = False) -> Path | 
 
     Raises DataError, RecipeError, GateError.
     """
-    task = task_module(plan.task)
+    trainer = trainer_of(plan.task)
     plan = plans.with_checksums(structs.replace(plan, base=bases.pin(plan.base)))
     session = Session(plan, work, command)
     console.rule(f"{plan.name}: data")
-    data: Data = task.read(session)
+    data = trainer.read(session)
     for line in data.report.lines():
         console.print(f"  {line}", highlight=False, markup=False)
     if not plan.base:
-        session.plan = structs.replace(plan, base=task.default_base(data))
+        session.plan = structs.replace(plan, base=trainer.default_base(data))
     base = f"starts from {bases.title(session.plan.base)}" if session.plan.base else "from scratch"
     console.print(f"  {plan.minutes:g} minutes at most, {base}", highlight=False, markup=False)
     if check:
         return None
     forget_other_data(session)
     console.rule(f"{plan.name}: candidates")
-    results: list[Candidate] = task.candidates(session, data)
+    results = trainer.candidates(session, data)
     evaluation = evaluation_of(plan.task)
     chosen = best(results, evaluation.higher_is_better)
-    title = f"{evaluation.metric} in {getattr(task, 'CHOSEN_ON', 'validation')}"
-    print_table(results, chosen, title)
-    if hasattr(task, "require_learning"):
-        task.require_learning(chosen, results)
+    title = f"{evaluation.metric} in {trainer.chosen_in}"
+    if len(results) > 1:
+        print_table(results, chosen, title)
+    trainer.require_learning(chosen, results)
     assert chosen.recipe is not None
     recipe = chosen.recipe()
     recipe = replace(recipe, report=with_comparison(recipe, results, chosen, title))
@@ -67,11 +67,12 @@ def run(plan: Plan, work: Path, command: str, *, check: bool = False) -> Path | 
     return artifact
 
 
-def task_module(task: str) -> ModuleType:
-    """The module that trains a task. Raises RecipeError."""
+def trainer_of(task: str) -> Trainer:
+    """The trainer of a task. Raises RecipeError."""
     if task not in TRAINABLE:
         raise RecipeError(f"hearth train does not train {task!r}; it trains {', '.join(TRAINABLE)}.")
-    return importlib.import_module(f"hearth_build.training.{TASKS[task].function}")
+    trainer: Trainer = importlib.import_module(f"hearth_build.training.{TASKS[task].function}").TRAINER
+    return trainer
 
 
 def forget_other_data(session: Session) -> None:
@@ -114,8 +115,9 @@ def with_comparison(recipe: Recipe, results: list[Candidate], chosen: Candidate,
     ]
     table = "\n".join([f"| candidate | {title} |", "|---|---:|", *rows])
     report = recipe.report
+    compared = ["## Compared", table] if len(results) > 1 else []
 
     def sections(work, examples, outputs):  # type: ignore[no-untyped-def]
-        return ["## Compared", table, *(report(work, examples, outputs) if report else ())]
+        return [*compared, *(report(work, examples, outputs) if report else ())]
 
     return sections

@@ -44,11 +44,10 @@ from hearth_build.data.split import counts, exact_duplicates, split
 from hearth_build.data.tables import is_number
 from hearth_build.onnx_export.export import OPSET
 from hearth_build.recipe import Example, Gate, NoQuantization, Recipe, RecipeError
-from hearth_build.training.candidates import Candidate, Data, Session
+from hearth_build.training.candidates import Candidate, Data, Session, Trainer
 from hearth_build.training.classification import LISTED, cell, data_section, majority, natural, sections
 
 CLASSIFICATION = "tabular-classification"
-CHOSEN_ON = "cross-validation"
 FOLDS = 5
 MAX_CATEGORIES = 200
 """A column of texts with more different values is left out."""
@@ -166,10 +165,6 @@ def describe_leaks(examples: Sequence[Example], report: DataReport) -> None:
             labels.setdefault(str(example.inputs.get(name)), Counter())[example.expected] += 1
         if 1 < len(labels) <= len(examples) / 5 and all(len(counter) == 1 for counter in labels.values()):
             report.warnings.append(f"column {name!r} alone gives the label: is it known before the label is?")
-
-
-def default_base(data: Data) -> str:
-    return ""
 
 
 def candidates(session: Session, data: TableData) -> list[Candidate]:
@@ -412,3 +407,6 @@ def number_sections(data: TableData) -> Callable[[Path, Sequence[Example], Seque
         return ["## Errors on the test data", table, *data_section(data)]
 
     return report
+
+
+TRAINER = Trainer(read, candidates, require_learning=require_learning, chosen_in="cross-validation")

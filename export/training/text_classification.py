@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from hearth.models.manifest import Limits, TextPreprocessing
 from hearth_build.data import labelled_texts
+from hearth_build.data.datasets import DataError
+from hearth_build.data.files import IMAGES
 from hearth_build.data.report import DataReport, describe_beginnings, describe_texts, language_of, usable_labels
 from hearth_build.data.split import duplicate_texts
 from hearth_build.data.text import Texts, logits_of, pad, tokenize
@@ -25,13 +27,14 @@ from hearth_build.onnx_export.export import traced
 from hearth_build.pipeline import train
 from hearth_build.recipe import AdamW, Batch, DynamicInt8, Example, Linear, NoQuantization, Recipe, Stage
 from hearth_build.training import bases, linear
-from hearth_build.training.candidates import Candidate, Data, Session
+from hearth_build.training.candidates import Candidate, Data, Session, Trainer
 from hearth_build.training.classification import (
     accuracy_of,
     gate,
     loss_of,
     majority,
     make_data,
+    require_learning,
     scale,
     sections,
     targets_of,
@@ -62,7 +65,11 @@ def read(session: Session) -> Data:
 
 
 def usable(path: str, columns: dict[str, str], report: DataReport) -> list[Example]:
-    return usable_labels(labelled_texts.read(Path(path), columns), report, path, "texts")
+    examples = labelled_texts.read(Path(path), columns)
+    names = [Path(example.inputs[-260:]).suffix.lower() in IMAGES for example in examples]
+    if names and all(names):
+        raise DataError(f"The texts of {path} are names of images. Train image-classification on it.")
+    return usable_labels(examples, report, path, "texts")
 
 
 def default_base(data: Data) -> str:
@@ -268,3 +275,6 @@ def recipe_of(
         ),
         **{"stages": (), **fields},
     )
+
+
+TRAINER = Trainer(read, candidates, default_base, require_learning)

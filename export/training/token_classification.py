@@ -42,7 +42,7 @@ from hearth_build.recipe import (
     Stage,
 )
 from hearth_build.training import bases
-from hearth_build.training.candidates import Candidate, Data, Session
+from hearth_build.training.candidates import Candidate, Data, Session, Trainer
 from hearth_build.training.classification import cell, data_section
 
 MAX_TOKENS = 128
@@ -314,3 +314,6 @@ def sections(data: TaggedData) -> Callable[[Path, Sequence[Example], Sequence[An
         return ["## Test data by entity", "\n".join(table), *data_section(data)]
 
     return report
+
+
+TRAINER = Trainer(read, candidates, default_base, require_learning)

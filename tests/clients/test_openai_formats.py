@@ -230,3 +230,86 @@ def test_sampling_options_of_other_servers(client: openai.OpenAI) -> None:
     for seed in range(3):
         completion = chat(client, temperature=2, seed=seed, max_tokens=200, extra_body={"ignore_eos": True})
         assert completion.usage.completion_tokens == 200
+
+
+def respond(client: openai.OpenAI, **options: Any) -> Any:
+    return client.responses.create(**{"model": "calls", "input": "The dog?", "max_output_tokens": 80} | options)
+
+
+def test_a_response_is_the_chat_completion(client: openai.OpenAI) -> None:
+    response = respond(client, instructions="Be kind.", temperature=0)
+    messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "The dog?"}]
+    completion = chat(client, messages=messages, temperature=0, max_tokens=80)
+    assert response.output_text == completion.choices[0].message.content
+    assert response.usage.input_tokens == completion.usage.prompt_tokens
+    assert response.status == {"length": "incomplete", "stop": "completed"}[completion.choices[0].finish_reason]
+    assert response.usage.total_tokens == response.usage.input_tokens + response.usage.output_tokens
+    items: Any = [
+        {"role": "user", "content": [{"type": "input_text", "text": "The dog?"}]},
+        *response.output,
+        {"role": "user", "content": "And the fox?"},
+    ]
+    following = respond(client, input=items, temperature=0)
+    assert following.usage.input_tokens > response.usage.input_tokens
+
+
+def test_a_streamed_response_has_openais_events(client: openai.OpenAI) -> None:
+    events = list(respond(client, temperature=0, stream=True))
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    kinds = [event.type.removeprefix("response.") for event in events]
+    assert kinds[:4] == ["created", "in_progress", "output_item.added", "content_part.added"]
+    assert kinds[-4:-1] == ["output_text.done", "content_part.done", "output_item.done"]
+    whole = respond(client, temperature=0)
+    assert "".join(event.delta for event in events if event.type == "response.output_text.delta") == whole.output_text
+    assert events[-1].type == f"response.{whole.status}"
+    assert events[-1].response.output_text == whole.output_text
+    with client.responses.stream(model="calls", input="The dog?", max_output_tokens=80, temperature=0) as stream:
+        for _ in stream:
+            pass
+
+
+def test_a_response_in_a_format(client: openai.OpenAI) -> None:
+    response = client.responses.parse(model="talks", input="The dog?", text_format=Weather, max_output_tokens=60)
+    assert isinstance(response.output_parsed, Weather)
+    assert response.status == "completed"
+
+
+def test_a_response_calls_tools_and_gets_their_answers(client: openai.OpenAI) -> None:
+    tools: Any = [{"type": "function", **tool["function"]} for tool in TOOLS]
+    response = respond(client, tools=tools, tool_choice="required")
+    (call,) = response.output
+    assert call.type == "function_call"
+    assert call.name in ("get_weather", "get_time")
+    answer = {"type": "function_call_output", "call_id": call.call_id, "output": "Cold."}
+    items = [{"role": "user", "content": "The dog?"}, call.model_dump(), answer]
+    assert respond(client, tools=tools, input=items).usage.input_tokens > response.usage.input_tokens
+    events = list(respond(client, tools=tools, tool_choice={"type": "function", "name": "get_weather"}, stream=True))
+    done = next(event for event in events if event.type == "response.function_call_arguments.done")
+    assert json.loads(done.arguments)["city"] in ("Rome", "Oslo")
+
+
+@pytest.mark.parametrize(
+    ("options", "param"),
+    [
+        ({"previous_response_id": "resp_1"}, "previous_response_id"),
+        ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input[0]"),
+        ({"input": [{"role": "user"}]}, "input[0]"),
+        ({"input": [5]}, "input[0]"),
+        ({"input": [{"type": "function_call", "call_id": "a", "name": "f", "arguments": "["}]}, "input[0].arguments"),
+        ({"input": []}, "input"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
+        ({"background": True}, "background"),
+        ({"text": {"format": {"type": "json_schema", "name": "a", "schema": {"type": "?"}}}}, "response_format"),
+    ],
+)
+def test_an_invalid_response_request_names_its_field(client: openai.OpenAI, options: Any, param: str) -> None:
+    with pytest.raises(openai.BadRequestError) as failure:
+        respond(client, **options)
+    assert (failure.value.param or "").startswith(param)
+
+
+def test_a_repeated_prompt_is_cached(client: openai.OpenAI) -> None:
+    messages = [{"role": "user", "content": "The quick brown fox jumps over the lazy dog. " * 5}]
+    first, second = (chat(client, messages=messages, temperature=0) for _ in range(2))
+    assert second.usage.prompt_tokens_details.cached_tokens == second.usage.prompt_tokens - 1
+    assert second.choices[0].message.content == first.choices[0].message.content

@@ -173,3 +173,15 @@ def test_top_k_and_function_to_apply_are_used(serving: Path) -> None:
 def test_texts_beyond_the_limits_are_refused(serving: Path, inputs: str | list[str], error: type[HearthError]) -> None:
     with pytest.raises(error):
         predict(app, "sentiment-en", app.Request(inputs))
+
+
+@pytest.mark.parametrize("empty", ["", " ", "\n\t", "\u200b", "\u00a0\u3000"])
+def test_an_empty_text_is_not_classified(serving: Path, empty: str) -> None:
+    for inputs, number in ((empty, 1), (["good", empty], 2)):
+        with pytest.raises(BadRequest, match=f"Text {number} of `inputs` is empty"):
+            predict(app, "sentiment-en", app.Request(inputs))
+
+
+@pytest.mark.parametrize("short", ["🙂", "!", "好", "a"])
+def test_a_short_text_is_classified(serving: Path, short: str) -> None:
+    assert predict(app, "sentiment-en", app.Request(short))

@@ -103,10 +103,10 @@ def main() -> None:
     print(f"\n{served} of {len(rows)} are served.")
     if arguments.write:
         document = Path("docs/import.md")
-        before, _, rest = document.read_text(encoding="utf-8").partition("<!-- table: imports -->\n")
-        _, _, after = rest.partition("<!-- end -->")
+        before, _, rest = document.read_text(encoding="utf-8").partition("<!-- imports -->\n")
+        _, _, after = rest.partition("<!-- end of imports -->")
         table = "\n".join([HEADER, *(row.markdown() for row in rows)])
-        document.write_text(f"{before}<!-- table: imports -->\n{table}\n<!-- end -->{after}", encoding="utf-8")
+        document.write_text(f"{before}<!-- imports -->\n{table}\n<!-- end of imports -->{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

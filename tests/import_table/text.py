@@ -12,10 +12,12 @@ import torch
 import transformers
 
 from hearth.models.model import Model
+from hearth.tasks import seq2seq
 from hearth_functions.embeddings import app as embeddings
 from hearth_functions.fill_mask import app as fill_mask
 from hearth_functions.question_answering import app as question_answering
 from hearth_functions.text_classification import app as text_classification
+from hearth_functions.text_ranking import app as text_ranking
 from hearth_functions.token_classification import app as token_classification
 
 TEXT = "The capital of France is Paris, where Anna Berg bought a wonderful film."
@@ -123,6 +125,33 @@ def vectors(model: Model[Any, Any], folder: Path) -> float:
     return float(np.abs(answer - expected).max())
 
 
+def ranking(model: Model[Any, Any], folder: Path) -> float:
+    """The largest difference of a logit."""
+    network, tokenizer = reference(folder)
+    request = text_ranking.Request(text_ranking.Candidates(PAIR["question"], TEXTS))
+    logits = text_ranking.run(model, text_ranking.encode(model, request))
+    expected = [run(network, tokenizer, PAIR["question"], text).logits.item() for text in TEXTS]
+    return float(np.abs(logits - np.array(expected)).max())
+
+
+def written(model: Model[Any, Any], folder: Path) -> float:
+    """The share of texts whose greedy tokens, or those of three beams, are not transformers'."""
+    network, tokenizer = reference(folder)
+    wrong = 0
+    for text in TEXTS:
+        encoded = tokenizer(model.head.prefix + text, return_tensors="pt")
+        feeds = {"input_ids": encoded["input_ids"].numpy(), "attention_mask": encoded["attention_mask"].numpy()}
+        for beams in (1, 3):
+            (tokens,) = seq2seq.generate(model, seq2seq.Parameters(num_beams=beams, max_new_tokens=12), feeds)
+            with torch.no_grad():
+                output = network.generate(**encoded, num_beams=beams, max_new_tokens=12, do_sample=False)[
+                    0, 1:
+                ].tolist()
+            end = model.head.eos
+            wrong += tokens != (output[: output.index(end)] if end in output else output)
+    return wrong / (2 * len(TEXTS))
+
+
 COMPARISONS = {
     "text-classification": classification,
     "zero-shot-classification": zero_shot,
@@ -130,4 +159,8 @@ COMPARISONS = {
     "fill-mask": masks,
     "question-answering": answers,
     "feature-extraction": vectors,
+    "text-ranking": ranking,
+    "translation": written,
+    "summarization": written,
+    "text2text-generation": written,
 }

@@ -25,11 +25,11 @@ INPUT_LAYERS = {
     "text": (),
     "table": (),
     "tensors": (),
-    "image": ("vision",),
-    "audio": ("audio",),
+    "image": ("vision", "video"),
+    "audio": ("audio", "video"),
     "video": ("vision", "video"),
 }
-"""The layers that decode each kind of input."""
+"""The layers that decode each kind of input; FFmpeg, in `video`, also decodes HEIC, AVIF and the sound of phones."""
 TASK_FUNCTIONS = {row.function: ("core", *INPUT_LAYERS[row.input], "runtime") for row in TASKS.values()}
 SHARED = "shared"
 """The function that serves every task; its code is the whole folder."""

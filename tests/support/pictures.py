@@ -1,4 +1,4 @@
-"""Pictures of one colour, HEIF files made box by box, and JPEG files with more scans than pictures have."""
+"""Pictures of one colour."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ from typing import Any
 import av
 import numpy as np
 from PIL import Image
+
+RED = (250, 10, 10)
+
+
+def picture(format: str = "PNG", mode: str = "RGB", size: tuple[int, int] = (40, 30)) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", size, RED).convert(mode).save(stream, format)
+    return stream.getvalue()
 
 
 def jpeg(picture: Image.Image, **options: Any) -> bytes:
@@ -114,12 +122,3 @@ def heic(
         )
 
     return ftyp + meta(len(ftyp) + len(meta(0)) + 8) + box(b"mdat", *(content for _, _, content in items))
-
-
-RED = (250, 10, 10)
-
-
-def picture(format: str = "PNG", mode: str = "RGB", size: tuple[int, int] = (40, 30)) -> bytes:
-    stream = io.BytesIO()
-    Image.new("RGB", size, RED).convert(mode).save(stream, format)
-    return stream.getvalue()

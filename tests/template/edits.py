@@ -199,6 +199,8 @@ FUNCTIONS = {
     "no layer for sound": without("Shared", "Layers", 2),
     "our runtime below": lambda raw: properties(raw, "Shared")["Layers"].reverse(),
     "no memory": without("Shared", "MemorySize"),
+    "no snapshots": without("Shared", "SnapStart"),
+    "no warm environments": without("Shared", "ProvisionedConcurrencyConfig"),
     "no reserve": without("Shared", "ReservedConcurrentExecutions"),
     "a reserve by default": parameter("Concurrency", "Default", 20),
     "a reserve of the catalogue": change("Catalog", "ReservedConcurrentExecutions", to=20),

@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import WaiterError
 
+from hearth_build.cloud.dedicated import Dedicated, expand
 from tests.support.emulator import free_port
 from tests.support.layers import FUNCTIONS, SHARED, code_of, layer
-from tests.template.stack import Template, as_number, of_type, read, translate
+from tests.template.stack import TEMPLATE, Template, as_number, of_type, parse, translate
 from tests.tools import tool
 
 if TYPE_CHECKING:
@@ -135,13 +136,13 @@ def local_aws(scratch: Path) -> Iterator[Aws]:
             process.wait()
 
 
-def deploy(aws: Aws, **parameters: str) -> Stack:
-    """Deploy template.yaml with the code of this working tree."""
+def deploy(aws: Aws, dedicated: Sequence[Dedicated] = (), **parameters: str) -> Stack:
+    """Deploy template.yaml, with dedicated functions, with the code of this working tree."""
     s3 = aws.client("s3")
     s3.create_bucket(Bucket="code")
-    for name, source in CODE.items():
+    for name, source in (CODE | {row.id: code_of(row.row.function) for row in dedicated}).items():
         s3.put_object(Bucket="code", Key=f"{name}.zip", Body=_zip(layer(source) if isinstance(source, str) else source))
-    template = adapt(translate(read(), "code"))
+    template = adapt(translate(parse(expand(TEMPLATE.read_text(), dedicated)), "code"))
     s3.put_object(Bucket="code", Key="template.json", Body=json.dumps(template).encode())
     cloudformation = aws.client("cloudformation")
     cloudformation.create_stack(

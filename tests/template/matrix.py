@@ -15,11 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from hearth_build.cloud.dedicated import Dedicated
 from tests.support.record import record
 from tests.template.local_stack import Stack, deploy, local_aws
 from tests.template.probe import Credentials, Prober
 
-MODEL = "any-model"
+MODEL, DEDICATED_MODEL = "any-model", "resnet20-cifar10"
+"""A model of the shared function, and one that also has a function of its own."""
+DEDICATED = Dedicated(DEDICATED_MODEL, "image-classification")
 SERVING = ("Shared", "Jobs")
 """The functions that serve models."""
 FOREIGN_BUCKET = "foreign"
@@ -51,6 +54,11 @@ Cell = tuple[str, str, Target]
 def targets() -> Iterator[Target]:
     for path in ("0/aliases.json", "0/manifest.json", "0/model.sig", "0/model.bin"):
         yield Target("bucket", "Artifact", f"models/{MODEL}/{path}")
+    for path in ("0/model.bin", "0/aliases.json"):
+        yield Target("bucket", "Artifact", f"models/{DEDICATED_MODEL}/{path}")
+        yield Target("bucket", "Artifact", f"models/{DEDICATED_MODEL}-2/{path}")
+    yield Target("bucket", "Upload", f"uploads/{DEDICATED_MODEL}/x")
+    yield Target("bucket", "Upload", f"uploads/{DEDICATED_MODEL}-2/x")
     for name in ("models/catalog.json", "models-2/x/manifest.json", "elsewhere/x"):
         yield Target("bucket", "Artifact", name)
     for prefix in ("uploads", "tracks", "batch"):
@@ -81,6 +89,12 @@ def _shared(action: str, target: Target) -> bool:
         case "key", "own", "decrypt":
             return True
     return False
+
+
+def _dedicated(action: str, target: Target) -> bool:
+    """Reads its own model, and the uploads for it."""
+    is_own = target.kind != "bucket" or DEDICATED_MODEL in target.name.split("/")
+    return is_own and _shared(action, target)
 
 
 def _jobs(action: str, target: Target) -> bool:
@@ -132,6 +146,7 @@ ROLES: dict[str, Callable[[str, Target], bool]] = {
     "Shared": _shared,
     "Jobs": _jobs,
     "Catalog": _catalog,
+    DEDICATED.id: _dedicated,
     "Batch": _batch,
     "Release": lambda action, target: (
         target == Target("key", "own") and action == "decrypt"
@@ -229,7 +244,7 @@ def _shorten(names: list[str]) -> list[str]:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, local_aws(Path(scratch)) as aws:
-        stack = deploy(aws, CustomerKey="true")
+        stack = deploy(aws, [DEDICATED], CustomerKey="true")
         cells = measure(stack, roles(stack))
     problems = differences(cells)
     summary = (

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from hearth import settings
+from hearth.async_inference import dead_letters
 from hearth.async_inference.storage_events import EventFailedError
 from hearth.aws import sqs
 from hearth.aws.s3 import Bucket
@@ -235,6 +237,22 @@ def test_a_message_stays_in_the_queue_if_the_dead_letter_queue_fails(
     assert text.handler(sqs_event(message("5", "m")), CONTEXT) == {"batchItemFailures": [{"itemIdentifier": "m"}]}
     with pytest.raises(StoreError, match="the queue returned 400 for SendMessage"):
         sqs.send_message(account.dead_letter_queue, "5", {"reason": "x"})
+
+
+def test_a_failed_message_is_delivered_again_soon(account: Account) -> None:
+    """The queue's own timeout, of which a message waits the rest, is six times the longest invocation."""
+    queue_url = account.sqs.create_queue(QueueName="uploads", Attributes={"VisibilityTimeout": "5400"})["QueueUrl"]
+    account.sqs.delete_queue(QueueUrl=account.dead_letter_queue)  # so that the message stays in its queue
+    account.sqs.send_message(QueueUrl=queue_url, MessageBody="5")
+    (received,) = account.sqs.receive_message(QueueUrl=queue_url)["Messages"]
+    delivered = message("5", received["MessageId"]) | {
+        "receiptHandle": received["ReceiptHandle"],
+        "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:uploads",
+    }
+    with patch.object(dead_letters, "RETRY_SECONDS", 0):
+        response = text.handler(sqs_event(delivered), CONTEXT)
+    assert response == {"batchItemFailures": [{"itemIdentifier": received["MessageId"]}]}
+    assert account.sqs.receive_message(QueueUrl=queue_url)["Messages"][0]["Body"] == "5"
 
 
 def test_an_object_of_a_foreign_bucket_is_a_forbidden_dead_letter(

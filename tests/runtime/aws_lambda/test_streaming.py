@@ -365,6 +365,23 @@ def test_a_broken_runtime_api_ends_the_runtime(api: RuntimeApi, tmp_path: Path) 
         assert process.wait(20) != 0
 
 
+def test_a_snapshot_is_taken_before_the_first_event(api: RuntimeApi, tmp_path: Path) -> None:
+    environment = {"SCRATCH": str(tmp_path), "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"}
+    with api.runtime(CODE, environment):
+        head, body = api.request()
+        assert (head.line, body) == ("GET /2018-06-01/runtime/restore/next HTTP/1.1", b"")
+        api.drop(reset=True)  # a restored environment has none of the snapshot's connections
+        assert api.whole({"context": []})
+
+
+def test_a_snapshot_that_is_refused_ends_the_runtime(api: RuntimeApi, tmp_path: Path) -> None:
+    environment = {"SCRATCH": str(tmp_path), "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"}
+    with api.runtime(CODE, environment) as process:
+        api.request()
+        api.send("500 Internal Server Error", b"broken")
+        assert process.wait(20) != 0
+
+
 @pytest.mark.parametrize(
     ("code", "environment", "kind"),
     [

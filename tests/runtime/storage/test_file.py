@@ -10,6 +10,7 @@ import pytest
 
 from hearth.errors import NotFound, StoreError
 from hearth.storage.file import FileStore
+from hearth.storage.open import open_store
 from tests.runtime.storage.contract import StoreContract
 
 
@@ -147,3 +148,19 @@ def test_a_listing_survives_folders_that_disappear(store: FileStore) -> None:
     (store.root / other / "1").unlink()
     (store.root / other).rmdir()
     assert list(paths) == []
+
+
+def test_links_between_folders_do_not_make_a_listing_endless(tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}/store")
+    for path in ("a/1/manifest.json", "b/1/manifest.json"):
+        store.put(path, b"{}")
+    root = tmp_path / "store"
+    (root / "a/self").symlink_to(root / "a")
+    (root / "a/up").symlink_to(root)
+    (root / "a/to-b").symlink_to(root / "b")
+    (root / "b/to-a").symlink_to(root / "a")
+    (root / "alias").symlink_to(root / "a/1")
+    (root / "gone").symlink_to(root / "nowhere")
+    paths = store.list()
+    assert {"a/1/manifest.json", "b/1/manifest.json", "alias/manifest.json", "a/to-b/1/manifest.json"} <= set(paths)
+    assert len(paths) < 20

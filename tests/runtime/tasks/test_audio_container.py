@@ -81,6 +81,14 @@ def test_decoding_ends_at_the_deadline() -> None:
         deadline.set_from(None)
 
 
+def test_a_frame_of_too_many_samples_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encode_in_container(tone(44_100), 44_100, "mp4", "alac")
+    assert len(read_audio(data, RATE, 10))
+    monkeypatch.setattr("hearth.ops.containers.MAX_SAMPLES", 2000)  # ALAC's frames have 4096
+    with pytest.raises(BadRequest, match="damaged"):
+        read_audio(data, RATE, 10)
+
+
 JUNK = {
     "zeros": bytes(5000),
     "text": b"this is no sound " * 300,

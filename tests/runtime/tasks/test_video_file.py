@@ -6,7 +6,7 @@ import io
 import resource
 from contextlib import suppress
 from fractions import Fraction
-from itertools import islice
+from itertools import chain, islice
 from types import SimpleNamespace
 
 import av
@@ -125,6 +125,24 @@ def test_a_film_of_one_huge_png_is_refused_at_once(form: str) -> None:
     with pytest.raises(UnsupportedMedia, match="its video is png"):
         Video(file.getvalue(), BOUNDS)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000, "kilobytes"
+
+
+def test_a_packet_of_many_frames_is_damage() -> None:
+    """FFmpeg would decode all frames of an AV1 packet before it returns."""
+    pictures = [np.pad(picture, ((0, 64), (0, 96), (0, 0))) for picture in frames(3)]
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as container:
+        stream = container.add_stream("libsvtav1", rate=10, options={"preset": "10"})
+        stream.width, stream.height, stream.pix_fmt = 192, 128, "yuv420p"
+        encoded = [stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")) for pixels in pictures]
+        for packet in [*chain.from_iterable(encoded), *stream.encode()]:
+            repeated = av.Packet(bytes(packet) * (20 if packet.pts else 1))
+            repeated.stream, repeated.pts, repeated.dts = stream, packet.pts, packet.dts
+            repeated.time_base = packet.time_base
+            container.mux(repeated)
+    video = Video(file.getvalue(), Bounds(100, 192 * 128, 20))
+    assert len(list(video.frames())) == 1
+    assert "damaged in 2 places" in video.damage
 
 
 def test_opening_ends_at_the_deadline() -> None:

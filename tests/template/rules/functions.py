@@ -54,12 +54,16 @@ def functions_are_bounded_and_watched(template: Template) -> Findings:
 @rule
 def functions_know_what_they_are_for(template: Template) -> Findings:
     functions = {name: f["Environment"]["Variables"] for name, f in of_type(template, "Lambda::Function")}
+    shared = template["Resources"]["Shared"]["Properties"]
     wrong = {
         "Jobs does not know where results belong": functions["Jobs"].get("HEARTH_OUTPUT") != OUTPUT,
         "Catalog does not know where results lie": functions["Catalog"].get("HEARTH_OUTPUT") != OUTPUT,
         "Jobs does not know its dead letters": target(functions["Jobs"].get("HEARTH_DEAD_LETTERS")) != "DeadLetters",
         "Shared needs our runtime to stream": functions["Shared"].get("AWS_LAMBDA_EXEC_WRAPPER")
         != "/opt/bootstrap-stream",
+        "Shared has no snapshots by parameter": target(shared.get("SnapStart", {}).get("ApplyOn")) != "SnapStart",
+        "Shared has no environments by parameter": "ProvisionedConcurrency"
+        not in json.dumps(template["Resources"]["SharedAliaslive"]["Properties"].get("ProvisionedConcurrencyConfig")),
         "Shared does not stream to both callers": functions["Shared"].get("HEARTH_STREAM") != "rest,url",
     }
     yield from (problem for problem, is_wrong in wrong.items() if is_wrong)

@@ -50,6 +50,7 @@ GRANTS: dict[str, dict[str, set[str]]] = {
         "sqs:ReceiveMessage": {"Queue"},
         "sqs:DeleteMessage": {"Queue"},
         "sqs:GetQueueAttributes": {"Queue"},
+        "sqs:ChangeMessageVisibility": {"Queue"},
         "sqs:SendMessage": {"DeadLetters"},
     },
     "Catalog": {

@@ -14,6 +14,7 @@ from hearth.ops.text.entities import (
     gather_pre_entities,
     get_tag,
     group_words,
+    strip,
 )
 
 LABELS = ("O", "B-PER", "I-PER", "LOC")
@@ -124,3 +125,25 @@ def test_without_marks_a_subword_has_no_space_before_it() -> None:
     window = tokenizer.encode(text)
     pre = gather_pre_entities(tokenizer, window, text, np.zeros((len(window.tokens), 4), np.float32))
     assert pre[0].is_subword is False
+
+
+TEXT = "  Anna Berg \t\u3000in Oslo"
+
+
+def marked(start: int, end: int) -> Entity:
+    return Entity("PER", 0.9, TEXT[start:end], start, end, 1)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "word"),
+    [(2, 11, "Anna Berg"), (0, 11, "Anna Berg"), (1, 14, "Anna Berg"), (11, 16, "in"), (13, len(TEXT), "in Oslo")],
+)
+def test_white_space_at_the_ends_is_cut_off(start: int, end: int, word: str) -> None:
+    (stripped,) = strip([marked(start, end)], TEXT)
+    assert stripped.word == word
+    assert TEXT[stripped.start : stripped.end] == word
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 2), (11, 14), (0, 0)])
+def test_an_entity_of_white_space_is_none(start: int, end: int) -> None:
+    assert strip([marked(start, end)], TEXT) == []

@@ -13,6 +13,8 @@ from PIL import Image, ImageOps
 
 from hearth import deadline
 from hearth.errors import BadRequest, DeadlineExceeded, PayloadTooLarge
+from hearth.ops.vision.av1_units import MAX_FRAMES, has_few_frames
+from hearth.ops.vision.heif import HeifFile
 from hearth.ops.vision.images import count_pixels, open_image
 from tests.support.pictures import box, heic
 
@@ -103,6 +105,23 @@ def test_a_file_that_declares_more_than_it_has_is_damaged() -> None:
 def test_a_grid_must_fit_its_tiles() -> None:
     with pytest.raises(BadRequest, match="does not fit"):
         open_image(heic(PHOTO, tile=64, declared_size=(900, 900)), 1_000_000)
+
+
+def test_an_identity_is_decoded_and_may_not_be_larger() -> None:
+    """A picture that is another one, rotated: a grid of one tile whose type is replaced."""
+    square = picture(64, 64)
+    assert difference(open_image(heic(square, tile=64).replace(b"grid", b"iden", 1), 10_000), square) < 3
+    with pytest.raises(BadRequest, match="larger than the picture"):
+        open_image(heic(picture(40, 40), tile=64).replace(b"grid", b"iden", 1), 10_000)
+
+
+def test_a_packet_of_many_av1_frames_is_not_decoded() -> None:
+    """FFmpeg would decode all of them and return the list."""
+    data = avif(Image.new("RGB", (64, 64)))
+    item = HeifFile(data)._items[HeifFile(data)._primary]
+    assert has_few_frames(item.data)
+    assert has_few_frames(item.data * MAX_FRAMES)
+    assert not has_few_frames(item.data * (MAX_FRAMES + 1))
 
 
 def test_another_codec_is_named() -> None:

@@ -1,4 +1,4 @@
-"""Pictures as people have them, and the work that a picture may cause."""
+"""Pictures of every kind become the model's input; those beyond a limit are not decoded."""
 
 from __future__ import annotations
 
@@ -12,9 +12,38 @@ from PIL import Image
 from hearth import deadline
 from hearth.errors import BadRequest, DeadlineExceeded, PayloadTooLarge, UnsupportedMedia
 from hearth.models.manifest import Limits
-from hearth.ops.vision.images import open_image, open_images
+from hearth.ops.vision.images import MAX_SCANS, open_image, open_images
 from hearth.ops.vision.jpeg_scans import read_scans
 from tests.support.pictures import jpeg, repeat_last_scan, with_mpf_segment
+
+
+def test_pictures_of_a_request_share_one_pixel_limit() -> None:
+    files = [jpeg(Image.effect_noise((64, 64), 50).convert("RGB"))] * 4
+    assert len(list(open_images(files, Limits(batch=4, pixels=4 * 64 * 64)))) == 4
+    with pytest.raises(PayloadTooLarge, match="4095 are allowed after the pictures before it, 16383 in all"):
+        list(open_images(files, Limits(batch=4, pixels=4 * 64 * 64 - 1)))
+    with pytest.raises(PayloadTooLarge, match="3 are allowed"):
+        list(open_images(files, Limits(batch=3)))
+    with pytest.raises(BadRequest, match="empty"):
+        list(open_images([], Limits()))
+
+
+def test_a_jpeg_with_too_many_scans_is_not_decoded() -> None:
+    progressive = jpeg(Image.effect_noise((64, 64), 50).convert("RGB"), progressive=True)
+    assert open_image(progressive, 10_000).size == (64, 64)
+    last_scan = progressive.rindex(b"\xff\xda")
+    many = progressive[:last_scan] + progressive[last_scan:-2] * MAX_SCANS + b"\xff\xd9"
+    with pytest.raises(BadRequest, match="100 scans"):
+        open_image(many, 10_000)
+
+
+def test_16_bit_grey_is_scaled_to_8_bits() -> None:
+    values = np.arange(0, 65536, 64, np.uint16).reshape(32, 32)
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, "PNG")
+    pixels = np.asarray(open_image(file.getvalue(), 10_000))
+    assert (pixels[..., 0] == values >> 8).all()
+
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 130, 3), np.uint8))
 SMOOTH = Image.fromarray(np.random.default_rng(0).integers(0, 255, (4, 5, 3), np.uint8)).resize((130, 90))
@@ -158,22 +187,3 @@ def test_16_bit_grey_of_a_tiff_is_scaled() -> None:
 def test_a_refused_file_is_named(data: bytes, message: str) -> None:
     with pytest.raises(UnsupportedMedia, match=message):
         open_image(data, 100_000)
-
-
-def test_pictures_of_a_request_share_one_pixel_limit() -> None:
-    files = [jpeg(NOISE.crop((0, 0, 64, 64)))] * 4
-    assert len(list(open_images(files, Limits(batch=4, pixels=4 * 64 * 64)))) == 4
-    with pytest.raises(PayloadTooLarge, match="4095 are allowed after the pictures before it, 16383 in all"):
-        list(open_images(files, Limits(batch=4, pixels=4 * 64 * 64 - 1)))
-    with pytest.raises(PayloadTooLarge, match="3 are allowed"):
-        list(open_images(files, Limits(batch=3)))
-    with pytest.raises(BadRequest, match="empty"):
-        list(open_images([], Limits()))
-
-
-def test_16_bit_grey_is_scaled_to_8_bits() -> None:
-    values = np.arange(0, 65536, 64, np.uint16).reshape(32, 32)
-    file = io.BytesIO()
-    Image.fromarray(values).save(file, "PNG")
-    pixels = np.asarray(open_image(file.getvalue(), 10_000))
-    assert (pixels[..., 0] == values >> 8).all()

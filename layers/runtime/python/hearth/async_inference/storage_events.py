@@ -60,6 +60,7 @@ def _process_queue(tasks: Tasks, messages: Sequence[Mapping[str, Any]], context:
         failures = _process_message(tasks, message["body"], str(message["messageId"]), context)
         if failures and not dead_letters.send_to_dlq(message, failures):
             batch_item_failures.append({"itemIdentifier": message["messageId"]})
+            dead_letters.redeliver_soon(message)
         elif is_redelivery:
             dead_letters.delete_message(message)
     return {"batchItemFailures": batch_item_failures}

@@ -161,6 +161,10 @@ class Entailment(Strict, frozen=True, tag="entailment", tag_field="kind"):
     contradiction: Index
 
 
+class Ranking(Strict, frozen=True, tag="ranking", tag_field="kind"):
+    """A cross-encoder: one logit for a query and a text, which is the higher the better the text fits."""
+
+
 class Tagging(Strict, frozen=True, tag="tagging", tag_field="kind"):
     """One label per token; longer texts are read in windows that share `stride` tokens."""
 
@@ -229,6 +233,24 @@ class Seq2Seq(Strict, frozen=True, tag="seq2seq", tag_field="kind"):
     """Language codes of the sources."""
     target: tuple[str, ...] = ()
     """Language codes of the translations."""
+    language_ids: dict[str, Index] = {}
+    """The token of each language, for models that read one in the source and begin their output with one. The sources
+    of the tokenizer are in the first language of `source`."""
+    prefix: str = ""
+    """What is put before each text, such as T5's `summarize: `."""
+    suppressed: tuple[Index, ...] | None = None
+    """Tokens that are never generated; None: the start token."""
+    forced_bos: Index | None = None
+    """The first token of each output."""
+    forced_eos: bool = True
+    """Whether an output of the largest length ends with the end token."""
+    min_new: Index = 0
+    """Smallest number of tokens before the end token."""
+    no_repeat_ngram: Index = 0
+    """Length of the sequences of tokens that never occur twice in an output; 0: no such limit."""
+    repetition_penalty: Annotated[float, Meta(gt=0)] = 1.0
+    early_stopping: bool = False
+    """Whether a search ends as soon as it has as many finished sequences as beams."""
 
 
 class Detector(Strict, frozen=True, tag="detector", tag_field="kind"):
@@ -318,6 +340,7 @@ class Ctc(Strict, frozen=True, tag="ctc", tag_field="kind"):
 
 Head = (
     Entailment
+    | Ranking
     | Tagging
     | Mask
     | Spans

@@ -26,6 +26,8 @@ DEMUXERS = {
 """FFmpeg's demuxer for each kind of file. It tries no other one: some open further files."""
 NO_DECODER = "none"
 """An allow-list of decoders with none in it, while the file is opened."""
+MAX_SAMPLES = 2**20
+"""Samples of each channel in a frame of sound; ALAC may declare sixteen million."""
 PROBED_BYTES = 1_000_000
 """Bytes after which streams are taken as they are known."""
 
@@ -57,9 +59,8 @@ def open_container(data: bytes, supported: str) -> Any:
 
 
 def open_decoder(stream: Any, max_pixels: int = 0) -> Any:
-    """The decoder of a stream, which refuses frames of more than `max_pixels`."""
+    """The decoder of a stream, which refuses frames of more than `max_pixels` or MAX_SAMPLES."""
     decoder = stream.codec_context
-    if max_pixels:
-        decoder.options = {"max_pixels": str(max_pixels)}
+    decoder.options = {"max_pixels": str(max_pixels)} if max_pixels else {"max_samples": str(MAX_SAMPLES)}
     decoder.thread_count = 1  # each thread holds frames in memory
     return decoder

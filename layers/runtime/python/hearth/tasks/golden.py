@@ -258,8 +258,14 @@ def _transcript(golden: Any, prediction: Any) -> float:
     return _text_distance(golden, prediction["text"])
 
 
-def _translation(golden: Any, prediction: Any) -> float:
-    return _text_distance(golden, prediction[0]["translation_text"])
+def _written_text(golden: Any, prediction: Any) -> float:
+    (text,) = prediction[0].values()
+    return _text_distance(golden, text)
+
+
+def _ranking(golden: Any, prediction: Any) -> float:
+    scores = {item["index"]: item["score"] for item in prediction}
+    return float(max(abs(score - scores[index]) for index, score in enumerate(golden)))
 
 
 def _continuation(golden: Any, prediction: Any) -> float:
@@ -300,7 +306,8 @@ COMPARISONS = {
     # A track begins 0.1 above the threshold; the detector's own threshold is 0.25.
     "tracks": Comparison(_tracks, {"threshold": 0.15}, frames=TrackerConfig.min_hits),
     "transcript": Comparison(_transcript),
-    "translation": Comparison(_translation),
+    "written_text": Comparison(_written_text),
+    "ranking": Comparison(_ranking),
     "continuation": Comparison(_continuation, {"max_new_tokens": 30}),
     "segments": Comparison(_segments),
     "table": Comparison(_table),

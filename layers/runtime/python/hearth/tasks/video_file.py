@@ -16,9 +16,11 @@ from hearth import deadline
 from hearth.errors import BadRequest, PayloadTooLarge, UnsupportedMedia
 from hearth.ops.containers import open_container, open_decoder
 from hearth.ops.file_kinds import describe, kind_of
+from hearth.ops.vision.av1_units import has_few_frames
 from hearth.ops.vision.images import open_image
 
-CODECS = ("h264", "hevc", "vp8", "vp9", "libdav1d", "mpeg4", "mpeg2video")
+AV1 = "libdav1d"
+CODECS = ("h264", "hevc", "vp8", "vp9", AV1, "mpeg4", "mpeg2video")
 """Decoders of FFmpeg that are used."""
 SUPPORTED = "The video must be MP4, Matroska (WebM), AVI or MPEG-TS"
 FILMS = ("MP4", "Matroska", "AVI", "MPEG-TS")
@@ -239,8 +241,10 @@ def _decoded(container: Any, stream: Any, decoder: Any, status: _DecodeStatus) -
         status.packets += packet.size > 0  # the last packet is empty and flushes the decoder
         status.is_truncated |= packet.is_corrupt
         try:
+            if decoder.name == AV1 and not has_few_frames(bytes(packet)):
+                raise ValueError
             frames = decoder.decode(packet)
-        except av.FFmpegError:
+        except (av.FFmpegError, ValueError):
             status.failed += 1
             continue
         for frame in frames:

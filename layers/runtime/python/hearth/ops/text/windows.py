@@ -36,6 +36,11 @@ def list_texts(inputs: str | list[str], limits: Limits) -> list[str]:
     return texts
 
 
+def is_blank(text: str) -> bool:
+    """Whether a text has only white space and characters that are not seen."""
+    return all(unicodedata.category(character)[0] in "CZ" for character in text)
+
+
 def check_lengths(texts: Iterable[str], limits: Limits) -> None:
     """Raise TextTooLong for texts that are too long. Checked before tokenization, because a tokenizer reads the
     whole text even if it then truncates."""
@@ -74,10 +79,10 @@ def tokenize_whole(tokenizer: Tokenizer, text: str) -> Row:
     return Encoding.merge([beginning, *beginning.overflowing], growing_offsets=False)
 
 
-def truncate(text: Row, count: int) -> Row:
-    """A copy of the first `count` tokens of a text."""
+def truncate(text: Row, count: int, direction: str = "right") -> Row:
+    """A copy of the first `count` tokens of a text, or of the last with direction `left`."""
     row = Encoding.merge([text], growing_offsets=False)
-    row.truncate(count)
+    row.truncate(count, direction=direction)
     return row
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from hearth import deadline
+from hearth.ops.vision.av1_units import has_few_frames
 
 if TYPE_CHECKING:
     import av
@@ -84,6 +85,9 @@ class HeifFile:
         elif item.kind == b"grid":
             picture = self._decode_grid(item, depth)
         elif item.kind == b"iden":
+            source = self._items[item.sources[0]].size
+            if source[0] * source[1] > item.size[0] * item.size[1]:
+                raise HeifError("its parts are larger than the picture")
             picture = self._decode(item.sources[0], depth + 1)
         else:
             raise HeifError(f"pictures of the type {item.kind.decode('latin-1')!r} are not supported")
@@ -125,6 +129,8 @@ def _decode_coded(item: _Item, pixel_format: str) -> Image.Image:
 
     deadline.check()
     width, height = item.size
+    if item.kind == b"av01" and not has_few_frames(item.data):
+        raise HeifError("it has several pictures in the place of one")
     codec: Any = av.CodecContext.create(DECODERS[item.kind], "r")
     codec.extradata = item.content(*CONFIGURATIONS) or None
     codec.options = {"max_pixels": str((width + 2 * ALIGNMENT) * (height + 2 * ALIGNMENT))}
@@ -155,6 +161,7 @@ def _convert(frame: av.VideoFrame, colours: bytes, pixel_format: str) -> av.Vide
 def _transform(picture: Image.Image, item: _Item) -> Image.Image:
     """Crop, rotate and mirror, in the order of the file."""
     for kind, content in item.properties:
+        deadline.check()
         if kind == b"clap":
             picture = _crop(picture, content)
         elif kind == b"irot" and content[0] & 3:

@@ -152,6 +152,7 @@ def _decode_with_pillow(file: ImageFile, data: bytes, scans: Scans) -> Image.Ima
         file = _close(data, scans)
     file.decodermaxblock = DECODER_BLOCK
     file.load()
+    deadline.check()
     ImageOps.exif_transpose(file, in_place=True)
     return _to_8_bits(file)
 

@@ -59,8 +59,9 @@ class Sampler:
                 self.usage.seed = generation.usage.seed
             if choice == 0:
                 self.usage.input_tokens += generation.usage.input_tokens
-                self.usage.cached_tokens += generation.usage.cached_tokens
-            for piece in generation:
+            for number, piece in enumerate(generation):
+                if choice == number == 0:  # known with the first piece
+                    self.usage.cached_tokens += generation.usage.cached_tokens
                 self.usage.output_tokens += 1
                 yield piece
 
