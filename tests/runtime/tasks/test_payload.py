@@ -15,7 +15,7 @@ from hearth.tasks.payload import read_body, read_object
 from hearth.tasks.task import Prediction, Task, Usage
 from hearth_functions.image_classification.app import TASKS as IMAGE_TASKS
 from hearth_functions.text_classification.app import TASKS as TEXT_TASKS
-from tests.functions.test_predict import picture
+from tests.support.pictures import picture
 
 
 class Parameters(msgspec.Struct, forbid_unknown_fields=True):
