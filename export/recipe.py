@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-from hearth.models.manifest import AudioPreprocessing, Head, ImagePreprocessing, Limits, TaskId, TextPreprocessing
+from hearth.models.manifest import Head, Limits, Preprocessing, TaskId
 from hearth_build.data.datasets import Source
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class Recipe:
     """Held-out sets by name, never used for training. The gate applies to the first."""
     golden: Callable[[], Sequence[Any]]
     """Inputs that are not from a data set. Their outputs are stored in golden.json to replay them later."""
-    preprocessing: TextPreprocessing | ImagePreprocessing | AudioPreprocessing
+    preprocessing: Preprocessing | None
     quantization: Quantizer | dict[str, Quantizer]
     """One for all graphs, or one for each role."""
     gate: Gate

@@ -36,6 +36,9 @@ def import_model(
     labels: Annotated[
         Path | None, typer.Option(help="File of class names in the order of the output: one per line, or JSON.")
     ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Names of a table's columns: separated by commas, or a file with one per line.")
+    ] = None,
     pixels: Annotated[
         Literal["raw", "unit", "symmetric", "imagenet"] | None,
         typer.Option(
@@ -109,6 +112,7 @@ def import_model(
         revision=revision,
         pooling=pooling,
         labels=labels,
+        columns=columns,
         pixels=pixels,
         mean=parse_numbers(mean, 3, "--mean"),
         std=parse_numbers(std, 3, "--std"),

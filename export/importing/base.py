@@ -29,6 +29,7 @@ class ImportOptions:
     revision: str | None = None
     pooling: PoolingMethod | None = None
     labels: Path | None = None
+    columns: str | None = None
     pixels: str | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None

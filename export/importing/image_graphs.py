@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -12,8 +11,8 @@ import numpy as np
 import onnx
 
 from hearth.models.manifest import Detector, ImagePreprocessing, Tensor
-from hearth_build.data.datasets import DataError
 from hearth_build.importing.base import ImportOptions, Notes
+from hearth_build.importing.labels import read_names
 from hearth_build.onnx_export import file
 from hearth_build.onnx_export.file import GraphInfo
 from hearth_build.onnx_export.rewrite import Changes, run
@@ -79,18 +78,7 @@ def labels_of(graph: GraphInfo, options: ImportOptions) -> tuple[str, ...] | Non
         except (ValueError, SyntaxError):
             return None
         return tuple(map(str, names.values() if isinstance(names, dict) else names))
-    try:
-        text = options.labels.read_text(encoding="utf-8")
-        if options.labels.suffix == ".json":
-            document = json.loads(text)
-            if isinstance(document, dict):
-                document = [document[key] for key in sorted(document, key=int)]
-            return tuple(map(str, document))
-        return tuple(line.strip() for line in text.splitlines() if line.strip())
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(
-            f"{options.labels} cannot be read ({error}); it must have one name per line, or be a JSON list."
-        ) from None
+    return tuple(read_names(str(options.labels)))
 
 
 def output_of(graph: GraphInfo, options: ImportOptions, labels: Sequence[str] | None) -> Tensor:

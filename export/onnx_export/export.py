@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
+import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +19,7 @@ import onnxruntime
 import torch
 from torch import nn
 
-from hearth.models.manifest import Graph, Provider, Tensor
+from hearth.models.manifest import ANY_SHAPE, Graph, Provider, Tensor
 from hearth_build.pipeline.train import weights_of
 from hearth_build.recipe import Recipe, RecipeError
 
@@ -166,12 +168,33 @@ def optimise(source: Path, folder: Path, role: str = "main", provider: Provider 
     options.add_session_config_entry(
         "session.optimized_model_external_initializers_min_size_in_bytes", str(EXTERNAL_FROM)
     )
-    onnxruntime.InferenceSession(
-        str(source), options, providers=["CPUExecutionProvider"], disabled_optimizers=DISABLED_OPTIMIZERS
-    )
+    try:
+        onnxruntime.InferenceSession(
+            str(source), options, providers=["CPUExecutionProvider"], disabled_optimizers=DISABLED_OPTIMIZERS
+        )
+    except onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented:  # some graphs run but cannot be saved
+        copy_graph(source, folder / name, weights)
     locations = external_files(folder / name)
     if locations - {weights}:
         raise RuntimeError(f"{folder / name} has weights in {sorted(locations)}; only {weights} beside it is allowed")
+
+
+def copy_graph(source: Path, target: Path, weights: str) -> None:
+    """Copy a graph as it is, with its weights in one external file."""
+    model = onnx.load(str(source))
+    onnx.save(model, str(target), save_as_external_data=True, location=weights, size_threshold=EXTERNAL_FROM)
+
+
+def link_graph(source: Path, target: Path) -> None:
+    """Give a graph another path, and put its external files beside it, without copying where the disk allows."""
+    names = {name: name for name in external_files(source)} | {source.name: target.name}
+    for old, new in names.items():
+        file = target.parent / new
+        file.unlink(missing_ok=True)
+        try:
+            os.link((source.parent / old).resolve(), file)
+        except OSError:  # another file system
+            shutil.copyfile(source.parent / old, file)
 
 
 def external_files(path: Path) -> set[str]:
@@ -186,15 +209,46 @@ def describe(folder: Path, role: str = "main") -> Graph:
     """Return the manifest's entry for the graph of `role` in `folder`: names, types and shapes."""
     name, _ = files(role)
     model = onnx.load(str(folder / name), load_external_data=False)
+    weights = {tensor.name for tensor in model.graph.initializer}
     return Graph(
         path=name,
-        inputs=tuple(tensor_of(value) for value in model.graph.input),
+        inputs=tuple(tensor_of(value) for value in model.graph.input if value.name not in weights),
         outputs=tuple(tensor_of(value) for value in model.graph.output),
     )
 
 
 def tensor_of(value: onnx.ValueInfoProto) -> Tensor:
     """Return the manifest's description of a graph input or output."""
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
-    shape = tuple(size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim)
-    return Tensor(name=value.name, dtype=dtype, shape=shape)  # type: ignore[arg-type]
+    if value.type.WhichOneof("value") != "tensor_type":
+        return Tensor(name=value.name, dtype="json", shape=(), onnx_type=type_name(value.type))
+    tensor = value.type.tensor_type
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+    shape = tuple(size_of(value.name, axis, size) for axis, size in enumerate(tensor.shape.dim))
+    return Tensor(
+        name=value.name,
+        dtype="string" if dtype == "object" else dtype,  # type: ignore[arg-type]
+        shape=shape if tensor.HasField("shape") else ANY_SHAPE,
+    )
+
+
+def size_of(name: str, axis: int, size: onnx.TensorShapeProto.Dimension) -> int | str:
+    """Return a dimension's size, or a name for one that is dynamic: exporters write 0 and -1 for sizes they do not
+    know."""
+    return size.dim_value if size.dim_value > 0 else size.dim_param or f"{name}.{axis}"
+
+
+def type_name(kind: onnx.TypeProto) -> str:
+    """Return ONNX Runtime's name of a type, such as seq(map(string,tensor(float)))."""
+    match kind.WhichOneof("value"):
+        case "sequence_type":
+            return f"seq({type_name(kind.sequence_type.elem_type)})"
+        case "map_type":
+            return f"map({element_name(kind.map_type.key_type)},{type_name(kind.map_type.value_type)})"
+        case "optional_type":
+            return f"optional({type_name(kind.optional_type.elem_type)})"
+        case _:
+            return f"tensor({element_name(kind.tensor_type.elem_type)})"
+
+
+def element_name(kind: int) -> str:
+    return str(onnx.TensorProto.DataType.Name(kind)).lower()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from torch import Tensor
 
-from hearth_build.onnx_export.export import external_files
+from hearth_build.onnx_export.export import link_graph
 from hearth_build.recipe import BlockInt4, DynamicInt8, GivenGraphs, NoQuantization, Quantizer, StaticInt8
 
 
@@ -35,9 +34,7 @@ def quantize(method: Quantizer, work: Path, source: Path, target: Path) -> str:
     logging.getLogger().setLevel(logging.ERROR)  # the quantizer recommends a preprocessing step that was already done
     match method:
         case NoQuantization():
-            for name in external_files(source):
-                shutil.copyfile(source.parent / name, target.parent / name)
-            shutil.copyfile(source, target)
+            link_graph(source, target)
             return "fp32"
         case GivenGraphs():
             method.graphs["main" if source.stem == "model" else source.stem](None, target)

@@ -1,6 +1,7 @@
 """How the outputs of a task are measured; `hearth evaluate MODEL --data PATH` and the step `verify` run it.
 
-`export/evaluations/<folder of the function>.py` contains the `EVALUATION` of each task family. It calls the function's
+`export/evaluations/<folder of the function>.py` contains the `EVALUATION` of each task family, or its `EVALUATIONS` by
+task. It calls the function's
 own `predict(model, request)`, so what is measured is what is served.
 """
 
@@ -40,8 +41,9 @@ class Evaluation:
 
 
 def evaluation_of(task: str) -> Evaluation:
-    """The evaluation of a task's family."""
-    evaluation: Evaluation = importlib.import_module(f"hearth_build.evaluations.{TASKS[task].function}").EVALUATION
+    """The evaluation of a task's family, or of the task where those of a family have different metrics."""
+    module = importlib.import_module(f"hearth_build.evaluations.{TASKS[task].function}")
+    evaluation: Evaluation = module.EVALUATIONS[task] if hasattr(module, "EVALUATIONS") else module.EVALUATION
     return evaluation
 
 

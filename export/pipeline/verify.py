@@ -205,7 +205,7 @@ def measure(recipe: Recipe, work: Path, evaluation: Evaluation, models: dict[str
     reference = next(iter(outputs.values()))
     for kind, outputs_of_kind in outputs.items():
         differences = [evaluation.difference(*pair) for pair in zip(reference, outputs_of_kind, strict=True)]
-        measurements.metrics[kind][DIFFERENCE] = max(differences)
+        measurements.metrics[kind][DIFFERENCE] = max(differences, default=0.0)
     for kind, model in models.items():
         if kind in ("torch", "fp32"):
             continue
@@ -215,7 +215,8 @@ def measure(recipe: Recipe, work: Path, evaluation: Evaluation, models: dict[str
             for text, expected in recipe.expected.items()
             if summaries[text] != expected
         ]
-    for kind, milliseconds in measure_latency(evaluation, models, inputs[0]).items():
+    times = measure_latency(evaluation, models, inputs[0]) if inputs else dict.fromkeys(models, 0.0)
+    for kind, milliseconds in times.items():
         measurements.metrics[kind]["milliseconds"] = milliseconds
     return measurements
 
@@ -296,13 +297,22 @@ def write_golden(recipe: Recipe, evaluation: Evaluation, model: Any, path: Path,
     """Write the golden inputs (bytes as base64) and the outputs of `model`, to replay them later."""
     cases = [
         {
-            "inputs": {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value,
+            "inputs": encode_bytes(value),
             "answer": evaluation.predict(model, value),
         }
         for value in recipe.golden()
     ]
     golden = {"tolerance": tolerance, "expected": recipe.expected, "cases": cases}
     path.write_text(json.dumps(golden, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def encode_bytes(value: Any) -> Any:
+    """A golden input as JSON, with bytes as base64."""
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode()}
+    if isinstance(value, dict):
+        return {name: encode_bytes(item) for name, item in value.items()}
+    return value
 
 
 def graph_bytes(recipe: Recipe, folder: Path) -> int:

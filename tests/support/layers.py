@@ -21,7 +21,14 @@ from tests.support import ROOT
 from tests.tools import tool
 
 TOOLS = ROOT / ".tools"
-INPUT_LAYERS = {"text": (), "image": ("vision",), "audio": ("audio",), "video": ("vision", "video")}
+INPUT_LAYERS = {
+    "text": (),
+    "table": (),
+    "tensors": (),
+    "image": ("vision",),
+    "audio": ("audio",),
+    "video": ("vision", "video"),
+}
 """The layers that decode each kind of input."""
 TASK_FUNCTIONS = {row.function: ("core", *INPUT_LAYERS[row.input], "runtime") for row in TASKS.values()}
 FUNCTIONS = {**dict.fromkeys(("catalog", "uploads", "release"), ("core", "runtime")), **TASK_FUNCTIONS}

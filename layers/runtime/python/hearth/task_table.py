@@ -21,6 +21,10 @@ Codec = Literal[
     "detections",
     "tracks",
     "transcripts",
+    "masks",
+    "table",
+    "table_scores",
+    "tensors",
 ]
 Comparison = Literal[
     "scores",
@@ -34,6 +38,10 @@ Comparison = Literal[
     "written_text",
     "ranking",
     "continuation",
+    "segments",
+    "table",
+    "table_scores",
+    "tensors",
 ]
 
 
@@ -42,7 +50,7 @@ class TaskRow(Struct, frozen=True):
     """The Hugging Face task id."""
     function: str
     """The folder below `functions/` with the task's code."""
-    input: Literal["text", "image", "audio", "video"]
+    input: Literal["text", "image", "audio", "video", "table", "tensors"]
     heads: tuple[str, ...]
     """Kinds of `head` in the manifests of its models; an empty string: no head is needed."""
     codec: Codec
@@ -56,12 +64,12 @@ class TaskRow(Struct, frozen=True):
     @property
     def binary(self) -> bool:
         """Whether a request's body may be the input itself: the bytes of a picture, a recording or a video."""
-        return self.input != "text"
+        return self.input in ("image", "audio", "video")
 
     @property
     def preprocessing(self) -> str:
-        """The kind of `preprocessing` in the manifest; videos are preprocessed as pictures."""
-        return "image" if self.input == "video" else self.input
+        """The kind of `preprocessing` in the manifest; videos are preprocessed as pictures, tensors not at all."""
+        return {"video": "image", "tensors": ""}.get(self.input, self.input)
 
 
 _ROWS = (
@@ -120,6 +128,35 @@ _ROWS = (
         "tracks",
         models_of=("object-detection",),
     ),
-    TaskRow("automatic-speech-recognition", "speech_recognition", "audio", ("ctc",), "transcripts", "transcript"),
+    TaskRow(
+        "zero-shot-image-classification",
+        "image_embeddings",
+        "image",
+        ("contrastive",),
+        "candidate_scores",
+        "scores",
+        models_of=("image-feature-extraction",),
+    ),
+    TaskRow(
+        "image-feature-extraction",
+        "image_embeddings",
+        "image",
+        ("contrastive",),
+        "vectors",
+        "vectors",
+        models_of=("zero-shot-image-classification",),
+    ),
+    TaskRow("image-segmentation", "image_segmentation", "image", ("segmenter",), "masks", "segments"),
+    TaskRow(
+        "automatic-speech-recognition",
+        "speech_recognition",
+        "audio",
+        ("ctc", "whisper"),
+        "transcripts",
+        "transcript",
+    ),
+    TaskRow("tabular-classification", "tabular", "table", ("",), "table_scores", "table_scores"),
+    TaskRow("tabular-regression", "tabular", "table", ("",), "table", "table"),
+    TaskRow("tensors", "tensors", "tensors", ("",), "tensors", "tensors"),
 )
 TASKS: dict[str, TaskRow] = {row.id: row for row in _ROWS}

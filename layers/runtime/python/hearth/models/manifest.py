@@ -32,7 +32,25 @@ Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 FilePath = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$")]
 Positive = Annotated[int, Meta(ge=1)]
 Index = Annotated[int, Meta(ge=0)]
-DataType = Literal["float32", "float16", "int64", "int32", "int8", "uint8", "bool", "string"]
+DataType = Literal[
+    "float64",
+    "float32",
+    "float16",
+    "int64",
+    "int32",
+    "int16",
+    "int8",
+    "uint64",
+    "uint32",
+    "uint16",
+    "uint8",
+    "bool",
+    "string",
+    "json",
+]
+"""NumPy's names, and `json`: a sequence or a map, which travels as a JSON text."""
+ANY_SHAPE = ("...",)
+"""The shape of a tensor whose number of dimensions is unknown."""
 
 
 Provider = Literal["cpu", "openvino"]
@@ -56,6 +74,8 @@ class Tensor(Strict, frozen=True):
     dtype: DataType
     shape: tuple[int | str, ...]
     """A string names a dynamic dimension."""
+    onnx_type: str = ""
+    """ONNX Runtime's name of the type of a `json` value, such as seq(map(string,tensor(float)))."""
 
 
 class Graph(Strict, frozen=True):
@@ -75,18 +95,28 @@ class TextPreprocessing(Strict, frozen=True, tag="text", tag_field="kind"):
 class ImagePreprocessing(Strict, frozen=True, tag="image", tag_field="kind"):
     width: Positive
     height: Positive
-    resize: Literal["stretch", "shortest-edge-center-crop", "letterbox"]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    resize: Literal["stretch", "shortest-edge-center-crop", "letterbox", "keep-aspect"]
+    """`keep-aspect`: no crop and no padding; the shorter side of the picture gets the length of the canvas's shorter
+    side, or less if its longer side would exceed the canvas's longer side."""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     """(x / scale - mean) / std, for each channel in `channels` order."""
     scale: Annotated[float, Meta(gt=0)] = 255.0
     fill: Annotated[int, Meta(ge=0, le=255)] = 114
     """Grey value of a letterbox's empty area."""
     centred: bool = False
     """Whether a letterbox has the picture in its centre, or in its upper left corner."""
-    channels: Literal["RGB", "BGR"] = "RGB"
+    channels: Literal["RGB", "BGR", "L"] = "RGB"
+    """`L`: one channel of grey."""
     layout: Literal["NCHW"] = "NCHW"
-    resample: Literal["bilinear", "bicubic"] = "bilinear"
+    resample: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"] = "bilinear"
+    before_crop: tuple[Positive, ...] = ()
+    """Size before the centre crop: width and height of a stretched picture, or the shortest edge. Empty: the canvas."""
+
+    def __post_init__(self) -> None:
+        count = 1 if self.channels == "L" else 3
+        if len(self.mean) != count or len(self.std) != count or 0 in self.std:
+            raise ValueError(f"`mean` and `std` need {count} numbers for {self.channels}, and none in `std` may be 0")
 
 
 class AudioPreprocessing(Strict, frozen=True, tag="audio", tag_field="kind"):
@@ -101,7 +131,21 @@ class AudioPreprocessing(Strict, frozen=True, tag="audio", tag_field="kind"):
     low: float
     high: float
     normalise: Literal["utterance", "none"] = "utterance"
-    """Each band to zero mean and unit variance over the utterance."""
+    """Each band, or the waveform, to zero mean and unit variance over the utterance."""
+    features: Literal["log-mel", "whisper", "waveform"] = "log-mel"
+    """`whisper`: Whisper's own log-mel features; `waveform`: the samples themselves, of which a frame of the output
+    covers `window` every `hop`."""
+
+
+class Column(Strict, frozen=True):
+    """A column of a table, which is a column of the graph's tensor `input`, in the order of `columns`."""
+
+    name: str
+    input: str
+
+
+class TablePreprocessing(Strict, frozen=True, tag="table", tag_field="kind"):
+    columns: tuple[Column, ...]
 
 
 class Entailment(Strict, frozen=True, tag="entailment", tag_field="kind"):
@@ -201,13 +245,67 @@ class Seq2Seq(Strict, frozen=True, tag="seq2seq", tag_field="kind"):
 
 
 class Detector(Strict, frozen=True, tag="detector", tag_field="kind"):
-    """Boxes: either `grid` cells that must be decoded, or `boxes` (centre, size) in pixels of the input."""
+    """What a row of the output is: a `grid` cell that must be decoded; `boxes` (centre, size) or `corners`, each with a
+    score per label; or `selected` (corners, score, label), which the graph has chosen itself."""
 
-    form: Literal["grid", "boxes"]
+    form: Literal["grid", "boxes", "corners", "selected"]
     strides: tuple[Positive, ...] = ()
     threshold: Annotated[float, Meta(ge=0, le=1)] = 0.25
     iou: Annotated[float, Meta(ge=0, le=1)] = 0.5
-    """Of two boxes of a class that overlap more, the one with the lower score is dropped."""
+    """Of two boxes of a class that overlap more, the one with the lower score is dropped; 1 drops none."""
+    normalised: bool = False
+    """Whether boxes are in fractions of the canvas instead of its pixels."""
+    multi_label: bool = False
+    """Whether a box counts for each label whose score reaches the threshold, or for the best one alone."""
+
+
+class Segmenter(Strict, frozen=True, tag="segmenter", tag_field="kind"):
+    """Logits (batch, labels, height, width), which are resized to the picture."""
+
+
+class Contrastive(Strict, frozen=True, tag="contrastive", tag_field="kind"):
+    """Vectors of pictures (graph `main`) and of texts (graph `text`, where there is one) in one space."""
+
+    dimensions: Positive
+    tokenizer: FilePath | None = None
+    """A `tokenizers` JSON file. None: there is no graph `text`."""
+    max_tokens: Positive = 77
+    pad_id: int = 0
+    fixed_length: bool = False
+    """Whether every text is padded to `max_tokens`."""
+    scale: float = 1.0
+    bias: float = 0.0
+    """scale * cosine + bias is the logit of a picture and a text."""
+    template: str = "This is a photo of {}."
+    """The sentence that stands for a label; {} is replaced by it."""
+
+
+class Whisper(Strict, frozen=True, tag="whisper", tag_field="kind"):
+    """An encoder (`main`) of 30-second windows, a decoder of its first tokens, `prompt`, and one of each further token,
+    `decoder`, with key-value caches."""
+
+    tokenizer: FilePath
+    max_tokens: Positive
+    """Largest number of tokens of a window, its prompt included."""
+    layers: Positive
+    heads: Positive
+    head_size: Positive
+    start: Index
+    eos: Index
+    timestamps: Index | None
+    """The token of the time 0.00; each further one is 0.02 seconds later. None: there are none."""
+    no_timestamps: Index | None
+    no_speech: Index | None = None
+    previous: Index | None = None
+    """The token before the text of the window before."""
+    languages: dict[str, int] = {}
+    """Language codes and their tokens; empty: an English model without such tokens."""
+    tasks: dict[str, int] = {}
+    """The tokens of `transcribe` and `translate`."""
+    suppressed: tuple[int, ...] = ()
+    """Tokens that are never generated."""
+    suppressed_first: tuple[int, ...] = ()
+    """Tokens with which no text begins."""
 
 
 class Ctc(Strict, frozen=True, tag="ctc", tag_field="kind"):
@@ -231,7 +329,22 @@ class Ctc(Strict, frozen=True, tag="ctc", tag_field="kind"):
     """Added to each letter's score with a language model, which by itself would prefer short texts."""
 
 
-Head = Entailment | Ranking | Tagging | Mask | Spans | Pooling | Decoder | Seq2Seq | Detector | Ctc
+Head = (
+    Entailment
+    | Ranking
+    | Tagging
+    | Mask
+    | Spans
+    | Pooling
+    | Decoder
+    | Seq2Seq
+    | Detector
+    | Segmenter
+    | Contrastive
+    | Whisper
+    | Ctc
+)
+Preprocessing = TextPreprocessing | ImagePreprocessing | AudioPreprocessing | TablePreprocessing
 """How the outputs of the graphs are decoded, beyond labels and activation."""
 
 
@@ -287,7 +400,8 @@ class Manifest(Strict, frozen=True, kw_only=True):
     """By role: every task has `main`, an encoder-decoder also `decoder`."""
     provider: Provider = "cpu"
     """ONNX Runtime's execution provider for the graphs; `openvino` needs onnxruntime-openvino."""
-    preprocessing: TextPreprocessing | ImagePreprocessing | AudioPreprocessing
+    preprocessing: Preprocessing | None = None
+    """None: the graph is called by its tensors."""
     head: Head | None = None
     """None for classifiers, whose outputs are logits."""
     resources: tuple[FilePath, ...] = ()
@@ -315,14 +429,15 @@ class Manifest(Strict, frozen=True, kw_only=True):
                 raise ValueError(f"`graphs.{role}.path` names {graph.path}, which `files` does not list")
         if "main" not in self.graphs:
             raise ValueError("`graphs.main` is missing")
-        if isinstance(self.preprocessing, TextPreprocessing):
-            tokenizer = self.preprocessing.tokenizer
-            if tokenizer not in paths:
-                raise ValueError(f"`preprocessing.tokenizer` names {tokenizer}, which `files` does not list")
+        for name, part in (("preprocessing", self.preprocessing), ("head", self.head)):
+            tokenizer = getattr(part, "tokenizer", None)
+            if tokenizer is not None and tokenizer not in paths:
+                raise ValueError(f"`{name}.tokenizer` names {tokenizer}, which `files` does not list")
         row = TASKS[self.task]
-        kind = self.preprocessing.__struct_config__.tag
+        kind = "" if self.preprocessing is None else str(self.preprocessing.__struct_config__.tag)
         if kind != row.preprocessing:
-            raise ValueError(f"`preprocessing.kind` is {kind}; a model of {self.task} has {row.preprocessing}")
+            kinds = row.preprocessing or "none"
+            raise ValueError(f"`preprocessing.kind` is {kind or 'none'}; a model of {self.task} has {kinds}")
         head = "" if self.head is None else str(self.head.__struct_config__.tag)
         if head not in row.heads:
             kinds = " or ".join(name or "none" for name in row.heads)

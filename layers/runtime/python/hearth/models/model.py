@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from hearth import deadline
 from hearth.errors import IntegrityError, Unavailable
 from hearth.models.manifest import (
-    AudioPreprocessing,
     Head,
     ImagePreprocessing,
     Manifest,
+    Preprocessing,
     Provider,
-    TextPreprocessing,
 )
 
 if TYPE_CHECKING:
     import numpy as np
     from tokenizers import Tokenizer
 
-P = TypeVar("P", bound=TextPreprocessing | ImagePreprocessing | AudioPreprocessing)
+P = TypeVar("P", bound=Preprocessing | None)
 H = TypeVar("H", bound=Head | None)
 OPENVINO = "OpenVINOExecutionProvider"
 SPIN_MICROSECONDS = "1000"
@@ -39,20 +38,22 @@ class Model(Generic[P, H]):
     preprocessing: P
     head: H
     tokenizer: Tokenizer
-    """Only for models with TextPreprocessing."""
+    """Only for models whose preprocessing or head names one."""
 
     def __init__(self, manifest: Manifest, folder: Path, threads: int) -> None:
         self.manifest = manifest
         self.preprocessing, self.head = manifest.preprocessing, manifest.head  # type: ignore[assignment]
         self.resources = {path: (folder / path).read_bytes() for path in manifest.resources}
-        fixed_shapes = isinstance(manifest.preprocessing, ImagePreprocessing)
+        preprocessing = manifest.preprocessing
+        fixed_shapes = isinstance(preprocessing, ImagePreprocessing) and preprocessing.resize != "keep-aspect"
         self._sessions = {
             role: _session(folder / graph.path, threads, manifest.provider, fixed_shapes=fixed_shapes)
             for role, graph in manifest.graphs.items()
         }
-        if isinstance(manifest.preprocessing, TextPreprocessing):
-            # After the sessions, because memory use peaks while they are created.
-            self.tokenizer = _tokenizer(folder / manifest.preprocessing.tokenizer, manifest.preprocessing.max_tokens)
+        for part in (manifest.preprocessing, manifest.head):
+            if tokenizer := getattr(part, "tokenizer", None):
+                # After the sessions, because memory use peaks while they are created.
+                self.tokenizer = _tokenizer(folder / tokenizer, part.max_tokens)  # type: ignore[union-attr]
         self.input_names = {role: [tensor.name for tensor in graph.inputs] for role, graph in manifest.graphs.items()}
         """Input names by the graph's role, in the order of the manifest."""
         self._outputs = {role: [tensor.name for tensor in graph.outputs] for role, graph in manifest.graphs.items()}

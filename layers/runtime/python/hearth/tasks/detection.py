@@ -40,48 +40,64 @@ def detect(model: DetectionModel, pictures: Sequence[Image], threshold: float, i
     match the manifest."""
     graph_input = model.manifest.graphs["main"].inputs[0]
     fixed_batch = graph_input.shape[0] if isinstance(graph_input.shape[0], int) else None
-    size = fixed_batch or BATCH
+    # Pictures that keep their aspect ratio have sizes of their own.
+    size = fixed_batch or (1 if model.preprocessing.resize == "keep-aspect" else BATCH)
     detections: list[Detections] = []
     for start in range(0, len(pictures), size):
         batch = pictures[start : start + size]
         # A fixed batch is filled up with black pictures, whose boxes are ignored.
         pixels = to_tensor(batch, model.preprocessing, fixed_batch or len(batch))
-        rows = decode_outputs(model, model.run({graph_input.name: pixels})[0])
+        rows = decode_outputs(model, model.run({graph_input.name: pixels})[0], pixels.shape[3], pixels.shape[2])
         for picture, row in zip(batch, rows, strict=False):
             placement = place(picture.size, model.preprocessing)
-            kept = select(row, len(model.manifest.labels), threshold, iou)
+            kept = select(model.head, row, len(model.manifest.labels), threshold, iou)
             boxes = restore(kept.boxes, placement.scale, placement.offset, picture.size)
             detections.append(kept._replace(boxes=boxes))
     return detections
 
 
-def decode_outputs(model: DetectionModel, outputs: Floats) -> Floats:
-    """The graph's outputs, (batch, n, 4 + scores), with the first four columns as corners on the canvas."""
-    preprocessing, head, labels = model.preprocessing, model.head, len(model.manifest.labels)
-    if outputs.ndim != 3 or outputs.shape[-1] - labels not in (4, 5):
-        columns = f"{4 + labels} columns, or {5 + labels} with objectness"
+def decode_outputs(model: DetectionModel, outputs: Floats, width: int, height: int) -> Floats:
+    """The graph's outputs, (batch, n, columns), with the first four columns as corners in pixels of the canvas."""
+    head, labels = model.head, len(model.manifest.labels)
+    allowed = (6,) if head.form == "selected" else (4 + labels, 5 + labels)
+    if outputs.ndim != 3 or outputs.shape[-1] not in allowed:
+        columns = f"{allowed[0]} columns" + (f", or {allowed[1]} with objectness" if len(allowed) > 1 else "")
         raise ManifestError(f"{model.manifest.model} has outputs of shape {outputs.shape}; {columns} are needed")
-    if head.form == "boxes":
-        return corners(outputs)
-    try:
-        return decode_grid(outputs, preprocessing.width, preprocessing.height, head.strides)
-    except ValueError as error:
-        raise ManifestError(f"{model.manifest.model}: {error}") from None
+    if head.form == "grid":
+        try:
+            return decode_grid(outputs, width, height, head.strides)
+        except ValueError as error:
+            raise ManifestError(f"{model.manifest.model}: {error}") from None
+    decoded = corners(outputs) if head.form == "boxes" else outputs.copy()
+    if head.normalised:
+        decoded[..., :4] *= np.array((width, height) * 2, np.float32)
+    return decoded
 
 
-def select(row: Floats, labels: int, threshold: float, iou: float) -> Detections:
-    """Select boxes by score and non-maximum suppression from (n, 4 + labels), or (n, 5 + labels) with an objectness
-    before the labels' scores.
+def select(head: Detector, row: Floats, labels: int, threshold: float, iou: float) -> Detections:
+    """Select boxes by score, and by non-maximum suppression unless `iou` is 1, from the rows of one picture: (n, 6)
+    that the graph has selected, (n, 4 + labels), or (n, 5 + labels) with an objectness before the labels' scores."""
+    if head.form == "selected":
+        boxes, scores, classes = row[:, :4], row[:, 4], row[:, 5].astype(np.int64)
+    else:
+        boxes, scores, classes = _scored(head, row, labels, threshold)
+    valid = (scores >= threshold) & (classes >= 0) & (classes < labels)  # false for NaN
+    valid &= np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)  # finite, and with an area
+    boxes, scores, classes = boxes[valid], scores[valid], classes[valid]
+    if iou < 1:
+        kept = non_maximum_suppression(boxes, scores, classes, iou, MAX_BOXES)
+    else:
+        kept = np.argsort(-scores, kind="stable")[:MAX_BOXES]
+    return Detections(boxes[kept], scores[kept], classes[kept])
 
-    Each box has one class, the one with the highest score.
-    """
+
+def _scored(head: Detector, row: Floats, labels: int, threshold: float) -> tuple[Floats, Floats, Integers]:
+    """Boxes, scores and classes: each box with its best label, or with all whose scores reach the threshold."""
     scores = row[:, -labels:]
     if row.shape[1] == 5 + labels:
         scores = scores * row[:, 4:5]
-    best = scores.max(1)
-    likely = best >= threshold  # false for NaN
-    boxes, scores, best = row[likely, :4], scores[likely], best[likely]
-    valid = np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)  # finite, and with an area
-    boxes, best, classes = boxes[valid], best[valid], scores[valid].argmax(1)
-    kept = non_maximum_suppression(boxes, best, classes, iou, MAX_BOXES)
-    return Detections(boxes[kept], best[kept], classes[kept])
+    if head.multi_label:
+        rows, classes = np.nonzero(scores >= threshold)
+        return row[rows, :4], scores[rows, classes], classes
+    classes = scores.argmax(1)
+    return row[:, :4], scores[np.arange(len(scores)), classes], classes

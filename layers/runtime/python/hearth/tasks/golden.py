@@ -10,7 +10,7 @@ import base64
 import difflib
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,9 @@ MAX_BYTES = 16 * 1024 * 1024
 """Largest size of a golden.json."""
 SIMILARITY = 0.5
 """Required similarity, from 0 to 1, of two generated texts, which diverge at the first pair of nearly equal logits."""
+
+SAMPLED = 1000
+"""Number of values of an output in a golden answer of tensors."""
 
 
 def check(tasks: Sequence[Task], models: Sequence[str] = ()) -> dict[str, Any]:
@@ -174,6 +177,67 @@ def _tracks(golden: Any, prediction: Any) -> float:
     return _boxes(golden, [{"label": track["label"], **track["sightings"][0]} for track in prediction["tracks"]])
 
 
+def _segments(golden: Any, prediction: Any) -> float:
+    """The largest difference of the share of the picture that a label covers."""
+    return _score_distance(golden, {segment["label"]: segment["share"] for segment in prediction})
+
+
+def _table(golden: Any, prediction: Any) -> float:
+    return _array_distance(golden, prediction)
+
+
+def _table_scores(golden: Any, prediction: Any) -> float:
+    return max(_labels(*pair) for pair in zip(golden, prediction, strict=True))
+
+
+def tensor_distance(golden: Any, prediction: Any) -> float:
+    """The largest difference between the samples of outputs by name; a prediction may be the outputs themselves."""
+    return max((_sample_distance(golden[name], prediction[name]) for name in golden), default=0.0)
+
+
+def sample(value: Any) -> dict[str, Any]:
+    """The number of numbers and texts in nested lists and objects, and at most SAMPLED of them, evenly spaced."""
+    leaves = list(_leaves(value))
+    step = max(len(leaves) / SAMPLED, 1)
+    return {"count": len(leaves), "values": [leaves[int(index * step)] for index in range(min(len(leaves), SAMPLED))]}
+
+
+def _sample_distance(golden: Any, prediction: Any) -> float:
+    if not (isinstance(prediction, dict) and prediction.keys() == golden.keys() == {"count", "values"}):
+        prediction = sample(prediction)
+    if golden["count"] != prediction["count"]:
+        return float("inf")
+    return _array_distance(golden["values"], prediction["values"])
+
+
+def _array_distance(golden: Any, prediction: Any) -> float:
+    """The largest difference of a number, in units of the largest number if that is above 1; 1 for different texts."""
+    first, second = list(_leaves(golden)), list(_leaves(prediction))
+    if len(first) != len(second):
+        return float("inf")
+    largest = max((abs(item) for item in first if not isinstance(item, str | None)), default=0.0)
+    worst = 0.0
+    for expected, actual in zip(first, second, strict=True):
+        if isinstance(expected, str | None) or isinstance(actual, str | None):
+            worst = max(worst, float(expected != actual))
+        else:
+            worst = max(worst, abs(expected - actual) / max(largest, 1.0))
+    return worst
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """The numbers and texts in nested lists and objects; the keys of objects are texts too."""
+    if isinstance(value, dict):
+        for name in sorted(value):
+            yield name
+            yield from _leaves(value[name])
+    elif isinstance(value, list):
+        for item in value:
+            yield from _leaves(item)
+    else:
+        yield value
+
+
 def _text_distance(golden: str, prediction: str) -> float:
     return 1 - difflib.SequenceMatcher(None, golden, prediction, autojunk=False).ratio()
 
@@ -213,7 +277,8 @@ class Comparison:
             return "object-tracking", {"inputs": [inputs] * self.frames, "parameters": self.parameters}
         if isinstance(inputs, dict) and "candidate_labels" in inputs:
             labels = {"candidate_labels": inputs["candidate_labels"]}
-            return "zero-shot-classification", {"inputs": inputs["inputs"], "parameters": labels}
+            zero_shot = "zero-shot-image-classification" if TASKS[task].input == "image" else "zero-shot-classification"
+            return zero_shot, {"inputs": _decode_input(inputs["inputs"]), "parameters": labels}
         if TASKS[task].function == "embeddings" and isinstance(inputs, list):
             return "sentence-similarity", {"inputs": {"source_sentence": inputs[0], "sentences": inputs[1:]}}
         return task, {"inputs": inputs, "parameters": self.parameters} if self.parameters else {"inputs": inputs}
@@ -232,4 +297,8 @@ COMPARISONS = {
     "written_text": Comparison(_written_text),
     "ranking": Comparison(_ranking),
     "continuation": Comparison(_continuation, {"max_new_tokens": 30}),
+    "segments": Comparison(_segments),
+    "table": Comparison(_table),
+    "table_scores": Comparison(_table_scores, {"top_k": 10_000}),
+    "tensors": Comparison(tensor_distance),
 }

@@ -30,18 +30,25 @@ def estimate(row: TaskRow, model: Model[Any, Any], request: Any) -> int:
         size = _image_bytes(row, preprocessing, model, request.inputs)
     elif isinstance(preprocessing, AudioPreprocessing):
         size = _audio_bytes(preprocessing, model, request.inputs)
-    else:
+    elif isinstance(preprocessing, TextPreprocessing):
         size = _text_bytes(preprocessing, model, request)
+    else:
+        size = sum(_lengths(msgspec.to_builtins(request))) * BYTES_PER_TENSOR_VALUE
     return max(size, MIN_BYTES)
 
 
-def estimate_tensors(model: Model[Any, Any], feeds: Mapping[str, np.ndarray[Any, Any]]) -> int:
+def estimate_tensors(model: Model[Any, Any], feeds: Mapping[str, Any]) -> int:
     """As `estimate`, for the inputs of a graph."""
     if isinstance(model.manifest.preprocessing, TextPreprocessing):
         return (
             int(max((array.size for array in feeds.values() if array.dtype.kind == "i"), default=1)) * BYTES_PER_TOKEN
         )
-    return int(sum(array.size for array in feeds.values())) * BYTES_PER_TENSOR_VALUE + MIN_BYTES
+    return sum(map(_count, feeds.values())) * BYTES_PER_TENSOR_VALUE + MIN_BYTES
+
+
+def _count(value: Any) -> int:
+    """The number of values of a tensor, a sequence or a map."""
+    return int(value.size) if isinstance(value, np.ndarray) else sum(_lengths(value), 1)
 
 
 def _image_bytes(row: TaskRow, preprocessing: ImagePreprocessing, model: Model[Any, Any], inputs: Any) -> int:
@@ -52,7 +59,7 @@ def _image_bytes(row: TaskRow, preprocessing: ImagePreprocessing, model: Model[A
     limit = model.manifest.limits.pixels or MAX_PIXELS
     pixels = limit if row.input == "video" else max((count_pixels(file) for file in files), default=0)
     rows = 1 if row.input == "video" else min(len(files), model.manifest.limits.batch)
-    tensor = rows * 3 * preprocessing.width * preprocessing.height
+    tensor = rows * len(preprocessing.mean) * preprocessing.width * preprocessing.height
     return min(pixels, limit) * BYTES_PER_PIXEL + tensor * BYTES_PER_TENSOR_VALUE
 
 
@@ -62,10 +69,10 @@ def _audio_bytes(preprocessing: AudioPreprocessing, model: Model[Any, Any], inpu
     return int(seconds * preprocessing.rate) * BYTES_PER_SAMPLE
 
 
-def _text_bytes(preprocessing: TextPreprocessing | None, model: Model[Any, Any], request: Any) -> int:
+def _text_bytes(preprocessing: TextPreprocessing, model: Model[Any, Any], request: Any) -> int:
     """A token has at least one character; texts are truncated, or refused, at the context of the model."""
     lengths = list(_lengths(msgspec.to_builtins(request)))
-    context = preprocessing.max_tokens if preprocessing else 512
+    context = preprocessing.max_tokens
     tokens = sum(min(length, context) for length in lengths)
     head = model.manifest.head
     if isinstance(head, Decoder):
@@ -76,12 +83,16 @@ def _text_bytes(preprocessing: TextPreprocessing | None, model: Model[Any, Any],
 
 
 def _lengths(value: Any) -> Iterator[int]:
-    """The numbers of characters of all texts in a document."""
+    """The numbers of characters of all texts in a document; other values count as one."""
     if isinstance(value, str):
         yield len(value)
+    elif isinstance(value, int | float):
+        yield 1
     elif isinstance(value, Mapping):
         for item in value.values():
             yield from _lengths(item)
+    elif isinstance(value, np.ndarray):
+        yield value.size
     elif isinstance(value, list):
         for item in value:
             yield from _lengths(item)

@@ -63,6 +63,12 @@ def normalise(logs: Floats) -> Floats:
     return np.asarray(centred / max(float(centred.std()), MIN_DEVIATION), np.float32)
 
 
+def standardise(sound: Floats) -> Floats:
+    """A waveform of mean zero and variance one, as wav2vec 2.0 takes it."""
+    centred = sound - sound.mean()
+    return np.asarray(centred / np.sqrt(centred.var() + 1e-7), np.float32)
+
+
 @lru_cache
 def hann(window: int) -> Floats:
     """The periodic Hann window."""

@@ -44,12 +44,12 @@ def format_time(seconds: float, separator: str) -> str:
     return f"{total // 3_600_000:02}:{total // 60_000 % 60:02}:{total // 1000 % 60:02}{separator}{total % 1000:03}"
 
 
-def to_srt(words: Sequence[TimedWord]) -> str:
-    return "\n".join(f"{number}\n{_block(line, ',')}" for number, line in enumerate(to_lines(words), 1))
+def to_srt(lines: Sequence[Sequence[TimedWord]]) -> str:
+    return "\n".join(f"{number}\n{_block(line, ',')}" for number, line in enumerate(lines, 1))
 
 
-def to_vtt(words: Sequence[TimedWord]) -> str:
-    return "WEBVTT\n\n" + "\n".join(_block(line, ".") for line in to_lines(words))
+def to_vtt(lines: Sequence[Sequence[TimedWord]]) -> str:
+    return "WEBVTT\n\n" + "\n".join(_block(line, ".") for line in lines)
 
 
 def _block(line: Sequence[TimedWord], separator: str) -> str:

@@ -15,9 +15,7 @@ from hearth.models.manifest import ImagePreprocessing, Limits
 
 Pixels = np.ndarray[Any, np.dtype[np.float32]]
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
-_RESAMPLE = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-
-
+_RESAMPLE = {resampling.name.lower(): resampling for resampling in Image.Resampling}
 MAX_PIXELS = 16_000_000
 """Largest number of pixels of all pictures of a request, unless the manifest has a limit."""
 MAX_SCANS = 100
@@ -116,22 +114,46 @@ def place(picture: tuple[int, int], preprocessing: ImagePreprocessing) -> Placem
         factor = max(ratios)
         left, top = ((edge - side * factor) / 2 for edge, side in zip(canvas, picture, strict=True))
         return Placement((factor, factor), (left, top), canvas)
+    if preprocessing.resize == "keep-aspect":
+        size = fit_aspect(picture, min(canvas), max(canvas))
+        return Placement((size[0] / picture[0], size[1] / picture[1]), (0.0, 0.0), size)
     width, height = (min(max(round(side * min(ratios)), 1), edge) for edge, side in zip(canvas, picture, strict=True))
     offset = ((canvas[0] - width) // 2, (canvas[1] - height) // 2) if preprocessing.centred else (0, 0)
     return Placement((width / picture[0], height / picture[1]), offset, (width, height))
 
 
+def fit_aspect(picture: tuple[int, int], shortest: int, longest: int) -> tuple[int, int]:
+    """(width, height) whose shorter side is `shortest`, or less so that the longer one is at most `longest`.
+
+    The rounding is that of transformers' `get_size_with_aspect_ratio`.
+    """
+    short, long = sorted(picture)
+    if long / short * shortest > longest:
+        exact = longest * short / long
+        shortest = round(exact)
+    else:
+        exact = float(shortest)
+    other = max(int(exact * long / short), 1)
+    return (shortest, other) if picture[0] <= picture[1] else (other, shortest)
+
+
 def to_tensor(pictures: Iterable[Image.Image], preprocessing: ImagePreprocessing, rows: int) -> Pixels:
-    """RGB pictures resized and normalised: (rows, 3, height, width) float32; rows beyond the pictures are zeros."""
-    tensor = np.zeros((rows, 3, preprocessing.height, preprocessing.width), np.float32)
+    """RGB pictures resized and normalised: (rows, channels, height, width) float32; rows beyond the pictures are zeros.
+
+    With `keep-aspect` all pictures must have one size.
+    """
+    tensor = np.zeros((rows, len(preprocessing.mean), preprocessing.height, preprocessing.width), np.float32)
     # (value / scale - mean) / std, as one multiplication and one addition of whole planes.
     factors = [1 / (preprocessing.scale * std) for std in preprocessing.std]
     shifts = [-mean / std for mean, std in zip(preprocessing.mean, preprocessing.std, strict=True)]
-    for row, picture in zip(tensor, pictures, strict=False):
-        channels = _resize(picture, preprocessing).split()
+    for index, picture in enumerate(pictures):
+        resized = _resize(picture, preprocessing)
+        if index == 0 and preprocessing.resize == "keep-aspect":
+            tensor = np.zeros((rows, len(preprocessing.mean), resized.height, resized.width), np.float32)
+        channels = resized.convert("L").split() if preprocessing.channels == "L" else resized.split()
         if preprocessing.channels == "BGR":
             channels = channels[::-1]
-        for plane, values, factor, shift in zip(row, channels, factors, shifts, strict=True):
+        for plane, values, factor, shift in zip(tensor[index], channels, factors, shifts, strict=True):
             np.multiply(np.asarray(values), np.float32(factor), out=plane)
             plane += np.float32(shift)
     return tensor
@@ -140,12 +162,28 @@ def to_tensor(pictures: Iterable[Image.Image], preprocessing: ImagePreprocessing
 def _resize(picture: Image.Image, preprocessing: ImagePreprocessing) -> Image.Image:
     """The picture on the model's canvas of (width, height) pixels."""
     resample = _RESAMPLE[preprocessing.resample]
+    if preprocessing.before_crop:
+        return _resize_and_crop(picture, preprocessing, resample)
     if preprocessing.resize == "shortest-edge-center-crop":
         return ImageOps.fit(picture, (preprocessing.width, preprocessing.height), resample)
     placement = place(picture.size, preprocessing)
     resized = picture.resize(placement.size, resample)
-    if resized.size == (preprocessing.width, preprocessing.height):
+    if preprocessing.resize == "keep-aspect" or resized.size == (preprocessing.width, preprocessing.height):
         return resized
     canvas = Image.new("RGB", (preprocessing.width, preprocessing.height), (preprocessing.fill,) * 3)
     canvas.paste(resized, (int(placement.offset[0]), int(placement.offset[1])))
     return canvas
+
+
+def _resize_and_crop(
+    picture: Image.Image, preprocessing: ImagePreprocessing, resample: Image.Resampling
+) -> Image.Image:
+    """The centre of the resized picture, as transformers and torchvision cut it out; what lies outside is black."""
+    size = preprocessing.before_crop
+    if len(size) == 1:
+        short, long = sorted(picture.size)
+        other = int(size[0] * long / short)
+        size = (size[0], other) if picture.width <= picture.height else (other, size[0])
+    resized = picture.resize((size[0], size[1]), resample)
+    left, top = (resized.width - preprocessing.width) // 2, (resized.height - preprocessing.height) // 2
+    return resized.crop((left, top, left + preprocessing.width, top + preprocessing.height))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from hearth.errors import PayloadTooLarge
-from hearth.models.manifest import Manifest, Pooling
+from hearth.errors import BadRequest, PayloadTooLarge
+from hearth.models.manifest import Column, Manifest, TablePreprocessing
+from hearth.protocols.open_inference.request import InputTensor, decode_base64
 from hearth.protocols.open_inference.schema import TensorMetadata
-from hearth.protocols.open_inference.tensors import Array, bytes_array
+from hearth.protocols.open_inference.tensors import DATATYPES, Array, bytes_array
+from hearth.strict_json import safe_name
 from hearth.task_table import TaskRow
 
 
@@ -23,6 +25,14 @@ class JsonCodec:
         self.inputs: tuple[str, ...] = (row.input,)
         self.binary = row.binary
         """Whether the inputs are files rather than texts."""
+
+    def input_tensors(self, manifest: Manifest) -> tuple[TensorMetadata, ...]:
+        """The metadata of the inputs."""
+        return tuple(TensorMetadata(name, "BYTES", (-1,)) for name in self.inputs)
+
+    def read(self, manifest: Manifest, tensors: Mapping[str, InputTensor]) -> dict[str, list[Any]]:
+        """The items of each input. Raises BadRequest."""
+        return read_columns(self.inputs, tensors, lambda name, tensor: read_items(name, tensor, binary=self.binary))
 
     def documents(self, columns: Mapping[str, list[Any]], parameters: dict[str, Any]) -> list[dict[str, Any]]:
         """The task's requests for all items; `columns` has a list for each input."""
@@ -113,8 +123,7 @@ class AnswersCodec(JsonCodec):
 
 class VectorsCodec(JsonCodec):
     def outputs(self, manifest: Manifest) -> tuple[TensorMetadata, ...]:
-        head = manifest.head
-        return (TensorMetadata("embedding", "FP32", (-1, head.dimensions if isinstance(head, Pooling) else -1)),)
+        return (TensorMetadata("embedding", "FP32", (-1, getattr(manifest.head, "dimensions", -1))),)
 
     def to_array(self, name: str, rows: list[Any], labels: Sequence[str]) -> Array:
         return np.array(rows, np.float32)
@@ -200,6 +209,114 @@ class GeneratedTextsCodec(TextsCodec, SingleItemCodec):
 
 class TranscriptsCodec(TextsCodec, SingleItemCodec):
     output, field = "transcript", "text"
+
+
+class TableCodec(JsonCodec):
+    """A tensor for each column of a table, (rows) or (rows, 1), of numbers or texts."""
+
+    def input_tensors(self, manifest: Manifest) -> tuple[TensorMetadata, ...]:
+        types = {tensor.name: DATATYPES[tensor.dtype] for tensor in manifest.graphs["main"].inputs}
+        return tuple(TensorMetadata(column.name, types[column.input], (-1,)) for column in columns_of(manifest))
+
+    def read(self, manifest: Manifest, tensors: Mapping[str, InputTensor]) -> dict[str, list[Any]]:
+        return read_columns([column.name for column in columns_of(manifest)], tensors, read_values)
+
+    def documents(self, columns: Mapping[str, list[Any]], parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        return [{"inputs": {"data": dict(columns)}, "parameters": parameters}]
+
+    def outputs(self, manifest: Manifest) -> tuple[TensorMetadata, ...]:
+        return (TensorMetadata("prediction", "FP64", (-1, -1)),)
+
+    def to_array(self, name: str, rows: list[Any], labels: Sequence[str]) -> Array:
+        return np.array([row if isinstance(row, list) else [row] for row in rows], np.float64)
+
+
+class TableScoresCodec(TableCodec):
+    def with_all_scores(self, request: Any, manifest: Manifest) -> Any:
+        parameters = msgspec.structs.replace(request.parameters, top_k=len(manifest.labels))
+        return msgspec.structs.replace(request, parameters=parameters)
+
+    def as_requested(self, request: Any, rows: list[Any]) -> list[Any]:
+        count = request.parameters.top_k
+        return [row[0].label if count is None else row[:count] for row in rows]
+
+    def outputs(self, manifest: Manifest) -> tuple[TensorMetadata, ...]:
+        scores = TensorMetadata("scores", "FP32", (-1, len(manifest.labels)))
+        return (TensorMetadata("label", "BYTES", (-1,)), scores)
+
+    def to_array(self, name: str, rows: list[Any], labels: Sequence[str]) -> Array:
+        if name == "label":
+            return text_array([row[0].label for row in rows])
+        scores = [{score.label: score.score for score in row} for row in rows]
+        return np.array([[row[label] for label in labels] for row in scores], np.float32)
+
+
+def columns_of(manifest: Manifest) -> tuple[Column, ...]:
+    preprocessing = manifest.preprocessing
+    return preprocessing.columns if isinstance(preprocessing, TablePreprocessing) else ()
+
+
+def read_columns(
+    names: Sequence[str],
+    tensors: Mapping[str, InputTensor],
+    read: Callable[[str, InputTensor], list[Any]],
+) -> dict[str, list[Any]]:
+    """The items of each input. Raises BadRequest."""
+    for name in tensors:
+        if name not in names:
+            raise BadRequest(f"There is no input {safe_name(name)}; the inputs are: {', '.join(names)}")
+    columns = {}
+    for name in names:
+        if name not in tensors:
+            raise BadRequest(f"The input {name!r} is missing; send a tensor with one element per item")
+        columns[name] = read(name, tensors[name])
+    counts = {name: len(items) for name, items in columns.items()}
+    if len(set(counts.values())) > 1:
+        raise BadRequest(f"All inputs must have the same number of elements, not {counts}")
+    return columns
+
+
+def read_items(name: str, tensor: InputTensor, *, binary: bool) -> list[Any]:
+    """Decode texts or files; files in JSON are base64. Raises BadRequest."""
+    if tensor.datatype != "BYTES":
+        raise BadRequest(
+            f"Input {name!r} must be BYTES of shape [n] or [n, 1], not {tensor.datatype} {list(tensor.array.shape)}"
+        )
+    elements: list[bytes] = read_elements(name, tensor)
+    if not binary:
+        return decode_texts(name, elements)
+    if tensor.content_type == "str":
+        raise BadRequest(f"Input {name!r} is a file, not a text; send binary data, or base64 in JSON")
+    if tensor.binary or tensor.content_type == "base64":
+        return elements
+    return decode_base64(name, tensor.array).ravel().tolist()
+
+
+def read_values(name: str, tensor: InputTensor) -> list[Any]:
+    """The numbers or texts of a column; NaN is a missing value. Raises BadRequest."""
+    elements = read_elements(name, tensor)
+    if tensor.datatype == "BYTES":
+        return decode_texts(name, elements)
+    return [None if element != element else element for element in elements]
+
+
+def read_elements(name: str, tensor: InputTensor) -> list[Any]:
+    """The elements of a tensor [n] or [n, 1]. Raises BadRequest."""
+    shape = tensor.array.shape
+    if len(shape) not in (1, 2) or shape[1:] not in ((), (1,)):
+        raise BadRequest(
+            f"Input {name!r} must be {tensor.datatype} of shape [n] or [n, 1], not {tensor.datatype} {list(shape)}"
+        )
+    if not tensor.array.size:
+        raise BadRequest(f"Input {name!r} is empty; send at least one element")
+    return tensor.array.ravel().tolist()
+
+
+def decode_texts(name: str, elements: list[bytes]) -> list[str]:
+    try:
+        return [element.decode() for element in elements]
+    except UnicodeDecodeError:
+        raise BadRequest(f"Input {name!r} must be text in UTF-8") from None
 
 
 def text_array(values: Sequence[str]) -> Array:

@@ -1,34 +1,21 @@
-"""POST …/infer of a bare graph: tensors are checked against the manifest before ONNX Runtime gets them."""
+"""POST …/infer of a bare graph."""
 
 from __future__ import annotations
 
-import re
-from contextlib import nullcontext
 from typing import Any
 
-import numpy as np
-
-from hearth import memory_budget
-from hearth.errors import BadRequest, PayloadTooLarge
-from hearth.models.manifest import (
-    AudioPreprocessing,
-    Decoder,
-    Graph,
-    ImagePreprocessing,
-    Manifest,
-    Seq2Seq,
-    Tensor,
-)
-from hearth.models.model import Model
+from hearth import strict_json
+from hearth.errors import BadRequest
+from hearth.models.manifest import Decoder, Graph, Manifest, Tensor
 from hearth.protocols.base import Request, Response
-from hearth.protocols.open_inference.request import ParsedRequest, parse, split_body, to_feed
+from hearth.protocols.open_inference.request import InputTensor, ParsedRequest, parse, split_body, to_feed
 from hearth.protocols.open_inference.response import AvailableOutput, encode_response
 from hearth.protocols.open_inference.signatures import graph_signature
 from hearth.protocols.open_inference.target import Target
 from hearth.protocols.open_inference.tensors import DATATYPES, Array, bytes_array
 from hearth.strict_json import safe_name
+from hearth.tasks.graph import check_names, check_shapes, count_items, from_json, run, to_json_text
 from hearth.tasks.task import Usage
-from hearth.tasks.work_memory import estimate_tensors
 from hearth.telemetry.timing import step
 
 
@@ -45,101 +32,53 @@ def infer(request: Request, target: Target) -> Response:
         feeds = check_feeds(manifest, role, parsed)
     with step("run"):
         arrays = run(model, feeds, role)
-    first = next(iter(feeds.values()), None)
-    usage = Usage(items=max(first.shape[0], 1) if first is not None and first.ndim else 1)
+    usage = Usage(items=count_items(feeds))
     with step("write"):
         available = {
             tensor.name: AvailableOutput(DATATYPES[tensor.dtype], lambda array=array: array, manifest.labels)  # type: ignore[misc]
-            for tensor, array in zip(graph.outputs, map(strings_to_bytes, arrays), strict=True)
+            for tensor, array in zip(graph.outputs, map(to_array, graph.outputs, arrays), strict=True)
         }
         return encode_response(parsed, request.headers, target.shown_name, manifest.version, available, usage)
 
 
-def run(model: Model[Any, Any], feeds: dict[str, Array], role: str) -> list[Array]:
-    """Run the graph. Raises BadRequest if it fails for these values although types and shapes are right."""
-    budget = memory_budget.get()
-    reservation = budget.reserve(estimate_tensors(model, feeds)) if budget else nullcontext()
-    try:
-        with np.errstate(all="ignore"), reservation:
-            return model.run(feeds, role)
-    except Exception as error:
-        if not type(error).__module__.startswith("onnxruntime"):
-            raise
-        reason = str(error).rpartition("Status Message: ")[2].splitlines()[0]
-        reason = re.sub(r"-?\d+(\.\d+)?", "…", reason[:200])  # numbers may be the caller's
-        raise BadRequest(f"The graph cannot compute with these values: {reason}") from None
-
-
-def strings_to_bytes(array: Array) -> Array:
-    """Convert an array of texts to BYTES."""
+def to_array(tensor: Tensor, value: Any) -> Array:
+    """Convert an output: texts to BYTES, and sequences and maps to one text of JSON. Raises BadRequest."""
+    if tensor.dtype == "json":
+        return bytes_array([to_json_text(value).encode()])
+    array: Array = value
     if array.dtype.kind not in "OU":
         return array
     return bytes_array([str(element).encode() for element in array.ravel().tolist()], array.shape)
 
 
-def check_feeds(manifest: Manifest, role: str, parsed: ParsedRequest) -> dict[str, Array]:
+def check_feeds(manifest: Manifest, role: str, parsed: ParsedRequest) -> dict[str, Any]:
     """Check the inputs and return the graph's feeds. Raises BadRequest, PayloadTooLarge."""
-    graph, sizes = graph_of(manifest, role), dict[str, int]()
-    names = [tensor.name for tensor in graph.inputs]
-    for name in parsed.tensors:
-        if name not in names:
-            raise BadRequest(f"There is no input {safe_name(name)}; the inputs are: {', '.join(names)}")
+    graph = graph_of(manifest, role)
+    check_names(graph, parsed.tensors)
     feeds = {}
     for expected in graph.inputs:
-        if expected.name not in parsed.tensors:
-            raise BadRequest(f"The input {expected.name!r} is missing; the inputs are: {', '.join(names)}")
         tensor = parsed.tensors[expected.name]
         if tensor.datatype != DATATYPES[expected.dtype]:
             raise BadRequest(f"Input {expected.name!r} is {DATATYPES[expected.dtype]}, not {tensor.datatype}")
-        _check_shape(manifest, expected, tensor.array.shape, sizes)
-        feeds[expected.name] = to_feed(tensor)
+        feeds[expected.name] = to_value(expected, tensor) if expected.dtype == "json" else to_feed(tensor)
+    check_shapes(manifest, graph, feeds)
     if isinstance(manifest.head, Decoder):
         _check_cache(feeds)
     return feeds
+
+
+def to_value(expected: Tensor, tensor: InputTensor) -> Any:
+    """A sequence or a map from its JSON text. Raises BadRequest."""
+    texts = to_feed(tensor).ravel().tolist()
+    if len(texts) != 1:
+        raise BadRequest(f"Input {expected.name!r} must be one text of JSON")
+    return from_json(expected, strict_json.loads(texts[0].encode()))
 
 
 def graph_of(manifest: Manifest, role: str) -> Graph:
     if role not in manifest.graphs:
         raise BadRequest(f"Version {manifest.version} of {manifest.model} has no graph {role}")
     return manifest.graphs[role]
-
-
-def _check_shape(manifest: Manifest, expected: Tensor, shape: tuple[int, ...], sizes: dict[str, int]) -> None:
-    """Check a shape. `sizes` has the sizes of dynamic dimensions by name, which must be equal in all inputs."""
-    dimensions = ", ".join(map(str, expected.shape))
-    if len(shape) != len(expected.shape):
-        raise BadRequest(f"Input {expected.name!r} has the shape [{dimensions}], not {list(shape)}")
-    for size, dimension in zip(shape, expected.shape, strict=True):
-        if isinstance(dimension, int):
-            if size != dimension:
-                raise BadRequest(f"Input {expected.name!r} has the shape [{dimensions}], not {list(shape)}")
-            continue
-        if sizes.setdefault(dimension, size) != size:
-            raise BadRequest(
-                f"Input {expected.name!r}: its {dimension} is {size}, but {sizes[dimension]} in another input"
-            )
-        # A decoder's cache is empty before the first step; other empty dimensions cause divisions by zero.
-        if size == 0 and not expected.name.startswith("past"):
-            raise BadRequest(f"Input {expected.name!r}: its {dimension} is 0; it must be at least 1")
-        if size > (maximum := max_size(manifest, dimension)):
-            raise PayloadTooLarge(f"Input {expected.name!r}: its {dimension} is {size}; at most {maximum} is allowed")
-
-
-def max_size(manifest: Manifest, dimension: str) -> int:
-    """The largest size of a dimension that the task itself uses."""
-    preprocessing, head, batch = manifest.preprocessing, manifest.head, manifest.limits.batch
-    if dimension == "batch":
-        return batch
-    if dimension == "rows" and isinstance(head, Seq2Seq):  # beams of all texts
-        return batch * head.beams
-    if isinstance(preprocessing, ImagePreprocessing):
-        return max(preprocessing.width, preprocessing.height)
-    if isinstance(preprocessing, AudioPreprocessing):
-        seconds = getattr(head, "chunk_seconds", 20.0)
-        return int(seconds * preprocessing.rate) // preprocessing.hop + 1
-    if isinstance(head, Decoder):
-        return head.context
-    return max(preprocessing.max_tokens, head.max_new if isinstance(head, Seq2Seq) else 0)
 
 
 def _check_cache(feeds: dict[str, Any]) -> None:

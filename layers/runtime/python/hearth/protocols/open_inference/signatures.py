@@ -25,6 +25,10 @@ CODECS: dict[Codec, type[codecs.JsonCodec]] = {
     "detections": vision_codecs.DetectionsCodec,
     "tracks": vision_codecs.TracksCodec,
     "transcripts": codecs.TranscriptsCodec,
+    "masks": vision_codecs.PicturesCodec,
+    "table": codecs.TableCodec,
+    "table_scores": codecs.TableScoresCodec,
+    "tensors": codecs.JsonCodec,
 }
 RESPONSE = "response"
 """Name of the output that every task has: the task's response for each item, as JSON."""
@@ -45,14 +49,16 @@ def graph_signature(manifest: Manifest, role: str) -> Signature:
 
 def task_signature(manifest: Manifest, task: str) -> Signature:
     codec = codec_of(task)
-    inputs = tuple(TensorMetadata(name, "BYTES", (-1,)) for name in codec.inputs)
-    return inputs, (TensorMetadata(RESPONSE, "BYTES", (-1,)), *codec.outputs(manifest))
+    return codec.input_tensors(manifest), (TensorMetadata(RESPONSE, "BYTES", (-1,)), *codec.outputs(manifest))
 
 
 def _metadata(tensors: tuple[Tensor, ...]) -> tuple[TensorMetadata, ...]:
+    """Sequences and maps are one text of JSON; a tensor with an unknown number of dimensions has one dynamic one."""
     return tuple(
         TensorMetadata(
-            tensor.name, DATATYPES[tensor.dtype], tuple(-1 if isinstance(size, str) else size for size in tensor.shape)
+            tensor.name,
+            DATATYPES[tensor.dtype],
+            (1,) if tensor.dtype == "json" else tuple(-1 if isinstance(size, str) else size for size in tensor.shape),
         )
         for tensor in tensors
     )

@@ -37,7 +37,9 @@ def find_target(request: Request) -> Target:
                 graphs = ", ".join(resolved.manifest.graphs)
                 raise NotFound(f"Model {raw['model']} has no graph {role}; its graphs are: {graphs}")
             return Target(resolved, base, role)
-    return Target(warm_cache().resolve(base + suffix), base)
+    resolved = warm_cache().resolve(base + suffix)
+    # A graph without a task is called by its tensors under its own name.
+    return Target(resolved, base, "main" if resolved.manifest.preprocessing is None else "")
 
 
 def target_name(path_params: Mapping[str, str]) -> str:

@@ -12,18 +12,11 @@ from hearth.errors import BadRequest
 from hearth.models.model import Model
 from hearth.protocols.base import Request, Response
 from hearth.protocols.open_inference.codecs import JsonCodec, check_batch
-from hearth.protocols.open_inference.request import (
-    InputTensor,
-    ParsedRequest,
-    decode_base64,
-    parse,
-    split_body,
-)
+from hearth.protocols.open_inference.request import parse, split_body
 from hearth.protocols.open_inference.response import AvailableOutput, encode_response
 from hearth.protocols.open_inference.signatures import RESPONSE, codec_of, task_signature
 from hearth.protocols.open_inference.target import Target
 from hearth.protocols.open_inference.tensors import bytes_array
-from hearth.strict_json import safe_name
 from hearth.tasks.task import Task, Usage
 from hearth.telemetry.timing import step
 
@@ -36,8 +29,8 @@ def infer(request: Request, target: Target) -> Response:
     with step("read"):
         inputs, outputs = task_signature(manifest, task.id)
         parsed = parse(split, inputs, [output.name for output in outputs])
-        columns = read_columns(codec, parsed)
-        check_batch(manifest, len(columns[codec.inputs[0]]))
+        columns = codec.read(manifest, parsed.tensors)
+        check_batch(manifest, len(next(iter(columns.values()))))
     items, rows, labels, usage = predict(codec, task, model, columns, parsed.parameters)
     with step("write"):
         available = {RESPONSE: AvailableOutput("BYTES", lambda: bytes_array(list(map(msgspec.json.encode, items))))}
@@ -87,39 +80,3 @@ def convert(document: dict[str, Any], task: Task) -> Any:
         if not parsed:
             raise
         return strict_json.convert({**document, "parameters": document["parameters"] | parsed}, task.request)
-
-
-def read_columns(codec: JsonCodec, parsed: ParsedRequest) -> dict[str, list[Any]]:
-    """The items of each input. Raises BadRequest."""
-    for name in parsed.tensors:
-        if name not in codec.inputs:
-            raise BadRequest(f"There is no input {safe_name(name)}; the inputs are: {', '.join(codec.inputs)}")
-    columns = {}
-    for name in codec.inputs:
-        if name not in parsed.tensors:
-            raise BadRequest(f"The input {name!r} is missing; send a BYTES tensor with one element per item")
-        columns[name] = read_items(name, parsed.tensors[name], binary=codec.binary)
-    counts = {name: len(items) for name, items in columns.items()}
-    if len(set(counts.values())) > 1:
-        raise BadRequest(f"All inputs must have the same number of elements, not {counts}")
-    return columns
-
-
-def read_items(name: str, tensor: InputTensor, *, binary: bool) -> list[Any]:
-    """Decode texts or files; files in JSON are base64. Raises BadRequest."""
-    shape = tensor.array.shape
-    if tensor.datatype != "BYTES" or len(shape) not in (1, 2) or shape[1:] not in ((), (1,)):
-        raise BadRequest(f"Input {name!r} must be BYTES of shape [n] or [n, 1], not {tensor.datatype} {list(shape)}")
-    if not tensor.array.size:
-        raise BadRequest(f"Input {name!r} is empty; send at least one element")
-    elements: list[bytes] = tensor.array.ravel().tolist()
-    if not binary:
-        try:
-            return [element.decode() for element in elements]
-        except UnicodeDecodeError:
-            raise BadRequest(f"Input {name!r} must be text in UTF-8") from None
-    if tensor.content_type == "str":
-        raise BadRequest(f"Input {name!r} is a file, not a text; send binary data, or base64 in JSON")
-    if tensor.binary or tensor.content_type == "base64":
-        return elements
-    return decode_base64(name, tensor.array).ravel().tolist()

@@ -32,14 +32,20 @@ KINDS: dict[str, set[type]] = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, f
 """NumPy's kind of a data type -> the Python types of its JSON values."""
 JSON_VALUES = {"b": "true or false", "i": "integers", "u": "integers", "f": "numbers"}
 DATATYPES = {
+    "float64": "FP64",
     "float32": "FP32",
     "float16": "FP16",
     "int64": "INT64",
     "int32": "INT32",
+    "int16": "INT16",
     "int8": "INT8",
+    "uint64": "UINT64",
+    "uint32": "UINT32",
+    "uint16": "UINT16",
     "uint8": "UINT8",
     "bool": "BOOL",
     "string": "BYTES",
+    "json": "BYTES",
 }
 """The manifest's data types -> the protocol's."""
 

@@ -14,18 +14,21 @@ from hearth.protocols.open_inference.schema import TensorMetadata
 from hearth.protocols.open_inference.tensors import Array
 
 
-class DetectionsCodec(JsonCodec):
-    """Outputs as those of TensorRT's plugin for non-maximum suppression: all pictures have the same number of rows, and
-    `num_dets` is the number of detections of each. Boxes are xmin, ymin, xmax, ymax in pixels; classes are indices of
-    the manifest's labels, -1 in rows without a detection."""
+class PicturesCodec(JsonCodec):
+    """For tasks that take one picture or a list of pictures, and have parameters that need a single one."""
 
     def documents(self, columns: Mapping[str, list[Any]], parameters: dict[str, Any]) -> list[dict[str, Any]]:
-        # `annotate` needs a single picture.
         files = columns["image"]
         return [{"inputs": files if len(files) > 1 else files[0], "parameters": parameters}]
 
     def items(self, request: Any, response: Any) -> list[Any]:
         return list(response) if isinstance(request.inputs, list) else [response]
+
+
+class DetectionsCodec(PicturesCodec):
+    """Outputs as those of TensorRT's plugin for non-maximum suppression: all pictures have the same number of rows, and
+    `num_dets` is the number of detections of each. Boxes are xmin, ymin, xmax, ymax in pixels; classes are indices of
+    the manifest's labels, -1 in rows without a detection."""
 
     def outputs(self, manifest: Manifest) -> tuple[TensorMetadata, ...]:
         return (

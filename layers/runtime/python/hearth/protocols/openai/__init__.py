@@ -8,7 +8,7 @@ from hearth.protocols.openai.chat import create_chat_completion
 from hearth.protocols.openai.completions import create_completion
 from hearth.protocols.openai.embeddings import EmbeddingRequest, EmbeddingResponse, create_embedding
 from hearth.protocols.openai.models import OpenAIModel, OpenAIModelList, list_models, retrieve_model
-from hearth.protocols.openai.transcriptions import Transcription, create_transcription
+from hearth.protocols.openai.transcriptions import Transcription, create_transcription, create_translation
 
 PROTOCOL = Protocol(
     name="openai",
@@ -77,6 +77,16 @@ PROTOCOL = Protocol(
             create_transcription,
             "create_transcription",
             "Transcribe a recording",
+            response_schema=Transcription,
+            request_media_types=("multipart/form-data",),
+            response_media_types=("text/plain",),
+        ),
+        Route(
+            "POST",
+            "/v1/audio/translations",
+            create_translation,
+            "create_translation",
+            "Transcribe a recording in English",
             response_schema=Transcription,
             request_media_types=("multipart/form-data",),
             response_media_types=("text/plain",),

@@ -1,4 +1,4 @@
-"""POST /v1/audio/transcriptions: a form with a file."""
+"""POST /v1/audio/transcriptions and /v1/audio/translations: a form with a file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TranscriptionWord(Struct, frozen=True):
 
 
 class TranscriptionSegment(Struct, frozen=True):
-    """Models that recognise letters have no tokens and no windows, so `tokens` is empty and `seek` is 0."""
+    """`tokens` is empty and `seek` is 0: not all models have tokens and windows."""
 
     id: int
     start: float
@@ -53,7 +53,7 @@ class TranscriptionSegment(Struct, frozen=True):
 class Transcription(Struct, frozen=True):
     text: str
     """The only field except with `verbose_json`."""
-    task: Literal["transcribe"] | UnsetType = UNSET
+    task: Literal["transcribe", "translate"] | UnsetType = UNSET
     language: str | UnsetType = UNSET
     duration: float | UnsetType = UNSET
     """Seconds."""
@@ -62,6 +62,15 @@ class Transcription(Struct, frozen=True):
 
 
 def create_transcription(request: Request) -> Response:
+    return _create(request, "transcribe")
+
+
+def create_translation(request: Request) -> Response:
+    """A transcription in English, whatever is spoken."""
+    return _create(request, "translate")
+
+
+def _create(request: Request, kind: Literal["transcribe", "translate"]) -> Response:
     fields, audio = parse_form(request)
     name, response_format = fields["model"][0], fields.get("response_format", ["json"])[-1]
     task, model = common.open_model(request, name, "automatic-speech-recognition")
@@ -71,31 +80,38 @@ def create_transcription(request: Request) -> Response:
     if set(granularities) - {"word", "segment"} or (granularities and response_format != "verbose_json"):
         message = "`timestamp_granularities` must be word or segment, and needs verbose_json"
         raise BadRequest(message, param="timestamp_granularities")
-    language = model.head.language if isinstance(model.head, Ctc) else ""
-    _refuse_unsupported(fields, language)
-    needs_timestamps = response_format in ("srt", "vtt", "verbose_json")
-    payload = strict_json.convert(
-        {"inputs": audio, "parameters": {"return_timestamps": needs_timestamps}}, task.request
-    )
+    recognises_letters = isinstance(model.head, Ctc)
+    if "word" in granularities and not recognises_letters:
+        message = "This model has no times of words, only of segments"
+        raise BadRequest(message, param="timestamp_granularities")
+    _refuse_unsupported(fields)
+    parameters = {
+        "return_timestamps": response_format in ("srt", "vtt", "verbose_json"),
+        "language": fields.get("language", [""])[-1] or None,
+        "prompt": fields.get("prompt", [""])[-1],
+        "task": kind,
+    }
+    payload = strict_json.convert({"inputs": audio, "parameters": parameters}, task.request)
     try:
         prediction = task.predict(model, payload)
     except BadRequest as error:
-        raise common.with_param(error, "file") from None
+        raise common.with_param(error, error.param or "file") from None
     output, usage = prediction.output, prediction.usage
     if response_format == "json":
         return Response(msgspec.json.encode(Transcription(output.text)), usage=usage)
     if response_format == "text":
         return Response(output.text.encode() + b"\n", PLAIN_TEXT, usage=usage)
     words = [TimedWord(chunk.text, *chunk.timestamp) for chunk in output.chunks]
+    lines = to_lines(words) if recognises_letters else [[sentence] for sentence in words]
     if response_format != "verbose_json":
         write = to_srt if response_format == "srt" else to_vtt
-        return Response(write(words).encode(), PLAIN_TEXT, usage=usage)
+        return Response(write(lines).encode(), PLAIN_TEXT, usage=usage)
     logprobs = iter(chunk.logprob for chunk in output.chunks)
-    segments = [_segment(number, line, [next(logprobs) for _ in line]) for number, line in enumerate(to_lines(words))]
+    segments = [_segment(number, line, [next(logprobs) for _ in line]) for number, line in enumerate(lines)]
     transcription = Transcription(
         output.text,
-        "transcribe",
-        language or "unknown",
+        kind,
+        output.language or getattr(model.head, "language", "") or "unknown",
         usage.seconds,
         [TranscriptionWord(word.text, word.start, word.end) for word in words] if "word" in granularities else UNSET,
         segments if "segment" in granularities or not granularities else UNSET,
@@ -110,14 +126,8 @@ def _segment(number: int, line: list[TimedWord], logprobs: list[float]) -> Trans
     return TranscriptionSegment(number, line[0].start, line[-1].end, text, mean, ratio)
 
 
-def _refuse_unsupported(fields: dict[str, list[str]], language: str) -> None:
-    """Raise BadRequest for options that the model does not support."""
-    requested = fields.get("language", [""])[-1]
-    if requested not in ("", language):
-        reason = f"supports only {language!r}" if language else "does not know its language; leave `language` out"
-        raise BadRequest(f"This model {reason}", param="language")
-    if any(fields.get("prompt", [])):
-        raise BadRequest("No model here supports a `prompt`; leave it out", param="prompt")
+def _refuse_unsupported(fields: dict[str, list[str]]) -> None:
+    """Raise BadRequest for options that no model here supports."""
     if fields.get("temperature", ["0"])[-1] not in ("0", "0.0", ""):
         raise BadRequest("`temperature` must be 0: the result is always the likeliest text", param="temperature")
     if fields.get("stream", ["false"])[-1].lower() not in ("false", "0", ""):

@@ -1,0 +1,176 @@
+"""tabular-classification: a label for each row of a table; tabular-regression: a number."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from typing import Annotated, Any
+
+import numpy as np
+from msgspec import Meta, Struct
+
+from hearth.aws_lambda.handler import create_handler
+from hearth.errors import BadRequest, PayloadTooLarge
+from hearth.models.manifest import TablePreprocessing, Tensor
+from hearth.models.model import Model
+from hearth.ops.activations import activate, top_indices
+from hearth.ops.json_tensors import dtype_of
+from hearth.strict_json import safe_name
+from hearth.tasks.graph import run
+from hearth.tasks.schema import Label
+from hearth.tasks.task import Prediction, Task, Usage
+from hearth.telemetry.timing import step
+
+TableModel = Model[TablePreprocessing, None]
+Value = str | int | float | bool | None
+Columns = dict[str, list[Value]]
+
+
+class Table(Struct, frozen=True, forbid_unknown_fields=True):
+    data: Columns
+
+
+class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class ClassificationParameters(Struct, frozen=True, forbid_unknown_fields=True):
+    top_k: Annotated[int, Meta(ge=1)] | None = None
+    """Return the best labels of each row with their scores, instead of the best label alone."""
+
+
+class Request(Struct, frozen=True, forbid_unknown_fields=True):
+    """A table as `inputs` or, as huggingface_hub's client sends it, as `table`."""
+
+    inputs: list[dict[str, Value]] | Table | str | None = None
+    """Rows with named values; the values of each column as `data`; or CSV with a line of names."""
+    table: Columns | None = None
+    """The values of each column."""
+
+
+class RegressionRequest(Request, frozen=True, forbid_unknown_fields=True):
+    parameters: Parameters = Parameters()
+
+
+class ClassificationRequest(Request, frozen=True, forbid_unknown_fields=True):
+    parameters: ClassificationParameters = ClassificationParameters()
+
+
+ClassificationResponse = list[str | list[Label]]
+"""The label of each row; with `top_k`, labels and scores, best first."""
+RegressionResponse = list[float | list[float]]
+"""The number of each row; several numbers for a model that predicts several."""
+
+
+def encode(model: TableModel, request: Request) -> dict[str, np.ndarray[Any, Any]]:
+    """The graph's inputs, (rows, columns) each. Raises BadRequest, PayloadTooLarge."""
+    table = read_table(request)
+    columns = model.preprocessing.columns
+    names = [column.name for column in columns]
+    for name in names:
+        if name not in table:
+            raise BadRequest(f"The column {safe_name(name)} is missing; the columns are: {', '.join(names)}")
+    rows = len(table[names[0]])
+    if any(len(table[name]) != rows for name in names):
+        raise BadRequest("All columns must have the same number of values")
+    if not rows:
+        raise BadRequest("The table is empty; send at least one row")
+    if rows > model.manifest.limits.batch:
+        raise PayloadTooLarge(f"The table has {rows} rows; {model.manifest.limits.batch} are allowed in one request")
+    feeds = {}
+    for tensor in model.manifest.graphs["main"].inputs:
+        own = [column.name for column in columns if column.input == tensor.name]
+        values = [convert_column(tensor, name, table[name]) for name in own]
+        feeds[tensor.name] = np.stack(values, 1) if len(tensor.shape) > 1 else values[0]
+    return feeds
+
+
+def read_table(request: Request) -> Columns:
+    """The values of each column. Raises BadRequest."""
+    if (request.inputs is None) == (request.table is None):
+        raise BadRequest("Send either `inputs` or `table`")
+    if request.table is not None:
+        return request.table
+    if isinstance(request.inputs, Table):
+        return request.inputs.data
+    rows = request.inputs or []
+    if isinstance(rows, str):
+        return read_csv(rows)
+    names = dict.fromkeys(itertools.chain.from_iterable(rows))
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def read_csv(text: str) -> Columns:
+    """The columns of a CSV text whose first line has their names; empty fields are missing. Raises BadRequest."""
+    try:
+        names, *rows = [row for row in csv.reader(io.StringIO(text), strict=True) if row]
+        if any(len(row) != len(names) for row in rows):
+            raise ValueError
+    except (csv.Error, ValueError):
+        raise BadRequest(
+            "`inputs` must be CSV with a line of column names and as many values in each line after it, a list of "
+            "rows, or an object with `data`"
+        ) from None
+    return {name: [row[index] or None for row in rows] for index, name in enumerate(names)}
+
+
+def convert_column(tensor: Tensor, name: str, values: list[Value]) -> np.ndarray[Any, Any]:
+    """A column as the graph's type; missing numbers are NaN. Raises BadRequest."""
+    dtype = dtype_of(tensor.dtype)
+    try:
+        if dtype.kind == "O":
+            if any(value is None for value in values):
+                raise ValueError
+            return np.array([value if isinstance(value, str) else f"{value}" for value in values], object)
+        if dtype.kind == "f":
+            return np.array([np.nan if value is None else float(value) for value in values], dtype)
+        numbers = [float(value) if value is not None else np.nan for value in values]
+        if any(number != int(number) for number in numbers):
+            raise ValueError
+        return np.array([int(number) for number in numbers], dtype)
+    except (TypeError, ValueError, OverflowError):
+        kind = {"O": "texts", "f": "numbers"}.get(dtype.kind, "integers")
+        optional = "; a missing value is null" if dtype.kind == "f" else ", none of them missing"
+        raise BadRequest(f"The column {safe_name(name)} must have {kind}{optional}") from None
+
+
+def decode_labels(model: TableModel, request: ClassificationRequest, scores: np.ndarray[Any, Any]) -> list[Any]:
+    """`scores`: (rows, labels)."""
+    labels, count = model.manifest.labels, request.parameters.top_k
+    if count is None:
+        return [labels[index] for index in scores.argmax(1)]
+    ranked = zip(scores.tolist(), top_indices(scores, count), strict=True)
+    return [[Label(labels[index], row[index]) for index in indices] for row, indices in ranked]
+
+
+def predict(model: TableModel, request: ClassificationRequest) -> Prediction:
+    with step("encode"):
+        feeds = encode(model, request)
+    with step("run"):
+        outputs = run(model, feeds)
+    with step("decode"):
+        scores = activate(outputs[0].astype(np.float32), model.manifest.activation)  # (rows, labels)
+        response = decode_labels(model, request, scores)
+    return Prediction(response, Usage(len(response)))
+
+
+def predict_numbers(model: TableModel, request: RegressionRequest) -> Prediction:
+    with step("encode"):
+        feeds = encode(model, request)
+    with step("run"):
+        outputs = run(model, feeds)
+    with step("decode"):
+        numbers = outputs[0].reshape(len(outputs[0]), -1).astype(float)  # (rows, numbers)
+        if not np.isfinite(numbers).all():
+            raise BadRequest("The model answers NaN or infinity for these values; does it allow missing values?")
+        response = numbers[:, 0].tolist() if numbers.shape[1] == 1 else numbers.tolist()
+    return Prediction(response, Usage(len(response)))
+
+
+_EXAMPLE = {"inputs": [{"age": 39, "hours": 40.5}]}
+TASKS = (
+    Task("tabular-classification", ClassificationRequest, ClassificationResponse, predict, _EXAMPLE),
+    Task("tabular-regression", RegressionRequest, RegressionResponse, predict_numbers, _EXAMPLE),
+)
+handler = create_handler(TASKS)
