@@ -136,7 +136,10 @@ def import_model(
         print_lines(imported.lines)
         work = work or Path("build") / recipe.name
         command = shlex.join(["hearth", *sys.argv[1:]])
-        _, sentences = build_import(recipe, imported.quantizers, work, command, precision)
+        if imported.build is None:
+            _, sentences = build_import(recipe, imported.quantizers, work, command, precision)
+        else:
+            _, sentences = imported.build(work, command, precision)
     except (HearthError, DataError, RecipeError, GateError, OSError, ImportError):
         raise
     except Exception as error:  # of the libraries that read, export and quantize a graph, whatever it is

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -26,12 +27,16 @@ from hearth_build.cli.bench import bench
 from hearth_build.cli.cost import cost
 from hearth_build.cli.deploy import deploy
 from hearth_build.cli.doctor import doctor
+from hearth_build.cli.explain import explain
 from hearth_build.cli.import_model import import_model
 from hearth_build.cli.signing import sign, signing_key, verify
 from hearth_build.installation import install_command
 
 app = typer.Typer(help="Hearth: AI models from serverless functions.", no_args_is_help=True, add_completion=False)
 console = Console()
+errors = Console(stderr=True)
+PATH = re.compile(r"(?:\.{0,2}|~)/.*|[^\s{\[]*(?:[/\\][^\s]*|\.[A-Za-z][A-Za-z0-9]{0,4})", re.DOTALL)
+"""An input of `hearth predict` that looks like a path: it has a slash or a suffix, and no spaces."""
 StoreOption = Annotated[str, typer.Option(envvar="HEARTH_STORE", help="s3://bucket/prefix or file:///path")]
 
 
@@ -63,6 +68,7 @@ def build(
 
 app.command(name="import")(import_model)
 app.command()(batch)
+app.command()(explain)
 app.command()(deploy)
 app.command()(doctor)
 app.command(name="api-key")(api_key)
@@ -97,8 +103,17 @@ def publish(
         signer = load_signer(sign)
     manifest = run(open_store(store), artifact, alias, signer)
     console.print(f"Published {manifest.model}@{manifest.version}" + (f" as {alias}" if alias else ""))
-    reference = f"{manifest.model}@{alias}" if alias else f"{manifest.model}@{manifest.version}"
-    console.print(f"Next: hearth predict {reference} INPUT --store {store}", highlight=False, soft_wrap=True)
+    if alias:
+        command = f"hearth predict {manifest.model}@{alias} INPUT --store {store}"
+        console.print(f"Next: {command}", highlight=False, markup=False, soft_wrap=True)
+    else:
+        console.print(
+            f"No alias points to this version yet: only {manifest.model}@{manifest.version} reaches it.\n"
+            f"Next: hearth alias {manifest.model} prod {manifest.version} --store {store}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 @app.command()
@@ -109,7 +124,9 @@ def models(
     """List the models in a store."""
     from hearth_build.release.publish import list_versions
 
-    versions = list_versions(open_store(store))
+    versions, damaged = list_versions(open_store(store))
+    for version in damaged:
+        errors.print(f"error: {version.name}: {version.error}", markup=False, highlight=False, soft_wrap=True)
     if markdown:
         from hearth_build.pipeline.model_card import overview
 
@@ -140,10 +157,12 @@ def alias(
 @app.command()
 def predict(
     name: Annotated[str, typer.Argument(help="A model: name, name@version or name@alias.")],
-    value: Annotated[str, typer.Argument(metavar="INPUT", help="A text, a JSON request or a file's path.")],
+    value: Annotated[
+        str, typer.Argument(metavar="INPUT", help="A text, a JSON request, a file's path, or - for standard input.")
+    ],
     store: StoreOption = ZOO.as_uri(),
     task: Annotated[str, typer.Option(help="The task, if the model supports several, e.g. object-tracking.")] = "",
-    parameters: Annotated[str, typer.Option(help="Parameters as JSON, e.g. '{\"top_k\": 3}'.")] = "{}",
+    parameters: Annotated[str | None, typer.Option(help="Parameters as JSON, e.g. '{\"top_k\": 3}'.")] = None,
 ) -> None:
     """Run a model on one input and print the output as JSON."""
     import msgspec
@@ -151,27 +170,44 @@ def predict(
     from hearth import strict_json
     from hearth.models.cache import warm_cache
     from hearth.task_table import TASKS
-    from hearth.tasks.payload import read_body
+    from hearth.tasks.payload import read_object
     from hearth.tasks.task import open_model
     from hearth_build.release.served import tasks_of
 
     if task and task not in TASKS:
         raise typer.BadParameter(f"--task must be one of {', '.join(TASKS)}.")
+    fields = {} if parameters is None else {"parameters": strict_json.loads(parameters.encode())}
     os.environ["HEARTH_STORE"] = store
     with _logging_to_stderr():
         resolved = warm_cache().resolve(name)
         opened_task, lease = open_model(tasks_of(task or resolved.manifest.task), resolved, task)
-        fields = {"inputs": value, "parameters": strict_json.loads(parameters.encode())}
-        if value.startswith("{"):
-            request = read_body(opened_task, value.encode(), {})
-        elif opened_task.row.binary:
-            fields["inputs"] = Path(value).read_bytes()
-            request = strict_json.convert(fields, opened_task.request)
-        else:
-            request = strict_json.convert(fields, opened_task.request)
         with lease as model:
+            request = read_object(opened_task, read_input(value, takes_text=not opened_task.row.binary), fields)
             prediction = opened_task.predict(model, request)
     print(msgspec.json.format(msgspec.json.encode(prediction.output), indent=2).decode())
+
+
+def read_input(value: str, *, takes_text: bool) -> bytes:
+    """The file, the standard input (-), the JSON request or, if the task takes one, the text that INPUT stands for.
+
+    Raises BadParameter for a path without a file.
+    """
+    if value == "-":
+        return sys.stdin.buffer.read()
+    try:
+        is_file, is_folder = Path(value).is_file(), Path(value).is_dir()
+    except (OSError, ValueError):  # too long for a path, for example
+        is_file = is_folder = False
+    if is_file:
+        return Path(value).read_bytes()
+    if is_folder and PATH.fullmatch(value):
+        raise typer.BadParameter(f"{value} is a folder. Use `hearth batch` for all of its files.")
+    is_json = value.lstrip().startswith("{")
+    if takes_text and PATH.fullmatch(value) and not is_json:
+        raise typer.BadParameter(f"There is no file {value}. Send a text that looks like a path by standard input (-).")
+    if not takes_text and not is_json:
+        raise typer.BadParameter(f"There is no file {value}.")
+    return value.encode()
 
 
 @app.command()
@@ -235,11 +271,11 @@ def main() -> None:
     try:
         app()
     except (HearthError, DataError, RecipeError, GateError, OSError) as error:
-        Console(stderr=True).print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
+        errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
     except ModuleNotFoundError as error:
         advice = f"Install it with the export extra: {install_command('export')}"
-        Console(stderr=True).print(f"error: {error.name} is not installed. {advice}", markup=False, soft_wrap=True)
+        errors.print(f"error: {error.name} is not installed. {advice}", markup=False, soft_wrap=True)
         sys.exit(1)
 
 

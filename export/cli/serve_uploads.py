@@ -18,7 +18,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -39,6 +38,8 @@ from hearth.http.asgi import client_error
 from hearth.protocols import huggingface
 from hearth.protocols.base import JSON
 from hearth.settings import MEGABYTE
+from hearth.storage.file import FileStore
+from hearth.tasks.memory_budget import admitted
 from hearth.tasks.task import Task
 from hearth.telemetry import log
 from hearth.telemetry.timing import begin
@@ -140,9 +141,9 @@ class UploadFolder:
 
 def install(app: FastAPI, tasks: Sequence[Task]) -> None:
     """Add the route for the signed URLs that POST /uploads returns."""
-    worker, chosen = Worker(tasks), settings.get()
-    results = folder_of(chosen.output) if chosen.output.startswith("file:") else None
-    folder = UploadFolder(folder_of(chosen.uploads), results, chosen.uploads_size)
+    worker, chosen = Worker(tuple(map(admitted, tasks))), settings.get()
+    results = FileStore(chosen.output).root if chosen.output.startswith("file:") else None
+    folder = UploadFolder(FileStore(chosen.uploads).root, results, chosen.uploads_size)
 
     async def put(request: Request) -> Response:
         timing, request_id = begin(), uuid.uuid4().hex
@@ -157,10 +158,6 @@ def install(app: FastAPI, tasks: Sequence[Task]) -> None:
         return Response(body, status, {"X-Request-Id": request_id}, JSON)
 
     app.add_route("/uploads/{id}", put, ["PUT"])
-
-
-def folder_of(uri: str) -> Path:
-    return Path(unquote(urlsplit(uri).path))
 
 
 async def receive(request: Request, folder: UploadFolder) -> Upload:

@@ -10,7 +10,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
-from urllib.parse import urlsplit
 
 from hearth.async_inference.batch import BatchJob, FailedItem, Item
 from hearth.errors import BadRequest, HearthError
@@ -81,9 +80,9 @@ def start_execution(stack: Stack, model: str, source: str, options: dict[str, in
     """
     from botocore.exceptions import ClientError
 
-    url, uploads = urlsplit(source), stack.output("UploadBucketName")
-    prefix = url.path.lstrip("/")
-    if url.netloc != uploads or not prefix.startswith(f"batch/{model}/"):
+    uploads = stack.output("UploadBucketName")
+    bucket, _, prefix = source.removeprefix("s3://").partition("/")
+    if bucket != uploads or not prefix.startswith(f"batch/{model}/"):
         raise BadRequest(f"Inputs of a batch of {model} must be in s3://{uploads}/batch/{model}/, not in {source}")
     manifest = manifest_of(open_store(f"s3://{stack.output('ArtifactBucketName')}/models"), model)
     function = logical_id(TASKS[manifest.task].function)

@@ -16,7 +16,7 @@ from hearth_build.pipeline.evaluation import examples_from
 from hearth_build.recipe import RecipeError
 
 MODULES = (
-    "checkpoints",
+    "decoders",
     "encoder_decoders",
     "pictures",
     "encoders",

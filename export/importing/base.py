@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from hearth.models.manifest import Manifest
 from hearth_build.importing.source import Source
 from hearth_build.recipe import Quantizer, Recipe, RecipeError
 
@@ -66,6 +67,8 @@ class ImportedModel:
     """The quantizers that fit this model, by precision. `--precision auto` tries them all."""
     advice: str = ""
     """What would make further precisions possible, as a sentence."""
+    build: Callable[[Path, str, str], tuple[Manifest, list[str]]] | None = None
+    """Builds the artifact of a model that may be too large for the usual steps: (work folder, command, precision)."""
 
 
 class Importer(NamedTuple):

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from hearth.errors import BadRequest, NotFound
+from hearth.errors import BadRequest, HearthError, NotFound
 from hearth.models.download import upload, verify
 from hearth.models.manifest import SIGNATURE, Manifest, dump, parse
-from hearth.models.registry import Registry
+from hearth.models.registry import VERSION, Ref, Registry
 from hearth.storage.base import Conflict, Store
 from hearth_build.release.file_types import check_file_types
 from hearth_build.release.load_gate import admit
@@ -126,17 +126,35 @@ class PublishedVersion:
     aliases: list[str]
 
 
-def list_versions(store: Store) -> list[PublishedVersion]:
-    """Every version in the store, ordered by model and version."""
-    registry = Registry(store, alias_seconds=0)
-    versions = []
+@dataclass(frozen=True)
+class DamagedVersion:
+    """A version in a store that cannot be served."""
+
+    name: str
+    error: str
+
+
+def list_versions(store: Store) -> tuple[list[PublishedVersion], list[DamagedVersion]]:
+    """Every version in the store, ordered by model and version, and those that are damaged. Raises StoreError."""
+    store.check()
+    registry = Registry(store)
+    versions, damaged = [], []
     for path in store.list():
         parts = path.split("/")
-        if len(parts) == 3 and parts[2] == "manifest.json":
-            try:
-                aliases = registry.aliases(parts[0])
-            except NotFound:
-                aliases = {}
-            names = sorted(name for name, target in aliases.items() if target.version == parts[1])
-            versions.append(PublishedVersion(parse(store.get(path)), names))
-    return sorted(versions, key=lambda version: (version.manifest.model, int(version.manifest.version)))
+        if len(parts) != 3 or parts[2] != "manifest.json" or not VERSION.fullmatch(parts[1]):
+            continue
+        ref = Ref(parts[0], parts[1])
+        try:
+            versions.append(PublishedVersion(registry.manifest(ref), aliases_of(registry, ref)))
+        except HearthError as error:
+            damaged.append(DamagedVersion(str(ref), error.message))
+    return sorted(versions, key=lambda version: (version.manifest.model, int(version.manifest.version))), damaged
+
+
+def aliases_of(registry: Registry, ref: Ref) -> list[str]:
+    """The aliases that point at a version, sorted. Raises StoreError."""
+    try:
+        aliases = registry.aliases(ref.model)
+    except NotFound:
+        return []
+    return sorted(name for name, target in aliases.items() if target.version == ref.version)

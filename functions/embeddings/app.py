@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from hearth.aws_lambda.handler import create_handler
-from hearth.errors import BadRequest, PayloadTooLarge
+from hearth.errors import BadRequest, TextTooLong
 from hearth.models.manifest import Pooling, TextPreprocessing
 from hearth.models.model import Model
 from hearth.ops.text.nearest_words import nearest
@@ -83,13 +83,17 @@ SimilarityResponse = list[float]
 
 
 def encode(model: Embedder, texts: str | list[str], parameters: Parameters) -> dict[str, np.ndarray[Any, Any]]:
-    """Token ids and mask, (batch, longest text) int64. Raises BadRequest, PayloadTooLarge."""
+    """Token ids and mask, (batch, longest text) int64. Raises BadRequest, PayloadTooLarge, TextTooLong."""
     max_tokens, pad_id = model.preprocessing.max_tokens, model.preprocessing.pad_id
     prompt = find_prompt(model, parameters.prompt_name)
     texts = [prompt + text for text in list_texts(texts, model.manifest.limits)]
     rows = model.tokenizer.encode_batch_fast(texts)
-    if not parameters.truncate and any(row.overflowing for row in rows):
-        raise PayloadTooLarge(f"A text has more than {max_tokens} tokens; shorten it or set `truncate`")
+    too_long = next((text for text, row in zip(texts, rows, strict=True) if row.overflowing), None)
+    if not parameters.truncate and too_long is not None:
+        tokens = len(tokenize_whole(model.tokenizer, too_long).ids) + model.tokenizer.num_special_tokens_to_add(False)
+        raise TextTooLong(
+            f"A text has {tokens} tokens, more than {max_tokens} tokens; shorten it or set `truncate`", tokens=tokens
+        )
     if parameters.truncation_direction == "left":
         rows = [last_tokens(model, text) if row.overflowing else row for text, row in zip(texts, rows, strict=True)]
     feeds = pad(rows, pad_id, model.input_names["main"])

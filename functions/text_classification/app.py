@@ -14,7 +14,7 @@ from hearth.models.manifest import Entailment, TextPreprocessing
 from hearth.models.model import Model
 from hearth.ops.activations import activate, top_indices
 from hearth.ops.text.windows import Row, list_texts, pad, tokenize_whole, truncate, window_capacity
-from hearth.tasks.schema import Label
+from hearth.tasks.schema import Explainable, Explained, Label
 from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
 
@@ -29,7 +29,7 @@ Classifier = Model[TextPreprocessing, Any]
 LabelText = Annotated[str, Meta(max_length=1000)]
 
 
-class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
+class Parameters(Explainable, frozen=True):
     top_k: Annotated[int, Meta(ge=1)] | None = None
     function_to_apply: Literal["softmax", "sigmoid", "none"] | None = None
 
@@ -39,14 +39,23 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True):
     parameters: Parameters = Parameters()
 
 
-Response = list[list[Label]]
+Response = list[list[Label]] | Explained
 """The scores of each text, best first."""
 
 
 def encode(model: Classifier, request: Request) -> dict[str, np.ndarray[Any, Any]]:
     """Token ids and mask, (batch, longest text) int64. Raises BadRequest, PayloadTooLarge."""
     texts = list_texts(request.inputs, model.manifest.limits)
-    return pad(model.tokenizer.encode_batch_fast(texts), model.preprocessing.pad_id, model.input_names["main"])
+    rows = model.tokenizer.encode_batch_fast(texts)
+    for number, (text, row) in enumerate(zip(texts, rows, strict=True), 1):
+        if not text.strip() or all(row.special_tokens_mask):
+            raise empty_text(number)
+    return pad(rows, model.preprocessing.pad_id, model.input_names["main"])
+
+
+def empty_text(number: int) -> BadRequest:
+    """The error of a text without words, to which a model would give any label."""
+    return BadRequest(f"Text {number} of `inputs` is empty: it has no words to classify", param="inputs")
 
 
 def decode(model: Classifier, request: Request, outputs: list[np.ndarray[Any, Any]]) -> Response:
@@ -58,6 +67,10 @@ def decode(model: Classifier, request: Request, outputs: list[np.ndarray[Any, An
 
 
 def predict(model: Classifier, request: Request) -> Prediction:
+    if request.parameters.explain:
+        from hearth.tasks.explanation import explain  # few requests ask for it
+
+        return explain(TASKS[0], model, request)
     with step("encode"):
         feeds = encode(model, request)
     with step("run"):
@@ -68,7 +81,7 @@ def predict(model: Classifier, request: Request) -> Prediction:
     return Prediction(response, Usage(len(mask), int(np.count_nonzero(mask))))
 
 
-class ZeroShotParameters(Struct, frozen=True, forbid_unknown_fields=True):
+class ZeroShotParameters(Explainable, frozen=True):
     candidate_labels: (
         Annotated[list[LabelText], Meta(min_length=1, max_length=MAX_LABELS)] | Annotated[str, Meta(max_length=20_000)]
     )
@@ -84,7 +97,7 @@ class ZeroShotRequest(Struct, frozen=True, forbid_unknown_fields=True):
     parameters: ZeroShotParameters
 
 
-ZeroShotResponse = list[Label | list[Label]]
+ZeroShotResponse = list[Label | list[Label]] | Explained
 """The scores of all labels, best first; one list per text for a list of texts."""
 
 
@@ -100,8 +113,10 @@ def encode_zero_shot(model: Classifier, request: ZeroShotRequest) -> list[Row]:
         raise PayloadTooLarge(f"{len(texts)} texts with {len(labels)} labels are more than {MAX_ROWS} in one request")
     hypotheses = [tokenize_whole(model.tokenizer, template.replace("{}", label)) for label in labels]
     rows = []
-    for text in texts:
+    for text_number, text in enumerate(texts, 1):
         premise = tokenize_whole(model.tokenizer, text)
+        if not text.strip() or not premise.ids:
+            raise empty_text(text_number)
         for number, hypothesis in enumerate(hypotheses, 1):
             capacity = window_capacity(model.tokenizer, model.preprocessing.max_tokens, hypothesis)
             if capacity < 1:
@@ -139,6 +154,10 @@ def decode_zero_shot(model: Classifier, request: ZeroShotRequest, logits: np.nda
 
 
 def predict_zero_shot(model: Classifier, request: ZeroShotRequest) -> Prediction:
+    if request.parameters.explain:
+        from hearth.tasks.explanation import explain  # few requests ask for it
+
+        return explain(TASKS[1], model, request)
     with step("encode"):
         rows = encode_zero_shot(model, request)
     with step("run"):

@@ -28,7 +28,7 @@ def rows(titles: str, cells: Sequence[Sequence[str]], alignment: str = "") -> st
 
 
 def zoo_models() -> str:
-    return overview([version.manifest for version in list_versions(open_store(ZOO.as_uri()))]) + "\n"
+    return overview([version.manifest for version in list_versions(open_store(ZOO.as_uri()))[0]]) + "\n"
 
 
 def evaluations() -> str:

@@ -15,11 +15,12 @@ from pathlib import Path
 from tests.support.emulator import free_port
 
 
-def hearth(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def hearth(*arguments: str, cwd: Path, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[str]:
     variables = {name: value for name, value in os.environ.items() if not name.startswith("HEARTH_")}
     variables |= {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "200", **environment}
     command = [sys.executable, "-m", "hearth_build.cli.main", *arguments]
-    return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=300)
+    result = subprocess.run(command, cwd=cwd, env=variables, capture_output=True, input=stdin, timeout=300)
+    return subprocess.CompletedProcess(command, result.returncode, result.stdout.decode(), result.stderr.decode())
 
 
 def test_publish_list_alias_and_predict(toy_work: Path, tmp_path: Path) -> None:

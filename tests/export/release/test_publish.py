@@ -41,7 +41,7 @@ def test_the_manifest_is_written_after_all_files_and_before_the_alias(toy_work: 
     publish(store, toy_work / "artifact", "prod")
     assert store.written[-2:] == ["toy/1/manifest.json", "toy/aliases.json"]
     assert len(store.written) == len(list((toy_work / "artifact").iterdir())) + 1
-    published = list_versions(store)[0]
+    published = list_versions(store)[0][0]
     assert (published.manifest.model, published.manifest.version, published.manifest.task) == (
         "toy",
         "1",

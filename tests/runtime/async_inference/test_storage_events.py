@@ -141,7 +141,7 @@ def test_a_key_too_long_for_a_result_is_a_dead_letter(account: Account, shape: S
 
 
 def test_a_poison_message_is_a_dead_letter_without_the_objects_content(account: Account) -> None:
-    secret = b'{"inputs": "good", "needle-8812": 1}'
+    secret = b'{"inputs": "good", "parameters": {"needle-8812": 1}}'
     invalid = account.put("uploads/sentiment-en/b", secret, eventbridge_event, "01")
     fine = account.put("uploads/sentiment-en/a", b"good", eventbridge_event, "01")
     unknown = account.put("uploads/none/a", b"good", eventbridge_event, "01")

@@ -30,6 +30,8 @@ class Settings(NamedTuple):
     cache_dir: Path
     cache_memory: int
     """Largest size of all loaded models, in bytes."""
+    prefix_memory: int
+    """Largest size of keys and values that are kept of earlier texts, in bytes."""
     cache_disk: int
     """Largest size of all artifacts on disk, in bytes."""
     threads: int
@@ -91,6 +93,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         models=_models(environ),
         cache_dir=Path(environ.get("HEARTH_CACHE_DIR") or scratch / "hearth").absolute(),
         cache_memory=_megabytes(environ, "HEARTH_CACHE_MEMORY_MB", memory_mb * 0.6 if on_lambda else 2048),
+        prefix_memory=_megabytes(environ, "HEARTH_PREFIX_MEMORY_MB", memory_mb * 0.05 if on_lambda else 256),
         # A function has at least 512 MB of ephemeral storage; the rest is for other files.
         cache_disk=_megabytes(environ, "HEARTH_CACHE_DISK_MB", 448 if on_lambda else 4096),
         threads=int(_number(environ, "HEARTH_THREADS", min(max(threads, 1), 6), minimum=1)),

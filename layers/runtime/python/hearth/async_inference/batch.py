@@ -83,7 +83,7 @@ class BatchJob(msgspec.Struct, frozen=True):
         return FailedItem(item.key, failure.code, failure.message) if failure else None
 
     def _write_result(self, item: Item) -> str:
-        if item.key.endswith("/") and not item.size:
+        if item.key.endswith("/"):
             return "not an input"  # consoles create such objects as folders
         uploads.check_size(item.size)
         path = self.result_path(item.key)

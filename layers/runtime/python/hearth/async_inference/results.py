@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 
@@ -74,7 +74,8 @@ def write_result_once(output: Store, created: CreatedObject, compute: Callable[[
     """
     newest = f"{created.key}.json"
     path = f"{newest}@{quote(created.version, safe='')}" if created.version else newest
-    if output.uri.startswith("s3:") and len(f"{urlsplit(output.uri).path[1:]}/{path}".encode()) > MAX_KEY_BYTES:
+    folder = output.uri.removeprefix("s3://").partition("/")[2]
+    if output.uri.startswith("s3:") and len(f"{folder}/{path}".encode()) > MAX_KEY_BYTES:
         raise BadRequest(
             f"The object's key is too long: the key of its result would have more than {MAX_KEY_BYTES} bytes"
         )

@@ -27,6 +27,8 @@ from hearth.http.origin_check import OriginCheck
 from hearth.http.pipeline import BodyReader, Exchange, HttpResponse, StreamedBody, error_response
 from hearth.protocols import base
 from hearth.protocols.router import Router, protocol_for, protocols, without_slash
+from hearth.tasks import memory_budget
+from hearth.tasks.memory_budget import admitted
 from hearth.tasks.task import Task
 from hearth.telemetry.log import as_hearth_error, finish_request
 from hearth.telemetry.timing import begin
@@ -53,6 +55,8 @@ def create_app(
         swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,  # such a redirect would bypass the pipeline and the log
     )
+    if local:
+        tasks = tuple(map(admitted, tasks))
     router = Router(playground.routes(folder) if folder else ())
     threads = _Threads() if local else None  # AWS limits the concurrency of a Lambda
     for protocol, route in router.routes():
@@ -103,13 +107,22 @@ class _Threads:
             return await to_thread.run_sync(exchange.handle, body, limiter=self._readers)
         self.limit.take_slot()
         try:
-            response = await to_thread.run_sync(exchange.handle, body, limiter=self._workers)
+            response = await to_thread.run_sync(_handle, exchange, body, limiter=self._workers)
         except BaseException:
             self.limit.release_slot()
             raise
         if isinstance(response.body, bytes):
             self.limit.release_slot()
         return response
+
+
+def _handle(exchange: Exchange, body: bytes) -> base.Response:
+    """Call the endpoint once there is memory for what the body becomes when it is parsed. Raises TooManyRequests."""
+    documents = memory_budget.documents()
+    if documents is None or len(body) < memory_budget.SMALL_DOCUMENT:
+        return exchange.handle(body)
+    with documents.reserve(len(body) * memory_budget.DOCUMENT_FACTOR):
+        return exchange.handle(body)
 
 
 def _endpoint(
@@ -201,10 +214,10 @@ async def _read_body(request: Request, reader: BodyReader, limit: ConcurrencyLim
     try:
         async with asyncio.timeout(seconds if limit else None):
             async for chunk in request.stream():
+                length = max(reader.feed(chunk), len(chunk))
                 if limit:
-                    limit.add_body_bytes(len(chunk))
-                    size += len(chunk)
-                reader.feed(chunk)
+                    limit.add_body_bytes(length)
+                    size += length
     except TimeoutError:
         raise RequestTimeout(f"The body did not arrive within {seconds:g} s; send it faster") from None
     finally:

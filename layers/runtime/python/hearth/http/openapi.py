@@ -145,10 +145,11 @@ def _responses(schemas: Schemas, protocol: Protocol, contents: Mapping[int, dict
 
 def _model_paths(schemas: Schemas, protocol: Protocol, tasks: Sequence[Task]) -> dict[str, Any]:
     paths: dict[str, Any] = {}
-    registry = warm_cache().registry
-    for name in registry.models():
+    models, _ = warm_cache().registry.resolve_all()
+    for resolved in models:
+        name = resolved.name
         try:
-            task = choose_task(tasks, registry.resolve(name))
+            task = choose_task(tasks, resolved)
         except NotFound:
             continue
         prefix = "".join(word.title() for word in task.id.split("-"))

@@ -206,6 +206,9 @@ class Decoder(Strict, frozen=True, tag="decoder", tag_field="kind"):
     bos: int | None = None
     chat_template: FilePath | None = None
     """A Jinja template among `resources`."""
+    reusable: bool = False
+    """Whether a token's keys and values do not depend on what is read with it, so that other texts may reuse them: with
+    one scale for the activations of several tokens they do."""
 
 
 class Seq2Seq(Strict, frozen=True, tag="seq2seq", tag_field="kind"):

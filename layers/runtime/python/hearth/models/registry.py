@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hearth.auth import api_keys
-from hearth.errors import BadRequest, Forbidden, IntegrityError, ManifestError, NotFound, StoreError
+from hearth.errors import BadRequest, Forbidden, HearthError, IntegrityError, ManifestError, NotFound, StoreError
 from hearth.models.manifest import SIGNATURE, Manifest, Version, parse
 from hearth.storage.base import Store
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DEFAULT_ALIAS = "prod"
 MAX_BYTES = 4 * 1024 * 1024
 """Largest size of a manifest, a signature or aliases.json; they are read before anything verifies them."""
+VERSION = re.compile("[1-9][0-9]{0,8}")
 _NAME = re.compile(r"(?P<model>[a-z0-9][a-z0-9._-]{0,62})(@(?P<suffix>[A-Za-z0-9][A-Za-z0-9._-]{0,62}))?")
 
 
@@ -111,6 +112,7 @@ class Registry:
             raw = self.store.get(f"{model}/aliases.json", limit=MAX_BYTES)
             aliases = msgspec.json.decode(raw, type=dict[str, Alias])
         except NotFound:
+            self.store.check()
             raise NotFound(f"There is no model {model} here; GET /models lists the available models") from None
         except (StoreError, msgspec.DecodeError, UnicodeDecodeError) as error:
             if cached:
@@ -170,15 +172,32 @@ class Registry:
         return self._origins.get(ref, (None, None))
 
     def models(self) -> list[str]:
-        """The models that the caller may use, sorted."""
+        """The models that the caller may use, sorted. Raises StoreError."""
+        self.store.check()
         if self._pins:
             return api_keys.allowed_models(sorted(self._pins))
         paths = (path.split("/") for path in self.store.list())
         return api_keys.allowed_models(parts[0] for parts in paths if parts[1:] == ["aliases.json"])
 
+    def resolve_all(self) -> tuple[list[Resolved], dict[str, HearthError]]:
+        """What each name of `models` means now, and the errors of those that cannot be resolved, by name."""
+        resolved, failures = [], {}
+        for name in self.models():
+            try:
+                resolved.append(self.resolve(name))
+            except HearthError as error:
+                failures[name] = error
+        return resolved, failures
+
     def versions(self, model: str) -> list[str]:
         """The versions of a model that are served, oldest first."""
         if self._pins.get(model):
             return [self._pins[model]]
-        paths = (path.split("/") for path in self.store.list(f"{model}/"))
-        return sorted((parts[1] for parts in paths if parts[2:] == ["manifest.json"]), key=int)
+        return published_versions(self.store, model)
+
+
+def published_versions(store: Store, model: str) -> list[str]:
+    """The versions of a model in a store, oldest first."""
+    paths = (path.split("/") for path in store.list(f"{model}/"))
+    versions = [parts[1] for parts in paths if parts[2:] == ["manifest.json"] and VERSION.fullmatch(parts[1])]
+    return sorted(versions, key=int)

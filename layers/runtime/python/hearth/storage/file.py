@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from hearth.aws.http1 import Body
 from hearth.errors import NotFound, StoreError
@@ -19,13 +19,17 @@ from hearth.storage.base import Conflict, Readable, Store, check_size, too_long_
 class FileStore(Store):
     def __init__(self, uri: str) -> None:
         self.uri = uri.rstrip("/")
-        self.root = Path(unquote(urlsplit(uri).path))
+        self.root = Path(unquote(uri.removeprefix("file://")))  # a path may have `#` and `?`
 
     def _file(self, path: str) -> Path:
         file = self.root / path
         if ".." in file.parts:
             raise NotFound(f"{path} is not below the store's root")
         return file
+
+    def check(self) -> None:
+        if not self.root.is_dir():
+            raise StoreError(f"There is no store at {self.uri}: the folder {self.root} does not exist")
 
     def get_with_etag(
         self, path: str, *, deadline: float | None = None, limit: int | None = None, version: str = ""

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from hearth import memory_budget
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.models.manifest import (
     ANY_SHAPE,
@@ -26,6 +25,7 @@ from hearth.models.manifest import (
 )
 from hearth.models.model import Model
 from hearth.strict_json import safe_name
+from hearth.tasks import memory_budget
 from hearth.tasks.work_memory import estimate_tensors
 
 Array = np.ndarray[Any, Any]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from msgspec import Meta, Struct
 
-from hearth.errors import PayloadTooLarge
+from hearth.errors import TextTooLong
 from hearth.models.manifest import Seq2Seq, TextPreprocessing
 from hearth.models.model import Model
 from hearth.ops.text.beam_search import DecoderStep, GenerationConfig, search
@@ -44,12 +44,12 @@ def encode(
 ) -> dict[str, Array]:
     """Token ids and mask, (texts that are not empty, longest) int64, of texts with `prefix` before each.
 
-    Raises BadRequest, PayloadTooLarge.
+    Raises BadRequest, TextTooLong.
     """
     texts = list_texts(inputs, model.manifest.limits)
     encodings = model.tokenizer.encode_batch_fast([prefix + text for text in texts if text.strip()])
     if truncation not in TRUNCATING and any(encoding.overflowing for encoding in encodings):
-        raise PayloadTooLarge(
+        raise TextTooLong(
             f"A text has more than the {model.preprocessing.max_tokens} tokens that the model reads; send it in parts, "
             'or set `parameters.truncation` to "longest_first" to read its beginning'
         )

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hearth import memory_budget
 from hearth.errors import BadRequest, NotFound
 from hearth.models.cache import Lease, warm_cache
 from hearth.models.model import Model
@@ -24,6 +23,8 @@ class Usage(msgspec.Struct):
     items: int = 1
     """Number of texts, pictures or recordings."""
     input_tokens: int = 0
+    cached_tokens: int = 0
+    """Input tokens whose keys and values were there from an earlier request."""
     output_tokens: int = 0
     seconds: float = 0.0
     """Duration of the sound."""
@@ -34,6 +35,7 @@ class Usage(msgspec.Struct):
         """Add the usage of another prediction of the same request."""
         self.items += other.items
         self.input_tokens += other.input_tokens
+        self.cached_tokens += other.cached_tokens
         self.output_tokens += other.output_tokens
         self.seconds += other.seconds
         self.seed = other.seed if self.seed is None else self.seed
@@ -53,44 +55,36 @@ class Task(msgspec.Struct, frozen=True):
     request: type[Any]
     """A msgspec Struct with `inputs` and `parameters`."""
     response: Any
-    function: Callable[[Model[Any, Any], Any], Prediction]
+    predict: Callable[[Model[Any, Any], Any], Prediction]
     """(model, request) -> prediction."""
     example: dict[str, Any]
     """An example request for the documentation."""
     stream: Callable[[Model[Any, Any], Any], Generation] | None = None
-    """As `function`, but token by token, for tasks whose requests have a field `stream`."""
+    """As `predict`, but token by token, for tasks whose requests have a field `stream`."""
 
     @property
     def row(self) -> TaskRow:
         return TASKS[self.id]
 
-    def predict(self, model: Model[Any, Any], request: Any) -> Prediction:
-        """Run the function, once there is memory for its work. Raises TooManyRequests, and what the function raises."""
-        budget = memory_budget.get()
-        if budget is None:
-            return self.function(model, request)
-        from hearth.tasks.work_memory import estimate  # a Lambda has no budget
-
-        with budget.reserve(estimate(self.row, model, request)):
-            return self.function(model, request)
-
     def generate(self, model: Model[Any, Any], request: Any) -> Generation:
-        """Start a stream, whose first piece waits until there is memory for its work.
-
-        Raises BadRequest if the task cannot stream, and what encoding the request raises.
-        """
+        """Start a stream. Raises BadRequest if the task cannot stream, and what encoding the request raises."""
         if self.stream is None:
             raise BadRequest(f"{self.id} cannot be streamed")
-        generation = self.stream(model, request)
-        if budget := memory_budget.get():
-            from hearth.tasks.work_memory import estimate
-
-            generation.reserve(budget, estimate(self.row, model, request))
-        return generation
+        return self.stream(model, request)
 
     def serves(self, task: str) -> bool:
         """Whether this task serves models of `task`."""
         return task == self.id or task in self.row.models_of
+
+
+def with_explanation(task: Task, request: Any, options: Any = True) -> Any:
+    """The request with `explain`, by default with these options. Raises BadRequest for a task without scores."""
+    explain = getattr(request.parameters, "explain", None)
+    if explain is None:
+        raise BadRequest(f"{task.id} has no explanations; classifiers and object detection have them")
+    if explain:
+        return request
+    return msgspec.structs.replace(request, parameters=msgspec.structs.replace(request.parameters, explain=options))
 
 
 def choose_task(tasks: Sequence[Task], resolved: Resolved, task_id: str = "") -> Task:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
-from hearth.errors import BadRequest, PayloadTooLarge
+from hearth.errors import BadRequest, PayloadTooLarge, TextTooLong
 from hearth.models.manifest import Limits
 
 Row: TypeAlias = Encoding
@@ -37,21 +37,19 @@ def list_texts(inputs: str | list[str], limits: Limits) -> list[str]:
 
 
 def check_lengths(texts: Iterable[str], limits: Limits) -> None:
-    """Raise PayloadTooLarge for texts that are too long. Checked before tokenization, because a tokenizer reads the
+    """Raise TextTooLong for texts that are too long. Checked before tokenization, because a tokenizer reads the
     whole text even if it then truncates."""
     maximum, total = limits.characters or MAX_CHARACTERS, 0
     for text in texts:
         if len(text) > maximum:
-            raise PayloadTooLarge(f"A text has {len(text)} characters; {maximum} are allowed")
+            raise TextTooLong(f"A text has {len(text)} characters; {maximum} are allowed")
         # Tokenizers expand ligatures; one can become 18 characters.
         length = len(text) if text.isascii() else max(len(unicodedata.normalize("NFKC", text)), len(text))
         if length > maximum:
-            raise PayloadTooLarge(
-                f"A text has {length} characters once ligatures are written out; {maximum} are allowed"
-            )
+            raise TextTooLong(f"A text has {length} characters once ligatures are written out; {maximum} are allowed")
         total += length
     if total > MAX_TOTAL_CHARACTERS:
-        raise PayloadTooLarge(
+        raise TextTooLong(
             f"The texts have {total} characters together; {MAX_TOTAL_CHARACTERS} are allowed in one request"
         )
 

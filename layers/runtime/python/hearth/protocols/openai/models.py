@@ -32,8 +32,8 @@ def _describe(name: str, manifest: Manifest) -> OpenAIModel:
 
 
 def list_models(request: Request) -> Response:
-    registry = warm_cache().registry
-    models = [_describe(name, registry.resolve(name).manifest) for name in registry.models()]
+    resolved, _ = warm_cache().registry.resolve_all()
+    models = [_describe(item.name, item.manifest) for item in resolved]
     return Response(msgspec.json.encode(OpenAIModelList("list", models)))
 
 

@@ -8,13 +8,28 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from hearth import deadline, settings
 from hearth.errors import TooManyRequests
+from hearth.models.model import Model
+from hearth.tasks.task import Prediction, Task
+from hearth.tasks.work_memory import estimate
+
+if TYPE_CHECKING:
+    from hearth.tasks.generation import Generation
 
 RETRY_SECONDS = 1
 TURNS_PER_CPU = 2
 """Computations that run at once: more of them would take longer in all, and starve the event loop of the GIL."""
+
+
+SMALL_DOCUMENT = 64 * 1024
+"""Bytes of a body below which its parsing is not counted."""
+DOCUMENT_FACTOR = 16
+"""Memory of a parsed JSON document per byte: a string of two characters takes 64 bytes for 5."""
 
 
 class MemoryBudget:
@@ -63,6 +78,37 @@ class MemoryBudget:
 
     def _fits(self, size: int, turn: int) -> bool:
         return self.reserved + size <= self.total and self.running + turn <= self.turns
+
+
+def admitted(task: Task) -> Task:
+    """The task, whose work waits for its part of the budget."""
+    predict, stream = task.predict, task.stream
+
+    def admitted_predict(model: Model[Any, Any], request: Any) -> Prediction:
+        budget = get()
+        if budget is None:
+            return predict(model, request)
+        with budget.reserve(estimate(task.row, model, request)):
+            return predict(model, request)
+
+    if stream is None:
+        return msgspec.structs.replace(task, predict=admitted_predict)
+
+    def admitted_stream(model: Model[Any, Any], request: Any) -> Generation:
+        generation = stream(model, request)
+        if budget := get():
+            generation.reserve(budget, estimate(task.row, model, request))
+        return generation
+
+    return msgspec.structs.replace(task, predict=admitted_predict, stream=admitted_stream)
+
+
+@functools.cache
+def documents() -> MemoryBudget | None:
+    """The budget for parsed bodies: a quarter of the other one, beside it, because who holds a part of it waits for the
+    other one."""
+    size = settings.get().work_memory // 4
+    return MemoryBudget(size, 2 * TURNS_PER_CPU * (os.cpu_count() or 1)) if size else None
 
 
 @functools.cache
