@@ -50,7 +50,20 @@ def read(name: str, options: ImportOptions) -> ImportedModel:
 
 
 def refusal(source: Source) -> str:
-    """What the source is, and what is near it, in sentences."""
-    name = source.config.get("architectures", ["?"])[0] if source.config else source.title
-    kinds = ", ".join(importer.kind for importer in importers())
-    return f"{source.path} has a {name}, which cannot be imported. Imported are {kinds}."
+    """What the source is, what is near it, and a way on, in sentences."""
+    kinds = "; ".join(dict.fromkeys(importer.kind for importer in importers()))
+    if not source.config:
+        return (
+            f"{source.path} has weights but no config.json, which says what they are. Save the model with "
+            "save_pretrained(), or export it to ONNX."
+        )
+    names = source.config.get("architectures") or []
+    if not names:
+        return (
+            f"{source.path}/config.json names no class (architectures). Add --task, for example feature-extraction or "
+            "text-classification."
+        )
+    return (
+        f"{source.path} has a {names[0]} (model_type {source.config.get('model_type')!r}), which cannot be imported. "
+        f"Imported are {kinds}. Any model can be exported to ONNX and imported with --task tensors."
+    )
