@@ -14,6 +14,14 @@ from hearth.errors import BadRequest
 from hearth.tasks.schema import ExplainOptions, Explanation
 from hearth.tasks.task import with_explanation
 from hearth_build import ZOO
+from hearth_build.cli.predict import (
+    InputArgument,
+    NameArgument,
+    ParametersOption,
+    StoreOption,
+    TaskOption,
+    predict_one,
+)
 
 console = Console()
 COLOURS = {True: "red", False: "blue"}
@@ -21,12 +29,11 @@ COLOURS = {True: "red", False: "blue"}
 
 
 def explain(
-    name: Annotated[str, typer.Argument(help="A model: name, name@version or name@alias.")],
-    value: Annotated[str, typer.Argument(metavar="INPUT", help="A text, a JSON request or a file's path.")],
-    store: Annotated[str, typer.Option(envvar="HEARTH_STORE", help="s3://bucket/prefix or file:///path")] = (
-        ZOO.as_uri()
-    ),
-    task: Annotated[str, typer.Option(help="The task, if the model supports several.")] = "",
+    name: NameArgument,
+    value: InputArgument,
+    store: StoreOption = ZOO.as_uri(),
+    task: TaskOption = "",
+    parameters: ParametersOption = None,
     target: Annotated[str | None, typer.Option(help="The label to explain. Default: the best one.")] = None,
     runs: Annotated[
         int | None, typer.Option(help="Largest number of parts to score; more show finer parts.", min=4, max=1000)
@@ -37,11 +44,9 @@ def explain(
     json: Annotated[bool, typer.Option(help="Print the response as JSON.")] = False,
 ) -> None:
     """Show which words of a text, or which tiles of a picture, made a model's score."""
-    from hearth_build.cli.predict import predict_one
-
     options = ExplainOptions(target, runs)
     opened, request, prediction = predict_one(
-        store, name, value, task, lambda opened, request: with_explanation(opened, request, options)
+        store, name, value, task, parameters, lambda opened, request: with_explanation(opened, request, options)
     )
     explained = prediction.output
     if json:

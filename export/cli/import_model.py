@@ -57,6 +57,17 @@ def import_model(
         Literal["stretch", "shortest-edge-center-crop", "letterbox"] | None,
         typer.Option(help="How images with another aspect ratio are resized."),
     ] = None,
+    shortest_edge: Annotated[
+        int | None,
+        typer.Option(
+            help="With --resize shortest-edge-center-crop: length of the shortest edge before the crop, e.g. 256 for a "
+            "crop of 224 (timm: 224 / crop_pct). Default: that of the crop.",
+            min=1,
+        ),
+    ] = None,
+    resample: Annotated[
+        Literal["bilinear", "bicubic"] | None, typer.Option(help="Filter that resizes images. Default: bilinear.")
+    ] = None,
     centred: Annotated[bool, typer.Option(help="With --resize letterbox: centre the image.")] = False,
     fill: Annotated[
         int, typer.Option(help="With --resize letterbox: grey value of the padding.", min=0, max=255)
@@ -118,6 +129,8 @@ def import_model(
         std=parse_numbers(std, 3, "--std"),
         channels=channels,
         resize=resize,
+        shortest_edge=shortest_edge,
+        resample=resample,
         centred=centred,
         fill=fill,
         size=parse_numbers(size and size.lower().replace("x", ","), 2, "--size", int),
@@ -137,9 +150,9 @@ def import_model(
         work = work or Path("build") / recipe.name
         command = shlex.join(["hearth", *sys.argv[1:]])
         if imported.build is None:
-            _, sentences = build_import(recipe, imported.quantizers, work, command, precision)
+            _, sentences = build_import(recipe, imported.quantizers, work, command, options.precision)
         else:
-            _, sentences = imported.build(work, command, precision)
+            _, sentences = imported.build(work, command, options.precision)
     except (HearthError, DataError, RecipeError, GateError, OSError, ImportError):
         raise
     except Exception as error:  # of the libraries that read, export and quantize a graph, whatever it is

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -25,18 +22,18 @@ from hearth_build.cli.api_keys import api_key, audit
 from hearth_build.cli.batch import batch
 from hearth_build.cli.bench import bench
 from hearth_build.cli.cost import cost
-from hearth_build.cli.deploy import deploy
+from hearth_build.cli.deploy import deploy, template
 from hearth_build.cli.doctor import doctor
 from hearth_build.cli.explain import explain
 from hearth_build.cli.import_model import import_model
+from hearth_build.cli.predict import predict
 from hearth_build.cli.signing import sign, signing_key, verify
+from hearth_build.cli.train import parse_columns, train
 from hearth_build.installation import install_command
 
 app = typer.Typer(help="Hearth: AI models from serverless functions.", no_args_is_help=True, add_completion=False)
 console = Console()
 errors = Console(stderr=True)
-PATH = re.compile(r"(?:\.{0,2}|~)/.*|[^\s{\[]*(?:[/\\][^\s]*|\.[A-Za-z][A-Za-z0-9]{0,4})", re.DOTALL)
-"""An input of `hearth predict` that looks like a path: it has a slash or a suffix, and no spaces."""
 StoreOption = Annotated[str, typer.Option(envvar="HEARTH_STORE", help="s3://bucket/prefix or file:///path")]
 
 
@@ -66,10 +63,13 @@ def build(
     run(loaded, work or Path("build") / loaded.name, command, Step(step) if step else None, provider)
 
 
+app.command()(train)
 app.command(name="import")(import_model)
 app.command()(batch)
+app.command()(predict)
 app.command()(explain)
 app.command()(deploy)
+app.command()(template)
 app.command()(doctor)
 app.command(name="api-key")(api_key)
 app.command(name="audit")(audit)
@@ -104,16 +104,16 @@ def publish(
     manifest = run(open_store(store), artifact, alias, signer)
     console.print(f"Published {manifest.model}@{manifest.version}" + (f" as {alias}" if alias else ""))
     if alias:
-        command = f"hearth predict {manifest.model}@{alias} INPUT --store {store}"
-        console.print(f"Next: {command}", highlight=False, markup=False, soft_wrap=True)
+        following = f"hearth predict {manifest.model}@{alias} INPUT --store {store}"
     else:
         console.print(
-            f"No alias points to this version yet: only {manifest.model}@{manifest.version} reaches it.\n"
-            f"Next: hearth alias {manifest.model} prod {manifest.version} --store {store}",
+            f"No alias points to this version yet: only {manifest.model}@{manifest.version} reaches it.",
             highlight=False,
             markup=False,
             soft_wrap=True,
         )
+        following = f"hearth alias {manifest.model} prod {manifest.version} --store {store}"
+    console.print(f"Next: {following}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -155,59 +155,12 @@ def alias(
 
 
 @app.command()
-def predict(
-    name: Annotated[str, typer.Argument(help="A model: name, name@version or name@alias.")],
-    value: Annotated[
-        str, typer.Argument(metavar="INPUT", help="A text, a JSON request, a file's path, or - for standard input.")
-    ],
-    store: StoreOption = ZOO.as_uri(),
-    task: Annotated[str, typer.Option(help="The task, if the model supports several, e.g. object-tracking.")] = "",
-    parameters: Annotated[str | None, typer.Option(help="Parameters as JSON, e.g. '{\"top_k\": 3}'.")] = None,
-) -> None:
-    """Run a model on one input and print the output as JSON."""
-    import msgspec
+def catalog(store: StoreOption) -> None:
+    """Write the catalogue of a store anew, after its aliases were changed by other means than this command."""
+    from hearth_build.release.catalog import rebuild
 
-    from hearth import strict_json
-    from hearth.models.cache import warm_cache
-    from hearth.task_table import TASKS
-    from hearth.tasks.payload import read_object
-    from hearth.tasks.task import open_model
-    from hearth_build.release.served import tasks_of
-
-    if task and task not in TASKS:
-        raise typer.BadParameter(f"--task must be one of {', '.join(TASKS)}.")
-    fields = {} if parameters is None else {"parameters": strict_json.loads(parameters.encode())}
-    os.environ["HEARTH_STORE"] = store
-    with _logging_to_stderr():
-        resolved = warm_cache().resolve(name)
-        opened_task, lease = open_model(tasks_of(task or resolved.manifest.task), resolved, task)
-        with lease as model:
-            request = read_object(opened_task, read_input(value, takes_text=not opened_task.row.binary), fields)
-            prediction = opened_task.predict(model, request)
-    print(msgspec.json.format(msgspec.json.encode(prediction.output), indent=2).decode())
-
-
-def read_input(value: str, *, takes_text: bool) -> bytes:
-    """The file, the standard input (-), the JSON request or, if the task takes one, the text that INPUT stands for.
-
-    Raises BadParameter for a path without a file.
-    """
-    if value == "-":
-        return sys.stdin.buffer.read()
-    try:
-        is_file, is_folder = Path(value).is_file(), Path(value).is_dir()
-    except (OSError, ValueError):  # too long for a path, for example
-        is_file = is_folder = False
-    if is_file:
-        return Path(value).read_bytes()
-    if is_folder and PATH.fullmatch(value):
-        raise typer.BadParameter(f"{value} is a folder. Use `hearth batch` for all of its files.")
-    is_json = value.lstrip().startswith("{")
-    if takes_text and PATH.fullmatch(value) and not is_json:
-        raise typer.BadParameter(f"There is no file {value}. Send a text that looks like a path by standard input (-).")
-    if not takes_text and not is_json:
-        raise typer.BadParameter(f"There is no file {value}.")
-    return value.encode()
+    entries = rebuild(open_store(store))
+    console.print(f"{store} has {len(entries)} models with the alias prod", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -216,6 +169,9 @@ def evaluate(
     data: Annotated[Path, typer.Option(help="A file or folder in the format of the model's task.")],
     store: StoreOption = ZOO.as_uri(),
     task: Annotated[str, typer.Option(help="The task, if the model supports several, e.g. object-tracking.")] = "",
+    column: Annotated[
+        list[str] | None, typer.Option(help="ROLE=NAME: the column that has a role, e.g. label=Rating.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Use only this many examples, from the start.", min=1)] = None,
 ) -> None:
     """Measure a model on your own data."""
@@ -231,7 +187,7 @@ def evaluate(
     resolved = warm_cache().resolve(name)
     opened_task, lease = open_model(tasks_of(task or resolved.manifest.task), resolved, task)
     with lease as model:
-        examples = examples_from(data, opened_task.id)[:limit]
+        examples = examples_from(data, opened_task.id, parse_columns(column or []))[:limit]
         metrics = evaluation_of(opened_task.id).measure(model, examples)
     console.print(f"{model.manifest.model}@{model.manifest.version} on {len(examples)} examples of {data}")
     for name, value in metrics.items():
@@ -248,18 +204,6 @@ def serve(
     from hearth_build.cli.serve import serve as run
 
     run(store, host, port)
-
-
-@contextmanager
-def _logging_to_stderr() -> Iterator[None]:
-    """Send log lines to standard error, so that standard output contains only the model's output."""
-    from hearth.telemetry.log import HANDLER
-
-    HANDLER.stream = sys.stderr
-    try:
-        yield
-    finally:
-        HANDLER.stream = None
 
 
 def main() -> None:

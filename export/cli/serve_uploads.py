@@ -32,6 +32,7 @@ from hearth.errors import (
     PayloadTooLarge,
     RequestTimeout,
     TooManyRequests,
+    Unavailable,
     UnsupportedMedia,
 )
 from hearth.http.asgi import client_error
@@ -163,7 +164,8 @@ def install(app: FastAPI, tasks: Sequence[Task]) -> None:
 async def receive(request: Request, folder: UploadFolder) -> Upload:
     """Write the body to a file, which gets its final name when it is complete.
 
-    Raises Forbidden, UnsupportedMedia, PayloadTooLarge, RequestTimeout, TooManyRequests, BadRequest, ClientDisconnect.
+    Raises Forbidden, UnsupportedMedia, PayloadTooLarge, RequestTimeout, TooManyRequests, BadRequest, Unavailable,
+    ClientDisconnect.
     """
     permission = presign.verify_signed_path(request.query_params)
     if request.headers.get("content-type") != permission.content_type:
@@ -179,10 +181,10 @@ async def receive(request: Request, folder: UploadFolder) -> Upload:
 
 
 async def _write(request: Request, path: Path, permission: presign.Permission) -> Upload:
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     size, digest = 0, hashlib.sha256()
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("xb") as file:
             os.fchmod(file.fileno(), 0o600)
             async for chunk in request.stream():
@@ -196,6 +198,8 @@ async def _write(request: Request, path: Path, permission: presign.Permission) -
         if not size:
             raise BadRequest("The upload is empty")
         partial.replace(path)
+    except OSError as error:  # a full disk, for example
+        raise Unavailable(f"The upload could not be written: {error.strerror}; retry later") from error
     finally:
         partial.unlink(missing_ok=True)
     return Upload(permission.key, digest.hexdigest(), size)

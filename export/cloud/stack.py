@@ -69,8 +69,3 @@ def describe_stack(name: str) -> Stack:
         {row["LogicalResourceId"]: row.get("PhysicalResourceId", "") for row in rows},
         {row["LogicalResourceId"]: row["ResourceType"] for row in rows},
     )
-
-
-def logical_id(folder: str) -> str:
-    """The logical id of a function in the template: the folder `text_classification` is TextClassification."""
-    return folder.title().replace("_", "")

@@ -36,6 +36,8 @@ class ImportOptions:
     std: tuple[float, float, float] | None = None
     channels: Literal["RGB", "BGR"] | None = None
     resize: Literal["stretch", "shortest-edge-center-crop", "letterbox"] | None = None
+    shortest_edge: int | None = None
+    resample: Literal["bilinear", "bicubic"] | None = None
     centred: bool = False
     fill: int = 114
     size: tuple[int, int] | None = None

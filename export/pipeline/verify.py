@@ -12,7 +12,9 @@ import shutil
 import statistics
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from hearth_build.onnx_export import export
 from hearth_build.onnx_export.reference import ReferenceModel
 from hearth_build.pipeline import model_card
 from hearth_build.pipeline.evaluation import Evaluation, evaluation_of
+from hearth_build.pipeline.intervals import bootstrap
 from hearth_build.recipe import (
     BlockInt4,
     DynamicInt8,
@@ -141,9 +144,12 @@ def verify(
         metric=evaluation.metric if recipe.dev else DIFFERENCE,
         reference=recipe.reference,
     )
-    draft = manifest_of(recipe, folder, method, command, seconds, metrics)
-    (folder / "report.md").write_text(model_card.card(recipe, draft), encoding="utf-8")
     failures = gate_failures(recipe.gate, evaluation, measurements, kind)
+    sections: Sequence[str] = ()
+    if recipe.test is not None and not failures:
+        sections = measure_test(recipe, work, evaluation, models[kind], metrics.served)
+    draft = manifest_of(recipe, folder, method, command, seconds, metrics)
+    (folder / "report.md").write_text(model_card.card(recipe, draft, sections), encoding="utf-8")
     if (size := sum(path.stat().st_size for path in folder.iterdir())) > recipe.gate.bytes:
         failures.append(f"the folder has {size:,} bytes; at most {recipe.gate.bytes:,} are allowed")
     if failures:
@@ -219,6 +225,22 @@ def measure(recipe: Recipe, work: Path, evaluation: Evaluation, models: dict[str
     for kind, milliseconds in times.items():
         measurements.metrics[kind]["milliseconds"] = milliseconds
     return measurements
+
+
+def measure_test(
+    recipe: Recipe, work: Path, evaluation: Evaluation, model: Any, metrics: dict[str, float]
+) -> Sequence[str]:
+    """Add the metrics of the test examples to `metrics`, with 95 % intervals; returns sections of the model card."""
+    assert recipe.test is not None
+    assert evaluation.outputs is not None
+    assert evaluation.score is not None
+    examples = recipe.test(work)
+    outputs = evaluation.outputs(model, examples)
+    intervals = bootstrap(partial(evaluation.score, model), examples, outputs, recipe.seed)
+    for name, value in evaluation.score(model, examples, outputs).items():
+        low, high = intervals[name]
+        metrics |= {f"{name} (test)": value, f"{name} (test), low": low, f"{name} (test), high": high}
+    return [] if recipe.report is None else recipe.report(work, examples, outputs)
 
 
 def measure_latency(evaluation: Evaluation, models: dict[str, Any], value: Any) -> dict[str, float]:

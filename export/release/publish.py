@@ -17,8 +17,9 @@ from msgspec import structs
 from hearth.errors import BadRequest, HearthError, NotFound
 from hearth.models.download import upload, verify
 from hearth.models.manifest import SIGNATURE, Manifest, dump, parse
-from hearth.models.registry import VERSION, Ref, Registry
+from hearth.models.registry import DEFAULT_ALIAS, VERSION, Ref, Registry
 from hearth.storage.base import Conflict, Store
+from hearth_build.release import catalog
 from hearth_build.release.file_types import check_file_types
 from hearth_build.release.load_gate import admit
 
@@ -98,7 +99,8 @@ def _signature(folder: Path, manifest: Manifest, raw: bytes, signer: Signer | No
 
 
 def set_alias(store: Store, model: str, alias: str, version: str) -> None:
-    """Point an alias at a published version. Concurrent changes of other aliases are preserved. Raises NotFound."""
+    """Point an alias at a published version, and bring the catalogue up to date. Concurrent changes of other aliases
+    are preserved. Raises NotFound, Conflict, StoreError."""
     if f"{model}/{version}/manifest.json" not in store.list(f"{model}/{version}/"):
         raise NotFound(f"{model} has no version {version} in this store. Publish it with `hearth publish`.")
     path = f"{model}/aliases.json"
@@ -115,7 +117,9 @@ def set_alias(store: Store, model: str, alias: str, version: str) -> None:
             if attempt == ATTEMPTS - 1:
                 raise
         else:
-            return
+            break
+    if alias == DEFAULT_ALIAS:
+        catalog.update(store, model)
 
 
 @dataclass(frozen=True)

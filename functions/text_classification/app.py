@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.models.manifest import Entailment, TextPreprocessing
 from hearth.models.model import Model
 from hearth.ops.activations import activate, top_indices
-from hearth.ops.text.windows import Row, list_texts, pad, tokenize_whole, truncate, window_capacity
+from hearth.ops.text.windows import Row, is_blank, list_texts, pad, tokenize_whole, truncate, window_capacity
 from hearth.tasks.schema import Explainable, Explained, Label
 from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
@@ -46,16 +47,14 @@ Response = list[list[Label]] | Explained
 def encode(model: Classifier, request: Request) -> dict[str, np.ndarray[Any, Any]]:
     """Token ids and mask, (batch, longest text) int64. Raises BadRequest, PayloadTooLarge."""
     texts = list_texts(request.inputs, model.manifest.limits)
-    rows = model.tokenizer.encode_batch_fast(texts)
-    for number, (text, row) in enumerate(zip(texts, rows, strict=True), 1):
-        if not text.strip() or all(row.special_tokens_mask):
-            raise empty_text(number)
-    return pad(rows, model.preprocessing.pad_id, model.input_names["main"])
+    return pad(model.tokenizer.encode_batch_fast(texts), model.preprocessing.pad_id, model.input_names["main"])
 
 
-def empty_text(number: int) -> BadRequest:
-    """The error of a text without words, to which a model would give any label."""
-    return BadRequest(f"Text {number} of `inputs` is empty: it has no words to classify", param="inputs")
+def refuse_empty(inputs: str | list[str]) -> None:
+    """Raise BadRequest for a text without words, to which a model would give any label."""
+    for number, text in enumerate([inputs] if isinstance(inputs, str) else inputs, 1):
+        if is_blank(text):
+            raise BadRequest(f"Text {number} of `inputs` is empty: it has no words to classify", param="inputs")
 
 
 def decode(model: Classifier, request: Request, outputs: list[np.ndarray[Any, Any]]) -> Response:
@@ -67,10 +66,16 @@ def decode(model: Classifier, request: Request, outputs: list[np.ndarray[Any, An
 
 
 def predict(model: Classifier, request: Request) -> Prediction:
+    refuse_empty(request.inputs)
     if request.parameters.explain:
         from hearth.tasks.explanation import explain  # few requests ask for it
 
-        return explain(TASKS[0], model, request)
+        return explain(replace(TASKS[0], predict=classify), model, request)
+    return classify(model, request)
+
+
+def classify(model: Classifier, request: Request) -> Prediction:
+    """As `predict`, without an explanation; a text may be empty, since explanations compare with that."""
     with step("encode"):
         feeds = encode(model, request)
     with step("run"):
@@ -113,10 +118,8 @@ def encode_zero_shot(model: Classifier, request: ZeroShotRequest) -> list[Row]:
         raise PayloadTooLarge(f"{len(texts)} texts with {len(labels)} labels are more than {MAX_ROWS} in one request")
     hypotheses = [tokenize_whole(model.tokenizer, template.replace("{}", label)) for label in labels]
     rows = []
-    for text_number, text in enumerate(texts, 1):
+    for text in texts:
         premise = tokenize_whole(model.tokenizer, text)
-        if not text.strip() or not premise.ids:
-            raise empty_text(text_number)
         for number, hypothesis in enumerate(hypotheses, 1):
             capacity = window_capacity(model.tokenizer, model.preprocessing.max_tokens, hypothesis)
             if capacity < 1:
@@ -154,6 +157,7 @@ def decode_zero_shot(model: Classifier, request: ZeroShotRequest, logits: np.nda
 
 
 def predict_zero_shot(model: Classifier, request: ZeroShotRequest) -> Prediction:
+    refuse_empty(request.inputs)
     if request.parameters.explain:
         from hearth.tasks.explanation import explain  # few requests ask for it
 

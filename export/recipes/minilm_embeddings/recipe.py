@@ -13,7 +13,7 @@ from hearth_build.networks import sentence_encoder
 from hearth_build.networks.bert import read_shape, read_weights
 from hearth_build.recipe import DynamicInt8, Example, Gate, Recipe
 from hearth_build.recipes.embeddings_en.data import STSB_DEV
-from hearth_build.recipes.sentiment_en.data import minilm
+from hearth_build.training.bases import minilm
 
 
 def prepare(work: Path) -> None:

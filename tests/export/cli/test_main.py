@@ -48,7 +48,7 @@ def test_evaluate_measures_on_the_users_file(toy_work: Path, tmp_path: Path) -> 
     assert "toy@1 on 3 examples" in result.stdout, result.stderr
     assert "accuracy  0.6667" in result.stdout
     data.write_text("no label here\n", encoding="utf-8")
-    assert "it must be a .tsv file" in hearth("evaluate", "toy", "--data", str(data), *store, cwd=tmp_path).stderr
+    assert "reads a CSV, TSV" in hearth("evaluate", "toy", "--data", str(data), *store, cwd=tmp_path).stderr
     missing = hearth("evaluate", "toy", "--data", "nowhere", *store, cwd=tmp_path)
     assert "nowhere does not exist" in missing.stderr
     assert missing.returncode == 1

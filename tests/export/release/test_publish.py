@@ -39,8 +39,8 @@ class RecordingStore(FileStore):
 def test_the_manifest_is_written_after_all_files_and_before_the_alias(toy_work: Path, tmp_path: Path) -> None:
     store = RecordingStore(tmp_path.as_uri())
     publish(store, toy_work / "artifact", "prod")
-    assert store.written[-2:] == ["toy/1/manifest.json", "toy/aliases.json"]
-    assert len(store.written) == len(list((toy_work / "artifact").iterdir())) + 1
+    assert store.written[-3:] == ["toy/1/manifest.json", "toy/aliases.json", "catalog.json"]
+    assert len(store.written) == len(list((toy_work / "artifact").iterdir())) + 2
     published = list_versions(store)[0][0]
     assert (published.manifest.model, published.manifest.version, published.manifest.task) == (
         "toy",
@@ -54,7 +54,7 @@ def test_the_signature_is_written_after_the_files_and_before_the_manifest(toy_wo
     trust = make_keys(tmp_path / "keys")
     store = RecordingStore((tmp_path / "store").as_uri())
     publish(store, toy_work / "artifact", "prod", key(trust))
-    assert store.written[-3:] == ["toy/1/model.sig", "toy/1/manifest.json", "toy/aliases.json"]
+    assert store.written[-4:-1] == ["toy/1/model.sig", "toy/1/manifest.json", "toy/aliases.json"]
     assert str(verify_published(store, "toy", signature.read(trust))) == "toy@1"
     (copy := tmp_path / "copy").mkdir()
     for path in (toy_work / "artifact").iterdir():

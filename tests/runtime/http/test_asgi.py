@@ -15,7 +15,7 @@ from hearth.models.model import Model
 from hearth.telemetry import log
 from hearth_build.cli import serve
 from tests.conftest import log_lines
-from tests.functions.test_predict import picture
+from tests.support.pictures import picture
 
 TEXT = {"inputs": "i love this movie"}
 

@@ -10,7 +10,7 @@ In an unversioned bucket an overwritten object cannot be read any more, and has 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -21,7 +21,7 @@ from hearth.errors import BadRequest, NotFound
 from hearth.models.cache import warm_cache
 from hearth.storage.base import Conflict, Store
 from hearth.tasks.payload import read_object
-from hearth.tasks.task import Task, open_model
+from hearth.tasks.task import Tasks, open_model
 from hearth.telemetry.timing import current
 
 MAX_KEY_BYTES = 1024
@@ -58,7 +58,7 @@ class Superseded(Exception):
     """The object was overwritten before it was read, in an unversioned bucket."""
 
 
-def predict_object(tasks: Sequence[Task], name: str, task_id: str, body: bytes, description: dict[str, str]) -> Result:
+def predict_object(tasks: Tasks, name: str, task_id: str, body: bytes, description: dict[str, str]) -> Result:
     """Run the model `name` on an object, for the task `task_id` or the model's own. Raises HearthError."""
     task, lease = open_model(tasks, warm_cache().resolve(name), task_id)
     with lease as model:

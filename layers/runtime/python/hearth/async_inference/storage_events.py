@@ -19,7 +19,7 @@ from hearth.async_inference import dead_letters, uploads
 from hearth.async_inference.results import CreatedObject, Result, Superseded, predict_object, write_result_once
 from hearth.errors import BadRequest, Forbidden, HearthError, SettingsError
 from hearth.storage.open import open_store
-from hearth.tasks.task import Task
+from hearth.tasks.task import Tasks
 from hearth.telemetry.log import attempt, logger, sanitize
 from hearth.telemetry.timing import step
 
@@ -32,7 +32,7 @@ class EventFailedError(Exception):
         self.failures = failures
 
 
-def handle(tasks: Sequence[Task], event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+def handle(tasks: Tasks, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Process S3, EventBridge, SNS and SQS events. `batchItemFailures` lists the SQS messages that must be delivered
     again.
 
@@ -53,19 +53,20 @@ def handle(tasks: Sequence[Task], event: Mapping[str, Any], context: Any) -> dic
     return {}
 
 
-def _process_queue(tasks: Sequence[Task], messages: Sequence[Mapping[str, Any]], context: Any) -> dict[str, Any]:
+def _process_queue(tasks: Tasks, messages: Sequence[Mapping[str, Any]], context: Any) -> dict[str, Any]:
     batch_item_failures = []
     is_redelivery = any(dead_letters.deliveries(message) > 1 for message in messages)
     for message in dead_letters.poison_safe_order(messages):
         failures = _process_message(tasks, message["body"], str(message["messageId"]), context)
         if failures and not dead_letters.send_to_dlq(message, failures):
             batch_item_failures.append({"itemIdentifier": message["messageId"]})
+            dead_letters.redeliver_soon(message)
         elif is_redelivery:
             dead_letters.delete_message(message)
     return {"batchItemFailures": batch_item_failures}
 
 
-def _process_notification(tasks: Sequence[Task], record: Mapping[str, Any], context: Any) -> list[HearthError]:
+def _process_notification(tasks: Tasks, record: Mapping[str, Any], context: Any) -> list[HearthError]:
     """Process a notification that SNS sent to this function, and return its errors, unless it is a dead letter."""
     notification = record["Sns"]
     failures = _process_message(tasks, notification["Message"], str(notification.get("MessageId", "")), context)
@@ -74,7 +75,7 @@ def _process_notification(tasks: Sequence[Task], record: Mapping[str, Any], cont
     return [failure for _, failure in failures]
 
 
-def _process_message(tasks: Sequence[Task], body: Any, message_id: str, context: Any) -> list[tuple[str, HearthError]]:
+def _process_message(tasks: Tasks, body: Any, message_id: str, context: Any) -> list[tuple[str, HearthError]]:
     """Process the body of a message, and return the keys and errors of its failed objects."""
     try:
         objects = list(_created_objects(_unwrap(json.loads(body))))
@@ -138,14 +139,14 @@ def _version(value: object) -> str:
     return "" if value in (None, "null") else _text(value)
 
 
-def _process(tasks: Sequence[Task], created: CreatedObject, context: Any) -> HearthError | None:
+def _process(tasks: Tasks, created: CreatedObject, context: Any) -> HearthError | None:
     """Process one object with its own log line, and return its error, if any."""
     request_id = getattr(context, "aws_request_id", "")
     tenant = uploads.tenant_of_key(created.key)
     return attempt(lambda: _write_result(tasks, created), request_id=request_id, trigger="storage", tenant=tenant)
 
 
-def _write_result(tasks: Sequence[Task], created: CreatedObject) -> str:
+def _write_result(tasks: Tasks, created: CreatedObject) -> str:
     config = settings.get()
     if not config.output:
         raise SettingsError("HEARTH_OUTPUT is not set; set it to the location of the results")
@@ -165,7 +166,7 @@ def _is_foreign(created: CreatedObject) -> bool:
     return uri.startswith("s3://") and uri != f"s3://{created.bucket}"
 
 
-def _compute_result(tasks: Sequence[Task], name: str, task_id: str, created: CreatedObject) -> Result:
+def _compute_result(tasks: Tasks, name: str, task_id: str, created: CreatedObject) -> Result:
     with step("input"):
         source = uploads.source_store(created.bucket)
         body, etag = source.get_with_etag(created.key, version=created.version, limit=uploads.MAX_BYTES)

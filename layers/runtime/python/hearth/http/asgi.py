@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,7 @@ from hearth.http.pipeline import BodyReader, Exchange, HttpResponse, StreamedBod
 from hearth.protocols import base
 from hearth.protocols.router import Router, protocol_for, protocols, without_slash
 from hearth.tasks import memory_budget
-from hearth.tasks.memory_budget import admitted
-from hearth.tasks.task import Task
+from hearth.tasks.task import Tasks
 from hearth.telemetry.log import as_hearth_error, finish_request
 from hearth.telemetry.timing import begin
 
@@ -38,9 +37,7 @@ READERS = 8
 """Threads for requests that only read, such as the catalogue: whatever the work does, they have threads."""
 
 
-def create_app(
-    tasks: Sequence[Task], *, local: bool = False, folder: Path | None = None, host: str = "127.0.0.1"
-) -> FastAPI:
+def create_app(tasks: Tasks, *, local: bool = False, folder: Path | None = None, host: str = "127.0.0.1") -> FastAPI:
     """Create the app for `tasks`; without tasks it has only the catalogue. `folder` has the playground.
 
     A `local` server, started for `host`, handles several requests at once, so it predicts in threads; its documentation
@@ -56,7 +53,7 @@ def create_app(
         redirect_slashes=False,  # such a redirect would bypass the pipeline and the log
     )
     if local:
-        tasks = tuple(map(admitted, tasks))
+        tasks = tuple(memory_budget.admitted(task.load()) for task in tasks)
     router = Router(playground.routes(folder) if folder else ())
     threads = _Threads() if local else None  # AWS limits the concurrency of a Lambda
     for protocol, route in router.routes():
@@ -126,7 +123,7 @@ def _handle(exchange: Exchange, body: bytes) -> base.Response:
 
 
 def _endpoint(
-    protocol: base.Protocol, route: base.Route, tasks: Sequence[Task], threads: _Threads | None
+    protocol: base.Protocol, route: base.Route, tasks: Tasks, threads: _Threads | None
 ) -> Callable[[Request], Awaitable[Response]]:
     async def respond(request: Request) -> Response:
         timing, scope = begin(), request.scope

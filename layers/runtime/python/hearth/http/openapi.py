@@ -10,11 +10,11 @@ import msgspec
 
 from hearth import __version__
 from hearth.auth import api_keys
-from hearth.errors import NotFound
+from hearth.errors import HearthError
 from hearth.models.cache import warm_cache
 from hearth.protocols.base import BINARY, EVENT_STREAM, JSON, Protocol, Route
 from hearth.protocols.router import DEFAULT
-from hearth.tasks.task import Task, choose_task
+from hearth.tasks.task import Tasks, choose_task
 
 STATUSES = {
     400: "The request is invalid; the error has the reason",
@@ -42,7 +42,7 @@ CONTENT_ENCODING = {
 """The optional header of every request with a body."""
 
 
-def document(title: str, description: str, protocols: Sequence[Protocol], tasks: Sequence[Task]) -> dict[str, Any]:
+def document(title: str, description: str, protocols: Sequence[Protocol], tasks: Tasks) -> dict[str, Any]:
     """The document for the current caller, without models that they may not use."""
     schemas = Schemas()
     default = next(protocol for protocol in protocols if protocol.name == DEFAULT)
@@ -143,14 +143,15 @@ def _responses(schemas: Schemas, protocol: Protocol, contents: Mapping[int, dict
     }
 
 
-def _model_paths(schemas: Schemas, protocol: Protocol, tasks: Sequence[Task]) -> dict[str, Any]:
+def _model_paths(schemas: Schemas, protocol: Protocol, tasks: Tasks) -> dict[str, Any]:
     paths: dict[str, Any] = {}
-    models, _ = warm_cache().registry.resolve_all()
-    for resolved in models:
-        name = resolved.name
+    if not tasks:
+        return paths
+    registry = warm_cache().registry
+    for name in registry.catalog()[0]:
         try:
-            task = choose_task(tasks, resolved)
-        except NotFound:
+            task = choose_task(tasks, registry.resolve(name))
+        except HearthError:
             continue
         prefix = "".join(word.title() for word in task.id.split("-"))
         request = schemas.content(task.request, (BINARY,) if task.row.binary else (), prefix=prefix)

@@ -111,12 +111,18 @@ class ImagePreprocessing(Strict, frozen=True, tag="image", tag_field="kind"):
     layout: Literal["NCHW"] = "NCHW"
     resample: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"] = "bilinear"
     before_crop: tuple[Positive, ...] = ()
-    """Size before the centre crop: width and height of a stretched picture, or the shortest edge. Empty: the canvas."""
+    """Size before a center crop: width and height of a stretched picture, or the shortest edge, such as 256 for a crop
+    of 224. Empty: the picture just covers the canvas."""
+    crop_rounding: Literal["even", "down"] = "even"
+    """Where a crop cannot lie in the middle: `even` as torchvision and timm round, `down` as transformers."""
 
     def __post_init__(self) -> None:
         count = 1 if self.channels == "L" else 3
         if len(self.mean) != count or len(self.std) != count or 0 in self.std:
             raise ValueError(f"`mean` and `std` need {count} numbers for {self.channels}, and none in `std` may be 0")
+        sizes = {"shortest-edge-center-crop": (0, 1), "stretch": (0, 2)}.get(self.resize, (0,))
+        if len(self.before_crop) not in sizes:
+            raise ValueError(f"`before_crop` has {len(self.before_crop)} numbers, which does not fit {self.resize}")
 
 
 class AudioPreprocessing(Strict, frozen=True, tag="audio", tag_field="kind"):

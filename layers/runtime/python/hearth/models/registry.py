@@ -13,6 +13,8 @@ import msgspec
 
 from hearth.auth import api_keys
 from hearth.errors import BadRequest, Forbidden, HearthError, IntegrityError, ManifestError, NotFound, StoreError
+from hearth.models import catalog
+from hearth.models.catalog import Catalog
 from hearth.models.manifest import SIGNATURE, Manifest, Version, parse
 from hearth.storage.base import Store
 
@@ -64,6 +66,7 @@ class Registry:
         self._pins = {name.partition("@")[0]: name.partition("@")[2] for name in allowed}
         self._alias_seconds = alias_seconds
         self._aliases: dict[str, tuple[float, dict[str, Alias]]] = {}
+        self._catalog: tuple[float, Catalog | None] | None = None
         self._manifests: dict[Ref, Manifest] = {}
         self._origins: dict[Ref, tuple[str, str | None]] = {}
         self._lock = threading.Lock()
@@ -122,7 +125,8 @@ class Registry:
         return aliases
 
     def forget_aliases(self) -> None:
-        """Read all aliases from the store again at their next use."""
+        """Read the catalogue and all aliases from the store again at their next use."""
+        self._catalog = None
         self._aliases.clear()
 
     def manifest(self, ref: Ref) -> Manifest:
@@ -176,24 +180,63 @@ class Registry:
         self.store.check()
         if self._pins:
             return api_keys.allowed_models(sorted(self._pins))
-        paths = (path.split("/") for path in self.store.list())
-        return api_keys.allowed_models(parts[0] for parts in paths if parts[1:] == ["aliases.json"])
+        names = self._stored_catalog()
+        return api_keys.allowed_models(models_with_aliases(self.store) if names is None else names)
 
-    def resolve_all(self) -> tuple[list[Resolved], dict[str, HearthError]]:
-        """What each name of `models` means now, and the errors of those that cannot be resolved, by name."""
-        resolved, failures = [], {}
+    def catalog(self) -> tuple[Catalog, dict[str, HearthError]]:
+        """What the caller's models are, and the errors of those that cannot be used, by name. Raises StoreError.
+
+        The store's catalogue says it, at most `alias_seconds` old; without one, each model is resolved.
+        """
+        stored = None if self._pins else self._stored_catalog()
+        if stored is not None:
+            return {name: stored[name] for name in api_keys.allowed_models(stored)}, {}
+        entries, failures = Catalog(), dict[str, HearthError]()
         for name in self.models():
             try:
-                resolved.append(self.resolve(name))
+                entries[name] = catalog.describe(self.resolve(name).manifest)
             except HearthError as error:
                 failures[name] = error
-        return resolved, failures
+        return entries, failures
+
+    def _stored_catalog(self) -> Catalog | None:
+        """The store's catalogue, at most `alias_seconds` old, or older if the store does not respond; None: there is
+        none."""
+        now = time.monotonic()
+        if self._catalog is None or now - self._catalog[0] >= self._alias_seconds:
+            try:
+                found = catalog.read(self.store)
+            except StoreError:
+                if self._catalog is None:
+                    raise
+            else:
+                self._catalog = now, found[0] if found else None
+        return self._catalog[1]
+
+    def all_versions(self) -> dict[str, list[str]]:
+        """The served versions of each of the caller's models, oldest first. Raises StoreError."""
+        names = self.models()
+        if self._pins:
+            return {name: self.versions(name) for name in names}
+        stored: dict[str, list[str]] = {name: [] for name in names}
+        for path in self.store.iter_paths():
+            model, _, file = path.partition("/")
+            version = file.removesuffix("/manifest.json")
+            if model in stored and version != file and VERSION.fullmatch(version):
+                stored[model].append(version)
+        return {name: sorted(versions, key=int) for name, versions in stored.items()}
 
     def versions(self, model: str) -> list[str]:
         """The versions of a model that are served, oldest first."""
         if self._pins.get(model):
             return [self._pins[model]]
         return published_versions(self.store, model)
+
+
+def models_with_aliases(store: Store) -> list[str]:
+    """The models of a store that have an alias. Raises StoreError."""
+    paths = (path.split("/") for path in store.list())
+    return [parts[0] for parts in paths if parts[1:] == ["aliases.json"]]
 
 
 def published_versions(store: Store, model: str) -> list[str]:

@@ -57,16 +57,18 @@ class FileStore(Store):
 
     def put(self, path: str, data: Body, *, if_absent: bool = False, if_match: str | None = None) -> str:
         file = self._file(path)
-        file.parent.mkdir(parents=True, exist_ok=True)
         partial = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
-        partial.write_bytes(data)
         try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_bytes(data)
             with _lock(file.parent):
                 if if_absent and file.exists():
                     raise Conflict(f"{path} is in the store already")
                 if if_match is not None and (not file.exists() or self.get_with_etag(path)[1] != if_match):
                     raise Conflict(f"{path} was changed by someone else")
                 partial.replace(file)
+        except OSError as error:  # a full disk, for example
+            raise StoreError(f"{path} could not be written: {error.strerror}") from error
         finally:
             partial.unlink(missing_ok=True)
         return hashlib.sha256(data).hexdigest()
@@ -84,9 +86,15 @@ class FileStore(Store):
                     if entry.name.startswith(".") or not (path.startswith(prefix) or prefix.startswith(f"{path}/")):
                         continue  # names of partial files begin with a dot
                     if entry.is_dir():
-                        folders.append(Path(entry.path))
+                        if not (entry.is_symlink() and self._is_loop(Path(entry.path))):
+                            folders.append(Path(entry.path))
                     else:
                         yield path
+
+    def _is_loop(self, link: Path) -> bool:
+        """Whether a link leads to one of the folders that it is in, so that a listing would not end."""
+        target = link.resolve()
+        return any(folder.resolve() == target for folder in link.parents if folder.is_relative_to(self.root))
 
     def delete(self, path: str) -> None:
         try:

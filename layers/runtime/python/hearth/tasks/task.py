@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -72,9 +73,8 @@ class Task(msgspec.Struct, frozen=True):
             raise BadRequest(f"{self.id} cannot be streamed")
         return self.stream(model, request)
 
-    def serves(self, task: str) -> bool:
-        """Whether this task serves models of `task`."""
-        return task == self.id or task in self.row.models_of
+    def load(self) -> Task:
+        return self
 
 
 def with_explanation(task: Task, request: Any, options: Any = True) -> Any:
@@ -87,22 +87,42 @@ def with_explanation(task: Task, request: Any, options: Any = True) -> Any:
     return msgspec.structs.replace(request, parameters=msgspec.structs.replace(request.parameters, explain=options))
 
 
-def choose_task(tasks: Sequence[Task], resolved: Resolved, task_id: str = "") -> Task:
+class TaskReference(msgspec.Struct, frozen=True):
+    """A task whose module is imported when a model of it is first called."""
+
+    id: str
+    """A key of the task table."""
+    module: str
+    """The module of its function, which has it in `TASKS`."""
+
+    def load(self) -> Task:
+        """Import the module. Raises what its import raises."""
+        tasks: Sequence[Task] = importlib.import_module(self.module).TASKS
+        return next(task for task in tasks if task.id == self.id)
+
+
+Tasks = Sequence[Task | TaskReference]
+"""The tasks that a process serves."""
+
+
+def choose_task(tasks: Tasks, resolved: Resolved, task_id: str = "") -> Task:
     """The task that serves a model: the one with `task_id` if given, else the model's own, else another that serves it.
 
     Raises NotFound.
     """
     model_task = resolved.manifest.task
-    candidates = [task for task in tasks if task.serves(model_task) and task_id in ("", task.id)]
+    candidates = [
+        task for task in tasks if model_task in (task.id, *TASKS[task.id].models_of) and task_id in ("", task.id)
+    ]
     if not candidates:
         purpose = f" for {task_id}" if task_id else ""
         raise NotFound(
             f"Model {resolved.name} is not served{purpose} by this function; GET /models lists the available models"
         )
-    return next((task for task in candidates if task.id == model_task), candidates[0])
+    return next((task for task in candidates if task.id == model_task), candidates[0]).load()
 
 
-def open_model(tasks: Sequence[Task], resolved: Resolved, task_id: str = "") -> tuple[Task, Lease]:
+def open_model(tasks: Tasks, resolved: Resolved, task_id: str = "") -> tuple[Task, Lease]:
     """Choose the task that serves a model, and load the model. Raises what `choose_task` and `Cache.open` raise."""
     task = choose_task(tasks, resolved, task_id)
     return task, warm_cache().open(resolved)

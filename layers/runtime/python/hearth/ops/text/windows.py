@@ -36,6 +36,11 @@ def list_texts(inputs: str | list[str], limits: Limits) -> list[str]:
     return texts
 
 
+def is_blank(text: str) -> bool:
+    """Whether a text has only white space and characters that are not seen."""
+    return all(unicodedata.category(character)[0] in "CZ" for character in text)
+
+
 def check_lengths(texts: Iterable[str], limits: Limits) -> None:
     """Raise TextTooLong for texts that are too long. Checked before tokenization, because a tokenizer reads the
     whole text even if it then truncates."""

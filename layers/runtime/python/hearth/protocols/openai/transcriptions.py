@@ -128,9 +128,9 @@ def _segment(number: int, line: list[TimedWord], logprobs: list[float]) -> Trans
 
 
 def _refuse_unsupported(fields: dict[str, list[str]]) -> None:
-    """Raise BadRequest for options that would change the answer and that the model does not support.
+    """Raise BadRequest for options that would change the answer and that no model here supports.
 
-    A prompt and a chunking strategy are hints, and a temperature matters to models that sample: all are ignored.
+    A chunking strategy is a hint, and a temperature matters to models that sample: both are ignored.
     """
     try:
         temperature = float(fields.get("temperature", ["0"])[-1] or 0)
