@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hearth_build.importing import checkpoints, images, pictures, tabular, tensors
+from hearth_build.importing import checkpoints, images, pictures, speech, tabular, tensors
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
 from hearth_build.importing.source import Source, open_source
 from hearth_build.pipeline.evaluation import examples_from
@@ -17,6 +17,7 @@ from hearth_build.recipe import RecipeError
 IMPORTERS: tuple[Importer, ...] = (
     *checkpoints.IMPORTERS,
     *pictures.IMPORTERS,
+    *speech.IMPORTERS,
     *tabular.IMPORTERS,
     *images.IMPORTERS,
     *tensors.IMPORTERS,

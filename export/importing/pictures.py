@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -279,13 +280,31 @@ def detector(source: Source, preprocessing: ImagePreprocessing) -> Parts:
 
     def detect(model: Any, pixels: Tensor) -> Tensor:
         """(batch, queries, 4 + labels)."""
-        outputs = model(pixel_values=pixels)
+        with first_of_equals():
+            outputs = model(pixel_values=pixels)
         scores = outputs.logits.softmax(-1)[..., :-1] if softmax else outputs.logits.sigmoid()
         return torch.cat([outputs.pred_boxes, scores], -1)
 
     network = Wrapper(load_model(source), detect)
     graph = pixel_graph(preprocessing, {0: "batch"}, "detections")
     return Parts(lambda: {"main": network}, {"main": graph}, labels, head)
+
+
+@contextmanager
+def first_of_equals() -> Iterator[None]:
+    """Let `torch.topk` choose the first of equal values, as ONNX's TopK does: RT-DETR masks queries to equal scores."""
+    original = torch.topk
+
+    def topk(values: Tensor, k: int, dim: int = -1) -> Any:
+        ordered = values.sort(dim, descending=True, stable=True)
+        return torch.return_types.topk([part.narrow(dim, 0, k) for part in ordered])  # type: ignore[attr-defined]
+
+    if not torch.jit.is_tracing():
+        torch.topk = topk  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        torch.topk = original  # type: ignore[assignment]
 
 
 def pooled(outputs: Any) -> Tensor:
