@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from hearth.models.manifest import Contrastive, Detector, Head, ImagePreprocessing, Limits, Segmenter
+from hearth.ops.vision.images import to_tensor
 from hearth_build.data.images import synthetic_images
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
 from hearth_build.importing.picture_graphs import (
@@ -44,6 +44,8 @@ SOFTMAX_DETECTORS = ("detr", "yolos", "table-transformer")
 """Detectors whose last class is `no object`; others of the family have a sigmoid for each class."""
 THRESHOLD = 0.5
 """Smallest score of a box, as in transformers' pipeline."""
+TIE = 1e-5
+"""Scores of queries that differ by less are equal."""
 TASKS = {
     "ForImageClassification": "image-classification",
     "ForImageClassificationWithTeacher": "image-classification",
@@ -280,31 +282,29 @@ def detector(source: Source, preprocessing: ImagePreprocessing) -> Parts:
 
     def detect(model: Any, pixels: Tensor) -> Tensor:
         """(batch, queries, 4 + labels)."""
-        with first_of_equals():
-            outputs = model(pixel_values=pixels)
+        outputs = model(pixel_values=pixels)
         scores = outputs.logits.softmax(-1)[..., :-1] if softmax else outputs.logits.sigmoid()
         return torch.cat([outputs.pred_boxes, scores], -1)
 
-    network = Wrapper(load_model(source), detect)
+    model = load_model(source)
+    network = Wrapper(model, detect).eval()
     graph = pixel_graph(preprocessing, {0: "batch"}, "detections")
+    if chooses_among_equals(model, preprocessing):
+        return Parts(None, {"main": lambda _, path: graph(network, path)}, labels, head)
     return Parts(lambda: {"main": network}, {"main": graph}, labels, head)
 
 
-@contextmanager
-def first_of_equals() -> Iterator[None]:
-    """Let `torch.topk` choose the first of equal values, as ONNX's TopK does: RT-DETR masks queries to equal scores."""
-    original = torch.topk
-
-    def topk(values: Tensor, k: int, dim: int = -1) -> Any:
-        ordered = values.sort(dim, descending=True, stable=True)
-        return torch.return_types.topk([part.narrow(dim, 0, k) for part in ordered])  # type: ignore[attr-defined]
-
-    if not torch.jit.is_tracing():
-        torch.topk = topk  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        torch.topk = original  # type: ignore[assignment]
+def chooses_among_equals(model: Any, preprocessing: ImagePreprocessing) -> bool:
+    """Whether a two-stage detector takes some of many equal queries, as untrained ones do: then two exact
+    implementations give different boxes, so the torch model is no reference for the graph."""
+    pixels = to_tensor([Image.open(io.BytesIO(synthetic_images()[0])).convert("RGB")], preprocessing, 1)
+    with torch.no_grad():
+        candidates = getattr(model(pixel_values=torch.from_numpy(pixels)), "enc_outputs_class", None)
+    if candidates is None:
+        return False
+    best = candidates[0].amax(-1).sort(descending=True).values
+    count = int(model.config.num_queries)
+    return len(best) > count and float(best[count - 1] - best[count]) < TIE
 
 
 def pooled(outputs: Any) -> Tensor:
