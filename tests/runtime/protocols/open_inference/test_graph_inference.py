@@ -24,7 +24,6 @@ from hearth.protocols.open_inference.graph_inference import (
     to_array,
 )
 from hearth.protocols.open_inference.request import InputTensor, ParsedRequest
-from hearth.tasks.graph import _check_shape
 from tests.runtime.protocols.open_inference.calls import infer_arrays, zeros
 
 
