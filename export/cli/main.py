@@ -29,6 +29,7 @@ from hearth_build.cli.deploy import deploy, template
 from hearth_build.cli.doctor import doctor
 from hearth_build.cli.import_onnx import import_onnx
 from hearth_build.cli.signing import sign, signing_key, verify
+from hearth_build.cli.watch import watch
 from hearth_build.installation import install_command
 
 app = typer.Typer(help="Hearth: AI models from serverless functions.", no_args_is_help=True, add_completion=False)
@@ -76,6 +77,7 @@ def build(
 
 app.command(name="import")(import_onnx)
 app.command()(batch)
+app.command()(watch)
 app.command()(deploy)
 app.command()(template)
 app.command()(doctor)
