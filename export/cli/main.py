@@ -29,6 +29,7 @@ from hearth_build.cli.deploy import deploy, template
 from hearth_build.cli.doctor import doctor
 from hearth_build.cli.import_onnx import import_onnx
 from hearth_build.cli.signing import sign, signing_key, verify
+from hearth_build.cli.stacks import destroy, logs
 from hearth_build.cli.watch import watch
 from hearth_build.installation import install_command
 
@@ -80,6 +81,8 @@ app.command()(batch)
 app.command()(watch)
 app.command()(deploy)
 app.command()(template)
+app.command()(destroy)
+app.command()(logs)
 app.command()(doctor)
 app.command(name="api-key")(api_key)
 app.command(name="audit")(audit)
