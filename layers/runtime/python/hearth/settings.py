@@ -44,6 +44,8 @@ class Settings(NamedTuple):
     """Bytes of uploads and results that the local server keeps at most."""
     dead_letters: str
     """URL of the dead-letter queue for messages that cannot be processed; empty: SQS moves them itself."""
+    event_bus: str
+    """Name of the EventBridge bus on which results of uploads are announced; empty: none are."""
     deliveries: int
     """Number of deliveries of a message: the queue's maxReceiveCount."""
     upload_prefix: str
@@ -101,6 +103,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         uploads=_bucket(environ, "HEARTH_UPLOADS"),
         uploads_size=_megabytes(environ, "HEARTH_UPLOADS_MB", 4096),
         dead_letters=_queue(environ, "HEARTH_DEAD_LETTERS"),
+        event_bus=environ.get("HEARTH_EVENT_BUS", "").strip(),
         deliveries=int(_number(environ, "HEARTH_DELIVERIES", 3, minimum=1)),
         upload_prefix=environ.get("HEARTH_UPLOAD_PREFIX", "uploads/"),
         # Lambda's limit is 6 MB, which is 4.5 MB in base64.
