@@ -28,6 +28,8 @@ class Settings(NamedTuple):
     models: tuple[str, ...]
     """The served models, as `name` or `name@version`; empty: all models of the store."""
     cache_dir: Path
+    memory: int
+    """The memory of the function or of the machine, in bytes."""
     cache_memory: int
     """Largest size of all loaded models, in bytes."""
     prefix_memory: int
@@ -94,6 +96,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         store=_location(environ, "HEARTH_STORE"),
         models=_models(environ),
         cache_dir=Path(environ.get("HEARTH_CACHE_DIR") or scratch / "hearth").absolute(),
+        memory=int((memory_mb or _memory_mb()) * MEGABYTE),
         cache_memory=_megabytes(environ, "HEARTH_CACHE_MEMORY_MB", memory_mb * 0.6 if on_lambda else 2048),
         prefix_memory=_megabytes(environ, "HEARTH_PREFIX_MEMORY_MB", memory_mb * 0.05 if on_lambda else 256),
         # A function has at least 512 MB of ephemeral storage; the rest is for other files.
