@@ -153,7 +153,7 @@ def test_a_bomb_is_not_decompressed_beyond_the_limit(monkeypatch: pytest.MonkeyP
             lengths.append(len(output))
             return output
 
-        def __getattr__(self, name: str) -> object:
+        def __getattr__(self, name: str) -> Any:
             return getattr(self._inner, name)
 
     monkeypatch.setattr(pipeline.zlib, "decompressobj", Counting)

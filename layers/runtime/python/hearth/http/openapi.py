@@ -78,9 +78,8 @@ class Schemas:
         return content | {media_type: {} if media_type == EVENT_STREAM else binary for media_type in media_types}
 
     def _add(self, schema: Any, prefix: str) -> dict[str, Any]:
-        alternatives = get_args(schema) if isinstance(schema, UnionType) else ()
-        if len(alternatives) > 1:  # msgspec decodes no union of several structs, but a response may be one of them
-            return {"anyOf": [self._add(alternative, prefix) for alternative in alternatives]}
+        if isinstance(schema, UnionType):  # msgspec knows no union of several structs, which are only ever encoded
+            return {"anyOf": [self._add(member, prefix) for member in get_args(schema)]}
         (root,), definitions = msgspec.json.schema_components(
             [schema], ref_template=f"#/components/schemas/{prefix}{{name}}"
         )

@@ -43,7 +43,7 @@ class TeiRank(Struct, frozen=True, omit_defaults=True):
     text: str | None = None
 
 
-class Document(Struct, frozen=True):
+class RerankDocument(Struct, frozen=True):
     text: str
 
 
@@ -52,7 +52,7 @@ class RerankRequest(Struct, frozen=True):
 
     model: str
     query: str
-    documents: list[str | Document]
+    documents: list[str | RerankDocument]
     top_n: Annotated[int, Meta(ge=1)] | None = None
     return_documents: bool = False
 
@@ -60,7 +60,7 @@ class RerankRequest(Struct, frozen=True):
 class RerankResult(Struct, frozen=True, omit_defaults=True):
     index: int
     relevance_score: float
-    document: Document | None = None
+    document: RerankDocument | None = None
 
 
 class RerankUsage(Struct, frozen=True):
@@ -108,7 +108,7 @@ def rerank(request: Request) -> Response:
     inputs = {"query": document.query, "texts": texts}
     prediction = task.predict(model, strict_json.convert({"inputs": inputs, "parameters": parameters}, task.request))
     results = [
-        RerankResult(item.index, item.score, Document(texts[item.index]) if document.return_documents else None)
+        RerankResult(item.index, item.score, RerankDocument(texts[item.index]) if document.return_documents else None)
         for item in prediction.output
     ]
     tokens = prediction.usage.input_tokens
