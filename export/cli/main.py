@@ -28,7 +28,9 @@ from hearth_build.cli.explain import explain
 from hearth_build.cli.import_model import import_model
 from hearth_build.cli.predict import predict
 from hearth_build.cli.signing import sign, signing_key, verify
+from hearth_build.cli.stacks import destroy, logs
 from hearth_build.cli.train import parse_columns, train
+from hearth_build.cli.watch import watch
 from hearth_build.installation import install_command
 
 app = typer.Typer(help="Hearth: AI models from serverless functions.", no_args_is_help=True, add_completion=False)
@@ -68,8 +70,11 @@ app.command(name="import")(import_model)
 app.command()(batch)
 app.command()(predict)
 app.command()(explain)
+app.command()(watch)
 app.command()(deploy)
 app.command()(template)
+app.command()(destroy)
+app.command()(logs)
 app.command()(doctor)
 app.command(name="api-key")(api_key)
 app.command(name="audit")(audit)

@@ -19,6 +19,7 @@ MODULES = (
     "decoders",
     "encoder_decoders",
     "pictures",
+    "speech",
     "encoders",
     "onnx_folders",
     "tabular",
