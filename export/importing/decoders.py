@@ -326,7 +326,7 @@ def chat_template(source: Source) -> str | None:
 def accepts(source: Source, options: ImportOptions) -> bool:
     architectures = source.config.get("architectures") or [""]
     is_decoder = source.model_type in FAMILIES and str(architectures[0]).endswith(("ForCausalLM", "LMHeadModel"))
-    return not source.is_file and not source.graphs and is_decoder
+    return not source.is_file and bool(source.weights) and is_decoder
 
 
 IMPORTERS = (Importer(f"decoders ({', '.join(FAMILIES)})", accepts, read),)
