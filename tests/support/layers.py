@@ -30,7 +30,13 @@ INPUT_LAYERS = {
     "video": ("vision", "video"),
 }
 """The layers that decode each kind of input."""
-TASK_FUNCTIONS = {row.function: ("core", *INPUT_LAYERS[row.input], "runtime") for row in TASKS.values()}
+SHARED_ONLY = {"tensors", "tabular", "image_segmentation", "image_embeddings"}
+"""Functions that the template does not deploy on their own: the shared function serves their models."""
+TASK_FUNCTIONS = {
+    row.function: ("core", *INPUT_LAYERS[row.input], "runtime")
+    for row in TASKS.values()
+    if row.function not in SHARED_ONLY
+}
 FUNCTIONS = {**dict.fromkeys(("catalog", "uploads", "release"), ("core", "runtime")), **TASK_FUNCTIONS}
 """The layers of each function, as template.yaml must list them."""
 HANDLER = "hearth.aws_lambda.main.handler"
