@@ -31,6 +31,11 @@ def pytest_configure() -> None:
     os.environ["HEARTH_ALLOWED_HOSTS"] = "testserver"  # the name that Starlette's TestClient calls
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """The name of a long body is its length: its bytes may differ from worker to worker, such as gzip's time stamp."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 20 else None
+
+
 QUICK = ("architecture", "runtime", "support")
 """Folders whose tests are quick unless they are marked as slow; those of the others train, deploy, load or compare with
 other libraries."""
