@@ -64,7 +64,13 @@ class Table:
 
 def read_table(path: Path, roles: Sequence[Role], columns: Columns = NO_COLUMNS) -> Table:
     """Read a table and find the column of each role. Raises DataError, which names the columns that exist."""
-    header, records = read_records(path)
+    return table_of(path, *read_records(path), roles, columns)
+
+
+def table_of(
+    path: Path, header: list[str] | None, records: list[list[Any]], roles: Sequence[Role], columns: Columns
+) -> Table:
+    """The table of records, of which the first may be the header if there is none. Raises DataError."""
     if header is None:
         header, records = split_header(records, roles, columns)
     if header is None:

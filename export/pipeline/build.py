@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from enum import StrEnum
@@ -47,10 +48,16 @@ def build(recipe: Recipe, work: Path, command: str, step: Step | None = None, pr
 
 
 def prepare(recipe: Recipe, work: Path) -> None:
+    """Prepare the data unless it was done for the same data. What was trained on other data is removed."""
     marker = work / "prepared"
-    if not marker.exists():
-        recipe.prepare(work)
-        marker.touch()
+    fingerprint = json.dumps([recipe.name, recipe.seed, *(source.sentence() for source in recipe.sources)])
+    if marker.exists() and recipe.stages and marker.read_text(encoding="utf-8") == fingerprint:
+        return
+    if marker.exists():
+        for stage in recipe.stages:
+            shutil.rmtree(work / stage.name, ignore_errors=True)
+    recipe.prepare(work)
+    marker.write_text(fingerprint, encoding="utf-8")
 
 
 def run_stages(recipe: Recipe, work: Path) -> None:

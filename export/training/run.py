@@ -23,6 +23,7 @@ from hearth_build.training.plan import Plan
 TRAINABLE = (
     "text-classification",
     "token-classification",
+    "feature-extraction",
     "image-classification",
     "object-detection",
     "tabular-classification",

@@ -239,6 +239,7 @@ def fit(
         return entity_metrics(expected, found)
 
     largest, learning_rate, batch_size = PRESETS[kind]
+    batch_size = min(batch_size, max(4, len(flat) // 16))  # a few examples need more steps
 
     def stage(epochs: int, minutes: float = 0.0) -> Stage:
         return Stage(

@@ -21,7 +21,7 @@ from hearth_build.onnx_export import export
 from hearth_build.pipeline import verify
 from hearth_build.pipeline.build import Step, build
 from hearth_build.pipeline.evaluation import evaluation_of
-from hearth_build.recipe import Gate, GateError, RecipeError
+from hearth_build.recipe import Gate, GateError, Recipe, RecipeError
 from tests.export import toy
 
 
@@ -147,3 +147,28 @@ def test_a_missing_provider_is_refused_before_training(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="pip install onnxruntime-openvino"):
         build(toy.recipe(), tmp_path, "hearth build toy", provider="openvino")
     assert not list(tmp_path.iterdir())
+
+
+def test_preparation_is_repeated_for_other_data(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from hearth_build.data.datasets import OwnData
+    from hearth_build.pipeline.build import prepare
+
+    prepared: list[str] = []
+
+    def recipe(checksum: str) -> Recipe:
+        sources = (OwnData(Path("reviews.csv"), checksum),)
+        return replace(toy.recipe(), sources=sources, prepare=lambda work: prepared.append(checksum))
+
+    weights = tmp_path / "train" / "weights.pt"
+    prepare(recipe("1"), tmp_path)
+    weights.parent.mkdir()
+    weights.touch()
+    prepare(recipe("1"), tmp_path)
+    assert (prepared, weights.exists()) == (["1"], True)
+    prepare(recipe("2"), tmp_path)
+    assert (prepared, weights.exists()) == (["1", "2"], False)
+    imported = replace(recipe("2"), stages=())  # an import reads its folder again: it may have another tokenizer by now
+    prepare(imported, tmp_path)
+    assert prepared == ["1", "2", "2"]

@@ -84,7 +84,7 @@ def test_entities(tmp_path: Path) -> None:
             lines += [f"{generator.choice(('Anna', 'Otto', 'Mia'))} B-PER", f"B{generator.randint(1, 99)}rg I-PER"]
         lines.append("")
     (tmp_path / "names.conll").write_text("\n".join(lines))
-    manifest, answer = train_on("token-classification", tmp_path / "names.conll", tmp_path / "work", minutes=0.5)
+    manifest, answer = train_on("token-classification", tmp_path / "names.conll", tmp_path / "work", settings={"epochs": 6})
     assert manifest.labels == ("O", "B-PER", "I-PER")
     assert manifest.metrics.served["F1 (test)"] > 0.5
     assert "PER" in answer("wordc wordd Anna B7rg worda")
