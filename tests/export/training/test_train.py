@@ -78,7 +78,7 @@ def test_texts_with_several_labels(tmp_path: Path) -> None:
 def test_entities(tmp_path: Path) -> None:
     generator = random.Random(1)
     lines = []
-    for _ in range(120):
+    for _ in range(60):
         for _ in range(generator.randint(1, 3)):
             lines += [f"{word} O" for word in generator.choices(toy.FILLER, k=3)]
             lines += [f"{generator.choice(('Anna', 'Otto', 'Mia'))} B-PER", f"B{generator.randint(1, 99)}rg I-PER"]
