@@ -48,7 +48,9 @@ def main() -> None:
             for _ in range(starts):
                 for function, rows in times.items():
                     rows.append(start(function, environment))
-    medians = {function: [statistics.median(column) for column in zip(*rows, strict=True)] for function, rows in times.items()}
+    medians = {
+        function: [statistics.median(column) for column in zip(*rows, strict=True)] for function, rows in times.items()
+    }
     lines = ["| function | initialization, ms | first response, ms |", "|---|---:|---:|"]
     lines += [f"| {function} | {init:.0f} | {first:.0f} |" for function, (init, first) in medians.items()]
     ratios = [shared / own for shared, own in zip(medians[SHARED], medians["text_classification"], strict=True)]
