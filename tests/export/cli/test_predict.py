@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+import typer
 
-from hearth.errors import BadRequest
 from hearth_build import ZOO
 from hearth_build.cli.predict import read_input
 from tests.export.cli.test_main import hearth
@@ -31,7 +31,7 @@ def test_a_file_is_read(value: str) -> None:
 
 @pytest.mark.parametrize("value", ["good.jpeg", "./a b", "/x", "reviews/good", "C:\\x.txt", "good.txt", "data/"])
 def test_a_path_without_a_file_is_refused(value: str) -> None:
-    with pytest.raises(BadRequest, match=r"no file|is a folder"):
+    with pytest.raises(typer.BadParameter, match=r"no file|is a folder"):
         read_input(value, takes_text=True)
 
 
@@ -43,7 +43,7 @@ def test_a_text_is_a_text(value: str) -> None:
 
 
 def test_a_task_for_files_takes_no_text() -> None:
-    with pytest.raises(BadRequest, match="no file good"):
+    with pytest.raises(typer.BadParameter, match="no file good"):
         read_input("good", takes_text=False)
 
 
@@ -62,6 +62,7 @@ def test_predict_reads_files_and_standard_input(folder: Path, monkeypatch: pytes
 def test_a_store_that_does_not_exist_is_an_error(folder: Path, command: tuple[str, ...]) -> None:
     result = hearth(*command, "--store", (folder / "nope").as_uri(), cwd=folder)
     assert result.returncode == 1
+    assert result.stdout == ""
     assert f"{folder}/nope does not exist" in result.stderr.replace("\n", "")
 
 
