@@ -14,7 +14,7 @@ from hearth import settings
 from hearth.bootstrap import prepare_process
 from hearth.models.cache import warm_cache
 from hearth.telemetry import cost
-from tests.support import guardian
+from tests.support import ROOT, guardian
 from tests.support.artifacts import make_image_artifact, make_text_artifact
 from tests.support.layers import python313
 
@@ -31,8 +31,23 @@ def pytest_configure() -> None:
     os.environ["HEARTH_ALLOWED_HOSTS"] = "testserver"  # the name that Starlette's TestClient calls
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """The name of a long body is its length: its bytes may differ from worker to worker, such as gzip's time stamp."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 20 else None
+
+
+QUICK = ("architecture", "runtime", "support")
+"""Folders whose tests are quick unless they are marked as slow; those of the others train, deploy, load or compare with
+other libraries."""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run containers first and the browser last: a container network that appears or goes breaks browser requests."""
+    """Mark the tests of slow folders. Run containers first and the browser last: a container network that appears or
+    goes breaks browser requests."""
+    for item in items:
+        if item.path.relative_to(ROOT / "tests").parts[0] not in QUICK:
+            item.add_marker(pytest.mark.slow)
 
     def priority(item: pytest.Item) -> int:
         fixtures = set(getattr(item, "fixturenames", ()))

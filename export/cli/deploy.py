@@ -63,9 +63,11 @@ def template(
     file: Annotated[Path, typer.Argument(help="The models that have functions of their own.")] = Path("hearth.toml"),
 ) -> None:
     """Print the template that `hearth deploy` builds: template.yaml with the functions of hearth.toml."""
-    from hearth_build.cloud.dedicated import expand, read_configuration
+    from hearth_build.cloud.dedicated import FILE, expand, read_configuration
     from hearth_build.cloud.sam_deploy import TEMPLATE
 
+    if file != Path(FILE) and not file.is_file():
+        raise typer.BadParameter(f"There is no file {file}.")
     print(expand(TEMPLATE.read_text(), read_configuration(file).dedicated), end="")
 
 
@@ -95,8 +97,6 @@ def _publish(stack_name: str, folders: list[Path], key: str | None) -> None:
         console.print(f"{manifest.model}@{manifest.version} is published, alias prod points to it", highlight=False)
     for label, output_key in (("API", "ApiUrl"), ("Page", "PageUrl"), ("API key id", "ApiKeyId")):
         console.print(f"{label}: {stack.output(output_key)}", highlight=False, markup=False, soft_wrap=True)
-    key_id = stack.output("ApiKeyId")
-    command = f"aws apigateway get-api-key --include-value --query value --output text --api-key {key_id}"
-    console.print(f"To show the API key: {command}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"To show the API key: hearth api-key --stack {stack_name}", highlight=False, markup=False)
     console.print(f"Model store: HEARTH_STORE={store_uri}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"Next: hearth doctor --stack {stack_name}", highlight=False, markup=False)

@@ -51,8 +51,11 @@ def read_account(session: Any, stack: str) -> Account:
 
 
 def _live_parameters(session: Any, stack: str) -> dict[str, str]:
+    """The parameters of a stack; none without a name, or if there is no such stack."""
     from botocore.exceptions import ClientError
 
+    if not stack:
+        return {}
     try:
         description = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
     except ClientError as error:

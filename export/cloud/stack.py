@@ -51,6 +51,17 @@ class Stack:
         return self.outputs[key]
 
 
+def api_key_of(stack: Stack) -> str:
+    """The value of the stack's own API key. Raises AwsError, NotFound."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        response = client("apigateway").get_api_key(apiKey=stack.output("ApiKeyId"), includeValue=True)
+    except (BotoCoreError, ClientError) as error:
+        raise AwsError(f"The API key cannot be read: {error}") from error
+    return str(response["value"])
+
+
 def describe_stack(name: str) -> Stack:
     """Raises AwsError if the stack does not exist or AWS denies access."""
     from botocore.exceptions import BotoCoreError, ClientError

@@ -21,6 +21,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from hearth.models.manifest import Contrastive, Detector, Head, ImagePreprocessing, Limits, Segmenter
+from hearth.ops.vision.images import to_tensor
 from hearth_build.data.images import synthetic_images
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
 from hearth_build.importing.picture_graphs import (
@@ -43,6 +44,8 @@ SOFTMAX_DETECTORS = ("detr", "yolos", "table-transformer")
 """Detectors whose last class is `no object`; others of the family have a sigmoid for each class."""
 THRESHOLD = 0.5
 """Smallest score of a box, as in transformers' pipeline."""
+TIE = 1e-5
+"""Scores of queries that differ by less are equal."""
 TASKS = {
     "ForImageClassification": "image-classification",
     "ForImageClassificationWithTeacher": "image-classification",
@@ -283,9 +286,25 @@ def detector(source: Source, preprocessing: ImagePreprocessing) -> Parts:
         scores = outputs.logits.softmax(-1)[..., :-1] if softmax else outputs.logits.sigmoid()
         return torch.cat([outputs.pred_boxes, scores], -1)
 
-    network = Wrapper(load_model(source), detect)
+    model = load_model(source)
+    network = Wrapper(model, detect).eval()
     graph = pixel_graph(preprocessing, {0: "batch"}, "detections")
+    if chooses_among_equals(model, preprocessing):
+        return Parts(None, {"main": lambda _, path: graph(network, path)}, labels, head)
     return Parts(lambda: {"main": network}, {"main": graph}, labels, head)
+
+
+def chooses_among_equals(model: Any, preprocessing: ImagePreprocessing) -> bool:
+    """Whether a two-stage detector takes some of many equal queries, as untrained ones do: then two exact
+    implementations give different boxes, so the torch model is no reference for the graph."""
+    pixels = to_tensor([Image.open(io.BytesIO(synthetic_images()[0])).convert("RGB")], preprocessing, 1)
+    with torch.no_grad():
+        candidates = getattr(model(pixel_values=torch.from_numpy(pixels)), "enc_outputs_class", None)
+    if candidates is None:
+        return False
+    best = candidates[0].amax(-1).sort(descending=True).values
+    count = int(model.config.num_queries)
+    return len(best) > count and float(best[count - 1] - best[count]) < TIE
 
 
 def pooled(outputs: Any) -> Tensor:

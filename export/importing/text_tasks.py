@@ -79,9 +79,17 @@ class TextTask:
         return f"concluded the task: {self.task}{labels}{activation} (--task)"
 
 
+OTHER_MEDIA = ("vision_config", "image_size", "num_channels", "conv_dim", "num_mel_bins", "sampling_rate")
+"""Fields of config.json that models of pictures and sound have."""
+
+
 def is_text_encoder(source: Source, options: ImportOptions) -> bool:
     """Whether a folder's class, its modules.json or --task says that it is a text encoder."""
-    if source.config.get("is_encoder_decoder") or not source.config:
+    if (
+        not source.config
+        or source.config.get("is_encoder_decoder")
+        or any(name in source.config for name in OTHER_MEDIA)
+    ):
         return False
     if options.task in READERS or source.model_type == "sentence-transformers":
         return True

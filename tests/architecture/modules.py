@@ -29,7 +29,8 @@ def test_file(module: Path) -> Path:
     """The test file beside a module: of `a/b.py` it is `a/test_b.py` below the tests, of a package's `__init__.py` the
     file with the package's name in its folder, of a function the file with its task's name."""
     if module.is_relative_to(FUNCTIONS):
-        return Path("tests/functions") / f"test_{module.parent.name}.py"
+        name = "app" if module.parent == FUNCTIONS else module.parent.name
+        return Path("tests/functions") / f"test_{name}.py"
     source, tests = next(item for item in SOURCES.items() if module.is_relative_to(item[0]))
     path = module.relative_to(source)
     name = path.parent.name if path.name == "__init__.py" else path.stem

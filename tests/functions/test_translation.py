@@ -175,7 +175,7 @@ def test_a_batch_keeps_its_order_and_empty_texts(ask: Any) -> None:
 def test_many_beams_are_decoded_in_groups(both: tuple[Model, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     request = app.Request(list(TEXTS), app.Parameters(num_beams=2))
     expected = app.predict(both[0], request).output
-    monkeypatch.setattr(app, "MAX_ROWS", 4)
+    monkeypatch.setattr(seq2seq, "MAX_ROWS", 4)
     assert app.predict(both[0], request).output == expected
 
 
@@ -211,8 +211,8 @@ def test_the_hugging_face_client_reads_the_response(ask: Any) -> None:
     [
         ({"inputs": []}, 400, "at least one text"),
         ({"inputs": ["a"] * 17}, 413, "16 are allowed"),
-        ({"inputs": "a" * 4001}, 413, "4000 are allowed"),
-        ({"inputs": "dogs play " * 20}, 413, "sentence by sentence"),
+        ({"inputs": "a" * 4001}, 413, "240 are allowed"),
+        ({"inputs": "dogs play " * 20}, 413, "send it in parts"),
         ({"inputs": 3}, 400, "inputs"),
         ({"inputs": ["a", None]}, 400, "inputs"),
         ({"inputs": "a", "parameters": {"num_beams": 0}}, 400, "num_beams"),

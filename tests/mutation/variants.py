@@ -29,7 +29,10 @@ def mutants(path: str) -> list[tuple[str, str, int, int, int]]:
 
 def source(path: str, operator: str, occurrence: int) -> str | None:
     original = Path(path).read_text(encoding="utf-8")
-    mutated: str | None = mutate_code(original, cosmic_ray.plugins.get_operator(operator)(), occurrence)
+    try:
+        mutated: str | None = mutate_code(original, cosmic_ray.plugins.get_operator(operator)(), occurrence)
+    except AttributeError:  # cosmic-ray does not replace an exception in a tuple
+        return None
     return None if mutated == original else mutated
 
 

@@ -197,6 +197,7 @@ def named_versions(response: Any, call: Call) -> set[str]:
     return versions
 
 
+@pytest.mark.slow
 def test_every_protocol_and_record_tells_the_version_that_answered(
     client: TestClient, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -242,6 +243,7 @@ def test_every_protocol_and_record_tells_the_version_that_answered(
         } == {digest}
 
 
+@pytest.mark.slow
 def test_uploads_and_batches_tell_the_version_that_answered(
     store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

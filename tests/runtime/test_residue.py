@@ -198,6 +198,7 @@ def _timings() -> list[object]:
     return [item for item in gc.get_objects() if type(item) is trace.Timing]
 
 
+@pytest.mark.slow
 def test_a_request_leaves_nothing_in_context_variables(warm_container: Path) -> None:
     """Context variables, the objects of a request, and the chain of its exceptions."""
     before = trace.begin()

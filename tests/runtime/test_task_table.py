@@ -20,8 +20,8 @@ def test_a_row_refers_to_what_exists(row: TaskRow) -> None:
     assert row.comparison in COMPARISONS
     assert set(row.models_of) <= TASKS.keys() - {row.id}
     assert row.heads
-    assert row.binary is (row.input != "text")
-    assert row.preprocessing in ("text", "image", "audio")
+    assert row.binary is (row.input in ("image", "audio", "video"))
+    assert row.preprocessing in ("text", "image", "audio", "table", "")
 
 
 def test_no_codec_or_comparison_is_left_over() -> None:

@@ -28,7 +28,14 @@ MODULES = {
     "manifest": ("models/manifest",),
     "signature": ("models/signature", "models/ecdsa_p256"),
     "events": ("async_inference/storage_events", "async_inference/results", "async_inference/dead_letters", "aws/sqs"),
-    "limits": ("auth/api_keys", "auth/token_bucket", "deadline", "strict_json", "memory_budget", "telemetry/audit"),
+    "limits": (
+        "auth/api_keys",
+        "auth/token_bucket",
+        "deadline",
+        "strict_json",
+        "tasks/memory_budget",
+        "telemetry/audit",
+    ),
     "requests": ("http/pipeline", "http/concurrency_limit", "aws_lambda/http_event"),
 }
 TESTS = (

@@ -26,7 +26,7 @@ PAGE = "https://page.example"
 @pytest.fixture(scope="session")
 def stack(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Stack:
     """The stack of template.yaml on the local AWS, with small models published."""
-    deployed = deploy(aws, [DEDICATED], CustomerKey="true", CorsOrigins=PAGE)
+    deployed = deploy(aws, [DEDICATED], CustomerKey="true", CorsOrigins=PAGE, AnnounceResults="true")
     publish(deployed, tmp_path_factory.mktemp("store"))
     return deployed
 

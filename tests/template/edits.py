@@ -145,6 +145,10 @@ ROLES = {
     "jobs without 404": without("JobsRole", "Policies", 0, "PolicyDocument", "Statement", 4),
     "jobs that leave messages": statement("JobsRole", 7, "Action", ["sqs:ReceiveMessage", "sqs:GetQueueAttributes"]),
     "no dead letters with a reason": without("JobsRole", "Policies", 0, "PolicyDocument", "Statement", 8),
+    "no announcements": without("JobsRole", "Policies", 0, "PolicyDocument", "Statement", 9),
+    "announcements of anyone": lambda raw: properties(raw, "JobsRole")["Policies"][0]["PolicyDocument"]["Statement"][9][
+        "Fn::If"
+    ][1].pop("Condition"),
     "dead letters anywhere": statement("JobsRole", 8, "Resource", {"Fn::GetAtt": ["Queue", "Arn"]}),
     "no catalogue": lambda raw: properties(raw, "CatalogRole")["Policies"][0]["PolicyDocument"]["Statement"][0][
         "Resource"
@@ -209,6 +213,7 @@ FUNCTIONS = {
     "no log format": without("Jobs", "LoggingConfig", "LogFormat"),
     "results nowhere": variable("Jobs", "HEARTH_OUTPUT"),
     "results unknown": variable("Catalog", "HEARTH_OUTPUT"),
+    "announced nowhere": variable("Jobs", "HEARTH_EVENT_BUS"),
     "dead letters unknown": variable("Jobs", "HEARTH_DEAD_LETTERS"),
     "no runtime of our own": variable("Shared", "AWS_LAMBDA_EXEC_WRAPPER"),
     "no streams": variable("Shared", "HEARTH_STREAM"),

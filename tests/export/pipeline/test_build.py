@@ -16,8 +16,9 @@ import torch
 from hearth.models.download import describe
 from hearth.models.manifest import parse
 from hearth.models.model import Model
-from hearth_build.checkpoints import load
 from hearth_build.data.text import pad
+from hearth_build.importing import read
+from hearth_build.importing.base import ImportOptions
 from hearth_build.networks.bert import Classifier
 from hearth_build.onnx_export import export
 from hearth_build.pipeline import train, verify
@@ -163,15 +164,19 @@ def test_changed_inputs_run_a_complete_step_again(tmp_path: Path) -> None:
 
 def test_a_name_that_is_built_again_gets_the_new_tokenizer(tmp_path: Path) -> None:
     checkpoints = pytest.importorskip("tests.functions.checkpoints", reason="the export extra is not installed")
-    for number, words in enumerate((("alpha", "beta"), ("gamma", "delta"))):
+    ids = []
+    for number in range(2):
         folder = tmp_path / f"hf{number}"
         checkpoints.save(folder, "BertForSequenceClassification")
         document = json.loads((folder / "tokenizer.json").read_text())
-        document["model"]["vocab"] |= {word: 900 + index for index, word in enumerate(words)}
+        vocabulary = document["model"]["vocab"]
+        first, second = list(vocabulary)[-2:]
+        if number:
+            vocabulary[first], vocabulary[second] = vocabulary[second], vocabulary[first]
         (folder / "tokenizer.json").write_text(json.dumps(document))
-        recipe = load(folder, "mine")
-        prepare(recipe, tmp_path)
-        assert words[0] in json.loads((tmp_path / "tokenizer.json").read_text())["model"]["vocab"]
+        prepare(read(str(folder), ImportOptions(name="mine")).recipe, tmp_path)
+        ids.append(json.loads((tmp_path / "tokenizer.json").read_text())["model"]["vocab"][first])
+    assert ids[0] != ids[1]
 
 
 def test_a_stage_is_trained_again_for_other_data_or_settings(tmp_path: Path) -> None:

@@ -120,6 +120,7 @@ KEYS = (
 )
 
 
+@pytest.mark.slow
 @SHAPES
 def test_unusual_keys_are_read_from_both_shapes(account: Account, shape: Shape) -> None:
     for suffix in KEYS:

@@ -169,6 +169,7 @@ def test_a_refusal_that_shows_a_wrong_clock_is_signed_again(seconds: float, monk
         refusal(time.time()),
         refusal(0).replace(b"403", b"404"),
     ],
+    ids=["no date", "no valid date", "the clock is right", "another status"],
 )
 def test_other_refusals_are_returned(response: bytes) -> None:
     with kept_alive(response) as (address, received):

@@ -21,6 +21,7 @@ CODE = ROOT / "tests/lambda/streaming"
 TRIGGERS = ("rest-v1", "function-url")
 NO_CONTENT = {"statusCode": 204, "headers": {"content-type": "text/plain"}}
 TEXT_MODEL = "sentiment-en"
+pytestmark = pytest.mark.slow
 HANDLER_CODE = "from hearth.aws_lambda.handler import create_handler\nhandler = create_handler(())"
 
 

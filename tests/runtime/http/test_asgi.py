@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from hearth.http.concurrency_limit import ConcurrencyLimit
 from hearth.models.model import Model
 from hearth.telemetry import log
 from hearth_build.cli import serve
@@ -180,3 +181,25 @@ def test_an_unexpected_error_is_a_500_without_details(
     assert lines[0]["exception_name"] == "ValueError"
     assert "fail" in lines[0]["places"][-1]
     assert "canary" not in json.dumps(lines) + response.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "slots"),
+    [
+        ("POST", "/models/sentiment-en", b'{"inputs": "good"}', 1),
+        ("POST", "/models/sentiment-en", b"{", 1),
+        ("POST", "/models/none", b"{}", 1),
+        ("GET", "/models", b"", 0),
+        ("GET", "/models/none", b"", 0),
+        ("GET", "/v2/health/live", b"", 0),
+        ("POST", "/models/sentiment-en", b" " * 5_000_000, 0),
+    ],
+)
+def test_work_takes_a_slot_and_gives_it_back(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: bytes, slots: int
+) -> None:
+    calls: list[str] = []
+    for name in ("take_slot", "release_slot"):
+        monkeypatch.setattr(ConcurrencyLimit, name, lambda _, name=name: calls.append(name))
+    client.request(method, path, content=body)
+    assert calls == ["take_slot", "release_slot"] * slots

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hearth import __version__, settings
+from hearth import __version__, errors, settings
 from hearth.auth import api_keys
 from hearth.http import openapi
 from hearth.http.openapi import STATUSES, Schemas, document
@@ -71,6 +71,12 @@ def test_a_route_describes_parameters_body_and_errors(whole: dict[str, Any]) -> 
     assert operation["responses"]["404"]["description"] == STATUSES[404]
     assert JSON in operation["responses"]["404"]["content"]
     assert operation["responses"]["200"]["description"] == "Successful response"
+
+
+def test_every_status_of_an_error_is_described() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.HearthError)]
+    local = {408, 504}  # only the local server and deadlines
+    assert set(STATUSES) == {kind.status for kind in kinds} - local
 
 
 def test_a_route_without_a_body_has_none(whole: dict[str, Any]) -> None:

@@ -153,6 +153,9 @@ def test_a_bomb_is_not_decompressed_beyond_the_limit(monkeypatch: pytest.MonkeyP
             lengths.append(len(output))
             return output
 
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._inner, name)
+
     monkeypatch.setattr(pipeline.zlib, "decompressobj", Counting)
     reader = BodyReader({"content-encoding": "gzip"})
     with pytest.raises(PayloadTooLarge):

@@ -67,7 +67,7 @@ def test_a_prompt_may_be_read_in_any_parts(model: LanguageModel) -> None:
     tokens = (prompt(model, "The king and the queen are here, my lord. ") * 20)[: CHUNK + 20]
     whole = KeyValueCache(model, len(tokens))
     expected = whole.read_prompt(tokens).copy()
-    assert whole.length == len(tokens)
+    assert whole.tokens == tokens
     assert expected.shape == (vocabulary_size(model),)
     parts = KeyValueCache(model, len(tokens))
     parts.read(tokens[:3])

@@ -1,18 +1,14 @@
-"""Tasks: which one serves a model, and that their work waits for memory."""
+"""Tasks: which one serves a model, and what its predictions used."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 import pytest
 
-from hearth import memory_budget
 from hearth.errors import BadRequest, NotFound
-from hearth.tasks import work_memory
-from hearth.tasks.task import Prediction, Task, Usage, choose_task
+from hearth.tasks.task import Prediction, Task, TaskReference, Usage, choose_task
 
 
 class Request(msgspec.Struct):
@@ -66,46 +62,22 @@ def test_a_task_that_is_not_served_is_named() -> None:
 
 
 def test_usage_is_added_up_and_the_first_seed_stays() -> None:
-    usage = Usage(items=1, input_tokens=2, output_tokens=3, seconds=0.5)
-    usage.add(Usage(items=2, input_tokens=3, output_tokens=4, seconds=1.0, seed=7))
+    usage = Usage(items=1, input_tokens=2, cached_tokens=1, output_tokens=3, seconds=0.5)
+    usage.add(Usage(items=2, input_tokens=3, cached_tokens=2, output_tokens=4, seconds=1.0, seed=7))
     usage.add(Usage(items=0, seed=9))
-    assert usage == Usage(items=3, input_tokens=5, output_tokens=7, seconds=1.5, seed=7)
+    assert usage == Usage(items=3, input_tokens=5, cached_tokens=3, output_tokens=7, seconds=1.5, seed=7)
     assert Usage() == Usage(items=1)
 
 
-class Budget:
-    def __init__(self) -> None:
-        self.reserved: list[int] = []
-
-    @contextmanager
-    def reserve(self, size: int) -> Iterator[None]:
-        self.reserved.append(size)
-        yield
-
-
-def test_work_reserves_its_memory_on_the_local_server_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    budget, model, request = Budget(), "model", "request"
-    monkeypatch.setattr(work_memory, "estimate", lambda row, *_: len(row.id))
-    for current, reserved in ((None, []), (budget, [len("text-classification")])):
-        monkeypatch.setattr(memory_budget, "get", lambda current=current: current)
-        assert TEXTS.predict(model, request).output == "text-classification model request"  # type: ignore[arg-type]
-        assert budget.reserved == reserved
-
-
-class Stream:
-    def __init__(self) -> None:
-        self.reservation: tuple[Any, int] | None = None
-
-    def reserve(self, budget: Any, size: int) -> None:
-        self.reservation = budget, size
-
-
-def test_a_stream_gets_its_reservation(monkeypatch: pytest.MonkeyPatch) -> None:
-    budget = Budget()
-    monkeypatch.setattr(work_memory, "estimate", lambda *_: 5)
-    streaming = task("text-generation", stream=lambda model, request: Stream())
-    for current, reservation in ((None, None), (budget, (budget, 5))):
-        monkeypatch.setattr(memory_budget, "get", lambda current=current: current)
-        assert streaming.generate("model", "request").reservation == reservation  # type: ignore[arg-type, attr-defined]
+def test_a_task_without_a_stream_says_so() -> None:
     with pytest.raises(BadRequest, match="text-classification cannot be streamed"):
         TEXTS.generate("model", "request")  # type: ignore[arg-type]
+    streaming = task("text-generation", stream=lambda model, request: f"{model} {request}")
+    assert streaming.generate("model", "request") == "model request"  # type: ignore[arg-type, comparison-overlap]
+
+
+def test_a_task_may_be_imported_when_it_is_called_first() -> None:
+    reference = TaskReference("zero-shot-classification", "hearth_functions.text_classification.app")
+    assert reference.load().id == "zero-shot-classification"
+    assert choose_task((reference,), resolved("text-classification")) is reference.load()
+    assert TEXTS.load() is TEXTS

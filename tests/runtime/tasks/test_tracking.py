@@ -33,8 +33,8 @@ class Source:
         self._frames = frames
 
     def frames(self) -> Iterator[Any]:
-        for _ in range(self._frames):
-            yield SimpleNamespace(image=Image.new("RGB", (self.width, self.height), "white"))
+        for number in range(self._frames):
+            yield SimpleNamespace(image=Image.new("RGB", (self.width, self.height), "white"), seconds=number / 5)
 
 
 def test_frames_are_detected_in_batches_with_a_low_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,8 +69,8 @@ def test_progress_is_logged_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys
     ]
 
 
-def film(frames: int = 4) -> list[Detections]:
-    return [detections((2 * number, 10, 2 * number + 20, 30)) for number in range(frames)]
+def film(frames: int = 4) -> list[tuple[float, Detections]]:
+    return [(float(number), detections((2 * number, 10, 2 * number + 20, 30))) for number in range(frames)]
 
 
 def test_an_object_is_one_track_and_the_text_counts_from_one() -> None:
@@ -83,7 +83,7 @@ def test_an_object_is_one_track_and_the_text_counts_from_one() -> None:
 
 
 def test_the_text_is_ordered_by_frame_and_track() -> None:
-    frames = [detections((0, 0, 20, 20), (40, 20, 60, 40)) for _ in range(3)]
+    frames = [(float(number), detections((0, 0, 20, 20), (40, 20, 60, 40))) for number in range(3)]
     lines = to_mot(track_objects(frames, TrackerConfig())).splitlines()
     keys = [tuple(map(int, line.split(",")[:2])) for line in lines]
     assert keys == sorted(keys)

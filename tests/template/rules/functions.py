@@ -59,6 +59,8 @@ def functions_know_what_they_are_for(template: Template) -> Findings:
         "Jobs does not know where results belong": functions["Jobs"].get("HEARTH_OUTPUT") != OUTPUT,
         "Catalog does not know where results lie": functions["Catalog"].get("HEARTH_OUTPUT") != OUTPUT,
         "Jobs does not know its dead letters": target(functions["Jobs"].get("HEARTH_DEAD_LETTERS")) != "DeadLetters",
+        "Jobs does not announce by parameter": if_condition(functions["Jobs"].get("HEARTH_EVENT_BUS"), "Announces")
+        != ("default", ""),
         "Shared needs our runtime to stream": functions["Shared"].get("AWS_LAMBDA_EXEC_WRAPPER")
         != "/opt/bootstrap-stream",
         "Shared has no snapshots by parameter": target(shared.get("SnapStart", {}).get("ApplyOn")) != "SnapStart",

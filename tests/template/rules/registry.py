@@ -58,10 +58,10 @@ def is_our_key(value: Any) -> bool:
 
 
 def statements(role: Resource) -> Iterator[dict[str, Any]]:
-    """The statements of a role in a stack with a key of its own."""
+    """The statements of a role in a stack with all that parameters can add."""
     for policy in role.get("Policies", []):
         for statement in policy["PolicyDocument"]["Statement"]:
-            yield if_condition(statement, "HasKey")[0]
+            yield statement["Fn::If"][1] if "Fn::If" in statement else statement
 
 
 def role_of(template: Template, function: Resource) -> Resource:

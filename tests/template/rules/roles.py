@@ -52,6 +52,7 @@ GRANTS: dict[str, dict[str, set[str]]] = {
         "sqs:GetQueueAttributes": {"Queue"},
         "sqs:ChangeMessageVisibility": {"Queue"},
         "sqs:SendMessage": {"DeadLetters"},
+        "events:PutEvents": {f"{ACCOUNT.format('events')}:event-bus/default"},
     },
     "Catalog": {
         "s3:GetObject": {
@@ -104,6 +105,8 @@ def roles_grant_named_actions_on_named_resources(template: Template) -> Findings
                 yield f"{name} may use other keys than ours"
             if "kms:GenerateDataKey" in actions and "kms:ViaService" not in json.dumps(statement.get("Condition", {})):
                 yield f"{name} may use the key directly, not only through a service"
+            if "events:PutEvents" in actions and "events:source" not in json.dumps(statement.get("Condition", {})):
+                yield f"{name} may put the events of others"
             lists_a_bucket = "s3:ListBucket" in actions and not set(resources) <= UNPREFIXED
             if lists_a_bucket and "s3:prefix" not in json.dumps(statement.get("Condition", {})):
                 yield f"{name} may list a whole bucket"

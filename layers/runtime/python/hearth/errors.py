@@ -14,6 +14,7 @@ HearthError
 │   └── Forbidden 403
 │       └── OutOfScope        a model that the API key may not use
 ├── Unavailable 503           the model cannot be served at the moment; a retry may help
+│   ├── Loading               the model is being downloaded or loaded; Retry-After says how long it takes
 │   ├── StoreError            the store did not respond in time, or refused the request
 │   └── IntegrityError        the store's content does not match the manifest
 ├── DeadlineExceeded 504      the request took too long
@@ -116,6 +117,12 @@ class Unavailable(HearthError):
 
 class StoreError(Unavailable):
     code = "store_error"
+
+
+class Loading(Unavailable):
+    """What was downloaded stays, so that the next attempt goes on from there."""
+
+    code = "loading"
 
 
 class IntegrityError(Unavailable):

@@ -49,7 +49,7 @@ def test_times_have_milliseconds(seconds: float, text: str) -> None:
 
 
 def test_both_formats_have_a_block_per_line() -> None:
-    entries = words("one", "two", pause=2)
+    entries = to_lines(words("one", "two", pause=2))
     assert to_srt(entries) == ("1\n00:00:00,000 --> 00:00:00,500\none\n\n2\n00:00:02,500 --> 00:00:03,000\ntwo\n")
     assert to_vtt(entries) == ("WEBVTT\n\n00:00:00.000 --> 00:00:00.500\none\n\n00:00:02.500 --> 00:00:03.000\ntwo\n")
     assert (to_srt([]), to_vtt([])) == ("", "WEBVTT\n\n")

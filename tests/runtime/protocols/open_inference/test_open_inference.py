@@ -59,7 +59,7 @@ INVALID: list[tuple[str, Any, int, str]] = [
     ),
     (EN, {"inputs": [tensor(parameters={"shared_memory_region": "x"})]}, 400, "shared_memory_region"),
     (EN, {"inputs": [tensor(parameters={"content_type": "pd"})]}, 400, "content_type"),
-    (EN, {"inputs": [tensor(parameters={"content_type": "base64"})]}, 400, "base64"),
+    (EN, {"inputs": [tensor(data=["%"], parameters={"content_type": "base64"})]}, 400, "base64"),
     (EN, {"inputs": [TEXT], "outputs": [{"name": "x"}]}, 400, "no output"),
     (EN, {"inputs": [TEXT], "outputs": [{"name": "scores"}] * 2}, 400, "twice"),
     (EN, {"inputs": [TEXT], "outputs": [{"name": "scores", "parameters": {"binary_data": 1}}]}, 400, "binary_data"),

@@ -184,7 +184,7 @@ def test_outputs_are_all_or_those_requested() -> None:
         ({"shape": [2**24, 2**23], "data": []}, {}, "has 140737488355328 elements, `data` 0"),
         ({"shape": [0, 2**24, 2**24], "data": []}, {}, "is too large"),
         ({"parameters": {"content_type": "pd"}}, {}, "`content_type` must be one of str, base64, np"),
-        ({"data": ["%"], "parameters": {"content_type": "base64"}}, {}, "it is not valid base64"),
+        ({"data": ["%"], "parameters": {"content_type": "base64"}}, {}, "base64"),
         ({"parameters": {"binary_data_size": 1}}, {}, "either `data`, a list, or `binary_data_size`"),
         ({"data": None}, {}, "either `data`, a list, or `binary_data_size`"),
         ({"parameters": {"x": 1}}, {}, "the parameter `x` is not supported here"),

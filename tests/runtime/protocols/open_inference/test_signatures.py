@@ -15,7 +15,9 @@ def test_every_task_has_a_codec_and_takes_bytes(tmp_path: Path) -> None:
     for name, row in TASKS.items():
         assert type(codec_of(name)) is CODECS[row.codec]
         inputs, outputs = task_signature(manifest, name)
-        assert inputs
+        if row.codec in ("tensors", "table", "table_scores"):  # their inputs are those of the graph
+            continue
+        assert inputs, name
         assert {(tensor.datatype, tensor.shape) for tensor in inputs} == {("BYTES", (-1,))}
         assert (outputs[0].name, outputs[0].datatype, outputs[0].shape) == ("response", "BYTES", (-1,))
         assert outputs[1:] == codec_of(name).outputs(manifest)

@@ -56,7 +56,8 @@ def test_a_completion_has_its_usage(client: TestClient) -> None:
     assert choice["text"]
     assert (choice["index"], choice["logprobs"], choice["finish_reason"]) == (0, None, "length")
     tokens = len(tokenize(PROMPT))
-    assert completion["usage"] == {"prompt_tokens": tokens, "completion_tokens": 6, "total_tokens": tokens + 6}
+    usage = {"prompt_tokens": tokens, "completion_tokens": 6, "total_tokens": tokens + 6}
+    assert usage.items() <= completion["usage"].items()
     assert complete(client, temperature=0, prompt=tokenize(PROMPT))["choices"] == completion["choices"]
 
 
@@ -117,7 +118,8 @@ def test_a_prompt_is_scored_without_a_new_token(client: TestClient) -> None:
     assert (choice["text"], choice["finish_reason"]) == (PROMPT, "length")
     tokens = len(tokenize(PROMPT))
     assert len(choice["logprobs"]["tokens"]) == tokens
-    assert completion["usage"] == {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens}
+    usage = {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens}
+    assert usage.items() <= completion["usage"].items()
 
 
 def chunks_of(response: Any) -> list[Any]:
@@ -159,7 +161,7 @@ def test_a_stream_has_the_whole_text_and_its_usage(client: TestClient) -> None:
         ({"stream_options": {"include_usage": True}}, 400, "stream_options"),
         ({"model": "none"}, 404, "model"),
         ({"model": "sentiment-en"}, 404, "model"),
-        ({"max_tokens": 10_000}, 413, None),
+        ({"max_tokens": 10_000}, 400, "prompt"),
         ({"prompt": [10**6]}, 400, "prompt"),
     ],
 )

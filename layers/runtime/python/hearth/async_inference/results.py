@@ -67,13 +67,18 @@ def predict_object(tasks: Tasks, name: str, task_id: str, body: bytes, descripti
         return Result(model.manifest.model, model.manifest.version, description, prediction.output)
 
 
+def result_path(created: CreatedObject) -> str:
+    """The path of an object's result, below that of all results."""
+    newest = f"{created.key}.json"
+    return f"{newest}@{quote(created.version, safe='')}" if created.version else newest
+
+
 def write_result_once(output: Store, created: CreatedObject, compute: Callable[[], Result]) -> str:
     """Write the result of `created`, and return the outcome. `compute` is called only if there is no result yet.
 
     `compute` may raise Superseded. Raises BadRequest, StoreError, and what `compute` raises.
     """
-    newest = f"{created.key}.json"
-    path = f"{newest}@{quote(created.version, safe='')}" if created.version else newest
+    newest, path = f"{created.key}.json", result_path(created)
     folder = output.uri.removeprefix("s3://").partition("/")[2]
     if output.uri.startswith("s3:") and len(f"{folder}/{path}".encode()) > MAX_KEY_BYTES:
         raise BadRequest(

@@ -16,7 +16,14 @@ from urllib.parse import unquote_plus
 
 from hearth import settings
 from hearth.async_inference import dead_letters, uploads
-from hearth.async_inference.results import CreatedObject, Result, Superseded, predict_object, write_result_once
+from hearth.async_inference.results import (
+    CreatedObject,
+    Result,
+    Superseded,
+    predict_object,
+    result_path,
+    write_result_once,
+)
 from hearth.errors import BadRequest, Forbidden, HearthError, SettingsError
 from hearth.storage.open import open_store
 from hearth.tasks.task import Tasks
@@ -157,7 +164,19 @@ def _write_result(tasks: Tasks, created: CreatedObject) -> str:
         raise Forbidden("The event's bucket is not the bucket of HEARTH_UPLOADS")
     uploads.check_size(created.size)
     name, task_id = target
-    return write_result_once(open_store(config.output), created, lambda: _compute_result(tasks, name, task_id, created))
+    output = open_store(config.output)
+    outcome = write_result_once(output, created, lambda: _compute_result(tasks, name, task_id, created))
+    if config.event_bus and outcome != "superseded":
+        _announce(config.event_bus, output.get(result_path(created)), task_id)
+    return outcome
+
+
+def _announce(bus: str, result: bytes, task_id: str) -> None:
+    """Announce a result, also one that was written before: its announcement may have failed then. Raises StoreError."""
+    from hearth.async_inference.announcements import announce
+
+    with step("announce"):
+        announce(bus, result, task_id)
 
 
 def _is_foreign(created: CreatedObject) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import UnionType
+from typing import Any, get_args
 
 import msgspec
 
@@ -77,6 +78,8 @@ class Schemas:
         return content | {media_type: {} if media_type == EVENT_STREAM else binary for media_type in media_types}
 
     def _add(self, schema: Any, prefix: str) -> dict[str, Any]:
+        if isinstance(schema, UnionType):  # msgspec knows no union of several structs, which are only ever encoded
+            return {"anyOf": [self._add(member, prefix) for member in get_args(schema)]}
         (root,), definitions = msgspec.json.schema_components(
             [schema], ref_template=f"#/components/schemas/{prefix}{{name}}"
         )

@@ -9,6 +9,7 @@ import msgspec
 
 from hearth import __version__
 from hearth.async_inference import uploads
+from hearth.auth.api_keys import current_tenant
 from hearth.errors import BadRequest, HearthError, Unavailable
 from hearth.models.cache import warm_cache
 from hearth.models.manifest import Manifest
@@ -28,6 +29,7 @@ from hearth.protocols.uploads import ROUTES as UPLOAD_ROUTES
 from hearth.tasks.payload import read_body, read_form, read_object
 from hearth.tasks.schema import Explained
 from hearth.tasks.task import Task, with_explanation
+from hearth.telemetry import statistics
 from hearth.telemetry.timing import step
 
 if TYPE_CHECKING:
@@ -202,6 +204,14 @@ def check_model_health(request: Request) -> Response:
     return Response(b'{"status":"ok"}')
 
 
+def get_metrics(request: Request) -> Response:
+    """The metrics of the caller's requests to this process."""
+    from hearth.telemetry import prometheus  # only servers are asked for them
+
+    text = prometheus.render(statistics.records_of(current_tenant()), len(warm_cache().loaded()))
+    return Response(text.encode(), prometheus.MEDIA_TYPE)
+
+
 _INFER_OPTIONS: dict[str, Any] = {
     "request_schema": InferRequest,
     "response_schema": Any,
@@ -243,6 +253,15 @@ PROTOCOL = Protocol(
             "check_model_health",
             "Check that a model is available",
             response_schema=dict[str, str],
+        ),
+        Route(
+            "GET",
+            "/metrics",
+            get_metrics,
+            "get_metrics",
+            "Get the metrics of this process in the text format of Prometheus",
+            response_media_types=("text/plain",),
+            is_immediate=True,
         ),
         *UPLOAD_ROUTES,
     ),

@@ -18,7 +18,7 @@ from hearth.protocols.base import Protocol, Request, Response, Route, named_mode
 TASK = "text-ranking"
 
 
-class Error(Struct, frozen=True):
+class RerankError(Struct, frozen=True):
     """An error in all three forms: `error` and `error_type`, `message`, `detail`."""
 
     error: str
@@ -43,7 +43,7 @@ class TeiRank(Struct, frozen=True, omit_defaults=True):
     text: str | None = None
 
 
-class Document(Struct, frozen=True):
+class RerankDocument(Struct, frozen=True):
     text: str
 
 
@@ -52,7 +52,7 @@ class RerankRequest(Struct, frozen=True):
 
     model: str
     query: str
-    documents: list[str | Document]
+    documents: list[str | RerankDocument]
     top_n: Annotated[int, Meta(ge=1)] | None = None
     return_documents: bool = False
 
@@ -60,7 +60,7 @@ class RerankRequest(Struct, frozen=True):
 class RerankResult(Struct, frozen=True, omit_defaults=True):
     index: int
     relevance_score: float
-    document: Document | None = None
+    document: RerankDocument | None = None
 
 
 class RerankUsage(Struct, frozen=True):
@@ -78,7 +78,7 @@ class RerankResponse(Struct, frozen=True):
 
 
 def encode_error(error: HearthError, request_id: str) -> bytes:
-    return msgspec.json.encode(Error(error.message, error.code, error.message, error.message, request_id))
+    return msgspec.json.encode(RerankError(error.message, error.code, error.message, error.message, request_id))
 
 
 def rank(request: Request) -> Response:
@@ -108,7 +108,7 @@ def rerank(request: Request) -> Response:
     inputs = {"query": document.query, "texts": texts}
     prediction = task.predict(model, strict_json.convert({"inputs": inputs, "parameters": parameters}, task.request))
     results = [
-        RerankResult(item.index, item.score, Document(texts[item.index]) if document.return_documents else None)
+        RerankResult(item.index, item.score, RerankDocument(texts[item.index]) if document.return_documents else None)
         for item in prediction.output
     ]
     tokens = prediction.usage.input_tokens
@@ -153,5 +153,5 @@ PROTOCOL = Protocol(
         ),
     ),
     encode_error=encode_error,
-    error_schema=Error,
+    error_schema=RerankError,
 )

@@ -100,21 +100,19 @@ class OutputText(Struct, frozen=True):
     logprobs: list[Any] = []
 
 
-class OutputMessage(Struct, frozen=True):
+class OutputMessage(Struct, frozen=True, tag_field="type", tag="message"):
     id: str
     status: str
     content: list[OutputText]
-    type: Literal["message"] = "message"
     role: Literal["assistant"] = "assistant"
 
 
-class OutputFunctionCall(Struct, frozen=True):
+class OutputFunctionCall(Struct, frozen=True, tag_field="type", tag="function_call"):
     id: str
     call_id: str
     name: str
     arguments: str
     status: str
-    type: Literal["function_call"] = "function_call"
 
 
 class InputTokensDetails(Struct, frozen=True):

@@ -89,7 +89,7 @@ def _create(request: Request, kind: Literal["transcribe", "translate"]) -> Respo
     parameters = {
         "return_timestamps": response_format in ("srt", "vtt", "verbose_json"),
         "language": main_subtag(fields.get("language", [""])[-1]) or None,
-        "prompt": fields.get("prompt", [""])[-1],
+        "prompt": "" if recognises_letters else fields.get("prompt", [""])[-1],
         "task": kind,
     }
     payload = strict_json.convert({"inputs": audio, "parameters": parameters}, task.request)
@@ -130,7 +130,8 @@ def _segment(number: int, line: list[TimedWord], logprobs: list[float]) -> Trans
 def _refuse_unsupported(fields: dict[str, list[str]]) -> None:
     """Raise BadRequest for options that would change the answer and that no model here supports.
 
-    A chunking strategy is a hint, and a temperature matters to models that sample: both are ignored.
+    A chunking strategy is a hint, as is a prompt to a model that recognises letters; a temperature matters to models
+    that sample. All are ignored.
     """
     try:
         temperature = float(fields.get("temperature", ["0"])[-1] or 0)
