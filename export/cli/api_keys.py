@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
-from hearth.auth.api_keys import Entry
+from hearth_build.cli.options import JsonOption
+from hearth_build.cli.output import print_json
 
 
 def api_key(
@@ -22,6 +22,10 @@ def api_key(
     burst: Annotated[int, typer.Option(help="Requests that an idle key may send at once.", min=1)] = 1,
 ) -> None:
     """Create an API key. The key is shown only once; add the printed entry to the list in HEARTH_API_KEYS."""
+    import msgspec
+
+    from hearth.auth.api_keys import Entry
+
     if stack:
         from hearth_build.cloud.stack import api_key_of, describe_stack
 
@@ -40,12 +44,18 @@ def api_key(
 
 def audit(
     file: Annotated[Path, typer.Argument(help="An audit file, or an exported log that contains audit records.")],
+    json: JsonOption = False,
 ) -> None:
     """Verify audit records. The first changed, lost or moved record is reported, and the exit status is 1."""
     from hearth_build.cli.audit import check
 
     with file.open("rb") as lines:
         report = check(lines)
+    if json:
+        print_json(report)
+        if report.error or not report.chains:
+            raise typer.Exit(1)
+        return
     for chain in report.chains.values():
         print(f"chain {chain.name}: {chain.number} records, the last one has the hash {chain.hash}")
     if report.error:

@@ -63,9 +63,11 @@ def template(
     file: Annotated[Path, typer.Argument(help="The models that have functions of their own.")] = Path("hearth.toml"),
 ) -> None:
     """Print the template that `hearth deploy` builds: template.yaml with the functions of hearth.toml."""
-    from hearth_build.cloud.dedicated import expand, read_configuration
+    from hearth_build.cloud.dedicated import FILE, expand, read_configuration
     from hearth_build.cloud.sam_deploy import TEMPLATE
 
+    if file != Path(FILE) and not file.is_file():
+        raise typer.BadParameter(f"There is no file {file}.")
     print(expand(TEMPLATE.read_text(), read_configuration(file).dedicated), end="")
 
 

@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from hearth_build.cli.options import JsonOption
+from hearth_build.cli.output import print_json
 from hearth_build.cloud.finding import Finding, Level
 
 SIGNS = {Level.OK: "[green]✓[/green]", Level.NOTE: "[yellow]·[/yellow]", Level.PROBLEM: "[red]✗[/red]"}
@@ -28,8 +30,15 @@ def doctor(
         Path | None,
         typer.Option(envvar="HEARTH_VERIFY_KEYS", help="Verify signatures with the public keys in this folder."),
     ] = None,
+    json: JsonOption = False,
 ) -> None:
     """Check this machine and, optionally, a store and a deployment. Exits with status 1 if there is a problem."""
+    if json:
+        findings = list(_findings(store, stack, deep, region, url, verify_keys))
+        print_json(findings)
+        if any(finding.level is Level.PROBLEM for finding in findings):
+            sys.exit(1)
+        return
     problems = 0
     for finding in _findings(store, stack, deep, region, url, verify_keys):
         console.print(SIGNS[finding.level], end=" ")

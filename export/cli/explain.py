@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.text import Text
@@ -14,14 +13,9 @@ from hearth.errors import BadRequest
 from hearth.tasks.schema import ExplainOptions, Explanation
 from hearth.tasks.task import with_explanation
 from hearth_build import ZOO
-from hearth_build.cli.predict import (
-    InputArgument,
-    NameArgument,
-    ParametersOption,
-    StoreOption,
-    TaskOption,
-    predict_one,
-)
+from hearth_build.cli.options import JsonOption, NameArgument, StoreOption, TaskOption
+from hearth_build.cli.output import print_json
+from hearth_build.cli.predict import InputArgument, ParametersOption, predict_one
 
 console = Console()
 COLOURS = {True: "red", False: "blue"}
@@ -41,7 +35,7 @@ def explain(
     plot: Annotated[
         Path | None, typer.Option(help="For a picture: draw the parts that made the score into this file.")
     ] = None,
-    json: Annotated[bool, typer.Option(help="Print the response as JSON.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Show which words of a text, or which tiles of a picture, made a model's score."""
     options = ExplainOptions(target, runs)
@@ -50,7 +44,7 @@ def explain(
     )
     explained = prediction.output
     if json:
-        print(msgspec.json.format(msgspec.json.encode(explained), indent=2).decode())
+        print_json(explained)
         return
     explanation: Explanation = explained.explanation
     console.print(

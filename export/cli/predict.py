@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hearth_build import ZOO
+from hearth_build.cli.options import NameArgument, StoreOption, TaskOption
+from hearth_build.cli.output import print_json
+from hearth_build.cli.readable import readable
+from hearth_build.cli.suggestions import check_task, file_near, similar_models
 
 if TYPE_CHECKING:
     from hearth.tasks.task import Prediction, Task
 
-NameArgument = Annotated[str, typer.Argument(help="A model: name, name@version or name@alias.")]
 InputArgument = Annotated[
     str, typer.Argument(metavar="INPUT", help="A text, a JSON request, a file's path, or - for standard input.")
 ]
-StoreOption = Annotated[str, typer.Option(envvar="HEARTH_STORE", help="s3://bucket/prefix or file:///path")]
-TaskOption = Annotated[str, typer.Option(help="The task, if the model supports several, e.g. object-tracking.")]
 ParametersOption = Annotated[str | None, typer.Option(help="Parameters as JSON, e.g. '{\"top_k\": 3}'.")]
 PATH = re.compile(r"(?:\.{0,2}|~)/.*|[^\s{\[]*(?:[/\\][^\s]*|\.[A-Za-z][A-Za-z0-9]{0,4})", re.DOTALL)
 """An input of `hearth predict` that looks like a path: it has a slash or a suffix, and no spaces."""
@@ -34,12 +35,40 @@ def predict(
     store: StoreOption = ZOO.as_uri(),
     task: TaskOption = "",
     parameters: ParametersOption = None,
+    draw: Annotated[
+        Path | None, typer.Option(help="Draw the boxes, segments or tracks into this file, .jpg or for films .mp4.")
+    ] = None,
+    json: Annotated[
+        bool | None,
+        typer.Option("--json/--no-json", help="Print JSON. Default: only if the output is not a terminal."),
+    ] = None,
 ) -> None:
-    """Run a model on one input and print the output as JSON."""
+    """Run a model on one input and print the output."""
     import msgspec
 
-    _, _, prediction = predict_one(store, name, value, task, parameters)
-    print(msgspec.json.format(msgspec.json.encode(prediction.output), indent=2).decode())
+    _, _, prediction = predict_one(store, name, value, task, parameters, _annotated if draw else _as_it_is)
+    output = msgspec.to_builtins(prediction.output, builtin_types=(bytes,))
+    if draw:
+        drawn = output.pop("picture", None) or output.pop("video")
+        draw.write_bytes(drawn)
+        typer.echo(f"Wrote {draw}", err=True)
+    if json if json is not None else not sys.stdout.isatty():
+        print_json(output)
+    else:
+        print("\n".join(readable(output)))
+
+
+def _as_it_is(task: Task, request: Any) -> Any:
+    return request
+
+
+def _annotated(task: Task, request: Any) -> Any:
+    """The request for an output with the picture or the film. Raises BadParameter if the task has none."""
+    from msgspec import structs
+
+    if not hasattr(request.parameters, "annotate"):
+        raise typer.BadParameter(f"--draw is for pictures with boxes or segments and for films, not for {task.id}.")
+    return structs.replace(request, parameters=structs.replace(request.parameters, annotate=True))
 
 
 def predict_one(
@@ -48,7 +77,7 @@ def predict_one(
     value: str,
     task: str,
     parameters: str | None,
-    prepare: Callable[[Task, Any], Any] = lambda task, request: request,
+    prepare: Callable[[Task, Any], Any],
 ) -> tuple[Task, Any, Prediction]:
     """Run a model of a store on INPUT: the task, its request, and the prediction.
 
@@ -56,17 +85,16 @@ def predict_one(
     """
     from hearth import strict_json
     from hearth.models.cache import warm_cache
-    from hearth.task_table import TASKS
     from hearth.tasks.payload import read_object
     from hearth.tasks.task import open_model
     from hearth_build.release.served import tasks_of
 
-    if task and task not in TASKS:
-        raise typer.BadParameter(f"--task must be one of {', '.join(TASKS)}.")
+    check_task(task)
     fields = {} if parameters is None else {"parameters": strict_json.loads(parameters.encode())}
     os.environ["HEARTH_STORE"] = store
     with _logging_to_stderr():
-        resolved = warm_cache().resolve(name)
+        with similar_models(store, name):
+            resolved = warm_cache().resolve(name)
         opened, lease = open_model(tasks_of(task or resolved.manifest.task), resolved, task)
         with lease as model:
             data = read_input(value, takes_text=not opened.row.binary)
@@ -91,9 +119,10 @@ def read_input(value: str, *, takes_text: bool) -> bytes:
         raise typer.BadParameter(f"{value} is a folder. Use `hearth batch` for all of its files.")
     is_json = value.lstrip().startswith("{")
     if takes_text and PATH.fullmatch(value) and not is_json:
-        raise typer.BadParameter(f"There is no file {value}. Send a text that looks like a path by standard input (-).")
+        advice = "Send a text that looks like a path by standard input (-)."
+        raise typer.BadParameter(f"There is no file {value}.{file_near(Path(value))} {advice}")
     if not takes_text and not is_json:
-        raise typer.BadParameter(f"There is no file {value}.")
+        raise typer.BadParameter(f"There is no file {value}.{file_near(Path(value))}")
     return value.encode()
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
+import typer
 import yaml
 
 from hearth.protocols.router import protocols
 from hearth.storage.open import open_store
 from hearth.task_table import TASKS
 from hearth_build import ZOO
+from hearth_build.cli.main import app
 from hearth_build.cli.serve import tasks
 from hearth_build.cloud.cost_model import PRICES, read_prices
 from hearth_build.cloud.idle_cost import idle_items, markdown
@@ -109,10 +112,41 @@ def clients() -> str:
     return text[text.index("| client ") :].split("\n\n")[0] + "\n"
 
 
+def commands() -> str:
+    """Every command with its arguments and options, as `--help` prints them."""
+    group: Any = typer.main.get_command(app)
+    context = group.make_context("hearth", [], resilient_parsing=True)
+    sections = []
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        cells = [_parameter(parameter) for parameter in command.params if parameter.name != "help"]
+        text = " ".join(str(command.help).split())
+        sections.append(f"### hearth {name}\n\n{text}\n\n" + rows("argument or option|default|meaning", cells))
+    return "\n" + "\n".join(sections) + "\n"
+
+
+def _parameter(parameter: Any) -> list[str]:
+    is_option = parameter.param_type_name == "option"
+    name = (
+        " ".join(parameter.opts + parameter.secondary_opts)
+        if is_option
+        else parameter.metavar or parameter.name.upper()
+    )
+    default = parameter.default
+    if default in (None, "", False, (), []):
+        shown = "required" if parameter.required else ""
+    else:
+        shown = f"`{default}`".replace(ZOO.as_uri(), "the models of export/zoo").replace(f"{ROOT}/", "")
+    if parameter.envvar:
+        shown = f"{shown} or `{parameter.envvar}`" if shown else f"`{parameter.envvar}`"
+    return [f"`{name}`", shown, " ".join(str(parameter.help or "").split()).replace("|", "\\|")]
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "zoo": zoo_models,
     "evaluations": evaluations,
     "routes": routes,
+    "commands": commands,
     "tasks": task_functions,
     "task-parameters": task_parameters,
     "template-parameters": template_parameters,

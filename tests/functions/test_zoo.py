@@ -13,7 +13,7 @@ import pytest
 from hearth import settings
 from hearth.models.cache import warm_cache
 from hearth.models.manifest import Manifest
-from hearth_build.cli.main import ZOO
+from hearth_build import ZOO
 from hearth_build.pipeline.evaluation import evaluation_of, examples_from
 from hearth_functions.token_classification import app as tagging
 from tests.support.asking import predict

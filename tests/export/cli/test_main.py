@@ -86,7 +86,7 @@ def test_serve_prints_its_models_answers_and_ends(store_folder: Path, tmp_path: 
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as server:
         assert server.stdout is not None
-        assert server.stdout.readline().startswith("Serving resnet20-cifar10, sentiment-en from file://")
+        assert server.stdout.readline().startswith("Serving 2 models from file://")
         assert f"http://127.0.0.1:{port}/docs" in server.stdout.readline()
         address = f"http://127.0.0.1:{port}/models/sentiment-en"
         body = b""

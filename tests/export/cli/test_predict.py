@@ -62,6 +62,7 @@ def test_predict_reads_files_and_standard_input(folder: Path, monkeypatch: pytes
 def test_a_store_that_does_not_exist_is_an_error(folder: Path, command: tuple[str, ...]) -> None:
     result = hearth(*command, "--store", (folder / "nope").as_uri(), cwd=folder)
     assert result.returncode == 1
+    assert result.stdout == ""
     assert f"{folder}/nope does not exist" in result.stderr.replace("\n", "")
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from hearth_build.cli.main import ZOO, app
+from hearth_build import ZOO
+from hearth_build.cli.main import app
 from hearth_build.cloud.account import Account
 from hearth_build.cloud.parameters import COMBINATIONS, Parameter, Template
 from hearth_build.cloud.sam_deploy import TEMPLATE
