@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from hearth.models.manifest import Head, Limits, Preprocessing, TaskId
-from hearth_build.data.datasets import Source
+from hearth_build.data.datasets import OwnData, Source
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -107,6 +107,8 @@ class Stage:
     """Decay per step of an exponential moving average of the weights, which is then scored and kept. 0: no average."""
     patience: int = 0
     """Stop after this many epochs without a better score; 0 trains all epochs."""
+    minutes: float = 0.0
+    """Stop after this time and keep the best weights so far; 0 trains all epochs."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,17 @@ class BlockInt4:
     """As in DynamicInt8."""
 
 
-Quantizer: TypeAlias = NoQuantization | DynamicInt8 | StaticInt8 | BlockInt4
+@dataclass(frozen=True)
+class GivenGraphs:
+    """Quantized graphs that the source of an import brings."""
+
+    graphs: dict[str, Callable[[nn.Module | None, Path], None]]
+    """As `Recipe.graphs`."""
+    name: str
+    """The name of the file, for the description."""
+
+
+Quantizer: TypeAlias = NoQuantization | DynamicInt8 | StaticInt8 | BlockInt4 | GivenGraphs
 
 
 @dataclass(frozen=True)
@@ -167,7 +179,13 @@ class Example:
     inputs: Any
     """The input as a caller sends it: a text, the bytes of an image file."""
     expected: Any
-    """The reference for the task's evaluation: the number of a class, a text, boxes."""
+    """The reference for the task's evaluation: a label or its number, a text, boxes."""
+    name: str = field(default="", compare=False)
+    """Where it comes from, for messages: a row, a file."""
+    group: str = ""
+    """Examples of a group, such as a person's, stay on one side of a split."""
+    time: str = ""
+    """Later examples are held out, if there are times: an ISO date, or anything that sorts."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +196,7 @@ class Recipe:
     licence: str
     """Licence of the artifact. Restrictions by the licences of the data are in `limitations`."""
     labels: tuple[str, ...]
-    sources: tuple[Source, ...]
+    sources: tuple[Source | OwnData, ...]
     prepare: Callable[[Path], None]
     """Fills the work folder from HEARTH_DATA: splits, caches, tokenizer.json."""
     stages: tuple[Stage, ...]
@@ -204,11 +222,17 @@ class Recipe:
     """Wraps the torch network as a loaded model, if its graphs are not simply the network's forward pass."""
     seed: int = 1
     version: str = "1"
+    inputs: tuple[Path, ...] = ()
+    """Files that `prepare` reads, other than `sources`."""
     limits: Limits = field(default_factory=Limits)
     parents: tuple[str, ...] = ()
     reference: str = ""
     """Published results to compare with."""
     limitations: tuple[str, ...] = ()
+    test: Callable[[Path], Sequence[Example]] | None = None
+    """Examples by which nothing was chosen. The served model is measured on them once, with confidence intervals."""
+    report: Callable[[Path, Sequence[Example], Sequence[Any]], Sequence[str]] | None = None
+    """Further sections of the model card, from the test examples and what the served model predicts for them."""
     expected: dict[str, str] = field(default_factory=dict)
     """Expected outputs by input, as the task's evaluation summarizes them: a label, a text."""
 

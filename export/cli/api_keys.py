@@ -15,12 +15,20 @@ from hearth.auth.api_keys import Entry
 
 
 def api_key(
-    name: Annotated[str, typer.Argument(help="The tenant's name. Logs contain only its hash.")],
+    name: Annotated[str | None, typer.Argument(help="The tenant's name. Logs contain only its hash.")] = None,
     models: Annotated[str, typer.Option(help="Models the key may call: patterns, separated by commas.")] = "*",
     rate: Annotated[float, typer.Option(help="Sustained requests per second; 0 means unlimited.", min=0)] = 0,
+    stack: Annotated[str, typer.Option(help="Print the API key of this deployed stack instead.")] = "",
     burst: Annotated[int, typer.Option(help="Requests that an idle key may send at once.", min=1)] = 1,
 ) -> None:
     """Create an API key. The key is shown only once; add the printed entry to the list in HEARTH_API_KEYS."""
+    if stack:
+        from hearth_build.cloud.stack import api_key_of, describe_stack
+
+        print(api_key_of(describe_stack(stack)))
+        return
+    if not name:
+        raise typer.BadParameter("Name a tenant, or use --stack.")
     key = "hearth_" + secrets.token_urlsafe(32)
     patterns = [pattern.strip() for pattern in models.split(",") if pattern.strip()]
     if not patterns:

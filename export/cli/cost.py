@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -33,7 +33,11 @@ console = Console()
 
 
 def cost(
-    name: Annotated[str, typer.Argument(help="A model: name, name@version or name@alias.")],
+    name: Annotated[str | None, typer.Argument(help="A model: name, name@version or name@alias.")] = None,
+    stack: Annotated[bool, typer.Option("--stack", help="The monthly price of the idle stack instead.")] = False,
+    parameter: Annotated[
+        list[str] | None, typer.Option(help="With --stack: a parameter of the template, NAME=VALUE.")
+    ] = None,
     store: Annotated[
         str, typer.Option(envvar="HEARTH_STORE", help="s3://bucket/prefix or file:///path")
     ] = ZOO.as_uri(),
@@ -51,8 +55,16 @@ def cost(
     processes: Annotated[int, typer.Option(help="Processes per size; the output is their median.", min=1)] = 3,
     picture: Annotated[Path | None, typer.Option("--plot", help="Write a plot of the costs to this PNG file.")] = None,
 ) -> None:
-    """Estimate the cost of a model on Lambda at each memory size, and when an always-on server is cheaper."""
+    """Estimate the cost of a model on Lambda at each memory size, and when an always-on server is cheaper.
+
+    With --stack, list what the stack costs in a month without a request.
+    """
     price_table = read_prices(prices)
+    if stack:
+        _print_idle_cost(parameter or [], price_table)
+        return
+    if name is None:
+        raise typer.BadParameter("Name a model, or use --stack.")
     registry = Registry(open_store(store))
     resolved = registry.resolve(name)
     ref, task = resolved.ref, resolved.manifest.task
@@ -77,6 +89,18 @@ def cost(
         console.print(f"No size handles a call within {latency:g} ms. Try a shorter input or a smaller model.")
     if picture:
         plot(estimate, f"{ref.model}@{ref.version}", picture)
+
+
+def _print_idle_cost(parameters: list[str], prices: dict[str, Any]) -> None:
+    from hearth_build.cloud.idle_cost import idle_items, markdown
+    from hearth_build.cloud.parameters import DeployError, Template
+    from hearth_build.cloud.sam_deploy import TEMPLATE
+
+    template = Template.read(TEMPLATE)
+    overrides = {name: value for name, _, value in (text.partition("=") for text in parameters)}
+    if problems := list(template.problems(overrides, {})):
+        raise DeployError("\n".join(problems))
+    print(markdown(idle_items(template.values(overrides, {}), template.alarm_metrics, prices)))
 
 
 def _request(value: str) -> tuple[bytes, str]:

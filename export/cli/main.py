@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -24,14 +22,20 @@ from hearth_build.cli.api_keys import api_key, audit
 from hearth_build.cli.batch import batch
 from hearth_build.cli.bench import bench
 from hearth_build.cli.cost import cost
-from hearth_build.cli.deploy import deploy
+from hearth_build.cli.deploy import deploy, template
 from hearth_build.cli.doctor import doctor
+from hearth_build.cli.explain import explain
 from hearth_build.cli.import_model import import_model
+from hearth_build.cli.predict import predict
 from hearth_build.cli.signing import sign, signing_key, verify
+from hearth_build.cli.stacks import destroy, logs
+from hearth_build.cli.train import parse_columns, train
+from hearth_build.cli.watch import watch
 from hearth_build.installation import install_command
 
 app = typer.Typer(help="Hearth: AI models from serverless functions.", no_args_is_help=True, add_completion=False)
 console = Console()
+errors = Console(stderr=True)
 StoreOption = Annotated[str, typer.Option(envvar="HEARTH_STORE", help="s3://bucket/prefix or file:///path")]
 
 
@@ -61,9 +65,16 @@ def build(
     run(loaded, work or Path("build") / loaded.name, command, Step(step) if step else None, provider)
 
 
+app.command()(train)
 app.command(name="import")(import_model)
 app.command()(batch)
+app.command()(predict)
+app.command()(explain)
+app.command()(watch)
 app.command()(deploy)
+app.command()(template)
+app.command()(destroy)
+app.command()(logs)
 app.command()(doctor)
 app.command(name="api-key")(api_key)
 app.command(name="audit")(audit)
@@ -97,6 +108,17 @@ def publish(
         signer = load_signer(sign)
     manifest = run(open_store(store), artifact, alias, signer)
     console.print(f"Published {manifest.model}@{manifest.version}" + (f" as {alias}" if alias else ""))
+    if alias:
+        following = f"hearth predict {manifest.model}@{alias} INPUT --store {store}"
+    else:
+        console.print(
+            f"No alias points to this version yet: only {manifest.model}@{manifest.version} reaches it.",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+        following = f"hearth alias {manifest.model} prod {manifest.version} --store {store}"
+    console.print(f"Next: {following}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -107,7 +129,9 @@ def models(
     """List the models in a store."""
     from hearth_build.release.publish import list_versions
 
-    versions = list_versions(open_store(store))
+    versions, damaged = list_versions(open_store(store))
+    for version in damaged:
+        errors.print(f"error: {version.name}: {version.error}", markup=False, highlight=False, soft_wrap=True)
     if markdown:
         from hearth_build.pipeline.model_card import overview
 
@@ -136,40 +160,12 @@ def alias(
 
 
 @app.command()
-def predict(
-    name: Annotated[str, typer.Argument(help="A model: name, name@version or name@alias.")],
-    value: Annotated[str, typer.Argument(metavar="INPUT", help="A text, a JSON request or a file's path.")],
-    store: StoreOption = ZOO.as_uri(),
-    task: Annotated[str, typer.Option(help="The task, if the model supports several, e.g. object-tracking.")] = "",
-    parameters: Annotated[str, typer.Option(help="Parameters as JSON, e.g. '{\"top_k\": 3}'.")] = "{}",
-) -> None:
-    """Run a model on one input and print the output as JSON."""
-    import msgspec
+def catalog(store: StoreOption) -> None:
+    """Write the catalogue of a store anew, after its aliases were changed by other means than this command."""
+    from hearth_build.release.catalog import rebuild
 
-    from hearth import strict_json
-    from hearth.models.cache import warm_cache
-    from hearth.task_table import TASKS
-    from hearth.tasks.payload import read_body
-    from hearth.tasks.task import open_model
-    from hearth_build.release.served import tasks_of
-
-    if task and task not in TASKS:
-        raise typer.BadParameter(f"--task must be one of {', '.join(TASKS)}.")
-    os.environ["HEARTH_STORE"] = store
-    with _logging_to_stderr():
-        resolved = warm_cache().resolve(name)
-        opened_task, lease = open_model(tasks_of(task or resolved.manifest.task), resolved, task)
-        fields = {"inputs": value, "parameters": strict_json.loads(parameters.encode())}
-        if value.startswith("{"):
-            request = read_body(opened_task, value.encode(), {})
-        elif opened_task.row.binary:
-            fields["inputs"] = Path(value).read_bytes()
-            request = strict_json.convert(fields, opened_task.request)
-        else:
-            request = strict_json.convert(fields, opened_task.request)
-        with lease as model:
-            prediction = opened_task.predict(model, request)
-    print(msgspec.json.format(msgspec.json.encode(prediction.output), indent=2).decode())
+    entries = rebuild(open_store(store))
+    console.print(f"{store} has {len(entries)} models with the alias prod", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -178,6 +174,9 @@ def evaluate(
     data: Annotated[Path, typer.Option(help="A file or folder in the format of the model's task.")],
     store: StoreOption = ZOO.as_uri(),
     task: Annotated[str, typer.Option(help="The task, if the model supports several, e.g. object-tracking.")] = "",
+    column: Annotated[
+        list[str] | None, typer.Option(help="ROLE=NAME: the column that has a role, e.g. label=Rating.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Use only this many examples, from the start.", min=1)] = None,
 ) -> None:
     """Measure a model on your own data."""
@@ -193,7 +192,7 @@ def evaluate(
     resolved = warm_cache().resolve(name)
     opened_task, lease = open_model(tasks_of(task or resolved.manifest.task), resolved, task)
     with lease as model:
-        examples = examples_from(data, opened_task.id)[:limit]
+        examples = examples_from(data, opened_task.id, parse_columns(column or []))[:limit]
         metrics = evaluation_of(opened_task.id).measure(model, examples)
     console.print(f"{model.manifest.model}@{model.manifest.version} on {len(examples)} examples of {data}")
     for name, value in metrics.items():
@@ -212,18 +211,6 @@ def serve(
     run(store, host, port)
 
 
-@contextmanager
-def _logging_to_stderr() -> Iterator[None]:
-    """Send log lines to standard error, so that standard output contains only the model's output."""
-    from hearth.telemetry.log import HANDLER
-
-    HANDLER.stream = sys.stderr
-    try:
-        yield
-    finally:
-        HANDLER.stream = None
-
-
 def main() -> None:
     """Run the command. Expected errors are printed to standard error as one sentence, with exit status 1."""
     prepare_process()
@@ -233,11 +220,11 @@ def main() -> None:
     try:
         app()
     except (HearthError, DataError, RecipeError, GateError, OSError) as error:
-        Console(stderr=True).print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
+        errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
     except ModuleNotFoundError as error:
         advice = f"Install it with the export extra: {install_command('export')}"
-        Console(stderr=True).print(f"error: {error.name} is not installed. {advice}", markup=False, soft_wrap=True)
+        errors.print(f"error: {error.name} is not installed. {advice}", markup=False, soft_wrap=True)
         sys.exit(1)
 
 

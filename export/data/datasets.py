@@ -49,6 +49,17 @@ class Source:
         return f"{self.title} ({self.published}), licence: {self.licence}, {self.path} SHA-256 {self.sha256}"
 
 
+@dataclass(frozen=True)
+class OwnData:
+    """A file or folder of the user."""
+
+    path: Path
+    sha256: str
+
+    def sentence(self) -> str:
+        return f"{self.path.name}, licence: not stated, SHA-256 {self.sha256}"
+
+
 def text_key(text: str) -> str:
     """A key that is equal for texts that differ only in case, width, spaces or punctuation."""
     folded = unicodedata.normalize("NFKC", text).casefold()

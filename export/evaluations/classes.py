@@ -1,18 +1,24 @@
-"""Shared by the two classification families: scores by label, accuracy and F1."""
+"""Shared by the classification families: labels of examples, scores by label, accuracy and F1."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from hearth_build.data.datasets import DataError
+from hearth_build.data.files import content
 from hearth_build.recipe import Example
 
 BATCH = 32
+THRESHOLD = 0.5
+"""Score from which on a label is predicted, if an input can have several."""
 Scores = dict[str, float]
 """Scores by label."""
+Expected = frozenset[int]
+"""The numbers of an example's labels."""
 
 
 def scores_of(function: ModuleType, model: Any, inputs: Sequence[Any]) -> list[Scores]:
@@ -21,7 +27,8 @@ def scores_of(function: ModuleType, model: Any, inputs: Sequence[Any]) -> list[S
     parameters = function.Parameters(top_k=len(model.manifest.labels))
     size = min(BATCH, model.manifest.limits.batch)
     for start in range(0, len(inputs), size):
-        request = function.Request(inputs=list(inputs[start : start + size]), parameters=parameters)
+        batch = [content(value) for value in inputs[start : start + size]]
+        request = function.Request(inputs=batch, parameters=parameters)
         for row in function.predict(model, request).output:
             scores.append({label.label: label.score for label in row})
     return scores
@@ -36,15 +43,57 @@ def difference(first: Scores, second: Scores) -> float:
     return max(abs(first[label] - second[label]) for label in first)
 
 
-def classification_metrics(
-    labels: Sequence[str], examples: Sequence[Example], scores: Sequence[Scores]
+def expected_labels(name: str, labels: Sequence[str], examples: Sequence[Example]) -> list[Expected]:
+    """The numbers of the labels of each example, which are given as names or numbers. Raises DataError."""
+    numbers = {label: number for number, label in enumerate(labels)}
+    numbers = {str(number): number for number in range(len(labels))} | numbers
+    results: list[Expected] = []
+    unknown: set[str] = set()
+    for example in examples:
+        given = example.expected if isinstance(example.expected, tuple | list) else (example.expected,)
+        unknown |= {str(label) for label in given if str(label) not in numbers}
+        results.append(frozenset(numbers[str(label)] for label in given if str(label) in numbers))
+    if unknown:
+        listed = sorted(unknown)
+        some = ", ".join(listed[:10]) + (", …" if len(listed) > 10 else "")
+        raise DataError(f"{some} {'are' if len(listed) > 1 else 'is'} not among the labels of {name}: {join(labels)}.")
+    return results
+
+
+def join(labels: Iterable[str]) -> str:
+    labels = list(labels)
+    return ", ".join(labels[:20]) + (", …" if len(labels) > 20 else "")
+
+
+def classification_metrics(model: Any, examples: Sequence[Example], scores: Sequence[Scores]) -> dict[str, float]:
+    """Accuracy and macro-averaged F1 of the labels of a model."""
+    return metrics_of(
+        list(model.manifest.labels),
+        expected_labels(model.manifest.model, model.manifest.labels, examples),
+        scores,
+        several=model.manifest.activation == "sigmoid",
+    )
+
+
+def metrics_of(
+    labels: Sequence[str], expected: Sequence[Expected], scores: Sequence[Scores], *, several: bool = False
 ) -> dict[str, float]:
-    """Accuracy and macro-averaged F1. The `expected` of an example is the number of its label."""
-    expected = np.array([example.expected for example in examples])
-    predicted = np.array([labels.index(top_label(row)) for row in scores])
-    f1_scores = []
-    for label in range(len(labels)):
-        true_positives = np.sum((expected == label) & (predicted == label))
-        total = np.sum(expected == label) + np.sum(predicted == label)
-        f1_scores.append(2 * true_positives / total if total else 0.0)
-    return {"accuracy": float(np.mean(expected == predicted)), "F1": float(np.mean(f1_scores))}
+    """Accuracy, F1 averaged over labels and, if an input can have `several` labels, F1 over all of them.
+
+    An input with several labels is right if it gets all of them and no other.
+    """
+    truth = np.zeros((len(expected), len(labels)), bool)
+    predicted = np.zeros_like(truth)
+    columns = {label: number for number, label in enumerate(labels)}
+    for row, (numbers, by_label) in enumerate(zip(expected, scores, strict=True)):
+        truth[row, list(numbers)] = True
+        for label in by_label:
+            predicted[row, columns[label]] = several and by_label[label] >= THRESHOLD
+        if not several:
+            predicted[row, columns[top_label(by_label)]] = True
+    hits, totals = (truth & predicted).sum(0), truth.sum(0) + predicted.sum(0)
+    f1_scores = np.divide(2 * hits, totals, out=np.zeros(len(labels)), where=totals > 0)
+    metrics = {"accuracy": float((truth == predicted).all(1).mean()), "F1": float(f1_scores.mean())}
+    if several:
+        metrics["F1 micro"] = float(2 * hits.sum() / max(totals.sum(), 1))
+    return metrics

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 
 from hearth.ops.vision.boxes import box_iou
+from hearth_build.data.boxes import DATA_FORMAT, Box, read
 from hearth_build.data.datasets import DataError
-from hearth_build.pipeline.evaluation import Evaluation
+from hearth_build.data.files import content
+from hearth_build.pipeline.evaluation import Evaluation, measure_by
 from hearth_build.recipe import Example
 from hearth_functions.object_detection import app
 
-DATA_FORMAT = (
-    "a COCO .json file with its images beside it or in `images/`, a Pascal VOC folder (`Annotations/*.xml` and "
-    "`JPEGImages/`, or each .xml beside its image), or one of VOC's lists, `ImageSets/Main/*.txt`"
-)
 MIN_SCORE = 0.001
 """Detections with lower scores are not counted."""
 MATCH_OVERLAP = 0.5
@@ -30,59 +25,12 @@ MATCH_OVERLAP = 0.5
 Output = dict[str, Any]
 
 
-def read(path: Path) -> list[Example]:
-    """Read images; `expected` is a list of {"label", "box": [x1, y1, x2, y2], "crowd"}."""
-    try:
-        if path.suffix == ".json":
-            return read_coco(path)
-        if path.is_dir() and (json_files := sorted(path.glob("*.json"))):
-            return read_coco(json_files[0])
-        return read_voc(path)
-    except (KeyError, ValueError, TypeError, OSError, ElementTree.ParseError) as error:
-        raise DataError(f"{path} cannot be read ({error}); it must be {DATA_FORMAT}.") from None
+def outputs(model: Any, examples: Sequence[Example]) -> list[list[Box]]:
+    """The boxes of each image, with low scores too."""
+    return [detect(model, content(example.inputs), MIN_SCORE)["boxes"] for example in examples]
 
 
-def read_coco(path: Path) -> list[Example]:
-    document = json.loads(path.read_bytes())
-    names = {category["id"]: category["name"] for category in document["categories"]}
-    boxes: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in document["images"]}
-    for annotation in document["annotations"]:
-        x, y, width, height = annotation["bbox"]
-        box = {"label": names[annotation["category_id"]], "box": [x, y, x + width, y + height]}
-        boxes[annotation["image_id"]].append({**box, "crowd": bool(annotation.get("iscrowd"))})
-    folder = path.parent / "images" if (path.parent / "images").is_dir() else path.parent
-    return [Example((folder / image["file_name"]).read_bytes(), boxes[image["id"]]) for image in document["images"]]
-
-
-def read_voc(path: Path) -> list[Example]:
-    if path.suffix == ".txt":
-        root = path.parents[2]
-        files = [root / "Annotations" / f"{line.split()[0]}.xml" for line in path.read_text().splitlines() if line]
-    else:
-        files = sorted(path.glob("Annotations/*.xml")) or sorted(path.glob("*.xml"))
-    return [voc_example(file) for file in files]
-
-
-def voc_example(file: Path) -> Example:
-    root = ElementTree.fromstring(file.read_bytes())  # noqa: S314 -- a user's own file
-    folder = file.parent.parent / "JPEGImages" if file.parent.name == "Annotations" else file.parent
-    images = sorted(path for path in folder.glob(f"{file.stem}.*") if path.suffix != ".xml")
-    if not images:
-        raise ValueError(f"no image {file.stem} in {folder}")
-    return Example(images[0].read_bytes(), voc_boxes(root))
-
-
-def voc_boxes(root: ElementTree.Element) -> list[dict[str, Any]]:
-    """The boxes of a VOC annotation, without those that have no area."""
-    boxes = []
-    for node in root.iter("object"):
-        box = [float(node.findtext(f"bndbox/{edge}", "")) for edge in ("xmin", "ymin", "xmax", "ymax")]
-        if box[2] > box[0] and box[3] > box[1]:
-            boxes.append({"label": node.findtext("name"), "box": box, "crowd": node.findtext("difficult") == "1"})
-    return boxes
-
-
-def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
+def score(model: Any, examples: Sequence[Example], predicted: Sequence[Sequence[Box]]) -> dict[str, float]:
     labels = model.manifest.labels
     unknown = {box["label"] for example in examples for box in example.expected} - set(labels)
     if unknown:
@@ -90,7 +38,6 @@ def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
             f"{', '.join(sorted(map(str, unknown)))} are not labels of {model.manifest.model}, whose labels are "
             f"{', '.join(labels)}."
         )
-    predicted = [detect(model, example.inputs, MIN_SCORE)["boxes"] for example in examples]
     return average_precision(labels, [example.expected for example in examples], predicted)
 
 
@@ -201,4 +148,15 @@ def summarize(output: Output) -> str:
     return ", ".join(f"{count} {label}" for label, count in sorted(counts.items())) or "nothing"
 
 
-EVALUATION = Evaluation("AP50", True, DATA_FORMAT, read, measure, predict, difference, summarize)
+EVALUATION = Evaluation(
+    metric="AP50",
+    higher_is_better=True,
+    data_format=DATA_FORMAT,
+    read=read,
+    measure=measure_by(outputs, score),
+    predict=predict,
+    difference=difference,
+    summarize=summarize,
+    outputs=outputs,
+    score=score,
+)

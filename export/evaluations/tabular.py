@@ -2,60 +2,42 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hearth_build.data.datasets import DataError
+from hearth_build.data.labelled_rows import DATA_FORMAT, read
 from hearth_build.evaluations.classes import classification_metrics
 from hearth_build.evaluations.classes import difference as score_difference
-from hearth_build.pipeline.evaluation import Evaluation
+from hearth_build.pipeline.evaluation import Evaluation, measure_by
 from hearth_build.recipe import Example
 from hearth_functions.tabular import app
 
-DATA_FORMAT = "a .csv file with a line of column names; the last column is the one to predict"
 BATCH = 1000
 Row = dict[str, Any]
 
 
-def read(path: Path) -> list[Example]:
+def outputs(model: Any, examples: Sequence[Example]) -> list[Any]:
+    """The scores of each row, or its number."""
+    rows = [example.inputs for example in examples]
+    batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+    return [output for batch in batches for output in predict(model, batch)]
+
+
+def score_numbers(model: Any, examples: Sequence[Example], numbers: Sequence[float]) -> dict[str, float]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            names, *rows = [row for row in csv.reader(lines) if row]
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read ({error}); it must be {DATA_FORMAT}.") from None
-    if any(len(row) != len(names) for row in rows):
-        raise DataError(f"{path} has lines with more or fewer values than its first line; it must be {DATA_FORMAT}.")
-    return [
-        Example({name: value or None for name, value in zip(names[:-1], row, strict=False)}, row[-1]) for row in rows
-    ]
-
-
-def batches(examples: Sequence[Example]) -> list[Sequence[Example]]:
-    return [examples[start : start + BATCH] for start in range(0, len(examples), BATCH)]
-
-
-def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
-    inputs = [[example.inputs for example in batch] for batch in batches(examples)]
-    if model.manifest.task == "tabular-regression":
-        outputs = [app.predict_numbers(model, app.RegressionRequest(rows)).output for rows in inputs]
-        predicted = np.array([number for batch in outputs for number in batch], float)
-        try:
-            expected = np.array([float(example.expected) for example in examples])
-        except ValueError:
-            raise DataError(f"The column to predict must have numbers. The evaluation reads {DATA_FORMAT}.") from None
-        errors = predicted - expected
-        return {"MAE": float(np.abs(errors).mean()), "RMSE": float(np.sqrt((errors**2).mean()))}
-    labels = model.manifest.labels
-    unknown = sorted({example.expected for example in examples} - set(labels))
-    if unknown:
-        raise DataError(f"{', '.join(unknown)} are not labels of {model.manifest.model}: {', '.join(labels)}.")
-    scores = [scores_of(model, rows) for rows in inputs]
-    numbered = [Example(example.inputs, labels.index(example.expected)) for example in examples]
-    return classification_metrics(labels, numbered, [row for batch in scores for row in batch])
+        expected = np.array([float(example.expected) for example in examples])
+    except ValueError:
+        raise DataError(f"The column to predict must have numbers. The evaluation reads {DATA_FORMAT}.") from None
+    errors = np.array(numbers, float) - expected
+    spread = float(((expected - expected.mean()) ** 2).mean()) or 1.0
+    return {
+        "MAE": float(np.abs(errors).mean()),
+        "RMSE": float(np.sqrt((errors**2).mean())),
+        "R2": 1 - float((errors**2).mean()) / spread,
+    }
 
 
 def scores_of(model: Any, rows: list[Row]) -> list[dict[str, float]]:
@@ -83,7 +65,22 @@ def summarize(answer: Any) -> str:
     return max(first, key=lambda label: first[label]) if isinstance(first, dict) else str(first)
 
 
+def evaluation(metric: str, score: Any) -> Evaluation:
+    return Evaluation(
+        metric=metric,
+        higher_is_better=metric == "accuracy",
+        data_format=DATA_FORMAT,
+        read=read,
+        measure=measure_by(outputs, score),
+        predict=predict,
+        difference=difference,
+        summarize=summarize,
+        outputs=outputs,
+        score=score,
+    )
+
+
 EVALUATIONS = {
-    "tabular-classification": Evaluation("accuracy", True, DATA_FORMAT, read, measure, predict, difference, summarize),
-    "tabular-regression": Evaluation("MAE", False, DATA_FORMAT, read, measure, predict, difference, summarize),
+    "tabular-classification": evaluation("accuracy", classification_metrics),
+    "tabular-regression": evaluation("MAE", score_numbers),
 }

@@ -36,6 +36,7 @@ from hearth_build.importing.image_graphs import (
     output_of,
     preprocessing_of,
 )
+from hearth_build.importing.preprocessor_config import with_preprocessor_config
 from hearth_build.importing.selected_boxes import COLUMNS, join_selected
 from hearth_build.importing.source import Source
 from hearth_build.onnx_export import file
@@ -60,6 +61,7 @@ def read(source: Source, options: ImportOptions) -> ImportedModel:
     model = file.load(path)
     graph = file.describe(model)
     notes = Notes()
+    options = with_preprocessor_config(path, options, notes)
     if options.task is None:
         notes.missing.append(f"--task {' or '.join(TASKS)}, or --task tensors to call the graph by its tensors")
     pixels = input_of(graph)
@@ -108,7 +110,8 @@ def read(source: Source, options: ImportOptions) -> ImportedModel:
         fp32_nodes = tuple(f"^{re.escape(name)}$" for name in last_nodes(adapted))
         if options.calibrate:
             notes.guesses.append("the last convolutions and the nodes after them stay fp32 (--keep for more)")
-    activation = activation_of(graph, output, options, notes)
+    activation = activation_of(adapted, canvas, options, notes)
+    require_flags(path.name, lines_of(graph, notes), notes)
     recipe = Recipe(
         name=model_name(source, options),
         task=options.task,

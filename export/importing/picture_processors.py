@@ -67,6 +67,7 @@ def preprocessing_of(settings: dict[str, Any]) -> ImagePreprocessing:
         "scale": scale,
         "resample": RESAMPLES[int(settings.get("resample", 2))],
         "channels": "BGR" if settings.get("do_flip_channel_order") else "RGB",
+        "crop_rounding": "down",
     }
     shortest = size.get("shortest_edge")
     if settings.get("crop_pct") and shortest:  # ConvNeXt

@@ -16,6 +16,9 @@ from torch.nn import functional
 STRIDES = (8, 16, 32)
 PRIOR = 0.01
 """Score of each class before training."""
+FP32_NODES = (r"^/heads\.\d/(box/box|score/score)\.1/", r"^/heads\.\d/Reshape", r"^/(Concat|Transpose|Sigmoid)")
+"""Regular expressions of the nodes that stay in fp32: the ranges of the last convolutions' outputs, offsets and logits,
+differ too much for one int8 scale, and so do those of the nodes that concatenate them."""
 
 
 class Conv(nn.Sequential):
@@ -132,3 +135,14 @@ def decode(boxes: Tensor, cells: Tensor, strides: Tensor) -> Tensor:
     centres = (boxes[..., :2] + cells) * strides
     halves = boxes[..., 2:].clamp(max=5).exp() * strides / 2
     return torch.cat([centres - halves, centres + halves], -1)
+
+
+def with_new_fine_scores(network: Yolo, weights: dict[str, Tensor]) -> Yolo:
+    """Load trained weights, but keep the network's initial score branch of the finest level.
+
+    In a first training, this branch can die: its loss is large while hardly any cell is assigned to a box, so all its
+    ReLUs become zero and all small objects get the same score. With trained features it learns normally.
+    """
+    initial = network.heads[0].score.state_dict(prefix="heads.0.score.")
+    network.load_state_dict({**weights, **initial})
+    return network

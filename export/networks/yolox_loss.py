@@ -7,11 +7,14 @@ are best already. The better the overlap, the higher the target score.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+
+from hearth_build.networks import yolox
 
 CELLS_PER_BOX = 10
 """Largest number of cells that one box is assigned to."""
@@ -94,3 +97,16 @@ def loss(boxes: Tensor, logits: Tensor, centres: Tensor, truth: GroundTruth) -> 
     weight = assigned.scores.sum(-1)[assigned.positive]
     overlaps = complete_iou(boxes[assigned.positive], assigned.boxes[assigned.positive])
     return (classes + 5 * ((1 - overlaps) * weight).sum()) / total
+
+
+def of_batches(width: int, height: int) -> Callable[[nn.Module, dict[str, Tensor]], Tensor]:
+    """Return the loss of a Yolo for batches of `pixels` on a canvas of this size, `boxes`, `classes` and `real`."""
+    cells, strides = yolox.grid(width, height)
+
+    def batch_loss(network: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        assert isinstance(network, yolox.Yolo)
+        boxes, logits = network.raw(batch["pixels"])
+        truth = GroundTruth(batch["boxes"], batch["classes"], batch["real"])
+        return loss(yolox.decode(boxes, cells, strides), logits, (cells + 0.5) * strides, truth)
+
+    return batch_loss

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from enum import StrEnum
@@ -13,7 +12,7 @@ import torch
 from hearth.models.manifest import Manifest, Provider
 from hearth_build.onnx_export import export
 from hearth_build.onnx_export.quantize import quantize
-from hearth_build.pipeline import train, verify
+from hearth_build.pipeline import fingerprint, train, verify
 from hearth_build.recipe import Recipe, RecipeError
 
 
@@ -48,16 +47,20 @@ def build(recipe: Recipe, work: Path, command: str, step: Step | None = None, pr
 
 
 def prepare(recipe: Recipe, work: Path) -> None:
-    marker = work / "prepared"
-    if not marker.exists():
+    """Prepare the work folder, unless that was done with the same inputs."""
+    marker, inputs = work / "prepared", fingerprint.of_inputs(recipe)
+    if not marker.exists() or marker.read_text(encoding="utf-8") != inputs:
+        marker.unlink(missing_ok=True)
         recipe.prepare(work)
-        marker.touch()
+        marker.write_text(inputs, encoding="utf-8")
 
 
 def run_stages(recipe: Recipe, work: Path) -> None:
     require(work / "prepared", recipe, Step.PREPARE)
+    inputs = (work / "prepared").read_text(encoding="utf-8")
     for stage in recipe.stages:
-        train.train(stage, work, recipe.seed)
+        train.train(stage, work, recipe.seed, inputs)
+        inputs = fingerprint.of_stage(stage, recipe.seed, inputs)
 
 
 def export_graphs(recipe: Recipe, work: Path) -> None:
@@ -95,8 +98,7 @@ def verify_artifact(recipe: Recipe, work: Path, command: str, provider: Provider
 
 
 def training_seconds(recipe: Recipe, work: Path) -> float:
-    histories = [json.loads((work / stage.name / "history.json").read_text()) for stage in recipe.stages]
-    return float(sum(history[-1]["seconds"] for history in histories))
+    return float(sum(train.history_of(work, stage.name)[-1]["seconds"] for stage in recipe.stages))
 
 
 def require(path: Path, recipe: Recipe, step: Step) -> None:

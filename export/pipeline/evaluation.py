@@ -8,9 +8,10 @@ own `predict(model, request)`, so what is measured is what is served.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hearth.task_table import TASKS
@@ -24,8 +25,9 @@ class Evaluation:
     higher_is_better: bool
     data_format: str
     """Describes the files that `read` accepts, as a noun phrase."""
-    read: Callable[[Path], Sequence[Example]]
-    """Reads examples from a file or folder. Raises DataError, which describes the format."""
+    read: Callable[..., Sequence[Example]]
+    """Reads examples from a file or folder; the readers of tables take the names of columns by role as well. Raises
+    DataError, which describes the format."""
     measure: Callable[[Any, Sequence[Example]], dict[str, float]]
     """Computes the metrics of a model: a hearth.models.model.Model, or a torch network wrapped as one."""
     predict: Callable[[Any, Any], Any]
@@ -34,10 +36,22 @@ class Evaluation:
     """The difference between two outputs of `predict`; 0 if they are equal."""
     summarize: Callable[[Any], str]
     """An output in a few words."""
+    outputs: Callable[[Any, Sequence[Example]], Sequence[Any]] | None = None
+    """Computes what `score` compares with the examples, one value each; with it, metrics get confidence intervals."""
+    score: Callable[[Any, Sequence[Example], Sequence[Any]], dict[str, float]] | None = None
+    """Computes the metrics of a model from its `outputs`."""
 
     def loss(self, before: float, after: float) -> float:
         """How much worse `after` is than `before`."""
         return before - after if self.higher_is_better else after - before
+
+
+def measure_by(
+    outputs: Callable[[Any, Sequence[Example]], Sequence[Any]],
+    score: Callable[[Any, Sequence[Example], Sequence[Any]], dict[str, float]],
+) -> Callable[[Any, Sequence[Example]], dict[str, float]]:
+    """The `measure` of an evaluation that has both."""
+    return lambda model, examples: score(model, examples, outputs(model, examples))
 
 
 def evaluation_of(task: str) -> Evaluation:
@@ -47,14 +61,18 @@ def evaluation_of(task: str) -> Evaluation:
     return evaluation
 
 
-def examples_from(path: Path, task: str) -> Sequence[Example]:
-    """Read the examples in `path`. Raises DataError, which describes the format of the task."""
+def examples_from(path: Path, task: str, columns: Mapping[str, str] = MappingProxyType({})) -> Sequence[Example]:
+    """Read the examples in `path`; `columns` names columns of a table by role. Raises DataError, which describes the
+    format of the task."""
     from hearth_build.data.datasets import DataError
 
     evaluation = evaluation_of(task)
     if not path.exists():
         raise DataError(f"{path} does not exist. The evaluation of {task} reads {evaluation.data_format}.")
-    examples = evaluation.read(path)
+    try:
+        examples = evaluation.read(path, columns) if columns else evaluation.read(path)
+    except DataError as error:
+        raise DataError(f"{error} The evaluation of {task} reads {evaluation.data_format}.") from None
     if not examples:
         raise DataError(f"{path} has no examples. The evaluation of {task} reads {evaluation.data_format}.")
     return examples

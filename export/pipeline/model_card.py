@@ -37,8 +37,8 @@ def plot(recipe: Recipe, evaluation: Evaluation, metrics: dict[str, dict[str, fl
     pyplot.close(figure)
 
 
-def card(recipe: Recipe, manifest: Manifest) -> str:
-    """The model card as Markdown."""
+def card(recipe: Recipe, manifest: Manifest, more: Sequence[str] = ()) -> str:
+    """The model card as Markdown; `more` are further sections."""
     provenance = manifest.provenance
     minutes = provenance.seconds / 60
     training = (
@@ -52,13 +52,15 @@ def card(recipe: Recipe, manifest: Manifest) -> str:
         f"# {recipe.name}, version {recipe.version}",
         recipe.description,
         f"Task `{recipe.task}`{labels}. Licence of the weights: {recipe.licence}.",
-        "![quality and latency](report.png)",
+        "![quality and latency](report.png)" if any(file.path == "report.png" for file in manifest.files) else "",
         "## Measured",
         table(manifest),
+        test_line(manifest),
         f"Held-out data, not used for training: {manifest.metrics.dataset}. Milliseconds are the median for one "
         "input, from encode to decode, on one thread; the models take turns. The golden difference is relative to the "
         "outputs of the model in the first column.",
         f"Published reference: {recipe.reference}" if recipe.reference else "",
+        *more,
         "## Built with",
         f"```\n{provenance.command}\n```",
         f"Seed {provenance.seed}, commit {provenance.commit[:12] or 'unknown'}. {training}",
@@ -80,11 +82,30 @@ def stage_line(stage: Stage) -> str:
     )
 
 
+def test_line(manifest: Manifest) -> str:
+    """The metrics of the test examples with their intervals, or nothing if there was no test."""
+    served = manifest.metrics.served
+    names = [name.removesuffix(" (test)") for name in served if name.endswith(" (test)")]
+    if not names:
+        return ""
+    cells = [
+        f"{name} {served[f'{name} (test)']:.4g} "
+        f"({served[f'{name} (test), low']:.4g} to {served[f'{name} (test), high']:.4g})"
+        for name in names
+    ]
+    return (
+        f"**Test, served model: {', '.join(cells)}.** In brackets: 95 % intervals by the bootstrap. These examples "
+        "were looked at once, for this line; nothing was chosen by them."
+    )
+
+
 def table(manifest: Manifest) -> str:
     """The metrics of the models, side by side, as a Markdown table."""
     metrics = {kind: values for kind in TITLES if (values := getattr(manifest.metrics, kind))}
     rows = ["| | " + " | ".join(TITLES[kind] for kind in metrics) + " |", "|---|" + "---:|" * len(metrics)]
     for name in metrics["served"]:
+        if "(test)" in name:
+            continue
         number_format = ",.0f" if name == "bytes" else ".4g"
         values = [by_name.get(name) for by_name in metrics.values()]
         cells = ["" if value is None else format(value, number_format) for value in values]
@@ -100,12 +121,13 @@ def overview(manifests: Sequence[Manifest]) -> str:
     ]
     for manifest in manifests:
         fp32, served = manifest.metrics.fp32, manifest.metrics.served
+        fp32 = fp32 or manifest.metrics.torch  # a decoder is imported without an fp32 graph
         metric = manifest.metrics.metric
         minutes = f"{manifest.provenance.seconds / 60:.0f}" if manifest.provenance.seconds else "–"
         cells = [f"`{manifest.model}`", manifest.task, f"{metric}, {manifest.metrics.dataset.partition(', ')[0]}"]
-        cells += [f"{fp32[metric]:.4g}", f"{served[metric]:.4g}"]
+        cells += [f"{values[metric]:.4g}" if metric in values else "–" for values in (fp32, served)]
         cells += [f"{values['bytes'] / 1e6:.2f}" for values in (fp32, served)]
-        cells += [f"{values['milliseconds']:.1f}" for values in (fp32, served)]
+        cells += [f"{values['milliseconds']:.1f}" if "milliseconds" in values else "–" for values in (fp32, served)]
         cells += [minutes, manifest.metrics.reference]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)

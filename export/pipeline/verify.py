@@ -12,7 +12,9 @@ import shutil
 import statistics
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,18 @@ from hearth_build.onnx_export import export
 from hearth_build.onnx_export.reference import ReferenceModel
 from hearth_build.pipeline import model_card
 from hearth_build.pipeline.evaluation import Evaluation, evaluation_of
-from hearth_build.recipe import BlockInt4, DynamicInt8, Gate, GateError, Quantizer, Recipe, RecipeError, StaticInt8
+from hearth_build.pipeline.intervals import bootstrap
+from hearth_build.recipe import (
+    BlockInt4,
+    DynamicInt8,
+    Gate,
+    GateError,
+    GivenGraphs,
+    Quantizer,
+    Recipe,
+    RecipeError,
+    StaticInt8,
+)
 
 LATENCY_ROUNDS = 60
 LATENCY_SECONDS = 20.0
@@ -40,7 +53,12 @@ MAX_EXPORT_DIFFERENCE = 0.01
 """Largest difference of the fp32 graph's golden outputs from the torch model's: more is a wrong export."""
 MIN_SPEEDUP = 1.1
 """Minimum speed of another provider relative to the default one: it is larger and loads more slowly."""
-METHODS = {StaticInt8: "static-int8", DynamicInt8: "dynamic-int8", BlockInt4: "int4-blocks"}
+METHODS = {
+    StaticInt8: "static-int8",
+    DynamicInt8: "dynamic-int8",
+    BlockInt4: "int4-blocks",
+    GivenGraphs: "dynamic-int8",
+}
 
 
 class TorchModel(ReferenceModel):
@@ -126,9 +144,12 @@ def verify(
         metric=evaluation.metric if recipe.dev else DIFFERENCE,
         reference=recipe.reference,
     )
-    draft = manifest_of(recipe, folder, method, command, seconds, metrics)
-    (folder / "report.md").write_text(model_card.card(recipe, draft), encoding="utf-8")
     failures = gate_failures(recipe.gate, evaluation, measurements, kind)
+    sections: Sequence[str] = ()
+    if recipe.test is not None and not failures:
+        sections = measure_test(recipe, work, evaluation, models[kind], metrics.served)
+    draft = manifest_of(recipe, folder, method, command, seconds, metrics)
+    (folder / "report.md").write_text(model_card.card(recipe, draft, sections), encoding="utf-8")
     if (size := sum(path.stat().st_size for path in folder.iterdir())) > recipe.gate.bytes:
         failures.append(f"the folder has {size:,} bytes; at most {recipe.gate.bytes:,} are allowed")
     if failures:
@@ -204,6 +225,22 @@ def measure(recipe: Recipe, work: Path, evaluation: Evaluation, models: dict[str
     for kind, milliseconds in times.items():
         measurements.metrics[kind]["milliseconds"] = milliseconds
     return measurements
+
+
+def measure_test(
+    recipe: Recipe, work: Path, evaluation: Evaluation, model: Any, metrics: dict[str, float]
+) -> Sequence[str]:
+    """Add the metrics of the test examples to `metrics`, with 95 % intervals; returns sections of the model card."""
+    assert recipe.test is not None
+    assert evaluation.outputs is not None
+    assert evaluation.score is not None
+    examples = recipe.test(work)
+    outputs = evaluation.outputs(model, examples)
+    intervals = bootstrap(partial(evaluation.score, model), examples, outputs, recipe.seed)
+    for name, value in evaluation.score(model, examples, outputs).items():
+        low, high = intervals[name]
+        metrics |= {f"{name} (test)": value, f"{name} (test), low": low, f"{name} (test), high": high}
+    return [] if recipe.report is None else recipe.report(work, examples, outputs)
 
 
 def measure_latency(evaluation: Evaluation, models: dict[str, Any], value: Any) -> dict[str, float]:

@@ -116,13 +116,12 @@ def read_csv(text: str) -> Columns:
 
 
 def convert_column(tensor: Tensor, name: str, values: list[Value]) -> np.ndarray[Any, Any]:
-    """A column as the graph's type; missing numbers are NaN. Raises BadRequest."""
+    """A column as the graph's type; missing numbers are NaN, missing texts are empty. Raises BadRequest."""
     dtype = dtype_of(tensor.dtype)
     try:
         if dtype.kind == "O":
-            if any(value is None for value in values):
-                raise ValueError
-            return np.array([value if isinstance(value, str) else f"{value}" for value in values], object)
+            texts = ["" if value is None else value if isinstance(value, str) else f"{value}" for value in values]
+            return np.array(texts, object)
         if dtype.kind == "f":
             return np.array([np.nan if value is None else float(value) for value in values], dtype)
         numbers = [float(value) if value is not None else np.nan for value in values]
@@ -130,7 +129,7 @@ def convert_column(tensor: Tensor, name: str, values: list[Value]) -> np.ndarray
             raise ValueError
         return np.array([int(number) for number in numbers], dtype)
     except (TypeError, ValueError, OverflowError):
-        kind = {"O": "texts", "f": "numbers"}.get(dtype.kind, "integers")
+        kind = "numbers" if dtype.kind == "f" else "integers"
         optional = "; a missing value is null" if dtype.kind == "f" else ", none of them missing"
         raise BadRequest(f"The column {safe_name(name)} must have {kind}{optional}") from None
 

@@ -7,14 +7,15 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.models.manifest import Entailment, TextPreprocessing
 from hearth.models.model import Model
 from hearth.ops.activations import activate, top_indices
-from hearth.ops.text.windows import Row, list_texts, pad, tokenize_whole, truncate, window_capacity
-from hearth.tasks.schema import Label
+from hearth.ops.text.windows import Row, is_blank, list_texts, pad, tokenize_whole, truncate, window_capacity
+from hearth.tasks.schema import Explainable, Explained, Label
 from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
 
@@ -29,7 +30,7 @@ Classifier = Model[TextPreprocessing, Any]
 LabelText = Annotated[str, Meta(max_length=1000)]
 
 
-class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
+class Parameters(Explainable, frozen=True):
     top_k: Annotated[int, Meta(ge=1)] | None = None
     function_to_apply: Literal["softmax", "sigmoid", "none"] | None = None
 
@@ -39,7 +40,7 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True):
     parameters: Parameters = Parameters()
 
 
-Response = list[list[Label]]
+Response = list[list[Label]] | Explained
 """The scores of each text, best first."""
 
 
@@ -47,6 +48,13 @@ def encode(model: Classifier, request: Request) -> dict[str, np.ndarray[Any, Any
     """Token ids and mask, (batch, longest text) int64. Raises BadRequest, PayloadTooLarge."""
     texts = list_texts(request.inputs, model.manifest.limits)
     return pad(model.tokenizer.encode_batch_fast(texts), model.preprocessing.pad_id, model.input_names["main"])
+
+
+def refuse_empty(inputs: str | list[str]) -> None:
+    """Raise BadRequest for a text without words, to which a model would give any label."""
+    for number, text in enumerate([inputs] if isinstance(inputs, str) else inputs, 1):
+        if is_blank(text):
+            raise BadRequest(f"Text {number} of `inputs` is empty: it has no words to classify", param="inputs")
 
 
 def decode(model: Classifier, request: Request, outputs: list[np.ndarray[Any, Any]]) -> Response:
@@ -58,6 +66,16 @@ def decode(model: Classifier, request: Request, outputs: list[np.ndarray[Any, An
 
 
 def predict(model: Classifier, request: Request) -> Prediction:
+    refuse_empty(request.inputs)
+    if request.parameters.explain:
+        from hearth.tasks.explanation import explain  # few requests ask for it
+
+        return explain(replace(TASKS[0], predict=classify), model, request)
+    return classify(model, request)
+
+
+def classify(model: Classifier, request: Request) -> Prediction:
+    """As `predict`, without an explanation; a text may be empty, since explanations compare with that."""
     with step("encode"):
         feeds = encode(model, request)
     with step("run"):
@@ -68,7 +86,7 @@ def predict(model: Classifier, request: Request) -> Prediction:
     return Prediction(response, Usage(len(mask), int(np.count_nonzero(mask))))
 
 
-class ZeroShotParameters(Struct, frozen=True, forbid_unknown_fields=True):
+class ZeroShotParameters(Explainable, frozen=True):
     candidate_labels: (
         Annotated[list[LabelText], Meta(min_length=1, max_length=MAX_LABELS)] | Annotated[str, Meta(max_length=20_000)]
     )
@@ -84,7 +102,7 @@ class ZeroShotRequest(Struct, frozen=True, forbid_unknown_fields=True):
     parameters: ZeroShotParameters
 
 
-ZeroShotResponse = list[Label | list[Label]]
+ZeroShotResponse = list[Label | list[Label]] | Explained
 """The scores of all labels, best first; one list per text for a list of texts."""
 
 
@@ -139,6 +157,11 @@ def decode_zero_shot(model: Classifier, request: ZeroShotRequest, logits: np.nda
 
 
 def predict_zero_shot(model: Classifier, request: ZeroShotRequest) -> Prediction:
+    refuse_empty(request.inputs)
+    if request.parameters.explain:
+        from hearth.tasks.explanation import explain  # few requests ask for it
+
+        return explain(TASKS[1], model, request)
     with step("encode"):
         rows = encode_zero_shot(model, request)
     with step("run"):

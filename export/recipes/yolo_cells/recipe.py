@@ -5,16 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from hearth.models.manifest import Detector, ImagePreprocessing, Limits
+from hearth.models.manifest import Detector, Limits
 from hearth_build.networks import yolox, yolox_loss
 from hearth_build.onnx_export.export import traced
 from hearth_build.pipeline.train import weights_of
-from hearth_build.recipe import AdamW, Batch, Gate, OneCycle, Recipe, Stage, StaticInt8
+from hearth_build.recipe import AdamW, Gate, OneCycle, Recipe, Stage, StaticInt8
 from hearth_build.recipes.yolo_cells import data
-
-CELLS, STRIDES = yolox.grid(data.WIDTH, data.HEIGHT)
 
 
 def network(work: Path) -> nn.Module:
@@ -22,22 +20,7 @@ def network(work: Path) -> nn.Module:
 
 
 def second_network(work: Path) -> nn.Module:
-    """Return the network of the first stage with a newly initialised score branch of the finest level.
-
-    In the first stage, this branch dies: its loss is large while hardly any cell is assigned to a box, so all its ReLUs
-    become zero and all small platelets get the same score. With trained features it learns normally.
-    """
-    network = yolox.Yolo(len(data.LABELS))
-    initial = network.heads[0].score.state_dict(prefix="heads.0.score.")
-    network.load_state_dict({**weights_of(work, "train"), **initial})
-    return network
-
-
-def loss(network: nn.Module, batch: Batch) -> Tensor:
-    assert isinstance(network, yolox.Yolo)
-    boxes, logits = network.raw(batch["pixels"])
-    truth = yolox_loss.GroundTruth(batch["boxes"], batch["classes"], batch["real"])
-    return yolox_loss.loss(yolox.decode(boxes, CELLS, STRIDES), logits, (CELLS + 0.5) * STRIDES, truth)
+    return yolox.with_new_fine_scores(yolox.Yolo(len(data.LABELS)), weights_of(work, "train"))
 
 
 RECIPE = Recipe(
@@ -53,7 +36,7 @@ RECIPE = Recipe(
             name="train",
             network=network,
             batches=data.training,
-            loss=loss,
+            loss=yolox_loss.of_batches(data.WIDTH, data.HEIGHT),
             score=None,
             optimiser=AdamW(learning_rate=3e-3, weight_decay=0.05),
             schedule=OneCycle(warmup=0.1),
@@ -66,7 +49,7 @@ RECIPE = Recipe(
             name="second",
             network=second_network,
             batches=data.training,
-            loss=loss,
+            loss=yolox_loss.of_batches(data.WIDTH, data.HEIGHT),
             score=None,
             optimiser=AdamW(learning_rate=1.5e-3, weight_decay=0.05),
             schedule=OneCycle(warmup=0.1),
@@ -85,15 +68,8 @@ RECIPE = Recipe(
     },
     dev={"BCCD val": data.dev},
     golden=data.synthetic,
-    preprocessing=ImagePreprocessing(
-        width=data.WIDTH, height=data.HEIGHT, resize="letterbox", mean=data.MEAN, std=data.STD, fill=data.FILL
-    ),
-    # The ranges of the last convolutions' outputs, offsets and logits, differ too much for one int8 scale. The same
-    # holds for the nodes that concatenate them.
-    quantization=StaticInt8(
-        data.calibration,
-        keep=(r"^/heads\.\d/(box/box|score/score)\.1/", r"^/heads\.\d/Reshape", r"^/(Concat|Transpose|Sigmoid)"),
-    ),
+    preprocessing=data.PREPROCESSING,
+    quantization=StaticInt8(data.calibration, keep=yolox.FP32_NODES),
     gate=Gate(metric=0.85, quantization_loss=0.01, bytes=4_000_000),
     head=Detector(form="grid", strides=yolox.STRIDES),
     limits=Limits(batch=32, pixels=50_000_000),

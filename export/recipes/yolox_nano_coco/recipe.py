@@ -8,9 +8,10 @@ import onnx
 from torch import Tensor, nn
 
 from hearth.models.manifest import Detector, ImagePreprocessing, Limits
+from hearth_build.data.boxes import read_coco
 from hearth_build.data.datasets import Source
+from hearth_build.data.files import content
 from hearth_build.data.images import calibration_feeds, synthetic_images
-from hearth_build.evaluations.object_detection import read_coco
 from hearth_build.onnx_export import file
 from hearth_build.onnx_export.rewrite import Changes, adapt
 from hearth_build.recipe import Example, Gate, Recipe, StaticInt8
@@ -75,7 +76,7 @@ def dev(work: Path) -> list[Example]:
 
 def calibration(work: Path) -> list[dict[str, Tensor]]:
     """Return the inputs of `dev`, as no other images are available. Calibration does not use their boxes."""
-    return calibration_feeds([example.inputs for example in dev(work)], PREPROCESSING, "pixels", batch_size=1)
+    return calibration_feeds([content(example.inputs) for example in dev(work)], PREPROCESSING, "pixels", batch_size=1)
 
 
 RECIPE = Recipe(

@@ -5,8 +5,8 @@ import { imageSegmentation } from "./segments.js";
 import { speechRecognition } from "./speech.js";
 import { tabular, tensors } from "./tables.js";
 import { textClassification, zeroShotClassification } from "./text.js";
-import { translation } from "./translation.js";
-import { featureExtraction, sentenceSimilarity } from "./vectors.js";
+import { summarization, text2textGeneration, translation } from "./translation.js";
+import { featureExtraction, sentenceSimilarity, textRanking } from "./vectors.js";
 import { fillMask, questionAnswering, tokenClassification } from "./words.js";
 
 /** The title, family and view of each task; `bench.js` describes views. */
@@ -18,6 +18,9 @@ export const TASKS = {
   "question-answering": { title: "Question answering", family: "Text", view: questionAnswering },
   "text-generation": { title: "Text generation", family: "Text", view: textGeneration },
   translation: { title: "Translation", family: "Text", view: translation },
+  summarization: { title: "Summarization", family: "Text", view: summarization },
+  "text2text-generation": { title: "Text to text", family: "Text", view: text2textGeneration },
+  "text-ranking": { title: "Ranking", family: "Text", view: textRanking },
   "feature-extraction": { title: "Embeddings", family: "Text", view: featureExtraction },
   "sentence-similarity": { title: "Sentence similarity", family: "Text", view: sentenceSimilarity },
   "image-classification": { title: "Image classification", family: "Images and video", view: imageClassification },

@@ -15,11 +15,12 @@ from pathlib import Path
 from tests.support.emulator import free_port
 
 
-def hearth(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def hearth(*arguments: str, cwd: Path, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[str]:
     variables = {name: value for name, value in os.environ.items() if not name.startswith("HEARTH_")}
     variables |= {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "200", **environment}
     command = [sys.executable, "-m", "hearth_build.cli.main", *arguments]
-    return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=300)
+    result = subprocess.run(command, cwd=cwd, env=variables, capture_output=True, input=stdin, timeout=300)
+    return subprocess.CompletedProcess(command, result.returncode, result.stdout.decode(), result.stderr.decode())
 
 
 def test_publish_list_alias_and_predict(toy_work: Path, tmp_path: Path) -> None:
@@ -47,7 +48,7 @@ def test_evaluate_measures_on_the_users_file(toy_work: Path, tmp_path: Path) -> 
     assert "toy@1 on 3 examples" in result.stdout, result.stderr
     assert "accuracy  0.6667" in result.stdout
     data.write_text("no label here\n", encoding="utf-8")
-    assert "it must be a .tsv file" in hearth("evaluate", "toy", "--data", str(data), *store, cwd=tmp_path).stderr
+    assert "reads a CSV, TSV" in hearth("evaluate", "toy", "--data", str(data), *store, cwd=tmp_path).stderr
     missing = hearth("evaluate", "toy", "--data", "nowhere", *store, cwd=tmp_path)
     assert "nowhere does not exist" in missing.stderr
     assert missing.returncode == 1

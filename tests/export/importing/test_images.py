@@ -311,3 +311,61 @@ def test_the_command_imports_a_file(folder: Path, monkeypatch: pytest.MonkeyPatc
     result = CliRunner().invoke(cli, [*command.split(), "--size", "huge"])
     assert result.exit_code == 2
     assert "format is 224x224" in result.output
+
+
+class Ending(nn.Module):
+    """A classifier with an activation and a node after it."""
+
+    def __init__(self, ending: str) -> None:
+        super().__init__()
+        self.classifier, self.ending = Classifier(), ending
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = self.classifier(x)
+        if self.ending == "softmax, cast":
+            return logits.softmax(1).double().float()
+        if self.ending == "softmax, reshape":
+            return logits.softmax(1).reshape(-1, 3, 1, 1)
+        if self.ending == "softmax, identity":
+            return nn.Identity()(logits.softmax(1)) * 1.0
+        if self.ending == "exponentials":
+            exponentials = (logits - logits.max(1, keepdim=True).values).exp()
+            return exponentials / exponentials.sum(1, keepdim=True)
+        if self.ending == "sigmoid, cast":
+            return logits.sigmoid().double().float()
+        if self.ending == "log softmax":
+            return logits.log_softmax(1)
+        if self.ending == "ranks":
+            return logits.argsort(1).float() / 4
+        return logits
+
+
+@pytest.mark.parametrize(
+    ("ending", "activation"),
+    [
+        ("softmax, cast", "none"),
+        ("softmax, reshape", "none"),
+        ("softmax, identity", "none"),
+        ("exponentials", "none"),
+        ("sigmoid, cast", "none"),
+        ("log softmax", "softmax"),
+        ("logits", "softmax"),
+    ],
+)
+def test_the_activation_is_inferred_from_the_outputs(folder: Path, ending: str, activation: str) -> None:
+    path = export_onnx(Ending(ending), folder / "net.onnx", (3, 32, 32))
+    assert read(str(path), flags(folder, "image-classification")).recipe.activation == activation
+
+
+def test_outputs_that_may_be_either_need_the_flag(folder: Path) -> None:
+    path = export_onnx(Ending("ranks"), folder / "net.onnx", (3, 32, 32))
+    with pytest.raises(RecipeError, match="--activation"):
+        read(str(path), flags(folder, "image-classification"))
+    given = read(str(path), flags(folder, "image-classification", activation="sigmoid"))
+    assert given.recipe.activation == "sigmoid"
+
+
+def test_labels_may_begin_with_a_byte_order_mark(folder: Path) -> None:
+    (folder / "labels.txt").write_text("\n".join(LABELS), encoding="utf-8-sig")
+    path = export_onnx(Classifier(), folder / "net.onnx", (3, 32, 32))
+    assert read(str(path), flags(folder, "image-classification")).recipe.labels == LABELS

@@ -1,0 +1,253 @@
+"""Tables as people have them: CSV and TSV of spreadsheets, .xlsx, JSON, JSON lines and Parquet.
+
+Byte order marks, delimiters, quoted newlines, the case of headers and missing headers are found out, not asked for.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from hearth_build.data.datasets import DataError
+
+SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".jsonl", ".ndjson", ".json", ".parquet")
+DELIMITERS = (",", ";", "\t", "|")
+QUOTING: tuple[dict[str, Any], ...] = ({"strict": True}, {"quoting": csv.QUOTE_NONE}, {})
+"""How quotation marks are read: as spreadsheets write them; as part of texts, where one would otherwise swallow the
+lines after it; leniently."""
+csv.field_size_limit(100_000_000)  # texts of a whole document
+
+Row = dict[str, Any]
+Columns = Mapping[str, str]
+"""Names of columns by role, as the user gives them: `--column text=Review`."""
+NO_COLUMNS: Columns = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Role:
+    """A column that a task reads."""
+
+    name: str
+    headers: tuple[str, ...]
+    """Usual headers of this column, in lower case; the first that exists is taken."""
+    required: bool = True
+
+
+GROUP = Role("group", ("group", "group_id"), required=False)
+TIME = Role("time", (), required=False)
+
+
+@dataclass(frozen=True)
+class Table:
+    path: Path
+    rows: list[Row]
+    """One dictionary per row: values by header."""
+    columns: dict[str, str]
+    """Headers by role, for the roles that the table has."""
+
+    def value(self, row: Row, role: str) -> Any:
+        """The value of a role's column; None without such a column."""
+        return row.get(self.columns[role]) if role in self.columns else None
+
+    def text(self, row: Row, role: str) -> str:
+        """The value as text without spaces at its ends; empty without such a column."""
+        value = self.value(row, role)
+        return "" if value is None else str(value).strip()
+
+
+def read_table(path: Path, roles: Sequence[Role], columns: Columns = NO_COLUMNS) -> Table:
+    """Read a table and find the column of each role. Raises DataError, which names the columns that exist."""
+    header, records = read_records(path)
+    if header is None:
+        header, records = split_header(records, roles, columns)
+    if header is None:
+        width = max((len(record) for record in records), default=0)
+        header = [f"column {number}" for number in range(1, width + 1)]
+    if repeated := [name for name, count in Counter(header).items() if count > 1]:
+        raise DataError(f"{path} has several columns named {repeated[0]!r}; rename or remove all but one.")
+    rows = [dict(zip(header, record, strict=False)) for record in records]
+    rows = [row for row in rows if any(value not in (None, "") for value in row.values())]
+    if not rows:
+        raise DataError(f"{path} has no rows.")
+    return Table(path, rows, find_columns(path, header, roles, columns))
+
+
+def find_columns(path: Path, header: Sequence[str], roles: Sequence[Role], columns: Columns) -> dict[str, str]:
+    """Headers by role: those that the user names, then usual ones. Raises DataError."""
+    by_name = {normal(name): name for name in reversed(header)}
+    known = [role.name for role in roles]
+    if unknown := [role for role in columns if role not in known]:
+        raise DataError(f"--column {unknown[0]}=… is not a column of this task; it reads {', '.join(known)}.")
+    found: dict[str, str] = {}
+    for role in roles:
+        if role.name in columns:
+            if normal(columns[role.name]) not in by_name:
+                raise DataError(f"{path} has no column {columns[role.name]!r}; its columns are {listed(header)}.")
+            found[role.name] = by_name[normal(columns[role.name])]
+    for role in roles:
+        free = [name for name in role.headers if name in by_name and by_name[name] not in found.values()]
+        if role.name not in found and free:
+            found[role.name] = by_name[free[0]]
+    missing = [role.name for role in roles if role.required and role.name not in found]
+    rest = [name for name in header if name not in found.values()]
+    if len(missing) == len(rest):  # what is left over is what is missing, in the order of the columns
+        found |= dict(zip(missing, rest, strict=True))
+    elif missing:
+        flags = " ".join(f"--column {name}=NAME" for name in missing)
+        raise DataError(f"Which columns of {path} are {' and '.join(missing)}? Add {flags}. It has {listed(header)}.")
+    return found
+
+
+def split_header(
+    records: list[list[Any]], roles: Sequence[Role], columns: Columns
+) -> tuple[list[str] | None, list[list[Any]]]:
+    """The first record as header, and the others; None as header if the file begins with data."""
+    usual = {name for role in roles for name in (role.name, *role.headers)}
+    usual |= {normal(name) for name in columns.values()}
+    if not records:
+        return None, records
+    is_usual = bool(usual & {normal(value) for value in records[0]})
+    is_words = not any(role.required for role in roles) and not any(map(is_number, records[0]))
+    if not (is_usual or is_words or has_header(records)):
+        return None, records
+    header = [str(value).strip() or f"column {number}" for number, value in enumerate(records[0], 1)]
+    return header, records[1:]
+
+
+def has_header(records: Sequence[Sequence[Any]]) -> bool:
+    """Whether the first record differs from the others: a word above numbers, or above values that all repeat."""
+    for number, first in enumerate(records[0]):
+        values = [str(record[number]).strip() for record in records[1:] if len(record) > number]
+        if not values or not str(first).strip():
+            continue
+        counts = Counter(values)
+        repeats = len(counts) <= len(values) / 2 and min(counts.values()) > 1
+        if str(first).strip() not in counts and (repeats or all(map(is_number, counts))) and not is_number(first):
+            return True
+    return False
+
+
+def is_number(value: Any) -> bool:
+    try:
+        float(str(value).replace(",", "."))
+    except ValueError:
+        return False
+    return True
+
+
+def normal(name: Any) -> str:
+    """A header without differences of case, spaces, underscores and hyphens."""
+    return " ".join(str(name).casefold().replace("_", " ").replace("-", " ").split()).replace(" ", "_")
+
+
+def listed(header: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in header[:30]) + (", …" if len(header) > 30 else "")
+
+
+def read_records(path: Path) -> tuple[list[str] | None, list[list[Any]]]:
+    """The header, or None where the format has none of its own, and the records. Raises DataError."""
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".parquet":
+            return read_parquet(path)
+        if suffix == ".xlsx":
+            return None, read_spreadsheet(path)
+        if suffix in (".json", ".jsonl", ".ndjson"):
+            return records_of(path, read_json(path))
+        return None, read_delimited(read_text(path), suffix)
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read: {error}.") from None
+
+
+def read_text(path: Path) -> str:
+    """A text file in UTF-8, or in UTF-16 with its byte order mark. Raises DataError."""
+    data = path.read_bytes()
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        advice = "Save the file as CSV UTF-8 or as Unicode text"
+        raise DataError(f"{path}, line {line}, is not UTF-8. {advice}.") from None
+
+
+def read_delimited(text: str, suffix: str) -> list[list[str]]:
+    """The records of a delimited file, by the delimiter that gives most records the same number of fields.
+
+    Raises DataError if no delimiter does.
+    """
+    candidates = ["\t", *DELIMITERS] if suffix in (".tsv", ".txt") else list(DELIMITERS)
+    best: tuple[tuple[bool, float], list[list[str]]] = ((False, 0.0), [])
+    for quoting in QUOTING:
+        for delimiter in candidates:
+            try:
+                reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, **quoting)
+                records = [record for record in reader if record]
+            except csv.Error:  # a quotation mark within a text, which is not doubled
+                continue
+            if (quality := regularity(records)) > best[0]:  # the first of equal ones
+                best = (quality, records)
+        if best[0] == (True, 1.0):
+            break
+    return best[1]
+
+
+def regularity(records: Sequence[Sequence[str]]) -> tuple[bool, float]:
+    """Whether records have several fields, and the share of records with as many fields as the first one."""
+    if not records:
+        return False, 0.0
+    return len(records[0]) > 1, sum(len(record) == len(records[0]) for record in records) / len(records)
+
+
+def read_json(path: Path) -> list[Any]:
+    """The objects of a JSON list, of a JSON object with one list in it, or of JSON lines."""
+    text = read_text(path)
+    if path.suffix.lower() == ".json":
+        document = json.loads(text)
+        if isinstance(document, dict):
+            lists = [value for value in document.values() if isinstance(value, list)]
+            document = lists[0] if len(lists) == 1 else [document]
+        return list(document)
+    items = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                items.append(json.loads(line))
+            except ValueError as error:
+                raise ValueError(f"line {number} is not JSON ({error})") from None
+    return items
+
+
+def records_of(path: Path, items: Sequence[Any]) -> tuple[list[str], list[list[Any]]]:
+    if not all(isinstance(item, dict) for item in items):
+        raise DataError(f"{path} must have a JSON object for each row.")
+    header = list(dict.fromkeys(name for item in items for name in item))
+    return header, [[item.get(name) for name in header] for item in items]
+
+
+def read_parquet(path: Path) -> tuple[list[str], list[list[Any]]]:
+    from pyarrow import parquet  # type: ignore[import-untyped]
+
+    table = parquet.read_table(path)
+    return records_of(path, table.to_pylist())
+
+
+def read_spreadsheet(path: Path) -> list[list[Any]]:
+    """The records of the first sheet, without empty rows and columns at its end."""
+    import zipfile
+
+    from openpyxl import load_workbook  # type: ignore[import-untyped]
+
+    try:
+        sheet = load_workbook(path, read_only=True, data_only=True).worksheets[0]
+    except zipfile.BadZipFile:
+        raise ValueError("it is not an .xlsx file") from None
+    records = [["" if value is None else value for value in record] for record in sheet.iter_rows(values_only=True)]
+    return [record for record in records if any(value != "" for value in record)]

@@ -1,0 +1,123 @@
+"""`hearth train`: read the data, report, fit candidates, choose by validation, and build the artifact of the winner."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from msgspec import structs
+from rich.table import Table
+
+from hearth.task_table import TASKS
+from hearth_build.pipeline.build import build
+from hearth_build.pipeline.evaluation import evaluation_of
+from hearth_build.pipeline.train import console
+from hearth_build.recipe import GateError, NoQuantization, Recipe, RecipeError
+from hearth_build.training import bases
+from hearth_build.training import plan as plans
+from hearth_build.training.candidates import Candidate, Session, Trainer, best
+from hearth_build.training.plan import Plan
+
+TRAINABLE = (
+    "text-classification",
+    "token-classification",
+    "image-classification",
+    "object-detection",
+    "tabular-classification",
+    "tabular-regression",
+)
+
+
+def run(plan: Plan, work: Path, command: str, *, check: bool = False) -> Path | None:
+    """Train and return the artifact folder, or None with `check`, which ends after the report on the data.
+
+    Raises DataError, RecipeError, GateError.
+    """
+    trainer = trainer_of(plan.task)
+    plan = plans.with_checksums(structs.replace(plan, base=bases.pin(plan.base)))
+    session = Session(plan, work, command)
+    console.rule(f"{plan.name}: data")
+    data = trainer.read(session)
+    for line in data.report.lines():
+        console.print(f"  {line}", highlight=False, markup=False)
+    if not plan.base:
+        session.plan = structs.replace(plan, base=trainer.default_base(data))
+    base = f"starts from {bases.title(session.plan.base)}" if session.plan.base else "from scratch"
+    console.print(f"  {plan.minutes:g} minutes at most, {base}", highlight=False, markup=False)
+    if check:
+        return None
+    forget_other_data(session)
+    console.rule(f"{plan.name}: candidates")
+    results = trainer.candidates(session, data)
+    evaluation = evaluation_of(plan.task)
+    chosen = best(results, evaluation.higher_is_better)
+    title = f"{evaluation.metric} in {trainer.chosen_in}"
+    if len(results) > 1:
+        print_table(results, chosen, title)
+    trainer.require_learning(chosen, results)
+    assert chosen.recipe is not None
+    recipe = chosen.recipe()
+    recipe = replace(recipe, report=with_comparison(recipe, results, chosen, title))
+    artifact = build_served(recipe, session)
+    resolved = structs.replace(session.plan, settings={**plan.settings, **session.settings}, model=chosen.name)
+    plans.save(resolved, work / "recipe.yaml")
+    console.print(f"To repeat it: hearth train --recipe {work / 'recipe.yaml'}", highlight=False, markup=False)
+    return artifact
+
+
+def trainer_of(task: str) -> Trainer:
+    """The trainer of a task. Raises RecipeError."""
+    if task not in TRAINABLE:
+        raise RecipeError(f"hearth train does not train {task!r}; it trains {', '.join(TRAINABLE)}.")
+    trainer: Trainer = importlib.import_module(f"hearth_build.training.{TASKS[task].function}").TRAINER
+    return trainer
+
+
+def forget_other_data(session: Session) -> None:
+    """Remove what a run with other data or settings left in the folder; what the same run left is continued."""
+    marker = session.work / "plan.txt"
+    fingerprint = session.plan.fingerprint()
+    if marker.exists() and marker.read_text(encoding="utf-8") != fingerprint:
+        shutil.rmtree(session.work)
+    session.work.mkdir(parents=True, exist_ok=True)
+    (session.work / "prepared").unlink(missing_ok=True)
+    marker.write_text(fingerprint, encoding="utf-8")
+
+
+def build_served(recipe: Recipe, session: Session) -> Path:
+    """Build the artifact; in fp32 if int8 costs more accuracy than its gate allows."""
+    try:
+        return build(recipe, session.work, session.command)
+    except GateError as error:
+        if isinstance(recipe.quantization, NoQuantization):
+            raise
+        console.print(
+            f"int8 is not good enough, so the model is served in fp32: {error}", highlight=False, markup=False
+        )
+        return build(replace(recipe, quantization=NoQuantization()), session.work, session.command)
+
+
+def print_table(results: list[Candidate], chosen: Candidate, title: str) -> None:
+    table = Table("candidate", title, "")
+    for candidate in results:
+        note = "served" if candidate is chosen else "" if candidate.recipe else "baseline"
+        table.add_row(candidate.name, f"{candidate.score:.4f}", note)
+    console.print(table)
+
+
+def with_comparison(recipe: Recipe, results: list[Candidate], chosen: Candidate, title: str):  # type: ignore[no-untyped-def]
+    """The recipe's sections of the card after the table of candidates."""
+    rows = [
+        f"| {'**' * (candidate is chosen)}{candidate.name}{'**' * (candidate is chosen)} | {candidate.score:.4f} |"
+        for candidate in results
+    ]
+    table = "\n".join([f"| candidate | {title} |", "|---|---:|", *rows])
+    report = recipe.report
+    compared = ["## Compared", table] if len(results) > 1 else []
+
+    def sections(work, examples, outputs):  # type: ignore[no-untyped-def]
+        return [*compared, *(report(work, examples, outputs) if report else ())]
+
+    return sections

@@ -1,0 +1,280 @@
+"""text-classification from labelled texts: n-grams, sentence embeddings, and fine-tuning of an encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from hearth.models.manifest import Limits, TextPreprocessing
+from hearth_build.data import labelled_texts
+from hearth_build.data.datasets import DataError
+from hearth_build.data.files import IMAGES
+from hearth_build.data.report import DataReport, describe_beginnings, describe_texts, language_of, usable_labels
+from hearth_build.data.split import duplicate_texts
+from hearth_build.data.text import Texts, logits_of, pad, tokenize
+from hearth_build.importing import bert
+from hearth_build.networks.bert import rename_weights
+from hearth_build.networks.text_classifiers import HashedNgrams, MeanPooledClassifier
+from hearth_build.onnx_export.export import traced
+from hearth_build.pipeline import train
+from hearth_build.recipe import AdamW, Batch, DynamicInt8, Example, Linear, NoQuantization, Recipe, Stage
+from hearth_build.training import bases, linear
+from hearth_build.training.candidates import Candidate, Data, Session, Trainer
+from hearth_build.training.classification import (
+    accuracy_of,
+    gate,
+    loss_of,
+    majority,
+    make_data,
+    require_learning,
+    scale,
+    sections,
+    targets_of,
+    temperature,
+)
+
+MAX_TOKENS = 256
+"""Longest text of a fine-tuned encoder; shorter if 99 % of the texts are."""
+MAX_EPOCHS = 4
+LEARNING_RATE = 5e-5
+BATCH_SIZE = 32
+LARGEST_EMBEDDED = 20_000
+"""Texts whose vectors are computed for the linear model of embeddings."""
+GOLDEN = bert.TEXTS
+
+
+def read(session: Session) -> Data:
+    """Read, check and split the texts. Raises DataError."""
+    plan, report = session.plan, DataReport()
+    examples = usable(plan.data, plan.columns, report)
+    test = usable(plan.test, plan.columns, report) if plan.test else []
+    describe_texts(report, examples)
+    describe_beginnings(report, examples)
+    data = make_data(
+        session, examples, test, duplicate_texts([example.inputs for example in [*examples, *test]]), report
+    )
+    return replace(data, language=language_of(example.inputs for example in examples[:2000]))
+
+
+def usable(path: str, columns: dict[str, str], report: DataReport) -> list[Example]:
+    examples = labelled_texts.read(Path(path), columns)
+    names = [Path(example.inputs[-260:]).suffix.lower() in IMAGES for example in examples]
+    if names and all(names):
+        raise DataError(f"The texts of {path} are names of images. Train image-classification on it.")
+    return usable_labels(examples, report, path, "texts")
+
+
+def default_base(data: Data) -> str:
+    return bases.MINILM if data.language == "English" else ""
+
+
+def candidates(session: Session, data: Data) -> list[Candidate]:
+    """Fit what can be served, the simplest first."""
+    results = [majority(data), ngrams(session, data)]
+    if session.plan.base:
+        results += encoders(session, data)
+    return results
+
+
+def ngrams(session: Session, data: Data) -> Candidate:
+    parts, labels = data.split, len(data.labels)
+    tokenizer = linear.train_tokenizer([example.inputs for example in parts.train])
+    network = HashedNgrams(linear.buckets_for(labels), labels, linear.LENGTH)
+    rows = partial(rows_of, tokenizer, max_tokens=linear.MAX_TOKENS)
+    weights, bias, score = linear.fit(
+        linear.ngram_features(network, rows(parts.train)),
+        targets_of(data, parts.train),
+        validation := linear.ngram_features(network, rows(parts.validation)),
+        accuracy_of(data, parts.validation),
+        labels,
+        several=data.several,
+        seed=session.plan.seed,
+    )
+    factor = temperature(np.asarray(validation @ weights.T) + bias, targets_of(data, parts.validation))
+    with torch.no_grad():
+        network.weights.weight.copy_(torch.from_numpy(weights.T / factor))
+        network.bias.copy_(torch.from_numpy(bias / factor))
+    recipe = partial(
+        recipe_of, session, data, tokenizer, network, linear.MAX_TOKENS, "a linear model of hashed n-grams"
+    )
+    return Candidate("n-grams, logistic regression", score, recipe)
+
+
+def rows_of(tokenizer: Tokenizer, examples: Sequence[Example], max_tokens: int) -> list[list[int]]:
+    rows = tokenize(tokenizer, [example.inputs for example in examples], max_tokens)
+    return [row or [0] for row in rows]
+
+
+def encoders(session: Session, data: Data) -> list[Candidate]:
+    """A linear model of the encoder's vectors, and the encoder fine-tuned from there."""
+    checkpoint = bases.encoder(session.plan.base)
+    tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    shape = replace(bert.shape_of(checkpoint), labels=len(data.labels))
+    lengths = [len(row) for row in rows_of(tokenizer, data.split.train, shape.positions)]
+    max_tokens = int(min(shape.positions, MAX_TOKENS, max(16, np.percentile(lengths, 99) + 1)))
+    rows = {name: rows_of(tokenizer, getattr(data.split, name), max_tokens) for name in ("train", "validation")}
+
+    def start() -> MeanPooledClassifier:
+        network = MeanPooledClassifier(shape)
+        weights = rename_weights(checkpoint.load_weights())
+        network.load_state_dict({name: value for name, value in weights.items() if name in network.state_dict()}, False)
+        return network
+
+    torch.manual_seed(session.plan.seed)
+    embedded = start()
+    score = fit_head(embedded, session, data, rows)
+    details = bases.title(session.plan.base)
+    finished = partial(recipe_of, session, data, tokenizer)
+    results = [
+        Candidate(
+            "embeddings, logistic regression",
+            score,
+            partial(finished, embedded, max_tokens, f"a linear model of the vectors of {details}"),
+        )
+    ]
+    head = {name: value.clone() for name, value in embedded.state_dict().items() if name.startswith("classifier.")}
+
+    def network(work: Path) -> nn.Module:
+        network = start()
+        network.load_state_dict(head, strict=False)
+        return network
+
+    stage = fine_tuning(session, data, rows, network)
+    train.train(stage, session.work, session.plan.seed)
+    tuned = network(session.work)
+    assert isinstance(tuned, MeanPooledClassifier)
+    tuned.load_state_dict(train.weights_of(session.work, stage.name))
+    logits = logits_of(tuned, rows["validation"]).numpy()
+    tuned_score = accuracy_of(data, data.split.validation)(logits)
+    scale(tuned.classifier, temperature(logits, targets_of(data, data.split.validation)))
+    recipe = partial(finished, tuned, max_tokens, f"{details}, fine-tuned", stages=(stage,))
+    return [*results, Candidate("fine-tuned encoder", tuned_score, recipe)]
+
+
+def fit_head(network: MeanPooledClassifier, session: Session, data: Data, rows: dict[str, list[list[int]]]) -> float:
+    """Fit the classifier on the vectors of the encoder, which does not change; returns the validation score."""
+    chosen = np.random.default_rng(session.plan.seed).permutation(len(rows["train"]))[:LARGEST_EMBEDDED]
+    training = vectors(network, [rows["train"][index] for index in chosen])
+    validation = vectors(network, rows["validation"])
+    weights, bias, score = linear.fit(
+        training,
+        targets_of(data, [data.split.train[index] for index in chosen]),
+        validation,
+        accuracy_of(data, data.split.validation),
+        len(data.labels),
+        several=data.several,
+        seed=session.plan.seed,
+    )
+    factor = temperature(validation @ weights.T + bias, targets_of(data, data.split.validation))
+    with torch.no_grad():
+        network.classifier.weight.copy_(torch.from_numpy(weights / factor))
+        network.classifier.bias.copy_(torch.from_numpy(bias / factor))
+    return score
+
+
+def vectors(network: MeanPooledClassifier, rows: Sequence[Sequence[int]], size: int = 64) -> np.ndarray:
+    """The encoder's vector of each text, (texts, hidden)."""
+    network.eval()
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+    results = np.zeros((len(rows), network.classifier.in_features), np.float32)
+    with torch.no_grad():
+        for start in range(0, len(order), size):
+            batch = order[start : start + size]
+            results[batch] = network.embed(**pad([rows[index] for index in batch])).numpy()
+    return results
+
+
+def fine_tuning(
+    session: Session,
+    data: Data,
+    rows: dict[str, list[list[int]]],
+    network: Callable[[Path], nn.Module],
+) -> Stage:
+    targets = torch.from_numpy(targets_of(data, data.split.train))
+    loss, accuracy = loss_of(data), accuracy_of(data, data.split.validation)
+    batches = Texts(rows["train"], {"labels": targets})
+
+    def batch_loss(network: nn.Module, batch: Batch) -> Tensor:
+        return loss(network(batch["input_ids"], batch["attention_mask"]), batch["labels"])
+
+    def score(network: nn.Module, work: Path) -> dict[str, float]:
+        return {"accuracy": accuracy(logits_of(network, rows["validation"]).numpy())}
+
+    def stage(epochs: int, minutes: float = 0.0) -> Stage:
+        return Stage(
+            name="fine-tuning",
+            network=network,
+            batches=lambda work: batches,
+            loss=batch_loss,
+            score=score,
+            optimiser=AdamW(learning_rate=float(session.plan.settings.get("learning_rate", LEARNING_RATE))),
+            schedule=Linear(warmup=0.1),
+            epochs=epochs,
+            batch_size=BATCH_SIZE,
+            max_grad_norm=1.0,
+            minutes=minutes,
+        )
+
+    epochs, minutes = session.epochs(stage, MAX_EPOCHS)
+    session.settings |= {"epochs": epochs, "learning_rate": stage(epochs).optimiser.learning_rate}
+    return stage(epochs, minutes)
+
+
+def recipe_of(
+    session: Session,
+    data: Data,
+    tokenizer: Tokenizer,
+    network: nn.Module,
+    max_tokens: int,
+    kind: str,
+    **fields: Any,
+) -> Recipe:
+    plan = session.plan
+    labels = ", ".join(data.labels[:5]) + (", …" if len(data.labels) > 5 else "")
+    inputs = ("input_ids", "attention_mask")
+    return Recipe(
+        name=plan.name,
+        task=plan.task,
+        description=f"Classifies texts as {labels}: {kind}.",
+        licence=plan.licence,
+        labels=data.labels,
+        sources=plan.sources(),
+        prepare=lambda work: tokenizer.save(str(work / "tokenizer.json"), pretty=False),
+        network=lambda work: network,
+        graphs={
+            "main": traced(
+                lambda: {name: torch.ones(2, 8, dtype=torch.int64) for name in inputs},
+                {name: {0: "batch", 1: "sequence"} for name in inputs},
+            )
+        },
+        dev={"validation": lambda work: data.split.validation},
+        test=lambda work: data.split.test,
+        report=sections(data),
+        golden=lambda: GOLDEN,
+        preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=max_tokens),
+        quantization=DynamicInt8() if plan.precision == "int8" else NoQuantization(),
+        gate=gate(data),
+        activation="sigmoid" if data.several else "softmax",
+        limits=Limits(batch=64, characters=20_000),
+        seed=plan.seed,
+        parents=(bases.title(plan.base),) if isinstance(network, MeanPooledClassifier) else (),
+        limitations=(
+            "Every text gets one of the labels, also one that belongs to none of them.",
+            f"Texts are cut after {max_tokens} tokens.",
+            "The candidate and the best epoch were chosen by the validation examples.",
+        ),
+        **{"stages": (), **fields},
+    )
+
+
+TRAINER = Trainer(read, candidates, default_base, require_learning)

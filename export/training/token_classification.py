@@ -1,0 +1,319 @@
+"""token-classification from texts with entities: an encoder with a label per token, or convolutions over characters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Encoding, Tokenizer
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hearth.models.manifest import Limits, Tagging, TextPreprocessing
+from hearth.ops.text.entities import get_tag
+from hearth_build.data import entities
+from hearth_build.data.datasets import DataError
+from hearth_build.data.entities import Span
+from hearth_build.data.report import MIN_EXAMPLES, DataReport, describe_split, describe_texts, language_of
+from hearth_build.data.split import duplicate_texts, split
+from hearth_build.data.tagged_texts import IGNORE_INDEX, TaggedTexts, character_tokenizer, predict_labels
+from hearth_build.evaluations.token_classification import entity_metrics
+from hearth_build.importing import bert
+from hearth_build.networks.bert import rename_weights
+from hearth_build.networks.bert_heads import TokenClassifier
+from hearth_build.networks.character_tagger import Tagger
+from hearth_build.onnx_export.export import traced
+from hearth_build.pipeline import train
+from hearth_build.recipe import (
+    AdamW,
+    Batch,
+    DynamicInt8,
+    Example,
+    Gate,
+    Linear,
+    NoQuantization,
+    OneCycle,
+    Recipe,
+    RecipeError,
+    Stage,
+)
+from hearth_build.training import bases
+from hearth_build.training.candidates import Candidate, Data, Session, Trainer
+from hearth_build.training.classification import cell, data_section
+
+MAX_TOKENS = 128
+"""Longest window of training and of the served model; longer texts are read in windows that share STRIDE tokens."""
+STRIDE = 32
+OUTSIDE = "O"
+LISTED = 10
+PRESETS = {"encoder": (5, 1e-4, 16), "characters": (12, 2e-3, 48)}
+"""Largest number of epochs, learning rate and batch size."""
+Rows = list[tuple[Encoding, list[int]]]
+"""Windows of texts with the number of the label of each token."""
+
+
+@dataclass(frozen=True)
+class TaggedData(Data):
+    tags: tuple[str, ...] = (OUTSIDE,)
+    """O, then B- and I- of each entity type."""
+
+
+def read(session: Session) -> TaggedData:
+    """Read, check and split the texts. Raises DataError."""
+    plan, report = session.plan, DataReport()
+    examples, test = usable(plan.data), usable(plan.test) if plan.test else []
+    types = count_types(examples)
+    listed = ", ".join(f"{name} {count:,}" for name, count in sorted(types.items(), key=lambda item: -item[1])[:20])
+    empty = sum(not example.expected for example in examples)
+    report.facts.append(f"{len(examples):,} texts, {empty:,} of them without entities; entities: {listed}")
+    describe_texts(report, examples)
+    duplicates = duplicate_texts([example.inputs for example in [*examples, *test]])
+    count = len(examples)
+    own_test = (test, duplicates.clusters[count:]) if test else None
+    parts = split(examples, duplicates.clusters[:count], plan.seed, own_test)
+    describe_split(report, parts, duplicates)
+    seen = count_types(parts.train)
+    tags = (OUTSIDE, *(f"{prefix}-{name}" for name in sorted(seen) for prefix in "BI"))
+    if unseen := sorted(set(count_types([*parts.validation, *parts.test])) - set(seen)):
+        report.warnings.append(f"entities without training examples cannot be learnt: {', '.join(unseen)}")
+    language = language_of(example.inputs for example in examples[:2000])
+    return TaggedData(parts, tuple(sorted(seen)), report, language, tags=tags)
+
+
+def usable(path: str) -> list[Example]:
+    examples = [example for example in entities.read(Path(path)) if example.inputs.strip()]
+    if len(examples) < MIN_EXAMPLES:
+        raise DataError(
+            f"{path} has {len(examples)} texts. At least {MIN_EXAMPLES} are needed to train and to measure; some "
+            "hundreds of entities of each type give good models."
+        )
+    if not count_types(examples):
+        raise DataError(f"None of the {len(examples)} texts of {path} has an entity: there is nothing to learn.")
+    return examples
+
+
+def count_types(examples: Sequence[Example]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for example in examples:
+        for _, _, name in example.expected:
+            counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def default_base(data: Data) -> str:
+    return bases.MINILM if data.language == "English" else ""
+
+
+def candidates(session: Session, data: TaggedData) -> list[Candidate]:
+    """A dictionary to compare with, and one network: an encoder if there is one for the language."""
+    return [dictionary(data), encoder(session, data) if session.plan.base else characters(session, data)]
+
+
+def require_learning(chosen: Candidate, results: Sequence[Candidate]) -> None:
+    if chosen.score <= 0:
+        raise RecipeError(
+            "The network finds no entity of the validation texts: add examples, or give it more --minutes."
+        )
+
+
+def dictionary(data: TaggedData) -> Candidate:
+    """Marks the words that were entities in training."""
+    names: dict[str, str] = {}
+    for example in data.split.train:
+        for start, end, name in example.expected:
+            names[example.inputs[start:end]] = name
+    longest = max((len(name) for name in names), default=0)
+    predicted = [lookup(example.inputs, names, longest) for example in data.split.validation]
+    metrics = entity_metrics([example.expected for example in data.split.validation], predicted)
+    return Candidate("dictionary of the training entities", metrics["F1"])
+
+
+def lookup(text: str, names: dict[str, str], longest: int) -> list[Span]:
+    """The longest entities that begin at each word of a text."""
+    spans: list[Span] = []
+    start = 0
+    while start < len(text):
+        found = None
+        is_start = start == 0 or not text[start - 1].isalnum() or entities.is_cjk(text[start])
+        for end in range(min(len(text), start + longest), start, -1) if is_start else ():
+            if text[start:end] in names and (end == len(text) or not text[end].isalnum() or entities.is_cjk(text[end])):
+                found = end
+                break
+        if found:
+            spans.append([start, found, names[text[start:found]]])
+        start = found or start + 1
+    return spans
+
+
+def windows_of(tokenizer: Tokenizer, examples: Sequence[Example], tags: Sequence[str]) -> list[Rows]:
+    """The windows of each text with the labels of their tokens; special tokens are ignored by the loss."""
+    numbers = {tag: number for number, tag in enumerate(tags)}
+    results = []
+    for example in examples:
+        whole = tokenizer.encode(example.inputs)
+        rows: Rows = []
+        for window in [whole, *whole.overflowing]:
+            labels, opened = [], None
+            for (start, end), special in zip(window.offsets, window.special_tokens_mask, strict=True):
+                span = next((span for span in example.expected if start < span[1] and end > span[0]), None)
+                if special or start == end:
+                    labels.append(IGNORE_INDEX)
+                    continue
+                prefix = "I" if span is not None and span is opened else "B"
+                labels.append(numbers.get(f"{prefix}-{span[2]}", 0) if span else 0)
+                opened = span
+            rows.append((window, labels))
+        results.append(rows)
+    return results
+
+
+def spans_of(rows: Rows, predicted: Sequence[Sequence[int]], tags: Sequence[str]) -> list[Span]:
+    """The entities of a text from the labels of its tokens, as the runtime groups them."""
+    spans: list[Span] = []
+    for (window, _), labels in zip(rows, predicted, strict=True):
+        previous = OUTSIDE
+        for (start, end), special, number in zip(window.offsets, window.special_tokens_mask, labels, strict=True):
+            if special:
+                continue
+            begins, name = get_tag(tags[number])
+            if name != OUTSIDE and name == previous and not begins:
+                spans[-1][1] = end
+            elif name != OUTSIDE:
+                spans.append([start, end, name])
+            previous = name
+    return spans
+
+
+def encoder(session: Session, data: TaggedData) -> Candidate:
+    checkpoint = bases.encoder(session.plan.base)
+    tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
+    shape = replace(bert.shape_of(checkpoint), labels=len(data.tags))
+
+    def network(work: Path) -> nn.Module:
+        network = TokenClassifier(shape)
+        weights = rename_weights(checkpoint.load_weights())
+        network.load_state_dict({name: value for name, value in weights.items() if name in network.state_dict()}, False)
+        return network
+
+    return fit(session, data, "encoder", "fine-tuned encoder", tokenizer, network, bases.title(session.plan.base))
+
+
+def characters(session: Session, data: TaggedData) -> Candidate:
+    tokenizer = character_tokenizer([example.inputs for example in data.split.train])
+
+    def network(work: Path) -> nn.Module:
+        return Tagger(len(data.tags), tokenizer.get_vocab_size())
+
+    return fit(session, data, "characters", "convolutions over characters", tokenizer, network, "trained from scratch")
+
+
+def fit(
+    session: Session,
+    data: TaggedData,
+    kind: str,
+    name: str,
+    tokenizer: Tokenizer,
+    network: Callable[[Path], nn.Module],
+    details: str,
+) -> Candidate:
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(MAX_TOKENS)
+    training, validation = (
+        windows_of(tokenizer, part, data.tags) for part in (data.split.train, data.split.validation)
+    )
+    flat = [row for rows in training for row in rows if row[0].ids]
+    batches = TaggedTexts([window.ids for window, _ in flat], {}, [labels for _, labels in flat])
+    expected = [example.expected for example in data.split.validation]
+
+    def loss(network: nn.Module, batch: Batch) -> Tensor:
+        logits = network(batch["input_ids"], batch["attention_mask"])
+        return functional.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten(), ignore_index=IGNORE_INDEX)
+
+    def score(network: nn.Module, work: Path) -> dict[str, float]:
+        predicted = iter(predict_labels(network, [window.ids for rows in validation for window, _ in rows]))
+        found = [spans_of(rows, [next(predicted) for _ in rows], data.tags) for rows in validation]
+        return entity_metrics(expected, found)
+
+    largest, learning_rate, batch_size = PRESETS[kind]
+
+    def stage(epochs: int, minutes: float = 0.0) -> Stage:
+        return Stage(
+            name="fine-tuning" if session.plan.base else "training",
+            network=network,
+            batches=lambda work: batches,
+            loss=loss,
+            score=score,
+            optimiser=AdamW(learning_rate=float(session.plan.settings.get("learning_rate", learning_rate))),
+            schedule=Linear(warmup=0.1) if session.plan.base else OneCycle(warmup=0.25),
+            epochs=epochs,
+            batch_size=batch_size,
+            max_grad_norm=1.0,
+            minutes=minutes,
+        )
+
+    epochs, minutes = session.epochs(stage, largest)
+    session.settings |= {"epochs": epochs, "learning_rate": stage(epochs).optimiser.learning_rate}
+    final = stage(epochs, minutes)
+    train.train(final, session.work, session.plan.seed)
+    history = train.history_of(session.work, final.name)
+    tokenizer.no_truncation()
+    recipe = partial(recipe_of, session, data, tokenizer, final, f"{name}, {details}")
+    return Candidate(name, max(entry["F1"] for entry in history), recipe)
+
+
+def recipe_of(session: Session, data: TaggedData, tokenizer: Tokenizer, stage: Stage, kind: str) -> Recipe:
+    plan = session.plan
+    inputs = ("input_ids", "attention_mask")
+    tolerance = max(0.01, 5 / max(sum(count_types(data.split.validation).values()), 1))
+    return Recipe(
+        name=plan.name,
+        task=plan.task,
+        description=f"Finds {', '.join(data.labels[:8])} in texts: {kind}.",
+        licence=plan.licence,
+        labels=data.tags,
+        sources=plan.sources(),
+        prepare=lambda work: tokenizer.save(str(work / "tokenizer.json"), pretty=False),
+        stages=(stage,),
+        graphs={
+            "main": traced(
+                lambda: {name: torch.ones(2, 8, dtype=torch.int64) for name in inputs},
+                {name: {0: "batch", 1: "sequence"} for name in (*inputs, "logits")},
+            )
+        },
+        dev={"validation": lambda work: data.split.validation},
+        test=lambda work: data.split.test,
+        report=sections(data),
+        golden=lambda: (bert.NAMES, *bert.TEXTS),
+        preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=MAX_TOKENS),
+        head=Tagging(stride=STRIDE),
+        quantization=DynamicInt8() if plan.precision == "int8" else NoQuantization(),
+        gate=Gate(metric=0.0, quantization_loss=tolerance, bytes=2**31, difference=0.8),
+        limits=Limits(batch=64, characters=20_000),
+        seed=plan.seed,
+        parents=(bases.title(plan.base),) if plan.base else (),
+        limitations=("The best epoch was chosen by the validation examples.",),
+    )
+
+
+def sections(data: TaggedData) -> Callable[[Path, Sequence[Example], Sequence[Any]], Sequence[str]]:
+    def report(work: Path, examples: Sequence[Example], outputs: Sequence[list[Span]]) -> Sequence[str]:
+        rows = []
+        for name in data.labels:
+            truth, found = (
+                [[span for span in spans if span[2] == name] for spans in part]
+                for part in ([example.expected for example in examples], outputs)
+            )
+            metrics = entity_metrics(truth, found)
+            cells = " | ".join(f"{metrics[key]:.3f}" for key in ("F1", "precision", "recall"))
+            rows.append(f"| {cell(name)} | {sum(map(len, truth))} | {cells} |")
+        table = ["| entity | in the test data | F1 | precision | recall |", "|---|---:|---:|---:|---:|", *rows]
+        return ["## Test data by entity", "\n".join(table), *data_section(data)]
+
+    return report
+
+
+TRAINER = Trainer(read, candidates, default_base, require_learning)

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from hearth_build.data import boxes
+from hearth_build.data.datasets import DataError
+
+XML = """<annotation><filename>{name}</filename>
+  <object><name> cat </name><bndbox><xmin>10</xmin><ymin>20</ymin><xmax>50</xmax><ymax>60</ymax></bndbox></object>
+</annotation>"""
+EXPECTED = [{"label": "cat", "box": [10.0, 20.0, 50.0, 60.0], "crowd": False}]
+NAME = "picture [1] (copy)"
+
+
+def save(path: Path, size: tuple[int, int] = (200, 100)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size).save(path)
+
+
+@pytest.fixture
+def yolo(tmp_path: Path) -> Path:
+    """A folder as Roboflow exports it, with a hidden file and an image without objects."""
+    save(tmp_path / f"train/images/{NAME}.jpg")
+    save(tmp_path / "train/images/empty.png")
+    (tmp_path / "train/labels").mkdir()
+    (tmp_path / f"train/labels/{NAME}.txt").write_text("1 0.15 0.4 0.2 0.4\n\n")
+    (tmp_path / "train/.DS_Store").write_bytes(b"\0")
+    (tmp_path / "data.yaml").write_text("train: ../train/images\nnames: ['dog', 'cat']\n")
+    return tmp_path
+
+
+def test_three_forms_give_the_same_boxes(yolo: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("other")
+    save(other / f"voc/JPEGImages/{NAME}.jpg")
+    (other / "voc/Annotations").mkdir()
+    (other / f"voc/Annotations/{NAME}.xml").write_text(XML)
+    (other / "voc/Annotations/.hidden.xml").write_text("broken")
+    (other / "voc/ImageSets/Main").mkdir(parents=True)
+    save(other / f"coco/images/{NAME}.jpg")
+    document = {
+        "images": [{"id": 7, "file_name": f"somewhere/{NAME}.jpg"}],
+        "annotations": [{"image_id": 7, "category_id": 3, "bbox": [10, 20, 40, 40]}],
+        "categories": [{"id": 3, "name": "cat"}],
+    }
+    (other / "coco/annotations.json").write_text(json.dumps(document))
+    (other / "coco/notes.json").write_text("[]")
+    for path in (other / "voc", other / "coco", yolo / "train", yolo / "data.yaml"):
+        examples = [example for example in boxes.read(path) if "picture" in example.name]
+        found = [{**box, "box": [round(edge, 6) for edge in box["box"]]} for box in examples[0].expected]
+        assert found == EXPECTED, path
+        assert examples[0].inputs.read()
+
+
+def test_an_image_without_text_file_has_no_objects(yolo: Path) -> None:
+    assert boxes.read(yolo)[1].expected == []
+
+
+def test_lists_of_voc_may_have_blank_lines(tmp_path: Path) -> None:
+    save(tmp_path / "JPEGImages/a.jpg")
+    (tmp_path / "Annotations").mkdir()
+    (tmp_path / "Annotations/a.xml").write_text(XML)
+    (tmp_path / "ImageSets/Main").mkdir(parents=True)
+    (tmp_path / "ImageSets/Main/val.txt").write_text("a  1\n   \n\n")
+    assert len(boxes.read(tmp_path / "ImageSets/Main/val.txt")) == 1
+
+
+def test_polygons_become_boxes(yolo: Path) -> None:
+    (yolo / f"train/labels/{NAME}.txt").write_text("1 0.05 0.2 0.25 0.2 0.25 0.6 0.05 0.6\n")
+    box = boxes.read(yolo)[1].expected or boxes.read(yolo)[0].expected
+    assert [round(edge, 6) for edge in box[0]["box"]] == EXPECTED[0]["box"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: (folder / f"train/labels/{NAME}.txt").write_text("9 0.1 0.1 0.1 0.1"), r"line 1: '9 0\.1"),
+        (lambda folder: (folder / "data.yaml").unlink(), r"no \.yaml or classes\.txt"),
+        (lambda folder: (folder / "a.xml").write_text("<broken"), r"a\.xml: "),
+    ],
+)
+def test_what_is_broken_is_named(yolo: Path, change: object, message: str) -> None:
+    change(yolo)  # type: ignore[operator]
+    with pytest.raises(DataError, match=message):
+        boxes.read(yolo)
