@@ -145,7 +145,17 @@ class BlockInt4:
     """As in DynamicInt8."""
 
 
-Quantizer: TypeAlias = NoQuantization | DynamicInt8 | StaticInt8 | BlockInt4
+@dataclass(frozen=True)
+class GivenGraphs:
+    """Quantized graphs that the source of an import brings."""
+
+    graphs: dict[str, Callable[[nn.Module | None, Path], None]]
+    """As `Recipe.graphs`."""
+    name: str
+    """The name of the file, for the description."""
+
+
+Quantizer: TypeAlias = NoQuantization | DynamicInt8 | StaticInt8 | BlockInt4 | GivenGraphs
 
 
 @dataclass(frozen=True)
@@ -212,6 +222,8 @@ class Recipe:
     """Wraps the torch network as a loaded model, if its graphs are not simply the network's forward pass."""
     seed: int = 1
     version: str = "1"
+    inputs: tuple[Path, ...] = ()
+    """Files that `prepare` reads, other than `sources`."""
     limits: Limits = field(default_factory=Limits)
     parents: tuple[str, ...] = ()
     reference: str = ""

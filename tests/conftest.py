@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,21 +14,40 @@ from hearth import settings
 from hearth.bootstrap import prepare_process
 from hearth.models.cache import warm_cache
 from hearth.telemetry import cost
+from tests.support import ROOT, guardian
 from tests.support.artifacts import make_image_artifact, make_text_artifact
 from tests.support.layers import python313
-from tests.template.local_stack import Aws, local_aws
+
+if TYPE_CHECKING:
+    from tests.template.local_stack import Aws
 
 CONTAINERS = ("sam", "aws")
 """Fixtures that start containers. Their tests take longest and run first, so that the workers end together."""
 
 
 def pytest_configure() -> None:
+    guardian.start_once()
     prepare_process()
     os.environ["HEARTH_ALLOWED_HOSTS"] = "testserver"  # the name that Starlette's TestClient calls
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """The name of a long body is its length: its bytes may differ from worker to worker, such as gzip's time stamp."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 20 else None
+
+
+QUICK = ("architecture", "runtime", "support")
+"""Folders whose tests are quick unless they are marked as slow; those of the others train, deploy, load or compare with
+other libraries."""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run containers first and the browser last: a container network that appears or goes breaks browser requests."""
+    """Mark the tests of slow folders. Run containers first and the browser last: a container network that appears or
+    goes breaks browser requests."""
+    for item in items:
+        if item.path.relative_to(ROOT / "tests").parts[0] not in QUICK:
+            item.add_marker(pytest.mark.slow)
 
     def priority(item: pytest.Item) -> int:
         fixtures = set(getattr(item, "fixturenames", ()))
@@ -80,5 +99,7 @@ def python_of_lambda() -> Path:
 @pytest.fixture(scope="session")
 def aws(python_of_lambda: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     """A local AWS, shared by all tests that need one."""
+    from tests.template.local_stack import local_aws  # few tests need it, and with it botocore
+
     with local_aws(tmp_path_factory.mktemp("aws")) as local:
         yield local

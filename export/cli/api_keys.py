@@ -8,19 +8,31 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
-from hearth.auth.api_keys import Entry
+from hearth_build.cli.options import JsonOption
+from hearth_build.cli.output import print_json
 
 
 def api_key(
-    name: Annotated[str, typer.Argument(help="The tenant's name. Logs contain only its hash.")],
+    name: Annotated[str | None, typer.Argument(help="The tenant's name. Logs contain only its hash.")] = None,
     models: Annotated[str, typer.Option(help="Models the key may call: patterns, separated by commas.")] = "*",
     rate: Annotated[float, typer.Option(help="Sustained requests per second; 0 means unlimited.", min=0)] = 0,
+    stack: Annotated[str, typer.Option(help="Print the API key of this deployed stack instead.")] = "",
     burst: Annotated[int, typer.Option(help="Requests that an idle key may send at once.", min=1)] = 1,
 ) -> None:
     """Create an API key. The key is shown only once; add the printed entry to the list in HEARTH_API_KEYS."""
+    import msgspec
+
+    from hearth.auth.api_keys import Entry
+
+    if stack:
+        from hearth_build.cloud.stack import api_key_of, describe_stack
+
+        print(api_key_of(describe_stack(stack)))
+        return
+    if not name:
+        raise typer.BadParameter("Name a tenant, or use --stack.")
     key = "hearth_" + secrets.token_urlsafe(32)
     patterns = [pattern.strip() for pattern in models.split(",") if pattern.strip()]
     if not patterns:
@@ -32,12 +44,18 @@ def api_key(
 
 def audit(
     file: Annotated[Path, typer.Argument(help="An audit file, or an exported log that contains audit records.")],
+    json: JsonOption = False,
 ) -> None:
     """Verify audit records. The first changed, lost or moved record is reported, and the exit status is 1."""
     from hearth_build.cli.audit import check
 
     with file.open("rb") as lines:
         report = check(lines)
+    if json:
+        print_json(report)
+        if report.error or not report.chains:
+            raise typer.Exit(1)
+        return
     for chain in report.chains.values():
         print(f"chain {chain.name}: {chain.number} records, the last one has the hash {chain.hash}")
     if report.error:

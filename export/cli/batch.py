@@ -83,7 +83,7 @@ def _run_locally(
     def print_failure(failure: FailedItem) -> None:
         console.print(f"{failure.key}: {failure.error_type}: {failure.error}", markup=False, highlight=False)
 
-    with _errors_only(), console.status("") as status:
+    with errors_only(), console.status("") as status:
 
         def show_progress(counts: Counts) -> None:
             status.update(str(counts))
@@ -94,7 +94,7 @@ def _run_locally(
 
 
 @contextmanager
-def _errors_only() -> Iterator[None]:
+def errors_only() -> Iterator[None]:
     """Log errors only: nobody reads a log line per file on a terminal."""
     from hearth.telemetry import log
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,6 +16,9 @@ from hearth.models.registry import Registry
 from hearth.storage.open import open_store
 from hearth.task_table import TASKS
 from hearth_build import ZOO
+from hearth_build.cli.options import JsonOption
+from hearth_build.cli.output import print_json
+from hearth_build.cli.suggestions import similar_models
 from hearth_build.cloud.cost_model import (
     PRICES,
     Measurement,
@@ -33,7 +36,11 @@ console = Console()
 
 
 def cost(
-    name: Annotated[str, typer.Argument(help="A model: name, name@version or name@alias.")],
+    name: Annotated[str | None, typer.Argument(help="A model: name, name@version or name@alias.")] = None,
+    stack: Annotated[bool, typer.Option("--stack", help="The monthly price of the idle stack instead.")] = False,
+    parameter: Annotated[
+        list[str] | None, typer.Option(help="With --stack: a parameter of the template, NAME=VALUE.")
+    ] = None,
     store: Annotated[
         str, typer.Option(envvar="HEARTH_STORE", help="s3://bucket/prefix or file:///path")
     ] = ZOO.as_uri(),
@@ -50,11 +57,21 @@ def cost(
     calls: Annotated[int, typer.Option(help="Warm calls to measure in each process.", min=1)] = 50,
     processes: Annotated[int, typer.Option(help="Processes per size; the output is their median.", min=1)] = 3,
     picture: Annotated[Path | None, typer.Option("--plot", help="Write a plot of the costs to this PNG file.")] = None,
+    json: JsonOption = False,
 ) -> None:
-    """Estimate the cost of a model on Lambda at each memory size, and when an always-on server is cheaper."""
+    """Estimate the cost of a model on Lambda at each memory size, and when an always-on server is cheaper.
+
+    With --stack, list what the stack costs in a month without a request.
+    """
     price_table = read_prices(prices)
+    if stack:
+        _print_idle_cost(parameter or [], price_table, json)
+        return
+    if name is None:
+        raise typer.BadParameter("Name a model, or use --stack.")
     registry = Registry(open_store(store))
-    resolved = registry.resolve(name)
+    with similar_models(store, name):
+        resolved = registry.resolve(name)
     ref, task = resolved.ref, resolved.manifest.task
     if value is not None:
         body, content_type = _request(value)
@@ -71,12 +88,31 @@ def cost(
     estimate = estimate_cost(
         measurements, price_table, architecture=architecture, cold_rate=cold_rate, max_warm_ms=latency
     )
+    if picture:
+        plot(estimate, f"{ref.model}@{ref.version}", picture)
+    if json:
+        print_json({"model": ref.model, "version": ref.version, "estimate": estimate})
+        return
     console.print(f"{ref.model}@{ref.version}, {architecture}, {cold_rate:.1%} cold starts", highlight=False)
     print(markdown(estimate))
     if estimate.cheapest is None:
         console.print(f"No size handles a call within {latency:g} ms. Try a shorter input or a smaller model.")
-    if picture:
-        plot(estimate, f"{ref.model}@{ref.version}", picture)
+
+
+def _print_idle_cost(parameters: list[str], prices: dict[str, Any], as_json: bool) -> None:
+    from hearth_build.cloud.idle_cost import idle_items, markdown
+    from hearth_build.cloud.parameters import DeployError, Template
+    from hearth_build.cloud.sam_deploy import TEMPLATE
+
+    template = Template.read(TEMPLATE)
+    overrides = {name: value for name, _, value in (text.partition("=") for text in parameters)}
+    if problems := list(template.problems(overrides, {})):
+        raise DeployError("\n".join(problems))
+    items = idle_items(template.values(overrides, {}), template.alarm_metrics, prices)
+    if as_json:
+        print_json(items)
+    else:
+        print(markdown(items))
 
 
 def _request(value: str) -> tuple[bytes, str]:

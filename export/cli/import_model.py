@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shlex
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
+
+from hearth.errors import HearthError
 
 console = Console()
 
@@ -26,6 +29,10 @@ def import_model(
         Literal["auto", "fp32", "int8", "int4"],
         typer.Option(help="auto keeps the fastest that is accurate enough."),
     ] = "auto",
+    pooling: Annotated[
+        Literal["mean", "cls", "last", "max", "sqrt", "weighted"] | None,
+        typer.Option(help="How an embedding model's tokens become one vector, if its folder does not say it."),
+    ] = None,
     labels: Annotated[
         Path | None, typer.Option(help="File of class names in the order of the output: one per line, or JSON.")
     ] = None,
@@ -49,6 +56,17 @@ def import_model(
     resize: Annotated[
         Literal["stretch", "shortest-edge-center-crop", "letterbox"] | None,
         typer.Option(help="How images with another aspect ratio are resized."),
+    ] = None,
+    shortest_edge: Annotated[
+        int | None,
+        typer.Option(
+            help="With --resize shortest-edge-center-crop: length of the shortest edge before the crop, e.g. 256 for a "
+            "crop of 224 (timm: 224 / crop_pct). Default: that of the crop.",
+            min=1,
+        ),
+    ] = None,
+    resample: Annotated[
+        Literal["bilinear", "bicubic"] | None, typer.Option(help="Filter that resizes images. Default: bilinear.")
     ] = None,
     centred: Annotated[bool, typer.Option(help="With --resize letterbox: centre the image.")] = False,
     fill: Annotated[
@@ -80,13 +98,18 @@ def import_model(
     data: Annotated[
         Path | None, typer.Option(help="Measure the model on this data, in the format of `hearth evaluate`.")
     ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit of a hub id. Default: the newest, which is then pinned.")
+    ] = None,
     licence: Annotated[str | None, typer.Option(help="Licence of the weights.")] = None,
     work: Annotated[Path | None, typer.Option(help="Folder for the files of the steps. Default: build/NAME.")] = None,
 ) -> None:
     """Import a model as an artifact. Prints what it concludes from the source, and asks for what is missing."""
+    from hearth_build.data.datasets import DataError
     from hearth_build.importing import read
     from hearth_build.importing.base import ImportOptions
     from hearth_build.pipeline.precision import build_import
+    from hearth_build.recipe import GateError, RecipeError
 
     if (mean is None) != (std is None):
         raise typer.BadParameter("--mean and --std must be used together.")
@@ -97,6 +120,8 @@ def import_model(
         calibrate=calibrate,
         data=data,
         licence=licence,
+        revision=revision,
+        pooling=pooling,
         labels=labels,
         columns=columns,
         pixels=pixels,
@@ -104,6 +129,8 @@ def import_model(
         std=parse_numbers(std, 3, "--std"),
         channels=channels,
         resize=resize,
+        shortest_edge=shortest_edge,
+        resample=resample,
         centred=centred,
         fill=fill,
         size=parse_numbers(size and size.lower().replace("x", ","), 2, "--size", int),
@@ -116,13 +143,26 @@ def import_model(
         iou=iou,
         keep=tuple(keep or ()),
     )
-    imported = read(source, options)
-    recipe = imported.recipe
-    print_lines(imported.lines)
-    work = work or Path("build") / recipe.name
-    _, sentences = build_import(
-        recipe, imported.quantizers, work, shlex.join(["hearth", *sys.argv[1:]]), options.precision
-    )
+    try:
+        imported = read(source, options)
+        recipe = imported.recipe
+        print_lines(imported.lines)
+        work = work or Path("build") / recipe.name
+        command = shlex.join(["hearth", *sys.argv[1:]])
+        if imported.build is None:
+            _, sentences = build_import(recipe, imported.quantizers, work, command, options.precision)
+        else:
+            _, sentences = imported.build(work, command, options.precision)
+    except (HearthError, DataError, RecipeError, GateError, OSError, ImportError):
+        raise
+    except Exception as error:  # of the libraries that read, export and quantize a graph, whatever it is
+        log = Path("import.log")
+        log.write_text(traceback.format_exc(), encoding="utf-8")
+        cause = (str(error).strip().splitlines() or ["no reason given"])[0][:300]
+        raise RecipeError(
+            f"{source} cannot be imported: {type(error).__name__}: {cause} (all of it is in {log}). Export it to ONNX "
+            "another way, for example with optimum-cli export onnx, and import that."
+        ) from error
     print_lines(sentences)
     print_lines([imported.advice] if imported.advice else [])
     print_lines([f"Next: hearth publish {work / 'artifact'} --store STORE --alias prod"])

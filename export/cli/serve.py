@@ -7,18 +7,20 @@ import os
 import signal
 import sys
 import tempfile
+from typing import TYPE_CHECKING, Annotated
 
-from fastapi import FastAPI
-from fastapi_swagger import patch_fastapi
+import typer
 
-from hearth import settings
-from hearth.auth import api_keys
-from hearth.http import server
-from hearth.http.asgi import create_app
-from hearth.models.cache import warm_cache
-from hearth.tasks.task import Task
-from hearth_build import FUNCTIONS
-from hearth_build.cli import serve_uploads
+from hearth_build import FUNCTIONS, ZOO
+from hearth_build.cli.options import StoreOption
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from hearth.tasks.task import Task
+
+MAX_NAMES = 20
+"""Models that are named at the start; the page lists all."""
 
 
 def tasks() -> tuple[Task, ...]:
@@ -30,6 +32,13 @@ def tasks() -> tuple[Task, ...]:
 
 def app(host: str = "127.0.0.1") -> FastAPI:
     """Create the application of a server that is started for `host`. Raises SettingsError."""
+    from fastapi_swagger import patch_fastapi
+
+    from hearth import settings
+    from hearth.auth import api_keys
+    from hearth.http.asgi import create_app
+    from hearth_build.cli import serve_uploads
+
     api_keys.key_table()  # reports invalid keys at the start, not to the first caller
     all_tasks = tasks()
     application = create_app(all_tasks, local=True, folder=FUNCTIONS / "catalog/page", host=host)
@@ -39,8 +48,12 @@ def app(host: str = "127.0.0.1") -> FastAPI:
     return application
 
 
-def serve(store: str, host: str, port: int) -> None:
-    """Serve `store` until the process is terminated. Prints the models and the addresses."""
+def serve(
+    store: StoreOption = ZOO.as_uri(),
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
+) -> None:
+    """Serve all models of a store on a local HTTP server, until it is interrupted."""
     os.environ["HEARTH_STORE"] = store
     # Requests run in parallel and share the processors, so each of them uses one thread.
     os.environ.setdefault("HEARTH_THREADS", "1")
@@ -52,9 +65,22 @@ def serve(store: str, host: str, port: int) -> None:
 
 
 def _run(store: str, host: str, port: int) -> None:
+    from hearth import settings
+    from hearth.http import server
+    from hearth.models.cache import warm_cache
+
     settings.get.cache_clear()
     warm_cache.cache_clear()
-    print(f"Serving {', '.join(warm_cache().registry.models()) or 'no models'} from {store}")
-    address = f"http://{host}:{port}"
+    models, application = warm_cache().registry.models(), app(host)
+    listener = server.listen(host, port)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+    print(_greeting(models, store))
     print(f"Page: {address}/   API: POST {address}/models/NAME   Documentation: {address}/docs", flush=True)
-    server.run(app(host), host, port)
+    server.run(application, listener)
+
+
+def _greeting(models: list[str], store: str) -> str:
+    if not models:
+        return f"There are no models in {store} yet. Add one: hearth publish ARTIFACT --alias prod --store {store}"
+    names = ", ".join(models[:MAX_NAMES]) + (", …" if len(models) > MAX_NAMES else "")
+    return f"Serving {len(models)} {'model' if len(models) == 1 else 'models'} from {store}: {names}"

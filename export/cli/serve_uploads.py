@@ -18,7 +18,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -33,12 +32,15 @@ from hearth.errors import (
     PayloadTooLarge,
     RequestTimeout,
     TooManyRequests,
+    Unavailable,
     UnsupportedMedia,
 )
 from hearth.http.asgi import client_error
 from hearth.protocols import huggingface
 from hearth.protocols.base import JSON
 from hearth.settings import MEGABYTE
+from hearth.storage.file import FileStore
+from hearth.tasks.memory_budget import admitted
 from hearth.tasks.task import Task
 from hearth.telemetry import log
 from hearth.telemetry.timing import begin
@@ -140,9 +142,9 @@ class UploadFolder:
 
 def install(app: FastAPI, tasks: Sequence[Task]) -> None:
     """Add the route for the signed URLs that POST /uploads returns."""
-    worker, chosen = Worker(tasks), settings.get()
-    results = folder_of(chosen.output) if chosen.output.startswith("file:") else None
-    folder = UploadFolder(folder_of(chosen.uploads), results, chosen.uploads_size)
+    worker, chosen = Worker(tuple(map(admitted, tasks))), settings.get()
+    results = FileStore(chosen.output).root if chosen.output.startswith("file:") else None
+    folder = UploadFolder(FileStore(chosen.uploads).root, results, chosen.uploads_size)
 
     async def put(request: Request) -> Response:
         timing, request_id = begin(), uuid.uuid4().hex
@@ -159,14 +161,11 @@ def install(app: FastAPI, tasks: Sequence[Task]) -> None:
     app.add_route("/uploads/{id}", put, ["PUT"])
 
 
-def folder_of(uri: str) -> Path:
-    return Path(unquote(urlsplit(uri).path))
-
-
 async def receive(request: Request, folder: UploadFolder) -> Upload:
     """Write the body to a file, which gets its final name when it is complete.
 
-    Raises Forbidden, UnsupportedMedia, PayloadTooLarge, RequestTimeout, TooManyRequests, BadRequest, ClientDisconnect.
+    Raises Forbidden, UnsupportedMedia, PayloadTooLarge, RequestTimeout, TooManyRequests, BadRequest, Unavailable,
+    ClientDisconnect.
     """
     permission = presign.verify_signed_path(request.query_params)
     if request.headers.get("content-type") != permission.content_type:
@@ -182,10 +181,10 @@ async def receive(request: Request, folder: UploadFolder) -> Upload:
 
 
 async def _write(request: Request, path: Path, permission: presign.Permission) -> Upload:
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     size, digest = 0, hashlib.sha256()
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("xb") as file:
             os.fchmod(file.fileno(), 0o600)
             async for chunk in request.stream():
@@ -199,6 +198,8 @@ async def _write(request: Request, path: Path, permission: presign.Permission) -
         if not size:
             raise BadRequest("The upload is empty")
         partial.replace(path)
+    except OSError as error:  # a full disk, for example
+        raise Unavailable(f"The upload could not be written: {error.strerror}; retry later") from error
     finally:
         partial.unlink(missing_ok=True)
     return Upload(permission.key, digest.hexdigest(), size)

@@ -9,9 +9,11 @@ import typer
 from rich.console import Console
 
 from hearth.storage.open import open_store
+from hearth_build.cli.options import JsonOption, NameArgument, StoreOption
+from hearth_build.cli.output import print_json
+from hearth_build.cli.suggestions import similar_models
 
 console = Console()
-StoreOption = Annotated[str, typer.Option(envvar="HEARTH_STORE", help="s3://bucket/prefix or file:///path")]
 KeyOption = Annotated[
     str,
     typer.Option(
@@ -38,7 +40,7 @@ def signing_key(
 
 
 def sign(
-    name: Annotated[str, typer.Argument(help="A model: name, name@version or name@alias.")],
+    name: NameArgument,
     store: StoreOption,
     key: KeyOption,
 ) -> None:
@@ -47,19 +49,25 @@ def sign(
     from hearth_build.release.signing import load_signer, sign_published
 
     opened_store = open_store(store)
-    ref = Registry(opened_store).find(name)
+    with similar_models(store, name):
+        ref = Registry(opened_store).resolve(name).ref
     sign_published(opened_store, ref, load_signer(key))
     console.print(f"Signed {ref}")
 
 
 def verify(
-    name: Annotated[str, typer.Argument(help="A model: name, name@version or name@alias.")],
+    name: NameArgument,
     store: StoreOption,
     keys: Annotated[Path, typer.Option(envvar="HEARTH_VERIFY_KEYS", help="Folder of the trusted public keys.")],
+    json: JsonOption = False,
 ) -> None:
     """Download a published version and check that every file of it is signed and unchanged."""
     from hearth.models.signature import read
     from hearth_build.release.signing import verify_published
 
-    ref = verify_published(open_store(store), name, read(keys))
+    with similar_models(store, name):
+        ref = verify_published(open_store(store), name, read(keys))
+    if json:
+        print_json({"model": ref.model, "version": ref.version, "verified": True})
+        return
     console.print(f"{ref} is signed and unchanged")

@@ -10,14 +10,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
-from urllib.parse import urlsplit
 
 from hearth.async_inference.batch import BatchJob, FailedItem, Item
 from hearth.errors import BadRequest, HearthError
 from hearth.storage.base import Store
 from hearth.storage.open import open_store
-from hearth.task_table import TASKS
-from hearth_build.cloud.stack import AwsError, Stack, client, logical_id
+from hearth_build.cloud.stack import AwsError, Stack, client
 from hearth_build.release.served import manifest_of
 
 POLL_SECONDS = 2.0
@@ -81,17 +79,15 @@ def start_execution(stack: Stack, model: str, source: str, options: dict[str, in
     """
     from botocore.exceptions import ClientError
 
-    url, uploads = urlsplit(source), stack.output("UploadBucketName")
-    prefix = url.path.lstrip("/")
-    if url.netloc != uploads or not prefix.startswith(f"batch/{model}/"):
+    uploads = stack.output("UploadBucketName")
+    bucket, _, prefix = source.removeprefix("s3://").partition("/")
+    if bucket != uploads or not prefix.startswith(f"batch/{model}/"):
         raise BadRequest(f"Inputs of a batch of {model} must be in s3://{uploads}/batch/{model}/, not in {source}")
-    manifest = manifest_of(open_store(f"s3://{stack.output('ArtifactBucketName')}/models"), model)
-    function = logical_id(TASKS[manifest.task].function)
-    if function not in stack.resources:
-        raise BadRequest(f"Stack {stack.name} has no function {function}, which {model} needs")
+    # An unknown model is an error before the batch starts.
+    manifest_of(open_store(f"s3://{stack.output('ArtifactBucketName')}/models"), model)
     timestamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     run = run or f"{model}-{timestamp}-{secrets.token_hex(2)}"
-    target = {"bucket": uploads, "prefix": prefix, "model": model, "function": stack.resources[function], "run": run}
+    target = {"bucket": uploads, "prefix": prefix, "model": model, "run": run}
     try:
         response = client("stepfunctions").start_execution(
             stateMachineArn=stack.output("BatchMachineArn"),

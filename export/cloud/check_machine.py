@@ -7,8 +7,9 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from hearth_build.cloud.finding import Finding, note, ok, problem
 from hearth_build.cloud.sam_deploy import can_run
@@ -23,14 +24,16 @@ SIMD_FLAGS = {"x86_64": "avx2", "aarch64": "asimd"}
 PROBE = "import onnxruntime as o; print(o.__version__, ','.join(o.get_available_providers()))"
 
 
-def check_machine() -> Iterator[Finding]:
+def check_machine(region: str = "") -> Iterator[Finding]:
+    """With a `region`, what `hearth deploy` needs there must be there."""
     yield ok(f"Python is {platform.python_version()}.")
     yield from _check_disk()
     yield _check_memory()
     yield _check_onnxruntime()
     yield check_processor()
-    yield from _check_tools()
-    yield _check_credentials()
+    missing = problem if region else note
+    yield from _check_tools(missing)
+    yield from _check_credentials(region, missing)
 
 
 def _check_disk() -> Iterator[Finding]:
@@ -85,27 +88,46 @@ def check_processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> Finding:
     return ok(f"The processor has {required.upper()}.")
 
 
-def _check_tools() -> Iterator[Finding]:
+def _check_tools(missing: Callable[[str], Finding]) -> Iterator[Finding]:
     for name, purpose in {
         "sam": "`hearth deploy` needs it: pip install aws-sam-cli, in a separate environment",
         "python3.13": "`sam build` builds the layers with it",
         "docker": "only `sam local` needs it",
     }.items():
         path = shutil.which(name)
+        report = note if name == "docker" else missing
         if path is None:
-            yield note(f"{name} is not on PATH; {purpose}.")
+            yield report(f"{name} is not on PATH; {purpose}.")
         elif name.startswith("python") and not can_run(name):
-            yield note(f"{path} does not run; {purpose}.")
+            yield report(f"{path} does not run; {purpose}.")
         else:
             yield ok(f"{name} is {path}.")
 
 
-def _check_credentials() -> Finding:
+def _check_credentials(region: str, missing: Callable[[str], Finding]) -> Iterator[Finding]:
     try:
         import boto3
     except ModuleNotFoundError:
-        return note(f"boto3 is not installed; commands that call AWS need it: {install_command('export')}")
-    credentials = boto3.Session().get_credentials()
+        yield missing(f"boto3 is not installed; commands that call AWS need it: {install_command('export')}")
+        return
+    session = boto3.Session(region_name=region or None)
+    credentials = session.get_credentials()
     if credentials is None:
-        return note("There are no AWS credentials; commands that call AWS need them: aws configure.")
-    return ok(f"AWS credentials come from {credentials.method}.")
+        yield missing("There are no AWS credentials; commands that call AWS need them: aws configure.")
+        return
+    yield ok(f"AWS credentials come from {credentials.method}.")
+    if region:
+        yield _check_account(session, region)
+
+
+def _check_account(session: Any, region: str) -> Finding:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from hearth_build.cloud.account import UNRESERVED, read_account
+
+    try:
+        account = read_account(session, "")
+    except (BotoCoreError, ClientError) as error:
+        return problem(f"The account cannot be read in {region}: {error}.")
+    available = max(0, account.unreserved - UNRESERVED)
+    return ok(f"{region} allows {account.concurrency} execution environments, {available} of which can be reserved.")

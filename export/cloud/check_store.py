@@ -10,12 +10,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from hearth.errors import HearthError
+from hearth.models import catalog
 from hearth.models.download import fetch
 from hearth.models.manifest import SIGNATURE, Manifest
 from hearth.models.registry import DEFAULT_ALIAS, Ref, Registry
 from hearth.models.signature import Trust
 from hearth.storage.base import Store
 from hearth_build.cloud.finding import Finding, ok, problem
+from hearth_build.release.catalog import describe_all
 
 FETCH_SECONDS = 600
 """Time limit for downloading one version."""
@@ -27,7 +29,8 @@ def check_store(store: Store, trust: Trust | None = None, *, deep: bool = False)
         paths_by_model: dict[str, set[str]] = defaultdict(set)
         for path in store.iter_paths():
             model, _, path_in_model = path.partition("/")
-            paths_by_model[model].add(path_in_model)
+            if path_in_model:
+                paths_by_model[model].add(path_in_model)
     except (HearthError, OSError) as error:
         yield problem(f"{store.uri} cannot be listed: {error}.")
         return
@@ -35,12 +38,31 @@ def check_store(store: Store, trust: Trust | None = None, *, deep: bool = False)
         yield problem(f"{store.uri} contains no models. Publish one with `hearth publish`.")
         return
     yield ok(f"{store.uri} contains {len(paths_by_model)} models.")
+    yield from _check_catalog(store)
     registry = Registry(store, alias_seconds=0, trust=trust)
     for model, paths in sorted(paths_by_model.items()):
         yield from _check_aliases(store, model, paths)
         versions = sorted({path.partition("/")[0] for path in paths if "/" in path}, key=lambda text: (len(text), text))
         for version in versions:
             yield _check_version(registry, Ref(model, version), paths, deep=deep)
+
+
+def _check_catalog(store: Store) -> Iterator[Finding]:
+    try:
+        stored = catalog.read(store)
+        if stored is None:
+            return
+        expected = describe_all(store)
+    except HearthError as error:
+        yield problem(f"{error.message}.")
+        return
+    outdated = sorted(name for name in stored[0].keys() | expected if stored[0].get(name) != expected.get(name))
+    if outdated:
+        yield problem(
+            f"{catalog.FILE} is out of date for {', '.join(outdated[:5])}: `hearth catalog --store {store.uri}`."
+        )
+    else:
+        yield ok(f"{catalog.FILE} describes all {len(expected)} models that have the alias {DEFAULT_ALIAS}.")
 
 
 def _check_aliases(store: Store, model: str, paths: set[str]) -> Iterator[Finding]:

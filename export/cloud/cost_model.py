@@ -24,6 +24,13 @@ from hearth.errors import BadRequest
 from hearth.settings import MEMORY_PER_CPU_MB
 
 PRICES = Path(__file__).with_name("prices.toml")
+IDLE = ("alarm", "key", "dashboard", "firewall", "firewall_rule", "queue_request", "provisioned", "snapshot")
+NEEDED_PRICES = (
+    *(("lambda", name) for name in ("x86_64", "arm64", "request")),
+    ("api", "request"),
+    *(("idle", name) for name in IDLE),
+)
+"""Tables and names of a price file, beside the servers."""
 PROCESSORS = (0.25, 0.5, 1, 2, 3, 4, 5, 6)
 """Processors of the sizes that are compared. A Lambda function has 6 at most."""
 HEADROOM = 1.25
@@ -91,7 +98,7 @@ def measure(event: dict[str, Any], function: str, store: str, processors: int, c
 def read_prices(path: Path) -> dict[str, Any]:
     """Raises BadRequest, which names the missing price."""
     prices = tomllib.loads(path.read_text(encoding="utf-8"))
-    for table, name in (("lambda", "x86_64"), ("lambda", "arm64"), ("lambda", "request"), ("api", "request")):
+    for table, name in NEEDED_PRICES:
         if not isinstance(prices.get(table, {}).get(name), float | int):
             raise BadRequest(f"{path}: [{table}] has no price `{name}`")
     return prices

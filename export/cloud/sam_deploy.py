@@ -3,92 +3,28 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from hearth.errors import BadRequest
+from hearth_build.cloud.account import Account, read_account
+from hearth_build.cloud.cost_model import PRICES, read_prices
+from hearth_build.cloud.dedicated import FILE, Dedicated, expand
+from hearth_build.cloud.idle_cost import idle_items
+from hearth_build.cloud.parameters import DeployError, Template
 from hearth_build.cloud.stack import AwsError
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "template.yaml"
-BUILD_VARIABLES = {"Architecture": "HEARTH_ARCHITECTURE", "Provider": "HEARTH_PROVIDER"}
-"""Parameters that `sam build` needs too, with the environment variables that layers/Makefile reads."""
+ARCHITECTURE = "HEARTH_ARCHITECTURE"
+"""The environment variable from which layers/Makefile reads the parameter Architecture."""
 STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,39}")
 """Shorter than CloudFormation allows, because the names of queues and of the state machine begin with it."""
 REGION = re.compile(r"[a-z]{2}(-[a-z]+){1,3}-\d")
-
-
-class DeployError(BadRequest):
-    """Everything that prevents the deployment, one sentence per line."""
-
-
-@dataclass(frozen=True)
-class Parameter:
-    name: str
-    type: str
-    default: str | None
-    allowed_values: tuple[str, ...] = ()
-    minimum: float | None = None
-    maximum: float | None = None
-    pattern: str = ""
-
-    def validate(self, value: str) -> str:
-        """Return a sentence about what is wrong with a value, or "" for a valid one."""
-        if self.allowed_values and value not in self.allowed_values:
-            return f"{self.name} must be one of {', '.join(self.allowed_values)}, not {value!r}."
-        if self.pattern and not re.fullmatch(self.pattern, value):
-            return f"{self.name} must match {self.pattern}, which {value!r} does not."
-        if self.type != "Number":
-            return ""
-        try:
-            number = float(value)
-        except ValueError:
-            return f"{self.name} must be a number, not {value!r}."
-        if self.minimum is not None and number < self.minimum:
-            return f"{self.name} must be at least {self.minimum:g}, not {value}."
-        if self.maximum is not None and number > self.maximum:
-            return f"{self.name} must be at most {self.maximum:g}, not {value}."
-        return ""
-
-
-@dataclass(frozen=True)
-class Template:
-    path: Path
-    runtime: str
-    """Such as `python3.13`: the layers must be built with the same interpreter."""
-    parameters: Mapping[str, Parameter] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, path: Path) -> Template:
-        """Raises DeployError if the file does not exist."""
-        import yaml
-
-        class Loader(yaml.SafeLoader):
-            """Ignores `!Ref` and other intrinsic functions, which parameters do not use."""
-
-        Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
-        if not path.is_file():
-            raise DeployError(f"{path} does not exist. Run `hearth deploy` in a checkout of Hearth's repository.")
-        raw = yaml.load(path.read_text(), Loader)  # noqa: S506 -- it is a SafeLoader
-        parameters = {name: _parameter(name, row) for name, row in raw["Parameters"].items()}
-        return cls(path, raw["Globals"]["Function"]["Runtime"], parameters)
-
-
-def _parameter(name: str, row: dict[str, Any]) -> Parameter:
-    return Parameter(
-        name,
-        row["Type"],
-        None if "Default" not in row else str(row["Default"]),
-        tuple(str(value) for value in row.get("AllowedValues", ())),
-        row.get("MinValue"),
-        row.get("MaxValue"),
-        row.get("AllowedPattern", ""),
-    )
 
 
 @dataclass(frozen=True)
@@ -97,80 +33,96 @@ class Plan:
     stack: str
     region: str
     overrides: Mapping[str, str]
-    """Parameters that the user sets, by name."""
+    """Parameters that the user sets, by name. The others stay as the stack has them."""
+    dedicated: Sequence[Dedicated] = ()
+    """Functions of single models."""
+    most_dollars: float = math.inf
+    """Price a month of the idle stack above which nothing is deployed."""
 
-    def problems(self) -> Iterator[str]:
-        """Yield a sentence for everything that prevents the deployment."""
-        yield from self._parameter_problems()
-        if shutil.which("sam") is None:
-            yield "The SAM CLI is not on PATH: pip install aws-sam-cli, in a separate environment."
-        if not can_run(self.template.runtime):
-            yield f"{self.template.runtime} is not on PATH or does not run: `sam build` builds the layers with it."
-        yield from self._account_problems()
-
-    def _parameter_problems(self) -> Iterator[str]:
-        parameters = self.template.parameters
-        if not STACK_NAME.fullmatch(self.stack):
-            yield (
-                "A stack's name must begin with a letter and have at most 40 letters, digits and dashes, "
-                f"unlike {self.stack!r}."
-            )
-        for name, value in self.overrides.items():
-            if name not in parameters:
-                yield f"There is no parameter {name}. The parameters are {', '.join(parameters)}."
-            elif sentence := parameters[name].validate(value):
-                yield sentence
-        for name, parameter in parameters.items():
-            if parameter.default is None and name not in self.overrides:
-                yield f"{name} is required."
-        if self.overrides.get("Provider") == "openvino" and self.overrides.get("Architecture") == "arm64":
-            yield "Provider=openvino needs Architecture=x86_64: ONNX Runtime's OpenVINO has no build for arm64."
-
-    def _account_problems(self) -> Iterator[str]:
-        import boto3
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        session = boto3.Session(region_name=self.region or None)
-        if not session.region_name:
-            yield "No region is set. Use --region or AWS_REGION."
-            return
-        if not REGION.fullmatch(session.region_name):
-            yield f"{session.region_name!r} is not the name of a region."
-            return
-        try:
-            session.client("sts").get_caller_identity()
-        except (BotoCoreError, ClientError) as error:
-            yield f"AWS does not accept the credentials: {error}."
-
-    def run(self, build: Path) -> None:
-        """Build and deploy. Raises DeployError with all problems, or AwsError if SAM fails."""
-        problems = list(self.problems())
+    def run(self, build: Path, *, dry_run: bool = False) -> None:
+        """Build and deploy, or only print the changes. Raises DeployError with all problems, AwsError if SAM fails."""
+        problems = [*self._machine_problems()]
+        account = self._account(problems)
+        live = account.live_parameters if account else {}
+        problems += self.template.problems(self.overrides, live)
+        overrides = dict(self.overrides)
+        if account and not problems:
+            problems += account.problems(self.template.values(overrides, live))
+            if not live and account.has_logging_role:
+                overrides.setdefault("ConfigureApiLogging", "false")
         if problems:
             raise DeployError("\n".join(problems))
         environment = dict(os.environ)
         if self.region:
             environment |= {"AWS_REGION": self.region, "AWS_DEFAULT_REGION": self.region}
-        for name, variable in BUILD_VARIABLES.items():
-            if name in self.overrides:
-                environment[variable] = self.overrides[name]
-        for command in self.commands(build):
+        self._check_price(self.template.values(overrides, live))
+        environment[ARCHITECTURE] = self.template.values(overrides, live)["Architecture"]
+        build.mkdir(parents=True, exist_ok=True)
+        expanded = build.with_name("template.yaml")
+        expanded.write_text(expand(self.template.path.read_text(), self.dedicated))
+        for command in self.commands(expanded, build, overrides, dry_run=dry_run):
             process = subprocess.run(command, cwd=self.template.path.parent, env=environment)
             if process.returncode:
                 raise AwsError(
                     f"`{' '.join(command[:2])}` ended with status {process.returncode}; see its output above"
                 )
 
-    def commands(self, build: Path) -> list[list[str]]:
-        overrides = [f"{name}={json.dumps(value)}" for name, value in self.overrides.items()]
+    def _check_price(self, values: Mapping[str, str]) -> None:
+        """Print what the idle stack will cost. Raises DeployError if it is too much."""
+        alarms = self.template.alarm_metrics + len(self.dedicated)
+        items = idle_items(values, alarms, read_prices(PRICES), self.dedicated)
+        dollars = sum(item.dollars for item in items)
+        listed = ", ".join(f"{item.name} ${item.dollars:.2f}" for item in items)
+        print(f"Idle, the stack costs ${dollars:.2f} a month: {listed}")
+        if dollars > self.most_dollars:
+            raise DeployError(f"That is more than the ${self.most_dollars:.2f} that {FILE} allows.")
+
+    def _machine_problems(self) -> Iterator[str]:
+        if not STACK_NAME.fullmatch(self.stack):
+            yield (
+                "A stack's name must begin with a letter and have at most 40 letters, digits and dashes, "
+                f"unlike {self.stack!r}."
+            )
+        if shutil.which("sam") is None:
+            yield "The SAM CLI is not on PATH: pip install aws-sam-cli, in a separate environment."
+        if not can_run(self.template.runtime):
+            yield f"{self.template.runtime} is not on PATH or does not run: `sam build` builds the layers with it."
+
+    def _account(self, problems: list[str]) -> Account | None:
+        """The account, or None after a problem was added."""
+        import boto3
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        session = boto3.Session(region_name=self.region or None)
+        if not session.region_name:
+            problems.append("No region is set. Use --region or AWS_REGION.")
+            return None
+        if not REGION.fullmatch(session.region_name):
+            problems.append(f"{session.region_name!r} is not the name of a region.")
+            return None
+        try:
+            session.client("sts").get_caller_identity()
+            return read_account(session, self.stack)
+        except (BotoCoreError, ClientError) as error:
+            problems.append(f"AWS does not accept the credentials, or they allow too little: {error}.")
+            return None
+
+    def commands(
+        self, template: Path, build: Path, overrides: Mapping[str, str], *, dry_run: bool = False
+    ) -> list[list[str]]:
+        root = self.template.path.parent
         deploy = ["sam", "deploy", "--template-file", str(build / "template.yaml"), "--stack-name", self.stack]
         deploy += ["--resolve-s3", "--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"]
         deploy += ["--no-confirm-changeset", "--no-fail-on-empty-changeset"]
+        if dry_run:
+            deploy += ["--no-execute-changeset"]
         if self.region:
             deploy += ["--region", self.region]
         if overrides:
-            deploy += ["--parameter-overrides", *overrides]
+            pairs = [f"{name}={json.dumps(value)}" for name, value in overrides.items()]
+            deploy += ["--parameter-overrides", *pairs]
         return [
-            ["sam", "build", "--template-file", str(self.template.path), "--build-dir", str(build)],
+            ["sam", "build", "--template-file", str(template), "--base-dir", str(root), "--build-dir", str(build)],
             deploy,
         ]
 

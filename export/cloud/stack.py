@@ -51,6 +51,17 @@ class Stack:
         return self.outputs[key]
 
 
+def api_key_of(stack: Stack) -> str:
+    """The value of the stack's own API key. Raises AwsError, NotFound."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        response = client("apigateway").get_api_key(apiKey=stack.output("ApiKeyId"), includeValue=True)
+    except (BotoCoreError, ClientError) as error:
+        raise AwsError(f"The API key cannot be read: {error}") from error
+    return str(response["value"])
+
+
 def describe_stack(name: str) -> Stack:
     """Raises AwsError if the stack does not exist or AWS denies access."""
     from botocore.exceptions import BotoCoreError, ClientError
@@ -69,8 +80,3 @@ def describe_stack(name: str) -> Stack:
         {row["LogicalResourceId"]: row.get("PhysicalResourceId", "") for row in rows},
         {row["LogicalResourceId"]: row["ResourceType"] for row in rows},
     )
-
-
-def logical_id(folder: str) -> str:
-    """The logical id of a function in the template: the folder `text_classification` is TextClassification."""
-    return folder.title().replace("_", "")

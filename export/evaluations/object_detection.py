@@ -121,7 +121,7 @@ def difference(first: Output, second: Output) -> float:
     unmatched = list(second["boxes"])
     for box in first["boxes"]:
         candidates = [candidate for candidate in unmatched if candidate["label"] == box["label"]]
-        ious = box_iou(corners([box]), corners(candidates))[0] if candidates else np.zeros(0)
+        ious = overlaps(box, candidates)
         if not len(ious) or ious.max() < MATCH_OVERLAP:
             largest = max(largest, box["score"] - first["threshold"])
             continue
@@ -129,6 +129,14 @@ def difference(first: Output, second: Output) -> float:
         unmatched.remove(match)
         largest = max(largest, abs(box["score"] - match["score"]), 1 - float(ious.max()))
     return max([largest, *(box["score"] - second["threshold"] for box in unmatched)])
+
+
+def overlaps(box: dict[str, Any], others: Sequence[dict[str, Any]]) -> np.ndarray:
+    """The IoU of a box with each other one; 1 if they differ by rounding to whole pixels only."""
+    if not others:
+        return np.zeros(0)
+    first, second = corners([box]), corners(others)
+    return np.where(np.abs(first - second).max(1) <= 1, 1.0, box_iou(first, second)[0])
 
 
 def corners(boxes: Sequence[dict[str, Any]]) -> np.ndarray:

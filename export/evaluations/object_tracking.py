@@ -100,7 +100,7 @@ def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
 def track(model: Any, inputs: Any) -> Table:
     """A table like that of gt.txt, from the detections in `inputs` or from the function's output."""
     if isinstance(inputs, list) and isinstance(inputs[0], Detections):
-        lines = to_mot(track_objects(inputs, TrackerConfig())).splitlines()
+        lines = to_mot(track_objects(enumerate(inputs), TrackerConfig())).splitlines()
         return np.array([line.split(",") for line in lines], float).reshape(-1, 10)
     return np.array(predict(model, inputs), float).reshape(-1, 7)
 

@@ -16,7 +16,7 @@ DATA_FORMAT = (
     "a file with lines `recording<TAB>text` and the recordings beside it, or a folder of recordings, each with a text "
     "file of the same name (one.wav, one.txt) or named like the digits in FSDD (7_speaker_0.wav)"
 )
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".webm", ".aiff", ".amr", ".aac")
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 

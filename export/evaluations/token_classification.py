@@ -25,6 +25,7 @@ def outputs(model: Any, examples: Sequence[Example]) -> list[list[Span]]:
 
 
 def score(model: Any, examples: Sequence[Example], predicted: Sequence[Sequence[Span]]) -> dict[str, float]:
+
     known = {get_tag(label)[1] for label in model.manifest.labels} - {"O"}
     expected = {span[2] for example in examples for span in example.expected}
     if expected and not expected & known:

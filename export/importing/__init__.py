@@ -6,27 +6,41 @@ comes after that, precision, verification and publishing, is the same for all fa
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterator
 from dataclasses import replace
 
-from hearth_build.importing import checkpoints, images, tabular, tensors
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
 from hearth_build.importing.source import Source, open_source
 from hearth_build.pipeline.evaluation import examples_from
 from hearth_build.recipe import RecipeError
 
-IMPORTERS: tuple[Importer, ...] = (
-    *checkpoints.IMPORTERS,
-    *tabular.IMPORTERS,
-    *images.IMPORTERS,
-    *tensors.IMPORTERS,
+MODULES = (
+    "decoders",
+    "encoder_decoders",
+    "pictures",
+    "speech",
+    "encoders",
+    "onnx_folders",
+    "tabular",
+    "images",
+    "tensors",
 )
-"""In the order in which they are asked: the first that accepts a source reads it."""
+"""Modules with `IMPORTERS`, in the order in which they are asked: the first that accepts a source reads it.
+
+They are imported one after the other, after the source is open: a wrong source is named at once.
+"""
+
+
+def importers() -> Iterator[Importer]:
+    for name in MODULES:
+        yield from importlib.import_module(f"hearth_build.importing.{name}").IMPORTERS
 
 
 def read(name: str, options: ImportOptions) -> ImportedModel:
     """Read a source without building anything. Raises RecipeError and DataError with advice."""
-    source = open_source(name)
-    importer = next((importer for importer in IMPORTERS if importer.accepts(source, options)), None)
+    source = open_source(name, options.revision)
+    importer = next((importer for importer in importers() if importer.accepts(source, options)), None)
     if importer is None:
         raise RecipeError(refusal(source))
     imported = importer.read(source, options)
@@ -37,7 +51,20 @@ def read(name: str, options: ImportOptions) -> ImportedModel:
 
 
 def refusal(source: Source) -> str:
-    """What the source is, and what is near it, in sentences."""
-    name = source.config.get("architectures", ["?"])[0] if source.config else source.title
-    kinds = ", ".join(importer.kind for importer in IMPORTERS)
-    return f"{source.path} has a {name}, which cannot be imported. Imported are {kinds}."
+    """What the source is, what is near it, and a way on, in sentences."""
+    kinds = "; ".join(dict.fromkeys(importer.kind for importer in importers()))
+    if not source.config:
+        return (
+            f"{source.path} has weights but no config.json, which says what they are. Save the model with "
+            "save_pretrained(), or export it to ONNX."
+        )
+    names = source.config.get("architectures") or []
+    if not names:
+        return (
+            f"{source.path}/config.json names no class (architectures). Add --task, for example feature-extraction or "
+            "text-classification."
+        )
+    return (
+        f"{source.path} has a {names[0]} (model_type {source.config.get('model_type')!r}), which cannot be imported. "
+        f"Imported are {kinds}. Any model can be exported to ONNX and imported with --task tensors."
+    )

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from hearth.models.manifest import Manifest
 from hearth_build.importing.source import Source
 from hearth_build.recipe import Quantizer, Recipe, RecipeError
 
-Precision = Literal["fp32", "int8", "int4"]
+Precision = Literal["fp32", "int8", "int4", "given"]
+"""`given`: the quantized variant that the source brings."""
+PoolingMethod = Literal["mean", "cls", "last", "max", "sqrt", "weighted"]
 
 
 @dataclass(frozen=True)
@@ -20,10 +23,12 @@ class ImportOptions:
 
     task: str | None = None
     name: str | None = None
-    precision: Precision | Literal["auto"] = "auto"
+    precision: Literal["auto", "fp32", "int8", "int4"] = "auto"
     calibrate: Path | None = None
     data: Path | None = None
     licence: str | None = None
+    revision: str | None = None
+    pooling: PoolingMethod | None = None
     labels: Path | None = None
     columns: str | None = None
     pixels: str | None = None
@@ -31,6 +36,8 @@ class ImportOptions:
     std: tuple[float, float, float] | None = None
     channels: Literal["RGB", "BGR"] | None = None
     resize: Literal["stretch", "shortest-edge-center-crop", "letterbox"] | None = None
+    shortest_edge: int | None = None
+    resample: Literal["bilinear", "bicubic"] | None = None
     centred: bool = False
     fill: int = 114
     size: tuple[int, int] | None = None
@@ -62,6 +69,8 @@ class ImportedModel:
     """The quantizers that fit this model, by precision. `--precision auto` tries them all."""
     advice: str = ""
     """What would make further precisions possible, as a sentence."""
+    build: Callable[[Path, str, str], tuple[Manifest, list[str]]] | None = None
+    """Builds the artifact of a model that may be too large for the usual steps: (work folder, command, precision)."""
 
 
 class Importer(NamedTuple):

@@ -13,12 +13,16 @@ import onnx
 from hearth.models.manifest import Detector, ImagePreprocessing, Tensor
 from hearth_build.importing.base import ImportOptions, Notes
 from hearth_build.importing.labels import read_names
+from hearth_build.importing.selected_boxes import SIZES
 from hearth_build.onnx_export import file
 from hearth_build.onnx_export.file import GraphInfo
 from hearth_build.onnx_export.rewrite import Changes, run
 from hearth_build.recipe import RecipeError
 
+MASK_COEFFICIENTS = 32
 KNOWN_STRIDES = ((8, 16, 32), (8, 16, 32, 64), (16, 32), (8, 16), (16,), (32,))
+ROUNDING = 0.01
+"""Error of a sum of probabilities, which are float16 in some graphs."""
 Activation = Literal["softmax", "sigmoid", "none"]
 RANGES: dict[str, tuple[float, tuple[float, float, float], tuple[float, float, float]]] = {
     "raw": (1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
@@ -31,10 +35,14 @@ RANGES: dict[str, tuple[float, tuple[float, float, float], tuple[float, float, f
 
 def input_of(graph: GraphInfo) -> Tensor:
     """Return the input for images. Raises RecipeError if the graph has other inputs."""
-    if len(graph.inputs) != 1:
-        names = ", ".join(tensor.name for tensor in graph.inputs)
-        raise RecipeError(f"The graph has {len(graph.inputs)} inputs ({names}); it must have one, which takes images.")
-    pixels = graph.inputs[0]
+    inputs = [tensor for tensor in graph.inputs if tensor.name not in SIZES]
+    if len(inputs) != 1:
+        names = ", ".join(tensor.name for tensor in inputs)
+        raise RecipeError(
+            f"The graph has {len(inputs)} inputs ({names}); it must have one, which takes images. To call it by its "
+            "tensors, use --task tensors."
+        )
+    pixels = inputs[0]
     if len(pixels.shape) != 4 or pixels.dtype not in ("float32", "float16", "uint8"):
         raise RecipeError(
             f"Input {pixels.name} is {pixels.dtype} {file.shape(pixels)}; images have four dimensions in float32, "
@@ -114,6 +122,16 @@ def preprocessing_of(canvas: tuple[int, int], options: ImportOptions, notes: Not
         )
     if options.resize is None or options.channels is None or (options.pixels is None and options.mean is None):
         return None
+    if options.shortest_edge and options.resize != "shortest-edge-center-crop":
+        raise RecipeError("--shortest-edge needs --resize shortest-edge-center-crop.")
+    if options.shortest_edge and options.shortest_edge < max(canvas):
+        raise RecipeError(
+            f"--shortest-edge {options.shortest_edge} is smaller than the crop of {canvas[0]}x{canvas[1]}."
+        )
+    if options.resize == "shortest-edge-center-crop" and options.shortest_edge is None:
+        notes.guesses.append("the shortest edge before the crop: that of the crop, nothing more (--shortest-edge)")
+    if options.resample is None:
+        notes.guesses.append("the filter: bilinear (--resample)")
     if options.pixels and options.pixels not in RANGES:
         raise RecipeError(f"--pixels must be one of {', '.join(RANGES)}.")
     scale, mean, std = RANGES[options.pixels or "unit"]
@@ -121,6 +139,8 @@ def preprocessing_of(canvas: tuple[int, int], options: ImportOptions, notes: Not
         width=max(canvas[0], 1),
         height=max(canvas[1], 1),
         resize=options.resize,
+        before_crop=(options.shortest_edge,) if options.shortest_edge else (),
+        resample=options.resample or "bilinear",
         mean=options.mean or mean,
         std=options.std or std,
         scale=scale,
@@ -130,17 +150,35 @@ def preprocessing_of(canvas: tuple[int, int], options: ImportOptions, notes: Not
     )
 
 
-def activation_of(graph: GraphInfo, output: Tensor, options: ImportOptions, notes: Notes) -> Activation:
-    """Return the activation to apply to the output."""
+def activation_of(model: onnx.ModelProto, canvas: tuple[int, int], options: ImportOptions, notes: Notes) -> Activation:
+    """Return the activation to apply to the output, inferred from the adapted graph's outputs for noise: its last nodes
+    do not tell, because others may follow an activation."""
     if options.task == "object-detection":
         return "none"
     if options.activation:
         return options.activation
-    if graph.operator_of.get(output.name) in ("Softmax", "Sigmoid"):
-        notes.guesses.append("the activation: none, the graph ends with one (--activation)")
+    outputs = np.concatenate([run(model, pixels) for pixels in noise(canvas)])  # (images, classes)
+    if outputs.min() < 0 or outputs.max() > 1 + ROUNDING:
+        notes.guesses.append("the activation: softmax (--activation)")
+        return "softmax"
+    if outputs.shape[1] > 1 and np.abs(outputs.sum(1) - 1).max() < ROUNDING:
+        notes.guesses.append("the activation: none, the outputs are probabilities that sum to 1 (--activation)")
         return "none"
-    notes.guesses.append("the activation: softmax (--activation)")
-    return "softmax"
+    if any(node.op_type in ("Sigmoid", "HardSigmoid") for node in model.graph.node):
+        notes.guesses.append("the activation: none, the outputs are probabilities (--activation)")
+        return "none"
+    notes.missing.append(
+        "--activation softmax, sigmoid or none: for noise all outputs are between 0 and 1, but do not sum to 1"
+    )
+    return "none"
+
+
+def noise(canvas: tuple[int, int]) -> list[np.ndarray]:
+    """Inputs (1, 3, height, width) of several amplitudes and offsets, so that logits leave the range 0 to 1."""
+    random = np.random.default_rng(0)
+    images = random.random((4, 1, 3, canvas[1], canvas[0]), np.float32)
+    images[3, :, 0] = 0  # a picture of one colour
+    return [images[0], images[1] * 2 - 1, images[2] * 255, images[3] * 20 - 10]
 
 
 def classifier_changes(changes: Changes, output: Tensor, labels: int) -> Changes:
@@ -159,10 +197,12 @@ def detector_changes(changes: Changes, output: Tensor, labels: int) -> Changes:
         return changes
     if rows in allowed:
         return replace(changes, columns_first=True)
+    if rows == labels + 4 + MASK_COEFFICIENTS:  # YOLO's instance segmentation: boxes and scores come first
+        return replace(changes, columns_first=True, columns=labels + 4)
     raise RecipeError(
         f"Output {output.name} is {file.shape(output)}; with {labels} labels one dimension must be {allowed[0]} "
-        f"(box, scores) or {allowed[1]} (box, objectness, scores). A graph with its own non-maximum suppression is not "
-        "supported; export it without."
+        f"(box, scores) or {allowed[1]} (box, objectness, scores). To call the graph by its tensors, use "
+        "--task tensors."
     )
 
 

@@ -17,7 +17,7 @@ def read_names(text: str) -> list[str]:
     if not path.is_file() and "," in text:
         return [name.strip() for name in text.split(",")]
     try:
-        content = path.read_text(encoding="utf-8")
+        content = path.read_text(encoding="utf-8-sig")
         if path.suffix == ".json":
             document = json.loads(content)
             if isinstance(document, dict):

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from hearth_build.importing.base import ImportOptions, model_name
-from hearth_build.importing.source import Source
+from hearth_build.importing.source import OTHER_FORMATS, Source
 from hearth_build.recipe import Gate, NoQuantization, Recipe
 
+WEIGHTS = (".safetensors", ".onnx", ".onnx_data", ".data", *OTHER_FORMATS)
+"""Suffixes of files with weights."""
 MAX_BYTES = 20_000_000_000
 """Largest artifact."""
 
@@ -22,6 +24,7 @@ def import_recipe(source: Source, options: ImportOptions, **fields: Any) -> Reci
         "labels": (),
         "sources": (),
         "prepare": lambda work: copy_tokenizer(source, work),
+        "inputs": files_to_prepare(source),
         "stages": (),
         "dev": {},
         "quantization": NoQuantization(),
@@ -30,6 +33,11 @@ def import_recipe(source: Source, options: ImportOptions, **fields: Any) -> Reci
         "limitations": ("Imported: its training data and its quality are documented only by its authors.",),
     }
     return Recipe(**common | fields)
+
+
+def files_to_prepare(source: Source) -> tuple[Path, ...]:
+    """The files of a folder that `prepare` may read: those without weights, which are read at each build."""
+    return tuple(path for path in sorted(source.folder.iterdir()) if path.is_file() and path.suffix not in WEIGHTS)
 
 
 def copy_tokenizer(source: Source, work: Path) -> None:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 INDEX = "model.safetensors.index.json"
-ADAPTER = "adapter_config.json"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 EXPORT_ADVICE = (
     "Save it with save_pretrained() of transformers, which writes safetensors, or export it to ONNX "
@@ -97,6 +96,15 @@ class Source:
             raise RecipeError(f"{self.path}/config.json: id2label must number its labels 0, 1, 2, ...")
         return tuple(str(id2label[key]) for key in sorted(id2label, key=int))
 
+    @property
+    def modules(self) -> list[dict[str, Any]]:
+        """The modules of a sentence-transformers folder, from modules.json. Raises RecipeError."""
+        path = self.folder / "modules.json"
+        try:
+            return [dict(module) for module in json.loads(path.read_text(encoding="utf-8"))]
+        except (OSError, ValueError, TypeError) as error:
+            raise RecipeError(f"{path} cannot be read: {error}.") from None
+
     def read_json(self, name: str) -> dict[str, Any]:
         """The content of a file of the folder, or nothing if it does not exist. Raises RecipeError."""
         path = self.folder / name
@@ -116,19 +124,28 @@ class Source:
         return self.rename_weights(weights)
 
 
-def open_source(name: str) -> Source:
-    """Find out what the user named. Raises RecipeError, which says what it is and a way on."""
+def open_source(name: str, revision: str | None = None) -> Source:
+    """Find out what the user named, and download or merge it. Raises RecipeError, which says what it is and a way on.
+
+    `revision` is a branch, tag or commit of the hub.
+    """
+    from hearth_build.importing import adapters, hub
+
     path = Path(name).expanduser()
     if path.is_file():
         return open_file(path)
     if path.is_dir():
-        return open_folder(path, path.resolve().name)
-    if path.suffix in (".onnx", *OTHER_FORMATS) or name.startswith((".", "/", "~")) or not HUB_ID.fullmatch(name):
+        title = path.resolve().name
+    elif path.suffix in (".onnx", *OTHER_FORMATS) or name.startswith((".", "/", "~")) or not HUB_ID.fullmatch(name):
         raise RecipeError(
             f"{name} does not exist. Give an .onnx file, the folder of a model, or a hub id such as "
             "sentence-transformers/all-MiniLM-L6-v2."
         )
-    raise RecipeError(f"{name} is neither a file nor a folder.")
+    else:
+        path, title = hub.download(name, revision)
+    if adapters.is_adapter(path):
+        return adapters.merge(path, title, open_source)
+    return open_folder(path, title)
 
 
 def open_file(path: Path) -> Source:

@@ -1,7 +1,4 @@
-"""A decoder-only transformer in torch that covers GPT-2, Llama and combinations of their features.
-
-Parameter names are ours; `export/checkpoints/gpt2.py` and `llama.py` map Hugging Face's names to them.
-"""
+"""A decoder-only transformer in torch, for recipes that train one: GPT-2's features, Llama's, and combinations."""
 
 from __future__ import annotations
 
@@ -11,26 +8,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-
-@dataclass(frozen=True)
-class RopeScaling:
-    """The rotary positions of Llama 3.1, scaled for a longer context (`rope_type` llama3).
-
-    Wavelengths that fit less than `low_freq_factor` times into the original context become `factor` times longer.
-    Those that fit more than `high_freq_factor` times are unchanged. Those between are interpolated.
-    """
-
-    factor: float
-    low_freq_factor: float
-    high_freq_factor: float
-    original_context: int
-    """Tokens of the context before scaling."""
-
-    def __call__(self, frequencies: Tensor) -> Tensor:
-        periods = self.original_context * frequencies / (2 * torch.pi)
-        smooth = ((periods - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)).clamp(0, 1)
-        return frequencies * (smooth + (1 - smooth) / self.factor)
 
 
 @dataclass(frozen=True)
@@ -55,7 +32,6 @@ class Shape:
     epsilon: float = 1e-5
     rope_theta: float = 10_000.0
     """Base of the rotary positions' wavelengths."""
-    rope_scaling: RopeScaling | None = None
     dropout: float = 0.0
 
 
@@ -69,8 +45,6 @@ def rotary_tables(shape: Shape) -> tuple[Tensor, Tensor]:
     """Return the cosine and sine of each position's angles, (context, head_size / 2)."""
     half = shape.head_size // 2
     frequencies = shape.rope_theta ** (-torch.arange(half, dtype=torch.float64) / half)
-    if shape.rope_scaling is not None:
-        frequencies = shape.rope_scaling(frequencies)
     angles = torch.arange(shape.context, dtype=torch.float64)[:, None] * frequencies
     return angles.cos().float(), angles.sin().float()
 

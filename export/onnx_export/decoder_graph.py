@@ -1,4 +1,4 @@
-"""The graph of `hearth_build.networks.gpt.Decoder` with a key-value cache, written node by node.
+"""The graph of a decoder-only transformer with a key-value cache, written node by node.
 
 One graph both processes the prompt and generates token by token. Keys and values are in buffers of the caller. Each
 buffer is bound as `past` and as `present`, so that ONNX Runtime's GroupQueryAttention appends in place, without copies.
@@ -10,35 +10,135 @@ Inputs: `input_ids` (1, n) int64, the new tokens; `total` (1) int32, the number 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
-import onnx
-import torch
-from onnx import TensorProto, helper, numpy_helper
-from torch import Tensor, nn
+from onnx import TensorProto, helper
+from torch import nn
 
 from hearth.models.manifest import Decoder as Head
-from hearth_build.networks.gpt import Attention, Block, Decoder, FeedForward, Shape
-from hearth_build.onnx_export.export import OPSET
+from hearth_build.networks.gpt import Decoder, Shape, rotary_tables
+from hearth_build.onnx_export.decoder_matrices import Matrices, Precision
+from hearth_build.onnx_export.graph_file import MICROSOFT, GraphFile, tensor_info
 
-MICROSOFT = "com.microsoft"
-GELU_OPERATORS = {"gelu": "Gelu", "gelu-tanh": "FastGelu"}
+Weights = Callable[[str], "np.ndarray | None"]
+"""Name -> float32 weight, or None: a bias, norm or output matrix without weights is not in the graph.
+
+Names are `tokens.weight`, `positions.weight`, `embedding_norm.*`, `blocks.<layer>.<part>.*`, `norm.*` and `head.*`; the
+parts of a block are `before_attention`, `attention.qkv`, `attention.query_norm`, `attention.key_norm`, `attention.out`,
+`after_attention`, `before_feed_forward`, `feed_forward.up`, `feed_forward.down` and `after_feed_forward`. Matrices are
+(outputs, inputs); of a gated network, `up` has the rows of the gate first. Without `head.weight`, the embedding is also
+the output matrix.
+"""
+Activation = Literal["gelu", "gelu-tanh", "relu", "silu"]
 
 
-def head(shape: Shape, eos: tuple[int, ...] = (), bos: int | None = None, template: str | None = None) -> Head:
-    """Return the manifest's description of the graph that `write` writes."""
-    return Head(shape.layers, shape.kv_heads, padded_head_size(shape.head_size), shape.context, eos, bos, template)
+@dataclass(frozen=True)
+class RotaryTable:
+    """Cosine and sine of each position's angles, (context, rotated dimensions / 2)."""
+
+    cosine: np.ndarray
+    sine: np.ndarray
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """All that the graph depends on beside the weights."""
+
+    vocabulary: int
+    width: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    context: int
+    norm: Literal["layer", "rms"]
+    epsilon: float
+    activation: Activation
+    gated: bool = False
+    rotary: dict[str, RotaryTable] = field(default_factory=dict)
+    """Tables by name."""
+    layer_rotary: tuple[str, ...] = ()
+    """The name of each layer's table; empty for a layer without rotary positions."""
+    interleaved: bool = False
+    """Whether rotary positions pair adjacent dimensions, or those of the two halves."""
+    alibi: bool = False
+    windows: tuple[int, ...] = ()
+    """Number of tokens that each layer attends to; 0 for all."""
+    scale: float | None = None
+    """Factor of attention's scores; by default one over the root of the head size."""
+    score_cap: float = 0.0
+    logit_cap: float = 0.0
+    """Values are limited smoothly, cap * tanh(value / cap); 0: not limited."""
+    parallel: bool = False
+    """Whether attention and feed-forward network read the same input."""
+    embedding_multiplier: float = 1.0
+    residual_multiplier: float = 1.0
+    logit_multiplier: float = 1.0
+
+
+def architecture_of(shape: Shape) -> Architecture:
+    """Describe a network of `hearth_build.networks.gpt`."""
+    gated = shape.activation == "swiglu"
+    rotary = {}
+    if shape.positions == "rotary":
+        rotary = {"rotary": RotaryTable(*(table.numpy() for table in rotary_tables(shape)))}
+    return Architecture(
+        vocabulary=shape.vocabulary,
+        width=shape.width,
+        layers=shape.layers,
+        heads=shape.heads,
+        kv_heads=shape.kv_heads,
+        head_size=shape.head_size,
+        context=shape.context,
+        norm=shape.norm,
+        epsilon=shape.epsilon,
+        activation="silu" if shape.activation == "swiglu" else shape.activation,
+        gated=gated,
+        rotary=rotary,
+        layer_rotary=("rotary",) * shape.layers if rotary else (),
+    )
+
+
+def head(
+    architecture: Architecture,
+    eos: tuple[int, ...] = (),
+    bos: int | None = None,
+    template: str | None = None,
+    *,
+    reusable: bool = False,
+) -> Head:
+    """Return the manifest's description of the graph; `reusable` unless the recipe's quantizer is DynamicInt8."""
+    size = padded_head_size(architecture.head_size)
+    return Head(architecture.layers, architecture.kv_heads, size, architecture.context, eos, bos, template, reusable)
 
 
 def write(network: nn.Module | None, path: Path) -> None:
-    """Write the graph of the network to `path`."""
+    """Write the fp32 graph of a network, which the quantizer then reads."""
     assert isinstance(network, Decoder)
-    if network.shape.head_size != padded_head_size(network.shape.head_size):
-        network = pad_heads(network)
-    GraphWriter(network).write(path)
+    weights = {name: value.numpy() for name, value in network.state_dict().items()}
+    weights.setdefault("head.weight", weights["tokens.weight"])  # the quantizer treats embedding and output apart
+    write_decoder(architecture_of(network.shape), weights.get, path)
+
+
+def write_decoder(
+    architecture: Architecture,
+    weights: Weights,
+    path: Path,
+    precision: Precision = "fp32",
+    importance: Callable[[str], np.ndarray | None] = lambda name: None,
+    progress: Callable[[str], None] = lambda part: None,
+) -> None:
+    """Write the graph to `path` and its weights beside it; only one matrix is in memory at a time.
+
+    `importance` is the mean square of each input (inputs,) of a matrix by its name, as `decoder_matrices` uses it.
+    `progress` gets the name of each part before it is written.
+    """
+    with GraphFile(path) as graph:
+        DecoderWriter(architecture, weights, graph, precision, importance, progress).write()
 
 
 def padded_head_size(head_size: int) -> int:
@@ -46,142 +146,285 @@ def padded_head_size(head_size: int) -> int:
     return -(-head_size // 16) * 16
 
 
-def pad_heads(network: Decoder) -> Decoder:
-    """Return an equivalent network whose heads are padded with zeros."""
-    shape = network.shape
-    size, half, padded_size = shape.head_size, shape.head_size // 2, padded_head_size(shape.head_size)
-    padded = Decoder(replace(shape, head_size=padded_size)).eval()
-    # The halves are padded separately: rotary positions pair index i of one half with index i of the other.
-    indices = torch.tensor([*range(half), *range(padded_size // 2, padded_size // 2 + size - half)])
-    heads = shape.heads + 2 * shape.kv_heads
-    weights = network.state_dict()
-    for name, value in weights.items():
-        if ".attention.qkv." in name:
-            matrix = torch.zeros(heads, padded_size, *value.shape[1:])
-            matrix[:, indices] = value.unflatten(0, (heads, size))
-            matrix[: shape.heads] *= (padded_size / size) ** 0.5  # attention divides by the root of the head size
-            weights[name] = matrix.flatten(0, 1)
-        elif name.endswith(".attention.out.weight"):
-            matrix = torch.zeros(shape.width, shape.heads, padded_size)
-            matrix[:, :, indices] = value.unflatten(1, (shape.heads, size))
-            weights[name] = matrix.flatten(1)
-    padded.load_state_dict(weights)
-    padded.cosine.fill_(1)[:, :half] = network.cosine
-    padded.sine.fill_(0)[:, :half] = network.sine
-    return padded
+def head_order(architecture: Architecture, rotated: int) -> np.ndarray:
+    """The place of each dimension of a head among the padded ones, (head_size,), where `rotated` of them are rotated.
+
+    GroupQueryAttention rotates each dimension of the first half with that of the second half. So the pairs come first
+    in both halves, and dimensions that are not rotated or only padding follow, with an angle of zero.
+    """
+    half = padded_head_size(architecture.head_size) // 2
+    pairs = rotated // 2
+    first, second = np.arange(pairs), half + np.arange(pairs)
+    places = np.stack((first, second), 1).ravel() if architecture.interleaved else np.concatenate((first, second))
+    free = np.concatenate((np.arange(pairs, half), np.arange(half + pairs, 2 * half)))
+    return np.concatenate((places, free[: architecture.head_size - rotated]))
 
 
-class GraphWriter:
-    def __init__(self, network: Decoder) -> None:
-        self.network, self.shape = network, network.shape
-        self.nodes: list[onnx.NodeProto] = []
-        self.weights: list[TensorProto] = []
-        self.value_info: list[onnx.ValueInfoProto] = []
-        """Types of the matrix products. The quantizer needs them and cannot infer them past Microsoft's operators."""
+class DecoderWriter:
+    def __init__(
+        self,
+        architecture: Architecture,
+        weights: Weights,
+        graph: GraphFile,
+        precision: Precision,
+        importance: Callable[[str], np.ndarray | None],
+        progress: Callable[[str], None],
+    ) -> None:
+        self.architecture, self.weights, self.graph, self.progress = architecture, weights, graph, progress
+        self.importance = importance
+        self.matrices = Matrices(graph, precision, self.input_importance)
+        self.size = padded_head_size(architecture.head_size)
+        rotated = next((2 * table.cosine.shape[1] for table in architecture.rotary.values()), 0)
+        order = head_order(architecture, rotated)
+        is_identity = self.size == architecture.head_size and (order == np.arange(self.size)).all()
+        self.order = None if is_identity else order
+        self.pads = self.size != architecture.head_size
 
-    def write(self, path: Path) -> None:
-        shape = self.shape
-        x = self.node("Gather", self.weight("tokens.weight", self.network.tokens.weight), "input_ids")
-        if self.network.positions is not None:
-            x = self.node("Add", x, self.learned_positions(self.network.positions.weight))
-        else:
-            self.weight("cosine", self.network.cosine)
-            self.weight("sine", self.network.sine)
-        self.node("Sub", "total", self.constant("one", np.array([1], np.int32)), name="last")
-        for index, block in enumerate(self.network.blocks):
-            assert isinstance(block, Block)
-            x = self.block(f"blocks.{index}", index, block, x)
+    def write(self) -> None:
+        architecture, graph = self.architecture, self.graph
+        x = self.embedding()
+        graph.node("Sub", "total", graph.constant("one", np.array([1], np.int32)), name="last")
+        for name, table in architecture.rotary.items():
+            self.rotary_table(name, table)
+        if architecture.alibi:
+            self.alibi()
+        for index in range(architecture.layers):
+            self.progress(f"layer {index + 1} of {architecture.layers}")
+            x = self.block(f"blocks.{index}", index, x)
         # Selected before the last norm and matrix: most tokens of a prompt need no logits.
-        x = self.node("Gather", x, "rows", axis=1)
-        x = self.norm("norm", self.network.norm, x)
-        matrix = self.network.tokens.weight if self.network.head is None else self.network.head.weight
-        x = self.product("head", matrix, x)
-        self.node("Squeeze", x, self.constant("axis", np.array([0])), name="logits")
-        cache = (1, shape.kv_heads, "capacity", shape.head_size)
-        names = [f"{layer}.{tensor}" for layer in range(shape.layers) for tensor in ("key", "value")]
+        x = graph.node("Gather", x, "rows", axis=1)
+        x = self.norm("norm", x)
+        self.progress("output matrix")
+        self.logits(x)
+        cache = (1, architecture.kv_heads, "capacity", self.size)
+        names = [f"{layer}.{tensor}" for layer in range(architecture.layers) for tensor in ("key", "value")]
         inputs = {"input_ids": ("int64", (1, "n")), "total": ("int32", (1,)), "rows": ("int64", ("k",))}
-        graph = helper.make_graph(
-            self.nodes,
-            "decoder",
+        graph.save(
             [tensor_info(name, dtype, dims) for name, (dtype, dims) in inputs.items()]
             + [tensor_info(f"past.{name}", "float32", cache) for name in names],
-            [tensor_info("logits", "float32", ("k", shape.vocabulary))]
+            [tensor_info("logits", "float32", ("k", architecture.vocabulary))]
             + [tensor_info(f"present.{name}", "float32", cache) for name in names],
-            self.weights,
-            value_info=self.value_info,
         )
-        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]
-        onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), str(path))
 
-    def block(self, name: str, index: int, block: Block, x: str) -> str:
-        normed = self.norm(f"{name}.before_attention", block.before_attention, x)
-        x = self.node("Add", x, self.attention(f"{name}.attention", index, block.attention, normed))
-        normed = self.norm(f"{name}.before_feed_forward", block.before_feed_forward, x)
-        return self.node("Add", x, self.feed_forward(f"{name}.feed_forward", block.feed_forward, normed))
+    def embedding(self) -> str:
+        architecture, graph = self.architecture, self.graph
+        self.progress("embedding")
+        matrix = self.required("tokens.weight")
+        x = self.matrices.embedding("tokens.weight", matrix, "input_ids")
+        if architecture.embedding_multiplier != 1:
+            x = self.multiplied(x, architecture.embedding_multiplier, "embedding_multiplier")
+        positions = self.weights("positions.weight")
+        if positions is not None:
+            x = graph.node("Add", x, self.learned_positions(positions))
+        return self.norm("embedding_norm", x)
 
-    def attention(self, name: str, index: int, module: Attention, x: str) -> str:
-        shape = self.shape
-        is_rotary = shape.positions == "rotary"
-        packed = self.linear(f"{name}.qkv", module.qkv, x)
+    def logits(self, x: str) -> None:
+        architecture, graph = self.architecture, self.graph
+        untied = self.weights("head.weight")
+        matrix = self.required("tokens.weight") if untied is None else untied
+        name = "tokens" if untied is None else "head"
+        x = self.matrices.output(name, matrix, x)
+        x = self.bias("head", x)
+        if architecture.logit_multiplier != 1:
+            x = self.multiplied(x, architecture.logit_multiplier, "logit_multiplier")
+        if cap := architecture.logit_cap:
+            x = graph.node("Tanh", self.multiplied(x, 1 / cap, "logit_scale"))
+            x = self.multiplied(x, cap, "logit_cap")
+        graph.node("Squeeze", x, graph.constant("axis", np.array([0])), name="logits")
+
+    def block(self, name: str, index: int, x: str) -> str:
+        graph = self.graph
+        normed = self.norm(f"{name}.before_attention", x)
+        attended = self.attention(f"{name}.attention", index, normed)
+        attended = self.norm(f"{name}.after_attention", attended)
+        if self.architecture.parallel:
+            # Without a norm of its own, the feed-forward network reads what attention reads.
+            fed = self.norm(f"{name}.before_feed_forward", x)
+            fed = self.feed_forward(f"{name}.feed_forward", normed if fed == x else fed)
+            return graph.node("Add", graph.node("Add", x, attended), fed)
+        x = graph.node("Add", x, attended)
+        fed = self.feed_forward(f"{name}.feed_forward", self.norm(f"{name}.before_feed_forward", x))
+        return graph.node("Add", x, self.norm(f"{name}.after_feed_forward", fed))
+
+    def attention(self, name: str, index: int, x: str) -> str:
+        architecture, graph = self.architecture, self.graph
+        heads = architecture.heads + 2 * architecture.kv_heads
+        matrix = self.in_order(self.required(f"{name}.qkv.weight"), heads)
+        packed = self.matrices.product(f"{name}.qkv", matrix, x)
+        packed = self.bias(f"{name}.qkv", packed, heads)
+        query_key_value = [packed, "", ""]
+        if self.weights(f"{name}.query_norm.weight") is not None:
+            query_key_value = self.normed_heads(name, packed)
+        rotary = architecture.layer_rotary[index] if architecture.layer_rotary else ""
+        tables = [f"{rotary}.cosine", f"{rotary}.sine"] if rotary else ["", ""]
         past, present = ([f"{prefix}.{index}.key", f"{prefix}.{index}.value"] for prefix in ("past", "present"))
-        node = helper.make_node(
-            "GroupQueryAttention",
-            [packed, "", "", *past, "last", "total", *(["cosine", "sine"] if is_rotary else [])],
-            [name, *present],
-            name=name,
-            domain=MICROSOFT,
-            num_heads=shape.heads,
-            kv_num_heads=shape.kv_heads,
-            do_rotary=int(is_rotary),
+        inputs = [*query_key_value, *past, "last", "total", *tables, "", "alibi" if architecture.alibi else ""]
+        while not inputs[-1]:
+            inputs.pop()
+        graph.nodes.append(
+            helper.make_node(
+                "GroupQueryAttention",
+                inputs,
+                [name, *present],
+                name=name,
+                domain=MICROSOFT,
+                num_heads=architecture.heads,
+                kv_num_heads=architecture.kv_heads,
+                do_rotary=int(bool(rotary)),
+                **self.attention_options(index),
+            )
         )
-        self.nodes.append(node)
-        return self.linear(f"{name}.out", module.out, name)
+        out = self.required(f"{name}.out.weight")
+        if self.order is not None:
+            out = self.in_order(np.ascontiguousarray(out.T), architecture.heads).T
+        out = np.ascontiguousarray(out) * np.float32(architecture.residual_multiplier)
+        return self.bias(f"{name}.out", self.matrices.product(f"{name}.out", out, name), residual=True)
 
-    def feed_forward(self, name: str, module: FeedForward, x: str) -> str:
-        x = self.linear(f"{name}.up", module.up, x)
-        if module.activation == "swiglu":
+    def input_importance(self, name: str) -> np.ndarray | None:
+        """The importance of each input of a matrix, in the order in which the graph has them."""
+        values = self.importance(name)
+        if values is None or not name.endswith(".attention.out"):
+            return values
+        return self.in_order(values, self.architecture.heads)
+
+    def attention_options(self, index: int) -> dict[str, float | int]:
+        """Attributes of GroupQueryAttention that differ from its defaults."""
+        architecture = self.architecture
+        options: dict[str, float | int] = {}
+        if architecture.scale is not None or self.pads:
+            options["scale"] = float(architecture.scale or architecture.head_size**-0.5)
+        if architecture.score_cap:
+            options["softcap"] = float(architecture.score_cap)
+        if architecture.windows and architecture.windows[index]:
+            options["local_window_size"] = architecture.windows[index]
+        return options
+
+    def normed_heads(self, name: str, packed: str) -> list[str]:
+        """Split query, key and value, and normalise each query and key."""
+        architecture, graph = self.architecture, self.graph
+        sizes = [heads * self.size for heads in (architecture.heads, *(architecture.kv_heads,) * 2)]
+        names = [f"{name}.query", f"{name}.key", f"{name}.value"]
+        lengths = graph.constant("qkv_sizes", np.array(sizes))
+        graph.nodes.append(helper.make_node("Split", [packed, lengths], names, name=f"{name}.split", axis=-1))
+        for number, (part, heads) in enumerate((("query", architecture.heads), ("key", architecture.kv_heads))):
+            weight = self.required(f"{name}.{part}_norm.weight")
+            per_head = weight.size == architecture.head_size
+            x = names[number]
+            if per_head:
+                x = graph.node("Reshape", x, graph.constant(f"{part}_heads", np.array([1, -1, heads, self.size])))
+            # Padding adds nothing to the sum of squares but counts in their mean.
+            ratio = architecture.head_size / self.size
+            weight = self.in_order(weight, 1 if per_head else heads) * np.float32(ratio**0.5)
+            weight_name = graph.constant(f"{name}.{part}_norm.weight", weight)
+            epsilon = architecture.epsilon * ratio
+            x = graph.node("SimplifiedLayerNormalization", x, weight_name, axis=-1, epsilon=epsilon, stash_type=1)
+            if per_head:
+                x = graph.node("Reshape", x, graph.constant(f"{part}_width", np.array([1, -1, heads * self.size])))
+            names[number] = x
+        return names
+
+    def feed_forward(self, name: str, x: str) -> str:
+        architecture, graph = self.architecture, self.graph
+        x = self.matrices.product(f"{name}.up", self.required(f"{name}.up.weight"), x)
+        x = self.bias(f"{name}.up", x)
+        if architecture.gated:
             gate, gated = f"{name}.gate", f"{name}.gated"
-            self.nodes.append(helper.make_node("Split", [x], [gate, gated], name=f"{name}.split", axis=-1))
-            x = self.node("Mul", self.node("QuickGelu", gate, domain=MICROSOFT, alpha=1.0), gated)
+            graph.nodes.append(helper.make_node("Split", [x], [gate, gated], name=f"{name}.split", axis=-1))
+            x = graph.node("Mul", self.activation(gate), gated)
         else:
-            x = self.node(GELU_OPERATORS[module.activation], x, domain=MICROSOFT)
-        return self.linear(f"{name}.down", module.down, x)
+            x = self.activation(x)
+        matrix = self.required(f"{name}.down.weight") * np.float32(architecture.residual_multiplier)
+        return self.bias(f"{name}.down", self.matrices.product(f"{name}.down", matrix, x), residual=True)
 
-    def norm(self, name: str, module: nn.Module, x: str) -> str:
-        weights = [self.weight(f"{name}.{key}", value) for key, value in module.state_dict().items()]
-        operator = "SimplifiedLayerNormalization" if self.shape.norm == "rms" else "LayerNormalization"
-        return self.node(operator, x, *weights, name=name, axis=-1, epsilon=self.shape.epsilon)
+    def activation(self, x: str) -> str:
+        match self.architecture.activation:
+            case "silu":
+                return self.graph.node("QuickGelu", x, domain=MICROSOFT, alpha=1.0)
+            case "relu":
+                return self.graph.node("Relu", x)
+            case "gelu":
+                return self.graph.node("Gelu", x, domain=MICROSOFT)
+            case "gelu-tanh":
+                return self.graph.node("FastGelu", x, domain=MICROSOFT)
 
-    def linear(self, name: str, module: nn.Linear, x: str) -> str:
-        x = self.product(name, module.weight, x)
-        return x if module.bias is None else self.node("Add", x, self.weight(f"{name}.bias", module.bias))
+    def norm(self, name: str, x: str) -> str:
+        """The norm of x, or x where there is none."""
+        weight, bias = self.weights(f"{name}.weight"), self.weights(f"{name}.bias")
+        if weight is None:
+            return x
+        if self.architecture.norm == "rms":
+            weight_name = self.graph.constant(f"{name}.weight", weight)
+            epsilon = self.architecture.epsilon
+            return self.graph.node(
+                "SimplifiedLayerNormalization", x, weight_name, name=name, axis=-1, epsilon=epsilon, stash_type=1
+            )
+        names = [self.graph.constant(f"{name}.weight", weight)]
+        if bias is not None:
+            names.append(self.graph.constant(f"{name}.bias", bias))
+        return self.graph.node("LayerNormalization", x, *names, name=name, axis=-1, epsilon=self.architecture.epsilon)
 
-    def product(self, name: str, matrix: Tensor, x: str) -> str:
-        """Write x @ matrix.T."""
-        self.value_info.append(tensor_info(name, "float32", (1, None, len(matrix))))
-        return self.node("MatMul", x, self.weight(f"{name}.weight", matrix.T), name=name)
+    def bias(self, name: str, x: str, heads: int = 0, *, residual: bool = False) -> str:
+        """x plus the bias, if there is one; its values belong to `heads` heads."""
+        bias = self.weights(f"{name}.bias")
+        if bias is None:
+            return x
+        if heads:
+            bias = self.in_order(bias, heads)
+        if residual:
+            bias = bias * np.float32(self.architecture.residual_multiplier)
+        return self.graph.node("Add", x, self.graph.constant(f"{name}.bias", bias))
 
-    def learned_positions(self, matrix: Tensor) -> str:
+    def in_order(self, values: np.ndarray, heads: int) -> np.ndarray:
+        """Move the rows (heads * head_size, ...) to their places in the padded heads."""
+        if self.order is None:
+            return values
+        moved = np.zeros((heads, self.size, *values.shape[1:]), np.float32)
+        moved[:, self.order] = values.reshape(heads, self.architecture.head_size, *values.shape[1:])
+        return moved.reshape(heads * self.size, *values.shape[1:])
+
+    def rotary_table(self, name: str, table: RotaryTable) -> None:
+        padding = ((0, 0), (0, self.size // 2 - table.cosine.shape[1]))
+        self.graph.constant(f"{name}.cosine", np.pad(table.cosine, padding, constant_values=1))
+        self.graph.constant(f"{name}.sine", np.pad(table.sine, padding))
+
+    def alibi(self) -> None:
+        """Write `alibi` (1, heads, n, total): the position of each key times the slope of each head."""
+        graph = self.graph
+        slopes = alibi_slopes(self.architecture.heads).reshape(1, -1, 1, 1)
+        total = graph.node("Cast", graph.node("Squeeze", "total"), to=TensorProto.INT64)
+        zero, step = graph.constant("zero", np.array(0)), graph.constant("step", np.array(1))
+        positions = graph.node("Cast", graph.node("Range", zero, total, step), to=TensorProto.FLOAT)
+        bias = graph.node("Mul", graph.constant("slopes", slopes), positions)  # (1, heads, 1, total)
+        ones = graph.constant("ones", np.array([1, 1], np.int64))
+        count = graph.node("Shape", "input_ids", start=1)
+        shape = graph.node("Concat", ones, count, graph.constant("last_one", np.array([1])), axis=0)
+        graph.node("Expand", bias, shape, name="alibi")
+
+    def learned_positions(self, matrix: np.ndarray) -> str:
         """Write the lookup of the new tokens' positions, the rows from total - n to total."""
-        total = self.node("Cast", self.node("Squeeze", "total"), to=TensorProto.INT64)
-        count = self.node("Squeeze", self.node("Shape", "input_ids", start=1))
-        step = self.constant("step", np.array(1))
-        positions = self.node("Range", self.node("Sub", total, count), total, step)
-        return self.node("Gather", self.weight("positions.weight", matrix), positions)
+        graph = self.graph
+        total = graph.node("Cast", graph.node("Squeeze", "total"), to=TensorProto.INT64)
+        count = graph.node("Squeeze", graph.node("Shape", "input_ids", start=1))
+        step = graph.constant("step", np.array(1))
+        positions = graph.node("Range", graph.node("Sub", total, count), total, step)
+        return graph.node("Gather", graph.constant("positions.weight", matrix), positions)
 
-    def node(self, operator: str, *inputs: str, name: str = "", **attributes: Any) -> str:
-        """Append a node of one output and return the name of the output, which is also the name of the node."""
-        name = name or f"{operator}.{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, list(inputs), [name], name=name, **attributes))
-        return name
+    def multiplied(self, x: str, factor: float, name: str) -> str:
+        return self.graph.node("Mul", x, self.graph.constant(name, np.array(factor, np.float32)))
 
-    def weight(self, name: str, values: Tensor) -> str:
-        return self.constant(name, values.detach().float().contiguous().numpy())
-
-    def constant(self, name: str, values: np.ndarray) -> str:
-        self.weights.append(numpy_helper.from_array(values, name))
-        return name
+    def required(self, name: str) -> np.ndarray:
+        values = self.weights(name)
+        if values is None:
+            raise KeyError(f"the checkpoint has no {name}")
+        return values
 
 
-def tensor_info(name: str, dtype: str, dims: tuple[int | str | None, ...]) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), list(dims))
+def alibi_slopes(heads: int) -> np.ndarray:
+    """The slope of each head, as in BLOOM: powers of two, and those between them for the heads that remain."""
+    closest = 2 ** int(np.floor(np.log2(heads)))
+    base = 2.0 ** -(2.0 ** -(np.log2(closest) - 3))
+    slopes = base ** np.arange(1, closest + 1)
+    if closest < heads:
+        extra = 2.0 ** -(2.0 ** -(np.log2(2 * closest) - 3))
+        slopes = np.concatenate((slopes, extra ** np.arange(1, 2 * (heads - closest), 2)))
+    return slopes.astype(np.float32)

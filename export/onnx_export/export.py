@@ -6,6 +6,8 @@ external file beside the graph, which the runtime maps into memory.
 
 from __future__ import annotations
 
+import inspect
+import logging
 import os
 import shutil
 import warnings
@@ -24,6 +26,8 @@ from hearth_build.recipe import Recipe, RecipeError
 EXTERNAL_FROM = 1024
 """Smallest size, in bytes, of a tensor that goes to the external file of weights."""
 OPSET = 17
+EXPORT_OPSET = 20
+"""Of torch's exporter: the first with GELU, below the ones whose operators ONNX Runtime does not fuse."""
 DISABLED_OPTIMIZERS = [
     "NchwcTransformer",  # its blocks are as wide as the registers of the build machine
     "SkipLayerNormFusion",  # its operator takes eight times as long as a LayerNormalization
@@ -84,6 +88,65 @@ def traced(
             )
 
     return write
+
+
+def exported(
+    example: Callable[[], dict[str, torch.Tensor]],
+    axes: dict[int, str] | dict[str, dict[int, str]],
+    outputs: Sequence[str],
+) -> Callable[[nn.Module | None, Path], None]:
+    """Return a function that writes the graph of a network of transformers, by torch's exporter.
+
+    It follows the data flow of classes that the tracing exporter records wrongly, such as attention masks that depend
+    on the inputs. `axes` names the dynamic dimensions of all inputs, or those of each input.
+    """
+
+    def write(network: nn.Module | None, path: Path) -> None:
+        from hearth_build.onnx_export.attention import fused
+
+        assert network is not None
+        inputs = example()
+        axes_of: dict[str, dict[int, str]] = {name: axes.get(name, axes) for name in inputs}  # type: ignore
+        shapes: tuple[object, ...] = tuple(dict.fromkeys(names, torch.export.Dim.DYNAMIC) for names in axes_of.values())
+        parameters = inspect.signature(network.forward).parameters.values()
+        if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
+            named = sum(parameter.kind is not inspect.Parameter.VAR_POSITIONAL for parameter in parameters)
+            shapes = (*shapes[:named], shapes[named:])
+        logging.disable(logging.WARNING)
+        try:
+            with warnings.catch_warnings(), fused(network):
+                warnings.simplefilter("ignore")
+                torch.onnx.export(
+                    network.eval(),
+                    tuple(inputs.values()),
+                    str(path),
+                    input_names=list(inputs),
+                    output_names=list(outputs),
+                    dynamic_shapes=shapes,
+                    opset_version=EXPORT_OPSET,
+                    dynamo=True,
+                    verbose=False,
+                )
+        except torch.onnx.errors.OnnxExporterError as error:
+            cause = str(error.__cause__ or error).strip().splitlines()[0]
+            raise RecipeError(
+                f"torch {torch.__version__} cannot export {path.parent.parent.name}: {cause[:300]}. Export it to ONNX "
+                "elsewhere (optimum-cli export onnx), and import that folder."
+            ) from None
+        finally:
+            logging.disable(logging.NOTSET)
+        name_axes(path, axes_of)
+
+    return write
+
+
+def name_axes(path: Path, axes: dict[str, dict[int, str]]) -> None:
+    """Name the dynamic dimensions of the inputs; the exporter numbers them."""
+    model = onnx.load(str(path), load_external_data=False)
+    for value in model.graph.input:
+        for axis, name in axes[value.name].items():
+            value.type.tensor_type.shape.dim[axis].dim_param = name
+    onnx.save(model, str(path))
 
 
 def optimise(source: Path, folder: Path, role: str = "main", provider: Provider = "cpu") -> None:

@@ -26,7 +26,7 @@ from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from torch import Tensor
 
 from hearth_build.onnx_export.export import link_graph
-from hearth_build.recipe import BlockInt4, DynamicInt8, NoQuantization, Quantizer, StaticInt8
+from hearth_build.recipe import BlockInt4, DynamicInt8, GivenGraphs, NoQuantization, Quantizer, StaticInt8
 
 
 def quantize(method: Quantizer, work: Path, source: Path, target: Path) -> str:
@@ -36,6 +36,9 @@ def quantize(method: Quantizer, work: Path, source: Path, target: Path) -> str:
         case NoQuantization():
             link_graph(source, target)
             return "fp32"
+        case GivenGraphs():
+            method.graphs["main" if source.stem == "model" else source.stem](None, target)
+            return f"as it was given: {method.name}"
         case StaticInt8():
             return static_int8(method, work, source, target)
         case DynamicInt8():

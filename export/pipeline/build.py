@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from enum import StrEnum
@@ -13,7 +12,7 @@ import torch
 from hearth.models.manifest import Manifest, Provider
 from hearth_build.onnx_export import export
 from hearth_build.onnx_export.quantize import quantize
-from hearth_build.pipeline import train, verify
+from hearth_build.pipeline import fingerprint, train, verify
 from hearth_build.recipe import Recipe, RecipeError
 
 
@@ -48,22 +47,20 @@ def build(recipe: Recipe, work: Path, command: str, step: Step | None = None, pr
 
 
 def prepare(recipe: Recipe, work: Path) -> None:
-    """Prepare the data unless it was done for the same data. What was trained on other data is removed."""
-    marker = work / "prepared"
-    fingerprint = json.dumps([recipe.name, recipe.seed, *(source.sentence() for source in recipe.sources)])
-    if marker.exists() and recipe.stages and marker.read_text(encoding="utf-8") == fingerprint:
-        return
-    if marker.exists():
-        for stage in recipe.stages:
-            shutil.rmtree(work / stage.name, ignore_errors=True)
-    recipe.prepare(work)
-    marker.write_text(fingerprint, encoding="utf-8")
+    """Prepare the work folder, unless that was done with the same inputs."""
+    marker, inputs = work / "prepared", fingerprint.of_inputs(recipe)
+    if not marker.exists() or marker.read_text(encoding="utf-8") != inputs:
+        marker.unlink(missing_ok=True)
+        recipe.prepare(work)
+        marker.write_text(inputs, encoding="utf-8")
 
 
 def run_stages(recipe: Recipe, work: Path) -> None:
     require(work / "prepared", recipe, Step.PREPARE)
+    inputs = (work / "prepared").read_text(encoding="utf-8")
     for stage in recipe.stages:
-        train.train(stage, work, recipe.seed)
+        train.train(stage, work, recipe.seed, inputs)
+        inputs = fingerprint.of_stage(stage, recipe.seed, inputs)
 
 
 def export_graphs(recipe: Recipe, work: Path) -> None:

@@ -52,7 +52,7 @@ def card(recipe: Recipe, manifest: Manifest, more: Sequence[str] = ()) -> str:
         f"# {recipe.name}, version {recipe.version}",
         recipe.description,
         f"Task `{recipe.task}`{labels}. Licence of the weights: {recipe.licence}.",
-        "![quality and latency](report.png)",
+        "![quality and latency](report.png)" if any(file.path == "report.png" for file in manifest.files) else "",
         "## Measured",
         table(manifest),
         test_line(manifest),
@@ -121,12 +121,13 @@ def overview(manifests: Sequence[Manifest]) -> str:
     ]
     for manifest in manifests:
         fp32, served = manifest.metrics.fp32, manifest.metrics.served
+        fp32 = fp32 or manifest.metrics.torch  # a decoder is imported without an fp32 graph
         metric = manifest.metrics.metric
         minutes = f"{manifest.provenance.seconds / 60:.0f}" if manifest.provenance.seconds else "–"
         cells = [f"`{manifest.model}`", manifest.task, f"{metric}, {manifest.metrics.dataset.partition(', ')[0]}"]
-        cells += [f"{fp32[metric]:.4g}", f"{served[metric]:.4g}"]
+        cells += [f"{values[metric]:.4g}" if metric in values else "–" for values in (fp32, served)]
         cells += [f"{values['bytes'] / 1e6:.2f}" for values in (fp32, served)]
-        cells += [f"{values['milliseconds']:.1f}" for values in (fp32, served)]
+        cells += [f"{values['milliseconds']:.1f}" if "milliseconds" in values else "–" for values in (fp32, served)]
         cells += [minutes, manifest.metrics.reference]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)

@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from copy import deepcopy
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import nn
 from torch.optim import Optimizer
 
+from hearth_build.pipeline.fingerprint import of_stage
 from hearth_build.recipe import SGD, AdamW, RecipeError, Stage
 
 CHECKPOINT_SECONDS = 30.0
@@ -27,17 +27,20 @@ CHECKPOINT_SECONDS = 30.0
 console = Console()
 
 
-def train(stage: Stage, work: Path, seed: int) -> Path:
-    """Train a stage unless it is already complete, and return the file of its best weights."""
-    folder = work / stage.name
+def train(stage: Stage, work: Path, seed: int, inputs: str = "") -> Path:
+    """Train a stage unless that was done with the same settings and `inputs`, the fingerprint of its data and of the
+    stages before it; return the file of its best weights."""
+    folder, fingerprint = work / stage.name, of_stage(stage, seed, inputs)
     folder.mkdir(parents=True, exist_ok=True)
-    weights = folder / "weights.pt"
-    if weights.exists():
+    weights, marker = folder / "weights.pt", folder / "trained"
+    if weights.exists() and marker.exists() and marker.read_text(encoding="utf-8") == fingerprint:
         return weights
-    run = Run(stage, work, folder, seed)
+    marker.unlink(missing_ok=True)
+    run = Run(stage, work, folder, seed, fingerprint)
     run.resume()
     run.run_epochs()
     save(run.best_weights, weights)
+    marker.write_text(fingerprint, encoding="utf-8")
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     return weights
 
@@ -57,8 +60,10 @@ def history_of(work: Path, stage: str) -> list[dict[str, float]]:
 class Run:
     """The state of a training run. A checkpoint contains all of it."""
 
-    def __init__(self, stage: Stage, work: Path, folder: Path, seed: int) -> None:
+    def __init__(self, stage: Stage, work: Path, folder: Path, seed: int, fingerprint: str) -> None:
         self.stage, self.work, self.folder, self.seed = stage, work, folder, seed
+        self.fingerprint = fingerprint
+        """Of the settings and inputs, which must be the same when a run resumes."""
         torch.manual_seed(seed)
         self.network = stage.network(work)
         self.averaged = deepcopy(self.network) if stage.ema_decay else self.network
@@ -81,8 +86,10 @@ class Run:
         if not path.exists():
             return
         state = torch.load(path, weights_only=True)
-        if state["settings"] != self.settings():
-            raise RecipeError(f"{path} was written with other settings. Delete {self.folder} to train from scratch.")
+        if state["fingerprint"] != self.fingerprint:
+            raise RecipeError(
+                f"{path} was written with other settings or data. Delete {self.folder} to train from scratch."
+            )
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -94,16 +101,10 @@ class Run:
     def checkpoint(self) -> None:
         names = ("epoch", "step", "best", "best_epoch", "best_weights", "history", "losses", "seconds", "elapsed")
         state = {name: getattr(self, name) for name in names}
-        state |= {"settings": self.settings()}
+        state |= {"fingerprint": self.fingerprint}
         state |= {"network": self.network.state_dict(), "averaged": self.averaged.state_dict()}
         state |= {"optimiser": self.optimiser.state_dict(), "random": torch.get_rng_state()}
         save(state, self.folder / "checkpoint.pt")
-
-    def settings(self) -> str:
-        """The settings that must be the same when a run resumes, as JSON."""
-        stage = self.stage
-        numbers = [stage.epochs, stage.batch_size, stage.max_grad_norm, stage.ema_decay, self.seed]
-        return json.dumps([asdict(stage.optimiser), asdict(stage.schedule), *numbers])
 
     def run_epochs(self) -> None:
         stage = self.stage

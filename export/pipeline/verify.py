@@ -32,7 +32,17 @@ from hearth_build.onnx_export.reference import ReferenceModel
 from hearth_build.pipeline import model_card
 from hearth_build.pipeline.evaluation import Evaluation, evaluation_of
 from hearth_build.pipeline.intervals import bootstrap
-from hearth_build.recipe import BlockInt4, DynamicInt8, Gate, GateError, Quantizer, Recipe, RecipeError, StaticInt8
+from hearth_build.recipe import (
+    BlockInt4,
+    DynamicInt8,
+    Gate,
+    GateError,
+    GivenGraphs,
+    Quantizer,
+    Recipe,
+    RecipeError,
+    StaticInt8,
+)
 
 LATENCY_ROUNDS = 60
 LATENCY_SECONDS = 20.0
@@ -43,7 +53,12 @@ MAX_EXPORT_DIFFERENCE = 0.01
 """Largest difference of the fp32 graph's golden outputs from the torch model's: more is a wrong export."""
 MIN_SPEEDUP = 1.1
 """Minimum speed of another provider relative to the default one: it is larger and loads more slowly."""
-METHODS = {StaticInt8: "static-int8", DynamicInt8: "dynamic-int8", BlockInt4: "int4-blocks"}
+METHODS = {
+    StaticInt8: "static-int8",
+    DynamicInt8: "dynamic-int8",
+    BlockInt4: "int4-blocks",
+    GivenGraphs: "dynamic-int8",
+}
 
 
 class TorchModel(ReferenceModel):

@@ -11,6 +11,7 @@ import json
 import os
 import resource
 import signal
+import string
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hearth.errors import BadRequest, HearthError
-from hearth.models.manifest import File, Manifest, parse
+from hearth.models.manifest import File, Manifest, TextPreprocessing, parse
 
 SECONDS = 300
 """Limit of CPU time; the limit of elapsed time is twice as long."""
@@ -32,6 +33,10 @@ EXIT_REFUSED, EXIT_MISSING_MODULE = 3, 4
 """Exit statuses for an invalid artifact, and for a machine without the export extra."""
 ALLOWED_DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
 """Operator sets that ONNX Runtime has built in."""
+REPETITIONS = 1000
+"""Length of the texts on which a tokenizer is tried."""
+MAX_TOKENS_PER_CHARACTER = 24
+"""A ligature can stand for 18 characters, and a character can have 4 bytes."""
 PASSED_VARIABLES = ("PATH", "HOME", "LANG", "PYTHONPATH", "VIRTUAL_ENV")
 """Environment variables that the process gets. It gets no credentials."""
 
@@ -111,6 +116,8 @@ def replay_golden(folder: Path) -> None:
     golden = json.loads((folder / "golden.json").read_text(encoding="utf-8"))
     evaluation = evaluation_of(manifest.task)
     model = Model(manifest, folder, threads=1)
+    if isinstance(manifest.preprocessing, TextPreprocessing):
+        check_tokenizer(model.tokenizer)
     for number, case in enumerate(golden["cases"]):
         inputs = case["inputs"]
         if isinstance(inputs, dict) and "base64" in inputs:
@@ -121,6 +128,19 @@ def replay_golden(folder: Path) -> None:
                 f"the output for golden input {number} differs by {difference:.3g}; at most {golden['tolerance']} is "
                 "allowed"
             )
+
+
+def check_tokenizer(tokenizer: Any) -> None:
+    """Tokenize texts for which a rule that multiplies them, or a pattern that backtracks, would need more memory or
+    time than this process has. Raises BadRequest if a text becomes much longer."""
+    from hearth.ops.text.windows import tokenize_whole
+
+    characters = string.printable + "àß你好\u0301\u3000ﷺ🙂"
+    for character in characters:
+        for text in (character * REPETITIONS, character * REPETITIONS + "!", f"{character} " * REPETITIONS):
+            tokens = len(tokenize_whole(tokenizer, text).ids)
+            if tokens > MAX_TOKENS_PER_CHARACTER * len(text):
+                raise BadRequest(f"tokenizer.json makes {tokens} tokens of {len(text)} characters")
 
 
 def check_graph(path: Path, files: Sequence[File]) -> None:

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hearth.errors import BadRequest, NotFound
+from msgspec import structs
+
+from hearth.errors import BadRequest, HearthError, NotFound
 from hearth.models.download import upload, verify
-from hearth.models.manifest import SIGNATURE, Manifest, parse
-from hearth.models.registry import Registry
+from hearth.models.manifest import SIGNATURE, Manifest, dump, parse
+from hearth.models.registry import DEFAULT_ALIAS, VERSION, Ref, Registry
 from hearth.storage.base import Conflict, Store
+from hearth_build.release import catalog
 from hearth_build.release.file_types import check_file_types
 from hearth_build.release.load_gate import admit
 
@@ -30,7 +33,9 @@ ATTEMPTS = 5
 def publish(store: Store, folder: Path, alias: str | None = None, signer: Signer | None = None) -> Manifest:
     """Copy an artifact folder into the store, signed by `signer`, or with the model.sig that it contains.
 
-    Raises BadRequest for a folder that is not a valid artifact, and Conflict if the version is already published.
+    Returns its manifest with the version that it got: the artifact's own number, or the next one if that is published
+    already. The same files again keep the version that they have. Raises BadRequest for a folder that is not a valid
+    artifact, and Conflict if a version that was signed beforehand is published already.
     """
     path = folder / "manifest.json"
     if not path.is_file():
@@ -43,11 +48,21 @@ def publish(store: Store, folder: Path, alias: str | None = None, signer: Signer
     altered = [file.path for file in manifest.files if not verify(file, folder / file.path)]
     if altered:
         raise BadRequest(f"{folder}: {', '.join(altered)} differ from manifest.json. Build the artifact again.")
-    prefix = f"{manifest.model}/{manifest.version}"
-    if f"{prefix}/manifest.json" in store.list(f"{prefix}/"):
+    versions = _published_versions(store, manifest.model)
+    if manifest.version in versions and (folder / SIGNATURE).is_file() and signer is None:
         raise Conflict(
-            f"{manifest.model}@{manifest.version} is already published, and versions never change. Use a new version."
+            f"{manifest.model}@{manifest.version} is already published, and versions never change; {SIGNATURE} in "
+            f"{folder} signs this version. Remove it, or sign anew with --sign."
         )
+    if manifest.version in versions:
+        same = _same_version(store, manifest, versions)
+        if same is not None:
+            if alias:
+                set_alias(store, same.model, alias, same.version)
+            return same
+        manifest = structs.replace(manifest, version=str(max(map(int, versions)) + 1))
+        raw = dump(manifest)
+    prefix = f"{manifest.model}/{manifest.version}"
     admit(folder, manifest)
     signature = _signature(folder, manifest, raw, signer)
     for file in manifest.files:
@@ -60,6 +75,20 @@ def publish(store: Store, folder: Path, alias: str | None = None, signer: Signer
     return manifest
 
 
+def _published_versions(store: Store, model: str) -> set[str]:
+    paths = (path.split("/") for path in store.list(f"{model}/"))
+    return {parts[1] for parts in paths if len(parts) == 3 and parts[2] == "manifest.json"}
+
+
+def _same_version(store: Store, manifest: Manifest, versions: set[str]) -> Manifest | None:
+    """The published version with the same files, the newest of several."""
+    for version in sorted(versions, key=int, reverse=True):
+        published = parse(store.get(f"{manifest.model}/{version}/manifest.json"))
+        if published.files == manifest.files:
+            return published
+    return None
+
+
 def _signature(folder: Path, manifest: Manifest, raw: bytes, signer: Signer | None) -> bytes:
     if signer:
         from hearth_build.release.signing import digests_of, sign
@@ -70,7 +99,8 @@ def _signature(folder: Path, manifest: Manifest, raw: bytes, signer: Signer | No
 
 
 def set_alias(store: Store, model: str, alias: str, version: str) -> None:
-    """Point an alias at a published version. Concurrent changes of other aliases are preserved. Raises NotFound."""
+    """Point an alias at a published version, and bring the catalogue up to date. Concurrent changes of other aliases
+    are preserved. Raises NotFound, Conflict, StoreError."""
     if f"{model}/{version}/manifest.json" not in store.list(f"{model}/{version}/"):
         raise NotFound(f"{model} has no version {version} in this store. Publish it with `hearth publish`.")
     path = f"{model}/aliases.json"
@@ -87,7 +117,9 @@ def set_alias(store: Store, model: str, alias: str, version: str) -> None:
             if attempt == ATTEMPTS - 1:
                 raise
         else:
-            return
+            break
+    if alias == DEFAULT_ALIAS:
+        catalog.update(store, model)
 
 
 @dataclass(frozen=True)
@@ -98,17 +130,35 @@ class PublishedVersion:
     aliases: list[str]
 
 
-def list_versions(store: Store) -> list[PublishedVersion]:
-    """Every version in the store, ordered by model and version."""
-    registry = Registry(store, alias_seconds=0)
-    versions = []
+@dataclass(frozen=True)
+class DamagedVersion:
+    """A version in a store that cannot be served."""
+
+    name: str
+    error: str
+
+
+def list_versions(store: Store) -> tuple[list[PublishedVersion], list[DamagedVersion]]:
+    """Every version in the store, ordered by model and version, and those that are damaged. Raises StoreError."""
+    store.check()
+    registry = Registry(store)
+    versions, damaged = [], []
     for path in store.list():
         parts = path.split("/")
-        if len(parts) == 3 and parts[2] == "manifest.json":
-            try:
-                aliases = registry.aliases(parts[0])
-            except NotFound:
-                aliases = {}
-            names = sorted(name for name, target in aliases.items() if target.version == parts[1])
-            versions.append(PublishedVersion(parse(store.get(path)), names))
-    return sorted(versions, key=lambda version: (version.manifest.model, int(version.manifest.version)))
+        if len(parts) != 3 or parts[2] != "manifest.json" or not VERSION.fullmatch(parts[1]):
+            continue
+        ref = Ref(parts[0], parts[1])
+        try:
+            versions.append(PublishedVersion(registry.manifest(ref), aliases_of(registry, ref)))
+        except HearthError as error:
+            damaged.append(DamagedVersion(str(ref), error.message))
+    return sorted(versions, key=lambda version: (version.manifest.model, int(version.manifest.version))), damaged
+
+
+def aliases_of(registry: Registry, ref: Ref) -> list[str]:
+    """The aliases that point at a version, sorted. Raises StoreError."""
+    try:
+        aliases = registry.aliases(ref.model)
+    except NotFound:
+        return []
+    return sorted(name for name, target in aliases.items() if target.version == ref.version)

@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from hearth.aws_lambda.handler import create_handler
-from hearth.errors import BadRequest, PayloadTooLarge
+from hearth.errors import BadRequest, TextTooLong
 from hearth.models.manifest import Pooling, TextPreprocessing
 from hearth.models.model import Model
 from hearth.ops.text.nearest_words import nearest
@@ -41,6 +41,8 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     """The side that is cut off."""
     top_k: Annotated[int, Meta(ge=1, le=1000)] = 10
     """Number of neighbours of words."""
+    prompt_name: Annotated[str, Meta(max_length=100)] | None = None
+    """The prompt of the model that is put before each text, such as `query`; default: as in the manifest."""
 
 
 class Words(Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,18 +83,38 @@ SimilarityResponse = list[float]
 
 
 def encode(model: Embedder, texts: str | list[str], parameters: Parameters) -> dict[str, np.ndarray[Any, Any]]:
-    """Token ids and mask, (batch, longest text) int64. Raises BadRequest, PayloadTooLarge."""
+    """Token ids and mask, (batch, longest text) int64. Raises BadRequest, PayloadTooLarge, TextTooLong."""
     max_tokens, pad_id = model.preprocessing.max_tokens, model.preprocessing.pad_id
-    texts = list_texts(texts, model.manifest.limits)
+    prompt = find_prompt(model, parameters.prompt_name)
+    texts = [prompt + text for text in list_texts(texts, model.manifest.limits)]
     rows = model.tokenizer.encode_batch_fast(texts)
-    if not parameters.truncate and any(row.overflowing for row in rows):
-        raise PayloadTooLarge(f"A text has more than {max_tokens} tokens; shorten it or set `truncate`")
+    too_long = next((text for text, row in zip(texts, rows, strict=True) if row.overflowing), None)
+    if not parameters.truncate and too_long is not None:
+        tokens = len(tokenize_whole(model.tokenizer, too_long).ids) + model.tokenizer.num_special_tokens_to_add(False)
+        raise TextTooLong(
+            f"A text has {tokens} tokens, more than {max_tokens} tokens; shorten it or set `truncate`", tokens=tokens
+        )
     if parameters.truncation_direction == "left":
         rows = [last_tokens(model, text) if row.overflowing else row for text, row in zip(texts, rows, strict=True)]
     feeds = pad(rows, pad_id, model.input_names["main"])
     if model.head.words:
         feeds["attention_mask"] *= feeds["input_ids"] != pad_id  # also the id of unknown words
     return feeds
+
+
+def find_prompt(model: Embedder, name: str | None) -> str:
+    """The text that is put before each text; empty without a default. Raises BadRequest for an unknown name."""
+    prompts, name = model.head.prompts, name or model.head.default_prompt
+    if name is None:
+        return ""
+    if name not in prompts:
+        known = (
+            f"can be {', '.join(sorted(prompts))}"
+            if prompts
+            else f"is given, but {model.manifest.model} has no prompts"
+        )
+        raise BadRequest(f"`prompt_name` {known}")
+    return prompts[name]
 
 
 def last_tokens(model: Embedder, text: str) -> Row:

@@ -12,14 +12,14 @@ from hearth.models.manifest import ImagePreprocessing
 from hearth.models.model import Model
 from hearth.ops.activations import activate, top_indices
 from hearth.ops.vision.images import open_images, to_tensor
-from hearth.tasks.schema import Label
+from hearth.tasks.schema import Explainable, Explained, Label
 from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
 
 Classifier = Model[ImagePreprocessing, None]
 
 
-class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
+class Parameters(Explainable, frozen=True):
     top_k: Annotated[int, Meta(ge=1)] = 5
     function_to_apply: Literal["softmax", "sigmoid", "none"] | None = None
 
@@ -30,7 +30,7 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True):
     parameters: Parameters = Parameters()
 
 
-Response = list[Label | list[Label]]
+Response = list[Label | list[Label]] | Explained
 """The scores of the picture, best first; one list per picture for a list of pictures."""
 
 
@@ -50,6 +50,10 @@ def decode(model: Classifier, request: Request, outputs: list[np.ndarray[Any, An
 
 
 def predict(model: Classifier, request: Request) -> Prediction:
+    if request.parameters.explain:
+        from hearth.tasks.explanation import explain  # few requests ask for it
+
+        return explain(TASKS[0], model, request)
     with step("encode"):
         feeds = encode(model, request)
     with step("run"):

@@ -11,7 +11,7 @@ from hearth.errors import BadRequest
 from hearth.ops.vision.drawing import draw_boxes, to_jpeg
 from hearth.ops.vision.images import open_images
 from hearth.tasks.detection import DetectionModel, Detections, detect
-from hearth.tasks.schema import Box
+from hearth.tasks.schema import Box, Explainable, Explained
 from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
+class Parameters(Explainable, frozen=True):
     threshold: Annotated[float, Meta(ge=0, le=1)] | None = None
     """Smallest score of a box; default: from the manifest."""
     iou: Annotated[float, Meta(ge=0, le=1)] | None = None
@@ -47,7 +47,7 @@ class AnnotatedImage(Struct, frozen=True):
     """JPEG, upright; base64 in JSON."""
 
 
-Response = list[Detection | list[Detection]] | AnnotatedImage
+Response = list[Detection | list[Detection]] | AnnotatedImage | Explained
 """The boxes of the picture, best first; one list per picture for a list of pictures; with `annotate` also the
 picture."""
 
@@ -77,6 +77,10 @@ def decode(model: DetectionModel, request: Request, images: list[Image], outputs
 
 
 def predict(model: DetectionModel, request: Request) -> Prediction:
+    if request.parameters.explain:
+        from hearth.tasks.explanation import explain  # few requests ask for it
+
+        return explain(TASKS[0], model, request)
     head, parameters = model.head, request.parameters
     threshold = head.threshold if parameters.threshold is None else parameters.threshold
     iou = head.iou if parameters.iou is None else parameters.iou

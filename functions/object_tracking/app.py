@@ -28,7 +28,8 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     threshold: Annotated[float, Meta(ge=0, le=1)] = TrackerConfig.high_score
     """Detections with a score of at least this plus 0.1 begin tracks; lower scores only continue tracks."""
     max_age: Annotated[int, Meta(ge=0, le=300)] | None = None
-    """Number of frames without a sighting after which a track ends; default: one second, or 30 pictures."""
+    """Number of frames without a sighting, at the average rate, after which a track ends; default: one second, or 30
+    pictures."""
     every: Annotated[int, Meta(ge=1, le=30)] = 1
     """Process every n-th frame."""
     format: Literal["json", "mot"] = "json"
@@ -40,13 +41,15 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
     inputs: bytes | list[bytes]
-    """An mp4 file, or encoded pictures as the frames of a video; base64 in JSON."""
+    """A film (MP4, WebM, Matroska, AVI, MPEG-TS), or encoded pictures as the frames of a film; base64 in JSON."""
     parameters: Parameters = Parameters()
 
 
 class Sighting(Struct, frozen=True):
     frame: int
     """Number of the frame in the video, from 1."""
+    time: float
+    """Seconds since the first frame, from the video's own timestamps."""
     score: float
     """0 in frames without a detection, where the box is interpolated."""
     box: Box
@@ -62,7 +65,7 @@ class Response(Struct, frozen=True, omit_defaults=True):
     frames: int
     """Number of frames that could be read."""
     rate: float
-    """Frames per second."""
+    """Frames per second, on average."""
     width: int
     height: int
     complete: bool
@@ -120,6 +123,7 @@ def to_track(track: TrackedObject, label: str, source: FrameSource) -> Track:
     sightings = [
         Sighting(
             1 + (sighting.frame - 1) * source.every,
+            round(source.seconds[sighting.frame - 1], 3),
             round(sighting.score, 4),
             Box(
                 *(min(max(round(coordinate), 0), limit) for coordinate, limit in zip(sighting.box, limits, strict=True))
@@ -135,7 +139,7 @@ def predict(model: DetectionModel, request: Request) -> Prediction:
     with step("encode"):
         source = encode(model, request)
     detections = detect_frames(model, source, parameters.threshold, model.head.iou)
-    outputs = track_objects(detections, tracker_config(source, parameters))
+    outputs = track_objects(detections, tracker_config(source, parameters), source.every / float(source.rate))
     with step("decode"):
         response = decode(model, request, source, outputs)
     return Prediction(response, Usage())

@@ -10,8 +10,8 @@ from hearth.aws.credentials import domain, endpoint_override, region
 from hearth.errors import BadRequest, HearthError, StoreError
 from hearth.telemetry.log import logger
 
-READ_SECONDS = 60.0
-"""A version starts, downloads, loads and responds within its own timeout of 29 s; AWS adds the time to set it up."""
+READ_SECONDS = 840.0
+"""A version downloads and loads a model of each task, which takes minutes in an environment of one processor."""
 TARGET = "CodeDeploy_20141006"
 
 

@@ -14,7 +14,7 @@ from hearth.models.manifest import Entailment, TextPreprocessing
 from hearth.models.model import Model
 from hearth.ops.activations import activate, top_indices
 from hearth.ops.text.windows import Row, list_texts, pad, tokenize_whole, truncate, window_capacity
-from hearth.tasks.schema import Label
+from hearth.tasks.schema import Explainable, Explained, Label
 from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
 
@@ -29,7 +29,7 @@ Classifier = Model[TextPreprocessing, Any]
 LabelText = Annotated[str, Meta(max_length=1000)]
 
 
-class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
+class Parameters(Explainable, frozen=True):
     top_k: Annotated[int, Meta(ge=1)] | None = None
     function_to_apply: Literal["softmax", "sigmoid", "none"] | None = None
 
@@ -39,13 +39,13 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True):
     parameters: Parameters = Parameters()
 
 
-Response = list[list[Label]]
+Response = list[list[Label]] | Explained
 """The scores of each text, best first."""
 
 
 def encode(model: Classifier, request: Request) -> dict[str, np.ndarray[Any, Any]]:
     """Token ids and mask, (batch, longest text) int64. Raises BadRequest, PayloadTooLarge."""
-    texts = list_texts(request.inputs, model.manifest.limits)
+    texts = list_texts(request.inputs, model.manifest.limits, refuse_blank=True)
     return pad(model.tokenizer.encode_batch_fast(texts), model.preprocessing.pad_id, model.input_names["main"])
 
 
@@ -58,6 +58,10 @@ def decode(model: Classifier, request: Request, outputs: list[np.ndarray[Any, An
 
 
 def predict(model: Classifier, request: Request) -> Prediction:
+    if request.parameters.explain:
+        from hearth.tasks.explanation import explain  # few requests ask for it
+
+        return explain(TASKS[0], model, request)
     with step("encode"):
         feeds = encode(model, request)
     with step("run"):
@@ -68,7 +72,7 @@ def predict(model: Classifier, request: Request) -> Prediction:
     return Prediction(response, Usage(len(mask), int(np.count_nonzero(mask))))
 
 
-class ZeroShotParameters(Struct, frozen=True, forbid_unknown_fields=True):
+class ZeroShotParameters(Explainable, frozen=True):
     candidate_labels: (
         Annotated[list[LabelText], Meta(min_length=1, max_length=MAX_LABELS)] | Annotated[str, Meta(max_length=20_000)]
     )
@@ -84,7 +88,7 @@ class ZeroShotRequest(Struct, frozen=True, forbid_unknown_fields=True):
     parameters: ZeroShotParameters
 
 
-ZeroShotResponse = list[Label | list[Label]]
+ZeroShotResponse = list[Label | list[Label]] | Explained
 """The scores of all labels, best first; one list per text for a list of texts."""
 
 
@@ -92,7 +96,10 @@ def encode_zero_shot(model: Classifier, request: ZeroShotRequest) -> list[Row]:
     """Pairs of each text with each label's hypothesis. Raises BadRequest, PayloadTooLarge."""
     if not isinstance(model.head, Entailment):
         raise BadRequest(f"{model.manifest.model} has only its own labels; use it for text-classification")
-    texts, template = list_texts(request.inputs, model.manifest.limits), request.parameters.hypothesis_template
+    texts, template = (
+        list_texts(request.inputs, model.manifest.limits, refuse_blank=True),
+        request.parameters.hypothesis_template,
+    )
     if "{}" not in template:
         raise BadRequest("`parameters.hypothesis_template` must contain {}, which is replaced by the label")
     labels = candidate_labels(request)
@@ -139,6 +146,10 @@ def decode_zero_shot(model: Classifier, request: ZeroShotRequest, logits: np.nda
 
 
 def predict_zero_shot(model: Classifier, request: ZeroShotRequest) -> Prediction:
+    if request.parameters.explain:
+        from hearth.tasks.explanation import explain  # few requests ask for it
+
+        return explain(TASKS[1], model, request)
     with step("encode"):
         rows = encode_zero_shot(model, request)
     with step("run"):

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 
 from hearth.aws_lambda.handler import create_handler
-from hearth.errors import BadRequest, PayloadTooLarge
+from hearth.errors import BadRequest, TextTooLong
 from hearth.ops.text.windows import check_lengths
 from hearth.tasks.chat_template import render_prompt
+from hearth.tasks.constraint import Constraint, Grammar
 from hearth.tasks.generation import (
     Generation,
     LanguageModel,
@@ -22,21 +23,23 @@ from hearth.tasks.generation import (
     vocabulary_size,
 )
 from hearth.tasks.task import Prediction, Task, Usage
+from hearth.tasks.tool_calls import forced_call, tool_format
 from hearth.telemetry.timing import step
 
 MAX_NEW_TOKENS = 100
 """Default of `max_new_tokens`."""
-UNSUPPORTED = ("adapter_id", "grammar", "truncate", "typical_p")
+UNSUPPORTED = ("adapter_id", "truncate", "typical_p")
 """Options of other servers. Hugging Face's client drops those that an error names, and retries."""
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     max_new_tokens: Annotated[int, Meta(ge=1)] | None = None
     do_sample: bool | None = None
-    """Default: true if one of temperature, top_k and top_p is set."""
+    """Default: true if one of temperature, top_k, top_p and min_p is set."""
     temperature: Annotated[float, Meta(ge=0, le=100)] | None = None
     top_k: Annotated[int, Meta(ge=1)] | None = None
     top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
+    min_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     repetition_penalty: Annotated[float, Meta(ge=0.01, le=10)] = 1.0
     presence_penalty: Annotated[float, Meta(ge=-2, le=2)] = 0.0
     frequency_penalty: Annotated[float, Meta(ge=-2, le=2)] = 0.0
@@ -52,23 +55,63 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     best_of: Literal[1] = 1
     watermark: Literal[False] = False
     adapter_id: Any = None
-    grammar: Any = None
+    grammar: Grammar | None = None
+    """The format of the text; a text that reaches `max_new_tokens` is cut off within it."""
+    ignore_eos: bool = False
+    """Whether the text goes on after the model's end token."""
     truncate: Any = None
     typical_p: Any = None
 
 
-class Message(Struct, frozen=True, forbid_unknown_fields=True):
-    role: Literal["system", "user", "assistant"]
-    content: str
+class FunctionCall(Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    arguments: dict[str, Any]
+
+
+class MessageToolCall(Struct, frozen=True, forbid_unknown_fields=True):
+    id: str
+    function: FunctionCall
+    type: Literal["function"] = "function"
+
+
+class Message(Struct, frozen=True):
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str = ""
+    tool_calls: Annotated[list[MessageToolCall], Meta(max_length=128)] = []
+    """Calls that the assistant made."""
+    tool_call_id: str = ""
+    """The call that a tool's message answers."""
+    name: str = ""
+    """The tool that answers."""
+
+    def fields(self) -> dict[str, Any]:
+        """What the chat template sees: fields that are not set are not there."""
+        return {name: value for name, value in to_builtins(self).items() if value or name == "content"}
+
+
+class Function(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    name: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    description: str = ""
+    parameters: dict[str, Any] = {}
+    """A JSON schema."""
+    strict: bool | None = None
+
+
+class Tool(Struct, frozen=True, forbid_unknown_fields=True):
+    function: Function
+    type: Literal["function"]
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
-    """Either `inputs` or, for models with a chat template, `messages`."""
+    """Either `inputs` or, for models with a chat template, `messages`, with `tools` that the model may call."""
 
     inputs: str | Annotated[list[Annotated[int, Meta(ge=0)]], Meta(min_length=1)] | None = None
     """A text to continue, or its token ids."""
     parameters: Parameters = Parameters()
     messages: Annotated[list[Message], Meta(min_length=1, max_length=1000)] | None = None
+    tools: Annotated[list[Tool], Meta(max_length=128)] = []
+    tool_choice: str = "auto"
+    """`auto`, `none`, `required`, or the name of the function that must be called."""
     stream: bool = False
     """Whether the response comes token by token, as Server-Sent Events."""
 
@@ -100,7 +143,7 @@ Response = list[GeneratedText]
 
 
 def encode(model: LanguageModel, request: Request) -> list[int]:
-    """The prompt's tokens. Raises BadRequest, PayloadTooLarge."""
+    """The prompt's tokens. Raises BadRequest, TextTooLong."""
     parameters, context = request.parameters, model.head.context
     unsupported = [name for name in UNSUPPORTED if getattr(parameters, name) is not None]
     if unsupported:
@@ -110,8 +153,10 @@ def encode(model: LanguageModel, request: Request) -> list[int]:
     if not tokens:
         raise BadRequest("The prompt is empty; send at least one character to continue", param="inputs")
     if length + new > context:
-        raise PayloadTooLarge(
-            f"The prompt has {length} tokens and `max_new_tokens` is {new}; together at most {context} are allowed"
+        raise TextTooLong(
+            f"The prompt has {length} tokens and `max_new_tokens` is {new}; together at most {context} are allowed",
+            tokens=length,
+            new_tokens=parameters.max_new_tokens or 0,
         )
     return tokens
 
@@ -123,8 +168,6 @@ def prompt_tokens(model: LanguageModel, request: Request) -> tuple[list[int], in
         if max(request.inputs) >= (vocabulary := vocabulary_size(model)):
             raise BadRequest(f"The model's token ids are below {vocabulary}", param="inputs")
         return request.inputs, len(request.inputs)
-    if request.messages is not None:  # before the template is rendered
-        check_lengths((message.content for message in request.messages), limits)
     text = prompt_text(model, request)
     check_lengths([text], limits)
     # A chat template includes the special tokens.
@@ -136,24 +179,48 @@ def prompt_text(model: LanguageModel, request: Request) -> str:
     if (request.inputs is None) == (request.messages is None):
         raise BadRequest("Send either `inputs`, a text to continue, or `messages`, a conversation to answer")
     if request.messages is not None:
-        return render_prompt(model, to_builtins(request.messages))
+        messages, tools = [message.fields() for message in request.messages], tools_of(request)
+        begin = tool_format(model).begin if tools else ""
+        return render_prompt(model, messages, tools) + ("" if request.tool_choice == "auto" else begin)
     return model.tokenizer.decode(request.inputs) if isinstance(request.inputs, list) else str(request.inputs)
 
 
+def tools_of(request: Request) -> list[dict[str, Any]]:
+    """The tools that the model is told about."""
+    return [] if request.tool_choice == "none" else [to_builtins(tool) for tool in request.tools]
+
+
+def grammar_of(model: LanguageModel, request: Request) -> Grammar | None:
+    """The format of the text: that of the parameters, or that of a forced tool call. Raises BadRequest."""
+    if request.tools and request.messages is None:
+        raise BadRequest("`tools` need `messages`", param="tools")
+    if request.tool_choice in ("auto", "none"):
+        return request.parameters.grammar
+    if not request.tools:
+        raise BadRequest("`tool_choice` needs `tools`", param="tool_choice")
+    if request.parameters.grammar is not None:
+        raise BadRequest("A forced tool call has a format of its own; leave `grammar` out", param="parameters.grammar")
+    return forced_call(tool_format(model), tools_of(request), request.tool_choice)
+
+
 def stream(model: LanguageModel, request: Request) -> Generation:
-    """Start to generate a text; its pieces come as they are generated. Raises BadRequest, PayloadTooLarge."""
+    """Start to generate a text; its pieces come as they are generated. Raises BadRequest, TextTooLong."""
     parameters = request.parameters
     with step("encode"):
         prompt = encode(model, request)
         bias = read_bias(model, parameters.logit_bias) if parameters.logit_bias else {}
     has_sampling_options = (
-        parameters.temperature not in (None, 1.0) or parameters.top_k is not None or parameters.top_p is not None
+        parameters.temperature not in (None, 1.0)
+        or parameters.top_k is not None
+        or parameters.top_p is not None
+        or parameters.min_p is not None
     )
     do_sample = has_sampling_options if parameters.do_sample is None else parameters.do_sample
     sampling = Sampling(
         temperature=(1.0 if parameters.temperature is None else parameters.temperature) if do_sample else 0.0,
         top_k=parameters.top_k,
         top_p=parameters.top_p,
+        min_p=parameters.min_p or 0.0,
         repetition=parameters.repetition_penalty,
         presence=parameters.presence_penalty,
         frequency=parameters.frequency_penalty,
@@ -161,8 +228,21 @@ def stream(model: LanguageModel, request: Request) -> Generation:
         seed=new_seed() if parameters.seed is None else parameters.seed,
     )
     maximum = parameters.max_new_tokens or min(MAX_NEW_TOKENS, model.head.context - len(prompt))
-    pieces = generate(model, prompt, maximum, sampling, parameters.stop, parameters.top_n_tokens)
-    return Generation(Usage(input_tokens=len(prompt), seed=sampling.seed), pieces)
+    grammar = grammar_of(model, request)
+    constraint = None if grammar is None else Constraint(model, grammar)
+    usage = Usage(input_tokens=len(prompt), seed=sampling.seed)
+    pieces = generate(
+        model,
+        prompt,
+        maximum,
+        sampling,
+        parameters.stop,
+        parameters.top_n_tokens,
+        constraint,
+        ignore_eos=parameters.ignore_eos,
+        usage=usage,
+    )
+    return Generation(usage, pieces)
 
 
 def read_bias(model: LanguageModel, logit_bias: dict[str, float]) -> dict[int, float]:

@@ -13,7 +13,7 @@ from hearth.errors import BadRequest
 from hearth.models.manifest import Tagging, TextPreprocessing
 from hearth.models.model import Model
 from hearth.ops.activations import activate
-from hearth.ops.text.entities import aggregate, aggregate_overlapping_entities, gather_pre_entities
+from hearth.ops.text.entities import aggregate, aggregate_overlapping_entities, gather_pre_entities, strip
 from hearth.ops.text.windows import MAX_WINDOWS, Row, list_texts, pad, tokenize_whole, window_capacity, windows
 from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
@@ -99,6 +99,7 @@ def decode(model: Tagger, request: Request, texts: list[list[Row]], scores: Sequ
             for row in rows
         ]
         kept = [entity for window in entities for entity in window if entity.label not in parameters.ignore_labels]
+        kept = strip(kept, source)
         kept = aggregate_overlapping_entities(kept) if len(rows) > 1 else kept
         if parameters.aggregation_strategy == "none":
             results.append([Entity(e.score, e.word, e.start, e.end, e.label, e.index) for e in kept])

@@ -15,6 +15,7 @@ def test_moves_and_returns_are_counted() -> None:
     assert count(["a", "a", "b", "a", "c", "c", "b"]) == Count(3, 4, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_a_warm_request_stays_within_its_limits(scenario: object) -> None:
     index = SCENARIOS.index(scenario)  # type: ignore[arg-type]

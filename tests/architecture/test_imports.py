@@ -18,7 +18,7 @@ FORBIDDEN = {"torch", "transformers", "onnx", "hearth_build", "hearth_functions"
 ORDER = (
     {"errors"},
     {"settings", "deadline", "strict_json", "task_table"},
-    {"aws", "telemetry", "auth", "memory_budget"},
+    {"aws", "telemetry", "auth"},
     {"storage"},
     {"models"},
     {"bootstrap"},

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support import ROOT
 
+pytestmark = pytest.mark.slow
 NEEDED = (
     "hearth/models/manifest.schema.json",
     "hearth/py.typed",

@@ -47,7 +47,7 @@ def make(folder: Path) -> None:
         version="1",
         task="text-generation",
         graph=describe(artifact),
-        head=decoder_graph.head(SHAPE),
+        head=decoder_graph.head(decoder_graph.architecture_of(SHAPE)),
         preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=SHAPE.context),
     )
     publish(artifact, manifest)

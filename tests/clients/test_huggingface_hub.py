@@ -11,8 +11,8 @@ from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError, ValidationError
 from huggingface_hub.inference import _common
 
-from tests.functions.test_predict import picture
 from tests.support import ROOT
+from tests.support.pictures import picture
 
 PAGE = ROOT / "functions/catalog/page"
 ClientFactory = Callable[[str], InferenceClient]

@@ -11,7 +11,7 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
-from tests.functions.test_predict import picture
+from tests.support.pictures import picture
 from tests.support.sounds import encode_audio
 
 Array = np.ndarray[Any, Any]

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
+import typer
 import yaml
 
 from hearth.protocols.router import protocols
 from hearth.storage.open import open_store
 from hearth.task_table import TASKS
 from hearth_build import ZOO
+from hearth_build.cli.main import app
 from hearth_build.cli.serve import tasks
+from hearth_build.cloud.cost_model import PRICES, read_prices
+from hearth_build.cloud.idle_cost import idle_items, markdown
+from hearth_build.cloud.parameters import Template
+from hearth_build.cloud.sam_deploy import TEMPLATE
 from hearth_build.pipeline.evaluation import evaluation_of
 from hearth_build.pipeline.model_card import overview
 from hearth_build.release.publish import list_versions
@@ -28,7 +35,7 @@ def rows(titles: str, cells: Sequence[Sequence[str]], alignment: str = "") -> st
 
 
 def zoo_models() -> str:
-    return overview([version.manifest for version in list_versions(open_store(ZOO.as_uri()))]) + "\n"
+    return overview([version.manifest for version in list_versions(open_store(ZOO.as_uri()))[0]]) + "\n"
 
 
 def evaluations() -> str:
@@ -89,6 +96,12 @@ def template_parameters() -> str:
     return rows("parameter|default|meaning", cells)
 
 
+def idle_cost() -> str:
+    """What the stack costs in a month without a request, with the template's defaults."""
+    template = Template.read(TEMPLATE)
+    return markdown(idle_items(template.values({}, {}), template.alarm_metrics, read_prices(PRICES))) + "\n"
+
+
 def benchmarks() -> str:
     return (RESULTS / "summary.md").read_text(encoding="utf-8").replace("](", "](../tests/benchmarks/results/")
 
@@ -99,13 +112,45 @@ def clients() -> str:
     return text[text.index("| client ") :].split("\n\n")[0] + "\n"
 
 
+def commands() -> str:
+    """Every command with its arguments and options, as `--help` prints them."""
+    group: Any = typer.main.get_command(app)
+    context = group.make_context("hearth", [], resilient_parsing=True)
+    sections = []
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        cells = [_parameter(parameter) for parameter in command.params if parameter.name != "help"]
+        text = " ".join(str(command.help).split())
+        sections.append(f"### hearth {name}\n\n{text}\n\n" + rows("argument or option|default|meaning", cells))
+    return "\n" + "\n".join(sections) + "\n"
+
+
+def _parameter(parameter: Any) -> list[str]:
+    is_option = parameter.param_type_name == "option"
+    name = (
+        " ".join(parameter.opts + parameter.secondary_opts)
+        if is_option
+        else parameter.metavar or parameter.name.upper()
+    )
+    default = parameter.default
+    if default in (None, "", False, (), []):
+        shown = "required" if parameter.required else ""
+    else:
+        shown = f"`{default}`".replace(ZOO.as_uri(), "the models of export/zoo").replace(f"{ROOT}/", "")
+    if parameter.envvar:
+        shown = f"{shown} or `{parameter.envvar}`" if shown else f"`{parameter.envvar}`"
+    return [f"`{name}`", shown, " ".join(str(parameter.help or "").split()).replace("|", "\\|")]
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "zoo": zoo_models,
     "evaluations": evaluations,
     "routes": routes,
+    "commands": commands,
     "tasks": task_functions,
     "task-parameters": task_parameters,
     "template-parameters": template_parameters,
+    "idle-cost": idle_cost,
     "benchmarks": benchmarks,
     "clients": clients,
 }

@@ -24,7 +24,7 @@ from PIL import Image
 from tests.support.record import record
 from tests.template.local_stack import Stack
 
-MODEL, FUNCTION = "resnet20-cifar10", "ImageClassification"
+MODEL, FUNCTION = "resnet20-cifar10", "Jobs"
 POISON = 25
 """One upload in this many is not a picture."""
 TIMEOUT = 540
@@ -56,12 +56,12 @@ class Outcome:
 def survive(stack: Stack, uploads: int, seed: int, visibility_timeout: int = 8) -> Outcome:
     """Put `uploads` objects while workers are killed at random times, and wait until the queue is empty.
 
-    SQS redelivers a killed worker's messages after `visibility_timeout` seconds; the 180 of production would take too
+    SQS redelivers a killed worker's messages after `visibility_timeout` seconds; the 5400 of production would take too
     long.
     """
     rng, outcome, started = random.Random(seed), Outcome(uploads), time.monotonic()
     sqs, s3 = stack.aws.client("sqs"), stack.aws.client("s3")
-    queue, dead_letter_queue = (stack.resources[f"{FUNCTION}{kind}"] for kind in ("Queue", "DeadLetters"))
+    queue, dead_letter_queue = (stack.resources[name] for name in ("Queue", "DeadLetters"))
     sqs.purge_queue(QueueUrl=dead_letter_queue)
     attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])["Attributes"]
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": str(visibility_timeout)})

@@ -19,10 +19,9 @@ from hearth.async_inference.storage_events import EventFailedError
 from hearth_functions.catalog import app as catalog
 from hearth_functions.image_classification import app as image
 from hearth_functions.text_classification import app as text
-from hearth_functions.uploads import app as uploading
 from tests.faults.lab import CONTEXT, IMAGE, PRAISE, TEXT, Lab, start_lab, status_and_code
 from tests.faults.proxy import Fault, Plan
-from tests.functions.test_predict import picture
+from tests.support.pictures import picture
 from tests.support.record import record
 from tests.support.requests import rest_event
 from tests.support.storage import eventbridge_event, message, notification, sqs_event
@@ -176,14 +175,14 @@ def batch(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
 
 def uploads(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
     upload_request = json.dumps({"model": TEXT, "content_type": "text/plain", "size": 4}).encode()
-    return http(uploading.handler, rest_event("POST", "/uploads", upload_request), (201,)), lambda: None
+    return http(catalog.handler, rest_event("POST", "/uploads", upload_request), (201,)), lambda: None
 
 
 def _create_upload(lab: Lab) -> dict[str, Any]:
     plan, lab.proxy.plan = lab.proxy.plan, None
     upload_request = json.dumps({"model": TEXT, "content_type": "text/plain", "size": 4}).encode()
     upload: dict[str, Any] = json.loads(
-        uploading.handler(rest_event("POST", "/uploads", upload_request), CONTEXT)["body"]
+        catalog.handler(rest_event("POST", "/uploads", upload_request), CONTEXT)["body"]
     )
     lab.proxy.plan = plan
     return upload
@@ -193,9 +192,7 @@ def result(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
     upload = _create_upload(lab)
     event = eventbridge_event("inbox", *lab.upload(upload["key"], b"good"))
     text.handler(event, CONTEXT)
-    return http(uploading.handler, rest_event("GET", f"/results/{upload['id']}")), lambda: _one_result(
-        lab, upload["key"]
-    )
+    return http(catalog.handler, rest_event("GET", f"/results/{upload['id']}")), lambda: _one_result(lab, upload["key"])
 
 
 def removal(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
@@ -207,7 +204,7 @@ def removal(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:
         assert lab.result_counts(upload["key"]) == {}
         assert not lab.s3.list_object_versions(Bucket="inbox", Prefix=upload["key"]).get("Versions")
 
-    return http(uploading.handler, rest_event("DELETE", f"/results/{upload['id']}"), (204,)), check_invariant
+    return http(catalog.handler, rest_event("DELETE", f"/results/{upload['id']}"), (204,)), check_invariant
 
 
 def by_reference(lab: Lab, run: str) -> tuple[Attempt, Callable[[], None]]:

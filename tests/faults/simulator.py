@@ -289,6 +289,7 @@ def _patch_services(world: World) -> Iterator[None]:
         patch("hearth.async_inference.dead_letters.open_store", world.open),
         patch("hearth.aws.sqs.send_message", world.send_letter),
         patch("hearth.aws.sqs.delete_message", world.delete_message),
+        patch("hearth.aws.sqs.change_visibility", world.change_visibility),
     ):
         yield
 

@@ -157,6 +157,15 @@ class World:
     def send_letter(self, queue: str, body: str, attributes: Mapping[str, str]) -> None:
         self.call(lambda: self.letters.append((body, attributes)))
 
+    def change_visibility(self, queue: str, receipt: str, seconds: int) -> None:
+        def effect() -> None:
+            for message in self.queue:
+                if message.name == receipt:
+                    message.visible = self.now + seconds
+                    return
+
+        self.call(effect)
+
     def delete_message(self, queue: str, receipt: str) -> None:
         def effect() -> None:
             for message in self.queue:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -18,6 +20,7 @@ from tests.support.artifacts import describe_artifact, publish
 
 WIDTH, HEIGHT, SIDE = 96, 64, 16
 MODEL = "squares"
+MILLISECOND = Fraction(1, 1000)
 
 
 def make_squares(folder: Path, limits: Limits | None = None) -> Path:
@@ -81,18 +84,33 @@ def frames(count: int) -> list[NDArray[np.uint8]]:
 
 
 def make_video(
-    pictures: Sequence[NDArray[np.uint8]], *, rate: int = 10, codec: str = "libx264", rotation: int = 0
+    pictures: Sequence[NDArray[np.uint8]],
+    *,
+    rate: int = 10,
+    codec: str = "libx264",
+    rotation: int = 0,
+    form: str = "mp4",
+    times: Sequence[float] | None = None,
 ) -> bytes:
-    """Encode an mp4 file with a key frame every ten frames, so that damage does not spread far."""
+    """Encode a film with a key frame every ten frames, so that damage does not spread far. Frames are shown at `times`
+    in seconds, or at a constant rate."""
     file = io.BytesIO()
-    with av.open(file, "w", format="mp4") as container:
-        stream = container.add_stream(codec, rate=rate, options={"g": "10", "preset": "ultrafast", "crf": "10"})
+    options = {"g": "10", "preset": "10" if codec == "libsvtav1" else "ultrafast", "crf": "10"}
+    with av.open(file, "w", format=form) as container:
+        stream = container.add_stream(codec, rate=rate, options=options)
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        if codec == "libsvtav1":  # it knows no smaller pictures, and writes much to the log
+            os.environ["SVT_LOG"] = "1"
         if rotation:
             stream.set_display_rotation(rotation)
-        for picture in pictures:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        if times is not None:
+            stream.codec_context.time_base = MILLISECOND
+        for index, picture in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            if times is not None:
+                frame.pts, frame.time_base = round(times[index] * 1000), MILLISECOND
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return file.getvalue()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Poolin
 from hearth.errors import BadRequest, PayloadTooLarge  # noqa: E402
 from hearth.models import manifest  # noqa: E402
 from hearth.models.model import Model  # noqa: E402
-from hearth_build.importing.sentences import graph  # noqa: E402
+from hearth_build.networks.sentence_encoder import graph  # noqa: E402
 from hearth_build.networks.word_vectors import WordVectors  # noqa: E402
 from hearth_build.onnx_export.export import describe, optimise  # noqa: E402
 from hearth_build.recipe import RecipeError  # noqa: E402
@@ -42,7 +43,7 @@ TEXTS = [
     "hotel " * 60,
 ]
 MAX_TOKENS = 24
-KINDS = ["mean", "mean-unit", "cls", "cls-unit"]
+KINDS = ["mean", "cls-unit", "weightedmean"]
 
 
 def save_sentence_transformer(
@@ -157,7 +158,7 @@ def test_the_hugging_face_client_reads_the_response(ask: checkpoints.ModelClient
             "`dimensions` is 33",
         ),
         ("feature-extraction", {"inputs": "a", "dimensions": 0}, 400, "dimensions"),
-        ("feature-extraction", {"inputs": "a", "prompt_name": "query"}, 400, "prompt_name"),
+        ("feature-extraction", {"inputs": "a", "prompt_name": "query"}, 400, "has no prompts"),
         ("feature-extraction", {"inputs": "a", "parameters": {"normalise": True}}, 400, "normalise"),
         ("feature-extraction", {"inputs": "a " * 50, "truncate": False}, 413, "more than 24 tokens"),
         ("feature-extraction", {"inputs": {"positive": ["good"]}}, 400, "has no neighbours"),
@@ -176,12 +177,27 @@ def test_a_bad_request_error_says_what_to_do(
 
 
 def test_an_unsupported_module_is_refused_by_name(tmp_path: Path) -> None:
-    save_sentence_transformer(tmp_path / "model", "max", unit=False)
-    with pytest.raises(RecipeError, match="pooling by"):
+    save_sentence_transformer(tmp_path / "model", "mean", unit=False)
+    modules = json.loads((tmp_path / "model" / "modules.json").read_text())
+    modules.append({"idx": 2, "name": "2", "path": "2_LSTM", "type": "sentence_transformers.models.LSTM"})
+    (tmp_path / "model" / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(RecipeError, match="has the module sentence_transformers"):
         checkpoints.load(tmp_path / "model")
-    save_sentence_transformer(tmp_path / "twice", "mean", unit=True, extra=(Normalize(),))
-    with pytest.raises(RecipeError, match="Normalize, Normalize"):
-        checkpoints.load(tmp_path / "twice")
+
+
+def test_prompts_are_put_before_texts_by_name(tmp_path: Path) -> None:
+    reference = save_sentence_transformer(tmp_path / "model", "mean", unit=True)
+    prompts = {"query": "anna berg works: ", "passage": "the film: "}
+    (tmp_path / "model" / "config_sentence_transformers.json").write_text(
+        json.dumps({"prompts": prompts, "default_prompt_name": "query"})
+    )
+    model = checkpoints.build_model(tmp_path / "model", tmp_path / "work")
+    for name, prompt in {None: prompts["query"], **prompts}.items():
+        parameters = {"prompt_name": name} if name else {}
+        expected = reference.encode([prompt + text for text in TEXTS[:3]])
+        np.testing.assert_allclose(embed(model, TEXTS[:3], **parameters), expected, atol=1e-5)
+    with pytest.raises(BadRequest, match="`prompt_name` can be passage, query"):
+        embed(model, TEXTS[:1], prompt_name="other")
 
 
 VOCABULARY = ["king", "queen", "man", "woman", "paris", "france", "rome", "italy", "'s", ",", "i"]

@@ -10,13 +10,13 @@ from hearth.tasks.task import Task
 from hearth_build.cli.serve import tasks
 from hearth_build.pipeline.evaluation import evaluation_of
 from tests.support import ROOT
-from tests.support.layers import FUNCTIONS
+from tests.support.layers import FUNCTIONS, SHARED
 
 FOLDERS = {path.parent.name for path in (ROOT / "functions").glob("*/app.py")}
 
 
 def test_folders_layers_and_the_task_table_have_the_same_functions() -> None:
-    assert {row.function for row in TASKS.values()} | {"catalog", "uploads", "release"} == FOLDERS == set(FUNCTIONS)
+    assert {row.function for row in TASKS.values()} | {"catalog", "release"} == FOLDERS == set(FUNCTIONS) - {SHARED}
     assert sorted(task.id for task in tasks()) == sorted(TASKS)
 
 

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hearth.errors import BadRequest, HearthError, PayloadTooLarge, UnsupportedMedia
 from hearth.models.manifest import ImagePreprocessing
 from hearth.ops.vision.images import open_image, to_tensor
 from hearth.tasks.schema import Label
 from hearth_functions.image_classification import app
 from tests.support.asking import predict
+from tests.support.pictures import picture
 
 torch = pytest.importorskip("torch", reason="the export extra (torch) is not installed")
 
@@ -52,7 +54,9 @@ def preprocess_with_torch(picture: Image.Image, preprocessing: ImagePreprocessin
         canvas[:, :, top : top + scaled.shape[2], left : left + scaled.shape[3]] = scaled
     else:
         factor = max(preprocessing.width / picture.width, preprocessing.height / picture.height)
-        scaled = resize(round(picture.height * factor), round(picture.width * factor))
+        if preprocessing.before_crop:
+            factor = preprocessing.before_crop[0] / min(picture.size)
+        scaled = resize(int(picture.height * factor + 0.01), int(picture.width * factor + 0.01))
         top, left = (scaled.shape[2] - preprocessing.height) // 2, (scaled.shape[3] - preprocessing.width) // 2
         canvas = scaled[:, :, top : top + preprocessing.height, left : left + preprocessing.width]
     canvas = canvas.flip(1) if preprocessing.channels == "BGR" else canvas
@@ -62,14 +66,50 @@ def preprocess_with_torch(picture: Image.Image, preprocessing: ImagePreprocessin
 
 @pytest.mark.parametrize("resize", ["stretch", "letterbox", "shortest-edge-center-crop"])
 @pytest.mark.parametrize("size", [(96, 128), (128, 64), (40, 40)])
-@pytest.mark.parametrize("options", [{}, {"channels": "BGR", "centred": True}, {"resample": "bicubic"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"channels": "BGR", "centred": True}, {"resample": "bicubic"}, {"before_crop": (73,)}]
+)
 def test_pixels_equal_those_of_torch(resize: Any, size: tuple[int, int], options: dict[str, Any]) -> None:
+    if "before_crop" in options and resize != "shortest-edge-center-crop":
+        pytest.skip("only crops have a shortest edge")
     preprocessing = ImagePreprocessing(width=64, height=48, resize=resize, mean=MEAN, std=STD, **options)
     ours, theirs = to_tensor([waves(*size)], preprocessing, 1)[0], preprocess_with_torch(waves(*size), preprocessing)
     assert ours.shape == theirs.shape == (3, 48, 64)
-    # Pillow rounds to whole values between its two passes; a crop may be off by half a pixel of the result.
-    difference = np.abs(ours - theirs)
-    assert difference.mean() < (0.1 if resize == "shortest-edge-center-crop" else 0.02)
+    # Pillow rounds to whole values between its two passes.
+    assert np.abs(ours - theirs).mean() < 0.02
+
+
+@pytest.mark.parametrize("resample", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [(500, 375), (375, 500), (1000, 301), (256, 256), (100, 80), (224, 900)])
+def test_a_center_crop_equals_that_of_torchvision(size: tuple[int, int], resample: Any) -> None:
+    """Resize(256) and CenterCrop(224) resize the whole picture with Pillow, and round as here."""
+    preprocessing = ImagePreprocessing(
+        width=224,
+        height=224,
+        resize="shortest-edge-center-crop",
+        mean=(0, 0, 0),
+        std=(1, 1, 1),
+        scale=1,
+        before_crop=(256,),
+        resample=resample,
+    )
+    picture, factor = waves(*size), 256 / min(size)
+    whole = picture.resize(
+        (int(size[0] * factor + 1e-6), int(size[1] * factor + 1e-6)), Image.Resampling[resample.upper()]
+    )
+    left, top = (round((side - 224) / 2) for side in whole.size)
+    expected = np.asarray(whole.crop((left, top, left + 224, top + 224)), np.int16).transpose(2, 0, 1)
+    difference = np.abs(to_tensor([picture], preprocessing, 1)[0] - expected)
+    assert difference.max() <= 2
+    assert difference.mean() < 0.05
+
+
+def test_a_crop_of_a_single_row_needs_little_memory() -> None:
+    preprocessing = ImagePreprocessing(
+        width=224, height=224, resize="shortest-edge-center-crop", mean=MEAN, std=STD, before_crop=(256,)
+    )
+    for size in ((1_000_000, 1), (1, 1_000_000)):
+        assert to_tensor([Image.new("RGB", size, "white")], preprocessing, 1).min() > 1
 
 
 RED = Image.new("RGB", (40, 30), (250, 10, 10))
@@ -121,3 +161,34 @@ def test_top_k_limits_the_number_of_labels(serving: Path, top_k: int, count: int
     assert isinstance(labels, list)
     assert len(labels) == count
     assert [item.score for item in labels] == sorted((item.score for item in labels), reverse=True)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "GIF"])
+def test_pictures_of_every_format_are_classified(serving: Path, format: str, mode: str) -> None:
+    labels = predict(app, "resnet20-cifar10", app.Request(picture(format, mode)))
+    assert labels[0].label == "red"
+
+
+def test_a_cmyk_jpeg_and_a_rotated_one_are_read(serving: Path) -> None:
+    labels = predict(app, "resnet20-cifar10", app.Request(picture("JPEG", "CMYK")))
+    assert labels[0].label == "red"
+    stream = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 30), (250, 10, 10)).save(stream, "JPEG", exif=exif)
+    assert open_image(stream.getvalue(), 10_000).size == (30, 40)
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (b"", UnsupportedMedia),
+        (b"not a picture", UnsupportedMedia),
+        (picture()[:60], BadRequest),
+        (picture(size=(4000, 4000)), PayloadTooLarge),
+    ],
+)
+def test_an_invalid_picture_has_its_error(serving: Path, data: bytes, error: type[HearthError]) -> None:
+    with pytest.raises(error):
+        predict(app, "resnet20-cifar10", app.Request(data))

@@ -91,6 +91,50 @@ def test_max_age_is_in_frames_of_the_video_and_one_second_by_default(squares: Pa
     assert len(track_objects([png(picture) for picture in pictures]).tracks or []) == 1
 
 
+TIMES = [n / 30 for n in range(11)] + [1 / 3 + n for n in range(1, 10)]
+"""A camera that slows down: frames within a third of a second, then one per second."""
+
+
+def test_sightings_have_the_times_of_the_film(squares: Path) -> None:
+    output = track_objects(make_video(frames(20), times=TIMES))
+    assert output.rate == pytest.approx(19 / TIMES[-1], rel=0.1), "the average"
+    assert len(output.tracks or []) == 2
+    for track in output.tracks or []:
+        assert [sighting.time for sighting in track.sightings] == pytest.approx(TIMES, abs=2e-3)
+    every_third = track_objects(make_video(frames(20), times=TIMES), every=3)
+    for track in every_third.tracks or []:
+        assert [sighting.time for sighting in track.sightings] == pytest.approx(TIMES[::3], abs=2e-3)
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_drawn_film_keeps_the_times(squares: Path, every: int) -> None:
+    output = track_objects(make_video(frames(20), times=TIMES), annotate=True, every=every)
+    with av.open(io.BytesIO(output.video or b"")) as container:
+        times = [frame.time for frame in container.decode(video=0)]
+    assert times == pytest.approx(TIMES[::every], abs=2e-3)
+
+
+def test_a_track_ends_after_a_second_of_the_films_own_time(squares: Path) -> None:
+    """Eight frames without the square: at 30 frames a second a quarter of a second, at one a second eight seconds."""
+    pictures = [frame() if 10 <= n < 18 else frame((2 + n, 20)) for n in range(30)]
+    quick = [n / 30 for n in range(29)] + [28 / 30 + 1]
+    slow = [n / 30 for n in range(10)] + [9 / 30 + n for n in range(1, 21)]
+    tracks = [track_objects(make_video(pictures, times=times)).tracks or [] for times in (quick, slow)]
+    assert [len(items) for items in tracks] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("form", "codec"), [("webm", "libvpx"), ("matroska", "libx264"), ("avi", "mpeg4"), ("mpegts", "libx264")]
+)
+def test_any_container_has_the_tracks_of_mp4(squares: Path, form: str, codec: str) -> None:
+    expected = track_objects(make_video(frames(20))).tracks or []
+    output = track_objects(make_video(frames(20), form=form, codec=codec))
+    assert output.complete
+    assert [(track.id, track.label, len(track.sightings)) for track in output.tracks or []] == [
+        (track.id, track.label, len(track.sightings)) for track in expected
+    ]
+
+
 @pytest.mark.filterwarnings("ignore:Operation with tuple")  # motmetrics with pandas 3
 def test_motmetrics_reads_the_mot_text(squares: Path, tmp_path: Path) -> None:
     output = track_objects(make_video(frames(20)), format="mot")
@@ -194,4 +238,4 @@ def test_raw_and_base64_bodies_have_the_same_response(squares: Path) -> None:
 
 
 def test_a_detector_serves_the_tracking_task() -> None:
-    assert app.TASKS[0].serves("object-detection")
+    assert "object-detection" in app.TASKS[0].row.models_of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Iterator
@@ -20,10 +19,8 @@ from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.models.model import Model
 from hearth.tasks.generation import CHUNK, KeyValueCache, log_likelihoods
 from hearth_build.evaluations import text_generation
-from hearth_build.onnx_export.export import network_of
-from hearth_build.recipe import RecipeError
 from hearth_functions.text_generation import app
-from tests.functions.checkpoints import ModelClient, build_model, load, serve
+from tests.functions.checkpoints import ModelClient, build_model, serve
 
 CONTEXT = 200
 TEMPLATE = """{{ bos_token }}{% for message in messages %}
@@ -335,23 +332,6 @@ def test_a_refused_request_says_why(ask: ModelClient, body: dict[str, Any], mess
     response = ask(body)
     assert response.status_code == 400
     assert message in response.json()["error"]
-
-
-def test_an_unsupported_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
-    save(tmp_path, "llama")
-    config = json.loads((tmp_path / "config.json").read_text())
-    for change, message in (
-        ({"hidden_act": "relu"}, "hidden_act must be silu"),
-        ({"mlp_bias": True}, "must be equal"),
-        ({"rope_parameters": {"rope_type": "yarn"}}, "'yarn' is not supported"),
-        ({"vocab_size": 30}, "do not belong to the same model"),
-    ):
-        (tmp_path / "config.json").write_text(json.dumps(config | change))
-        with pytest.raises(RecipeError, match=message):
-            load(tmp_path)
-    (tmp_path / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 4}))
-    with pytest.raises(RecipeError, match="does not fit config"):
-        network_of(load(tmp_path), tmp_path)
 
 
 def test_the_hugging_face_client_reads_the_response(ask: ModelClient) -> None:

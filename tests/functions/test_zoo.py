@@ -13,8 +13,10 @@ import pytest
 from hearth import settings
 from hearth.models.cache import warm_cache
 from hearth.models.manifest import Manifest
-from hearth_build.cli.main import ZOO
+from hearth_build import ZOO
 from hearth_build.pipeline.evaluation import evaluation_of, examples_from
+from hearth_functions.token_classification import app as tagging
+from tests.support.asking import predict
 
 MODELS = (
     "sentiment-en",
@@ -120,3 +122,13 @@ def test_the_measured_accuracy_is_reproducible() -> None:
     with warm_cache().get("sentiment-en") as model:
         metrics = evaluation_of("text-classification").measure(model, examples)
     assert metrics["accuracy"] == pytest.approx(manifest("sentiment-en").metrics.served["accuracy"], abs=0.002)
+
+
+@pytest.mark.parametrize("strategy", ["none", "simple", "first", "average", "max"])
+@pytest.mark.parametrize("space", ["  ", "\n\n", "\u3000", " \t "])
+def test_white_space_is_no_entity(space: str, strategy: str) -> None:
+    text = f"{space}王小明昨天{space}从北京大学出发。{space}"
+    request = tagging.Request(text, tagging.Parameters(aggregation_strategy=strategy))  # type: ignore[arg-type]
+    entities = predict(tagging, "ner-zh", request)
+    assert entities
+    assert all(text[entity.start : entity.end].strip() == text[entity.start : entity.end] != "" for entity in entities)

@@ -15,6 +15,8 @@ from PIL import Image
 from hearth.protocols.open_inference.tensors import bytes_array, to_bytes
 from hearth.tasks.task import Task
 from tests.events import HERE as EVENTS
+from tests.support.pictures import heic, with_mpf_segment
+from tests.support.sounds_in_containers import encode_in_container
 
 JSON_WORDS = ('"inputs"', '"parameters"', "[[", "]]", "{}", "null", "true", "1e9", "\\u0000", "\\ud800", '":', ",")
 
@@ -35,7 +37,15 @@ def pictures() -> list[bytes]:
     colours.save(animated, "WEBP", save_all=True, append_images=[colours.rotate(90)])
     bitmap = io.BytesIO()
     colours.save(bitmap, "BMP")
-    return [*files, file.getvalue(), animated.getvalue(), bitmap.getvalue()]
+    modern = io.BytesIO()
+    colours.save(modern, "AVIF")
+    scan = io.BytesIO()
+    colours.save(scan, "TIFF", compression="tiff_lzw")
+    tile = colours.resize((32, 32))
+    return [
+        *(*files, file.getvalue(), animated.getvalue(), bitmap.getvalue(), modern.getvalue(), scan.getvalue()),
+        *(heic(tile), heic(tile, tile=16), with_mpf_segment(files[0]), files[0][:-2]),
+    ]
 
 
 def sounds() -> list[bytes]:
@@ -54,14 +64,16 @@ def sounds() -> list[bytes]:
         file = io.BytesIO()
         soundfile.write(file, samples, 8000, format=kind, subtype=subtype)
         files.append(file.getvalue())
-    return files
+    containers = (("mp4", "aac", 16_000), ("webm", "libopus", 48_000), ("amr", "libopencore_amrnb", 8000))
+    return [*files, *(encode_in_container(samples, rate, form, codec) for form, codec, rate in containers)]
 
 
 def films() -> list[bytes]:
     files = []
-    for codec in ("libx264", "mpeg4"):
+    forms = (("mp4", "libx264"), ("mp4", "mpeg4"), ("matroska", "libx264"), ("avi", "mpeg4"), ("mpegts", "libx264"))
+    for form, codec in forms:
         file = io.BytesIO()
-        with av.open(file, "w", format="mp4") as container:
+        with av.open(file, "w", format=form) as container:
             stream: Any = container.add_stream(codec, rate=10)
             stream.width, stream.height, stream.pix_fmt = 32, 16, "yuv420p"
             stream.codec_context.thread_count = 1

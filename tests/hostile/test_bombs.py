@@ -17,6 +17,16 @@ png: a palette, as large as allowed
 png: a row of sixteen million
 jpeg: 4000 x 4000 of one block
 jpeg: thousands of scans
+jpeg: thousands of scans in an MPO
+jpeg: 90 scans of 4000 x 4000
+jpeg: 4000 x 4000 without its end
+tiff: as large as allowed
+heic: as large as allowed
+avif: as large as allowed
+mpegts: frames of 12 million pixels
+mkv: a stream of 4000 x 3000
+mkv: 2500 frames
+m4a: 601 seconds
 gif: 2000 frames
 flac: 601 seconds
 flac: 200 seconds of 48 kHz in stereo

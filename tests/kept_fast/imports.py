@@ -14,7 +14,7 @@ from typing import Any
 from tests.kept_fast.compare import Figures
 from tests.kept_fast.process import environment
 from tests.support.artifacts import make_text_artifact
-from tests.support.layers import FUNCTIONS, ROOT
+from tests.support.layers import FUNCTIONS, code_of
 from tests.support.requests import rest_event
 
 HERE = Path(__file__).parent
@@ -22,9 +22,10 @@ UNKNOWN_ROUTE = rest_event("GET", "/nowhere")
 HTTP_EVENTS = {
     "catalog": UNKNOWN_ROUTE,
     "object_tracking": UNKNOWN_ROUTE,
+    "shared": rest_event("POST", "/models/sentiment-en", json.dumps({"inputs": "a great movie"})),
     "text_classification": rest_event("POST", "/models/sentiment-en", json.dumps({"inputs": "a great movie"})),
 }
-"""HTTP events of some functions, whose imports also count: two that only the router handles, and one that runs a model.
+"""HTTP events of some functions, whose imports also count: two that only the router handles, and two that run a model.
 Each takes a second."""
 
 
@@ -54,5 +55,5 @@ def measure() -> Figures:
     """The figures of all functions."""
     figures: dict[str, float | list[str]] = {}
     for name in sorted(FUNCTIONS):
-        figures |= measure_function(ROOT / "functions" / name, name, HTTP_EVENTS.get(name))
+        figures |= measure_function(code_of(name), name, HTTP_EVENTS.get(name))
     return figures

@@ -20,28 +20,42 @@ from openai import OpenAI
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
 from tests.events import event
-from tests.events.inputs import MODELS, TRIGGERS, event_for, http_event_for, input_of, is_success, upload_prefix
+from tests.events.inputs import (
+    HTTP_TRIGGERS,
+    MODELS,
+    TRIGGERS,
+    event_for,
+    http_event_for,
+    input_of,
+    is_success,
+    upload_prefix,
+)
 from tests.support.containers import reason_to_skip
 from tests.support.layers import ROOT
 from tests.support.requests import rest_event
-from tests.support.sam import Sam, logical_id
+from tests.support.sam import Sam
 from tests.support.strict_container import MEGABYTES_OF_A_PROCESSOR, Strict, strict, variables
 
 reason = reason_to_skip()
 pytestmark = pytest.mark.skipif(reason is not None, reason=reason or "")
-FUNCTIONS_AND_TRIGGERS = list(zip(MODELS, TRIGGERS, strict=False))
-"""Each function with a different trigger; test_triggers.py tests all combinations, without containers."""
+TASKS_AND_TRIGGERS = list(zip(MODELS, TRIGGERS, strict=False))
+"""Each task with a different trigger; test_triggers.py tests all combinations, without containers."""
 
 
-@pytest.mark.parametrize(("function", "trigger"), FUNCTIONS_AND_TRIGGERS)
-def test_a_function_is_invoked_by_a_trigger(sam: Sam, container_s3: Any, function: str, trigger: str) -> None:
-    answer = sam.invoke(logical_id(function), event_for(container_s3, trigger, function))
+def function_for(trigger: str) -> str:
+    """The function of the template that a trigger invokes."""
+    return "Shared" if trigger in HTTP_TRIGGERS else "Jobs"
+
+
+@pytest.mark.parametrize(("task", "trigger"), TASKS_AND_TRIGGERS)
+def test_a_task_is_invoked_by_a_trigger(sam: Sam, container_s3: Any, task: str, trigger: str) -> None:
+    answer = sam.invoke(function_for(trigger), event_for(container_s3, trigger, task))
     assert is_success(trigger, answer), answer
 
 
 def test_our_runtime_buffers_the_response_where_streaming_is_not_supported(sam: Sam) -> None:
     body = {"inputs": "ROMEO:", "parameters": {"max_new_tokens": 3}, "stream": True}
-    response = sam.invoke("TextGeneration", rest_event("POST", "/models/gpt-shakespeare", json.dumps(body)))
+    response = sam.invoke("Shared", rest_event("POST", "/models/gpt-shakespeare", json.dumps(body)))
     assert response["statusCode"] == 200, response
     assert response["headers"]["x-hearth-stream"] == "buffered"
     assert response["body"].count("data:") == 3
@@ -56,7 +70,7 @@ def test_boto3_invokes_with_every_trigger(sam: Sam, container_s3: Any, function:
         )
         for trigger in TRIGGERS:
             payload = json.dumps(event_for(container_s3, trigger, function))
-            answer = client.invoke(FunctionName=logical_id(function), Payload=payload)
+            answer = client.invoke(FunctionName=function_for(trigger), Payload=payload)
             assert is_success(trigger, found := json.loads(answer["Payload"].read())), (trigger, found)
 
 
@@ -131,10 +145,10 @@ def test_the_catalog_accepts_a_storage_event(sam: Sam) -> None:
     assert sam.invoke("Catalog", event("s3-test-event")) == {}
 
 
-def test_the_uploads_function_is_invoked(sam: Sam) -> None:
+def test_the_catalog_gives_a_ticket(sam: Sam) -> None:
     upload_request = {"model": "resnet20-cifar10", "content_type": "image/png", "size": 1000}
     response = sam.invoke(
-        "Uploads", event("rest-v1", path="/uploads", body=json.dumps(upload_request), is_base64=False)
+        "Catalog", event("rest-v1", path="/uploads", body=json.dumps(upload_request), is_base64=False)
     )
     assert response["statusCode"] == 201, response
 

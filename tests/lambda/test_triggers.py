@@ -12,7 +12,7 @@ import pytest
 from tests.events import HERE, event
 from tests.events.inputs import HTTP_TRIGGERS, MODELS, UPLOADS, http_event_for, input_of, upload, upload_prefix
 from tests.support.emulator import Emulator
-from tests.support.layers import FUNCTIONS
+from tests.support.layers import FUNCTIONS, SHARED
 from tests.support.s3 import upload_folder
 
 HOOK = "codedeploy-hook"  # of Release only: tests/functions/test_release.py
@@ -39,7 +39,7 @@ def test_every_event_file_is_sent_here() -> None:
 
 
 def test_every_function_is_woken_here() -> None:
-    assert set(MODELS) == set(FUNCTIONS) - {"catalog", "uploads", "release"}
+    assert set(MODELS) == set(FUNCTIONS) - {"catalog", "release", SHARED}
 
 
 def test_every_door_gets_the_same_answer(function: Emulator) -> None:
@@ -64,8 +64,8 @@ def test_an_upload_becomes_a_result(function: Emulator, s3: Any, trigger: str) -
 def test_a_batch_is_worked_off(function: Emulator, s3: Any) -> None:
     name = function.code.name
     key = f"batch/{MODELS[name]}/a film.bin"
-    told = upload(s3, "step-functions-batch", key, input_of(name), model=MODELS[name], run="run-1")
-    assert function.invoke(told).payload == {"done": 1, "failed": []}
+    event = upload(s3, "step-functions-batch", key, input_of(name), model=MODELS[name], run="run-1")
+    assert function.invoke(event).payload == {"done": 1, "failed": []}
     assert json.loads(s3.get_object(Bucket="results", Key=f"answers/run-1/{key}.json")["Body"].read())["output"]
 
 
@@ -92,6 +92,17 @@ def test_an_unknown_event_gets_an_error_that_lists_the_known_ones(function: Emul
     response = function.invoke(event("direct")).payload
     assert response["error_type"] == "bad_request"
     assert "HTTP events" in str(response["error"])
+
+
+def test_the_shared_function_serves_every_task(environment: dict[str, str], store: dict[str, str], s3: Any) -> None:
+    with Emulator.of(SHARED, environment | store, memory_mb=3008) as shared:
+        for function in MODELS:
+            answer = shared.invoke(http_event_for("rest-v1", function)).payload
+            assert answer["statusCode"] == 200, (function, answer)
+            key = f"{upload_prefix(function)}{MODELS[function]}/shared.bin"
+            response = shared.invoke(upload(s3, "sqs-eventbridge", key, input_of(function)))
+            assert response.payload == {"batchItemFailures": []}, response.raw
+            assert json.loads(s3.get_object(Bucket="results", Key=f"answers/{key}.json")["Body"].read())["output"]
 
 
 def test_the_catalog_answers_every_door(environment: dict[str, str], store: dict[str, str]) -> None:

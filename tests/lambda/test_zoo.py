@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from hearth_build.cli.main import ZOO
+from hearth_build import ZOO
 from tests.support.emulator import Emulator
 from tests.support.requests import rest_event
 from tests.support.s3 import CREDENTIALS, client

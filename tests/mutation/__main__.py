@@ -1,18 +1,19 @@
-"""`python -m tests.mutation [MODULE …] [--sample N] [--seed N] [--jobs N]`: mutate, test, print a table and survivors.
+"""`python -m tests.mutation [NAME …] [--sample N] [--seed N] [--jobs N]`: mutate, test, print survivors and a table.
 
 cosmic-ray (in an environment of its own) finds the mutants of the modules below storage, models, async_inference, auth,
-http and protocols, or of the MODULEs that are named (`models/cache`). A seeded sample of them is applied to a copy of
-the checkout, one at a time, and the module's own test file is run. Annotations are left out: they are never evaluated.
+http and protocols, or of the packages and modules that are named (`models`, `http/pipeline`). A seeded sample of them
+is written into a copy of the checkout, one at a time, and the module's own test file is run, without its slow tests.
+Annotations are left out: they are never evaluated.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import json
 import os
 import random
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -24,26 +25,17 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import NamedTuple
 
-from rich.progress import Progress
-
+from tests.architecture.modules import has_code, test_file
 from tests.support import ROOT
 from tests.tools import tool
 
 PACKAGES = ("storage", "models", "async_inference", "auth", "http", "protocols")
 RUNTIME = Path("layers/runtime/python/hearth")
-PYTEST = ("-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--timeout", "60")
-CONFIG = """[cosmic-ray]
-module-path = "{module}"
-timeout = 60.0
-test-command = "true"
-[cosmic-ray.distributor]
-name = "local"
-"""
 
 
 class Mutant(NamedTuple):
-    module: Path
-    """Relative to the checkout."""
+    module: str
+    """Path relative to the checkout."""
     operator: str
     occurrence: int
     line: int
@@ -53,90 +45,91 @@ class Mutant(NamedTuple):
 class Outcome(NamedTuple):
     mutant: Mutant
     is_caught: bool
-    source: str
+    line: str
     """The mutated line."""
 
 
+class Tester:
+    """A copy of the checkout, and a process that runs test files in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        _copy_checkout(folder)
+        environment = {**os.environ, "PYTHONPATH": str(folder / RUNTIME.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [sys.executable, "-m", "tests.mutation.tester"]
+        self._process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def passes(self, module: str) -> bool:
+        """Whether the module's own tests pass."""
+        assert self._process.stdin
+        assert self._process.stdout
+        print(test_file(Path(module)), file=self._process.stdin, flush=True)
+        return self._process.stdout.readline() == "passed\n"
+
+    def catches(self, mutant: Mutant, source: str) -> bool:
+        path = self.folder / mutant.module
+        original = path.read_bytes()
+        path.write_text(source, encoding="utf-8")
+        try:
+            return not self.passes(mutant.module)
+        finally:
+            path.write_bytes(original)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
 def modules(names: Sequence[str]) -> list[Path]:
-    chosen = [ROOT / RUNTIME / f"{name}.py" for name in names]
-    found = chosen or [path for package in PACKAGES for path in sorted((ROOT / RUNTIME / package).rglob("*.py"))]
-    return [path.relative_to(ROOT) for path in found if path.stat().st_size]
+    """The modules of packages, and single modules, by their names below `hearth`."""
+    paths = []
+    for name in names:
+        package = ROOT / RUNTIME / name
+        paths += sorted(package.rglob("*.py")) if package.is_dir() else [package.with_suffix(".py")]
+    return [path.relative_to(ROOT) for path in paths if has_code(path)]
 
 
-def test_file(module: Path) -> Path:
-    """The module's own tests."""
-    below = module.relative_to(RUNTIME)
-    name = below.parent.name if below.name == "__init__.py" else below.stem
-    return Path("tests/runtime") / below.parent / f"test_{name}.py"
+def mutants(chosen: Sequence[Path]) -> list[Mutant]:
+    """All mutants of the modules, without those of annotations."""
+    candidates = [Mutant(*row) for row in json.loads(_cosmic_ray("list", *map(str, chosen)))]
+    spans = {str(module): list(_annotations(module)) for module in chosen}
+    return [
+        mutant
+        for mutant in candidates
+        if not any(start <= (mutant.line, mutant.column) < end for start, end in spans[mutant.module])
+    ]
 
 
-def mutants(module: Path, folder: Path) -> list[Mutant]:
-    """All of a module, without those of annotations."""
-    config, session = folder / "config.toml", folder / "session.sqlite"
-    config.write_text(CONFIG.format(module=module))
-    session.unlink(missing_ok=True)
-    cosmic_ray = tool("cosmic_ray") / "bin/cosmic-ray"
-    subprocess.run([cosmic_ray, "init", config, session], cwd=ROOT, check=True, capture_output=True)
-    with sqlite3.connect(session) as database:
-        rows = database.execute(
-            "SELECT operator_name, occurrence, start_pos_row, start_pos_col FROM mutation_specs"
-        ).fetchall()
-    spans = list(annotations(ast.parse((ROOT / module).read_text(encoding="utf-8"))))
-    found = [Mutant(module, *row) for row in rows]
-    return [one for one in found if not any(start <= (one.line, one.column) < end for start, end in spans)]
+def _cosmic_ray(*arguments: str, specification: str = "") -> str:
+    command = [tool("cosmic_ray") / "bin/python", ROOT / "tests/mutation/variants.py", *arguments]
+    run = subprocess.run(command, cwd=ROOT, input=specification, stdout=subprocess.PIPE, text=True, check=True)
+    return run.stdout
 
 
-def annotations(tree: ast.Module) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+def _annotations(module: Path) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
     """Beginning and end of each annotation."""
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse((ROOT / module).read_text(encoding="utf-8"))):
         for name in ("annotation", "returns"):
             if part := getattr(node, name, None):
                 yield (part.lineno, part.col_offset), (part.end_lineno, part.end_col_offset)
 
 
-def copy_checkout(folder: Path) -> None:
-    """Tracked and new files as they are now."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    )
+def _copy_checkout(folder: Path) -> None:
+    """Copy tracked and new files as they are now."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
     for name in filter(None, listed.stdout.decode().split("\0")):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
 
 
-def run_tests(folder: Path, module: Path) -> bool:
-    """Whether they pass."""
-    environment = {**os.environ, "PYTHONPATH": str(folder / RUNTIME.parent), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", *PYTEST, str(test_file(module))]
-    try:
-        run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=180)
-    except subprocess.TimeoutExpired:
-        return False
-    return run.returncode == 0
-
-
-def attempt(mutant: Mutant, folder: Path) -> Outcome | None:
-    """None where cosmic-ray cannot make the mutant, as in `except (A, B)`."""
-    path = folder / mutant.module
-    original = path.read_bytes()
-    command = [tool("cosmic_ray") / "bin/cosmic-ray", "apply", mutant.module, mutant.operator, str(mutant.occurrence)]
-    try:
-        if subprocess.run(command, cwd=folder, capture_output=True).returncode or path.read_bytes() == original:
-            return None
-        source = path.read_text(encoding="utf-8").splitlines()[mutant.line - 1].strip()
-        return Outcome(mutant, not run_tests(folder, mutant.module), source)
-    finally:
-        path.write_bytes(original)
-
-
 def table(outcomes: Sequence[Outcome]) -> str:
     total, caught = Counter[str](), Counter[str]()
     for outcome in outcomes:
-        package = outcome.mutant.module.relative_to(RUNTIME).parts[0]
+        package = Path(outcome.mutant.module).relative_to(RUNTIME).parts[0]
         total[package] += 1
         caught[package] += outcome.is_caught
     rows = [f"| {name} | {total[name]} | {caught[name]} | {caught[name] / total[name]:.0%} |" for name in sorted(total)]
@@ -146,44 +139,47 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("modules", nargs="*", help="such as models/cache; all of them where none is named")
+    parser.add_argument("names", nargs="*", default=PACKAGES, help="such as models or http/pipeline")
     parser.add_argument("--sample", type=int, default=400)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
-    chosen = modules(arguments.modules)
+    chosen = modules(arguments.names)
     if missing := [str(test_file(module)) for module in chosen if not (ROOT / test_file(module)).exists()]:
         parser.error(f"there is no {', '.join(missing)}")
     started = time.monotonic()
+    candidates = mutants(chosen)
+    sample = random.Random(arguments.seed).sample(candidates, min(arguments.sample, len(candidates)))
+    sources = json.loads(_cosmic_ray("apply", specification=json.dumps(sample)))
+    possible = [(mutant, source) for mutant, source in zip(sample, sources, strict=True) if source is not None]
+    print(f"{len(candidates)} mutants; {len(possible)} of a sample of {len(sample)} can be made", flush=True)
     with tempfile.TemporaryDirectory(prefix="hearth-mutation-") as scratch:
-        candidates = [mutant for module in chosen for mutant in mutants(module, Path(scratch))]
-        picked = random.Random(arguments.seed).sample(candidates, min(arguments.sample, len(candidates)))
-        folders = SimpleQueue[Path]()
-        for job in range(arguments.jobs):
-            copy_checkout(Path(scratch) / str(job))
-            folders.put(Path(scratch) / str(job))
-        for module in sorted({mutant.module for mutant in picked}):
-            if not run_tests(Path(scratch) / "0", module):
-                parser.error(f"{test_file(module)} fails without any mutation")
+        testers = [Tester(Path(scratch) / str(job)) for job in range(arguments.jobs)]
+        free = SimpleQueue[Tester]()
+        for tester in testers:
+            free.put(tester)
 
-        def work(mutant: Mutant) -> Outcome | None:
-            folder = folders.get()
+        def attempt(work: tuple[Mutant, str]) -> Outcome:
+            mutant, source = work
+            tester = free.get()
             try:
-                return attempt(mutant, folder)
+                outcome = Outcome(mutant, tester.catches(mutant, source), source.splitlines()[mutant.line - 1].strip())
             finally:
-                folders.put(folder)
+                free.put(tester)
+            if not outcome.is_caught:
+                print(f"survived: {mutant.module}:{mutant.line} {mutant.operator}: {outcome.line}", flush=True)
+            return outcome
 
-        outcomes = list[Outcome]()
-        with ThreadPoolExecutor(arguments.jobs) as pool, Progress() as progress:
-            task = progress.add_task("mutants", total=len(picked))
-            for outcome in pool.map(work, picked):
-                outcomes += [outcome] if outcome else []
-                progress.advance(task)
-    for mutant, is_caught, source in sorted(outcomes):
-        if not is_caught:
-            print(f"survived: {mutant.module}:{mutant.line} {mutant.operator} {mutant.occurrence}: {source}")
-    print(f"{len(candidates)} mutants; {len(outcomes)} of a sample of {len(picked)} could be made", end="")
-    print(f" (seed {arguments.seed}); {time.monotonic() - started:.0f} s\n\n{table(outcomes)}")
+        try:
+            for module in sorted({mutant.module for mutant, _ in possible}):
+                if not testers[0].passes(module):
+                    parser.error(f"{test_file(Path(module))} fails without any mutation")
+            with ThreadPoolExecutor(arguments.jobs) as pool:
+                outcomes = list(pool.map(attempt, possible))
+        finally:
+            for tester in testers:
+                tester.close()
+    print(f"seed {arguments.seed}; {time.monotonic() - started:.0f} s\n\n{table(outcomes)}")
 
 
 if __name__ == "__main__":

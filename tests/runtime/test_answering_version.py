@@ -1,4 +1,4 @@
-"""The version that is told is the version that answered: in every protocol, in results of uploads and batches, in the
+"""The version that is named is the version that answered: in every protocol, in results of uploads and batches, in the
 log, the metrics, the statistics and the audit; while an alias is moved under load, and where it leads to damage."""
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def without_identity(response: Any) -> str:
     return json.dumps([strip(json.loads(line)) for line in lines if line.startswith(("{", "[[", "[{"))])
 
 
-def told_versions(response: Any, call: Call) -> set[str]:
+def named_versions(response: Any, call: Call) -> set[str]:
     """Every version that the response names, in headers and body."""
     versions = {response.headers["x-hearth-model"].partition("@")[2]}
     if call.version_header:
@@ -197,6 +197,7 @@ def told_versions(response: Any, call: Call) -> set[str]:
     return versions
 
 
+@pytest.mark.slow
 def test_every_protocol_and_record_tells_the_version_that_answered(
     client: TestClient, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -206,7 +207,7 @@ def test_every_protocol_and_record_tells_the_version_that_answered(
             response = call.send(client, version)
             assert response.status_code == 200, (name, response.text)
             expected[name, without_identity(response)] = version
-            assert told_versions(response, call) == {version}, name
+            assert named_versions(response, call) == {version}, name
     assert len(expected) == 2 * len(CALLS_BY_NAME), "answers of two versions must differ"
     log_lines(capsys)
     statistics.clear()
@@ -218,7 +219,7 @@ def test_every_protocol_and_record_tells_the_version_that_answered(
         response = call.send(client)
         assert response.status_code == 200, (name, response.text)
         version = expected[name, without_identity(response)]
-        assert told_versions(response, call) == {version}, name
+        assert named_versions(response, call) == {version}, name
         return response.headers["x-request-id"], call.model, version
 
     with moving_alias(store), ThreadPoolExecutor(4) as pool:
@@ -242,6 +243,7 @@ def test_every_protocol_and_record_tells_the_version_that_answered(
         } == {digest}
 
 
+@pytest.mark.slow
 def test_uploads_and_batches_tell_the_version_that_answered(
     store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -267,7 +269,7 @@ def test_uploads_and_batches_tell_the_version_that_answered(
     assert logged == [result["version"] for result in results]
 
 
-def test_where_an_alias_leads_to_damage_the_former_version_answers_and_is_told(
+def test_where_an_alias_leads_to_damage_the_former_version_answers_and_is_named(
     client: TestClient, store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     former = {name: without_identity(call.send(client)) for name, call in CALLS_BY_NAME.items()}
@@ -280,7 +282,7 @@ def test_where_an_alias_leads_to_damage_the_former_version_answers_and_is_told(
         response = call.send(client)
         assert response.status_code == 200, (name, response.text)
         assert without_identity(response) == former[name]
-        assert told_versions(response, call) == {"1"}, name
+        assert named_versions(response, call) == {"1"}, name
     lines = log_lines(capsys)
     assert {line["version"] for line in lines if line.get("message") == "request"} == {"1"}
     assert {line["version"] for line in lines if "_aws" in line} == {"1"}

@@ -33,10 +33,11 @@ from hearth_build.cli import serve
 from hearth_functions.image_classification import app as image
 from hearth_functions.text_classification import app as text
 from tests.conftest import log_lines
-from tests.functions.test_predict import picture
-from tests.runtime.auth.test_api_keys import ENTRIES, KEYS, key_header, path_for
+from tests.runtime.auth.test_locked_routes import path_for
 from tests.runtime.aws_lambda.test_handler import CONTEXT, rest_v1_event
+from tests.support.api_keys import ENTRIES, KEYS, key_header
 from tests.support.artifacts import describe, publish
+from tests.support.pictures import picture
 
 MARK = "residue7c1f9e"
 """A string in everything that tenant A sends, and in nothing else."""
@@ -197,6 +198,7 @@ def _timings() -> list[object]:
     return [item for item in gc.get_objects() if type(item) is trace.Timing]
 
 
+@pytest.mark.slow
 def test_a_request_leaves_nothing_in_context_variables(warm_container: Path) -> None:
     """Context variables, the objects of a request, and the chain of its exceptions."""
     before = trace.begin()

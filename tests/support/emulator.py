@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from tests.support.layers import FUNCTIONS, HANDLER, ROOT, emulator_binary, layer, python313, runtime_client
+from tests.support import guardian
+from tests.support.layers import FUNCTIONS, HANDLER, code_of, emulator_binary, layer, python313, runtime_client
 from tests.support.s3 import CREDENTIALS
 
 
@@ -130,7 +131,7 @@ class Emulator(Environment):
     ) -> Emulator:
         """Return the environment of one of our functions with its layers; with our own runtime if it `streams`."""
         packages = [layer(name) / "python" for name in FUNCTIONS[function]]
-        code = ROOT / "functions" / function
+        code = code_of(function)
         # AWS's bootstrap calls a wrapper with its interpreter and its own runtime.
         runtime = [layer("runtime") / "bootstrap-stream", python313(), "/var/runtime/bootstrap.py"] if streams else []
         return cls(code, packages, environment, memory_mb=memory_mb, timeout_s=timeout_s, runtime=runtime)
@@ -148,7 +149,7 @@ class Emulator(Environment):
                 *self.runtime,
             ],
             cwd=self.code,
-            env={"HOME": str(self.scratch), "TMPDIR": str(self.scratch)} | self.environment,
+            env={"HOME": str(self.scratch), "TMPDIR": str(self.scratch)} | guardian.mark() | self.environment,
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,

@@ -25,17 +25,28 @@ INPUT_LAYERS = {
     "text": (),
     "table": (),
     "tensors": (),
-    "image": ("vision",),
-    "audio": ("audio",),
+    "image": ("vision", "video"),
+    "audio": ("audio", "video"),
     "video": ("vision", "video"),
 }
-"""The layers that decode each kind of input."""
+"""The layers that decode each kind of input; FFmpeg, in `video`, also decodes HEIC, AVIF and the sound of phones."""
 TASK_FUNCTIONS = {row.function: ("core", *INPUT_LAYERS[row.input], "runtime") for row in TASKS.values()}
-FUNCTIONS = {**dict.fromkeys(("catalog", "uploads", "release"), ("core", "runtime")), **TASK_FUNCTIONS}
+SHARED = "shared"
+"""The function that serves every task; its code is the whole folder."""
+FUNCTIONS = {
+    **dict.fromkeys(("catalog", "release"), ("core", "runtime")),
+    **TASK_FUNCTIONS,
+    SHARED: ("core", "vision", "audio", "video", "runtime"),
+}
 """The layers of each function, as template.yaml must list them."""
 HANDLER = "hearth.aws_lambda.main.handler"
 RUNTIME_CLIENT = ("awslambdaric==4.2.2", "boto3==1.44.5")
 """The packages that AWS puts into /var/runtime."""
+
+
+def code_of(function: str) -> Path:
+    """Return the folder that is /var/task of a function."""
+    return ROOT / "functions" / ("" if function == SHARED else function)
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from hearth import __version__
+from tests.support import guardian
 from tests.support.layers import HANDLER, ROOT, layer, python313
 
 SECONDS = 20
@@ -199,6 +200,7 @@ class RuntimeApi:
             "PYTHONPATH": os.pathsep.join(map(str, [code, *paths])),
             "PYTHONDONTWRITEBYTECODE": "1",
             "HEARTH_STREAM": "rest,url",
+            **guardian.mark(),
             **(environment or {}),
         }
         process = subprocess.Popen(

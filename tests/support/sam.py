@@ -16,7 +16,7 @@ from typing import Any
 from tests.support.containers import docker
 from tests.support.emulator import free_port
 from tests.support.layers import ROOT, python313
-from tests.template.stack import by_default, read
+from tests.template.stack import read
 from tests.tools import tool
 
 LAYER = "arn:aws:lambda:us-east-1:123456789012:layer:{}:1"
@@ -68,11 +68,6 @@ class Sam:
                 process.wait(30)
 
 
-def logical_id(function: str) -> str:
-    """Return the logical id in template.yaml of a folder of functions/."""
-    return function.title().replace("_", "")
-
-
 def build(folder: Path, environment: dict[str, str], variables: dict[str, str]) -> Sam:
     """Run `sam build` of template.yaml into `folder`; the functions get `variables`."""
     # SAM looks for the interpreter of the function's version only on PATH.
@@ -103,7 +98,9 @@ def _localise(folder: Path, variables: dict[str, str]) -> None:
     template = read(folder / "built/template.yaml")
     declared = template["Globals"]["Function"]["Environment"]["Variables"]
     # Starting a container and loading count as the function's time, and the machine may be busy with other tests.
-    template["Globals"]["Function"]["Timeout"] = 120
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["Timeout"] = 120
     declared.update({name: declared.get(name, "") for name in variables})
     for name, resource in template["Resources"].items():
         if resource["Type"] == "AWS::Serverless::LayerVersion":
@@ -113,7 +110,7 @@ def _localise(folder: Path, variables: dict[str, str]) -> None:
             (folder / "built" / name).rename(fetched)
         elif "Layers" in resource.get("Properties", {}):
             resource["Properties"]["Layers"] = [
-                LAYER.format(by_default(layer)["Ref"]) for layer in resource["Properties"]["Layers"]
+                LAYER.format(layer["Ref"]) for layer in resource["Properties"]["Layers"]
             ]
     (folder / "built/local.json").write_text(json.dumps(template))
     (folder / "variables.json").write_text(json.dumps({"Parameters": variables}))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 
@@ -20,3 +21,26 @@ def running(server: ThreadingHTTPServer) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def scripted_server(*responses: Sequence[bytes], close: bool = True) -> Iterator[tuple[str, list[bytes]]]:
+    """Accept one connection at a time and send its response in pieces after the request; yield the server's address
+    and the list of received bytes."""
+    received: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            for pieces in responses:
+                connection, _ = listener.accept()
+                with connection:
+                    received.append(connection.recv(1 << 20))
+                    for piece in pieces:
+                        connection.sendall(piece)
+                    if not close:
+                        received.append(connection.recv(1 << 20))
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", received
+        thread.join(5)

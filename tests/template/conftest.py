@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hearth_build.cloud.dedicated import Dedicated
 from tests.support.artifacts import make_image_artifact, make_text_artifact
 from tests.template.local_stack import Aws, Stack, deploy
 from tests.template.stack import ROOT
@@ -16,12 +17,16 @@ MODELS = {
     "sentiment-zh": make_text_artifact,
     "resnet20-cifar10": make_image_artifact,
 }
+DEDICATED = Dedicated("resnet20-cifar10", "image-classification", memory=1024)
+"""A model with a function of its own."""
+PAGE = "https://page.example"
+"""The origin of a page that may call the stack."""
 
 
 @pytest.fixture(scope="session")
 def stack(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Stack:
     """The stack of template.yaml on the local AWS, with small models published."""
-    deployed = deploy(aws)
+    deployed = deploy(aws, [DEDICATED], CustomerKey="true", CorsOrigins=PAGE, AnnounceResults="true")
     publish(deployed, tmp_path_factory.mktemp("store"))
     return deployed
 

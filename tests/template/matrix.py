@@ -15,27 +15,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from hearth_build.cloud.dedicated import Dedicated
 from tests.support.record import record
 from tests.template.local_stack import Stack, deploy, local_aws
 from tests.template.probe import Credentials, Prober
 
-MODELS = {
-    "TextClassification": ("sentiment-en", "sentiment-zh"),
-    "TokenClassification": ("ner-zh",),
-    "FillMask": ("fill-mask",),
-    "QuestionAnswering": ("question-answering",),
-    "Embeddings": ("embeddings-en",),
-    "TextGeneration": ("gpt-shakespeare",),
-    "Translation": ("translate-en-de", "translate-en-zh"),
-    "ImageClassification": ("resnet20-cifar10",),
-    "ObjectDetection": ("yolo-cells",),
-    "ObjectTracking": ("yolo-cells",),
-    "SpeechRecognition": ("deepspeech-digits",),
-}
-"""The models of each function."""
-OTHER_MODELS = ("another", "sentiment-en-2")
-"""Models of no function; the second has one of ours as prefix."""
-NAMES = (*dict.fromkeys(name for names in MODELS.values() for name in names), *OTHER_MODELS)
+MODEL, DEDICATED_MODEL = "any-model", "resnet20-cifar10"
+"""A model of the shared function, and one that also has a function of its own."""
+DEDICATED = Dedicated(DEDICATED_MODEL, "image-classification")
+SERVING = ("Shared", "Jobs")
+"""The functions that serve models."""
 FOREIGN_BUCKET = "foreign"
 """A bucket of the same account that does not belong to the stack."""
 ACTIONS = {
@@ -50,9 +39,9 @@ class Target:
     kind: str
     """`bucket`, `queue` or `key`."""
     owner: str
-    """Prefix of the bucket's output, the function of a queue, or the owner of a key."""
+    """Prefix of the bucket's output, the logical id of a queue, or the owner of a key."""
     name: str = ""
-    """The key of an object, or `queue` or `letters`."""
+    """The key of an object."""
 
     def __str__(self) -> str:
         return f"{self.owner} {self.name}".strip()
@@ -63,75 +52,84 @@ Cell = tuple[str, str, Target]
 
 
 def targets() -> Iterator[Target]:
-    for model in NAMES:
-        yield Target("bucket", "Artifact", f"models/{model}/0/aliases.json")
-        yield Target("bucket", "Artifact", f"models/{model}/0/model.bin")
-        for prefix in ("uploads", "tracks", "batch"):
-            yield Target("bucket", "Upload", f"{prefix}/{model}/x")
-    yield Target("bucket", "Artifact", "elsewhere/x")
-    yield Target("bucket", "Upload", "elsewhere/x")
-    for prefix in ("results", "batches", "elsewhere"):
-        yield Target("bucket", "Result", f"{prefix}/x")
-    yield Target("bucket", "Foreign", "models/sentiment-en/0/model.bin")
-    for function in MODELS:
-        yield Target("queue", function, "queue")
-        yield Target("queue", function, "letters")
+    for path in ("0/aliases.json", "0/manifest.json", "0/model.sig", "0/model.bin"):
+        yield Target("bucket", "Artifact", f"models/{MODEL}/{path}")
+    for path in ("0/model.bin", "0/aliases.json"):
+        yield Target("bucket", "Artifact", f"models/{DEDICATED_MODEL}/{path}")
+        yield Target("bucket", "Artifact", f"models/{DEDICATED_MODEL}-2/{path}")
+    yield Target("bucket", "Upload", f"uploads/{DEDICATED_MODEL}/x")
+    yield Target("bucket", "Upload", f"uploads/{DEDICATED_MODEL}-2/x")
+    for name in ("models/catalog.json", "models-2/x/manifest.json", "elsewhere/x"):
+        yield Target("bucket", "Artifact", name)
+    for prefix in ("uploads", "tracks", "batch"):
+        yield Target("bucket", "Upload", f"{prefix}/{MODEL}/x")
+    for name in ("uploads-2/x", "elsewhere/x"):
+        yield Target("bucket", "Upload", name)
+    for name in ("results/x", "batches/x", "results-2/x", "elsewhere/x"):
+        yield Target("bucket", "Result", name)
+    yield Target("bucket", "Foreign", f"models/{MODEL}/0/model.bin")
+    yield Target("queue", "Queue")
+    yield Target("queue", "DeadLetters")
     yield Target("key", "own")
     yield Target("key", "foreign")
 
 
 def is_documented(role: str, action: str, target: Target) -> bool:
     """Whether the role has the permission according to SECURITY.md. Raises KeyError for an undocumented role."""
-    if role in MODELS:
-        return _model_function(role, action, target)
-    return OTHER_ROLES[role](action, target)
+    return ROLES[role](action, target)
 
 
-def _model_function(function: str, action: str, target: Target) -> bool:
-    """Reads its models and their inputs, reads and writes results, consumes its queue, decrypts."""
-    prefix, _, path = target.name.partition("/")
-    is_own = path.partition("/")[0] in MODELS[function]
-    inputs = "tracks" if function == "ObjectTracking" else "uploads"
+def _shared(action: str, target: Target) -> bool:
+    """Reads every model, and the uploads that requests name."""
     match target.kind, target.owner, action:
         case "bucket", "Artifact", "get" | "list":
-            return prefix == "models" and is_own
-        case "bucket", "Upload", "get":
-            return prefix in (inputs, "batch") and is_own
-        case "bucket", "Result", "get" | "put":
-            return prefix == "results"
-        case "bucket", "Result", "list":  # of the whole bucket, so that a missing object is 404
-            return True
-        case "queue", _, "receive" | "delete":
-            return target == Target("queue", function, "queue")
-        case "queue", _, "send":
-            return target == Target("queue", function, "letters")
-        case "key", "own", "decrypt":
-            return True
-    return False  # only S3 requests data keys in its name, not the function itself
-
-
-def _catalog(action: str, target: Target) -> bool:
-    """Reads the descriptions of models, not their weights."""
-    match target.kind, target.owner, action:
-        case "bucket", "Artifact", "get":
-            return target.name.startswith("models/") and target.name.endswith("aliases.json")
-        case "bucket", "Artifact", "list":
             return target.name.startswith("models/")
+        case "bucket", "Upload", "get":
+            return target.name.startswith(("uploads/", "tracks/"))
         case "key", "own", "decrypt":
             return True
     return False
 
 
-def _uploads(action: str, target: Target) -> bool:
-    """Lets callers put inputs of any model and read or delete results; may read what the catalog may."""
+def _dedicated(action: str, target: Target) -> bool:
+    """Reads its own model, and the uploads for it."""
+    is_own = target.kind != "bucket" or DEDICATED_MODEL in target.name.split("/")
+    return is_own and _shared(action, target)
+
+
+def _jobs(action: str, target: Target) -> bool:
+    """Reads every model and every input, reads and writes results, consumes the queue."""
     match target.kind, target.owner, action:
+        case "bucket", "Upload", "get":
+            return target.name.startswith(("uploads/", "tracks/", "batch/"))
+        case "bucket", "Result", "get" | "put":
+            return target.name.startswith("results/")
+        case "bucket", "Result", "list":  # of the whole bucket, so that a missing object is 404
+            return True
+        case "queue", "Queue", "receive" | "delete":
+            return True
+        case "queue", "DeadLetters", "send":
+            return True
+    return _shared(action, target)  # only S3 requests data keys in its name, not the function itself
+
+
+def _catalog(action: str, target: Target) -> bool:
+    """Reads the descriptions of models, not their weights; lets callers put inputs, and read or delete results."""
+    match target.kind, target.owner, action:
+        case "bucket", "Artifact", "get":
+            is_description = target.name.endswith(("catalog.json", "manifest.json", "model.sig", "aliases.json"))
+            return target.name.startswith("models/") and is_description
+        case "bucket", "Artifact", "list":
+            return target.name.startswith("models/")
         case "bucket", "Upload" | "Result", "list":
             return True
         case "bucket", "Upload", _:
             return target.name.startswith(("uploads/", "tracks/"))
         case "bucket", "Result", "get" | "delete" | "delete version":
             return target.name.startswith("results/")
-    return _catalog(action, target)
+        case "key", "own", "decrypt":
+            return True
+    return False
 
 
 def _batch(action: str, target: Target) -> bool:
@@ -144,9 +142,11 @@ def _batch(action: str, target: Target) -> bool:
     return target == Target("key", "own") and action == "decrypt"
 
 
-OTHER_ROLES: dict[str, Callable[[str, Target], bool]] = {
+ROLES: dict[str, Callable[[str, Target], bool]] = {
+    "Shared": _shared,
+    "Jobs": _jobs,
     "Catalog": _catalog,
-    "Uploads": _uploads,
+    DEDICATED.id: _dedicated,
     "Batch": _batch,
     "Release": lambda action, target: (
         target == Target("key", "own") and action == "decrypt"
@@ -172,8 +172,7 @@ def identifiers_of(stack: Stack) -> dict[Target, str]:
     foreign_key = stack.aws.client("kms").create_key()["KeyMetadata"]["KeyId"]
     for target in targets():
         if target.kind == "queue":
-            suffix = "Queue" if target.name == "queue" else "DeadLetters"
-            identifiers[target] = stack.resources[f"{target.owner}{suffix}"]
+            identifiers[target] = stack.resources[target.owner]
         elif target.kind == "key":
             identifiers[target] = stack.resources["Key"] if target.owner == "own" else foreign_key
         else:
@@ -245,7 +244,7 @@ def _shorten(names: list[str]) -> list[str]:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, local_aws(Path(scratch)) as aws:
-        stack = deploy(aws)
+        stack = deploy(aws, [DEDICATED], CustomerKey="true")
         cells = measure(stack, roles(stack))
     problems = differences(cells)
     summary = (

@@ -43,8 +43,13 @@ _Loader.add_multi_constructor("!", _intrinsic)
 
 
 def read(path: Path = TEMPLATE) -> Template:
-    """The raw template. YAML anchors are copied, so that each place can be edited separately."""
-    raw = yaml.load(path.read_text(), _Loader)
+    """The raw template."""
+    return parse(path.read_text())
+
+
+def parse(text: str) -> Template:
+    """A raw template. YAML anchors are copied, so that each place can be edited separately."""
+    raw = yaml.load(text, _Loader)
     return json.loads(json.dumps(raw))
 
 

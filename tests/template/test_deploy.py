@@ -103,16 +103,16 @@ def test_a_duplicate_event_writes_one_result(stack: Stack) -> None:
         "object": {"key": key, "size": 16, "etag": first["input"]["etag"], "sequencer": first["input"]["sequencer"]},
     }
     message = {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
-    sqs, queue = stack.aws.client("sqs"), stack.resources["TextClassificationQueue"]
+    sqs, queue = stack.aws.client("sqs"), stack.resources["Queue"]
     sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(message))
-    eventually(lambda: True if messages_in_queue(stack, "TextClassificationQueue") == 0 else None)
+    eventually(lambda: True if messages_in_queue(stack) == 0 else None)
     versions = s3.list_object_versions(Bucket=stack.outputs["ResultBucketName"], Prefix=f"results/{key}.json")
     assert len(versions["Versions"]) == 1
 
 
-def messages_in_queue(stack: Stack, queue: str) -> int:
+def messages_in_queue(stack: Stack) -> int:
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    response = stack.aws.client("sqs").get_queue_attributes(QueueUrl=stack.resources[queue], AttributeNames=names)
+    response = stack.aws.client("sqs").get_queue_attributes(QueueUrl=stack.resources["Queue"], AttributeNames=names)
     return sum(int(response["Attributes"][name]) for name in names)
 
 
@@ -130,15 +130,15 @@ def test_a_poison_message_becomes_a_dead_letter_and_its_neighbours_succeed(stack
 
 
 def dead_letter(stack: Stack, text: str) -> tuple[str, str]:
-    """Error type and reason of ImageClassification's dead letter whose body contains `text`."""
+    """Error type and reason of the dead letter whose body contains `text`."""
     # Messages that SQS moves itself have no such attributes: the function set these.
-    attributes = dead_message(stack, "ImageClassification", text)["MessageAttributes"]
+    attributes = dead_message(stack, text)["MessageAttributes"]
     return attributes["error_type"]["StringValue"], attributes["reason"]["StringValue"]
 
 
-def dead_message(stack: Stack, function: str, text: str) -> dict[str, Any]:
-    """The dead letter of `function` whose body contains `text`."""
-    sqs, queue_url = stack.aws.client("sqs"), stack.resources[f"{function}DeadLetters"]
+def dead_message(stack: Stack, text: str) -> dict[str, Any]:
+    """The dead letter whose body contains `text`."""
+    sqs, queue_url = stack.aws.client("sqs"), stack.resources["DeadLetters"]
 
     def receive() -> dict[str, Any] | None:
         response = sqs.receive_message(QueueUrl=queue_url, MessageAttributeNames=["All"], MaxNumberOfMessages=10)
@@ -155,13 +155,13 @@ def test_a_redriven_dead_letter_succeeds_after_its_cause_is_fixed(stack: Stack) 
     key = "uploads/sentiment-zh/redriven.txt"
     s3.put_object(Bucket=stack.outputs["UploadBucketName"], Key=key, Body="很好".encode())
     try:
-        letter = dead_message(stack, "TextClassification", key)
+        letter = dead_message(stack, key)
     finally:
         s3.put_object(**aliases, Body=valid_aliases)
     assert letter["MessageAttributes"]["error_type"]["StringValue"] == "not_found"
     # This is what `aws sqs start-message-move-task` does, which ministack lacks.
     sqs.send_message(
-        QueueUrl=stack.resources["TextClassificationQueue"],
+        QueueUrl=stack.resources["Queue"],
         MessageBody=letter["Body"],
         MessageAttributes=letter["MessageAttributes"],
     )
@@ -188,7 +188,7 @@ def test_a_dead_letter_has_error_type_and_reason(stack: Stack, message: str, err
     if message.startswith("uploads/"):
         bucket = stack.outputs["UploadBucketName"]
         body = json.dumps(event("eventbridge-object-created", bucket=bucket, key=message, version_id="null"))
-    stack.aws.client("sqs").send_message(QueueUrl=stack.resources["ImageClassificationQueue"], MessageBody=body)
+    stack.aws.client("sqs").send_message(QueueUrl=stack.resources["Queue"], MessageBody=body)
     assert dead_letter(stack, message) == (error_type, reason)
 
 

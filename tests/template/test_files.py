@@ -109,15 +109,15 @@ def test_the_doctor_of_the_deployment(account: Stack, tmp_path: Path) -> None:
         "clock",
     ):
         assert message in result.output, message
-    sqs, queue_url = account.aws.client("sqs"), account.resources["FillMaskDeadLetters"]
+    sqs, queue_url = account.aws.client("sqs"), account.resources["DeadLetters"]
     sqs.send_message(QueueUrl=queue_url, MessageBody="x")
-    alarm = account.resources["FillMaskErrors"]
+    alarm = account.resources["JobsErrors"]
     cloudwatch = account.aws.client("cloudwatch")
     cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="a test")
     try:
         failed = CliRunner().invoke(app, command)
         assert failed.exit_code == 1
-        assert "FillMaskDeadLetters has 1 messages" in failed.output
+        assert "DeadLetters has 1 messages" in failed.output
         assert f"Alarm {alarm} is active" in failed.output
     finally:
         sqs.purge_queue(QueueUrl=queue_url)

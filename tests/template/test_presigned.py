@@ -86,7 +86,7 @@ def test_a_widened_policy_is_refused(stack: Stack, fields: dict[str, str]) -> No
 
 
 def test_a_form_expires(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    credentials = assume_role(stack, roles(stack)["Uploads"])
+    credentials = assume_role(stack, roles(stack)["Catalog"])
     environ = {
         "AWS_ACCESS_KEY_ID": credentials.access,
         "AWS_SECRET_ACCESS_KEY": credentials.secret,

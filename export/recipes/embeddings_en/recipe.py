@@ -16,7 +16,7 @@ from torch.nn import functional
 from hearth.models.manifest import Limits, Pooling, TextPreprocessing
 from hearth_build.data.text import Texts, tokens_of
 from hearth_build.evaluations.embeddings import spearman
-from hearth_build.importing import sentences
+from hearth_build.networks import sentence_encoder
 from hearth_build.recipe import AdamW, Batch, DynamicInt8, Gate, Linear, Recipe, Stage
 from hearth_build.recipes.embeddings_en import data
 from hearth_build.recipes.embeddings_en.network import principal_components, student
@@ -80,9 +80,9 @@ RECIPE = Recipe(
             max_grad_norm=1.0,
         ),
     ),
-    graphs={"main": sentences.graph()},
+    graphs={"main": sentence_encoder.graph()},
     dev={"STS benchmark, dev": data.examples},
-    golden=lambda: sentences.TEXTS,
+    golden=lambda: sentence_encoder.TEXTS,
     preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=MAX_TOKENS),
     head=Pooling(method="mean", normalise=True, dimensions=data.DIMENSIONS),
     quantization=DynamicInt8(),

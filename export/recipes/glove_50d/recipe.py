@@ -15,7 +15,7 @@ from torch import nn
 from hearth.models.manifest import Limits, Pooling, TextPreprocessing
 from hearth_build.data.datasets import Source
 from hearth_build.evaluations.embeddings import read
-from hearth_build.importing import sentences
+from hearth_build.networks import sentence_encoder
 from hearth_build.networks.word_vectors import WordVectors
 from hearth_build.recipe import Example, Gate, NoQuantization, Recipe
 
@@ -84,7 +84,7 @@ RECIPE = Recipe(
     prepare=prepare,
     stages=(),
     network=network,
-    graphs={"main": sentences.graph()},
+    graphs={"main": sentence_encoder.graph()},
     dev={"WordSim353": similarities, "Google analogies": analogies},
     golden=lambda: (
         "king",

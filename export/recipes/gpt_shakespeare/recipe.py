@@ -87,7 +87,7 @@ RECIPE = Recipe(
         "My lord, the king is at the gate, and with him ride\nA thousand men",
         "KING RICHARD III:\n",
     ),
-    head=decoder_graph.head(SHAPE, template=CHAT_TEMPLATE),
+    head=decoder_graph.head(decoder_graph.architecture_of(SHAPE), template=CHAT_TEMPLATE),
     resources={CHAT_TEMPLATE: lambda work: Path(__file__).with_name(CHAT_TEMPLATE).read_bytes()},
     preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=SHAPE.context),
     # 4-bit blocks cost as little (0.001 nats) and are a third smaller, but change the golden answers twice as much.

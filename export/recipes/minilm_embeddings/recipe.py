@@ -9,8 +9,8 @@ from torch import nn
 
 from hearth.models.manifest import Limits, Pooling, TextPreprocessing
 from hearth_build.evaluations.embeddings import read
-from hearth_build.importing import sentences
-from hearth_build.importing.source import open_folder
+from hearth_build.networks import sentence_encoder
+from hearth_build.networks.bert import read_shape, read_weights
 from hearth_build.recipe import DynamicInt8, Example, Gate, Recipe
 from hearth_build.recipes.embeddings_en.data import STSB_DEV
 from hearth_build.training.bases import minilm
@@ -21,7 +21,10 @@ def prepare(work: Path) -> None:
 
 
 def network(work: Path) -> nn.Module:
-    return sentences.load_network(open_folder(minilm(), "all-MiniLM-L6-v2"))
+    encoder = sentence_encoder.SentenceEncoder(read_shape(minilm(), labels=0))
+    weights = read_weights(minilm())
+    encoder.load_state_dict({name: weights[name] for name in encoder.state_dict()})
+    return encoder
 
 
 def dev(work: Path) -> list[Example]:
@@ -38,9 +41,9 @@ RECIPE = Recipe(
     prepare=prepare,
     stages=(),
     network=network,
-    graphs={"main": sentences.graph()},
+    graphs={"main": sentence_encoder.graph()},
     dev={"STS benchmark, dev": dev},
-    golden=lambda: sentences.TEXTS,
+    golden=lambda: sentence_encoder.TEXTS,
     preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=256),
     head=Pooling(method="mean", normalise=True, dimensions=384),
     quantization=DynamicInt8(),

@@ -26,7 +26,7 @@ RECIPE = Recipe(
         "Tom had a big red ball. One day",
         "The dog",
     ),
-    head=decoder_graph.head(data.SHAPE, eos=(1, 2), bos=1),
+    head=decoder_graph.head(decoder_graph.architecture_of(data.SHAPE), eos=(1, 2), bos=1),
     preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=data.SHAPE.context),
     # 4-bit blocks change the golden answers by 0.8 instead of 0.2: so small a model has no redundant weights.
     quantization=DynamicInt8(),

@@ -23,6 +23,13 @@ const ENGLISH = {
     { title: "Small talk", value: { text: "I love you.\nShe does not want to go home.\nTwo children are playing in the park." } },
     { title: "A question", value: { text: "Where is the station?" } },
   ],
+  summarization: [
+    { title: "A mill", value: { text: "The mill stands by the river since 1873. Anna Berg bought it from her uncle and made it a hotel of ten rooms. In summer its guests take the boat to the town; in winter the mill is closed." } },
+  ],
+  "text2text-generation": [{ title: "German", value: { text: "translate English to German: The house is small." } }],
+  "text-ranking": [
+    { title: "Who bought it?", value: { query: "Who bought the mill?", others: "Anna Berg bought the mill from her uncle.\nThe mill stands by the river.\nThe night train leaves at nine." } },
+  ],
   "feature-extraction": [
     { title: "Music and money", value: { text: "A man is playing the guitar.\nSomebody plays an instrument.\nThe bank raised its interest rates.\nLending money became more expensive.\nTwo dogs run through the snow." } },
   ],

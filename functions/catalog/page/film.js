@@ -4,8 +4,8 @@ import { filePicker, objectUrl } from "./files.js";
 export const objectTracking = {
   verb: "Track objects",
   form: () => filePicker({
-    accept: "video/mp4",
-    hint: "an mp4, or drop one here",
+    accept: "video/*,.mkv,.avi,.ts",
+    hint: "MP4, WebM, MKV, AVI or MPEG-TS; or drop one here",
     preview: (file, url) => h("video", { src: url, muted: true, controls: true, playsInline: true, "aria-label": `Video ${file.name}` }),
   }),
   settings: () => [
@@ -22,16 +22,17 @@ export const objectTracking = {
     const boxes = tracks.map((track) => h(`div.box.${colour(track)}`, { hidden: true }, h("span", null, `${track.id} ${track.label}`)));
     const stage = h("div.stage", null, video, h("div.boxes", { "aria-hidden": "true" }, boxes));
     video.addEventListener("error", () => stage.replaceChildren(h("p.placeholder", null, "This browser cannot play this video; its tracks are listed below.")));
-    follow(video, rate, (frame) => tracks.forEach((track, index) => {
-      const box = boxAt(track.sightings, frame);
+    follow(video, (seconds) => tracks.forEach((track, index) => {
+      const box = boxAt(track.sightings, seconds, 1 / rate);
       boxes[index].hidden = !box;
       if (box) position(boxes[index], { left: box.xmin / width, top: box.ymin / height, width: (box.xmax - box.xmin) / width, height: (box.ymax - box.ymin) / height });
     }));
     const rows = tracks.map((track) => {
-      const [first, last] = [track.sightings[0].frame, track.sightings.at(-1).frame];
-      const lane = h("span.lane", { "aria-hidden": "true" }, position(h("span"), { left: (first - 1) / frames, width: (last - first + 1) / frames }));
-      return h("li", null, h(`button.row.${colour(track)}`, { type: "button", onclick: () => { video.pause(); video.currentTime = (first - 0.5) / rate; } },
-        h(`span.dot.${colour(track)}`), h("span.who", null, `${track.id} ${track.label}`), lane, h("span.score", null, `frames ${first}–${last}`)));
+      const [first, last] = [track.sightings[0], track.sightings.at(-1)];
+      const duration = frames / rate;
+      const lane = h("span.lane", { "aria-hidden": "true" }, position(h("span"), { left: first.time / duration, width: (last.time - first.time + 1 / rate) / duration }));
+      return h("li", null, h(`button.row.${colour(track)}`, { type: "button", onclick: () => { video.pause(); video.currentTime = first.time + HALF_A_FRAME; } },
+        h(`span.dot.${colour(track)}`), h("span.who", null, `${track.id} ${track.label}`), lane, h("span.score", null, `frames ${first.frame}–${last.frame}`)));
     });
     return h("div", null, stage,
       !output.complete && h("p.hint", null, `Only a part of the video could be read: ${output.reason}`),
@@ -43,27 +44,31 @@ export const objectTracking = {
   summarise: ({ tracks, frames, rate }) => `${tracks.length} tracks in ${frames} frames, ${rate.toFixed(rate % 1 ? 1 : 0)} per second`,
 };
 
-/** The box of a track at a frame: as detected, or interpolated linearly between two detections; else null. */
-function boxAt(sightings, frame) {
-  const next = sightings.findIndex((sighting) => sighting.frame >= frame);
+/** Seconds within every frame, however short: seeking to the very start of a frame may show the one before it. */
+const HALF_A_FRAME = 0.004;
+
+/** The box of a track at a time: as detected, or interpolated linearly between two detections; else null. The last box
+ *  is shown for `interval` seconds. */
+function boxAt(sightings, seconds, interval) {
+  const next = sightings.findIndex((sighting) => sighting.time >= seconds - HALF_A_FRAME);
   if (next === -1) {
     const last = sightings.at(-1);
-    const step = sightings.length > 1 ? last.frame - sightings.at(-2).frame : 1;
-    return frame < last.frame + step ? last.box : null;
+    const step = sightings.length > 1 ? last.time - sightings.at(-2).time : interval;
+    return seconds < last.time + step ? last.box : null;
   }
-  if (next === 0) return sightings[0].frame === frame ? sightings[0].box : null;
-  const [from, to] = [sightings[next - 1], sightings[next]];
-  const fraction = (frame - from.frame) / (to.frame - from.frame);
+  const to = sightings[next];
+  if (next === 0) return to.time <= seconds + HALF_A_FRAME ? to.box : null;
+  const from = sightings[next - 1];
+  const fraction = Math.min((seconds - from.time) / (to.time - from.time), 1);
   return Object.fromEntries(Object.entries(from.box).map(([side, value]) => [side, value + fraction * (to.box[side] - value)]));
 }
 
-/** Calls `draw` with the number, from 1, of each frame that the video shows. */
-function follow(video, rate, draw) {
-  const drawAt = (seconds) => draw(Math.floor(seconds * rate + 0.01) + 1);
+/** Calls `draw` with the time of each frame that the video shows, in seconds. */
+function follow(video, draw) {
   if (video.requestVideoFrameCallback) {
-    const step = (now, { mediaTime }) => { drawAt(mediaTime); video.requestVideoFrameCallback(step); };
+    const step = (now, { mediaTime }) => { draw(mediaTime); video.requestVideoFrameCallback(step); };
     video.requestVideoFrameCallback(step);
   } else {
-    for (const type of ["timeupdate", "seeked", "loadeddata"]) video.addEventListener(type, () => drawAt(video.currentTime));
+    for (const type of ["timeupdate", "seeked", "loadeddata"]) video.addEventListener(type, () => draw(video.currentTime));
   }
 }

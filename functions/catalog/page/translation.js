@@ -26,3 +26,19 @@ export const translation = {
   },
   summarise: (translations) => translations.map((translation) => translation.translation_text).join(" "),
 };
+
+const beams = { name: "num_beams", label: "Beams", kind: "number", min: 1, max: 16, hint: "More beams take longer and may write better." };
+
+/** A view of one text and the text in the field `field` of its answer. */
+const writing = (verb, field, hint) => ({
+  verb,
+  hint,
+  form: (model, { lang }) => texts([{ name: "text", label: "Text", rows: 8 }], lang),
+  settings: (model) => [beams, { name: "max_new_tokens", label: "Maximum tokens", kind: "number", min: 1, max: model.head?.max_new }],
+  call: ({ text }, parameters) => ({ json: { inputs: text, ...(Object.keys(parameters).length ? { parameters } : {}) } }),
+  render: ([answer]) => h("p.verdict.long", null, answer[field]),
+  summarise: ([answer]) => answer[field],
+});
+
+export const summarization = writing("Summarize", "summary_text", "The summary appears here.");
+export const text2textGeneration = writing("Write", "generated_text", "The text appears here.");

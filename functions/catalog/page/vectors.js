@@ -42,3 +42,15 @@ export const sentenceSimilarity = {
   },
   summarise: (scores, { others }) => lines(others)[scores.indexOf(Math.max(...scores))],
 };
+
+export const textRanking = {
+  verb: "Rank",
+  form: (model, { lang }) => texts([{ name: "query", label: "Query", rows: 1 }, { name: "others", label: "Texts", rows: 5, hint: "One per line." }], lang),
+  settings: () => [{ name: "raw_scores", label: "Scores as logits", kind: "check" }],
+  call: ({ query, others }, parameters) => ({ json: { inputs: { query, texts: lines(others) }, ...(Object.keys(parameters).length ? { parameters } : {}) } }),
+  render: (ranked, { others }) => {
+    const bestFirst = ranked.map(({ index, score }) => ({ label: lines(others)[index], score }));
+    return h("div", null, h("p.verdict.long", null, bestFirst[0].label), bars(bestFirst, { format: twoDecimals }));
+  },
+  summarise: (ranked, { others }) => lines(others)[ranked[0].index],
+};

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from hearth.models import signature
 from hearth.models.manifest import SIGNATURE, parse
 from hearth.storage.open import open_store
-from hearth_build.cli.main import ZOO, app
+from hearth_build import ZOO
+from hearth_build.cli.main import app
 from hearth_build.cloud import check_machine as machine_module
 from hearth_build.cloud.check_machine import check_machine, check_processor
 from hearth_build.cloud.check_store import check_store

@@ -15,11 +15,12 @@ from pathlib import Path
 from tests.support.emulator import free_port
 
 
-def hearth(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def hearth(*arguments: str, cwd: Path, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[str]:
     variables = {name: value for name, value in os.environ.items() if not name.startswith("HEARTH_")}
     variables |= {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "200", **environment}
     command = [sys.executable, "-m", "hearth_build.cli.main", *arguments]
-    return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=300)
+    result = subprocess.run(command, cwd=cwd, env=variables, capture_output=True, input=stdin, timeout=300)
+    return subprocess.CompletedProcess(command, result.returncode, result.stdout.decode(), result.stderr.decode())
 
 
 def test_publish_list_alias_and_predict(toy_work: Path, tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def test_serve_prints_its_models_answers_and_ends(store_folder: Path, tmp_path: 
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as server:
         assert server.stdout is not None
-        assert server.stdout.readline().startswith("Serving resnet20-cifar10, sentiment-en from file://")
+        assert server.stdout.readline().startswith("Serving 2 models from file://")
         assert f"http://127.0.0.1:{port}/docs" in server.stdout.readline()
         address = f"http://127.0.0.1:{port}/models/sentiment-en"
         body = b""

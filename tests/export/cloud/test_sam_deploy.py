@@ -12,18 +12,22 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from hearth_build.cli.main import ZOO, app
-from hearth_build.cloud.sam_deploy import TEMPLATE, Parameter, Template
+from hearth_build import ZOO
+from hearth_build.cli.main import app
+from hearth_build.cloud.account import Account
+from hearth_build.cloud.parameters import COMBINATIONS, Parameter, Template
+from hearth_build.cloud.sam_deploy import TEMPLATE
 from tests.template.local_stack import Aws
 
 SAM = f"""#!{sys.executable}
 import json, os, sys
 with open(os.environ["SAM_LOG"], "a") as log:
-    built_for = [os.environ.get(name) for name in ("HEARTH_ARCHITECTURE", "HEARTH_PROVIDER")]
+    built_for = os.environ.get("HEARTH_ARCHITECTURE")
     print(json.dumps({{"argv": sys.argv[1:], "built for": built_for}}), file=log)
 sys.exit(int(os.environ.get("SAM_STATUS", "0")) if sys.argv[1] == "deploy" else 0)
 """
 STACK = {
+    "Parameters": {"Architecture": {"Type": "String", "Default": "arm64"}},
     "Resources": {
         "Artifacts": {"Type": "AWS::S3::Bucket"},
         "Topic": {"Type": "AWS::SNS::Topic"},
@@ -75,18 +79,20 @@ def test_deploy_builds_deploys_and_publishes_models(
 ) -> None:
     (tmp_path / "list.txt").write_text(f"# ours\n{os.path.relpath(ZOO / 'resnet20-cifar10/1', tmp_path)}\n\n")
     monkeypatch.chdir(tmp_path)
-    arguments = ["TextMemory=3538", "Threads=", "Provider=openvino", "--stack", deployed, "--models", "list.txt"]
+    arguments = ["Memory=3538", "Threads=", "Architecture=arm64", "--stack", deployed, "--models", "list.txt"]
     result = deploy(*arguments, "--region", "us-east-1")
     assert result.exit_code == 0, (result.output, result.exception)
     build, deployment = calls_of_sam(machine)
     folder = str(tmp_path / ".aws-sam/build")
-    assert build["argv"] == ["build", "--template-file", str(TEMPLATE), "--build-dir", folder]
+    expanded, root = str(tmp_path / ".aws-sam/template.yaml"), str(TEMPLATE.parent)
+    assert build["argv"] == ["build", "--template-file", expanded, "--base-dir", root, "--build-dir", folder]
+    assert Path(expanded).read_text() == TEMPLATE.read_text(), "nothing is added without a hearth.toml"
     command = deployment["argv"]
     assert command[:5] == ["deploy", "--template-file", f"{folder}/template.yaml", "--stack-name", deployed]
     overrides = command[command.index("--parameter-overrides") + 1 :]
-    assert overrides == ['TextMemory="3538"', 'Threads=""', 'Provider="openvino"']
+    assert overrides == ['Memory="3538"', 'Threads=""', 'Architecture="arm64"']
     assert command[command.index("--region") + 1] == "us-east-1"
-    assert build["built for"] == deployment["built for"] == [None, "openvino"]
+    assert build["built for"] == deployment["built for"] == "arm64"
     for expected in ("resnet20-cifar10@1: published", "https://api/prod", "k123"):
         assert expected in result.output
     s3 = aws.client("s3")
@@ -98,32 +104,38 @@ def test_deploy_builds_deploys_and_publishes_models(
     assert again.exit_code == 0, again.output
     assert "resnet20-cifar10@1: already published" in again.output
     assert "--parameter-overrides" not in calls_of_sam(machine)[-1]["argv"]
+    assert calls_of_sam(machine)[-1]["built for"] == "arm64", "the stack's own architecture"
+
+
+def test_a_dry_run_changes_and_publishes_nothing(machine: Path, deployed: str) -> None:
+    result = deploy("--stack", deployed, "--models", "zoo", "--dry-run")
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "--no-execute-changeset" in calls_of_sam(machine)[-1]["argv"]
+    assert "published" not in result.output
 
 
 def test_wrong_parameters_are_reported_before_sam_runs(machine: Path) -> None:
     wrong = {
-        "TextMemory=12": "TextMemory must be at least 512, not 12.",
-        "ImageMemory=lots": "ImageMemory must be a number, not 'lots'.",
+        "Memory=12": "Memory must be at least 512, not 12.",
+        "JobsMemory=lots": "JobsMemory must be a number, not 'lots'.",
         "Stage=PROD": "Stage must match",
         "LogRetentionDays=4": "LogRetentionDays must be one of 1, 3, 5",
-        "Memory=1": "There is no parameter Memory. The parameters are Stage, ",
+        "TextMemory=1": "There is no parameter TextMemory. The parameters are Stage, ",
         "--stack=my_stack": "unlike 'my_stack'",
         "--region=mars": "'mars' is not the name of a region.",
     }
     message = str(deploy(*wrong).exception)
     assert [sentence for sentence in wrong.values() if sentence not in message] == []
-    conflict = "Provider=openvino needs Architecture=x86_64: ONNX Runtime's OpenVINO has no build for arm64."
-    assert conflict in str(deploy("Provider=openvino", "Architecture=arm64").exception)
-    assert deploy("TextMemory").exit_code == 2
+    assert deploy("Memory").exit_code == 2
     assert calls_of_sam(machine) == []
 
 
 def test_everything_missing_is_reported_at_once(machine: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAUNKNOWN000000000")
-    message = str(deploy("TextMemory=12").exception)
+    message = str(deploy("Memory=12").exception)
     for expected in (
-        "TextMemory",
+        "Memory must be",
         "SAM CLI is not on PATH",
         "python3.13 is not on PATH or does not run",
         "AWS does not accept the credentials",
@@ -158,3 +170,73 @@ def test_a_parameter_outside_its_limits_is_wrong() -> None:
     number = Parameter("N", "Number", "1", minimum=1, maximum=2)
     assert [number.validate(value) for value in ("1", "2")] == ["", ""]
     assert number.validate("2.5") == "N must be at most 2, not 2.5."
+
+
+REFUSED = {
+    "SnapStart=PublishedVersions ProvisionedConcurrency=1": "SnapStart or ProvisionedConcurrency, not both",
+    "SnapStart=PublishedVersions ScratchMegabytes=1024": "only with ScratchMegabytes=512",
+    "CacheMegabytes=512": "leave 64 of ScratchMegabytes",
+    "DomainName=api.example.com": "needs the CertificateArn",
+    "CertificateArn=arn:aws:acm:us-east-1:123456789012:certificate/x": "needs its DomainName",
+    "Concurrency=2 ProvisionedConcurrency=3": "part of Concurrency",
+    "FirewallRate=9": "at least 10",
+    "UserPoolArn=arn:aws:cognito-idp:us-east-1:123456789012:userpool/us-east-1_x": "only with Authorizer=Cognito",
+    "CorsOrigins=https://example.com/path": "without paths",
+    "RateLimit=-1": "RateLimit must be at least 1",
+    "AlarmEmail=nobody": "AlarmEmail must match",
+    "JobsConcurrency=1": "JobsConcurrency must be at least 2",
+    "RequestSeconds=901": "RequestSeconds must be at most 900",
+}
+
+
+@pytest.mark.parametrize("parameters", REFUSED)
+def test_what_aws_refuses_is_refused_before_building(parameters: str) -> None:
+    overrides = dict(text.split("=", 1) for text in parameters.split())
+    (problem,) = Template.read(TEMPLATE).problems(overrides, {})
+    assert REFUSED[parameters] in problem
+
+
+def test_every_combination_has_a_case_and_the_defaults_pass() -> None:
+    template = Template.read(TEMPLATE)
+    values = template.values({}, {})
+    assert not any(is_refused(values) for is_refused, _ in COMBINATIONS)
+    refused = [
+        sum(is_refused(template.values(dict(text.split("=", 1) for text in case.split()), {})) for case in REFUSED)
+        for is_refused, _ in COMBINATIONS
+    ]
+    assert all(refused), refused
+
+
+def test_live_parameters_count_unless_they_are_replaced() -> None:
+    template, live = Template.read(TEMPLATE), {"SnapStart": "PublishedVersions", "Gone": "1"}
+    assert list(template.problems({"ProvisionedConcurrency": "1"}, live))
+    assert not list(template.problems({"ProvisionedConcurrency": "1", "SnapStart": "None"}, live))
+    assert template.values({"Memory": "2048"}, {"Memory": "1024", "Architecture": "arm64"})["Architecture"] == "arm64"
+
+
+def test_quotas_of_the_account_are_asked_first() -> None:
+    values = Template.read(TEMPLATE).values({"Concurrency": "20"}, {})
+    (new,) = Account(10, 10).problems(values)
+    assert "Concurrency=20 cannot be reserved: the account has 10 environments" in new
+    assert not list(Account(1000, 1000).problems(values))
+    assert not list(Account(1000, 100, {"Concurrency": "20"}).problems(values)), "they are reserved already"
+    (jobs,) = Account(10, 10).problems(values | {"Concurrency": "0", "JobsConcurrency": "11"})
+    assert "JobsConcurrency=5 leaves some" in jobs
+    assert not list(Account(10, 10).problems(values | {"Concurrency": "0"}))
+
+
+def test_a_hearth_toml_names_stack_parameters_and_functions(
+    machine: Path, deployed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = '[[dedicated]]\nmodel = "faces"\ntask = "object-detection"\nprovisioned = 1\n'
+    (tmp_path / "hearth.toml").write_text(f'stack = "{deployed}"\n[parameters]\nMemory = 2048\n{row}')
+    monkeypatch.chdir(tmp_path)
+    result = deploy("--dry-run", "JobsMemory=1024")
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "warm environments of faces" in result.output
+    assert "Modelfaces:" in (tmp_path / ".aws-sam/template.yaml").read_text()
+    command = calls_of_sam(machine)[-1]["argv"]
+    assert command[command.index("--stack-name") + 1] == deployed
+    assert command[command.index("--parameter-overrides") + 1 :] == ['Memory="2048"', 'JobsMemory="1024"']
+    (tmp_path / "hearth.toml").write_text(f'stack = "{deployed}"\nmost_dollars_a_month = 5\n{row}')
+    assert "more than the $5.00 that hearth.toml allows" in str(deploy("--dry-run").exception)

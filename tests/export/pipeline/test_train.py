@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from hearth_build.pipeline import train
+from hearth_build.pipeline.fingerprint import of_stage
 from hearth_build.recipe import RecipeError
 from tests.export import toy
 
@@ -56,13 +57,14 @@ def test_a_run_killed_in_mid_epoch_resumes_to_the_same_weights(tmp_path: Path) -
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
     toy.prepare(tmp_path)
     (tmp_path / "train").mkdir()
-    train.Run(toy.stage(epochs=4), tmp_path, tmp_path / "train", seed=1).checkpoint()
+    stage = toy.stage(epochs=4)
+    train.Run(stage, tmp_path, tmp_path / "train", 1, of_stage(stage, 1, "")).checkpoint()
     with pytest.raises(RecipeError, match="train from scratch"):
         train.train(toy.stage(epochs=5), tmp_path, seed=1)
 
 
 def test_a_finished_stage_is_not_trained_again(toy_work: Path) -> None:
     before = (toy_work / "train" / "weights.pt").stat().st_mtime_ns
-    train.train(toy.stage(), toy_work, seed=1)
+    train.train(toy.stage(), toy_work, seed=1, inputs=(toy_work / "prepared").read_text(encoding="utf-8"))
     assert (toy_work / "train" / "weights.pt").stat().st_mtime_ns == before
     assert (toy_work / "train" / "curves.png").read_bytes().startswith(b"\x89PNG")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,11 +24,12 @@ from hearth.models.download import describe
 from hearth.models.manifest import Manifest, dump, parse
 from hearth.models.model import Model
 from hearth.storage.open import open_store
+from hearth_build import ZOO
 from hearth_build.pipeline.evaluation import evaluation_of
 from hearth_build.release import load_gate
 from hearth_build.release.file_types import check_file_types
 from hearth_build.release.publish import publish
-from tests.support.artifacts import make_image_artifact
+from tests.support.artifacts import make_image_artifact, make_text_artifact
 
 
 @pytest.fixture
@@ -290,3 +293,54 @@ def test_the_checking_process_has_no_credentials(
     load_gate.admit(artifact, write_manifest(artifact))
     assert "PYTHONPATH=" in printed.read_text()
     assert "s3cret" not in printed.read_text()
+
+
+@pytest.fixture
+def text_artifact(tmp_path: Path) -> Path:
+    folder = make_text_artifact(tmp_path / "texts")
+    (folder / "golden.json").write_text('{"tolerance": 1, "cases": []}')
+    write_manifest(folder)
+    return folder
+
+
+def with_tokenizer(folder: Path, **changes: Any) -> Manifest:
+    path = folder / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return write_manifest(folder)
+
+
+def test_a_usual_tokenizer_is_admitted(text_artifact: Path) -> None:
+    load_gate.admit(text_artifact, with_tokenizer(text_artifact), seconds=60)
+
+
+MALICIOUS: dict[str, dict[str, Any]] = {
+    "multiplies": {"normalizer": {"type": "Replace", "pattern": {"String": "e"}, "content": "e " * 1000}},
+    "multiplies a lot": {"normalizer": {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 10_000_000}},
+    "backtracks": {
+        "pre_tokenizer": {
+            "type": "Split",
+            "pattern": {"Regex": "(a|a|b|b|aa)+$"},
+            "behavior": "Isolated",
+            "invert": False,
+        }
+    },
+    "is none": {"model": {"type": "WordPiece"}},
+}
+
+
+@pytest.mark.parametrize("changes", MALICIOUS.values(), ids=MALICIOUS)
+def test_a_malicious_tokenizer_is_refused(text_artifact: Path, changes: dict[str, Any]) -> None:
+    manifest = with_tokenizer(text_artifact, **changes)
+    with pytest.raises(BadRequest):
+        load_gate.admit(text_artifact, manifest, seconds=10)
+
+
+@pytest.mark.parametrize("model", ["translate-en-de", "ner-zh", "yolo-cells", "embeddings-en"])
+def test_golden_answers_are_replayed_without_torch(model: str) -> None:
+    """Publishing a finished artifact needs neither torch nor transformers."""
+    (folder,) = (path for path in (ZOO / model).iterdir() if path.is_dir())
+    code = (
+        "import pathlib, sys; sys.modules['torch'] = sys.modules['transformers'] = None; "
+        "from hearth_build.release.load_gate import replay_golden; replay_golden(pathlib.Path(sys.argv[1]))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True)

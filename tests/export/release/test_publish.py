@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from hearth.errors import BadRequest, NotFound
 from hearth.models import signature
+from hearth.models.download import describe
+from hearth.models.manifest import dump, parse
 from hearth.storage.base import Conflict
 from hearth.storage.file import FileStore
 from hearth.storage.open import open_store
@@ -36,9 +39,9 @@ class RecordingStore(FileStore):
 def test_the_manifest_is_written_after_all_files_and_before_the_alias(toy_work: Path, tmp_path: Path) -> None:
     store = RecordingStore(tmp_path.as_uri())
     publish(store, toy_work / "artifact", "prod")
-    assert store.written[-2:] == ["toy/1/manifest.json", "toy/aliases.json"]
-    assert len(store.written) == len(list((toy_work / "artifact").iterdir())) + 1
-    published = list_versions(store)[0]
+    assert store.written[-3:] == ["toy/1/manifest.json", "toy/aliases.json", "catalog.json"]
+    assert len(store.written) == len(list((toy_work / "artifact").iterdir())) + 2
+    published = list_versions(store)[0][0]
     assert (published.manifest.model, published.manifest.version, published.manifest.task) == (
         "toy",
         "1",
@@ -51,7 +54,7 @@ def test_the_signature_is_written_after_the_files_and_before_the_manifest(toy_wo
     trust = make_keys(tmp_path / "keys")
     store = RecordingStore((tmp_path / "store").as_uri())
     publish(store, toy_work / "artifact", "prod", key(trust))
-    assert store.written[-3:] == ["toy/1/model.sig", "toy/1/manifest.json", "toy/aliases.json"]
+    assert store.written[-4:-1] == ["toy/1/model.sig", "toy/1/manifest.json", "toy/aliases.json"]
     assert str(verify_published(store, "toy", signature.read(trust))) == "toy@1"
     (copy := tmp_path / "copy").mkdir()
     for path in (toy_work / "artifact").iterdir():
@@ -62,11 +65,37 @@ def test_the_signature_is_written_after_the_files_and_before_the_manifest(toy_wo
     assert other.get("toy/1/model.sig") == store.get("toy/1/model.sig")
 
 
-def test_a_published_version_cannot_be_published_again(toy_work: Path, tmp_path: Path) -> None:
-    store = open_store(tmp_path.as_uri())
-    publish(store, toy_work / "artifact")
-    with pytest.raises(Conflict, match="never change"):
-        publish(store, toy_work / "artifact")
+def test_another_build_gets_the_next_version_and_the_same_files_keep_theirs(toy_work: Path, tmp_path: Path) -> None:
+    store = open_store((tmp_path / "store").as_uri())
+    assert publish(store, toy_work / "artifact").version == "1"
+    assert publish(store, toy_work / "artifact", "prod").version == "1"
+    copy = rebuilt(toy_work / "artifact", tmp_path / "copy")
+    assert publish(store, copy, "prod").version == "2"
+    assert publish(store, toy_work / "artifact").version == "1"
+    assert [(item.manifest.version, item.aliases) for item in list_versions(store)] == [("1", []), ("2", ["prod"])]
+    for version in ("1", "2"):
+        assert parse(store.get(f"toy/{version}/manifest.json")).version == version
+
+
+def test_a_version_that_was_signed_beforehand_is_not_numbered_anew(toy_work: Path, tmp_path: Path) -> None:
+    store = open_store((tmp_path / "store").as_uri())
+    publish(store, toy_work / "artifact", signer=key(make_keys(tmp_path / "keys")))
+    copy = rebuilt(toy_work / "artifact", tmp_path / "copy")
+    (copy / "model.sig").write_bytes(store.get("toy/1/model.sig"))
+    with pytest.raises(Conflict, match="signs this version"):
+        publish(store, copy)
+
+
+def rebuilt(artifact: Path, folder: Path) -> Path:
+    """A copy of an artifact with another model card."""
+    folder.mkdir()
+    for path in artifact.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "report.md").write_text("built again", encoding="utf-8")
+    manifest = parse((folder / "manifest.json").read_bytes())
+    files = tuple(describe(folder / file.path) for file in manifest.files)
+    (folder / "manifest.json").write_bytes(dump(structs.replace(manifest, files=files)))
+    return folder
 
 
 def test_a_folder_without_manifest_or_with_altered_files_is_refused(toy_work: Path, tmp_path: Path) -> None:

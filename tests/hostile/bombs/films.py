@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
 
 from tests.functions.films import cut_off, frames, index_first, make_video
-from tests.hostile.bombs.pictures import patch
+from tests.hostile.bombs.pictures import patch, png
 
 
 def valid_film(count: int = 5) -> bytes:
@@ -53,6 +55,19 @@ def in_other_container(form: str, codec: str) -> bytes:
         for picture in frames(3):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
+    return file.getvalue()
+
+
+def film_of_a_png(form: str, side: int) -> bytes:
+    """A film whose second frame is a PNG of this side: half a gigabyte to whom decodes it."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=form) as container:
+        stream: Any = container.add_stream("png", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 8, 8, "rgba64be"
+        container.mux(stream.encode(av.VideoFrame(8, 8, "rgba64be")))
+        packet = av.Packet(png(side, side, 16, 6, None))
+        packet.stream, packet.pts, packet.dts, packet.time_base = stream, 1, 1, Fraction(1)
+        container.mux(packet)
     return file.getvalue()
 
 
@@ -100,6 +115,11 @@ FILMS: dict[str, Callable[[], bytes]] = {
     "mp4: 2500 frames": lambda: black(32, 32, 2500),
     "mp4: frames of 12 million pixels": lambda: black(4000, 3000, 2),
     "mp4: as large as allowed": lambda: black(2000, 2000, 12),
+    "mov: a PNG of 8000 x 8000 in 64 bits": lambda: film_of_a_png("mov", 8000),
+    "avi: a PNG of 8000 x 8000 in 64 bits": lambda: film_of_a_png("avi", 8000),
+    "mpegts: frames of 12 million pixels": lambda: make_video([np.zeros((3000, 4000, 3), np.uint8)] * 2, form="mpegts"),
+    "mkv: a stream of 4000 x 3000": lambda: make_video([np.zeros((3000, 4000, 3), np.uint8)] * 2, form="matroska"),
+    "mkv: 2500 frames": lambda: make_video([np.zeros((32, 32, 3), np.uint8)] * 2500, form="matroska"),
     "avi": lambda: in_other_container("avi", "mpeg4"),
     "mkv": lambda: in_other_container("matroska", "mpeg4"),
     "hls: a list of addresses": lambda: b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n",

@@ -12,6 +12,8 @@ from typing import Any
 
 from PIL import Image
 
+from tests.support.pictures import heic, jpeg, repeat_last_scan, with_mpf_segment
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 RED = (200, 30, 30)
 
@@ -69,6 +71,23 @@ def many_scans() -> bytes:
     last_scan_start = data.rindex(b"\xff\xda")
     last_scan = data[last_scan_start:-2]
     return data[:last_scan_start] + last_scan * (4_000_000 // len(last_scan)) + b"\xff\xd9"
+
+
+def scans_of(picture: Image.Image, more: int) -> bytes:
+    return repeat_last_scan(jpeg(picture, progressive=True), more)
+
+
+def tiff_sized(width: int, height: int) -> bytes:
+    """A TIFF of 40 x 30 that declares another size."""
+    data = encode("TIFF", compression="tiff_lzw")
+    start = int.from_bytes(data[4:8], "little") + 2
+    entries = {data[at : at + 2]: at for at in range(start, start + 12 * 20, 12)}
+    return patch(patch(data, entries[b"\0\1"] + 2, "<HII", 4, 1, width), entries[b"\1\1"] + 2, "<HII", 4, 1, height)
+
+
+def avif_smaller_than_it_is() -> bytes:
+    data = encode("AVIF", (4000, 3000))
+    return patch(data, data.index(b"ispe") + 8, ">II", 64, 64)
 
 
 def segments(marker: int, prefix: bytes, count: int) -> bytes:
@@ -147,7 +166,18 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "bmp: a width of 2147483647": lambda: patch(encode("BMP"), 18, "<i", 2**31 - 1),
     "bmp: a height of -2147483648": lambda: patch(encode("BMP"), 22, "<i", -(2**31)),
     "bmp: 4000 x 4000 of few rows": lambda: patch(encode("BMP"), 18, "<ii", 4000, 4000),
-    "tiff: a format that is not read": lambda: encode("TIFF"),
+    "jpeg: thousands of scans in an MPO": lambda: with_mpf_segment(many_scans()),
+    "jpeg: 90 scans of 4000 x 4000": lambda: scans_of(Image.new("RGB", (4000, 4000)), 80),
+    "jpeg: 4000 x 4000 without its end": lambda: encode("JPEG", (4000, 4000))[:-2],
+    "tiff: 65535 x 65535": lambda: tiff_sized(65_535, 65_535),
+    "tiff: 4000 x 4000 of few rows": lambda: tiff_sized(4000, 4000),
+    "tiff: LZMA": lambda: encode("TIFF", compression="lzma"),
+    "tiff: as large as allowed": lambda: encode("TIFF", (4000, 4000), compression="tiff_adobe_deflate"),
+    "heic: a picture larger than declared": lambda: heic(Image.new("RGB", (4000, 3000)), declared_size=(64, 64)),
+    "heic: as large as allowed": lambda: heic(Image.new("RGB", (4000, 4000))),
+    "heic: a grid of 65535 x 65535": lambda: heic(Image.new("RGB", (200, 100)), tile=64, declared_size=(65_535,) * 2),
+    "avif: as large as allowed": lambda: encode("AVIF", (4000, 4000)),
+    "avif: a picture larger than declared": avif_smaller_than_it_is,
     "fits: a gzip bomb": lambda: b"SIMPLE  =                    T".ljust(80) * 36 + compressed_zeros(10**7),
     "svg: entities within entities": lambda: b'<svg><!DOCTYPE a [<!ENTITY b "&c;&c;">]>&b;</svg>',
     "a list: 32 pictures of a million pixels": lambda: picture_list(32, 1000),

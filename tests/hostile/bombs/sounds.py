@@ -9,6 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import soundfile
 
+from tests.hostile.bombs.films import film_of_a_png
+from tests.support.sounds_in_containers import encode_in_container
+
 
 def wav(
     samples: bytes = bytes(16_000),
@@ -65,6 +68,13 @@ def ogg_granule() -> bytes:
     return data[:last] + data[last : last + 6] + b"\x7f" + b"\xff" * 7 + data[last + 14 :]
 
 
+def m4a_with(box: bytes, offset: int, number: int) -> bytes:
+    """An m4a with another number in its index, `offset` bytes after the name and version of a box."""
+    data = encode_in_container(np.zeros(8000), 8000, "mp4", "aac")
+    start = data.index(box) + 4 + offset
+    return data[:start] + struct.pack(">I", number) + data[start + 4 :]
+
+
 RF64 = b"RF64\xff\xff\xff\xffWAVEds64\x1c\0\0\0" + struct.pack("<QQQI", 2**62, 2**62, 2**61, 0)
 SOUNDS: dict[str, Callable[[], bytes]] = {
     "wav: a length of 4 GB": lambda: wav(length=2**32 - 1),
@@ -97,6 +107,13 @@ SOUNDS: dict[str, Callable[[], bytes]] = {
     "ogg: an empty page a thousand times": lambda: (b"OggS\0\2" + bytes(20) + b"\1\0") * 1000,
     "mp3: cut off": lambda: encoded("MP3", "MPEG_LAYER_III", 20)[:3001],
     "mp3: a tag of 256 MB": lambda: b"ID3\3\0\0\x7f\x7f\x7f\x7f" + encoded("MP3", "MPEG_LAYER_III"),
+    "m4a: 601 seconds": lambda: encode_in_container(np.zeros(601 * 8000), 8000, "mp4", "aac"),
+    "m4a: 4294967295 samples": lambda: m4a_with(b"stsz", 8, 2**32 - 1),
+    "m4a: 4294967295 frames of one duration": lambda: m4a_with(b"stts", 8, 2**32 - 1),
+    "webm: cut off": lambda: encode_in_container(np.zeros(96_000), 48_000, "webm", "libopus")[:1500],
+    "mov: a PNG in place of sound": lambda: film_of_a_png("mov", 4000),
+    "aiff: a length of nothing": lambda: encoded("AIFF", "PCM_16").replace(b"SSND", b"SSND\0\0\0\0", 1),
+    "mp3: beginnings of frames, and nothing else, behind zeros": lambda: bytes(9) + b"\xff\xfb\x90\x64" * 1_000_000,
     "mp3: nothing but beginnings of frames": lambda: b"\xff\xfb\x90\x64" * 200_000,
     "text instead of sound, in UTF-16": lambda: "no sound at all".encode("utf-16"),
 }

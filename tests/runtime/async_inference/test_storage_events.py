@@ -10,17 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from hearth import settings
+from hearth.async_inference import dead_letters
 from hearth.async_inference.storage_events import EventFailedError
 from hearth.aws import sqs
 from hearth.aws.s3 import Bucket
 from hearth.errors import StoreError
 from hearth.storage.open import open_store
+from hearth_functions.catalog.app import handler as uploads
 from hearth_functions.text_classification import app as text
-from hearth_functions.uploads.app import handler as uploads
 from tests.support.requests import rest_event
 from tests.support.s3 import CREDENTIALS, client, moto_s3
 from tests.support.storage import eventbridge_event, message, notification, sqs_event
@@ -118,6 +120,7 @@ KEYS = (
 )
 
 
+@pytest.mark.slow
 @SHAPES
 def test_unusual_keys_are_read_from_both_shapes(account: Account, shape: Shape) -> None:
     for suffix in KEYS:
@@ -141,7 +144,7 @@ def test_a_key_too_long_for_a_result_is_a_dead_letter(account: Account, shape: S
 
 
 def test_a_poison_message_is_a_dead_letter_without_the_objects_content(account: Account) -> None:
-    secret = b'{"inputs": "good", "needle-8812": 1}'
+    secret = b'{"inputs": "good", "parameters": {"needle-8812": 1}}'
     invalid = account.put("uploads/sentiment-en/b", secret, eventbridge_event, "01")
     fine = account.put("uploads/sentiment-en/a", b"good", eventbridge_event, "01")
     unknown = account.put("uploads/none/a", b"good", eventbridge_event, "01")
@@ -237,6 +240,22 @@ def test_a_message_stays_in_the_queue_if_the_dead_letter_queue_fails(
         sqs.send_message(account.dead_letter_queue, "5", {"reason": "x"})
 
 
+def test_a_failed_message_is_delivered_again_soon(account: Account) -> None:
+    """The queue's own timeout, of which a message waits the rest, is six times the longest invocation."""
+    queue_url = account.sqs.create_queue(QueueName="uploads", Attributes={"VisibilityTimeout": "5400"})["QueueUrl"]
+    account.sqs.delete_queue(QueueUrl=account.dead_letter_queue)  # so that the message stays in its queue
+    account.sqs.send_message(QueueUrl=queue_url, MessageBody="5")
+    (received,) = account.sqs.receive_message(QueueUrl=queue_url)["Messages"]
+    delivered = message("5", received["MessageId"]) | {
+        "receiptHandle": received["ReceiptHandle"],
+        "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:uploads",
+    }
+    with patch.object(dead_letters, "RETRY_SECONDS", 0):
+        response = text.handler(sqs_event(delivered), CONTEXT)
+    assert response == {"batchItemFailures": [{"itemIdentifier": received["MessageId"]}]}
+    assert account.sqs.receive_message(QueueUrl=queue_url)["Messages"][0]["Body"] == "5"
+
+
 def test_an_object_of_a_foreign_bucket_is_a_forbidden_dead_letter(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,10 +277,20 @@ def test_a_prefix_that_only_starts_like_the_output_is_an_input(
     settings.get.cache_clear()
     key = "uploads/sentiment-en/a"
     assert text.handler(account.put(key, b"good", eventbridge_event, "01"), CONTEXT) == {}
-    body = account.s3.get_object(Bucket="inbox", Key=f"up/{key}.json")["Body"].read()
-    assert (
-        text.handler(eventbridge_event("inbox", f"up/{key}.json", "", len(body)), CONTEXT) == {}
-    )  # a result is not an input
+    assert account.s3.get_object(Bucket="inbox", Key=f"up/{key}.json")["ContentLength"] > 0
+
+
+@SHAPES
+@pytest.mark.parametrize("output", ["s3://inbox/uploads/sentiment-en", "s3://inbox/uploads/sentiment-en/"])
+def test_a_result_below_the_upload_prefix_is_not_an_input(
+    account: Account, monkeypatch: pytest.MonkeyPatch, shape: Shape, output: str
+) -> None:
+    """Otherwise each result would be answered by another one, for ever."""
+    monkeypatch.setenv("HEARTH_OUTPUT", output)
+    settings.get.cache_clear()
+    assert text.handler(account.put("uploads/sentiment-en/a.json", b"good", shape, "01"), CONTEXT) == {}
+    listed = account.s3.list_objects_v2(Bucket="inbox")["Contents"]
+    assert [entry["Key"] for entry in listed] == ["uploads/sentiment-en/a.json"]
 
 
 def test_a_wrong_clock_is_corrected_by_the_stores_date(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:

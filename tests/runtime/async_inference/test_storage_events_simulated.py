@@ -21,6 +21,7 @@ def stage() -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 def test_every_upload_ends_in_one_result_or_among_the_dead_letters() -> None:
     faults: set[str] = set()
     for seed in range(SEEDS):

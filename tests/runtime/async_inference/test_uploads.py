@@ -28,9 +28,9 @@ from hearth.aws_lambda.handler import create_handler
 from hearth_build.cli import serve
 from hearth_functions.image_classification import app as image
 from hearth_functions.text_classification import app as text
-from tests.functions.test_predict import picture
 from tests.runtime.aws_lambda.test_handler import http_v2_event, rest_v1_event
 from tests.support.emulator import free_port
+from tests.support.pictures import picture
 from tests.support.s3 import s3_of_this_process
 from tests.template.local_stack import KEYS, Aws
 
@@ -210,6 +210,7 @@ def ticket(inbox: Aws, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[s
     return presign_form
 
 
+@pytest.mark.slow
 def test_a_form_accepts_only_the_signed_size_type_and_key(inbox: Aws, ticket: Callable[..., Any]) -> None:
     import ssl
 
@@ -233,6 +234,7 @@ def test_a_form_accepts_only_the_signed_size_type_and_key(inbox: Aws, ticket: Ca
     assert "Contents" not in s3.list_objects_v2(Bucket="h5-inbox", Prefix="uploads/c")
 
 
+@pytest.mark.slow
 def test_a_form_expires(inbox: Aws, ticket: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     import ssl
 
@@ -335,6 +337,7 @@ def test_a_413_names_the_upload_route(server: TestClient, monkeypatch: pytest.Mo
     assert (response.status_code, "POST /uploads" in response.json()["error"]) == (413, True)
 
 
+@pytest.mark.slow
 def test_hearth_serve_processes_uploads_and_deletes_its_files(serving: Path, tmp_path: Path) -> None:
     port, scratch = free_port(), tmp_path / "scratch"
     scratch.mkdir()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import mmap
 import socket
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,35 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hearth.aws.http1 import MAX_HEAD_BYTES, Connection, ProtocolError, Response
+from tests.support.servers import scripted_server
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
-@contextmanager
-def server(*responses: Sequence[bytes], close: bool = True) -> Iterator[tuple[str, list[bytes]]]:
-    """Accept one connection at a time and send its response in pieces after the request; yield the server's address
-    and the list of received bytes."""
-    received: list[bytes] = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            for pieces in responses:
-                connection, _ = listener.accept()
-                with connection:
-                    received.append(connection.recv(1 << 20))
-                    for piece in pieces:
-                        connection.sendall(piece)
-                    if not close:
-                        received.append(connection.recv(1 << 20))
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", received
-        thread.join(5)
-
-
 def exchange(pieces: Sequence[bytes], use: Callable[[Response], object] = Response.read) -> tuple[Response, object]:
-    with server(pieces) as (address, _):
+    with scripted_server(pieces) as (address, _):
         connection = Connection(address, 5)
         response = connection.request("GET", "/", {})
         result = use(response)
@@ -152,7 +128,7 @@ def test_a_connection_is_reused_unless_closed_or_followed_by_more_bytes() -> Non
         (OK + b"\r\nok", False),
         (OK + b"Content-Length: 2\r\n\r\nok" + OK + b"Content-Length: 6\r\n\r\nforged", False),
     ):
-        with server([raw]) as (address, _):
+        with scripted_server([raw]) as (address, _):
             connection = Connection(address, 5)
             assert connection.request("GET", "/", {}).read() == b"ok"
             assert (connection.socket is not None) is reusable, raw
@@ -160,7 +136,7 @@ def test_a_connection_is_reused_unless_closed_or_followed_by_more_bytes() -> Non
 
 
 def test_a_request_is_sent_at_once_with_its_length(tmp_path: Path) -> None:
-    with server([OK + b"Content-Length: 0\r\n\r\n"]) as (address, received):
+    with scripted_server([OK + b"Content-Length: 0\r\n\r\n"]) as (address, received):
         connection = Connection(address, 5)
         connection.request("PUT", "/a?b", {"X-Name": "v"}, b"body")
         connection.close()
@@ -169,7 +145,7 @@ def test_a_request_is_sent_at_once_with_its_length(tmp_path: Path) -> None:
     assert received == [head.encode() + b"body"]
     (tmp_path / "file").write_bytes(b"x" * 100)
     with (tmp_path / "file").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        with server([OK + b"Content-Length: 0\r\n\r\n"]) as (address, received):
+        with scripted_server([OK + b"Content-Length: 0\r\n\r\n"]) as (address, received):
             connection = Connection(address, 5)
             assert connection.request("PUT", "/", {}, mapped).status == 200
             connection.close()
@@ -191,7 +167,7 @@ def test_a_closed_connection_is_a_protocol_error() -> None:
 
 
 def test_silence_is_a_timeout() -> None:
-    with server([], close=False) as (address, _):
+    with scripted_server([], close=False) as (address, _):
         connection = Connection(address, 0.2)
         with pytest.raises(TimeoutError):
             connection.request("GET", "/", {})

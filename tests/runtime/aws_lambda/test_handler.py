@@ -19,7 +19,7 @@ from hearth.models.cache import warm_cache
 from hearth_functions.catalog import app as catalog
 from hearth_functions.image_classification import app as image
 from hearth_functions.text_classification import app as text
-from tests.functions.test_predict import picture
+from tests.support.pictures import picture
 from tests.support.s3 import s3_of_this_process
 
 CONTEXT = SimpleNamespace(aws_request_id="request-1", function_name="f", memory_limit_in_mb=512)

@@ -113,6 +113,7 @@ def test_a_restore_makes_new_connections(monkeypatch: pytest.MonkeyPatch) -> Non
         thread.join()
 
 
+@pytest.mark.slow
 def test_both_hooks_are_registered_with_lambda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(runtime_client()))
     snapshot_restore_py = importlib.import_module("snapshot_restore_py")

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from hearth.http.concurrency_limit import ConcurrencyLimit
 from hearth.models.model import Model
 from hearth.telemetry import log
 from hearth_build.cli import serve
 from tests.conftest import log_lines
-from tests.functions.test_predict import picture
+from tests.support.pictures import picture
 
 TEXT = {"inputs": "i love this movie"}
 
@@ -82,14 +83,14 @@ def test_the_documentation_page_needs_no_network(client: TestClient) -> None:
 INVALID = [
     ("/models/sentiment-en", b"", 400, "empty"),
     ("/models/sentiment-en", b"{", 400, "valid JSON"),
-    ("/models/sentiment-en", b"\xff\xfe{\x00}\x00", 400, "UTF-8"),
+    ("/models/sentiment-en", b"\xff{}", 400, "UTF-8"),
     ("/models/sentiment-en", b"[1]", 400, "object"),
     ("/models/sentiment-en", b'{"inputs": 5}', 400, "inputs"),
     ("/models/sentiment-en", b'{"inputs": NaN}', 400, "NaN"),
     ("/models/sentiment-en", b'{"inputs": 1e999}', 400, "too large"),
     ("/models/sentiment-en", b'{"inputs": "a", "inputs": "b"}', 400, "twice"),
     ("/models/sentiment-en", b'{"inputs": "\\ud800"}', 400, "surrogate"),
-    ("/models/sentiment-en", b'{"inputs": "a", "colour": 1}', 400, "colour"),
+    ("/models/sentiment-en", b'{"inputs": "a", "parameters": {"colour": 1}}', 400, "colour"),
     ("/models/sentiment-en", b'{"inputs": "a", "parameters": {"top_k": 0}}', 400, "top_k"),
     ("/models/sentiment-en", b'{"inputs": "a", "parameters": {"function_to_apply": "relu"}}', 400, "function"),
     ("/models/sentiment-en", b'{"inputs": []}', 400, "empty list"),
@@ -180,3 +181,25 @@ def test_an_unexpected_error_is_a_500_without_details(
     assert lines[0]["exception_name"] == "ValueError"
     assert "fail" in lines[0]["places"][-1]
     assert "canary" not in json.dumps(lines) + response.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "slots"),
+    [
+        ("POST", "/models/sentiment-en", b'{"inputs": "good"}', 1),
+        ("POST", "/models/sentiment-en", b"{", 1),
+        ("POST", "/models/none", b"{}", 1),
+        ("GET", "/models", b"", 0),
+        ("GET", "/models/none", b"", 0),
+        ("GET", "/v2/health/live", b"", 0),
+        ("POST", "/models/sentiment-en", b" " * 5_000_000, 0),
+    ],
+)
+def test_work_takes_a_slot_and_gives_it_back(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: bytes, slots: int
+) -> None:
+    calls: list[str] = []
+    for name in ("take_slot", "release_slot"):
+        monkeypatch.setattr(ConcurrencyLimit, name, lambda _, name=name: calls.append(name))
+    client.request(method, path, content=body)
+    assert calls == ["take_slot", "release_slot"] * slots

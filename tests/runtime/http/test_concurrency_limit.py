@@ -50,7 +50,20 @@ def test_the_bytes_of_all_bodies_are_limited() -> None:
     with pytest.raises(TooManyRequests):
         limit.add_body_bytes(1)
     limit.remove_body_bytes(most)
-    limit.add_body_bytes(most)
+    limit.add_body_bytes(most // 8 * 5)
+    with pytest.raises(TooManyRequests):
+        limit.add_body_bytes(most // 2)
+
+
+@pytest.mark.usefixtures("small_queue")
+def test_a_smaller_limit_holds_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = ConcurrencyLimit()
+    limit.take_slot()
+    limit.take_slot()
+    monkeypatch.setenv("HEARTH_MAX_QUEUE", "1")
+    settings.get.cache_clear()
+    with pytest.raises(TooManyRequests):
+        limit.take_slot()
 
 
 class Request:

@@ -140,6 +140,6 @@ def test_memory_is_returned_where_the_c_library_can(monkeypatch: pytest.MonkeyPa
     library = SimpleNamespace(mallopt=lambda name, value: calls.append((name, value)))
     monkeypatch.setattr(server.ctypes, "CDLL", lambda name: library)
     server.return_freed_memory()
-    assert calls == [(-3, server.LARGE_BLOCK), (-8, server.MAX_ARENAS)]
+    assert calls == [(-3, 4_194_304), (-8, 4)]
     monkeypatch.setattr(server.ctypes, "CDLL", lambda name: object())
     server.return_freed_memory()  # musl has no mallopt

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import hearth_functions.app
 from hearth import settings
 from hearth.models.cache import warm_cache
 from hearth.storage.open import open_store
@@ -109,6 +110,25 @@ def test_an_unpublished_model_does_not_fail_the_check(monkeypatch: pytest.Monkey
     report = check_of(ZOO, ["sentiment-en", "not-there"], monkeypatch)
     assert report["passed"]
     assert report["golden"]["not-there"].startswith("not_found")
+
+
+def test_a_function_of_every_task_checks_the_smallest_model_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[str] = []
+    monkeypatch.setattr(golden, "_replay", lambda tasks, name: (checked.append(name) or "1", True))
+    report = golden.check(hearth_functions.app.TASKS)
+    models = {manifest_of(open_store(ZOO.as_uri()), name).task: name for name in checked}
+    assert len(models) == len(checked) == len({task for task, _ in _zoo_tasks()}), report
+    for task, name in models.items():
+        assert dict(_zoo_sizes(task))[name] == min(size for _, size in _zoo_sizes(task))
+    assert golden.check(()) == {"golden": {}, "passed": True}
+
+
+def _zoo_tasks() -> list[tuple[str, str]]:
+    return [(manifest_of(open_store(ZOO.as_uri()), name).task, name) for name in MODELS]
+
+
+def _zoo_sizes(task: str) -> list[tuple[str, int]]:
+    return [(name, manifest_of(open_store(ZOO.as_uri()), name).size) for other, name in _zoo_tasks() if other == task]
 
 
 def test_a_damaged_store_fails_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,8 +33,8 @@ from hearth_build.cli import serve
 from hearth_build.cli.audit import check
 from hearth_build.cloud.cost_model import PRICES, read_prices
 from hearth_functions.text_classification import app as text
-from tests.runtime.auth.test_api_keys import ENTRIES, key_header
 from tests.runtime.aws_lambda.test_handler import CONTEXT, rest_v1_event
+from tests.support.api_keys import ENTRIES, key_header
 
 GOOD = b'{"inputs": "good canary-5d1c"}'
 
@@ -300,6 +300,7 @@ def hearth(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_the_commands_create_keys_and_check_files(tmp_path: Path) -> None:
     created = hearth("api-key", "acme", "--models", "sentiment-*, ner-*", "--rate", "2.5", "--burst", "10")
     entry = json.loads(created.stdout)

@@ -1,33 +1,39 @@
-"""Queues, dead letters and the path of an upload."""
+"""The queue, its dead letters and the path of an upload."""
 
 from __future__ import annotations
 
 import json
 
-from tests.template.rules.registry import Findings, models_of, prefix_of, rule
+from hearth.async_inference.uploads import PREFIXES
+from tests.template.rules.registry import NO_VALUE, Findings, if_condition, is_our_key, rule
 from tests.template.stack import Template, function_of, of_type, target
 
 
 @rule
-def queues_keep_failed_messages(template: Template) -> Findings:
-    queues = dict(of_type(template, "SQS::Queue"))
-    mapped = {target(m["EventSourceArn"]): m for _, m in of_type(template, "Lambda::EventSourceMapping")}
-    for name, queue in queues.items():
-        if target(queue.get("KmsMasterKeyId")) != "Key":
-            yield f"{name} must be encrypted with our key"
-        if name not in mapped:
-            if not queue.get("RedriveAllowPolicy"):
-                yield f"{name} accepts dead letters of any queue"
-            continue
-        redrive = queue.get("RedrivePolicy", {})
-        dead_letters = queues.get(target(redrive.get("deadLetterTargetArn")))
-        function = template["Resources"][function_of(template, mapped[name]["FunctionName"])]["Properties"]
-        if dead_letters is None or not 2 <= redrive.get("maxReceiveCount", 0) <= 10:
-            yield f"{name} needs a dead-letter queue after a few attempts"
-        elif dead_letters["MessageRetentionPeriod"] <= queue["MessageRetentionPeriod"]:
-            yield f"{name}: dead letters must be kept longer than messages"
+def queues_are_encrypted(template: Template) -> Findings:
+    for name, queue in of_type(template, "SQS::Queue"):
+        if not is_our_key(queue.get("KmsMasterKeyId")):
+            yield f"{name} must be encrypted with our key, if there is one"
+        if if_condition(queue.get("SqsManagedSseEnabled"), "HasKey") != (NO_VALUE, True):
+            yield f"{name} must be encrypted with the key of SQS, if there is none of ours"
+
+
+@rule
+def the_queue_keeps_failed_messages(template: Template) -> Findings:
+    queue, dead_letters = (template["Resources"][name]["Properties"] for name in ("Queue", "DeadLetters"))
+    redrive = queue.get("RedrivePolicy", {})
+    wrong = {
+        "needs a dead-letter queue": target(redrive.get("deadLetterTargetArn")) != "DeadLetters",
+        "gives up too early or too late": not 2 <= redrive.get("maxReceiveCount", 0) <= 10,
+        "keeps messages longer than dead letters": dead_letters["MessageRetentionPeriod"]
+        <= queue["MessageRetentionPeriod"],
+        "has dead letters of any queue": not dead_letters.get("RedriveAllowPolicy"),
+    }
+    yield from (f"Queue {problem}" for problem, is_wrong in wrong.items() if is_wrong)
+    for name, mapping in of_type(template, "Lambda::EventSourceMapping"):
+        function = template["Resources"][function_of(template, mapping["FunctionName"])]["Properties"]
         if queue.get("VisibilityTimeout", 30) < 6 * function["Timeout"]:
-            yield f"{name} redelivers a message before six timeouts of its function"
+            yield f"Queue redelivers a message before six timeouts of {name}"
 
 
 @rule
@@ -49,23 +55,23 @@ def queues_accept_messages_of_their_rule_only(template: Template) -> Findings:
 
 
 @rule
-def uploads_reach_the_function_of_their_model(template: Template) -> Findings:
+def uploads_of_any_model_reach_the_queue(template: Template) -> Findings:
     bucket = template["Resources"]["UploadBucket"]["Properties"]
-    if "EventBridgeEnabled" not in json.dumps(bucket.get("NotificationConfiguration", {})):
-        yield "UploadBucket sends no events to EventBridge"
-    rules = {
-        target(rule_target["Arn"]): properties
-        for _, properties in of_type(template, "Events::Rule")
-        for rule_target in properties["Targets"]
+    event_rule = template["Resources"]["UploadRule"]["Properties"]
+    pattern = event_rule.get("EventPattern", {})
+    detail = pattern.get("detail", {})
+    prefixes = {key.get("prefix") for key in detail.get("object", {}).get("key", [])}
+    targets = event_rule.get("Targets", [])
+    wrong = {
+        "matches other events": (pattern.get("source"), pattern.get("detail-type")) != (["aws.s3"], ["Object Created"]),
+        "matches other prefixes than those of uploads": prefixes != set(PREFIXES.values()),
+        "matches other buckets": [target(name) for name in detail.get("bucket", {}).get("name", [])]
+        != ["UploadBucket"],
+        "sends elsewhere": [target(one["Arn"]) for one in targets] != ["Queue"],
+        "loses events that cannot be delivered": not all(
+            target(one.get("DeadLetterConfig", {}).get("Arn")) == "DeadLetters" for one in targets
+        ),
+        "gets no events from UploadBucket": "EventBridgeEnabled"
+        not in json.dumps(bucket.get("NotificationConfiguration", {})),
     }
-    for name, mapping in of_type(template, "Lambda::EventSourceMapping"):
-        function = template["Resources"][function_of(template, mapping["FunctionName"])]["Properties"]
-        event_rule = rules.get(target(mapping["EventSourceArn"]), {})
-        detail = event_rule.get("EventPattern", {}).get("detail", {})
-        prefixes = [key.get("prefix") for key in detail.get("object", {}).get("key", [])]
-        if prefixes != [f"{prefix_of(function)}{model}/" for model in models_of(function)]:
-            yield f"{name}: the rule's prefixes {prefixes} are not the function's models"
-        if [target(bucket) for bucket in detail.get("bucket", {}).get("name", [])] != ["UploadBucket"]:
-            yield f"{name}: the rule must match UploadBucket only"
-        if not all(t.get("DeadLetterConfig") for t in event_rule.get("Targets", [])):
-            yield f"{name}: the rule loses events that cannot be delivered"
+    yield from (f"UploadRule {problem}" for problem, is_wrong in wrong.items() if is_wrong)

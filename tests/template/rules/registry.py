@@ -8,11 +8,14 @@ import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests.template.stack import Resource, Template, of_type, target
+from tests.template.stack import Resource, Template, target
 
 Findings = Iterator[str]
 Rule = Callable[[Template], Findings]
 RULES: list[Rule] = []
+SERVING = ("Shared", "Jobs")
+"""The functions that serve models."""
+NO_VALUE = {"Ref": "AWS::NoValue"}
 
 
 def rule(check: Rule) -> Rule:
@@ -41,25 +44,26 @@ def _assertions(check: Rule) -> int:
     return sum(tables) + sum("wrong.items()" not in ast.unparse(node) for node in yields)
 
 
+def if_condition(value: Any, name: str) -> tuple[Any, Any]:
+    """The values with and without a condition; twice the value itself if it does not depend on it."""
+    if isinstance(value, dict) and value.get("Fn::If", [None])[0] == name:
+        return value["Fn::If"][1], value["Fn::If"][2]
+    return value, value
+
+
+def is_our_key(value: Any) -> bool:
+    """Whether a setting has the stack's key if there is one, and else the key of the service."""
+    with_key, without = if_condition(value, "HasKey")
+    return target(with_key) == "Key" and without == NO_VALUE
+
+
 def statements(role: Resource) -> Iterator[dict[str, Any]]:
+    """The statements of a role in a stack with all that parameters can add."""
     for policy in role.get("Policies", []):
-        yield from policy["PolicyDocument"]["Statement"]
+        for statement in policy["PolicyDocument"]["Statement"]:
+            yield statement["Fn::If"][1] if "Fn::If" in statement else statement
 
 
 def role_of(template: Template, function: Resource) -> Resource:
     role: Resource = template["Resources"][target(function["Role"])]["Properties"]
     return role
-
-
-def models_of(function: Resource) -> list[str]:
-    return [name for name in function["Environment"]["Variables"].get("HEARTH_MODELS", "").split(",") if name]
-
-
-def prefix_of(function: Resource) -> str:
-    """The key prefix of this function's uploads."""
-    return str(function["Environment"]["Variables"].get("HEARTH_UPLOAD_PREFIX", "uploads/"))
-
-
-def task_functions(template: Template) -> list[tuple[str, Resource]]:
-    """The functions that serve models."""
-    return [(name, function) for name, function in of_type(template, "Lambda::Function") if models_of(function)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 
-from tests.template.rules.registry import Findings, models_of, prefix_of, role_of, rule, statements, task_functions
-from tests.template.stack import Resource, Template, as_list, of_type, target
+from tests.template.rules.registry import Findings, role_of, rule, statements
+from tests.template.stack import Template, as_list, of_type, target
 
 TRACES = {
     "xray:PutTraceSegments",
@@ -29,27 +29,54 @@ DELIVERY = {
 }
 WITHOUT_RESOURCE = TRACES | DELIVERY | {"cloudwatch:DescribeAlarms"}
 """Actions without resources, or whose resources cannot be named in advance."""
-WHOLE_BUCKET = {"ResultBucket"}
-"""Buckets in which a missing object must return 404, not 403."""
-DESCRIPTIONS = {f"${{ArtifactBucket.Arn}}/models/*/{file}.json" for file in ("manifest", "aliases")}
-INPUTS = {"${UploadBucket.Arn}/uploads/*", "${UploadBucket.Arn}/tracks/*"}
-OBJECTS = {
-    "Catalog": DESCRIPTIONS,
-    "Uploads": {*DESCRIPTIONS, *INPUTS, "${ResultBucket.Arn}/results/*"},
-    "Release": set(),
+MODELS, UPLOADS, TRACKS = (
+    "${ArtifactBucket.Arn}/models/",
+    "${UploadBucket.Arn}/uploads/*",
+    "${UploadBucket.Arn}/tracks/*",
+)
+RESULTS = "${ResultBucket.Arn}/results/*"
+ACCOUNT = "arn:${{AWS::Partition}}:{}:${{AWS::Region}}:${{AWS::AccountId}}"
+DEPLOYMENTS = {f"{ACCOUNT.format('codedeploy')}:deploymentgroup:${{AWS::StackName}}-*/*"}
+SERVE = {"s3:GetObject": {f"{MODELS}*"}, "s3:ListBucket": {"ArtifactBucket"}, "kms:Decrypt": {"Key"}}
+GRANTS: dict[str, dict[str, set[str]]] = {
+    "Shared": SERVE | {"s3:GetObject": {f"{MODELS}*", UPLOADS, TRACKS}},
+    "Jobs": SERVE
+    | {
+        "s3:GetObject": {f"{MODELS}*", UPLOADS, TRACKS, "${UploadBucket.Arn}/batch/*", RESULTS},
+        "s3:GetObjectVersion": {UPLOADS, TRACKS, "${UploadBucket.Arn}/batch/*"},
+        "s3:PutObject": {RESULTS},
+        "s3:ListBucket": {"ArtifactBucket", "ResultBucket"},
+        "kms:GenerateDataKey": {"Key"},
+        "sqs:ReceiveMessage": {"Queue"},
+        "sqs:DeleteMessage": {"Queue"},
+        "sqs:GetQueueAttributes": {"Queue"},
+        "sqs:ChangeMessageVisibility": {"Queue"},
+        "sqs:SendMessage": {"DeadLetters"},
+        "events:PutEvents": {f"{ACCOUNT.format('events')}:event-bus/default"},
+    },
+    "Catalog": {
+        "s3:GetObject": {
+            *(f"{MODELS}{file}" for file in ("catalog.json", "*/manifest.json", "*/model.sig", "*/aliases.json")),
+            *(UPLOADS, TRACKS, RESULTS),
+        },
+        "s3:PutObject": {UPLOADS, TRACKS},
+        "s3:DeleteObject": {UPLOADS, TRACKS, RESULTS},
+        "s3:DeleteObjectVersion": {UPLOADS, TRACKS, RESULTS},
+        "s3:ListBucket": {"ArtifactBucket", "UploadBucket", "ResultBucket"},
+        "s3:ListBucketVersions": {"UploadBucket", "ResultBucket"},
+        "kms:Decrypt": {"Key"},
+        "kms:GenerateDataKey": {"Key"},
+    },
+    "Release": {
+        "lambda:InvokeFunction": {f"{ACCOUNT.format('lambda')}:function:${{AWS::StackName}}-*:*"},
+        "codedeploy:GetDeployment": DEPLOYMENTS,
+        "codedeploy:PutLifecycleEventHookExecutionStatus": DEPLOYMENTS,
+        "kms:Decrypt": {"Key"},
+    },
 }
-"""Objects that the functions without models may access."""
-WRITES = {"Uploads": INPUTS}
-
-
-def _accessible_objects(name: str, function: Resource) -> set[str]:
-    """The objects that a function may read or write."""
-    if not models_of(function):
-        return OBJECTS[name]
-    prefixes = [prefix_of(function), "batch/"]
-    objects = {f"${{ArtifactBucket.Arn}}/models/{model}/*" for model in models_of(function)}
-    objects |= {f"${{UploadBucket.Arn}}/{prefix}{model}/*" for model in models_of(function) for prefix in prefixes}
-    return objects | {"${ResultBucket.Arn}/results/*"}
+"""Function -> action -> the resources for which its role grants it, beside its log and traces."""
+UNPREFIXED = {"UploadBucket", "ResultBucket"}
+"""Buckets in which a missing object must return 404, not 403."""
 
 
 @rule
@@ -78,55 +105,41 @@ def roles_grant_named_actions_on_named_resources(template: Template) -> Findings
                 yield f"{name} may use other keys than ours"
             if "kms:GenerateDataKey" in actions and "kms:ViaService" not in json.dumps(statement.get("Condition", {})):
                 yield f"{name} may use the key directly, not only through a service"
-            lists_a_bucket = not set(resources) <= WHOLE_BUCKET and "s3:ListBucket" in actions and name != "UploadsRole"
+            if "events:PutEvents" in actions and "events:source" not in json.dumps(statement.get("Condition", {})):
+                yield f"{name} may put the events of others"
+            lists_a_bucket = "s3:ListBucket" in actions and not set(resources) <= UNPREFIXED
             if lists_a_bucket and "s3:prefix" not in json.dumps(statement.get("Condition", {})):
                 yield f"{name} may list a whole bucket"
 
 
 @rule
-def roles_read_their_models_only(template: Template) -> Findings:
+def functions_have_exactly_the_permissions_that_they_need(template: Template) -> Findings:
     for name, function in of_type(template, "Lambda::Function"):
-        expected, granted = _accessible_objects(name, function), set[str]()
+        granted: dict[str, set[str]] = {}
         for statement in statements(role_of(template, function)):
-            actions = as_list(statement["Action"])
-            resources = {target(resource) for resource in as_list(statement["Resource"])}
-            if {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"} & set(actions):
-                granted |= resources
-            if "s3:PutObject" in actions and resources != WRITES.get(name, {"${ResultBucket.Arn}/results/*"}):
-                yield f"{name} may write elsewhere than it must"
-            if models_of(function) and any(action.startswith("s3:Delete") for action in actions):
-                yield f"{name} may delete objects"
-        yield from (f"{name} has no access to {missing}" for missing in sorted(expected - granted))
-        yield from (f"{name} may use {extra}, which is not its own" for extra in sorted(granted - expected))
-
-
-@rule
-def functions_send_to_their_own_dead_letters(template: Template) -> Findings:
-    for name, function in task_functions(template):
-        dead_letters = f"{name}DeadLetters"
-        if target(function["Environment"]["Variables"].get("HEARTH_DEAD_LETTERS")) != dead_letters:
-            yield f"{name} does not know its dead letters: HEARTH_DEAD_LETTERS"
-        granted = [
-            target(statement["Resource"])
-            for statement in statements(role_of(template, function))
-            if "sqs:SendMessage" in as_list(statement["Action"])
-        ]
-        if granted != [dead_letters]:
-            yield f"{name} may send to {granted}, not to its own dead letters alone"
+            for action in as_list(statement["Action"]):
+                granted.setdefault(action, set()).update(target(one) for one in as_list(statement["Resource"]))
+        log = target(function.get("LoggingConfig", {}).get("LogGroup"))
+        expected = GRANTS[name] | {key: {log} for key in ("logs:CreateLogStream", "logs:PutLogEvents")}
+        expected |= {key: {"*"} for key in ("xray:PutTraceSegments", "xray:PutTelemetryRecords")}
+        for action in sorted(expected.keys() | granted.keys()):
+            missing = expected.get(action, set()) - granted.get(action, set())
+            extra = granted.get(action, set()) - expected.get(action, set())
+            yield from (f"{name} lacks {action} on {resource}" for resource in sorted(missing))
+            yield from (f"{name} has {action} on {resource}, which it does not need" for resource in sorted(extra))
 
 
 @rule
 def services_have_minimal_roles(template: Template) -> Findings:
     machines = {target(machine["RoleArn"]) for _, machine in of_type(template, "StepFunctions::StateMachine")}
-    invoked = {f"${{{name}.Arn}}:live" for name, _ in task_functions(template)}
     for name in machines:
         role = template["Resources"][name]["Properties"]
         if "aws:SourceAccount" not in json.dumps(role["AssumeRolePolicyDocument"]):
             yield f"{name} may be assumed for another account's machine"
         for statement in statements(role):
             resources = {target(resource) for resource in as_list(statement["Resource"])}
-            if "lambda:InvokeFunction" in as_list(statement["Action"]) and resources != invoked:
-                yield f"{name} must invoke the alias of each task's function, and nothing else"
+            if "lambda:InvokeFunction" in as_list(statement["Action"]) and resources != {"JobsAliaslive"}:
+                yield f"{name} must invoke the alias of the jobs function, and nothing else"
             if "s3:PutObject" in as_list(statement["Action"]) and resources != {"${ResultBucket.Arn}/batches/*"}:
                 yield f"{name} may write elsewhere than below batches/"
     groups = {target(group["ServiceRoleArn"]) for _, group in of_type(template, "CodeDeploy::DeploymentGroup")}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.template.rules.registry import Findings, rule
+from tests.template.rules.registry import NO_VALUE, Findings, if_condition, is_our_key, rule
 from tests.template.stack import Template, of_type, target
 
 
@@ -16,13 +16,14 @@ def buckets_are_private_and_encrypted(template: Template) -> Findings:
         yield from (f"{name} lacks {switch}" for switch in switches if blocked.get(switch) is not True)
         ownership = bucket.get("OwnershipControls", {}).get("Rules", [{}])[0].get("ObjectOwnership")
         encryption = bucket.get("BucketEncryption", {}).get("ServerSideEncryptionConfiguration", [{}])[0]
-        default = encryption.get("ServerSideEncryptionByDefault", {})
+        default, fallback = if_condition(encryption.get("ServerSideEncryptionByDefault", {}), "HasKey")
         lifecycle = json.dumps(bucket.get("LifecycleConfiguration", {}))
         wrong = {
             "must enforce bucket owner ownership": ownership != "BucketOwnerEnforced",
             "must be encrypted with our key": target(default.get("KMSMasterKeyID")) != "Key",
             "must use SSE-KMS": default.get("SSEAlgorithm") != "aws:kms",
-            "needs a bucket key": encryption.get("BucketKeyEnabled") is not True,
+            "must be encrypted without our key too": fallback != {"SSEAlgorithm": "AES256"},
+            "needs a bucket key": if_condition(encryption.get("BucketKeyEnabled"), "HasKey") != (True, NO_VALUE),
             "must keep versions": bucket.get("VersioningConfiguration", {}).get("Status") != "Enabled",
             "must expire superseded versions": "NoncurrentVersionExpiration" not in lifecycle,
             "must clean up broken uploads": "AbortIncompleteMultipartUpload" not in lifecycle,
@@ -54,13 +55,15 @@ def logs_are_kept_for_a_time_and_encrypted(template: Template) -> Findings:
     for name, group in of_type(template, "Logs::LogGroup"):
         if "RetentionInDays" not in group:
             yield f"{name} keeps logs for ever"
-        if target(group.get("KmsKeyId")) != "Key":
+        if not is_our_key(group.get("KmsKeyId")):
             yield f"{name} must be encrypted with our key"
 
 
 @rule
 def the_key_rotates_and_serves_this_account(template: Template) -> Findings:
     for name, key in of_type(template, "KMS::Key"):
+        if template["Resources"][name].get("Condition") != "HasKey":
+            yield f"{name} is paid for without being asked for"
         if key.get("EnableKeyRotation") is not True:
             yield f"{name} must rotate"
         if template["Resources"][name].get("DeletionPolicy") != "Retain":

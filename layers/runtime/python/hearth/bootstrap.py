@@ -44,16 +44,20 @@ def skip_typing_extensions() -> None:
 
 def load_function(module: str, environ: Mapping[str, str] = os.environ) -> Any:
     """Import a function's module and return its `handler`. On Lambda, the models of HEARTH_MODELS are downloaded
-    meanwhile.
+    meanwhile, and ONNX Runtime is imported, which every model needs.
 
     Raises what the module's import raises.
     """
-    if "AWS_LAMBDA_RUNTIME_API" not in environ or not environ.get("HEARTH_MODELS"):
+    if "AWS_LAMBDA_RUNTIME_API" not in environ:
         return importlib.import_module(module).handler
     with _yield_to_download_thread():
-        importlib.import_module("hearth.models.preload").start_fetch()
-        importlib.import_module("onnxruntime")  # every model needs it
-        return importlib.import_module(module).handler
+        if environ.get("HEARTH_MODELS"):
+            importlib.import_module("hearth.models.preload").start_fetch()
+            importlib.import_module("onnxruntime")
+        handler = importlib.import_module(module).handler
+        if getattr(handler, "tasks", ()):
+            importlib.import_module("onnxruntime")
+        return handler
 
 
 @contextmanager

@@ -7,6 +7,7 @@ steps. ONNX Runtime does not check a deadline, so its runs are terminated from a
 from __future__ import annotations
 
 import functools
+import io
 import threading
 import time
 from contextvars import ContextVar
@@ -43,6 +44,14 @@ def check() -> None:
     end = _end.get()
     if end is not None and time.monotonic() >= end:
         raise _exceeded()
+
+
+class File(io.BytesIO):
+    """A file in memory. Decoders that read it stop at the deadline."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        check()
+        return super().read(size)
 
 
 def expires_within(seconds: float) -> bool:

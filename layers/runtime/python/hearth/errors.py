@@ -4,6 +4,7 @@ HearthError
 ├── BadRequest 400            the request is invalid
 │   ├── RequestTimeout 408    the client sends too slowly
 │   ├── PayloadTooLarge 413
+│   │   └── TextTooLong       a text is longer than the model reads
 │   ├── UnsupportedMedia 415
 │   ├── Unprocessable 422     an upload could not be processed
 │   ├── NotFound 404          no such route, model, version or alias
@@ -13,6 +14,7 @@ HearthError
 │   └── Forbidden 403
 │       └── OutOfScope        a model that the API key may not use
 ├── Unavailable 503           the model cannot be served at the moment; a retry may help
+│   ├── Loading               the model is being downloaded or loaded; Retry-After says how long it takes
 │   ├── StoreError            the store did not respond in time, or refused the request
 │   └── IntegrityError        the store's content does not match the manifest
 ├── DeadlineExceeded 504      the request took too long
@@ -53,6 +55,17 @@ class RequestTimeout(BadRequest):
 class PayloadTooLarge(BadRequest):
     status = 413
     code = "payload_too_large"
+
+
+class TextTooLong(PayloadTooLarge):
+    """A text is longer than the model reads."""
+
+    def __init__(self, message: str, *, tokens: int = 0, new_tokens: int = 0) -> None:
+        super().__init__(message)
+        self.tokens = tokens
+        """Tokens of the text; 0: it was not tokenized, because it has too many characters."""
+        self.new_tokens = new_tokens
+        """Tokens that were to be generated."""
 
 
 class UnsupportedMedia(BadRequest):
@@ -104,6 +117,12 @@ class Unavailable(HearthError):
 
 class StoreError(Unavailable):
     code = "store_error"
+
+
+class Loading(Unavailable):
+    """What was downloaded stays, so that the next attempt goes on from there."""
+
+    code = "loading"
 
 
 class IntegrityError(Unavailable):

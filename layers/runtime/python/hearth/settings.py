@@ -28,8 +28,12 @@ class Settings(NamedTuple):
     models: tuple[str, ...]
     """The served models, as `name` or `name@version`; empty: all models of the store."""
     cache_dir: Path
+    memory: int
+    """The memory of the function or of the machine, in bytes."""
     cache_memory: int
     """Largest size of all loaded models, in bytes."""
+    prefix_memory: int
+    """Largest size of keys and values that are kept of earlier texts, in bytes."""
     cache_disk: int
     """Largest size of all artifacts on disk, in bytes."""
     threads: int
@@ -42,6 +46,8 @@ class Settings(NamedTuple):
     """Bytes of uploads and results that the local server keeps at most."""
     dead_letters: str
     """URL of the dead-letter queue for messages that cannot be processed; empty: SQS moves them itself."""
+    event_bus: str
+    """Name of the EventBridge bus on which results of uploads are announced; empty: none are."""
     deliveries: int
     """Number of deliveries of a message: the queue's maxReceiveCount."""
     upload_prefix: str
@@ -90,7 +96,9 @@ def read(environ: Mapping[str, str]) -> Settings:
         store=_location(environ, "HEARTH_STORE"),
         models=_models(environ),
         cache_dir=Path(environ.get("HEARTH_CACHE_DIR") or scratch / "hearth").absolute(),
+        memory=int((memory_mb or _memory_mb()) * MEGABYTE),
         cache_memory=_megabytes(environ, "HEARTH_CACHE_MEMORY_MB", memory_mb * 0.6 if on_lambda else 2048),
+        prefix_memory=_megabytes(environ, "HEARTH_PREFIX_MEMORY_MB", memory_mb * 0.05 if on_lambda else 256),
         # A function has at least 512 MB of ephemeral storage; the rest is for other files.
         cache_disk=_megabytes(environ, "HEARTH_CACHE_DISK_MB", 448 if on_lambda else 4096),
         threads=int(_number(environ, "HEARTH_THREADS", min(max(threads, 1), 6), minimum=1)),
@@ -98,6 +106,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         uploads=_bucket(environ, "HEARTH_UPLOADS"),
         uploads_size=_megabytes(environ, "HEARTH_UPLOADS_MB", 4096),
         dead_letters=_queue(environ, "HEARTH_DEAD_LETTERS"),
+        event_bus=environ.get("HEARTH_EVENT_BUS", "").strip(),
         deliveries=int(_number(environ, "HEARTH_DELIVERIES", 3, minimum=1)),
         upload_prefix=environ.get("HEARTH_UPLOAD_PREFIX", "uploads/"),
         # Lambda's limit is 6 MB, which is 4.5 MB in base64.

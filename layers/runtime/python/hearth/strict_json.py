@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import codecs
 import json
 import math
 import re
@@ -20,6 +23,9 @@ MAX_VALUES = 2_000_000
 """Largest number of values of a document; a picture of 640 x 640 pixels as numbers has 1.2 million."""
 MAX_DIGITS = 64
 """Largest number of characters of a number."""
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_OBJECT = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*\{|\xff\xfe(?:[ \t\r\n]\0)*\{\0|\xfe\xff(?:\0[ \t\r\n])*\0\{")
+"""The beginning of a JSON object, after a byte order mark and white space."""
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _LONG_NUMBER = re.compile(rb"[-+.0-9eE]{%d}" % (MAX_DIGITS + 1))
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
@@ -27,13 +33,23 @@ SAFE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:\[\]-]{0,62}")
 """Names that messages may repeat. Anything else may be a text in the wrong place."""
 
 
+def decode_text(raw: bytes) -> str:
+    """Decode UTF-8, with or without a byte order mark, or UTF-16 with one. Windows writes both. Raises
+    UnicodeDecodeError."""
+    return raw.decode("utf-16" if raw.startswith(_UTF_16) else "utf-8-sig")
+
+
+def is_object(raw: bytes) -> bool:
+    """Whether bytes begin like a JSON object."""
+    return _OBJECT.match(raw) is not None
+
+
 def loads(raw: bytes) -> Any:
-    """Parse a document. Raises BadRequest for anything but UTF-8 JSON with finite numbers and unique keys."""
+    """Parse a document. Raises BadRequest for anything but JSON in UTF-8, or in UTF-16 with a byte order mark, with
+    finite numbers and unique keys."""
     try:
-        text = raw.decode("utf-8")
-        _check_size(raw)
-        if text.startswith("\ufeff"):  # the error of json.loads
-            raise json.JSONDecodeError("Unexpected UTF-8 BOM (decode using utf-8-sig)", text, 0)
+        text = decode_text(raw)
+        _check_size(text.encode() if raw.startswith(_UTF_16) else raw)
         document = _decode(text)
         if "\\u" in text:
             _refuse_surrogates(document)
@@ -42,6 +58,24 @@ def loads(raw: bytes) -> Any:
         raise BadRequest("The body must be JSON in UTF-8") from None
     except ValueError as error:
         raise BadRequest(f"The body is not valid JSON: {str(error)[:200]}") from None
+
+
+_BASE64_VARIANTS = bytes.maketrans(b"-_", b"+/")
+_DATA_URL = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
+
+
+def decode_base64(text: str) -> bytes:
+    """Decode base64 as clients send it: with line breaks, without padding, URL-safe, or as a data URL. Raises
+    BadRequest."""
+    if prefix := _DATA_URL.match(text):
+        text = text[prefix.end() :]
+    elif text[:8].lower().startswith(("http://", "https://", "data:")):
+        raise BadRequest("The server does not fetch addresses; send the file itself as base64, or as the body")
+    encoded = text.encode("ascii", "replace").translate(_BASE64_VARIANTS, b" \t\r\n").rstrip(b"=")
+    try:
+        return base64.b64decode(encoded + b"=" * (-len(encoded) % 4), validate=True)
+    except binascii.Error:
+        raise BadRequest("A file in JSON must be base64, or a data URL with base64") from None
 
 
 def convert(document: Any, schema: type[T]) -> T:

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hearth.errors import IntegrityError
 from hearth.ops.audio import ngram_lm
 from hearth.ops.audio.chunking import chunk_bounds, join
 from hearth.ops.audio.ctc import LanguageModel, Logs, beam_search, greedy, to_words
@@ -145,50 +144,8 @@ def test_chunks_of_a_sentence_give_the_whole_sentence() -> None:
         )
 
 
-def test_back_off_follows_the_arpa_file() -> None:
-    language_model = ngram_lm.read(ARPA.encode(), ("a", "b", " ", ""), 1.0, 0.0)
-    scores, state = [], ()
-    for symbol in (0, 1, 1, 2):
-        score, state = language_model.score(state, symbol)
-        scores.append(score / math.log(10))
-    # a after <s>; b after a; b after b: -0.1 backs off to -0.6; a space after b: -0.1 and -0.8.
-    assert scores == pytest.approx([-0.2, -0.1, -0.7, -0.9])
-    assert language_model.score_end((1,)) / math.log(10) == pytest.approx(-0.3)
-    assert language_model.score_end(()) / math.log(10) == pytest.approx(-0.2 - 1.0)
-
-
 def test_a_language_model_decides_between_similar_letters() -> None:
     logs = np.log(np.array([[0.98, 0.01, 0.005, 0.005], [0.01, 0.01, 0.01, 0.97], [0.5, 0.48, 0.01, 0.01]]))
     assert [letter.symbol for letter in beam_search(logs, 3, 8)] == [0, 0]
     language_model = ngram_lm.read(ARPA.encode(), ("a", "b", " ", ""), 0.5, 0.0)
     assert [letter.symbol for letter in beam_search(logs, 3, 8, language_model)] == [0, 1]
-
-
-@pytest.mark.parametrize("text", ["", "nothing of the kind", "\\1-grams:\nminus a", "\\2-grams:\n-1 a"])
-def test_an_invalid_language_model_is_an_integrity_error(text: str) -> None:
-    with pytest.raises(IntegrityError, match="language model"):
-        ngram_lm.read(text.encode(), ("a",), 1.0, 0.0)
-
-
-@pytest.mark.parametrize(("total", "size", "overlap"), [(1, 10, 2), (10, 10, 2), (11, 10, 2), (18, 10, 2), (95, 10, 3)])
-def test_chunks_cover_all_frames_and_overlap(total: int, size: int, overlap: int) -> None:
-    bounds = chunk_bounds(total, size, overlap)
-    assert bounds[0][0] == 0
-    assert bounds[-1][1] == total
-    assert all(end - start <= size for start, end in bounds)
-    for (_, end), (start, _) in itertools.pairwise(bounds):
-        assert end - start == overlap
-    assert all(end - start > overlap for start, end in bounds) or len(bounds) == 1
-
-
-def test_joining_shifted_chunks_neither_doubles_nor_loses_letters() -> None:
-    text = "one two three four five six seven"
-    logs = spikes(text)
-    for size in range(24, 60, 5):
-        chunks, starts = [], []
-        for number, (start, end) in enumerate(chunk_bounds(len(logs), size, 16)):
-            chunks.append(np.roll(logs[start:end], number % 2, 0))
-            starts.append(start)
-        joined = join(chunks, starts, BLANK)
-        assert len(joined) == len(logs)
-        assert decode(joined, 1) == text

@@ -123,7 +123,7 @@ def test_the_likeliest_tokens_equal_those_of_a_sort(vocabulary: int) -> None:
         logits = np.random.default_rng(seed).normal(0, 3, (4, vocabulary)).astype(np.float32)
         expected = log_probabilities(logits)
         expected[:, START] = -np.inf
-        tokens, logs = likeliest_tokens(logits, 10, 3, options)
+        tokens, logs = likeliest_tokens(logits, 10, np.full((4, 3), 4), options)
         np.testing.assert_array_equal(np.sort(logs), np.sort(expected)[:, -10:])
         np.testing.assert_array_equal(np.take_along_axis(expected, tokens, 1), logs)
         assert all(len(set(row)) == len(row) for row in tokens)

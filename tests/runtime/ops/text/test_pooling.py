@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from hearth.ops.text.nearest_words import BLOCK_ROWS, nearest
 from hearth.ops.text.pooling import cosine, normalise, pool
 
 TOKENS = np.array([[[1, 2], [3, 4], [90, 90]], [[5, 6], [90, 90], [90, 90]]], np.float32)
@@ -31,18 +29,3 @@ def test_cosine_similarity() -> None:
     others = np.array([[2, 0], [0, 5], [-1, 0], [3, 3], [0, 0]], np.float32)
     actual = cosine(np.array([7, 0], np.float32), others)
     np.testing.assert_allclose(actual, [1, 0, -1, 0.5**0.5, 0], atol=1e-6)
-
-
-@pytest.mark.parametrize("total", [10, BLOCK_ROWS - 1, BLOCK_ROWS, 2 * BLOCK_ROWS + 3])
-def test_nearest_words_of_any_number_of_vectors(total: int) -> None:
-    table = normalise(np.random.default_rng(total).normal(size=(total, 8)).astype(np.float32))
-    neighbours = nearest(lambda numbers: table[numbers], total, [3, 5], [7], 0, 4)
-    scores = table @ normalise(table[3] + table[5] - table[7])
-    expected = [number for number in np.argsort(-scores) if number not in (0, 3, 5, 7)][:4]
-    assert [number for number, _ in neighbours] == expected
-    np.testing.assert_allclose([score for _, score in neighbours], scores[expected], atol=1e-6)
-
-
-def test_more_neighbours_than_vectors_returns_all_others() -> None:
-    table = np.eye(5, dtype=np.float32)
-    assert [number for number, _ in nearest(lambda numbers: table[numbers], 5, [2], [], 0, 99)] == [1, 3, 4]

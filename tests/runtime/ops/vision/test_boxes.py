@@ -112,6 +112,13 @@ def test_a_crop_is_undone() -> None:
     assert boxes.tolist() == [[50, 0, 150, 100]]
 
 
+def test_a_crop_after_a_larger_shortest_edge_is_undone() -> None:
+    crop = ImagePreprocessing(50, 50, "shortest-edge-center-crop", (0, 0, 0), (1, 1, 1), before_crop=(80,))
+    placement = place((200, 100), crop)
+    boxes = restore(np.array([[0, 0, 50, 50]], np.float32), placement.scale, placement.offset, (200, 100))
+    assert boxes.tolist() == [[68.75, 18.75, 131.25, 81.25]]
+
+
 def test_boxes_are_clipped_to_the_picture() -> None:
     placement = place((200, 100), preprocessing("stretch", (50, 50)))
     boxes = restore(np.array([[-9, -9, 999, 999]], np.float32), placement.scale, placement.offset, (200, 100))

@@ -8,7 +8,7 @@ that have a result.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -20,7 +20,7 @@ from hearth.async_inference.results import predict_object
 from hearth.errors import HearthError, Internal, NotFound, SettingsError
 from hearth.storage.base import Conflict, Store
 from hearth.storage.open import open_store
-from hearth.tasks.task import Task
+from hearth.tasks.task import Tasks
 from hearth.telemetry import log
 from hearth.telemetry.timing import step
 
@@ -64,7 +64,7 @@ class BatchFailedError(Exception):
 class BatchJob(msgspec.Struct, frozen=True):
     """Processes objects of one store with a model, and writes the results to another store."""
 
-    tasks: Sequence[Task]
+    tasks: Tasks
     model: str
     source: Store
     output: Store
@@ -83,7 +83,7 @@ class BatchJob(msgspec.Struct, frozen=True):
         return FailedItem(item.key, failure.code, failure.message) if failure else None
 
     def _write_result(self, item: Item) -> str:
-        if item.key.endswith("/") and not item.size:
+        if item.key.endswith("/"):
             return "not an input"  # consoles create such objects as folders
         uploads.check_size(item.size)
         path = self.result_path(item.key)
@@ -104,7 +104,7 @@ class BatchJob(msgspec.Struct, frozen=True):
         return "answered"
 
 
-def handle(tasks: Sequence[Task], event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+def handle(tasks: Tasks, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Process the items of a batch. Raises BadRequest for an invalid event, BatchFailedError."""
     document = strict_json.convert(event, BatchEvent)
     output = settings.get().output

@@ -27,6 +27,8 @@ REASONS = {
     "bad_request": "The object is not a valid input of the model, or the message is not a storage event",
 }
 """Error code -> reason for errors of the sender; the error's own message may quote the object."""
+RETRY_SECONDS = 60
+"""Seconds until a failed message is delivered again, and four times as long after each further failure."""
 MAX_CHARACTERS = 1000
 """Largest length of a reason."""
 
@@ -110,7 +112,22 @@ def poison_safe_order(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str
 def delete_message(message: Mapping[str, Any]) -> None:
     """Delete a finished message from its queue at once, since a later message of the batch may crash this process."""
     try:
-        _, _, _, region, account, name = message["eventSourceARN"].split(":")
-        sqs.delete_message(f"https://sqs.{region}.{domain(region)}/{account}/{name}", message["receiptHandle"])
+        sqs.delete_message(_queue_url(message), message["receiptHandle"])
     except (KeyError, AttributeError, ValueError, HearthError):
         logger().warning("message not deleted")  # Lambda deletes it too, unless the process crashes
+
+
+def redeliver_soon(message: Mapping[str, Any]) -> None:
+    """Let the queue deliver a failed message again soon. Otherwise it would wait for the visibility timeout, which is
+    several times the longest invocation."""
+    seconds = RETRY_SECONDS * 4 ** (deliveries(message) - 1)
+    try:
+        sqs.change_visibility(_queue_url(message), message["receiptHandle"], seconds)
+    except (KeyError, AttributeError, ValueError, HearthError):
+        logger().warning("message not redelivered soon")
+
+
+def _queue_url(message: Mapping[str, Any]) -> str:
+    """The URL of the queue that delivered a message. Raises KeyError, AttributeError, ValueError for an invalid one."""
+    _, _, _, region, account, name = message["eventSourceARN"].split(":")
+    return f"https://sqs.{region}.{domain(region)}/{account}/{name}"

@@ -10,9 +10,9 @@ In an unversioned bucket an overwritten object cannot be read any more, and has 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 
@@ -21,7 +21,7 @@ from hearth.errors import BadRequest, NotFound
 from hearth.models.cache import warm_cache
 from hearth.storage.base import Conflict, Store
 from hearth.tasks.payload import read_object
-from hearth.tasks.task import Task, open_model
+from hearth.tasks.task import Tasks, open_model
 from hearth.telemetry.timing import current
 
 MAX_KEY_BYTES = 1024
@@ -58,7 +58,7 @@ class Superseded(Exception):
     """The object was overwritten before it was read, in an unversioned bucket."""
 
 
-def predict_object(tasks: Sequence[Task], name: str, task_id: str, body: bytes, description: dict[str, str]) -> Result:
+def predict_object(tasks: Tasks, name: str, task_id: str, body: bytes, description: dict[str, str]) -> Result:
     """Run the model `name` on an object, for the task `task_id` or the model's own. Raises HearthError."""
     task, lease = open_model(tasks, warm_cache().resolve(name), task_id)
     with lease as model:
@@ -67,14 +67,20 @@ def predict_object(tasks: Sequence[Task], name: str, task_id: str, body: bytes, 
         return Result(model.manifest.model, model.manifest.version, description, prediction.output)
 
 
+def result_path(created: CreatedObject) -> str:
+    """The path of an object's result, below that of all results."""
+    newest = f"{created.key}.json"
+    return f"{newest}@{quote(created.version, safe='')}" if created.version else newest
+
+
 def write_result_once(output: Store, created: CreatedObject, compute: Callable[[], Result]) -> str:
     """Write the result of `created`, and return the outcome. `compute` is called only if there is no result yet.
 
     `compute` may raise Superseded. Raises BadRequest, StoreError, and what `compute` raises.
     """
-    newest = f"{created.key}.json"
-    path = f"{newest}@{quote(created.version, safe='')}" if created.version else newest
-    if output.uri.startswith("s3:") and len(f"{urlsplit(output.uri).path[1:]}/{path}".encode()) > MAX_KEY_BYTES:
+    newest, path = f"{created.key}.json", result_path(created)
+    folder = output.uri.removeprefix("s3://").partition("/")[2]
+    if output.uri.startswith("s3:") and len(f"{folder}/{path}".encode()) > MAX_KEY_BYTES:
         raise BadRequest(
             f"The object's key is too long: the key of its result would have more than {MAX_KEY_BYTES} bytes"
         )

@@ -1,5 +1,7 @@
 """Storage events: for each version of an object below the upload prefix, `<key>.json` is written to the output.
 
+Events come from S3 or EventBridge, directly or through SQS, SNS, or SNS and SQS.
+
 The guarantee: every upload with a delivered event gets exactly one result per version of the object (`results`), or its
 message goes to the dead-letter queue (`dead_letters`). Deliveries may be repeated, late or reordered, and workers may
 crash at any point.
@@ -14,10 +16,17 @@ from urllib.parse import unquote_plus
 
 from hearth import settings
 from hearth.async_inference import dead_letters, uploads
-from hearth.async_inference.results import CreatedObject, Result, Superseded, predict_object, write_result_once
+from hearth.async_inference.results import (
+    CreatedObject,
+    Result,
+    Superseded,
+    predict_object,
+    result_path,
+    write_result_once,
+)
 from hearth.errors import BadRequest, Forbidden, HearthError, SettingsError
 from hearth.storage.open import open_store
-from hearth.tasks.task import Task
+from hearth.tasks.task import Tasks
 from hearth.telemetry.log import attempt, logger, sanitize
 from hearth.telemetry.timing import step
 
@@ -30,42 +39,76 @@ class EventFailedError(Exception):
         self.failures = failures
 
 
-def handle(tasks: Sequence[Task], event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Process S3, EventBridge and SQS events. `batchItemFailures` lists the SQS messages that must be delivered
-    again."""
-    messages = [record for record in event.get("Records", ()) if record.get("eventSource") == "aws:sqs"]
-    if not messages:
-        failures = [failure for created in _created_objects(event) if (failure := _process(tasks, created, context))]
-        if failures:
-            raise EventFailedError(failures)
-        return {}
+def handle(tasks: Tasks, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Process S3, EventBridge, SNS and SQS events. `batchItemFailures` lists the SQS messages that must be delivered
+    again.
+
+    Raises EventFailedError; KeyError, TypeError, ValueError and others for invalid events.
+    """
+    records = event.get("Records", ())
+    messages = [record for record in records if record.get("eventSource") == "aws:sqs"]
+    if messages:
+        return _process_queue(tasks, messages, context)
+    notifications = [record for record in records if record.get("EventSource") == "aws:sns"]
+    if notifications:
+        failures = [failure for record in notifications for failure in _process_notification(tasks, record, context)]
+    else:
+        created_objects = list(_created_objects(event))
+        failures = [failure for created in created_objects if (failure := _process(tasks, created, context))]
+    if failures:
+        raise EventFailedError(failures)
+    return {}
+
+
+def _process_queue(tasks: Tasks, messages: Sequence[Mapping[str, Any]], context: Any) -> dict[str, Any]:
     batch_item_failures = []
     is_redelivery = any(dead_letters.deliveries(message) > 1 for message in messages)
     for message in dead_letters.poison_safe_order(messages):
-        if not _process_message(tasks, message, context):
+        failures = _process_message(tasks, message["body"], str(message["messageId"]), context)
+        if failures and not dead_letters.send_to_dlq(message, failures):
             batch_item_failures.append({"itemIdentifier": message["messageId"]})
+            dead_letters.redeliver_soon(message)
         elif is_redelivery:
             dead_letters.delete_message(message)
     return {"batchItemFailures": batch_item_failures}
 
 
-def _process_message(tasks: Sequence[Task], message: Mapping[str, Any], context: Any) -> bool:
-    """Process a message, and return whether it needs no further delivery. Its errors do not affect other messages."""
-    failures: list[tuple[str, HearthError]] = []
+def _process_notification(tasks: Tasks, record: Mapping[str, Any], context: Any) -> list[HearthError]:
+    """Process a notification that SNS sent to this function, and return its errors, unless it is a dead letter."""
+    notification = record["Sns"]
+    failures = _process_message(tasks, notification["Message"], str(notification.get("MessageId", "")), context)
+    if failures and dead_letters.send_to_dlq({"body": notification["Message"]}, failures):
+        return []
+    return [failure for _, failure in failures]
+
+
+def _process_message(tasks: Tasks, body: Any, message_id: str, context: Any) -> list[tuple[str, HearthError]]:
+    """Process the body of a message, and return the keys and errors of its failed objects."""
     try:
-        objects = list(_created_objects(json.loads(message["body"])))
-    except Exception:  # any JSON may be sent to the queue
-        logger().error("malformed message", extra={"message_id": sanitize(message.get("messageId", ""))})
-        failures.append(("", BadRequest("The message is not a storage event")))
-    else:
-        for created in objects:
-            if failure := _process(tasks, created, context):
-                failures.append(("" if _is_foreign(created) else created.key, failure))
-    return not failures or dead_letters.send_to_dlq(message, failures)
+        objects = list(_created_objects(_unwrap(json.loads(body))))
+    except Exception:  # any text may be sent to the queue
+        logger().error("malformed message", extra={"message_id": sanitize(message_id)})
+        return [("", BadRequest("The message is not a storage event"))]
+    failures = []
+    for created in objects:
+        if failure := _process(tasks, created, context):
+            failures.append(("" if _is_foreign(created) else created.key, failure))
+    return failures
+
+
+def _unwrap(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The event of a notification of SNS, which has it as a text; other documents as they are."""
+    if document.get("Type") == "Notification" and "TopicArn" in document:
+        event: Mapping[str, Any] = json.loads(document["Message"])
+        return event
+    return document
 
 
 def _created_objects(event: Mapping[str, Any]) -> Iterator[CreatedObject]:
-    """The objects of an event. Raises KeyError, TypeError, ValueError and others for invalid events."""
+    """The objects that an event created. Raises KeyError, TypeError, ValueError and others for anything but an event of
+    S3."""
+    if event.get("Event") == "s3:TestEvent":  # S3 sends it when notifications are switched on
+        return
     if event.get("source") == "aws.s3":
         if event.get("detail-type") == "Object Created":
             detail = event["detail"]
@@ -79,8 +122,10 @@ def _created_objects(event: Mapping[str, Any]) -> Iterator[CreatedObject]:
                 _version(entry.get("version-id")),
             )
         return
-    for record in event.get("Records", ()):
-        if record.get("eventSource") == "aws:s3" and record.get("eventName", "").startswith("ObjectCreated:"):
+    for record in event["Records"]:
+        if record["eventSource"] != "aws:s3":
+            raise ValueError("not an event of S3")
+        if record["eventName"].startswith("ObjectCreated:"):
             entry = record["s3"]["object"]  # S3 notifications URL-encode the key
             yield CreatedObject(
                 _text(record["s3"]["bucket"]["name"]),
@@ -104,14 +149,14 @@ def _version(value: object) -> str:
     return "" if value in (None, "null") else _text(value)
 
 
-def _process(tasks: Sequence[Task], created: CreatedObject, context: Any) -> HearthError | None:
+def _process(tasks: Tasks, created: CreatedObject, context: Any) -> HearthError | None:
     """Process one object with its own log line, and return its error, if any."""
     request_id = getattr(context, "aws_request_id", "")
     tenant = uploads.tenant_of_key(created.key)
     return attempt(lambda: _write_result(tasks, created), request_id=request_id, trigger="storage", tenant=tenant)
 
 
-def _write_result(tasks: Sequence[Task], created: CreatedObject) -> str:
+def _write_result(tasks: Tasks, created: CreatedObject) -> str:
     config = settings.get()
     if not config.output:
         raise SettingsError("HEARTH_OUTPUT is not set; set it to the location of the results")
@@ -122,7 +167,19 @@ def _write_result(tasks: Sequence[Task], created: CreatedObject) -> str:
         raise Forbidden("The event's bucket is not the bucket of HEARTH_UPLOADS")
     uploads.check_size(created.size)
     name, task_id = target
-    return write_result_once(open_store(config.output), created, lambda: _compute_result(tasks, name, task_id, created))
+    output = open_store(config.output)
+    outcome = write_result_once(output, created, lambda: _compute_result(tasks, name, task_id, created))
+    if config.event_bus and outcome != "superseded":
+        _announce(config.event_bus, output.get(result_path(created)), task_id)
+    return outcome
+
+
+def _announce(bus: str, result: bytes, task_id: str) -> None:
+    """Announce a result, also one that was written before: its announcement may have failed then. Raises StoreError."""
+    from hearth.async_inference.announcements import announce
+
+    with step("announce"):
+        announce(bus, result, task_id)
 
 
 def _is_foreign(created: CreatedObject) -> bool:
@@ -131,7 +188,7 @@ def _is_foreign(created: CreatedObject) -> bool:
     return uri.startswith("s3://") and uri != f"s3://{created.bucket}"
 
 
-def _compute_result(tasks: Sequence[Task], name: str, task_id: str, created: CreatedObject) -> Result:
+def _compute_result(tasks: Tasks, name: str, task_id: str, created: CreatedObject) -> Result:
     with step("input"):
         source = uploads.source_store(created.bucket)
         body, etag = source.get_with_etag(created.key, version=created.version, limit=uploads.MAX_BYTES)

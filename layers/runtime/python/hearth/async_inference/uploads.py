@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import secrets
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -115,6 +114,8 @@ def source_store(bucket: str) -> Store:
 def input_of_key(key: str) -> tuple[str, str] | None:
     """The model of an object, and the task if it uses another task's model; None: the object is not an input."""
     prefixes = {PREFIXES[kind]: task for task, (kind, _) in SHARED_TASKS.items()} | {settings.get().upload_prefix: ""}
+    if key.endswith("/"):  # consoles create such objects as folders
+        return None
     for prefix, task in prefixes.items():
         model, _, suffix = key.removeprefix(prefix).partition("/")
         if key.startswith(prefix) and suffix:
@@ -158,7 +159,7 @@ def create_upload(body: bytes) -> UploadTicket:
         path, expires = presign.signed_path(upload.id, upload.key, document.content_type, document.size)
         headers = {"Content-Type": document.content_type}
         return UploadTicket(upload.id, path, "PUT", upload.key, presign.isoformat(expires), headers=headers)
-    bucket = Bucket(urlsplit(target.uri).netloc)
+    bucket = Bucket(target.uri.removeprefix("s3://").partition("/")[0])
     fields, expires = presign.presigned_post(bucket, upload.key, document.content_type, document.size)
     return UploadTicket(upload.id, bucket.url, "POST", upload.key, presign.isoformat(expires), fields)
 
@@ -200,7 +201,7 @@ def delete(upload_id: str) -> None:
 def upload_reference(body: bytes) -> tuple[str, dict[str, Any]] | None:
     """The id and the fields other than `inputs` of a JSON body whose `inputs` refer to an upload; None for other
     bodies."""
-    if body.lstrip()[:1] != b"{":
+    if not strict_json.is_object(body):
         return None
     document = strict_json.loads(body)
     inputs = document.get("inputs")

@@ -28,6 +28,11 @@ def delete_message(queue: str, receipt: str) -> None:
     _call(queue, "DeleteMessage", {"ReceiptHandle": receipt})
 
 
+def change_visibility(queue: str, receipt: str, seconds: int) -> None:
+    """Let the queue deliver the message that was received with this handle again after `seconds`. Raises StoreError."""
+    _call(queue, "ChangeMessageVisibility", {"ReceiptHandle": receipt, "VisibilityTimeout": seconds})
+
+
 def replace_refused_characters(text: str) -> str:
     """`text` with a question mark in place of each character that SQS refuses."""
     return "".join(

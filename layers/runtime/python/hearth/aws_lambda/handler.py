@@ -7,13 +7,12 @@ import contextvars
 import functools
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hearth import deadline
 from hearth.errors import ENDS, BadRequest, HearthError, PayloadTooLarge
-from hearth.tasks.task import Task
+from hearth.tasks.task import Tasks
 
 if TYPE_CHECKING:
     from hearth.aws_lambda.http_adapter import HttpAdapter
@@ -30,7 +29,7 @@ class Handler:
     retries an event, and then sends it to the failure destination, only if the handler raises.
     """
 
-    def __init__(self, tasks: Sequence[Task], folder: Path | None = None) -> None:
+    def __init__(self, tasks: Tasks, folder: Path | None = None) -> None:
         self.tasks = tasks
         self.folder = folder
 
@@ -111,7 +110,7 @@ class Handler:
         return HttpAdapter(self.tasks, self.folder)
 
 
-def create_handler(tasks: Sequence[Task], folder: Path | None = None) -> Handler:
+def create_handler(tasks: Tasks, folder: Path | None = None) -> Handler:
     """The handler of a function that serves `tasks`, and the playground in `folder`."""
     if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
         from hearth.aws_lambda import snapstart
@@ -170,10 +169,13 @@ def _ping() -> dict[str, Any]:
     return {"pong": True, "models": models}
 
 
-def _golden(tasks: Sequence[Task], models: Any) -> dict[str, Any]:
-    """Replay the golden answers of `models`, or of the models that this function pins."""
+def _golden(tasks: Tasks, models: Any) -> dict[str, Any]:
+    """Replay the golden answers of `models`, or of those that `golden.check` chooses."""
     from hearth.tasks import golden
 
     if models is not None and not (isinstance(models, list) and all(isinstance(name, str) for name in models)):
         return error_body(BadRequest("`models` of a golden event must be a list of names"))
-    return golden.check(tasks, models or ())
+    try:
+        return golden.check(tasks, models or ())
+    except HearthError as error:
+        return error_body(error)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import functools
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from hearth.aws_lambda.http_event import HttpRequest, with_path
 from hearth.errors import HearthError
 from hearth.protocols.base import Request
 from hearth.protocols.router import Match, Router
-from hearth.tasks.task import Task
+from hearth.tasks.task import Tasks
 from hearth.telemetry.timing import begin
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class HttpAdapter:
-    def __init__(self, tasks: Sequence[Task], folder: Path | None) -> None:
+    def __init__(self, tasks: Tasks, folder: Path | None) -> None:
         self._tasks, self._folder = tasks, folder
         self._router = Router(_pages(folder) if folder else ())
         self._cold = True

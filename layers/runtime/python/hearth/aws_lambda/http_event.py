@@ -97,12 +97,13 @@ def read(event: Mapping[str, Any]) -> HttpRequest:
         if event.get("cookies"):
             headers["cookie"] = "; ".join(event["cookies"])
         query = dict(parse_qsl(event.get("rawQueryString") or "", keep_blank_values=True))
-        path = _below_base_path(http["path"], _stage_path(http["path"], context.get("stage")))
+        path = _below_base_path(http["path"], _route_path(http["path"], event))
         return HttpRequest(http["method"], unquote(path) or "/", headers, query, data)
     query = _query(event)
     if "elb" in context:  # load balancers do not decode the query
         query = {unquote_plus(name): unquote_plus(value) for name, value in query.items()}
-    path = _below_base_path(event["path"], _resource_path(event))
+    resource = None if "elb" in context else event.get("resource")
+    path = _below_base_path(event["path"], _matched_path(event["path"], resource, event.get("pathParameters")))
     return HttpRequest(event["httpMethod"], unquote(path) or "/", headers, query, data)
 
 
@@ -112,24 +113,30 @@ def _below_base_path(path: str, otherwise: str) -> str:
     return path[len(base) :] if base and f"{path}/".startswith(f"{base}/") else otherwise
 
 
-def _stage_path(path: str, stage: object) -> str:
-    """The path of an HTTP API's event without its named stage."""
-    if not isinstance(stage, str) or stage == "$default":
-        return path
+def _route_path(path: str, event: Mapping[str, Any]) -> str:
+    """The path of an HTTP API's event without its named stage and the base path of a custom domain."""
+    matched = _matched_path(path, str(event.get("routeKey", "")).partition(" ")[2], event.get("pathParameters"))
+    stage = event["requestContext"].get("stage")
+    if matched != path or not isinstance(stage, str) or stage == "$default":
+        return matched
     return path[len(stage) + 1 :] if f"{path}/".startswith(f"/{stage}/") else path
 
 
-def _resource_path(event: Mapping[str, Any]) -> str:
-    """The path of a REST API's event without the base path of a custom domain: the part that its resource matched."""
-    path, resource, parameters = event["path"], event.get("resource"), event.get("pathParameters")
-    if not isinstance(resource, str) or "elb" in event["requestContext"]:
-        return str(path)
-    before, greedy, name = resource.partition("{")[0], resource.endswith("+}"), resource.rpartition("{")[2][:-2]
-    if not greedy:
-        return "/" + "/".join(path.split("/")[-resource.count("/") :]) if resource != "/" else str(path)
-    proxy = parameters.get(name) if isinstance(parameters, dict) else None
-    tail = f"{before}{proxy}"
-    return tail if isinstance(proxy, str) and path.endswith(tail) else str(path)
+def _matched_path(path: str, resource: object, parameters: object) -> str:
+    """The end of a path that matched a resource or a route, such as /models/{name} or /v1/{proxy+}: before it is the
+    stage or the base path of a custom domain."""
+    if not isinstance(resource, str) or not resource.startswith("/"):
+        return path
+    if resource == "/":
+        return resource
+    if not resource.endswith("+}"):
+        return "/" + "/".join(path.rstrip("/").split("/")[-resource.count("/") :])
+    before, _, name = resource.rpartition("{")
+    proxy = parameters.get(name[:-2]) if isinstance(parameters, dict) else None
+    if not isinstance(proxy, str) or not path.endswith(f"/{proxy}"):
+        return path
+    segments = before.count("/") + proxy.count("/")
+    return "/" + "/".join(path.split("/")[-segments:])
 
 
 def with_path(event: Mapping[str, Any], path: str) -> dict[str, Any]:

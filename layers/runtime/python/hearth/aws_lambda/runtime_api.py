@@ -115,6 +115,22 @@ class RuntimeApi:
             raise RuntimeApiError(f"GET /invocation/next returned {status}: {body[:200]!r}")
         return Invocation(headers, body)
 
+    def wait_for_restore(self) -> None:
+        """Tell Lambda that the snapshot can be taken; returns in each environment that is restored from it.
+
+        Raises RuntimeApiError. The connection of the snapshot does not exist in a restored environment.
+        """
+        try:
+            status, _, body = self._request("GET", "/restore/next")
+        except OSError:
+            status, body = 200, b""
+        self._connection.close()
+        if status != 200:
+            raise RuntimeApiError(f"GET /restore/next returned {status}: {body[:200]!r}")
+
+    def fail_restore(self, error: Mapping[str, Any]) -> None:
+        self._post("/restore/error", _json(error), _error_headers(error))
+
     def respond(self, invocation: Invocation, body: bytes) -> None:
         """Send a whole response as JSON."""
         headers = {"Content-Type": "application/json", **invocation.echo}

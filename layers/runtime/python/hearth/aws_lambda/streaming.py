@@ -138,5 +138,20 @@ def main(name: str, environ: Mapping[str, str] = os.environ) -> NoReturn:
         print(json.dumps({"level": "ERROR", **failure}), file=sys.stderr)
         api.fail_init(failure)
         sys.exit(1)
+    if environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+        _restore(api)
     while True:
         runtime.serve_next()
+
+
+def _restore(api: RuntimeApi) -> None:
+    """Let Lambda take the snapshot, and prepare the environment that was restored. Exits with 1 if it cannot be."""
+    from hearth.aws_lambda import snapstart
+
+    snapstart.before_snapshot()
+    api.wait_for_restore()
+    try:
+        snapstart.after_restore()
+    except Exception as error:
+        api.fail_restore(describe_error(error, "Runtime.RestoreError"))
+        sys.exit(1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ from hearth.http.origin_check import OriginCheck
 from hearth.http.pipeline import BodyReader, Exchange, HttpResponse, StreamedBody, error_response
 from hearth.protocols import base
 from hearth.protocols.router import Router, protocol_for, protocols, without_slash
-from hearth.tasks.task import Task
+from hearth.tasks import memory_budget
+from hearth.tasks.task import Tasks
 from hearth.telemetry.log import as_hearth_error, finish_request
 from hearth.telemetry.timing import begin
 
@@ -36,9 +37,7 @@ READERS = 8
 """Threads for requests that only read, such as the catalogue: whatever the work does, they have threads."""
 
 
-def create_app(
-    tasks: Sequence[Task], *, local: bool = False, folder: Path | None = None, host: str = "127.0.0.1"
-) -> FastAPI:
+def create_app(tasks: Tasks, *, local: bool = False, folder: Path | None = None, host: str = "127.0.0.1") -> FastAPI:
     """Create the app for `tasks`; without tasks it has only the catalogue. `folder` has the playground.
 
     A `local` server, started for `host`, handles several requests at once, so it predicts in threads; its documentation
@@ -53,6 +52,8 @@ def create_app(
         swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,  # such a redirect would bypass the pipeline and the log
     )
+    if local:
+        tasks = tuple(memory_budget.admitted(task.load()) for task in tasks)
     router = Router(playground.routes(folder) if folder else ())
     threads = _Threads() if local else None  # AWS limits the concurrency of a Lambda
     for protocol, route in router.routes():
@@ -103,7 +104,7 @@ class _Threads:
             return await to_thread.run_sync(exchange.handle, body, limiter=self._readers)
         self.limit.take_slot()
         try:
-            response = await to_thread.run_sync(exchange.handle, body, limiter=self._workers)
+            response = await to_thread.run_sync(_handle, exchange, body, limiter=self._workers)
         except BaseException:
             self.limit.release_slot()
             raise
@@ -112,8 +113,17 @@ class _Threads:
         return response
 
 
+def _handle(exchange: Exchange, body: bytes) -> base.Response:
+    """Call the endpoint once there is memory for what the body becomes when it is parsed. Raises TooManyRequests."""
+    documents = memory_budget.documents()
+    if documents is None or len(body) < memory_budget.SMALL_DOCUMENT:
+        return exchange.handle(body)
+    with documents.reserve(len(body) * memory_budget.DOCUMENT_FACTOR):
+        return exchange.handle(body)
+
+
 def _endpoint(
-    protocol: base.Protocol, route: base.Route, tasks: Sequence[Task], threads: _Threads | None
+    protocol: base.Protocol, route: base.Route, tasks: Tasks, threads: _Threads | None
 ) -> Callable[[Request], Awaitable[Response]]:
     async def respond(request: Request) -> Response:
         timing, scope = begin(), request.scope
@@ -201,10 +211,10 @@ async def _read_body(request: Request, reader: BodyReader, limit: ConcurrencyLim
     try:
         async with asyncio.timeout(seconds if limit else None):
             async for chunk in request.stream():
+                length = max(reader.feed(chunk), len(chunk))
                 if limit:
-                    limit.add_body_bytes(len(chunk))
-                    size += len(chunk)
-                reader.feed(chunk)
+                    limit.add_body_bytes(length)
+                    size += length
     except TimeoutError:
         raise RequestTimeout(f"The body did not arrive within {seconds:g} s; send it faster") from None
     finally:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import UnionType
+from typing import Any, get_args
 
 import msgspec
 
 from hearth import __version__
 from hearth.auth import api_keys
-from hearth.errors import NotFound
+from hearth.errors import HearthError
 from hearth.models.cache import warm_cache
 from hearth.protocols.base import BINARY, EVENT_STREAM, JSON, Protocol, Route
 from hearth.protocols.router import DEFAULT
-from hearth.tasks.task import Task, choose_task
+from hearth.tasks.task import Tasks, choose_task
 
 STATUSES = {
     400: "The request is invalid; the error has the reason",
@@ -42,7 +43,7 @@ CONTENT_ENCODING = {
 """The optional header of every request with a body."""
 
 
-def document(title: str, description: str, protocols: Sequence[Protocol], tasks: Sequence[Task]) -> dict[str, Any]:
+def document(title: str, description: str, protocols: Sequence[Protocol], tasks: Tasks) -> dict[str, Any]:
     """The document for the current caller, without models that they may not use."""
     schemas = Schemas()
     default = next(protocol for protocol in protocols if protocol.name == DEFAULT)
@@ -77,6 +78,8 @@ class Schemas:
         return content | {media_type: {} if media_type == EVENT_STREAM else binary for media_type in media_types}
 
     def _add(self, schema: Any, prefix: str) -> dict[str, Any]:
+        if isinstance(schema, UnionType):  # msgspec knows no union of several structs, which are only ever encoded
+            return {"anyOf": [self._add(member, prefix) for member in get_args(schema)]}
         (root,), definitions = msgspec.json.schema_components(
             [schema], ref_template=f"#/components/schemas/{prefix}{{name}}"
         )
@@ -143,13 +146,15 @@ def _responses(schemas: Schemas, protocol: Protocol, contents: Mapping[int, dict
     }
 
 
-def _model_paths(schemas: Schemas, protocol: Protocol, tasks: Sequence[Task]) -> dict[str, Any]:
+def _model_paths(schemas: Schemas, protocol: Protocol, tasks: Tasks) -> dict[str, Any]:
     paths: dict[str, Any] = {}
+    if not tasks:
+        return paths
     registry = warm_cache().registry
-    for name in registry.models():
+    for name in registry.catalog()[0]:
         try:
             task = choose_task(tasks, registry.resolve(name))
-        except NotFound:
+        except HearthError:
             continue
         prefix = "".join(word.title() for word in task.id.split("-"))
         request = schemas.content(task.request, (BINARY,) if task.row.binary else (), prefix=prefix)

@@ -24,6 +24,12 @@ COMPRESSION_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 """Content-Encoding -> zlib's window bits; deflate has zlib's wrapper (RFC 9110)."""
 
 
+SLICE = 64 * 1024
+"""Compressed bytes that are decompressed at once: what follows the end of a gzip member is copied."""
+MAX_MEMBERS = 1000
+"""Largest number of members of a gzip body."""
+
+
 class HttpResponse(Struct, frozen=True):
     """A response as it is sent; a streamed one is logged at its end."""
 
@@ -42,28 +48,46 @@ class BodyReader:
         self._encoding = headers.get("content-encoding", "identity").strip().lower()
         if self._encoding not in ("identity", "", *COMPRESSION_BITS):
             raise BadRequest("This Content-Encoding is not supported; send gzip, deflate or the plain body")
-        bits = COMPRESSION_BITS.get(self._encoding)
-        self._decompressor = zlib.decompressobj(bits) if bits else None
+        self._decompressor: zlib._Decompress | None = None
+        self._inflated = self._members = 0
         self._parts: list[bytes] = []
         self._length = 0
 
-    def feed(self, chunk: bytes) -> None:
-        """Raises BadRequest, PayloadTooLarge."""
-        if self._decompressor:
-            try:
-                chunk = self._decompressor.decompress(chunk, self._limit + 1 - self._length)
-            except zlib.error:
-                raise BadRequest(f"The body is not valid {self._encoding}") from None
+    def feed(self, chunk: bytes) -> int:
+        """Read a chunk and return its number of bytes once decompressed. Raises BadRequest, PayloadTooLarge."""
+        if self._encoding in COMPRESSION_BITS:
+            slices = (chunk[start : start + SLICE] for start in range(0, len(chunk), SLICE))
+            chunk = b"".join(map(self._decompress, slices))
         self._length += len(chunk)
         if self._length > self._limit:
             raise PayloadTooLarge(
                 f"The body is longer than {self._limit} bytes; upload a larger input with POST /uploads"
             )
         self._parts.append(chunk)
+        return len(chunk)
+
+    def _decompress(self, compressed: bytes) -> bytes:
+        """Raises BadRequest. A gzip body may have several members, one after the other."""
+        pieces, decompressor = [], self._decompressor
+        while compressed and self._inflated <= self._limit:
+            if decompressor is None or decompressor.eof:
+                self._members += 1
+                if self._members > MAX_MEMBERS:
+                    raise BadRequest(
+                        f"The {self._encoding} body has more than {MAX_MEMBERS} members; compress it as one"
+                    )
+                decompressor = self._decompressor = zlib.decompressobj(COMPRESSION_BITS[self._encoding])
+            try:
+                pieces.append(decompressor.decompress(compressed, self._limit + 1 - self._inflated))
+            except zlib.error:
+                raise BadRequest(f"The body is not valid {self._encoding}") from None
+            self._inflated += len(pieces[-1])
+            compressed = decompressor.unused_data
+        return b"".join(pieces)
 
     def finish(self) -> bytes:
         """The whole body. Raises BadRequest."""
-        if self._decompressor and self._length and not self._decompressor.eof:
+        if self._decompressor and not self._decompressor.eof:
             raise BadRequest(f"The {self._encoding} body is incomplete")
         return b"".join(self._parts)
 

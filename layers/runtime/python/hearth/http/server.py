@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import errno
+import os
+import socket
 import weakref
 from typing import Any, ClassVar
 
@@ -16,6 +19,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from hearth import settings
+from hearth.errors import SettingsError
 
 HEADER_SECONDS = 10.0
 """Seconds in which a client must send the headers of a request."""
@@ -76,6 +80,19 @@ class Connection(H11Protocol):
             self._timer = None
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens on an address; port 0 is any free one. Raises SettingsError."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except socket.gaierror as error:
+        raise SettingsError(f"{host} is not an address of this machine: {error.strerror}") from None
+    except OSError as error:
+        advice = "choose another with --port" if error.errno == errno.EADDRINUSE else "choose another address"
+        raise SettingsError(
+            f"Cannot listen on {host}, port {port}: {os.strerror(error.errno or 0)}; {advice}"
+        ) from None
+
+
 def config(app: Any, host: str, port: int) -> uvicorn.Config:
     """The configuration of a server for an ASGI app."""
     return uvicorn.Config(
@@ -90,10 +107,10 @@ def config(app: Any, host: str, port: int) -> uvicorn.Config:
     )
 
 
-def run(app: Any, host: str, port: int) -> None:
+def run(app: Any, listener: socket.socket) -> None:
     """Serve an ASGI app until the process is terminated."""
     return_freed_memory()
-    uvicorn.Server(config(app, host, port)).run()
+    uvicorn.Server(config(app, *listener.getsockname()[:2])).run(sockets=[listener])
 
 
 def return_freed_memory() -> None:

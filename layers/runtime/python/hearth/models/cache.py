@@ -12,8 +12,10 @@ from typing import Any
 import msgspec
 
 from hearth import settings
-from hearth.errors import HearthError, ManifestError, SettingsError, Unavailable
+from hearth.deadline import expires_within, remaining
+from hearth.errors import HearthError, Loading, ManifestError, SettingsError, Unavailable
 from hearth.models.disk_cache import DiskCache
+from hearth.models.manifest import Manifest
 from hearth.models.model import Model
 from hearth.models.registry import Ref, Registry, Resolved
 from hearth.storage.open import open_store
@@ -188,20 +190,27 @@ class Cache:
         return slot, model
 
     def _wait_or_load(self, ref: Ref, slot: _Slot, *, for_request: bool) -> tuple[Model[Any, Any], bool]:
-        """The slot's model, and whether this thread loaded it."""
+        """The slot's model, and whether this thread loaded it. Raises Loading if the request has no time left."""
         started = time.perf_counter()
-        with slot.lock:
+        seconds = remaining() if for_request else None
+        if not slot.lock.acquire(timeout=-1 if seconds is None else max(seconds, 0)):
+            raise Loading(f"{ref} is being loaded; retry later")
+        try:
             if slot.model is None:
                 model = self._load(ref)
                 if not for_request:
                     slot.preload_steps = dict(current().steps)
                 slot.model = model
+                if for_request and expires_within(0):
+                    raise Loading(f"{ref} was loaded, but too late for this request; retry at once")
                 return model, True
             if for_request and slot.preload_steps is not None:  # still a cold start; its load began earlier
                 current().steps.update(slot.preload_steps, wait=(time.perf_counter() - started) * 1000)
                 current().fields["cold"] = True
                 slot.preload_steps = None
             return slot.model, False
+        finally:
+            slot.lock.release()
 
     def _load(self, ref: Ref) -> Model[Any, Any]:
         deadline = time.monotonic() + self._fetch_seconds
@@ -209,8 +218,19 @@ class Cache:
         started = time.perf_counter()
         with self.disk.artifact(self.registry.store, ref, manifest, deadline) as folder:
             current().steps["fetch"] = (time.perf_counter() - started) * 1000
+            self._check_size(ref, manifest)
             with step("load"):
                 return Model(manifest, folder, self._threads)
+
+    def _check_size(self, ref: Ref, manifest: Manifest) -> None:
+        """Raise Unavailable for a model that is larger than the memory."""
+        memory = settings.get().memory
+        if manifest.size > memory:
+            raise Unavailable(
+                f"{ref} needs more than {manifest.size / 1e6:.0f} MB of memory, and there are {memory / 1e6:.0f} MB; "
+                "give the function more",
+                retry_after=None,
+            )
 
     def _release(self, slot: _Slot) -> None:
         with self._lock:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hearth.errors import Unavailable
+from hearth.errors import Loading, Unavailable
 from hearth.models.download import fetch, verify
 from hearth.models.manifest import Manifest
 from hearth.models.registry import Ref
@@ -24,8 +24,8 @@ class DiskCache:
     """Artifacts as folders `<model>@<version>` in a folder that is private to one user and shared by their processes.
 
     A folder is filled under a temporary name and renamed when it is complete. A process that uses or fills a folder
-    holds a lock on it, which ends with the process. Folders without a lock may be evicted; a partial folder without a
-    lock was abandoned.
+    holds a lock on it, which ends with the process. Folders without a lock may be evicted. A folder whose download
+    took too long stays, and the next attempt of any process completes it.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
@@ -70,18 +70,20 @@ class DiskCache:
         return True
 
     def _fill(self, store: Store, ref: Ref, manifest: Manifest, folder: Path, deadline: float) -> None:
-        partial = _new_partial(self.folder)
+        partial = self.folder / f".loading-{folder.name}"
+        self._check_size(ref, manifest)
         try:
+            _make_folder(partial)
             with _lock(partial, fcntl.LOCK_EX) as locked:
                 if not locked:
-                    return  # another process evicted it before it was locked; the caller tries again
-                self._evict(manifest.size)
+                    return  # another process completed or evicted it; the caller tries again
+                self._evict(manifest.size, partial)
                 try:
                     fetch(store, f"{ref.model}/{ref.version}", manifest.files, partial, deadline)
                 except OSError as error:
                     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                         raise
-                    self._evict(self.limit)  # everything not in use
+                    self._evict(self.limit, partial)  # everything not in use
                     _empty(partial)
                     fetch(store, f"{ref.model}/{ref.version}", manifest.files, partial, deadline)
                 self.bytes_fetched += manifest.size
@@ -92,15 +94,32 @@ class DiskCache:
                 except OSError as error:
                     if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                         raise  # otherwise another process was first, with the same content
+                    _remove(partial)
                 else:
                     self._verified.add(folder.name)
+        except Loading:
+            raise
         except OSError as error:
-            raise Unavailable(f"The disk cache cannot store {ref} ({error.strerror}); give it more space") from error
-        finally:
             _remove(partial)
+            raise Unavailable(f"The disk cache cannot store {ref} ({error.strerror}); give it more space") from error
+        except BaseException:
+            _remove(partial)
+            raise
 
-    def _evict(self, needed: int) -> None:
-        """Free space for `needed` bytes: remove partial folders first, then the least recently used."""
+    def _check_size(self, ref: Ref, manifest: Manifest) -> None:
+        """Raise Unavailable for an artifact that is larger than the whole disk."""
+        disk = os.statvfs(self.folder)
+        size = disk.f_blocks * disk.f_frsize
+        if manifest.size > size:
+            raise Unavailable(
+                f"{ref} needs {manifest.size / 1e6:.0f} MB of disk, and {self.folder} has {size / 1e6:.0f} MB in all; "
+                "give the function more ephemeral storage",
+                retry_after=None,
+            )
+
+    def _evict(self, needed: int, filling: Path) -> None:
+        """Free space for the `needed` bytes of the folder `filling`: remove discarded folders first, then incomplete
+        ones, then the least recently used."""
         folders = []
         for path in self.folder.iterdir():
             with suppress(FileNotFoundError):  # other processes evict too
@@ -108,17 +127,36 @@ class DiskCache:
                     path.unlink()
                     continue
                 size = sum(file.lstat().st_size for file in path.iterdir())
-                folders.append((not path.name.startswith(".partial-"), path.stat().st_mtime, path, size))
+                if path != filling:
+                    folders.append((_rank(path), path.stat().st_mtime, path, size))
         used = sum(size for *_, size in folders)
-        for complete, _, path, size in sorted(folders):
-            if complete and used + needed <= self.limit:
+        for rank, _, path, size in sorted(folders):
+            if rank and used + needed <= self.limit:
                 return
             with _lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB) as locked:
                 if locked:
                     _remove(path)
                     self._verified.discard(path.name)
                     used -= size
-                    self.evictions += complete
+                    self.evictions += rank == COMPLETE
+
+
+DISCARDED, INCOMPLETE, COMPLETE = range(3)
+
+
+def _rank(path: Path) -> int:
+    """What a folder of the cache is; those with a lower rank are removed first."""
+    if path.name.startswith(".partial-"):
+        return DISCARDED
+    return INCOMPLETE if path.name.startswith(".loading-") else COMPLETE
+
+
+def _make_folder(path: Path) -> None:
+    """Create a folder in place of anything else of its name."""
+    if not _is_folder(path):
+        path.unlink(missing_ok=True)
+        with suppress(FileExistsError):  # another process did the same
+            path.mkdir(mode=0o700)
 
 
 def _make_private(folder: Path) -> None:

@@ -9,36 +9,50 @@ import stat
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from contextvars import copy_context
 from pathlib import Path
 
 from hearth.aws.retry import TransientError, retry
 from hearth.deadline import expires_within
-from hearth.errors import IntegrityError, NotFound, StoreError
+from hearth.errors import IntegrityError, Loading, NotFound, StoreError
 from hearth.models.manifest import CHUNK, File
 from hearth.storage.base import Store
 
 CONNECTIONS = 4
 """Number of concurrent ranged reads: S3's throughput is per connection, and two saturate a loopback."""
+JOURNAL = ".pieces"
+"""File in a folder that is being filled: the pieces of long files that were verified, a line for each."""
+MAX_RETRY_AFTER = 60
+"""Seconds."""
 BLOCK = 1024 * 1024
 """Bytes received, hashed and written at a time; with smaller blocks the threads mostly wait for the interpreter
 lock."""
 
 
+class TooSlowError(StoreError):
+    """The deadline passed before all bytes had arrived."""
+
+
 def fetch(store: Store, prefix: str, files: Sequence[File], folder: Path, deadline: float) -> None:
     """Download `files` from below `prefix` into `folder`, and verify their SHA-256 as they arrive.
 
-    The folder must be empty. Raises NotFound, StoreError, IntegrityError, or OSError if the disk is full; then the
-    contents of the folder are incomplete.
+    A folder in which an earlier download ended is completed: of long files, the pieces that it verified are hashed
+    again instead of being downloaded. Raises NotFound, StoreError, IntegrityError, OSError if the disk is full, or
+    Loading if the deadline passes; then the folder is incomplete.
     """
-    pieces = [(file, start) for file in files for start in range(0, max(file.size, 1), CHUNK)]
+    started = time.monotonic()
     for file in files:
         _reserve(folder / file.path, file.size)
-    remaining = iter(pieces)
+    present = _verified_pieces(folder, files)
+    pieces = [(file, start) for file in files for start in range(0, max(file.size, 1), CHUNK)]
+    remaining = iter(piece for piece in pieces if (piece[0].path, piece[1]) not in present)
     lock = threading.Lock()
     failures: list[BaseException] = []
+    arrived = 0
 
     def worker() -> None:
+        nonlocal arrived
         buffer = memoryview(bytearray(min(BLOCK, max(file.size for file in files))))
         while not failures:
             with lock:
@@ -48,6 +62,10 @@ def fetch(store: Store, prefix: str, files: Sequence[File], folder: Path, deadli
             file, start = piece
             try:
                 retry(lambda: _fetch_piece(store, prefix, file, start, folder, buffer, deadline), deadline)  # noqa: B023
+                with lock:
+                    arrived += min(CHUNK, file.size - start)
+                    if file.chunks:
+                        _record(folder, file.path, start)
             except BaseException as error:
                 failures.append(error)
 
@@ -60,8 +78,47 @@ def fetch(store: Store, prefix: str, files: Sequence[File], folder: Path, deadli
     worker()
     for thread in threads:
         thread.join()
+    if failures and all(isinstance(failure, TooSlowError) for failure in failures):
+        here = arrived + sum(min(CHUNK, file.size - start) for file, start in pieces if (file.path, start) in present)
+        raise _loading(prefix, here, arrived, sum(file.size for file in files), time.monotonic() - started)
     if failures:
         raise failures[0]
+    (folder / JOURNAL).unlink(missing_ok=True)
+
+
+def _loading(prefix: str, here: int, arrived: int, total: int, seconds: float) -> Loading:
+    """The error of a download that goes on at the next attempt; `arrived` bytes took `seconds`."""
+    rest = (total - here) * seconds / arrived if arrived else MAX_RETRY_AFTER
+    return Loading(
+        f"{prefix.replace('/', '@')} is being loaded: {here / 1e6:.0f} of {total / 1e6:.0f} MB are here; retry later",
+        retry_after=max(1, min(round(rest), MAX_RETRY_AFTER)),
+    )
+
+
+def _record(folder: Path, path: str, start: int) -> None:
+    with (folder / JOURNAL).open("a", encoding="utf-8") as journal:
+        journal.write(f"{path} {start}\n")
+
+
+def _verified_pieces(folder: Path, files: Sequence[File]) -> set[tuple[str, int]]:
+    """The pieces (path, start) that an earlier download recorded, and that are still as they must be."""
+    try:
+        lines = (folder / JOURNAL).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return set()
+    by_path = {file.path: file for file in files}
+    pieces = set()
+    for line in lines:
+        path, _, start = line.rpartition(" ")
+        file = by_path.get(path)
+        if file is None or not start.isdecimal() or int(start) // CHUNK >= len(file.chunks):
+            continue
+        descriptor = os.open(folder / path, os.O_RDONLY | os.O_NOFOLLOW)
+        with os.fdopen(descriptor, "rb") as stream:
+            stream.seek(int(start))
+            if hashlib.sha256(stream.read(CHUNK)).hexdigest() == file.chunks[int(start) // CHUNK]:
+                pieces.add((path, int(start)))
+    return pieces
 
 
 def _fetch_piece(
@@ -82,7 +139,7 @@ def _fetch_piece(
                     if not count:
                         raise TransientError(f"{file.path} ended after {start + received} of {file.size} bytes")
                     if expires_within(0) or time.monotonic() > deadline:
-                        raise StoreError(
+                        raise TooSlowError(
                             f"{file.path} arrived too slowly: {start + received} of {file.size} bytes in time"
                         )
                     block = buffer[:count]
@@ -98,7 +155,13 @@ def _fetch_piece(
 
 
 def _reserve(path: Path, size: int) -> None:
-    """Create the file and allocate all its blocks, so that a full disk is noticed before the download."""
+    """Create the file and allocate all its blocks, so that a full disk is noticed before the download. That of an
+    earlier download stays."""
+    with suppress(FileNotFoundError):
+        status = path.lstat()
+        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_size == size:
+            return
+        path.unlink()
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
         if size:

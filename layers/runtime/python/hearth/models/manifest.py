@@ -111,12 +111,18 @@ class ImagePreprocessing(Strict, frozen=True, tag="image", tag_field="kind"):
     layout: Literal["NCHW"] = "NCHW"
     resample: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"] = "bilinear"
     before_crop: tuple[Positive, ...] = ()
-    """Size before the centre crop: width and height of a stretched picture, or the shortest edge. Empty: the canvas."""
+    """Size before a center crop: width and height of a stretched picture, or the shortest edge, such as 256 for a crop
+    of 224. Empty: the picture just covers the canvas."""
+    crop_rounding: Literal["even", "down"] = "even"
+    """Where a crop cannot lie in the middle: `even` as torchvision and timm round, `down` as transformers."""
 
     def __post_init__(self) -> None:
         count = 1 if self.channels == "L" else 3
         if len(self.mean) != count or len(self.std) != count or 0 in self.std:
             raise ValueError(f"`mean` and `std` need {count} numbers for {self.channels}, and none in `std` may be 0")
+        sizes = {"shortest-edge-center-crop": (0, 1), "stretch": (0, 2)}.get(self.resize, (0,))
+        if len(self.before_crop) not in sizes:
+            raise ValueError(f"`before_crop` has {len(self.before_crop)} numbers, which does not fit {self.resize}")
 
 
 class AudioPreprocessing(Strict, frozen=True, tag="audio", tag_field="kind"):
@@ -155,6 +161,10 @@ class Entailment(Strict, frozen=True, tag="entailment", tag_field="kind"):
     contradiction: Index
 
 
+class Ranking(Strict, frozen=True, tag="ranking", tag_field="kind"):
+    """A cross-encoder: one logit for a query and a text, which is the higher the better the text fits."""
+
+
 class Tagging(Strict, frozen=True, tag="tagging", tag_field="kind"):
     """One label per token; longer texts are read in windows that share `stride` tokens."""
 
@@ -178,11 +188,16 @@ class Spans(Strict, frozen=True, tag="spans", tag_field="kind"):
 class Pooling(Strict, frozen=True, tag="pooling", tag_field="kind"):
     """Pools one vector per token into one per text."""
 
-    method: Literal["mean", "cls"]
+    method: Literal["mean", "cls", "none"]
+    """`none`: the graph gives one vector per text already."""
     normalise: bool
     dimensions: Positive
     words: bool = False
     """Whether the vectors are of single words, without context: they have neighbours and analogies."""
+    prompts: dict[str, str] = {}
+    """Texts that a request can have put before each of its texts, by name."""
+    default_prompt: str | None = None
+    """The name of the prompt for requests that name none."""
 
 
 class Decoder(Strict, frozen=True, tag="decoder", tag_field="kind"):
@@ -197,6 +212,9 @@ class Decoder(Strict, frozen=True, tag="decoder", tag_field="kind"):
     bos: int | None = None
     chat_template: FilePath | None = None
     """A Jinja template among `resources`."""
+    reusable: bool = False
+    """Whether a token's keys and values do not depend on what is read with it, so that other texts may reuse them: with
+    one scale for the activations of several tokens they do."""
 
 
 class Seq2Seq(Strict, frozen=True, tag="seq2seq", tag_field="kind"):
@@ -215,6 +233,24 @@ class Seq2Seq(Strict, frozen=True, tag="seq2seq", tag_field="kind"):
     """Language codes of the sources."""
     target: tuple[str, ...] = ()
     """Language codes of the translations."""
+    language_ids: dict[str, Index] = {}
+    """The token of each language, for models that read one in the source and begin their output with one. The sources
+    of the tokenizer are in the first language of `source`."""
+    prefix: str = ""
+    """What is put before each text, such as T5's `summarize: `."""
+    suppressed: tuple[Index, ...] | None = None
+    """Tokens that are never generated; None: the start token."""
+    forced_bos: Index | None = None
+    """The first token of each output."""
+    forced_eos: bool = True
+    """Whether an output of the largest length ends with the end token."""
+    min_new: Index = 0
+    """Smallest number of tokens before the end token."""
+    no_repeat_ngram: Index = 0
+    """Length of the sequences of tokens that never occur twice in an output; 0: no such limit."""
+    repetition_penalty: Annotated[float, Meta(gt=0)] = 1.0
+    early_stopping: bool = False
+    """Whether a search ends as soon as it has as many finished sequences as beams."""
 
 
 class Detector(Strict, frozen=True, tag="detector", tag_field="kind"):
@@ -304,6 +340,7 @@ class Ctc(Strict, frozen=True, tag="ctc", tag_field="kind"):
 
 Head = (
     Entailment
+    | Ranking
     | Tagging
     | Mask
     | Spans

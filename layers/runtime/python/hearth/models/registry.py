@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hearth.auth import api_keys
-from hearth.errors import BadRequest, Forbidden, IntegrityError, ManifestError, NotFound, StoreError
+from hearth.errors import BadRequest, Forbidden, HearthError, IntegrityError, ManifestError, NotFound, StoreError
+from hearth.models import catalog
+from hearth.models.catalog import Catalog
 from hearth.models.manifest import SIGNATURE, Manifest, Version, parse
 from hearth.storage.base import Store
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 DEFAULT_ALIAS = "prod"
 MAX_BYTES = 4 * 1024 * 1024
 """Largest size of a manifest, a signature or aliases.json; they are read before anything verifies them."""
+VERSION = re.compile("[1-9][0-9]{0,8}")
 _NAME = re.compile(r"(?P<model>[a-z0-9][a-z0-9._-]{0,62})(@(?P<suffix>[A-Za-z0-9][A-Za-z0-9._-]{0,62}))?")
 
 
@@ -63,6 +66,7 @@ class Registry:
         self._pins = {name.partition("@")[0]: name.partition("@")[2] for name in allowed}
         self._alias_seconds = alias_seconds
         self._aliases: dict[str, tuple[float, dict[str, Alias]]] = {}
+        self._catalog: tuple[float, Catalog | None] | None = None
         self._manifests: dict[Ref, Manifest] = {}
         self._origins: dict[Ref, tuple[str, str | None]] = {}
         self._lock = threading.Lock()
@@ -111,6 +115,7 @@ class Registry:
             raw = self.store.get(f"{model}/aliases.json", limit=MAX_BYTES)
             aliases = msgspec.json.decode(raw, type=dict[str, Alias])
         except NotFound:
+            self.store.check()
             raise NotFound(f"There is no model {model} here; GET /models lists the available models") from None
         except (StoreError, msgspec.DecodeError, UnicodeDecodeError) as error:
             if cached:
@@ -120,7 +125,8 @@ class Registry:
         return aliases
 
     def forget_aliases(self) -> None:
-        """Read all aliases from the store again at their next use."""
+        """Read the catalogue and all aliases from the store again at their next use."""
+        self._catalog = None
         self._aliases.clear()
 
     def manifest(self, ref: Ref) -> Manifest:
@@ -170,15 +176,71 @@ class Registry:
         return self._origins.get(ref, (None, None))
 
     def models(self) -> list[str]:
-        """The models that the caller may use, sorted."""
+        """The models that the caller may use, sorted. Raises StoreError."""
+        self.store.check()
         if self._pins:
             return api_keys.allowed_models(sorted(self._pins))
-        paths = (path.split("/") for path in self.store.list())
-        return api_keys.allowed_models(parts[0] for parts in paths if parts[1:] == ["aliases.json"])
+        names = self._stored_catalog()
+        return api_keys.allowed_models(models_with_aliases(self.store) if names is None else names)
+
+    def catalog(self) -> tuple[Catalog, dict[str, HearthError]]:
+        """What the caller's models are, and the errors of those that cannot be used, by name. Raises StoreError.
+
+        The store's catalogue says it, at most `alias_seconds` old; without one, each model is resolved.
+        """
+        stored = None if self._pins else self._stored_catalog()
+        if stored is not None:
+            return {name: stored[name] for name in api_keys.allowed_models(stored)}, {}
+        entries, failures = Catalog(), dict[str, HearthError]()
+        for name in self.models():
+            try:
+                entries[name] = catalog.describe(self.resolve(name).manifest)
+            except HearthError as error:
+                failures[name] = error
+        return entries, failures
+
+    def _stored_catalog(self) -> Catalog | None:
+        """The store's catalogue, at most `alias_seconds` old, or older if the store does not respond; None: there is
+        none."""
+        now = time.monotonic()
+        if self._catalog is None or now - self._catalog[0] >= self._alias_seconds:
+            try:
+                found = catalog.read(self.store)
+            except StoreError:
+                if self._catalog is None:
+                    raise
+            else:
+                self._catalog = now, found[0] if found else None
+        return self._catalog[1]
+
+    def all_versions(self) -> dict[str, list[str]]:
+        """The served versions of each of the caller's models, oldest first. Raises StoreError."""
+        names = self.models()
+        if self._pins:
+            return {name: self.versions(name) for name in names}
+        stored: dict[str, list[str]] = {name: [] for name in names}
+        for path in self.store.iter_paths():
+            model, _, file = path.partition("/")
+            version = file.removesuffix("/manifest.json")
+            if model in stored and version != file and VERSION.fullmatch(version):
+                stored[model].append(version)
+        return {name: sorted(versions, key=int) for name, versions in stored.items()}
 
     def versions(self, model: str) -> list[str]:
         """The versions of a model that are served, oldest first."""
         if self._pins.get(model):
             return [self._pins[model]]
-        paths = (path.split("/") for path in self.store.list(f"{model}/"))
-        return sorted((parts[1] for parts in paths if parts[2:] == ["manifest.json"]), key=int)
+        return published_versions(self.store, model)
+
+
+def models_with_aliases(store: Store) -> list[str]:
+    """The models of a store that have an alias. Raises StoreError."""
+    paths = (path.split("/") for path in store.list())
+    return [parts[0] for parts in paths if parts[1:] == ["aliases.json"]]
+
+
+def published_versions(store: Store, model: str) -> list[str]:
+    """The versions of a model in a store, oldest first."""
+    paths = (path.split("/") for path in store.list(f"{model}/"))
+    versions = [parts[1] for parts in paths if parts[2:] == ["manifest.json"] and VERSION.fullmatch(parts[1])]
+    return sorted(versions, key=int)

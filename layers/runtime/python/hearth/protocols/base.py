@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from hearth.errors import HearthError
 from hearth.models.cache import Lease, warm_cache
 from hearth.models.model import Model
 from hearth.models.registry import Resolved
-from hearth.tasks.task import Task, Usage, open_model
+from hearth.tasks.task import Task, Tasks, Usage, open_model
 
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream"
@@ -22,7 +22,7 @@ BINARY = "application/octet-stream"
 class Request(Struct):
     """One request to a route, with its whole body, decompressed."""
 
-    tasks: Sequence[Task]
+    tasks: Tasks
     body: bytes = b""
     path_params: Mapping[str, str] = {}
     """The values of the route's {parameters} in the path."""

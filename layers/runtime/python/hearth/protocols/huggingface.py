@@ -9,10 +9,12 @@ import msgspec
 
 from hearth import __version__
 from hearth.async_inference import uploads
+from hearth.auth.api_keys import current_tenant
 from hearth.errors import BadRequest, HearthError, Unavailable
 from hearth.models.cache import warm_cache
 from hearth.models.manifest import Manifest
 from hearth.models.model import Model
+from hearth.protocols import form
 from hearth.protocols.base import (
     BINARY,
     EVENT_STREAM,
@@ -24,8 +26,10 @@ from hearth.protocols.base import (
     server_sent_event,
 )
 from hearth.protocols.uploads import ROUTES as UPLOAD_ROUTES
-from hearth.tasks.payload import read_body, read_object
-from hearth.tasks.task import Task
+from hearth.tasks.payload import read_body, read_form, read_object
+from hearth.tasks.schema import Explained
+from hearth.tasks.task import Task, with_explanation
+from hearth.telemetry import statistics
 from hearth.telemetry.timing import step
 
 if TYPE_CHECKING:
@@ -57,8 +61,17 @@ class ModelSummary(msgspec.Struct, frozen=True):
     """Metrics of the served graph on held-out data."""
 
 
-class ModelList(msgspec.Struct, frozen=True):
+class UnavailableModel(msgspec.Struct, frozen=True):
+    """A model of the store that cannot be served."""
+
+    name: str
+    error: str
+    error_type: str
+
+
+class ModelList(msgspec.Struct, frozen=True, omit_defaults=True):
     models: list[ModelSummary]
+    unavailable: list[UnavailableModel] = []
 
 
 class EndpointInfo(msgspec.Struct, frozen=True):
@@ -80,11 +93,18 @@ def infer(request: Request) -> Response:
     return run_task(request, task, model)
 
 
-def run_task(request: Request, task: Task, model: Model[Any, Any]) -> Response:
-    """Run a task with the model that was opened for the request."""
+def explain(request: Request) -> Response:
+    task, model = request.open_model(request.path_params["name"])
+    return run_task(request, task, model, explain=True)
+
+
+def run_task(request: Request, task: Task, model: Model[Any, Any], *, explain: bool = False) -> Response:
+    """Run a task with the model that was opened for the request, and explain the prediction if `explain`."""
     try:
         with step("read"):
             payload = _read(request, task, model)
+            if explain:
+                payload = with_explanation(task, payload)
         if task.stream and payload.stream:
             generation = task.generate(model, payload)
             top_tokens = bool(payload.parameters.top_n_tokens)
@@ -101,6 +121,10 @@ def _read(request: Request, task: Task, model: Model[Any, Any]) -> Any:
     if b'"upload"' in request.body and (reference := uploads.upload_reference(request.body)):
         upload_id, fields = reference
         return read_object(task, uploads.read(upload_id, model.manifest.model), fields)
+    if form.is_form(request):
+        fields, files = form.read_form(request)
+        values = {name: texts[-1] for name, texts in fields.items()}
+        return read_form(task, {**request.query, **values}, [file for _, file in files])
     return read_body(task, request.body, request.query)
 
 
@@ -155,21 +179,10 @@ def _events(generation: Generation, top_tokens: bool) -> Iterator[bytes]:
 
 
 def list_models(request: Request) -> Response:
-    registry = warm_cache().registry
-    models = [_summary(name, registry.resolve(name).manifest) for name in registry.models()]
-    return Response(msgspec.json.encode(ModelList(models)))
-
-
-def _summary(name: str, manifest: Manifest) -> ModelSummary:
-    return ModelSummary(
-        name,
-        manifest.task,
-        manifest.version,
-        manifest.description,
-        manifest.licence,
-        manifest.size,
-        manifest.metrics.served,
-    )
+    entries, failures = warm_cache().registry.catalog()
+    models = [ModelSummary(name, **msgspec.structs.asdict(entry)) for name, entry in entries.items()]
+    unavailable = [UnavailableModel(name, error.message, error.code) for name, error in failures.items()]
+    return Response(msgspec.json.encode(ModelList(models, unavailable)))
 
 
 def _manifest(request: Request) -> Manifest:
@@ -191,10 +204,18 @@ def check_model_health(request: Request) -> Response:
     return Response(b'{"status":"ok"}')
 
 
+def get_metrics(request: Request) -> Response:
+    """The metrics of the caller's requests to this process."""
+    from hearth.telemetry import prometheus  # only servers are asked for them
+
+    text = prometheus.render(statistics.records_of(current_tenant()), len(warm_cache().loaded()))
+    return Response(text.encode(), prometheus.MEDIA_TYPE)
+
+
 _INFER_OPTIONS: dict[str, Any] = {
     "request_schema": InferRequest,
     "response_schema": Any,
-    "request_media_types": (BINARY,),
+    "request_media_types": (BINARY, form.MEDIA_TYPE),
     "response_media_types": (EVENT_STREAM,),
     "model_name": named_model,
 }
@@ -206,6 +227,14 @@ PROTOCOL = Protocol(
         Route("POST", "/models/{name}", infer, "infer", "Run inference with a model", **_INFER_OPTIONS),
         Route(
             "POST", "/pipeline/{task}/{name}", infer, "infer_task", "Run one of the tasks of a model", **_INFER_OPTIONS
+        ),
+        Route(
+            "POST",
+            "/models/{name}/explain",
+            explain,
+            "explain",
+            "Run inference, and explain which parts of the input made the scores",
+            **_INFER_OPTIONS | {"response_schema": Explained, "response_media_types": ()},
         ),
         Route("GET", "/models", list_models, "list_models", "List the models", response_schema=ModelList),
         Route("GET", "/models/{name}", get_model, "get_model", "Get the manifest of a model", response_schema=Manifest),
@@ -224,6 +253,15 @@ PROTOCOL = Protocol(
             "check_model_health",
             "Check that a model is available",
             response_schema=dict[str, str],
+        ),
+        Route(
+            "GET",
+            "/metrics",
+            get_metrics,
+            "get_metrics",
+            "Get the metrics of this process in the text format of Prometheus",
+            response_media_types=("text/plain",),
+            is_immediate=True,
         ),
         *UPLOAD_ROUTES,
     ),

@@ -19,6 +19,7 @@ PREFIXES = {
     "endpoints": "sagemaker",
     "invocations": "sagemaker",
     "ping": "sagemaker",
+    "rerank": "rerank",
 }
 """Protocols by the first segment of their paths; all other paths belong to the default one. A Lambda imports only the
 protocols that it needs."""

@@ -60,6 +60,10 @@ class Store(Protocol):
     def delete(self, path: str) -> None:
         """Delete the object in all its versions, if it exists. Raises StoreError."""
 
+    def check(self) -> None:
+        """Raise StoreError if there is no such store. Requests to S3 find out by themselves."""
+        return
+
     def get(self, path: str, *, deadline: float | None = None, limit: int | None = None) -> bytes:
         return self.get_with_etag(path, deadline=deadline, limit=limit)[0]
 

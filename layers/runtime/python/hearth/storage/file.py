@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from hearth.aws.http1 import Body
 from hearth.errors import NotFound, StoreError
@@ -19,13 +19,17 @@ from hearth.storage.base import Conflict, Readable, Store, check_size, too_long_
 class FileStore(Store):
     def __init__(self, uri: str) -> None:
         self.uri = uri.rstrip("/")
-        self.root = Path(unquote(urlsplit(uri).path))
+        self.root = Path(unquote(uri.removeprefix("file://")))  # a path may have `#` and `?`
 
     def _file(self, path: str) -> Path:
         file = self.root / path
         if ".." in file.parts:
             raise NotFound(f"{path} is not below the store's root")
         return file
+
+    def check(self) -> None:
+        if not self.root.is_dir():
+            raise StoreError(f"There is no store at {self.uri}: the folder {self.root} does not exist")
 
     def get_with_etag(
         self, path: str, *, deadline: float | None = None, limit: int | None = None, version: str = ""
@@ -53,16 +57,18 @@ class FileStore(Store):
 
     def put(self, path: str, data: Body, *, if_absent: bool = False, if_match: str | None = None) -> str:
         file = self._file(path)
-        file.parent.mkdir(parents=True, exist_ok=True)
         partial = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
-        partial.write_bytes(data)
         try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_bytes(data)
             with _lock(file.parent):
                 if if_absent and file.exists():
                     raise Conflict(f"{path} is in the store already")
                 if if_match is not None and (not file.exists() or self.get_with_etag(path)[1] != if_match):
                     raise Conflict(f"{path} was changed by someone else")
                 partial.replace(file)
+        except OSError as error:  # a full disk, for example
+            raise StoreError(f"{path} could not be written: {error.strerror}") from error
         finally:
             partial.unlink(missing_ok=True)
         return hashlib.sha256(data).hexdigest()
@@ -80,9 +86,15 @@ class FileStore(Store):
                     if entry.name.startswith(".") or not (path.startswith(prefix) or prefix.startswith(f"{path}/")):
                         continue  # names of partial files begin with a dot
                     if entry.is_dir():
-                        folders.append(Path(entry.path))
+                        if not (entry.is_symlink() and self._is_loop(Path(entry.path))):
+                            folders.append(Path(entry.path))
                     else:
                         yield path
+
+    def _is_loop(self, link: Path) -> bool:
+        """Whether a link leads to one of the folders that it is in, so that a listing would not end."""
+        target = link.resolve()
+        return any(folder.resolve() == target for folder in link.parents if folder.is_relative_to(self.root))
 
     def delete(self, path: str) -> None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import re
 
 from hearth.errors import SettingsError
 from hearth.storage.base import Store
@@ -12,7 +12,7 @@ from hearth.storage.s3 import S3Store
 
 def open_store(uri: str) -> Store:
     """The store at `uri`. Does not access the disk or the network."""
-    if uri.startswith("s3://") and urlsplit(uri).netloc:
+    if re.match("s3://[^/]", uri):
         return S3Store(uri)
     if uri.startswith("file:///"):
         return FileStore(uri)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from hearth.aws.http1 import Body, Response
 from hearth.aws.retry import RETRYABLE_STATUSES, TransientError, retry
@@ -19,10 +18,10 @@ if TYPE_CHECKING:
 
 class S3Store(Store):
     def __init__(self, uri: str) -> None:
-        url = urlsplit(uri)
         self.uri = uri.rstrip("/")
-        self.bucket = Bucket(url.netloc)
-        self.prefix = url.path.strip("/")
+        bucket, _, prefix = uri.removeprefix("s3://").partition("/")  # a prefix may have `#` and `?`
+        self.bucket = Bucket(bucket)
+        self.prefix = prefix.strip("/")
 
     def _key(self, path: str) -> str:
         return f"{self.prefix}/{path}" if self.prefix else path

@@ -6,20 +6,24 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from hearth import deadline
-from hearth.memory_budget import MemoryBudget
 from hearth.models.manifest import Decoder, TextPreprocessing
 from hearth.models.model import Model
 from hearth.ops.activations import top_indices
 from hearth.ops.text.detokenizer import Detokenizer
 from hearth.ops.text.sampling import candidates, draw, log_probabilities, penalise
 from hearth.ops.text.stop_strings import StopStrings
+from hearth.tasks import prefix_cache
 from hearth.tasks.task import Usage
 from hearth.telemetry.timing import time_tokens
+
+if TYPE_CHECKING:
+    from hearth.tasks.constraint import Constraint
+    from hearth.tasks.memory_budget import MemoryBudget
 
 CHUNK = 128
 """Number of prompt tokens per run: attention's scratch memory is proportional to it times the length before."""
@@ -33,6 +37,8 @@ class Sampling:
     """0: always the likeliest token."""
     top_k: int | None = None
     top_p: float | None = None
+    min_p: float = 0.0
+    """Tokens that are less likely than this, relative to the likeliest one, are left out."""
     repetition: float = 1.0
     presence: float = 0.0
     frequency: float = 0.0
@@ -93,8 +99,8 @@ class KeyValueCache:
         from onnxruntime import OrtValue
 
         head = model.head
-        self.length = 0
-        """Number of tokens in the cache."""
+        self.tokens: list[int] = []
+        """The tokens whose keys and values are in the cache."""
         self._model = model
         self._binding = model.session().io_binding()
         self._value = OrtValue.ortvalue_from_numpy  # shares the array's memory
@@ -122,15 +128,26 @@ class KeyValueCache:
         overwrites them."""
         if (len(tokens), len(rows)) != (self._ids.shape[1], len(self._rows)):
             self._bind(len(tokens), len(rows))
-        self.length += len(tokens)
-        self._ids[0], self._total[0] = tokens, self.length
+        self._ids[0], self._total[0] = tokens, len(self.tokens) + len(tokens)
         self._rows[:] = [row % len(tokens) for row in rows]
         self._model.run_bound(self._binding)
+        self.tokens += tokens
         return self._logits
 
+    def restore(self, tokens: Sequence[int]) -> int:
+        """Take over keys and values of an earlier text that begins as this one; returns the number of its tokens."""
+        if self._model.head.reusable:
+            self.tokens = list(tokens[: prefix_cache.restore(self._model, tokens, self._buffer)])
+        return len(self.tokens)
+
+    def keep(self) -> None:
+        """Leave keys and values to later texts; the cache must not be used any more."""
+        if self._model.head.reusable:
+            prefix_cache.keep(self._model, self.tokens, self._buffer)
+
     def read_prompt(self, tokens: Sequence[int]) -> Array:
-        """Read a prompt and return the logits (vocabulary,) for the next token."""
-        for start in range(0, len(tokens), CHUNK):
+        """Read a prompt, whose beginning the cache may have, and return the logits (vocabulary,) for the next token."""
+        for start in range(len(self.tokens), len(tokens), CHUNK):
             logits = self.read(tokens[start : start + CHUNK])
         return logits[0]  # type: ignore[no-any-return]
 
@@ -150,13 +167,38 @@ def generate(
     sampling: Sampling,
     stop: Sequence[str] = (),
     top: int = 0,
+    constraint: Constraint | None = None,
+    *,
+    ignore_eos: bool = False,
+    usage: Usage | None = None,
 ) -> Iterator[Piece]:
     """Generate up to `max_new_tokens` tokens after `prompt`, which has at least one token; both together must fit into
     the model's context. Each piece has the `top` likeliest tokens. A text ends with `length` before the request's
-    deadline.
+    deadline. With `ignore_eos`, end tokens do not end it. `usage` gets
+    the number of the prompt's tokens that need not be read.
 
     Raises DeadlineExceeded if there is no time for a first token."""
     cache = KeyValueCache(model, len(prompt) + max_new_tokens)
+    cached_tokens = cache.restore(prompt)
+    if usage is not None:
+        usage.cached_tokens = cached_tokens
+    try:
+        yield from _generate(cache, model, prompt, max_new_tokens, sampling, stop, top, constraint, ignore_eos)
+    finally:
+        cache.keep()
+
+
+def _generate(
+    cache: KeyValueCache,
+    model: LanguageModel,
+    prompt: Sequence[int],
+    max_new_tokens: int,
+    sampling: Sampling,
+    stop: Sequence[str],
+    top: int,
+    constraint: Constraint | None,
+    ignore_eos: bool,
+) -> Iterator[Piece]:
     random = np.random.default_rng(sampling.seed)
     detokenizer = Detokenizer(model.tokenizer.decode, prompt)
     stop_strings = StopStrings(stop)
@@ -166,7 +208,8 @@ def generate(
     started, slowest = time.monotonic(), 0.0  # seconds per token, including the consumer's time
     for number in range(1, max_new_tokens + 1):
         started, slowest = time.monotonic(), max(slowest, time.monotonic() - started)
-        token = _next_token(logits, seen, counts, sampling, random)
+        allowed = None if constraint is None else constraint.allowed()
+        token = _next_token(logits, seen, counts, sampling, random, allowed)
         logprobs = log_probabilities(logits)
         logprob = float(logprobs[token])
         likely: tuple[tuple[int, str, float], ...] = ()
@@ -174,7 +217,7 @@ def generate(
             likely = tuple(
                 (index, model.tokenizer.decode([index]), float(logprobs[index])) for index in top_indices(logprobs, top)
             )
-        if token in model.head.eos:
+        if token in model.head.eos and not ignore_eos:
             yield Piece(token, logprob, stop_strings.flush(), True, "eos_token", likely)
             return
         seen[token] = True
@@ -183,6 +226,9 @@ def generate(
         if stop_strings.matched:
             yield Piece(token, logprob, text, False, "stop_sequence", likely)
             return
+        if constraint is not None and constraint.accept(token):
+            yield Piece(token, logprob, text + stop_strings.flush(), False, "eos_token", likely)
+            return
         if number == max_new_tokens or deadline.expires_within(2 * slowest):
             yield Piece(token, logprob, text + stop_strings.flush(), False, "length", likely)
             return
@@ -190,14 +236,23 @@ def generate(
         logits = cache.read([token])[0]
 
 
-def _next_token(logits: Array, seen: Array, counts: Array, sampling: Sampling, random: np.random.Generator) -> int:
+def _next_token(
+    logits: Array, seen: Array, counts: Array, sampling: Sampling, random: np.random.Generator, allowed: Array | None
+) -> int:
+    """Choose a token; where `allowed` (vocabulary,) bool is given, among those."""
     logits = penalise(logits, seen, counts, sampling.repetition, sampling.presence, sampling.frequency)
     if sampling.bias:
         logits = logits.copy()
         logits[list(sampling.bias)] += list(sampling.bias.values())
+    tokens = None if allowed is None else np.flatnonzero(allowed)
+    if tokens is not None:
+        logits = logits[tokens]
     if sampling.temperature == 0:
-        return int(logits.argmax())
-    return draw(*candidates(logits, sampling.temperature, sampling.top_k, sampling.top_p), random)
+        index = int(logits.argmax())
+    else:
+        options = candidates(logits, sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_p)
+        index = draw(*options, random)
+    return index if tokens is None else int(tokens[index])
 
 
 def log_likelihoods(model: LanguageModel, tokens: Sequence[int]) -> Array:

@@ -6,12 +6,10 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
-from hearth import memory_budget
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.models.manifest import (
     ANY_SHAPE,
@@ -26,7 +24,6 @@ from hearth.models.manifest import (
 )
 from hearth.models.model import Model
 from hearth.strict_json import safe_name
-from hearth.tasks.work_memory import estimate_tensors
 
 Array = np.ndarray[Any, Any]
 
@@ -53,10 +50,8 @@ def check_shapes(manifest: Manifest, graph: Graph, feeds: Mapping[str, Array]) -
 
 def run(model: Model[Any, Any], feeds: dict[str, Any], role: str = "main") -> list[Any]:
     """Run the graph. Raises BadRequest if it fails for these values although types and shapes are right."""
-    budget = memory_budget.get()
-    reservation = budget.reserve(estimate_tensors(model, feeds)) if budget else nullcontext()
     try:
-        with np.errstate(all="ignore"), reservation:
+        with np.errstate(all="ignore"):
             return model.run(feeds, role)
     except Exception as error:
         if isinstance(error, (RuntimeError, ValueError, TypeError)) or type(error).__module__.startswith("onnxruntime"):

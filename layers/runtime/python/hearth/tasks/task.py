@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hearth import memory_budget
 from hearth.errors import BadRequest, NotFound
 from hearth.models.cache import Lease, warm_cache
 from hearth.models.model import Model
@@ -24,6 +24,8 @@ class Usage(msgspec.Struct):
     items: int = 1
     """Number of texts, pictures or recordings."""
     input_tokens: int = 0
+    cached_tokens: int = 0
+    """Input tokens whose keys and values were there from an earlier request."""
     output_tokens: int = 0
     seconds: float = 0.0
     """Duration of the sound."""
@@ -34,6 +36,7 @@ class Usage(msgspec.Struct):
         """Add the usage of another prediction of the same request."""
         self.items += other.items
         self.input_tokens += other.input_tokens
+        self.cached_tokens += other.cached_tokens
         self.output_tokens += other.output_tokens
         self.seconds += other.seconds
         self.seed = other.seed if self.seed is None else self.seed
@@ -53,62 +56,73 @@ class Task(msgspec.Struct, frozen=True):
     request: type[Any]
     """A msgspec Struct with `inputs` and `parameters`."""
     response: Any
-    function: Callable[[Model[Any, Any], Any], Prediction]
+    predict: Callable[[Model[Any, Any], Any], Prediction]
     """(model, request) -> prediction."""
     example: dict[str, Any]
     """An example request for the documentation."""
     stream: Callable[[Model[Any, Any], Any], Generation] | None = None
-    """As `function`, but token by token, for tasks whose requests have a field `stream`."""
+    """As `predict`, but token by token, for tasks whose requests have a field `stream`."""
 
     @property
     def row(self) -> TaskRow:
         return TASKS[self.id]
 
-    def predict(self, model: Model[Any, Any], request: Any) -> Prediction:
-        """Run the function, once there is memory for its work. Raises TooManyRequests, and what the function raises."""
-        budget = memory_budget.get()
-        if budget is None:
-            return self.function(model, request)
-        from hearth.tasks.work_memory import estimate  # a Lambda has no budget
-
-        with budget.reserve(estimate(self.row, model, request)):
-            return self.function(model, request)
-
     def generate(self, model: Model[Any, Any], request: Any) -> Generation:
-        """Start a stream, whose first piece waits until there is memory for its work.
-
-        Raises BadRequest if the task cannot stream, and what encoding the request raises.
-        """
+        """Start a stream. Raises BadRequest if the task cannot stream, and what encoding the request raises."""
         if self.stream is None:
             raise BadRequest(f"{self.id} cannot be streamed")
-        generation = self.stream(model, request)
-        if budget := memory_budget.get():
-            from hearth.tasks.work_memory import estimate
+        return self.stream(model, request)
 
-            generation.reserve(budget, estimate(self.row, model, request))
-        return generation
-
-    def serves(self, task: str) -> bool:
-        """Whether this task serves models of `task`."""
-        return task == self.id or task in self.row.models_of
+    def load(self) -> Task:
+        return self
 
 
-def choose_task(tasks: Sequence[Task], resolved: Resolved, task_id: str = "") -> Task:
+def with_explanation(task: Task, request: Any, options: Any = True) -> Any:
+    """The request with `explain`, by default with these options. Raises BadRequest for a task without scores."""
+    explain = getattr(request.parameters, "explain", None)
+    if explain is None:
+        raise BadRequest(f"{task.id} has no explanations; classifiers and object detection have them")
+    if explain:
+        return request
+    return msgspec.structs.replace(request, parameters=msgspec.structs.replace(request.parameters, explain=options))
+
+
+class TaskReference(msgspec.Struct, frozen=True):
+    """A task whose module is imported when a model of it is first called."""
+
+    id: str
+    """A key of the task table."""
+    module: str
+    """The module of its function, which has it in `TASKS`."""
+
+    def load(self) -> Task:
+        """Import the module. Raises what its import raises."""
+        tasks: Sequence[Task] = importlib.import_module(self.module).TASKS
+        return next(task for task in tasks if task.id == self.id)
+
+
+Tasks = Sequence[Task | TaskReference]
+"""The tasks that a process serves."""
+
+
+def choose_task(tasks: Tasks, resolved: Resolved, task_id: str = "") -> Task:
     """The task that serves a model: the one with `task_id` if given, else the model's own, else another that serves it.
 
     Raises NotFound.
     """
     model_task = resolved.manifest.task
-    candidates = [task for task in tasks if task.serves(model_task) and task_id in ("", task.id)]
+    candidates = [
+        task for task in tasks if model_task in (task.id, *TASKS[task.id].models_of) and task_id in ("", task.id)
+    ]
     if not candidates:
         purpose = f" for {task_id}" if task_id else ""
         raise NotFound(
             f"Model {resolved.name} is not served{purpose} by this function; GET /models lists the available models"
         )
-    return next((task for task in candidates if task.id == model_task), candidates[0])
+    return next((task for task in candidates if task.id == model_task), candidates[0]).load()
 
 
-def open_model(tasks: Sequence[Task], resolved: Resolved, task_id: str = "") -> tuple[Task, Lease]:
+def open_model(tasks: Tasks, resolved: Resolved, task_id: str = "") -> tuple[Task, Lease]:
     """Choose the task that serves a model, and load the model. Raises what `choose_task` and `Cache.open` raise."""
     task = choose_task(tasks, resolved, task_id)
     return task, warm_cache().open(resolved)

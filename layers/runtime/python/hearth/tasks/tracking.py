@@ -30,17 +30,19 @@ VIDEO_BITS = 2_000_000
 """Approximate largest bit rate of an annotated video, per second."""
 
 
-def detect_frames(model: DetectionModel, source: FrameSource, threshold: float, iou: float) -> Iterator[Detections]:
-    """The detections of each processed frame; only a few frames are in memory at a time."""
+def detect_frames(
+    model: DetectionModel, source: FrameSource, threshold: float, iou: float
+) -> Iterator[tuple[float, Detections]]:
+    """The time in seconds and the detections of each processed frame; only a few frames are in memory at a time."""
     frames, processed, logged = source.frames(), 0, time.monotonic()
     while True:
         with step("frames"):
-            images = [frame.image for frame in islice(frames, BATCH)]
-        if not images:
+            batch = list(islice(frames, BATCH))
+        if not batch:
             return
         with step("run"):
-            detections = detect(model, images, min(threshold, MIN_SCORE), iou)
-        yield from detections
+            detections = detect(model, [frame.image for frame in batch], min(threshold, MIN_SCORE), iou)
+        yield from zip([frame.seconds for frame in batch], detections, strict=True)
         processed += len(detections)
         if time.monotonic() - logged > PROGRESS_SECONDS:
             logged = time.monotonic()
@@ -49,12 +51,17 @@ def detect_frames(model: DetectionModel, source: FrameSource, threshold: float, 
             )
 
 
-def track_objects(detections: Iterable[Detections], config: TrackerConfig) -> list[Track]:
-    """The tracks through consecutive frames; sightings have the numbers of the processed frames, from 1."""
-    tracker = Tracker(config)
-    for frame in detections:
+def track_objects(
+    frames: Iterable[tuple[float, Detections]], config: TrackerConfig, interval: float = 1.0
+) -> list[Track]:
+    """The tracks through frames at their times; sightings have the numbers of the processed frames, from 1. `interval`
+    is the usual time between two frames, for which the tracker's configuration is made."""
+    tracker, last = Tracker(config), -interval
+    for seconds, frame in frames:
         with step("track"):
-            tracker.update(frame.boxes, frame.scores, frame.classes)
+            elapsed = round((seconds - last) / interval, 3)
+            tracker.update(frame.boxes, frame.scores, frame.classes, elapsed)
+        last = seconds
     return tracker.tracks
 
 
@@ -89,7 +96,7 @@ def draw_tracks(
     sheet_numbers = set(sheet_frames(count)) if sheet else set()
     tiles: list[Image] = []
 
-    def drawn_frames() -> Iterator[Image]:
+    def drawn_frames() -> Iterator[tuple[float, Image]]:
         for number, frame in enumerate(source.frames(), 1):
             if video or number in sheet_numbers:
                 sightings = by_frame[number]
@@ -98,7 +105,7 @@ def draw_tracks(
                 draw_boxes(frame.image, boxes, captions, [track.id for track, _ in sightings])
             if number in sheet_numbers:
                 tiles.append(thumbnail(frame.image))
-            yield frame.image
+            yield frame.seconds, frame.image
 
     rate = Fraction(source.rate) / source.every
     mp4 = None

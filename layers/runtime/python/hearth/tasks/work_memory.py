@@ -34,6 +34,10 @@ def estimate(row: TaskRow, model: Model[Any, Any], request: Any) -> int:
         size = _text_bytes(preprocessing, model, request)
     else:
         size = sum(_lengths(msgspec.to_builtins(request))) * BYTES_PER_TENSOR_VALUE
+    if getattr(request.parameters, "explain", False):
+        from hearth.tasks.explanation import BATCH
+
+        size *= BATCH
     return max(size, MIN_BYTES)
 
 

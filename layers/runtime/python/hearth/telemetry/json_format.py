@@ -15,9 +15,10 @@ import msgspec
 SERVICE = "hearth"
 METRICS = {"Requests": "Count", "Duration": "Milliseconds", "ColdStart": "Count", "Errors": "Count"}
 """The unit of each metric."""
+# Each combination of dimensions is paid for as four metrics, so models are no dimension; each line names its model.
 _DECLARED_METRICS = {
     "Namespace": "Hearth",
-    "Dimensions": [["model", "service"], ["function"]],
+    "Dimensions": [["function"]],
     "Metrics": [{"Name": name, "Unit": unit} for name, unit in METRICS.items()],
 }
 _RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}

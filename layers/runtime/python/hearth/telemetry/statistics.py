@@ -6,6 +6,7 @@ metrics in the log cover all environments.
 
 from __future__ import annotations
 
+import bisect
 import threading
 import time
 from collections import defaultdict
@@ -13,6 +14,9 @@ from collections import defaultdict
 import msgspec
 
 from hearth.telemetry.timing import Timing
+
+BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Upper bounds of the classes of a request's duration, in seconds."""
 
 
 class Duration(msgspec.Struct):
@@ -32,7 +36,11 @@ class Record(msgspec.Struct):
     input: Duration = msgspec.field(default_factory=Duration)
     infer: Duration = msgspec.field(default_factory=Duration)
     output: Duration = msgspec.field(default_factory=Duration)
+    buckets: list[int] = msgspec.field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    """Requests by the class of their duration."""
     items: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
     last: int = 0
     """Milliseconds since 1970."""
 
@@ -53,6 +61,7 @@ def count(timing: Timing, *, failed: bool) -> None:
         record = _records[str(fields["model"]), str(fields["version"]), str(fields.get("tenant", ""))]
         if len(_records) > _MAX_RECORDS:
             del _records[next(iter(_records))]
+        record.buckets[bisect.bisect_left(BOUNDS, total / 1000)] += 1
         if failed:
             record.fail.add(total)
             return
@@ -61,6 +70,8 @@ def count(timing: Timing, *, failed: bool) -> None:
         record.infer.add(timing.steps.get("run", 0.0))
         record.output.add(timing.steps.get("decode", 0.0))
         record.items += int(fields.get("items", 1))
+        record.input_tokens += int(fields.get("input_tokens", 0))
+        record.output_tokens += int(fields.get("output_tokens", 0))
         record.last = time.time_ns() // 1_000_000
 
 
@@ -68,6 +79,12 @@ def get_record(model: str, version: str, tenant: str) -> Record:
     """The statistics of one version for a tenant; `tenant` is empty if no key is required."""
     with _lock:
         return _records.get((model, version, tenant), Record())
+
+
+def records_of(tenant: str) -> dict[tuple[str, str], Record]:
+    """The statistics of a tenant by model and version."""
+    with _lock:
+        return {(model, version): record for (model, version, owner), record in _records.items() if owner == tenant}
 
 
 def clear() -> None:

@@ -31,7 +31,7 @@ class Timing:
     def record_usage(self, usage: Any) -> None:
         """Add a `hearth.tasks.task.Usage` to the fields of the log line."""
         self.fields["items"] = usage.items
-        for name in ("input_tokens", "output_tokens", "seconds"):
+        for name in ("input_tokens", "cached_tokens", "output_tokens", "seconds"):
             if value := getattr(usage, name):
                 self.fields[name] = value
         if usage.seed is not None:

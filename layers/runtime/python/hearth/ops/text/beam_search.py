@@ -3,13 +3,13 @@
 Source: Hugging Face transformers 5, `GenerationMixin._beam_search` with `early_stopping=False`; its variable names are
 kept. Finished sequences are ranked by log-probability / length ** length_penalty, and a sentence ends when its best
 running sequence, ranked at its present length, is no better than its worst finished one. `cur_len` counts generated
-tokens only. `num_beams=1` is greedy search. The start token is never generated (Marian's is its padding token), and
-the end token is forced at the maximum length.
+tokens only. `num_beams=1` is greedy search. Unless the configuration says otherwise, the start token is never generated
+(Marian's is its padding token), and the end token is forced at the maximum length.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,15 @@ class GenerationConfig:
     """Largest number of tokens of an output, its end token included."""
     num_beams: int
     length_penalty: float
+    suppress_tokens: tuple[int, ...] | None = None
+    """Tokens that are never generated; None: the start token."""
+    forced_bos_token_id: int | None = None
+    forced_eos: bool = True
+    """Whether the end token is forced at the maximum length."""
+    min_new_tokens: int = 0
+    no_repeat_ngram_size: int = 0
+    repetition_penalty: float = 1.0
+    early_stopping: bool = False
 
 
 def search(decoder_step: DecoderStep, batch_size: int, config: GenerationConfig) -> list[list[int]]:
@@ -51,10 +60,12 @@ def greedy_search(decoder_step: DecoderStep, batch_size: int, config: Generation
     sequences: list[list[int]] = [[] for _ in range(batch_size)]
     sentences = np.arange(batch_size)  # that have not ended
     tokens, unfinished = np.full(batch_size, config.decoder_start_token_id, np.int64), np.arange(batch_size)
-    for cur_len in range(config.max_new_tokens):
-        logits = mask_logits(decoder_step(tokens, unfinished, unfinished), cur_len, config)
+    running = np.zeros((batch_size, 0), np.int64)  # the sequences of the sentences that have not ended
+    for _ in range(config.max_new_tokens):
+        logits = process_scores(decoder_step(tokens, unfinished, unfinished), running, config)
         tokens = logits.argmax(1).astype(np.int64)
         unfinished = np.flatnonzero(tokens != config.eos_token_id)
+        running = np.concatenate([running, tokens[:, None]], 1)[unfinished]
         tokens, sentences = tokens[unfinished], sentences[unfinished]
         for sentence, token in zip(sentences, tokens, strict=True):
             sequences[sentence].append(int(token))
@@ -79,9 +90,9 @@ def beam_search(decoder_step: DecoderStep, batch_size: int, config: GenerationCo
     rows, unfinished = np.arange(batch_size), np.arange(batch_size)
     for cur_len in range(max_new_tokens):
         count, width = running_sequences.shape[:2]
-        next_tokens, log_probs = likeliest_tokens(
-            decoder_step(tokens, rows, unfinished), beams_to_keep, cur_len, config
-        )
+        logits = decoder_step(tokens, rows, unfinished)
+        sequences_so_far = running_sequences.reshape(count * width, cur_len)
+        next_tokens, log_probs = likeliest_tokens(logits, beams_to_keep, sequences_so_far, config)
         candidates = next_tokens.shape[1]
         log_probs = log_probs.reshape(count, width, candidates) + running_beam_scores[:, :, None]
         log_probs = log_probs.reshape(count, -1)
@@ -115,6 +126,8 @@ def beam_search(decoder_step: DecoderStep, batch_size: int, config: GenerationCo
         best_possible_running_score = running_beam_scores[:, 0] / np.float32((cur_len + 1) ** config.length_penalty)
         worst_finished_score = np.where(is_sent_finished, beam_scores.min(1, keepdims=True), MASKED_SCORE)
         improvement_possible = (best_possible_running_score[:, None] > worst_finished_score).any(1)
+        if config.early_stopping:
+            improvement_possible &= ~is_sent_finished.all(1)
         for index in np.flatnonzero(~improvement_possible | (cur_len + 1 == max_new_tokens)):
             best_sequences[sentences[index]] = until_eos(sequences[index, 0], config.eos_token_id)
         unfinished = np.flatnonzero(improvement_possible)
@@ -130,24 +143,48 @@ def beam_search(decoder_step: DecoderStep, batch_size: int, config: GenerationCo
     return best_sequences
 
 
-def mask_logits(logits: Array, cur_len: int, config: GenerationConfig) -> Array:
-    """Logits (rows, vocabulary) without the start token; only the end token remains at the maximum length."""
-    logits = logits.copy()
-    if cur_len + 1 == config.max_new_tokens:
-        logits[:] = -np.inf
-        logits[:, config.eos_token_id] = 0
-    else:
-        logits[:, config.decoder_start_token_id] = -np.inf
-    return logits
+def process_scores(scores: Array, sequences: Array, config: GenerationConfig) -> Array:
+    """Scores (rows, vocabulary) after transformers' logits processors; `sequences` (rows, cur_len) is what they follow.
+
+    -inf excludes a token; a forced token is left alone, with 0.
+    """
+    cur_len = sequences.shape[1]
+    forced = None
+    if config.forced_eos and cur_len + 1 == config.max_new_tokens:
+        forced = config.eos_token_id
+    elif cur_len == 0:
+        forced = config.forced_bos_token_id
+    if forced is not None:
+        scores = np.full_like(scores, -np.inf)
+        scores[:, forced] = 0
+        return scores
+    scores = scores.copy()
+    with_start = np.concatenate([np.full((len(sequences), 1), config.decoder_start_token_id), sequences], 1)
+    if config.repetition_penalty != 1:
+        seen = np.take_along_axis(scores, with_start, 1)
+        penalised = np.where(seen < 0, seen * config.repetition_penalty, seen / config.repetition_penalty)
+        np.put_along_axis(scores, with_start, penalised, 1)
+    if config.no_repeat_ngram_size:
+        for row, sequence in enumerate(with_start.tolist()):
+            scores[row, banned_tokens(sequence, config.no_repeat_ngram_size)] = -np.inf
+    if cur_len < config.min_new_tokens:
+        scores[:, config.eos_token_id] = -np.inf
+    suppressed = (config.decoder_start_token_id,) if config.suppress_tokens is None else config.suppress_tokens
+    scores[:, list(suppressed)] = -np.inf
+    return scores
 
 
-def likeliest_tokens(logits: Array, count: int, cur_len: int, config: GenerationConfig) -> tuple[Array, Array]:
+def banned_tokens(sequence: Sequence[int], size: int) -> list[int]:
+    """The tokens that would repeat a sequence of `size` tokens."""
+    beginning = sequence[len(sequence) - size + 1 :]
+    starts = range(len(sequence) - size + 1)
+    return [sequence[start + size - 1] for start in starts if sequence[start : start + size - 1] == beginning]
+
+
+def likeliest_tokens(logits: Array, count: int, sequences: Array, config: GenerationConfig) -> tuple[Array, Array]:
     """The likeliest next tokens (rows, `count` or all), and their log-probabilities, in no particular order."""
     rows, vocabulary = logits.shape
-    if cur_len + 1 == config.max_new_tokens:
-        return np.full((rows, 1), config.eos_token_id), np.zeros((rows, 1), np.float32)
-    log_probs, count = log_probabilities(logits), min(count, vocabulary)
-    log_probs[:, config.decoder_start_token_id] = -np.inf
+    log_probs, count = process_scores(log_probabilities(logits), sequences, config), min(count, vocabulary)
     # The largest values of a row lie in the groups with the largest maxima: one pass instead of a sort. A group is
     # every `groups`-th token, so that groups are compared as whole rows.
     groups = vocabulary // GROUP

@@ -129,6 +129,18 @@ def get_tag(label: str) -> tuple[bool, str]:
     return label.startswith("B-"), label[2:] if label.startswith(("B-", "I-")) else label
 
 
+def strip(entities: Sequence[Entity], text: str) -> list[Entity]:
+    """The entities of `text` without white space at their ends, and without those that are nothing else."""
+    stripped = []
+    for entity in entities:
+        source = text[entity.start : entity.end]
+        start = entity.start + len(source) - len(source.lstrip())
+        end = entity.start + len(source.rstrip())
+        if start < end:
+            stripped.append(replace(entity, word=entity.word.strip(), start=start, end=end))
+    return stripped
+
+
 def aggregate_overlapping_entities(entities: Sequence[Entity]) -> list[Entity]:
     """Entities of overlapping windows: of two that overlap keep the longer one, or the one with the higher score."""
     aggregated: list[Entity] = []

@@ -16,8 +16,10 @@ MIN_LENGTH = 1e-12
 def pool(tokens: Array, mask: Mask, method: str) -> Array:
     """(batch, sequence, size) -> (batch, size): the mean of the tokens in `mask`, or with `cls` the first token.
 
-    A row without any token is zero.
+    With `none`, `tokens` is (batch, size) already. A row without any token is zero.
     """
+    if method == "none":
+        return tokens
     if method == "cls":
         first: Array = tokens[:, 0]
         return first

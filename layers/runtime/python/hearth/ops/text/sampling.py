@@ -1,4 +1,4 @@
-"""Sampling the next token of a language model from its logits: penalties, temperature, top-k, top-p.
+"""Sampling the next token of a language model from its logits: penalties, temperature, top-k, top-p, min-p.
 
 Each follows the logits processor of `transformers`; presence and frequency penalties follow OpenAI's definition.
 """
@@ -35,12 +35,17 @@ def penalise(
 
 
 def candidates(
-    logits: Array, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+    logits: Array,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float = 0.0,
 ) -> tuple[Array, Array]:
     """Tokens that may come next, and their probabilities, which add up to 1.
 
     top_k keeps that many of the likeliest tokens (and those as likely as the last of them). top_p then keeps the
-    smallest set of the likeliest whose probabilities add up to it, at threshold one token.
+    smallest set of the likeliest whose probabilities add up to it, at threshold one token, and min_p those that are at
+    least that likely relative to the likeliest.
     """
     tokens = np.arange(len(logits))
     if top_k is not None and top_k < len(logits):
@@ -54,6 +59,9 @@ def candidates(
         order = np.argsort(-probabilities, kind="stable")
         order = order[: np.searchsorted(np.cumsum(probabilities[order]), top_p) + 1]
         tokens, probabilities = tokens[order], probabilities[order] / probabilities[order].sum()
+    if min_p > 0:
+        likely = probabilities >= min_p * probabilities.max()
+        tokens, probabilities = tokens[likely], probabilities[likely] / probabilities[likely].sum()
     return tokens, probabilities
 
 

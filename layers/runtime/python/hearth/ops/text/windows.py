@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
-from hearth.errors import BadRequest, PayloadTooLarge
+from hearth.errors import BadRequest, PayloadTooLarge, TextTooLong
 from hearth.models.manifest import Limits
 
 Row: TypeAlias = Encoding
@@ -25,33 +25,43 @@ MAX_WINDOWS = 2048
 """Largest number of windows of all texts of a request."""
 
 
-def list_texts(inputs: str | list[str], limits: Limits) -> list[str]:
-    """The texts of `inputs`. Raises BadRequest for an empty list, PayloadTooLarge beyond `limits`."""
+def list_texts(inputs: str | list[str], limits: Limits, *, refuse_blank: bool = False) -> list[str]:
+    """The texts of `inputs`. Raises BadRequest for an empty list, PayloadTooLarge beyond `limits`.
+
+    With `refuse_blank` a text without words is a BadRequest too: a classifier would give it any label.
+    """
     texts = [inputs] if isinstance(inputs, str) else inputs
     if not texts:
         raise BadRequest("`inputs` is an empty list; send at least one text")
     if len(texts) > limits.batch:
         raise PayloadTooLarge(f"`inputs` has {len(texts)} texts; {limits.batch} are allowed in one request")
     check_lengths(texts, limits)
+    if refuse_blank:
+        for number, text in enumerate(texts, 1):
+            if is_blank(text):
+                raise BadRequest(f"Text {number} of `inputs` is empty: it has no words to classify", param="inputs")
     return texts
 
 
+def is_blank(text: str) -> bool:
+    """Whether a text has only white space and characters that are not seen."""
+    return all(unicodedata.category(character)[0] in "CZ" for character in text)
+
+
 def check_lengths(texts: Iterable[str], limits: Limits) -> None:
-    """Raise PayloadTooLarge for texts that are too long. Checked before tokenization, because a tokenizer reads the
+    """Raise TextTooLong for texts that are too long. Checked before tokenization, because a tokenizer reads the
     whole text even if it then truncates."""
     maximum, total = limits.characters or MAX_CHARACTERS, 0
     for text in texts:
         if len(text) > maximum:
-            raise PayloadTooLarge(f"A text has {len(text)} characters; {maximum} are allowed")
+            raise TextTooLong(f"A text has {len(text)} characters; {maximum} are allowed")
         # Tokenizers expand ligatures; one can become 18 characters.
         length = len(text) if text.isascii() else max(len(unicodedata.normalize("NFKC", text)), len(text))
         if length > maximum:
-            raise PayloadTooLarge(
-                f"A text has {length} characters once ligatures are written out; {maximum} are allowed"
-            )
+            raise TextTooLong(f"A text has {length} characters once ligatures are written out; {maximum} are allowed")
         total += length
     if total > MAX_TOTAL_CHARACTERS:
-        raise PayloadTooLarge(
+        raise TextTooLong(
             f"The texts have {total} characters together; {MAX_TOTAL_CHARACTERS} are allowed in one request"
         )
 
@@ -76,10 +86,10 @@ def tokenize_whole(tokenizer: Tokenizer, text: str) -> Row:
     return Encoding.merge([beginning, *beginning.overflowing], growing_offsets=False)
 
 
-def truncate(text: Row, count: int) -> Row:
-    """A copy of the first `count` tokens of a text."""
+def truncate(text: Row, count: int, direction: str = "right") -> Row:
+    """A copy of the first `count` tokens of a text, or of the last with direction `left`."""
     row = Encoding.merge([text], growing_offsets=False)
-    row.truncate(count)
+    row.truncate(count, direction=direction)
     return row
 
 

@@ -21,6 +21,8 @@ Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 Box = tuple[float, float, float, float]
+TOLERANCE = 0.01
+"""Of times, in intervals between frames: containers round them."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class TrackerConfig:
     min_hits: int = 3
     """Number of sightings after which a track is confirmed; until then a single miss ends it."""
     max_age: int = 30
-    """Number of frames without a sighting after which a track ends."""
+    """Number of frames without a sighting after which a track ends, at the usual interval between frames."""
 
 
 @dataclass(frozen=True)
@@ -66,17 +68,21 @@ class Tracker:
     def __init__(self, config: TrackerConfig) -> None:
         self.config = config
         self.frame = 0
+        self._times = [0.0]
+        """Time of each frame, in usual intervals between frames; the first is before all frames."""
         self.tracks: list[Track] = []
         """All confirmed tracks, including those that ended."""
         self._alive: list[Track] = []
         self._motion = BoxKalmanFilter()
 
-    def update(self, boxes: Floats, scores: Floats, classes: Integers) -> None:
-        """Process the next frame's detections: (n, 4) as x1, y1, x2, y2, (n,) and (n,)."""
+    def update(self, boxes: Floats, scores: Floats, classes: Integers, elapsed: float = 1.0) -> None:
+        """Process the next frame's detections: (n, 4) as x1, y1, x2, y2, (n,) and (n,). `elapsed` is the time since the
+        last frame, as a multiple of the usual one."""
         recent = np.array([track.sightings[-1].frame == self.frame for track in self._alive], bool)
         confirmed = np.array([track.id > 0 for track in self._alive], bool)
         self.frame += 1
-        self._motion.predict()
+        self._times.append(self._times[-1] + elapsed)
+        self._motion.predict(elapsed)
         ious = box_iou(_corners(self._motion.means[:, :, 0]), boxes)  # (tracks, detections)
         ious *= np.array([track.class_id for track in self._alive], np.int64)[:, None] == classes
         high = scores >= self.config.high_score
@@ -101,16 +107,24 @@ class Tracker:
         for row, box, score in zip(tracks, estimates, scores[detections], strict=True):
             track = self._alive[row]
             sighting = Sighting(self.frame, _box(box), float(score))
-            track.sightings += [*_interpolate(track.sightings[-1], sighting), sighting]
+            track.sightings += [*self._interpolate(track.sightings[-1], sighting), sighting]
             if not track.id and len(track.sightings) >= self.config.min_hits:
                 self.tracks.append(track)
                 track.id = len(self.tracks)
 
+    def _interpolate(self, first: Sighting, last: Sighting) -> Iterator[Sighting]:
+        """Boxes for the frames between two sightings, by linear interpolation in time."""
+        start, end = self._times[first.frame], self._times[last.frame]
+        for frame in range(first.frame + 1, last.frame):
+            fraction = (self._times[frame] - start) / (end - start)
+            box = tuple(before + (after - before) * fraction for before, after in zip(first.box, last.box, strict=True))
+            yield Sighting(frame, box, 0.0)  # type: ignore[arg-type]
+
     def _end_tracks(self) -> None:
         """Forget tracks that were unseen for too long, and unconfirmed ones at their first miss."""
-        unseen = [self.frame - track.sightings[-1].frame for track in self._alive]
+        unseen = [self._times[self.frame] - self._times[track.sightings[-1].frame] for track in self._alive]
         ages = [self.config.max_age if track.id else 0 for track in self._alive]
-        keep = np.array(unseen, np.int64) <= np.array(ages, np.int64)
+        keep = np.array(unseen) <= np.array(ages) + TOLERANCE
         self._motion.keep(keep)
         self._alive = [self._alive[row] for row in np.flatnonzero(keep)]
 
@@ -129,14 +143,6 @@ def _match(similarity: Floats, rows: Integers, columns: Integers, minimum: float
     candidates = candidates[candidates.any(1)][:, candidates.any(0)]
     pairs = zip(*linear_sum_assignment(-candidates), strict=True)
     return [(int(rows[row]), int(columns[column])) for row, column in pairs if candidates[row, column] > 0]
-
-
-def _interpolate(first: Sighting, last: Sighting) -> Iterator[Sighting]:
-    """Boxes for the frames between two sightings, by linear interpolation."""
-    for frame in range(first.frame + 1, last.frame):
-        fraction = (frame - first.frame) / (last.frame - first.frame)
-        box = tuple(start + (end - start) * fraction for start, end in zip(first.box, last.box, strict=True))
-        yield Sighting(frame, box, 0.0)  # type: ignore[arg-type]
 
 
 def _centres(boxes: Floats) -> np.ndarray[Any, np.dtype[np.float64]]:

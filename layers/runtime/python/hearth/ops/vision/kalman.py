@@ -38,16 +38,16 @@ class BoxKalmanFilter:
         self.means = np.concatenate([self.means, np.stack([measurements, np.zeros_like(measurements)], 2)])
         self.covariances = np.concatenate([self.covariances, np.stack([position, np.zeros_like(size), velocity], 2)])
 
-    def predict(self) -> None:
-        """Predict the next frame."""
+    def predict(self, elapsed: float = 1.0) -> None:
+        """Predict the state after `elapsed` frames, in which noise adds up."""
         size = _sizes(self.means[:, :, 0])
-        self.means[:, :, 0] += self.means[:, :, 1]
+        self.means[:, :, 0] += elapsed * self.means[:, :, 1]
         value, covariance, velocity = np.moveaxis(self.covariances, 2, 0)
         self.covariances = np.stack(
             [
-                value + 2 * covariance + velocity + (POSITION * size) ** 2,
-                covariance + velocity,
-                velocity + (VELOCITY * size) ** 2,
+                value + 2 * elapsed * covariance + elapsed**2 * velocity + elapsed * (POSITION * size) ** 2,
+                covariance + elapsed * velocity,
+                velocity + elapsed * (VELOCITY * size) ** 2,
             ],
             2,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from hearth.errors import BadRequest
 from hearth.protocols.base import BINARY, EVENT_STREAM, Protocol, Request, Response, Route
 from hearth.protocols.open_inference import (
     graph_inference,
@@ -23,6 +24,13 @@ def infer(request: Request) -> Response:
     if target.role:
         return graph_inference.infer(request, target)
     return task_inference.infer(request, target)
+
+
+def explain(request: Request) -> Response:
+    target = find_target(request)
+    if target.role:
+        raise BadRequest("A graph without its task cannot be explained; ask for the model itself")
+    return task_inference.infer(request, target, explain=True)
 
 
 def _versioned(
@@ -144,6 +152,18 @@ PROTOCOL = Protocol(
             infer,
             "infer",
             "Run inference with tensors",
+            request_schema=schema.InferenceRequest,
+            response_schema=schema.InferenceResponse,
+            request_media_types=(BINARY,),
+            response_media_types=(BINARY,),
+            model_name=target_name,
+        ),
+        *_versioned(
+            "POST",
+            "/explain",
+            explain,
+            "explain",
+            "Run inference, and explain which parts of the input made the scores",
             request_schema=schema.InferenceRequest,
             response_schema=schema.InferenceResponse,
             request_media_types=(BINARY,),

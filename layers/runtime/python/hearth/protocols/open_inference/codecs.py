@@ -146,6 +146,30 @@ class SimilaritiesCodec(JsonCodec):
         return np.array(rows, np.float32)
 
 
+class RankingsCodec(JsonCodec):
+    """For the ranking of each text by the parameter `query`: a score for each text, in the order of the texts."""
+
+    def documents(self, columns: Mapping[str, list[Any]], parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        remaining = dict(parameters)
+        inputs = {"texts": columns["text"]}
+        if "query" in remaining:  # otherwise the task's request reports the missing field
+            inputs["query"] = remaining.pop("query")
+        return [{"inputs": inputs, "parameters": remaining}]
+
+    def with_all_scores(self, request: Any, manifest: Manifest) -> Any:
+        parameters = msgspec.structs.replace(request.parameters, top_n=None)
+        return msgspec.structs.replace(request, parameters=parameters)
+
+    def items(self, request: Any, response: Any) -> list[Any]:
+        return sorted(response, key=lambda item: item.index)
+
+    def outputs(self, manifest: Manifest) -> tuple[TensorMetadata, ...]:
+        return (TensorMetadata("scores", "FP32", (-1,)),)
+
+    def to_array(self, name: str, rows: list[Any], labels: Sequence[str]) -> Array:
+        return np.array([row.score for row in rows], np.float32)
+
+
 class SingleItemCodec(JsonCodec):
     """For tasks with one text or file per request."""
 
@@ -166,6 +190,14 @@ class TextsCodec(JsonCodec):
 
     def to_array(self, name: str, rows: list[Any], labels: Sequence[str]) -> Array:
         return text_array([getattr(row, self.field) for row in rows])
+
+
+class SummariesCodec(TextsCodec):
+    output = field = "summary_text"
+
+
+class WrittenTextsCodec(TextsCodec):
+    output = field = "generated_text"
 
 
 class GeneratedTextsCodec(TextsCodec, SingleItemCodec):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 from hearth import strict_json
@@ -14,8 +15,10 @@ from hearth.protocols.open_inference.signatures import graph_signature
 from hearth.protocols.open_inference.target import Target
 from hearth.protocols.open_inference.tensors import DATATYPES, Array, bytes_array
 from hearth.strict_json import safe_name
+from hearth.tasks import memory_budget
 from hearth.tasks.graph import check_names, check_shapes, count_items, from_json, run, to_json_text
 from hearth.tasks.task import Usage
+from hearth.tasks.work_memory import estimate_tensors
 from hearth.telemetry.timing import step
 
 
@@ -30,7 +33,9 @@ def infer(request: Request, target: Target) -> Response:
         if parsed.parameters:
             raise BadRequest(f"A bare graph has no parameter {safe_name(next(iter(parsed.parameters)))}")
         feeds = check_feeds(manifest, role, parsed)
-    with step("run"):
+    budget = memory_budget.get()
+    reservation = budget.reserve(estimate_tensors(model, feeds)) if budget else nullcontext()
+    with step("run"), reservation:
         arrays = run(model, feeds, role)
     usage = Usage(items=count_items(feeds))
     with step("write"):

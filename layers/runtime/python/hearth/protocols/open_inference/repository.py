@@ -33,8 +33,8 @@ def repository_index(request: Request) -> Response:
     document = _read(request, RepositoryIndexRequest)
     loaded, registry = warm_cache().loaded(), warm_cache().registry
     entries = []
-    for name in registry.models():
-        for version in registry.versions(name):
+    for name, versions in registry.all_versions().items():
+        for version in versions:
             if Ref(name, version) in loaded:
                 entries.append(RepositoryIndexEntry(name, version, "READY", ""))
             elif not document.ready:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import binascii
 import math
-from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,6 +69,11 @@ class SplitBody:
     def task(self) -> str:
         """The requested task, if any: a model may support others than its own."""
         return str(self.document.parameters.get("task", "")) if self.document else ""
+
+    @property
+    def explain(self) -> bool:
+        """Whether the predictions shall be explained."""
+        return bool(self.document and self.document.parameters.get("explain"))
 
 
 def split_body(body: bytes, headers: Mapping[str, str]) -> SplitBody:
@@ -164,9 +167,10 @@ def _checked_parameters(tensor: RequestInput) -> Parameters:
 def decode_base64(name: str, array: Array) -> Array:
     """Decode the elements. Raises BadRequest."""
     try:
-        return bytes_array([b64decode(element, validate=True) for element in array.ravel().tolist()], array.shape)
-    except binascii.Error:
-        raise BadRequest(f"Input {safe_name(name)}: it is not valid base64") from None
+        texts = [element.decode("ascii", "replace") for element in array.ravel().tolist()]
+        return bytes_array([strict_json.decode_base64(text) for text in texts], array.shape)
+    except BadRequest as error:
+        raise BadRequest(f"Input {safe_name(name)}: {error.message}") from None
 
 
 def _outputs_and_parameters(

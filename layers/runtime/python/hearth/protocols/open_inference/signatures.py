@@ -18,6 +18,9 @@ CODECS: dict[Codec, type[codecs.JsonCodec]] = {
     "vectors": codecs.VectorsCodec,
     "similarities": codecs.SimilaritiesCodec,
     "translations": codecs.TextsCodec,
+    "summaries": codecs.SummariesCodec,
+    "texts": codecs.WrittenTextsCodec,
+    "rankings": codecs.RankingsCodec,
     "generated_texts": codecs.GeneratedTextsCodec,
     "detections": vision_codecs.DetectionsCodec,
     "tracks": vision_codecs.TracksCodec,
@@ -29,6 +32,8 @@ CODECS: dict[Codec, type[codecs.JsonCodec]] = {
 }
 RESPONSE = "response"
 """Name of the output that every task has: the task's response for each item, as JSON."""
+EXPLANATION = "explanation"
+"""Name of the output with the explanations of a request that asks for them, as JSON."""
 Signature = tuple[tuple[TensorMetadata, ...], tuple[TensorMetadata, ...]]
 """Inputs and outputs."""
 

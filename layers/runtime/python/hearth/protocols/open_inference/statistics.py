@@ -61,8 +61,8 @@ def model_statistics(request: Request) -> Response:
 
 
 def all_model_statistics(request: Request) -> Response:
-    registry = warm_cache().registry
-    return _response([_statistics(name, version) for name in registry.models() for version in registry.versions(name)])
+    models = warm_cache().registry.all_versions().items()
+    return _response([_statistics(name, version) for name, versions in models for version in versions])
 
 
 def _response(model_stats: list[ModelStatistics]) -> Response:

@@ -12,7 +12,7 @@ from hearth.models.cache import warm_cache
 from hearth.models.registry import Resolved
 from hearth.protocols.base import Request
 
-RAW = re.compile(r"(?P<model>.+?)-raw(?:-(?P<role>[a-z0-9_]+))?")
+RAW = re.compile(r"(?P<model>.+)-raw(?:-(?P<role>[a-z0-9_]+))?")
 
 
 class Target(Struct, frozen=True):

@@ -14,26 +14,34 @@ from hearth.protocols.base import Request, Response
 from hearth.protocols.open_inference.codecs import JsonCodec, check_batch
 from hearth.protocols.open_inference.request import parse, split_body
 from hearth.protocols.open_inference.response import AvailableOutput, encode_response
-from hearth.protocols.open_inference.signatures import RESPONSE, codec_of, task_signature
+from hearth.protocols.open_inference.signatures import EXPLANATION, RESPONSE, codec_of, task_signature
 from hearth.protocols.open_inference.target import Target
 from hearth.protocols.open_inference.tensors import bytes_array
+from hearth.tasks.schema import Explained, Explanation
 from hearth.tasks.task import Task, Usage
 from hearth.telemetry.timing import step
 
 
-def infer(request: Request, target: Target) -> Response:
+def infer(request: Request, target: Target, *, explain: bool = False) -> Response:
     with step("read"):
         split = split_body(request.body, request.headers)
     task, model = request.open_model(target.resolved, split.task or request.query.get("task", ""))
     codec, manifest = codec_of(task.id), model.manifest
     with step("read"):
         inputs, outputs = task_signature(manifest, task.id)
-        parsed = parse(split, inputs, [output.name for output in outputs])
+        explain = explain or split.explain
+        names = [output.name for output in outputs] + [EXPLANATION] * explain
+        parsed = parse(split, inputs, names)
         columns = codec.read(manifest, parsed.tensors)
         check_batch(manifest, len(next(iter(columns.values()))))
-    items, rows, labels, usage = predict(codec, task, model, columns, parsed.parameters)
+    parameters = {"explain": True} | parsed.parameters if explain else parsed.parameters
+    items, rows, labels, usage, explanations = predict(codec, task, model, columns, parameters)
     with step("write"):
         available = {RESPONSE: AvailableOutput("BYTES", lambda: bytes_array(list(map(msgspec.json.encode, items))))}
+        if explain:
+            available[EXPLANATION] = AvailableOutput(
+                "BYTES", lambda: bytes_array(list(map(msgspec.json.encode, explanations)))
+            )
         for output in codec.outputs(manifest):
             available[output.name] = AvailableOutput(
                 output.datatype,
@@ -49,9 +57,10 @@ def predict(
     model: Model[Any, Any],
     columns: dict[str, list[Any]],
     parameters: dict[str, Any],
-) -> tuple[list[Any], list[Any], Any, Usage]:
-    """The responses of all items, the values for the typed outputs, the labels, and the usage."""
+) -> tuple[list[Any], list[Any], Any, Usage, list[Explanation]]:
+    """The responses of all items, the values for the typed outputs, the labels, the usage, and the explanations."""
     items: list[Any] = []
+    explanations: list[Explanation] = []
     rows: list[Any] = []
     labels: Any = ()
     usage = Usage(items=0)
@@ -59,11 +68,15 @@ def predict(
         payload = convert(document, task)
         prediction = task.predict(model, codec.with_all_scores(payload, model.manifest))
         usage.add(prediction.usage)
-        predicted = codec.items(payload, prediction.output)
+        output = prediction.output
+        if isinstance(output, Explained):
+            explanations.append(output.explanation)
+            output = output.predictions
+        predicted = codec.items(payload, output)
         rows += predicted
         items += codec.as_requested(payload, predicted)
         labels = codec.labels(model.manifest, payload)
-    return items, rows, labels, usage
+    return items, rows, labels, usage, explanations
 
 
 def convert(document: dict[str, Any], task: Task) -> Any:

@@ -60,7 +60,7 @@ class DetectionsCodec(PicturesCodec):
 
 
 class TracksCodec(SingleItemCodec):
-    """One video: an mp4 file, or several pictures as its frames.
+    """One film in a container of `video_file.FILMS`, or several pictures as its frames.
 
     `tracks` has one row per sighting, track after track: frame (from 1), track id, xmin, ymin, xmax, ymax in pixels,
     score, and the index of the label.

@@ -1,4 +1,4 @@
-"""OpenAI's HTTP API: models, completions, chat completions, embeddings, transcriptions."""
+"""OpenAI's HTTP API: models, completions, chat completions, responses, embeddings, transcriptions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from hearth.protocols.openai.chat import create_chat_completion
 from hearth.protocols.openai.completions import create_completion
 from hearth.protocols.openai.embeddings import EmbeddingRequest, EmbeddingResponse, create_embedding
 from hearth.protocols.openai.models import OpenAIModel, OpenAIModelList, list_models, retrieve_model
+from hearth.protocols.openai.responses import create_response
+from hearth.protocols.openai.responses_schema import ModelResponse, ResponseRequest
 from hearth.protocols.openai.transcriptions import Transcription, create_transcription, create_translation
 
 PROTOCOL = Protocol(
@@ -61,6 +63,16 @@ PROTOCOL = Protocol(
             schema.ChatCompletion,
             response_media_types=(EVENT_STREAM,),
             model_name=named_model,
+        ),
+        Route(
+            "POST",
+            "/v1/responses",
+            create_response,
+            "create_response",
+            "Create a response",
+            ResponseRequest,
+            ModelResponse,
+            response_media_types=(EVENT_STREAM,),
         ),
         Route(
             "POST",

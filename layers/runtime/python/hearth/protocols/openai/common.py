@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -14,13 +15,15 @@ from hearth.errors import (
     Forbidden,
     HearthError,
     NotFound,
-    PayloadTooLarge,
+    TextTooLong,
     TooManyRequests,
     Unauthorized,
     Unavailable,
 )
+from hearth.models.manifest import Decoder
 from hearth.models.model import Model
 from hearth.protocols.base import Request
+from hearth.tasks.payload import known_fields
 from hearth.tasks.task import Task
 
 T = TypeVar("T")
@@ -49,8 +52,6 @@ def encode_error(error: HearthError, request_id: str) -> bytes:
         code = "invalid_api_key"
     if isinstance(error, TooManyRequests):
         kind, code = "rate_limit_error", "rate_limit_exceeded"
-    if isinstance(error, PayloadTooLarge) and "tokens" in error.message:
-        code = "context_length_exceeded"
     return msgspec.json.encode(OpenAIError(OpenAIErrorDetail(error.message, kind, error.param, code)))
 
 
@@ -60,15 +61,56 @@ def error_headers(error: HearthError) -> Mapping[str, str]:
 
 
 def read(request: Request, schema: type[T], refused: Mapping[str, Sequence[Any]]) -> T:
-    """Decode the body as `schema`. No model here supports the fields in `refused`, so they may only have the values
-    listed there. Raises BadRequest with `param`."""
+    """Decode the body as `schema`, without unknown fields. No model here supports the fields in `refused`, which would
+    change the answer, so they may only have the values listed there. Raises BadRequest with `param`."""
     document = strict_json.loads(request.body)
     if isinstance(document, dict):
         for name in refused.keys() & document.keys():
             if document[name] is not None and document[name] not in refused[name]:
                 raise BadRequest(f"No model here supports this value of `{name}`; leave it out", param=name)
         document = {name: value for name, value in document.items() if name not in refused and value is not None}
+        fields = schema.__struct_fields__  # type: ignore[attr-defined]
+        if document.keys() - set(fields):
+            document = known_fields(document, fields)
     return strict_json.convert(document, schema)
+
+
+class ContextLengthExceeded(BadRequest):
+    """A TextTooLong with the status, the code and the wording for which OpenAI's client libraries look."""
+
+    code = "context_length_exceeded"
+
+
+@contextmanager
+def context_length_errors(model: Model[Any, Any], field: str) -> Iterator[None]:
+    """Raise ContextLengthExceeded about `field` for a TextTooLong of the block."""
+    try:
+        yield
+    except TextTooLong as error:
+        raise ContextLengthExceeded(_context_length_message(error, context_length(model), field), param=field) from None
+
+
+def context_length(model: Model[Any, Any]) -> int:
+    """The number of tokens that a model of text reads."""
+    return model.head.context if isinstance(model.head, Decoder) else int(model.preprocessing.max_tokens)
+
+
+def _context_length_message(error: TextTooLong, context: int, field: str) -> str:
+    limit = f"This model's maximum context length is {context} tokens"
+    tokens, new = error.tokens, error.new_tokens
+    if not tokens:
+        return f"{limit}. However, your {field} resulted in more: {error.message}. Please reduce its length."
+    if field != "messages":
+        return (
+            f"{limit}, however you requested {tokens + new} tokens ({tokens} in your prompt; {new} for the "
+            "completion). Please reduce your prompt; or completion length."
+        )
+    if not new:
+        return f"{limit}. However, your messages resulted in {tokens} tokens. Please reduce the length of the messages."
+    return (
+        f"{limit}. However, you requested {tokens + new} tokens ({tokens} in the messages, {new} in the completion). "
+        "Please reduce the length of the messages or completion."
+    )
 
 
 def open_model(request: Request, name: str, task: str) -> tuple[Task, Model[Any, Any]]:
@@ -81,7 +123,9 @@ def open_model(request: Request, name: str, task: str) -> tuple[Task, Model[Any,
 
 def with_param(error: BadRequest, param: str) -> BadRequest:
     """The same error, about the field `param`."""
-    return type(error)(error.message, retry_after=error.retry_after, param=param)
+    about = copy.copy(error)
+    about.param = param
+    return about
 
 
 @contextmanager
@@ -94,4 +138,6 @@ def renamed_fields(names: Mapping[str, str]) -> Iterator[None]:
         message = error.message.replace("`parameters.", "`")
         for task_name, openai_name in names.items():
             message = message.replace(f"`{task_name}`", f"`{openai_name}`")
-        raise type(error)(message, retry_after=error.retry_after, param=names.get(param or "", param)) from None
+        renamed = copy.copy(error)
+        renamed.message, renamed.param = message, names.get(param or "", param)
+        raise renamed from None

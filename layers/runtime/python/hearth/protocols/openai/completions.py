@@ -55,7 +55,7 @@ def create_completion(request: Request) -> Response:
     choices = [choice for prompt in range(len(prompts)) for choice in _choices(sampler, document, prompt)]
     usage = sampler.completion_usage()
     if document.max_tokens == 0:
-        usage = CompletionUsage(usage.prompt_tokens, 0, usage.prompt_tokens)
+        usage = CompletionUsage(usage.prompt_tokens, 0, usage.prompt_tokens, usage.prompt_tokens_details)
     completion = Completion(sampler.id, "text_completion", sampler.created, document.model, choices, usage)
     return Response(msgspec.json.encode(completion), usage=sampler.usage)
 
@@ -99,7 +99,8 @@ def _echo(sampler: Sampler, prompt: int, *, scored: bool) -> tuple[str, list[Any
         return inputs, []
     parameters = {"max_new_tokens": 1, "details": True, "decoder_input_details": True}
     payload = strict_json.convert({"inputs": inputs, "parameters": parameters}, sampler.task.request)
-    (generated,) = sampler.task.predict(sampler.model, payload).output
+    with common.context_length_errors(sampler.model, "prompt"):
+        (generated,) = sampler.task.predict(sampler.model, payload).output
     prefill = generated.details.prefill
     text = inputs if isinstance(inputs, str) else "".join(token.text for token in prefill)
     return text, prefill if scored else []

@@ -6,6 +6,7 @@ import msgspec
 
 from hearth.errors import BadRequest
 from hearth.models.cache import warm_cache
+from hearth.models.catalog import CatalogEntry
 from hearth.models.manifest import Manifest
 from hearth.protocols.base import Request, Response
 from hearth.protocols.openai.common import with_param
@@ -27,13 +28,13 @@ class OpenAIModelList(msgspec.Struct, frozen=True):
     data: list[OpenAIModel]
 
 
-def _describe(name: str, manifest: Manifest) -> OpenAIModel:
-    return OpenAIModel(name, "model", 0, "hearth", manifest.task, manifest.version, manifest.description)
+def _describe(name: str, entry: CatalogEntry | Manifest) -> OpenAIModel:
+    return OpenAIModel(name, "model", 0, "hearth", entry.task, entry.version, entry.description)
 
 
 def list_models(request: Request) -> Response:
-    registry = warm_cache().registry
-    models = [_describe(name, registry.resolve(name).manifest) for name in registry.models()]
+    entries, _ = warm_cache().registry.catalog()
+    models = [_describe(name, entry) for name, entry in entries.items()]
     return Response(msgspec.json.encode(OpenAIModelList("list", models)))
 
 

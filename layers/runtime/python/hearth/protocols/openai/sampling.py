@@ -9,18 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hearth import strict_json
+from hearth import deadline, strict_json
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.models.model import Model
 from hearth.protocols.base import EVENT_STREAM, Response, server_sent_event
-from hearth.protocols.openai.common import renamed_fields
-from hearth.protocols.openai.schema import MAX_CHOICES, CompletionUsage, GenerationRequest
+from hearth.protocols.openai.common import context_length_errors, renamed_fields
+from hearth.protocols.openai.schema import MAX_CHOICES, CompletionUsage, GenerationRequest, PromptTokensDetails
 from hearth.tasks.task import Task, Usage
 
 if TYPE_CHECKING:
     from hearth.tasks.generation import Piece
 
-FIELD_NAMES = {"inputs": "prompt", "max_new_tokens": "max_tokens", "top_n_tokens": "logprobs"}
+FIELD_NAMES = {
+    "inputs": "prompt",
+    "max_new_tokens": "max_tokens",
+    "top_n_tokens": "logprobs",
+    "grammar": "response_format",
+}
 """The task's field names -> OpenAI's field names."""
 
 
@@ -36,14 +41,17 @@ class Sampler:
     parameters: dict[str, Any]
     n: int
     created: int = field(default_factory=lambda: int(time.time()))
+    began: float = field(default_factory=time.monotonic)
     usage: Usage = field(default_factory=lambda: Usage(items=0))
     """Usage of all texts; the tokens of each prompt are counted once."""
 
     def pieces(self, prompt: int, choice: int) -> Iterator[Piece]:
-        """The pieces of one text. Raises BadRequest with OpenAI's field names."""
+        """The pieces of one text. Raises BadRequest with OpenAI's field names, PayloadTooLarge."""
+        self._check_time()
         seed = self.parameters.get("seed")
         parameters = self.parameters if seed is None else self.parameters | {"seed": (seed + choice) % 2**63}
-        with renamed_fields(FIELD_NAMES):
+        field = "messages" if "messages" in self.prompts[prompt] else "prompt"
+        with renamed_fields(FIELD_NAMES), context_length_errors(self.model, field):
             payload = strict_json.convert({**self.prompts[prompt], "parameters": parameters}, self.task.request)
             generation = self.task.generate(self.model, payload)
             self.usage.items += 1
@@ -51,9 +59,25 @@ class Sampler:
                 self.usage.seed = generation.usage.seed
             if choice == 0:
                 self.usage.input_tokens += generation.usage.input_tokens
-            for piece in generation:
+            for number, piece in enumerate(generation):
+                if choice == number == 0:  # known with the first piece
+                    self.usage.cached_tokens += generation.usage.cached_tokens
                 self.usage.output_tokens += 1
                 yield piece
+
+    def _check_time(self) -> None:
+        """Raise PayloadTooLarge if the texts that are left would take longer than the request may, as the texts so far
+        took; otherwise the work for these would be lost."""
+        texts, done, remaining = len(self.prompts) * self.n, self.usage.items, deadline.remaining()
+        if not done or remaining is None:
+            return
+        seconds = (time.monotonic() - self.began) / done * (texts - done)
+        if seconds > remaining:
+            raise PayloadTooLarge(
+                f"{texts} texts would take about {seconds:.0f} s more, and {max(remaining, 0):.0f} s are left for this "
+                "request; request fewer or shorter texts",
+                param="n",
+            )
 
     def choices(self) -> Iterator[tuple[int, Iterator[Piece]]]:
         for prompt in range(len(self.prompts)):
@@ -62,7 +86,8 @@ class Sampler:
 
     def completion_usage(self) -> CompletionUsage:
         prompt_tokens, completion_tokens = self.usage.input_tokens, self.usage.output_tokens
-        return CompletionUsage(prompt_tokens, completion_tokens, prompt_tokens + completion_tokens)
+        cached = PromptTokensDetails(self.usage.cached_tokens)
+        return CompletionUsage(prompt_tokens, completion_tokens, prompt_tokens + completion_tokens, cached)
 
 
 def task_parameters(document: GenerationRequest, max_tokens: int | None, top_logprobs: int | None) -> dict[str, Any]:
@@ -77,6 +102,10 @@ def task_parameters(document: GenerationRequest, max_tokens: int | None, top_log
         "frequency_penalty": document.frequency_penalty,
         "logit_bias": document.logit_bias,
         "top_n_tokens": top_logprobs or 0,
+        "top_k": document.top_k if document.top_k and document.top_k > 0 else None,
+        "min_p": document.min_p,
+        "repetition_penalty": document.repetition_penalty,
+        "ignore_eos": document.ignore_eos,
         **({} if document.seed is None else {"seed": document.seed % 2**63}),
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 MAX_CHOICES = 128
 """Largest number of texts of a request, over all of its prompts."""
@@ -15,12 +15,11 @@ Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Text = Annotated[str, Meta(min_length=1)]
 
 
-class StreamOptions(Struct, frozen=True, forbid_unknown_fields=True):
+class StreamOptions(Struct, frozen=True):
     include_usage: bool = False
-    include_obfuscation: Literal[False] = False
 
 
-class GenerationRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class GenerationRequest(Struct, frozen=True, kw_only=True):
     """Fields of both kinds of requests."""
 
     model: str
@@ -32,12 +31,16 @@ class GenerationRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     presence_penalty: Penalty = 0.0
     frequency_penalty: Penalty = 0.0
     logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] = {}
+    top_k: Annotated[int, Meta(ge=-1)] | None = None
+    """As in vLLM, like the following three: -1 and 0 mean all tokens."""
+    min_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    repetition_penalty: Annotated[float, Meta(ge=0.01, le=10)] = 1.0
+    ignore_eos: bool = False
     stream: bool = False
     stream_options: StreamOptions | None = None
-    user: str = ""
 
 
-class CompletionRequest(GenerationRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class CompletionRequest(GenerationRequest, frozen=True, kw_only=True):
     prompt: str | list[Any]
     """A text, its token ids, or a list of either."""
     max_tokens: Annotated[int, Meta(ge=0)] = 16
@@ -46,52 +49,139 @@ class CompletionRequest(GenerationRequest, frozen=True, forbid_unknown_fields=Tr
     echo: bool = False
 
 
-class TextContentPart(Struct, frozen=True, forbid_unknown_fields=True):
-    type: Literal["text"]
+class TextContentPart(Struct, frozen=True, tag_field="type", tag="text"):
     text: str
 
 
-class ChatMessage(Struct, frozen=True, forbid_unknown_fields=True):
-    role: Literal["developer", "system", "user", "assistant"]
-    content: str | list[TextContentPart]
+class RefusalContentPart(Struct, frozen=True, tag_field="type", tag="refusal"):
+    refusal: str
 
 
-class ChatCompletionRequest(GenerationRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ChatFunctionCall(Struct, frozen=True):
+    name: str
+    arguments: str
+    """A JSON object as text."""
+
+
+class ChatToolCall(Struct, frozen=True):
+    id: str
+    function: ChatFunctionCall
+    type: Literal["function"] = "function"
+    index: int | UnsetType = UNSET
+    """Number of the call in a streamed answer."""
+
+
+class ChatMessage(Struct, frozen=True):
+    """A message, or a former answer as it was sent, with fields that are null or empty."""
+
+    role: Literal["developer", "system", "user", "assistant", "tool"]
+    content: str | list[TextContentPart | RefusalContentPart] | None = None
+    refusal: str | None = None
+    tool_calls: Annotated[list[ChatToolCall], Meta(max_length=128)] | None = None
+    tool_call_id: str | None = None
+    name: str | None = None
+    function_call: None = None
+    audio: None = None
+
+
+class NamedFunction(Struct, frozen=True):
+    name: str
+
+
+class NamedToolChoice(Struct, frozen=True):
+    function: NamedFunction
+    type: Literal["function"] = "function"
+
+
+class JsonSchema(Struct, frozen=True):
+    name: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    schema: dict[str, Any] = {}
+    description: str | None = None
+    strict: bool | None = None
+
+
+class ResponseFormat(Struct, frozen=True):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+
+class ChatFunction(Struct, frozen=True, omit_defaults=True):
+    name: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    """A JSON schema."""
+    strict: bool | None = None
+
+
+class ChatTool(Struct, frozen=True):
+    function: ChatFunction
+    type: Literal["function"]
+
+
+Tools = Annotated[list[ChatTool], Meta(max_length=128)]
+
+
+class ChatCompletionRequest(GenerationRequest, frozen=True, kw_only=True):
     messages: Annotated[list[ChatMessage], Meta(min_length=1, max_length=1000)]
     max_tokens: Annotated[int, Meta(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
     logprobs: bool = False
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
-    metadata: dict[str, str] = {}
-    safety_identifier: str = ""
-    prompt_cache_key: str = ""
+    response_format: ResponseFormat | None = None
+    tools: Tools = []
+    tool_choice: Literal["auto", "none", "required"] | NamedToolChoice = "auto"
+    parallel_tool_calls: bool = True
 
 
-REFUSED_IN_COMPLETIONS: dict[str, Sequence[Any]] = {"suffix": ("",)}
+REFUSED: dict[str, Sequence[Any]] = {
+    "top_a": (0,),
+    "typical_p": (1,),
+    "length_penalty": (1,),
+    "min_tokens": (0,),
+    "use_beam_search": (False,),
+    "stop_token_ids": ([],),
+    "bad_words": ([],),
+    "allowed_token_ids": ([],),
+    "logits_processors": ([],),
+    "truncate_prompt_tokens": (),
+    "prompt_logprobs": (),
+    "structured_outputs": ({},),
+    "guided_json": (),
+    "guided_regex": (),
+    "guided_choice": (),
+    "guided_grammar": (),
+    "grammar": (),
+}
+"""Fields of other servers that change the answer, and the values with which they do not."""
+REFUSED_IN_COMPLETIONS: dict[str, Sequence[Any]] = {**REFUSED, "suffix": ("",), "response_format": ({"type": "text"},)}
 REFUSED_IN_CHAT: dict[str, Sequence[Any]] = {
-    "tools": ([],),
-    "tool_choice": ("none",),
-    "parallel_tool_calls": (),
+    **REFUSED,
     "functions": ([],),
-    "function_call": ("none",),
-    "response_format": ({"type": "text"},),
+    "function_call": ("none", "auto"),
     "modalities": (["text"],),
     "audio": (),
-    "prediction": (),
-    "reasoning_effort": ("none",),
-    "verbosity": (),
     "web_search_options": (),
-    "store": (False,),
-    "service_tier": ("auto", "default"),
-    "prompt_cache_retention": (),
-    "moderation": (),
+    "echo": (False,),
+    "best_of": (1,),
+    "continue_final_message": (False,),
+    "add_generation_prompt": (True,),
+    "chat_template": (),
+    "chat_template_kwargs": ({},),
+    "documents": ([],),
+    "reasoning_effort": ("none",),
 }
+
+
+class PromptTokensDetails(Struct, frozen=True):
+    cached_tokens: int
+    """Tokens whose keys and values were there from an earlier request."""
 
 
 class CompletionUsage(Struct, frozen=True):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    prompt_tokens_details: PromptTokensDetails
 
 
 class CompletionLogprobs(Struct, frozen=True):
@@ -134,8 +224,9 @@ class Completion(Struct, frozen=True):
 
 class ChatResponseMessage(Struct, frozen=True):
     role: str
-    content: str
+    content: str | None
     refusal: None = None
+    tool_calls: list[ChatToolCall] | UnsetType = UNSET
 
 
 class ChatChoice(Struct, frozen=True):
@@ -157,6 +248,7 @@ class ChatCompletion(Struct, frozen=True):
 class ChatDelta(Struct, frozen=True, omit_defaults=True):
     role: str | None = None
     content: str | None = None
+    tool_calls: list[ChatToolCall] | None = None
 
 
 class ChatChunkChoice(Struct, frozen=True):

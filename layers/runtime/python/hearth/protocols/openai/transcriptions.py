@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -12,19 +12,20 @@ from hearth import strict_json
 from hearth.errors import BadRequest
 from hearth.models.manifest import Ctc
 from hearth.ops.audio.subtitles import TimedWord, to_lines, to_srt, to_vtt
+from hearth.protocols import form
 from hearth.protocols.base import Request, Response
 from hearth.protocols.openai import common
 
 FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
-FIELDS = {
-    "model",
-    "language",
-    "prompt",
-    "response_format",
-    "temperature",
-    "timestamp_granularities[]",
-    "stream",
+REFUSED = {
+    "stream": ("false", "0", ""),
+    "task": ("transcribe", ""),
+    "include[]": (),
+    "include": (),
+    "known_speaker_names[]": (),
+    "known_speaker_references[]": (),
 }
+"""Fields that change the answer, and the values with which they do not."""
 PLAIN_TEXT = "text/plain; charset=utf-8"
 
 
@@ -76,7 +77,7 @@ def _create(request: Request, kind: Literal["transcribe", "translate"]) -> Respo
     task, model = common.open_model(request, name, "automatic-speech-recognition")
     if response_format not in FORMATS:
         raise BadRequest(f"`response_format` must be one of {', '.join(FORMATS)}", param="response_format")
-    granularities = fields.get("timestamp_granularities[]", [])
+    granularities = fields.get("timestamp_granularities[]", []) + fields.get("timestamp_granularities", [])
     if set(granularities) - {"word", "segment"} or (granularities and response_format != "verbose_json"):
         message = "`timestamp_granularities` must be word or segment, and needs verbose_json"
         raise BadRequest(message, param="timestamp_granularities")
@@ -87,8 +88,8 @@ def _create(request: Request, kind: Literal["transcribe", "translate"]) -> Respo
     _refuse_unsupported(fields)
     parameters = {
         "return_timestamps": response_format in ("srt", "vtt", "verbose_json"),
-        "language": fields.get("language", [""])[-1] or None,
-        "prompt": fields.get("prompt", [""])[-1],
+        "language": main_subtag(fields.get("language", [""])[-1]) or None,
+        "prompt": "" if recognises_letters else fields.get("prompt", [""])[-1],
         "task": kind,
     }
     payload = strict_json.convert({"inputs": audio, "parameters": parameters}, task.request)
@@ -127,46 +128,35 @@ def _segment(number: int, line: list[TimedWord], logprobs: list[float]) -> Trans
 
 
 def _refuse_unsupported(fields: dict[str, list[str]]) -> None:
-    """Raise BadRequest for options that no model here supports."""
-    if fields.get("temperature", ["0"])[-1] not in ("0", "0.0", ""):
-        raise BadRequest("`temperature` must be 0: the result is always the likeliest text", param="temperature")
-    if fields.get("stream", ["false"])[-1].lower() not in ("false", "0", ""):
-        raise BadRequest("A transcription cannot be streamed; leave `stream` out", param="stream")
+    """Raise BadRequest for options that would change the answer and that no model here supports.
+
+    A chunking strategy is a hint, as is a prompt to a model that recognises letters; a temperature matters to models
+    that sample. All are ignored.
+    """
+    try:
+        temperature = float(fields.get("temperature", ["0"])[-1] or 0)
+    except ValueError:
+        temperature = -1
+    if not 0 <= temperature <= 1:
+        raise BadRequest("`temperature` must be a number from 0 to 1", param="temperature")
+    for name, harmless in REFUSED.items():
+        if any(value.lower() not in harmless for value in fields.get(name, [])):
+            field = name.removesuffix("[]")
+            raise BadRequest(f"No model here supports this value of `{field}`; leave it out", param=field)
+
+
+def main_subtag(language: str) -> str:
+    """The main subtag of a language tag, in lower case: `en` for `en-US` and `EN_us`."""
+    return language.strip().replace("_", "-").partition("-")[0].lower()
 
 
 def parse_form(request: Request) -> tuple[dict[str, list[str]], bytes]:
     """The form's fields, `model` among them, and the file. Raises BadRequest."""
-    from python_multipart.exceptions import FormParserError
-    from python_multipart.multipart import create_form_parser
-
-    content_type = request.headers.get("content-type", "")
-    if not content_type.lower().startswith("multipart/form-data"):
+    if not form.is_form(request):
         raise BadRequest("Send the recording as `file` of a form (Content-Type: multipart/form-data)", param="file")
-    fields: dict[str, list[str]] = {}
-    files: dict[str, bytes] = {}
-
-    def on_field(field: Any) -> None:
-        fields.setdefault((field.field_name or b"").decode("utf-8", "replace"), []).append(
-            (field.value or b"").decode("utf-8", "replace")
-        )
-
-    def on_file(file: Any) -> None:
-        file.file_object.seek(0)
-        files[(file.field_name or b"").decode("utf-8", "replace")] = file.file_object.read()
-
-    # The body is in memory already and must not be written to disk, which the parser does from 1 MiB on.
-    memory = {"MAX_MEMORY_FILE_SIZE": len(request.body) + 1}
-    try:
-        parser = create_form_parser({"Content-Type": content_type.encode("latin-1")}, on_field, on_file, config=memory)
-        parser.write(request.body)
-        parser.finalize()
-    except (FormParserError, ValueError):
-        raise BadRequest("The form cannot be read: it does not match the boundary in Content-Type") from None
-    unknown = sorted((fields.keys() - FIELDS) | (files.keys() - {"file"}))
-    if unknown:
-        field = strict_json.safe_name(unknown[0])
-        raise BadRequest(f"The field {field} is not supported here; leave it out", param=field.strip("`"))
-    for name, received in (("file", files), ("model", fields)):
-        if name not in received:
+    fields, files = form.read_form(request)
+    recordings = [content for name, content in files if name == "file"]
+    for name, received in (("file", recordings), ("model", fields.get("model", []))):
+        if not received:
             raise BadRequest(f"The form has no `{name}`", param=name)
-    return fields, files["file"]
+    return fields, recordings[-1]

@@ -1,0 +1,70 @@
+"""`hearth publish`, `hearth alias` and `hearth catalog`: what writes to a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from hearth.storage.open import open_store
+from hearth_build.cli.options import StoreOption
+
+console = Console()
+
+
+def publish(
+    artifact: Annotated[Path, typer.Argument(help="The artifact's folder, which contains manifest.json.")],
+    store: StoreOption,
+    alias: Annotated[str | None, typer.Option(help="Point this alias at the new version, e.g. prod.")] = None,
+    sign: Annotated[
+        str | None,
+        typer.Option(
+            envvar="HEARTH_SIGNING_KEY",
+            help="Sign the version with this key: KEY.pem, or awskms:// followed by an ARN or alias/NAME.",
+        ),
+    ] = None,
+) -> None:
+    """Test an artifact in a separate process and copy it into a store. The manifest is written last."""
+    from hearth_build.release.publish import publish as run
+
+    signer = None
+    if sign:
+        from hearth_build.release.signing import load_signer
+
+        signer = load_signer(sign)
+    manifest = run(open_store(store), artifact, alias, signer)
+    console.print(f"Published {manifest.model}@{manifest.version}" + (f" as {alias}" if alias else ""))
+    if alias:
+        following = f"hearth predict {manifest.model}@{alias} INPUT --store {store}"
+    else:
+        console.print(
+            f"No alias points to this version yet: only {manifest.model}@{manifest.version} reaches it.",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+        following = f"hearth alias {manifest.model} prod {manifest.version} --store {store}"
+    console.print(f"Next: {following}", highlight=False, markup=False, soft_wrap=True)
+
+
+def alias(
+    name: Annotated[str, typer.Argument(help="The model's name.")],
+    alias: Annotated[str, typer.Argument(help="A new or an existing alias, e.g. prod.")],
+    version: Annotated[str, typer.Argument(help="A published version, e.g. 2.")],
+    store: StoreOption,
+) -> None:
+    """Point an alias of a model at one of its versions."""
+    from hearth_build.release.publish import set_alias
+
+    set_alias(open_store(store), name, alias, version)
+    console.print(f"{name}@{alias} is now version {version}")
+
+
+def catalog(store: StoreOption) -> None:
+    """Write the catalogue of a store anew, after its aliases were changed by other means than this command."""
+    from hearth_build.release.catalog import rebuild
+
+    entries = rebuild(open_store(store))
+    console.print(f"{store} has {len(entries)} models with the alias prod", highlight=False, soft_wrap=True)

@@ -1,0 +1,380 @@
+"""The families of decoder-only checkpoints: the names of their weights, and what their configuration means.
+
+Configurations are read by transformers' own classes, which know the defaults. Every import is compared with
+transformers' model, so a difference that is not described here is noticed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hearth_build.importing.tensor_files import TensorFiles
+from hearth_build.onnx_export.decoder_graph import Activation, Architecture, RotaryTable
+from hearth_build.recipe import RecipeError
+
+ACTIVATIONS: dict[str, Activation] = {
+    "silu": "silu",
+    "swish": "silu",
+    "gelu": "gelu",
+    "gelu_new": "gelu-tanh",
+    "gelu_fast": "gelu-tanh",
+    "gelu_pytorch_tanh": "gelu-tanh",
+    "relu": "relu",
+}
+BUFFERS = re.compile(r"\.(rotary_emb\.inv_freq|attn\.(masked_)?bias|attention\.(masked_)?bias)$")
+"""Tensors that older versions of transformers saved although they can be computed."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Names of weights as the checkpoint has them, without `.weight` and `.bias`."""
+
+    root: str
+    """What all names begin with; checkpoints saved without a head lack its first part."""
+    layers: str
+    """What the names of a layer begin with, after the root and before its number."""
+    names: Mapping[str, str | tuple[str, ...]]
+    """Part of the network, as in `decoder_graph.Weights`, -> name; several names are concatenated."""
+    options: Callable[[Any], dict[str, Any]] = lambda config: {}
+    """Configuration -> fields of the architecture that are particular to the family. Raises RecipeError."""
+    transposed: bool = False
+    """Whether matrices are stored as (inputs, outputs)."""
+    grouped_by_head: bool = False
+    """Whether the packed matrix has query, key and value of the first head, then those of the second, and so on."""
+    norm_offset: float = 0.0
+    """Added to the weights of norms."""
+    first_position: int = 0
+    """Row of the learned positions that belongs to the first token."""
+
+
+LLAMA_LAYER: dict[str, str | tuple[str, ...]] = {
+    "before_attention": "input_layernorm",
+    "attention.qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "attention.query_norm": "self_attn.q_norm",
+    "attention.key_norm": "self_attn.k_norm",
+    "attention.out": "self_attn.o_proj",
+    "before_feed_forward": "post_attention_layernorm",
+    "feed_forward.up": ("mlp.gate_proj", "mlp.up_proj"),
+    "feed_forward.down": "mlp.down_proj",
+}
+LLAMA: dict[str, str | tuple[str, ...]] = {
+    "tokens": "embed_tokens",
+    "norm": "norm",
+    "head": "lm_head",
+} | LLAMA_LAYER
+POST_NORMS: dict[str, str | tuple[str, ...]] = {
+    "after_attention": "post_attention_layernorm",
+    "before_feed_forward": "pre_feedforward_layernorm",
+    "after_feed_forward": "post_feedforward_layernorm",
+}
+BLOOM_LAYER: dict[str, str | tuple[str, ...]] = {
+    "before_attention": "input_layernorm",
+    "before_feed_forward": "post_attention_layernorm",
+    "feed_forward.up": "mlp.dense_h_to_4h",
+    "feed_forward.down": "mlp.dense_4h_to_h",
+}
+
+
+def gated(config: Any) -> dict[str, Any]:
+    return {"gated": True}
+
+
+def gemma(config: Any) -> dict[str, Any]:
+    require(not config.use_bidirectional_attention, "use_bidirectional_attention must be false")
+    scalar = getattr(config, "query_pre_attn_scalar", None)
+    return {
+        "gated": True,
+        "embedding_multiplier": config.hidden_size**0.5,
+        "scale": scalar**-0.5 if scalar else None,
+        "score_cap": getattr(config, "attn_logit_softcapping", None) or 0.0,
+        "logit_cap": getattr(config, "final_logit_softcapping", None) or 0.0,
+    }
+
+
+def granite(config: Any) -> dict[str, Any]:
+    return {
+        "gated": True,
+        "embedding_multiplier": config.embedding_multiplier,
+        "residual_multiplier": config.residual_multiplier,
+        "scale": config.attention_multiplier,
+        "logit_multiplier": 1 / config.logits_scaling,
+    }
+
+
+def stablelm(config: Any) -> dict[str, Any]:
+    require(not config.qk_layernorm, "qk_layernorm must be false")
+    return {"gated": True, "norm": "layer", "parallel": config.use_parallel_residual}
+
+
+def phi(config: Any) -> dict[str, Any]:
+    require(not config.qk_layernorm, "qk_layernorm must be false")
+    return {"norm": "layer", "parallel": True}
+
+
+def starcoder2(config: Any) -> dict[str, Any]:
+    return {"norm": "layer", "epsilon": config.norm_epsilon}
+
+
+def gpt2(config: Any) -> dict[str, Any]:
+    require(
+        config.scale_attn_weights and not config.scale_attn_by_inverse_layer_idx,
+        "attention must be scaled as in GPT-2: scale_attn_weights true, scale_attn_by_inverse_layer_idx false",
+    )
+    return {"norm": "layer"}
+
+
+def gpt_neox(config: Any) -> dict[str, Any]:
+    return {"norm": "layer", "parallel": config.use_parallel_residual}
+
+
+def gptj(config: Any) -> dict[str, Any]:
+    return {"norm": "layer", "parallel": True, "interleaved": True}
+
+
+def opt(config: Any) -> dict[str, Any]:
+    require(config.do_layer_norm_before, "do_layer_norm_before must be true")
+    require(config.word_embed_proj_dim == config.hidden_size, "word_embed_proj_dim must be hidden_size")
+    require(not config._remove_final_layer_norm, "_remove_final_layer_norm must be false")
+    return {"norm": "layer", "epsilon": 1e-5}
+
+
+def bloom(config: Any) -> dict[str, Any]:
+    require(not config.apply_residual_connection_post_layernorm, "its residual connections must be before the norms")
+    # A checkpoint states no context; BLOOM was trained on 2,048 tokens.
+    context = getattr(config, "seq_length", None) or 2048
+    return {"norm": "layer", "alibi": True, "activation": "gelu-tanh", "context": context}
+
+
+def require(condition: bool, message: str) -> None:
+    if not condition:
+        raise RecipeError(f"config.json: {message}; other variants are not supported.")
+
+
+LLAMA_LIKE = Family("model.", "layers", LLAMA, gated)
+PHI3 = LLAMA | {"attention.qkv": "self_attn.qkv_proj", "feed_forward.up": "mlp.gate_up_proj"}
+FAMILIES = {
+    "llama": LLAMA_LIKE,
+    "mistral": LLAMA_LIKE,
+    "ministral": LLAMA_LIKE,
+    "qwen2": LLAMA_LIKE,
+    "qwen3": LLAMA_LIKE,
+    "smollm3": LLAMA_LIKE,
+    "phi3": Family("model.", "layers", PHI3, gated),
+    "gemma": Family("model.", "layers", LLAMA, gemma, norm_offset=1.0),
+    "gemma2": Family("model.", "layers", LLAMA | POST_NORMS, gemma, norm_offset=1.0),
+    "gemma3_text": Family("model.", "layers", LLAMA | POST_NORMS, gemma, norm_offset=1.0),
+    "olmo2": Family("model.", "layers", LLAMA | POST_NORMS, gated),
+    "granite": Family("model.", "layers", LLAMA, granite),
+    "stablelm": Family("model.", "layers", LLAMA, stablelm),
+    "starcoder2": Family(
+        "model.", "layers", LLAMA | {"feed_forward.up": "mlp.c_fc", "feed_forward.down": "mlp.c_proj"}, starcoder2
+    ),
+    "phi": Family(
+        "model.",
+        "layers",
+        {
+            "tokens": "embed_tokens",
+            "norm": "final_layernorm",
+            "head": "lm_head",
+            "before_attention": "input_layernorm",
+            "attention.qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+            "attention.out": "self_attn.dense",
+            "feed_forward.up": "mlp.fc1",
+            "feed_forward.down": "mlp.fc2",
+        },
+        phi,
+    ),
+    "gpt2": Family(
+        "transformer.",
+        "h",
+        {
+            "tokens": "wte",
+            "positions": "wpe",
+            "norm": "ln_f",
+            "head": "lm_head",
+            "before_attention": "ln_1",
+            "attention.qkv": "attn.c_attn",
+            "attention.out": "attn.c_proj",
+            "before_feed_forward": "ln_2",
+            "feed_forward.up": "mlp.c_fc",
+            "feed_forward.down": "mlp.c_proj",
+        },
+        gpt2,
+        transposed=True,
+    ),
+    "gptj": Family(
+        "transformer.",
+        "h",
+        {
+            "tokens": "wte",
+            "norm": "ln_f",
+            "head": "lm_head",
+            "before_attention": "ln_1",
+            "attention.qkv": ("attn.q_proj", "attn.k_proj", "attn.v_proj"),
+            "attention.out": "attn.out_proj",
+            "feed_forward.up": "mlp.fc_in",
+            "feed_forward.down": "mlp.fc_out",
+        },
+        gptj,
+    ),
+    "gpt_neox": Family(
+        "gpt_neox.",
+        "layers",
+        {
+            "tokens": "embed_in",
+            "norm": "final_layer_norm",
+            "head": "embed_out",
+            "attention.qkv": "attention.query_key_value",
+            "attention.out": "attention.dense",
+        }
+        | BLOOM_LAYER,
+        gpt_neox,
+        grouped_by_head=True,
+    ),
+    "opt": Family(
+        "model.decoder.",
+        "layers",
+        {
+            "tokens": "embed_tokens",
+            "positions": "embed_positions",
+            "norm": "final_layer_norm",
+            "head": "lm_head",
+            "before_attention": "self_attn_layer_norm",
+            "attention.qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+            "attention.out": "self_attn.out_proj",
+            "before_feed_forward": "final_layer_norm",
+            "feed_forward.up": "fc1",
+            "feed_forward.down": "fc2",
+        },
+        opt,
+        first_position=2,
+    ),
+    "bloom": Family(
+        "transformer.",
+        "h",
+        {
+            "tokens": "word_embeddings",
+            "embedding_norm": "word_embeddings_layernorm",
+            "norm": "ln_f",
+            "head": "lm_head",
+            "attention.qkv": "self_attention.query_key_value",
+            "attention.out": "self_attention.dense",
+        }
+        | BLOOM_LAYER,
+        bloom,
+        grouped_by_head=True,
+    ),
+}
+"""By `model_type`."""
+
+
+def first(config: Any, *names: str) -> Any:
+    """The first of the configuration's values that is set."""
+    return next((value for name in names if (value := getattr(config, name, None)) is not None), None)
+
+
+def architecture_of(family: Family, config: Any, rotary: Mapping[str, RotaryTable]) -> Architecture:
+    """Read transformers' configuration. `rotary` has the tables by the type of layer, or one under "". Raises
+    RecipeError for what the graph cannot express."""
+    activation = first(config, "hidden_act", "hidden_activation", "activation_function") or "gelu_new"
+    if activation not in ACTIVATIONS:
+        raise RecipeError(f"config.json: activation {activation!r} is not supported; {', '.join(ACTIVATIONS)} are.")
+    contexts = [first(config, "max_position_embeddings", "n_positions") or 0]
+    contexts += [len(table.cosine) for table in rotary.values()]
+    layers, heads, width = config.num_hidden_layers, config.num_attention_heads, config.hidden_size
+    types = getattr(config, "layer_types", None) or [""] * layers
+    names = [kind if kind in rotary else "" for kind in types] if rotary else []
+    has_rotary = getattr(config, "no_rope_layers", None) or [1] * layers
+    fields = {
+        "vocabulary": config.vocab_size,
+        "width": width,
+        "layers": layers,
+        "heads": heads,
+        "kv_heads": first(config, "num_key_value_heads") or heads,
+        "head_size": first(config, "head_dim") or width // heads,
+        "context": min(contexts),
+        "norm": "rms",
+        "epsilon": first(config, "rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon"),
+        "activation": ACTIVATIONS[activation],
+        "rotary": {f"rotary.{name}".rstrip("."): table for name, table in rotary.items()},
+        "layer_rotary": tuple(
+            f"rotary.{name}".rstrip(".") if keeps else "" for name, keeps in zip(names, has_rotary, strict=True)
+        )
+        if rotary
+        else (),
+        "windows": tuple(window(config, kind) for kind in types),
+    }
+    return Architecture(**fields | family.options(config))
+
+
+def window(config: Any, layer_type: str) -> int:
+    """Number of tokens that a layer attends to; 0 for all."""
+    size = getattr(config, "sliding_window", None)
+    if not size or not getattr(config, "use_sliding_window", True) or layer_type == "full_attention":
+        return 0
+    return int(size)
+
+
+class FamilyWeights:
+    """The weights of a checkpoint, by the names of `decoder_graph.Weights`."""
+
+    def __init__(self, family: Family, config: Any, files: TensorFiles) -> None:
+        self.family, self.config, self.files = family, config, files
+
+    def sources(self, name: str) -> list[str]:
+        """The checkpoint's names of the weight's parts; none if the family has no such weight."""
+        family = self.family
+        match = re.fullmatch(r"(?:blocks\.(\d+)\.)?(.+)\.(weight|bias)", name)
+        assert match
+        layer, part, suffix = match.groups()
+        sources = family.names.get(part)
+        if sources is None or (part == "norm" and layer is not None):
+            return []
+        prefix = family.root if layer is None else f"{family.root}{family.layers}.{layer}."
+        if part == "head":
+            prefix = ""
+        return [f"{prefix}{source}.{suffix}" for source in ((sources,) if isinstance(sources, str) else sources)]
+
+    def __call__(self, name: str) -> np.ndarray | None:
+        """Load a weight. Raises RecipeError if only some of its parts exist."""
+        if name == "head.weight" and self.config.tie_word_embeddings:
+            return None
+        sources = self.sources(name)
+        if name == "head.weight" and self.files.find(sources[0]) is None:
+            sources = ["lm_head.weight"]
+        parts = [self.files.load(source) for source in sources]
+        values = [part for part in parts if part is not None]
+        if not values:
+            return None
+        if len(values) < len(parts):
+            missing = [source for source, part in zip(sources, parts, strict=True) if part is None]
+            raise RecipeError(f"{self.files.folder} has no {', '.join(missing)}; the checkpoint is incomplete.")
+        return self.converted(name, values[0] if len(values) == 1 else np.concatenate(values))
+
+    def converted(self, name: str, values: np.ndarray) -> np.ndarray:
+        family = self.family
+        if family.transposed and values.ndim == 2 and name not in ("tokens.weight", "positions.weight", "head.weight"):
+            values = np.ascontiguousarray(values.T)
+        if family.grouped_by_head and ".qkv." in name:
+            heads = self.config.num_attention_heads
+            grouped = values.reshape(heads, 3, -1, *values.shape[1:])
+            values = np.ascontiguousarray(np.swapaxes(grouped, 0, 1)).reshape(values.shape)
+        if family.norm_offset and values.ndim == 1 and name.endswith(".weight"):
+            values = values + np.float32(family.norm_offset)
+        return values[family.first_position :] if name == "positions.weight" else values
+
+    def check_all_read(self) -> None:
+        """Raise RecipeError if the checkpoint has weights that the graph does not contain."""
+        files = self.files
+        tied = {"lm_head.weight", *self.sources("head.weight")} if self.config.tie_word_embeddings else set()
+        rest = [name for name in files.entries if name not in files.read | tied and not BUFFERS.search(name)]
+        if rest:
+            raise RecipeError(
+                f"{files.folder} has weights that a {self.config.model_type} model does not use, such as "
+                f"{', '.join(rest[:3])}. Export the model to ONNX and import the graph."
+            )

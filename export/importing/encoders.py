@@ -1,0 +1,209 @@
+"""Text encoders with safetensors, of any family: transformers' own class, exported by torch's exporter."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor, nn
+
+from hearth.models.manifest import Mask
+from hearth_build.importing import pooling
+from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
+from hearth_build.importing.pooling import SentenceModules
+from hearth_build.importing.recipe import import_recipe
+from hearth_build.importing.source import Source
+from hearth_build.importing.text_tasks import TextTask, is_text_encoder, read_task, recipe_fields
+from hearth_build.importing.text_tokenizer import read_tokenizer
+from hearth_build.networks.pooling import pool
+from hearth_build.onnx_export.export import exported
+from hearth_build.recipe import DynamicInt8, RecipeError
+
+AXES = {0: "batch", 1: "sequence"}
+
+
+def accepts(source: Source, options: ImportOptions) -> bool:
+    return bool(source.weights) and not source.graphs and is_text_encoder(source, options)
+
+
+def read(source: Source, options: ImportOptions) -> ImportedModel:
+    tokenizer = read_tokenizer(source)
+    config = source.config
+    hidden = int(config.get("hidden_size") or config.get("dim") or config.get("d_model") or config.get("n_embd") or 0)
+    task = read_task(source, options, tokenizer.tokenizer, hidden)
+    inputs = ["input_ids", "attention_mask"]
+    if task.has_pairs and tokenizer.has_types and config.get("type_vocab_size", 0) > 1:
+        inputs.append("token_type_ids")
+    task.head.token_id if isinstance(task.head, Mask) else 5
+    modules = pooling.read_modules(source, options) if task.task == "feature-extraction" else None
+    recipe = import_recipe(
+        source,
+        options,
+        description=f"{source.architecture}, imported: {source.title}.",
+        prepare=lambda work: tokenizer.save(work),
+        network=lambda work: load_network(source, task, modules),
+        graphs={
+            "main": exported(
+                lambda: example(inputs, getattr(task.head, "token_id", 5)), {0: "batch", 1: "sequence"}, task.outputs
+            )
+        },
+        **recipe_fields(source, task, tokenizer),
+    )
+    lines = [f"{source.architecture} of {source.title}, {len(source.weights)} file(s) of safetensors"]
+    return ImportedModel(recipe, [*lines, task.conclusion()], {"int8": DynamicInt8()})
+
+
+def example(inputs: Sequence[str], token: int) -> dict[str, Tensor]:
+    """Inputs for the export: two texts of eight tokens, one of them padded."""
+    values = {name: torch.zeros(2, 8, dtype=torch.int64) for name in inputs}
+    values["input_ids"] += token
+    values["attention_mask"] += 1
+    values["attention_mask"][1, 6:] = 0
+    return values
+
+
+def load_network(source: Source, task: TextTask, modules: SentenceModules | None) -> nn.Module:
+    """The model in fp32, as the network whose graph is served."""
+    model = load_model(source, "AutoModel" if modules else source.architecture)
+    is_causal = hasattr(model, "score") and task.task == "text-classification"
+    if isinstance(task.head, Mask):
+        return MaskedTokens(model, task.head.token_id).eval()
+    if modules and modules.are_in_graph:
+        return Encoder(model, task.outputs, pooling.pooling_network(modules, source)).eval()
+    if is_causal:
+        return CausalClassifier(model).eval()
+    return Encoder(model, task.outputs).eval()
+
+
+def load_model(source: Source, name: str) -> nn.Module:
+    """Raises RecipeError for a class that transformers does not have, and for weights that do not fit it."""
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    model_class = getattr(transformers, name, None)
+    if model_class is None or ("auto_map" in source.config and source.config["model_type"] not in known_types()):
+        raise RecipeError(
+            f"{source.path} has a {name}, which transformers {transformers.__version__} does not have: the model "
+            "brings code of its own, which an import does not run. Export it to ONNX where it is trusted, and import "
+            "the .onnx file."
+        )
+    try:
+        model, info = model_class.from_pretrained(
+            source.folder,
+            dtype=torch.float32,
+            attn_implementation="eager",
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise RecipeError(f"{source.path} does not fit config.json: {str(error)[:400]}") from None
+    missing = sorted(
+        name
+        for name in info["missing_keys"]
+        if not name.endswith(("position_ids", "pooler.dense.weight", "pooler.dense.bias"))
+    )
+    if missing or info.get("mismatched_keys"):
+        names = ", ".join([*missing, *(str(key) for key in info.get("mismatched_keys") or ())][:5])
+        raise RecipeError(
+            f"{source.path} does not fit config.json: a {name} needs {names}, which the safetensors do not have in "
+            "that shape. Save the model again with save_pretrained()."
+        )
+    model.config.use_cache = False
+    network: nn.Module = model.eval()
+    return network
+
+
+POSITIONS = ("position_ids",)
+POOLER = ("pooler.dense.weight", "pooler.dense.bias")
+"""Weights that some folders lack: the first are computed, and only classifiers of sequences read the second."""
+
+
+def known_types() -> Collection[str]:
+    return transformers.CONFIG_MAPPING.keys()
+
+
+def named(input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None) -> dict[str, Tensor]:
+    """The inputs of transformers' model; one without types of tokens does not get them."""
+    types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+    return {"input_ids": input_ids, "attention_mask": attention_mask} | types
+
+
+class Encoder(nn.Module):
+    """transformers' model. It gives `outputs`, or the vectors of `head`."""
+
+    def __init__(self, model: nn.Module, outputs: Sequence[str], head: nn.Module | None = None) -> None:
+        super().__init__()
+        self.model, self.head = model, head
+        self.outputs = ["last_hidden_state" if name == "tokens" else name for name in outputs]
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Any:
+        feeds = named(input_ids, attention_mask, token_type_ids)
+        result = self.model(**feeds)
+        tensors = tuple(result[name] for name in self.outputs)
+        if self.head is not None:
+            return self.head(tensors[0], feeds["attention_mask"])
+        return tensors[0] if len(tensors) == 1 else tensors
+
+
+class MaskedTokens(nn.Module):
+    """Logits (masked tokens, vocabulary) for each token with the id `mask_id`, row after row.
+
+    The model's own head gets the hidden states of masked tokens alone: logits of all tokens would take most of the
+    time and memory.
+    """
+
+    def __init__(self, model: Any, mask_id: int) -> None:
+        super().__init__()
+        self.model, self.mask_id = model, mask_id
+        prefix = model.base_model_prefix
+        setattr(model, prefix, Selection(getattr(model, prefix)))
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        feeds = named(input_ids, attention_mask, token_type_ids)
+        self.selection.chosen = feeds["input_ids"] == self.mask_id
+        logits: Tensor = self.model(**feeds)["logits"]
+        return logits.squeeze(0)
+
+    @property
+    def selection(self) -> Any:
+        return getattr(self.model, self.model.base_model_prefix)
+
+
+class Selection(nn.Module):
+    """A base model of which the head sees the hidden states of `chosen` tokens, as one row (1, tokens, hidden)."""
+
+    chosen: Tensor
+
+    def __init__(self, base: nn.Module) -> None:
+        super().__init__()
+        self.base = base
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("base"), name)
+
+    def forward(self, *arguments: Any, **options: Any) -> Any:
+        result = self.base(*arguments, **options)
+        result.last_hidden_state = result[0][self.chosen].unsqueeze(0)
+        return result
+
+
+class CausalClassifier(nn.Module):
+    """Logits (batch, labels) of the last token that is not padding, from a decoder with a `score`."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        feeds = named(input_ids, attention_mask, token_type_ids)
+        tokens = getattr(self.model, self.model.base_model_prefix)(**feeds)[0]
+        logits: Tensor = self.model.score(pool(tokens, feeds["attention_mask"], "last"))
+        return logits
+
+
+IMPORTERS = (Importer("text encoders", accepts, read),)

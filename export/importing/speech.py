@@ -1,0 +1,204 @@
+"""Folders of speech models: Whisper, and models of letters (wav2vec 2.0, HuBERT and their kin)."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from tokenizers import Tokenizer
+
+from hearth.models.manifest import AudioPreprocessing, Ctc, Limits, Whisper
+from hearth.models.model import Model
+from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
+from hearth_build.importing.pictures import Wrapper, architecture, load_model
+from hearth_build.importing.recipe import import_recipe
+from hearth_build.importing.source import Source
+from hearth_build.onnx_export import whisper_graphs
+from hearth_build.onnx_export.export import traced
+from hearth_build.onnx_export.reference import ReferenceModel
+from hearth_build.recipe import DynamicInt8, RecipeError
+
+TASK = "automatic-speech-recognition"
+RATE = 16_000
+SECONDS = 1800
+"""Longest recording of a Whisper: half an hour has 115 MB of samples."""
+
+
+def accepts(source: Source, options: ImportOptions) -> bool:
+    name = architecture(source)
+    is_speech = name == "WhisperForConditionalGeneration" or name.endswith("ForCTC")
+    return not source.is_file and not source.graphs and is_speech and options.task in (None, TASK)
+
+
+def read(source: Source, options: ImportOptions) -> ImportedModel:
+    """Raises RecipeError."""
+    return read_letters(source, options) if architecture(source).endswith("ForCTC") else read_whisper(source, options)
+
+
+class TorchWhisper(ReferenceModel):
+    """Whisper's torch modules in place of the graphs."""
+
+    def __init__(self, network: Any, served: Model) -> None:
+        super().__init__(served)
+        self.networks = {"main": whisper_graphs.Encoder(network), "decoder": whisper_graphs.Decoder(network)}
+
+    def run(self, feeds: dict[str, np.ndarray], graph: str = "main") -> list[np.ndarray]:
+        with torch.no_grad():
+            outputs = self.networks[graph](*(torch.from_numpy(value) for value in feeds.values()))
+        return [output.numpy() for output in outputs]
+
+
+def read_whisper(source: Source, options: ImportOptions) -> ImportedModel:
+    if not (source.folder / "tokenizer.json").is_file():
+        raise RecipeError(f"{source.folder} has no tokenizer.json. Save the tokenizer there with save_pretrained().")
+    model = load_model(source)
+    config = model.config
+    tokenizer = Tokenizer.from_file(str(source.folder / "tokenizer.json"))
+    head = whisper_head(source, config, tokenizer)
+    recipe = import_recipe(
+        source,
+        options,
+        task=TASK,
+        description=f"An imported Whisper: {source.title}.",
+        network=lambda work: model,
+        reference_model=TorchWhisper,
+        graphs=whisper_graphs.graphs(config),
+        golden=lambda: [melody()],
+        preprocessing=AudioPreprocessing(
+            rate=RATE,
+            window=400,
+            hop=160,
+            fft=400,
+            mels=config.num_mel_bins,
+            low=0.0,
+            high=RATE / 2,
+            normalise="none",
+            features="whisper",
+        ),
+        head=head,
+        limits=Limits(batch=1, seconds=SECONDS),
+    )
+    languages = f"{len(set(head.languages.values()))} languages" if head.languages else "one language"
+    times = "timestamps" if head.timestamps is not None else "no timestamps"
+    return ImportedModel(recipe, [f"{source.model_type}: {TASK}, {languages}, {times}"], {"int8": DynamicInt8()})
+
+
+def whisper_head(source: Source, config: Any, tokenizer: Tokenizer) -> Whisper:
+    """The special tokens, from the tokenizer; what is suppressed, from generation_config.json."""
+    from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
+
+    generation = source.read_json("generation_config.json") | {}
+    codes = {
+        match[1]: token
+        for name, token in tokenizer.get_vocab().items()
+        if (match := re.fullmatch(r"<\|([a-z]{2,3})\|>", name))
+    }
+    is_multilingual = generation.get("is_multilingual", len(codes) > 0 and config.vocab_size >= 51865)
+    languages = dict(sorted(codes.items(), key=lambda item: item[1])) if is_multilingual else {}
+    named = {name: languages[code] for name, code in TO_LANGUAGE_CODE.items() if code in languages}
+    tasks = {name: tokenizer.token_to_id(f"<|{name}|>") for name in ("transcribe", "translate")}
+    suppressed = generation.get("suppress_tokens") or config.suppress_tokens or []
+    first = generation.get("begin_suppress_tokens") or config.begin_suppress_tokens or []
+    special = [tokenizer.token_to_id(name) for name in ("<|startoftranscript|>", "<|startofprev|>", "<|startoflm|>")]
+    no_timestamps = tokenizer.token_to_id("<|notimestamps|>")  # older tokenizers do not list the timestamps after it
+    no_speech = first_token(tokenizer, "<|nospeech|>", "<|nocaptions|>")
+    never = {*special, *tasks.values(), *codes.values(), no_speech} - {None}
+    return Whisper(
+        tokenizer="tokenizer.json",
+        max_tokens=config.max_target_positions,
+        layers=config.decoder_layers,
+        heads=config.decoder_attention_heads,
+        head_size=config.d_model // config.decoder_attention_heads,
+        start=config.decoder_start_token_id,
+        eos=config.eos_token_id,
+        timestamps=None if no_timestamps is None or config.vocab_size <= no_timestamps + 1 else no_timestamps + 1,
+        no_timestamps=no_timestamps,
+        no_speech=no_speech,
+        previous=tokenizer.token_to_id("<|startofprev|>"),
+        languages=languages | named,
+        tasks={name: token for name, token in tasks.items() if token is not None} if languages else {},
+        suppressed=tuple(sorted({token for token in (*suppressed, *never) if 0 <= token < config.vocab_size})),
+        suppressed_first=tuple(sorted(token for token in first if 0 <= token < config.vocab_size)),
+    )
+
+
+def first_token(tokenizer: Tokenizer, *names: str) -> int | None:
+    return next((token for name in names if (token := tokenizer.token_to_id(name)) is not None), None)
+
+
+def read_letters(source: Source, options: ImportOptions) -> ImportedModel:
+    settings = source.read_json("preprocessor_config.json")
+    if settings.get("feature_extractor_type", "Wav2Vec2FeatureExtractor") != "Wav2Vec2FeatureExtractor":
+        raise RecipeError(f"{source.folder} does not read waveforms; export it to ONNX and import it as tensors.")
+    model = load_model(source)
+    config = model.config
+    labels, blank = letters(source, config)
+    network = Wrapper(model, lambda model, samples: model(input_values=samples).logits.log_softmax(-1))
+    hop = int(np.prod(config.conv_stride))
+    window = 1
+    for kernel, stride in reversed(list(zip(config.conv_kernel, config.conv_stride, strict=True))):
+        window = (window - 1) * stride + kernel
+    recipe = import_recipe(
+        source,
+        options,
+        task=TASK,
+        description=f"An imported {source.model_type} that recognises letters: {source.title}.",
+        labels=labels,
+        prepare=lambda work: None,
+        network=lambda work: network,
+        graphs={
+            "main": traced(
+                lambda: {"input_values": torch.randn(1, RATE)},
+                {"input_values": {1: "samples"}, "logprobs": {1: "frames"}},
+                ("logprobs",),
+            )
+        },
+        golden=lambda: [melody()],
+        preprocessing=AudioPreprocessing(
+            rate=int(settings.get("sampling_rate", RATE)),
+            window=window,
+            hop=hop,
+            fft=window,
+            mels=1,
+            low=0.0,
+            high=RATE / 2,
+            normalise="utterance" if settings.get("do_normalize", True) else "none",
+            features="waveform",
+        ),
+        head=Ctc(blank=blank),
+        limits=Limits(batch=1),
+    )
+    return ImportedModel(recipe, [f"{source.model_type}: {TASK}, {len(labels)} symbols"], {"int8": DynamicInt8()})
+
+
+def letters(source: Source, config: Any) -> tuple[tuple[str, ...], int]:
+    """The symbols in the order of the output, and the index of the blank. Special symbols are empty texts."""
+    vocabulary = source.read_json("vocab.json")
+    settings = source.read_json("tokenizer_config.json")
+    if not vocabulary:
+        raise RecipeError(f"{source.folder} has no vocab.json with the symbols. Save the tokenizer there.")
+    if any(isinstance(value, dict) for value in vocabulary.values()):  # one vocabulary for each language (MMS)
+        vocabulary = vocabulary[settings.get("target_lang") or sorted(vocabulary)[0]]
+    separator = settings.get("word_delimiter_token", "|")
+    symbols = [""] * config.vocab_size
+    for symbol, index in vocabulary.items():
+        if index < len(symbols):
+            is_special = re.fullmatch(r"<.*>|\[.*\]", symbol)
+            symbols[index] = " " if symbol == separator else "" if is_special else symbol
+    return tuple(symbols), int(config.pad_token_id or 0)
+
+
+def melody() -> bytes:
+    """Three seconds of tones, as WAV."""
+    time = np.arange(3 * RATE) / RATE
+    sound = sum(np.sin(2 * np.pi * pitch * time) * (np.sin(3 * time + pitch) > 0) for pitch in (220, 330, 495))
+    stream = io.BytesIO()
+    soundfile.write(stream, (sound / 4).astype(np.float32), RATE, format="WAV")
+    return stream.getvalue()
+
+
+IMPORTERS = (Importer("folders of Whisper and of models of letters", accepts, read),)

@@ -1,0 +1,87 @@
+"""Constrained decoding: only tokens that keep a text within a JSON schema, a regular expression or a grammar may come
+next. llguidance computes which ones; it is imported when a request asks for a format."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from hearth.errors import BadRequest, Unavailable
+from hearth.tasks.generation import LanguageModel, vocabulary_size
+
+if TYPE_CHECKING:
+    from llguidance import LLTokenizer
+
+MAX_CHARACTERS = 100_000
+"""Largest size of a grammar."""
+_tokenizers: weakref.WeakKeyDictionary[Any, LLTokenizer] = weakref.WeakKeyDictionary()
+"""llguidance's view of each loaded model's tokens."""
+
+
+class Grammar(Struct, frozen=True, forbid_unknown_fields=True):
+    """The format of a text, as text-generation-inference describes it."""
+
+    type: Literal["json", "regex", "lark"]
+    value: str | dict[str, Any]
+    """A JSON schema (as an object or as text), a regular expression, or a grammar in llguidance's Lark."""
+
+
+class Constraint:
+    """Follows one text. Not thread-safe."""
+
+    def __init__(self, model: LanguageModel, grammar: Grammar) -> None:
+        """Raises BadRequest for an invalid grammar, and Unavailable where llguidance is not installed."""
+        try:
+            from llguidance import LLMatcher
+        except ImportError:
+            raise Unavailable("Output formats need llguidance, which is not installed here", retry_after=None) from None
+        text = grammar.value if isinstance(grammar.value, str) else msgspec.json.encode(grammar.value).decode()
+        if len(text) > MAX_CHARACTERS:
+            raise BadRequest(f"The grammar has {len(text)} characters; at most {MAX_CHARACTERS} are allowed")
+        self._vocabulary = vocabulary_size(model)
+        self._matcher = LLMatcher(_tokenizer(model), _compile(grammar.type, text), log_level=0)
+        if self._matcher.is_error():
+            reason = self._matcher.get_error().strip().partition("\n")[0]
+            raise BadRequest(f"The {grammar.type} grammar is invalid: {reason[:200]}", param="parameters.grammar")
+
+    def allowed(self) -> np.ndarray[Any, Any]:
+        """Which tokens may come next, (vocabulary,) bool. Raises BadRequest if the grammar is too complex."""
+        mask = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
+        if self._matcher.is_error():
+            raise BadRequest("The grammar is too complex for this text", param="parameters.grammar")
+        bits = np.unpackbits(mask, bitorder="little")[: self._vocabulary].astype(bool)
+        if not bits.any():
+            raise BadRequest("The model has no tokens that continue its text within the grammar")
+        return np.pad(bits, (0, self._vocabulary - len(bits)))
+
+    def accept(self, token: int) -> bool:
+        """Take the next token; returns whether the text is complete and nothing may follow."""
+        self._matcher.consume_token(token)
+        return bool(self._matcher.is_stopped())
+
+
+def _compile(kind: str, text: str) -> str:
+    from llguidance import LLMatcher
+
+    if kind == "regex":
+        return str(LLMatcher.grammar_from_regex(text))
+    if kind == "lark":
+        return str(LLMatcher.grammar_from_lark(text))
+    try:
+        # Free white space would let a model indent without an end.
+        return str(LLMatcher.grammar_from_json_schema(text, defaults={"whitespace_flexible": False}))
+    except ValueError as error:
+        raise BadRequest(f"The JSON schema is invalid: {str(error)[:200]}", param="parameters.grammar") from None
+
+
+def _tokenizer(model: LanguageModel) -> LLTokenizer:
+    from llguidance import LLTokenizer
+
+    if model not in _tokenizers:
+        eos = list(model.head.eos) or None
+        _tokenizers[model] = LLTokenizer(model.tokenizer.to_str(), n_vocab=vocabulary_size(model), eos_token=eos)
+    return _tokenizers[model]
