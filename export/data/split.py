@@ -106,10 +106,10 @@ def by_content(examples: Sequence[Example], clusters: Sequence[int], size: int, 
     for name in ("validation", "test") if has_test else ("validation",):
         for stratum_clusters in strata.values():
             total = sum(len(indices) for _, indices in stratum_clusters)
-            wanted = max(round(share * total), 1) if len(stratum_clusters) >= 3 else 0
+            quota = max(round(share * total), 1) if len(stratum_clusters) >= 3 else 0
             taken = 0
             for _, indices in sorted(stratum_clusters):
-                if taken >= wanted or sides[indices[0]] != "train" or len(indices) > max(wanted, 1) * 2:
+                if taken >= quota or sides[indices[0]] != "train" or len(indices) > max(quota, 1) * 2:
                     continue
                 for index in indices:
                     sides[index] = name

@@ -1,6 +1,6 @@
 """Tables as people have them: CSV and TSV of spreadsheets, .xlsx, JSON, JSON lines and Parquet.
 
-Byte order marks, delimiters, quoted newlines, the case of headers and missing headers are found out, not asked for.
+Byte order marks, delimiters, quoted newlines, the case of headers and missing headers are recognised.
 """
 
 from __future__ import annotations
@@ -64,7 +64,13 @@ class Table:
 
 def read_table(path: Path, roles: Sequence[Role], columns: Columns = NO_COLUMNS) -> Table:
     """Read a table and find the column of each role. Raises DataError, which names the columns that exist."""
-    header, records = read_records(path)
+    return table_of(path, *read_records(path), roles, columns)
+
+
+def table_of(
+    path: Path, header: list[str] | None, records: list[list[Any]], roles: Sequence[Role], columns: Columns
+) -> Table:
+    """The table of records, of which the first may be the header if there is none. Raises DataError."""
     if header is None:
         header, records = split_header(records, roles, columns)
     if header is None:
@@ -85,24 +91,24 @@ def find_columns(path: Path, header: Sequence[str], roles: Sequence[Role], colum
     known = [role.name for role in roles]
     if unknown := [role for role in columns if role not in known]:
         raise DataError(f"--column {unknown[0]}=… is not a column of this task; it reads {', '.join(known)}.")
-    found: dict[str, str] = {}
+    chosen: dict[str, str] = {}
     for role in roles:
         if role.name in columns:
             if normal(columns[role.name]) not in by_name:
                 raise DataError(f"{path} has no column {columns[role.name]!r}; its columns are {listed(header)}.")
-            found[role.name] = by_name[normal(columns[role.name])]
+            chosen[role.name] = by_name[normal(columns[role.name])]
     for role in roles:
-        free = [name for name in role.headers if name in by_name and by_name[name] not in found.values()]
-        if role.name not in found and free:
-            found[role.name] = by_name[free[0]]
-    missing = [role.name for role in roles if role.required and role.name not in found]
-    rest = [name for name in header if name not in found.values()]
+        free = [name for name in role.headers if name in by_name and by_name[name] not in chosen.values()]
+        if role.name not in chosen and free:
+            chosen[role.name] = by_name[free[0]]
+    missing = [role.name for role in roles if role.required and role.name not in chosen]
+    rest = [name for name in header if name not in chosen.values()]
     if len(missing) == len(rest):  # what is left over is what is missing, in the order of the columns
-        found |= dict(zip(missing, rest, strict=True))
+        chosen |= dict(zip(missing, rest, strict=True))
     elif missing:
         flags = " ".join(f"--column {name}=NAME" for name in missing)
         raise DataError(f"Which columns of {path} are {' and '.join(missing)}? Add {flags}. It has {listed(header)}.")
-    return found
+    return chosen
 
 
 def split_header(

@@ -6,7 +6,6 @@ out, and `covered` is the fraction that remains.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,52 +13,28 @@ from typing import Any
 import numpy as np
 
 from hearth.ops.text.pooling import cosine
+from hearth_build.data import sentence_pairs
 from hearth_build.data.datasets import DataError
-from hearth_build.pipeline.evaluation import Evaluation
+from hearth_build.data.tables import NO_COLUMNS, Columns, read_text
+from hearth_build.pipeline.evaluation import Evaluation, measure_by
 from hearth_build.recipe import Example
 from hearth_functions.embeddings import app
 
 DATA_FORMAT = (
-    "a .tsv or .csv file of two sentences (or two words) and their similarity, in three columns without a header "
-    "or in columns named sentence1, sentence2 and score; or a .txt file of analogies, four words per line as in "
-    "Google's questions-words.txt"
+    f"{sentence_pairs.DATA_FORMAT}; or a .txt file of analogies, four words per line as in Google's questions-words.txt"
 )
 BATCH = 64
-COLUMNS = ("sentence1", "sentence2", "score")
 Vector = list[float]
 Output = Vector | float | list[tuple[str, float]]
 
 
-def read(path: Path) -> list[Example]:
+def read(path: Path, columns: Columns = NO_COLUMNS) -> list[Example]:
     """Read pairs, with their score as `expected`, or the first three words of analogies, with the fourth."""
-    if not path.is_file():
-        raise DataError(f"{path} must be {DATA_FORMAT}.")
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        if path.suffix == ".txt" and not (first := lines.readline()).startswith("#") and "\t" not in first:
-            lines.seek(0)
-            return parse_analogies(path, lines.read().splitlines())
-        lines.seek(0)
-        data_lines = (line for line in lines if not line.startswith("# "))
-        if path.suffix == ".csv":
-            rows = list(csv.reader(data_lines))
-        else:
-            rows = [line.rstrip("\r\n").split("\t") for line in data_lines if line.strip()]
-    return parse_pairs(path, rows)
-
-
-def parse_pairs(path: Path, rows: Sequence[Sequence[str]]) -> list[Example]:
-    columns = [0, 1, 2]
-    if rows and set(COLUMNS) <= set(rows[0]):
-        columns = [rows[0].index(name) for name in COLUMNS]
-        rows = rows[1:]
-    examples = []
-    for number, row in enumerate(rows, 1):
-        try:
-            first, second, score = (row[column] for column in columns)
-            examples.append(Example([first, second], float(score)))
-        except (IndexError, ValueError):
-            raise DataError(f"{path}, row {number}: {list(row)[:4]}. It must be {DATA_FORMAT}.") from None
-    return examples
+    if path.suffix == ".txt":
+        lines = read_text(path).splitlines()
+        if lines and not lines[0].startswith("#") and "\t" not in lines[0]:
+            return parse_analogies(path, lines)
+    return sentence_pairs.read(path, columns)
 
 
 def parse_analogies(path: Path, lines: Sequence[str]) -> list[Example]:
@@ -74,25 +49,37 @@ def parse_analogies(path: Path, lines: Sequence[str]) -> list[Example]:
     return examples
 
 
-def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
-    """`Spearman` for pairs and the accuracy `analogies` for analogies, with the `covered` fraction for word vectors."""
-    pairs = [example for example in examples if isinstance(example.inputs, list)]
-    analogies = [example for example in examples if isinstance(example.inputs, dict)]
-    metrics = {}
+def outputs(model: Any, examples: Sequence[Example]) -> list[Any]:
+    """The similarity of each pair, and the fourth word of each analogy; None for words that the model does not know."""
     has_words = model.manifest.head.words
+    if not has_words and any(isinstance(example.inputs, dict) for example in examples):
+        raise DataError(f"{model.manifest.model} embeds texts. Analogies can only be measured on word vectors.")
+    results: list[Any] = [None] * len(examples)
+    pairs = [index for index, example in enumerate(examples) if isinstance(example.inputs, list)]
+    known = [index for index in pairs if not has_words or knows_words(model, examples[index].inputs)]
+    for index, similarity in zip(known, similarities(model, [examples[index].inputs for index in known]), strict=True):
+        results[index] = similarity
+    for index, example in enumerate(examples):
+        if isinstance(example.inputs, dict) and knows_words(model, [*all_words(example.inputs), example.expected]):
+            results[index] = nearest_word(model, example.inputs)
+    return results
+
+
+def score(model: Any, examples: Sequence[Example], results: Sequence[Any]) -> dict[str, float]:
+    """`Spearman` for pairs and the accuracy `analogies` for analogies, with the `covered` fraction for word vectors."""
+    metrics = {}
+    rows = list(zip(examples, results, strict=True))
+    pairs = [row for row in rows if isinstance(row[0].inputs, list)]
+    analogies = [row for row in rows if isinstance(row[0].inputs, dict)]
     if pairs:
-        known = [example for example in pairs if not has_words or knows_words(model, example.inputs)]
-        predicted = similarities(model, [example.inputs for example in known])
-        metrics["Spearman"] = spearman(predicted, [example.expected for example in known])
-        if has_words:
+        known = [(example.expected, result) for example, result in pairs if result is not None]
+        metrics["Spearman"] = spearman([result for _, result in known], [expected for expected, _ in known])
+        if model.manifest.head.words:
             metrics["covered"] = len(known) / len(pairs)
     if analogies:
-        if not has_words:
-            raise DataError(f"{model.manifest.model} embeds texts. Analogies can only be measured on word vectors.")
-        known = [example for example in analogies if knows_words(model, [*all_words(example.inputs), example.expected])]
-        correct = [nearest_word(model, example.inputs) == example.expected.lower() for example in known]
+        correct = [result == example.expected.lower() for example, result in analogies if result is not None]
         metrics["analogies"] = float(np.mean(correct)) if correct else 0.0
-        metrics["analogies covered"] = len(known) / len(analogies)
+        metrics["analogies covered"] = len(correct) / len(analogies)
     return metrics
 
 
@@ -167,4 +154,15 @@ def summarize(output: Output) -> str:
     return f"{output:.2f}"
 
 
-EVALUATION = Evaluation("Spearman", True, DATA_FORMAT, read, measure, predict, difference, summarize)
+EVALUATION = Evaluation(
+    metric="Spearman",
+    higher_is_better=True,
+    data_format=DATA_FORMAT,
+    read=read,
+    measure=measure_by(outputs, score),
+    predict=predict,
+    difference=difference,
+    summarize=summarize,
+    outputs=outputs,
+    score=score,
+)

@@ -6,6 +6,7 @@ graph is compared with its predictions, and the quantizer learns from it which i
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import statistics
@@ -17,10 +18,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from msgspec import structs
 from rich.progress import Progress
 from tokenizers import Tokenizer
 
-from hearth.models.manifest import Limits, Manifest, Metrics, TextPreprocessing, dump
+from hearth.models.manifest import Decoder, Limits, Manifest, Metrics, TextPreprocessing, dump
 from hearth.models.model import Model
 from hearth.ops.text.sampling import log_probabilities
 from hearth.tasks.generation import CHUNK, KeyValueCache
@@ -70,6 +72,8 @@ class DecoderImport:
     architecture: Architecture
     data: Path | None
     """A text to compare on, in place of REFERENCE."""
+    is_whole: bool = True
+    """Whether the model has all its layers."""
 
     @property
     def parameters(self) -> int:
@@ -109,10 +113,32 @@ class DecoderImport:
                     "and import the graph."
                 )
             if candidate == precision:  # rounding is accepted where it was asked for, a wrong graph never is
-                self.build(work / "fp32", command, "fp32")
+                self.first_layers().build(work / "fp32", command, "fp32")
                 shutil.rmtree(work / "fp32")
         save_manifest(manifest, work / "artifact")
         return manifest, [*sentences, f"precision: {candidate}"] if precision == "auto" else sentences
+
+    def first_layers(self) -> DecoderImport:
+        """The model cut off after at least one layer of each kind, which fp32 has little memory and disk for."""
+        architecture, config = self.architecture, copy.deepcopy(self.weights.config)
+        kinds = [
+            (architecture.windows[index : index + 1], architecture.layer_rotary[index : index + 1])
+            for index in range(architecture.layers)
+        ]
+        layers = 1 + max(kinds.index(kind) for kind in kinds)
+        config.num_hidden_layers = layers
+        for name in ("layer_types", "no_rope_layers"):
+            if getattr(config, name, None):
+                setattr(config, name, getattr(config, name)[:layers])
+        head = self.recipe.head
+        assert isinstance(head, Decoder)
+        return replace(
+            self,
+            recipe=replace(self.recipe, head=structs.replace(head, layers=layers)),
+            weights=FamilyWeights(self.weights.family, config, self.weights.files),
+            architecture=replace(architecture, layers=layers),
+            is_whole=False,
+        )
 
     def reference(self, work: Path) -> Reference:
         """Read the text with transformers' model; done once for a checkpoint and a text."""
@@ -158,7 +184,8 @@ class DecoderImport:
             decoder_graph.write_decoder(
                 self.architecture, weights, folder / "model.onnx", precision, importance, advance
             )
-        weights.check_all_read()
+        if self.is_whole:
+            weights.check_all_read()
         marker.write_text(key, encoding="utf-8")
 
     def verify(self, work: Path, precision: Precision, command: str, reference: Reference) -> Manifest:
@@ -326,7 +353,7 @@ def chat_template(source: Source) -> str | None:
 def accepts(source: Source, options: ImportOptions) -> bool:
     architectures = source.config.get("architectures") or [""]
     is_decoder = source.model_type in FAMILIES and str(architectures[0]).endswith(("ForCausalLM", "LMHeadModel"))
-    return not source.is_file and not source.graphs and is_decoder
+    return not source.is_file and bool(source.weights) and is_decoder
 
 
 IMPORTERS = (Importer(f"decoders ({', '.join(FAMILIES)})", accepts, read),)

@@ -39,11 +39,19 @@ DIFFERENCE = 0.6
 
 def accepts(source: Source, options: ImportOptions) -> bool:
     config = source.config
-    is_text = config.get("is_encoder_decoder") and "vocab_size" in config and not config.get("num_mel_bins")
-    return bool(is_text and source.weights) and not source.graphs and not source.is_file
+    if source.is_file or not config.get("is_encoder_decoder") or "vocab_size" not in config:
+        return False
+    from transformers.models.auto.modeling_auto import MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES as SPEECH
+
+    return source.model_type not in SPEECH
 
 
 def read(source: Source, options: ImportOptions) -> ImportedModel:
+    if not source.weights:
+        raise RecipeError(
+            f"{source.path} holds only ONNX of a {source.architecture}. Encoder-decoders are imported from their "
+            "safetensors: give the folder or hub id of the original."
+        )
     tokenizer = read_tokenizer(source)
     config = generation_config(source)
     task = task_of(source, options, config)

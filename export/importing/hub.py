@@ -15,9 +15,10 @@ from hearth_build.recipe import RecipeError
 CONFIGURATION = ("*.json", "*.txt", "*.model", "*.spm", "*.jinja")
 """Small files: configurations, tokenizers, labels."""
 MAX_CONFIGURATION_BYTES = 100_000_000
-GRAPHS = ("onnx/model.onnx", "model.onnx", "onnx/encoder_model.onnx", "encoder_model.onnx")
-"""The graphs that show that a repository has an export in full precision."""
-SEQ2SEQ_GRAPHS = ("decoder_model.onnx", "decoder_with_past_model.onnx", "decoder_model_merged.onnx")
+GRAPHS = ("onnx/model.onnx", "model.onnx")
+"""The names of an export in full precision."""
+GENERATORS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "MTModel")
+"""Endings of classes that are imported from their safetensors, whatever graphs are beside them."""
 
 
 def download(name: str, revision: str | None) -> tuple[Path, str]:
@@ -34,7 +35,8 @@ def download(name: str, revision: str | None) -> tuple[Path, str]:
     try:
         info = HfApi().model_info(name, revision=revision, files_metadata=True)
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
-        files = needed_files(sizes)
+        names = (info.config or {}).get("architectures") or ()
+        files = needed_files(sizes, generates=any(str(name).endswith(GENERATORS) for name in names))
         if not files:
             raise RecipeError(
                 f"{name} on the hub has neither .onnx nor .safetensors files, but "
@@ -58,19 +60,19 @@ def download(name: str, revision: str | None) -> tuple[Path, str]:
     return Path(folder), f"{name}@{str(info.sha)[:12]}"
 
 
-def needed_files(sizes: dict[str, int]) -> list[str]:
-    """The files to download: the configuration, and the graph, or the safetensors where there is none."""
+def needed_files(sizes: dict[str, int], *, generates: bool = False) -> list[str]:
+    """The files to download: the configuration, and the graph, or the safetensors where there is none.
+
+    `generates`: the model writes text, and is imported from safetensors.
+    """
     names = sorted(sizes)
     files = [name for name in names if matches(name, CONFIGURATION) and sizes[name] <= MAX_CONFIGURATION_BYTES]
     main = next((name for name in GRAPHS if name in sizes), None)
-    if main is not None:
-        folder = main.rpartition("/")[0]
-        stems = (main, *(f"{folder}/{name}".lstrip("/") for name in SEQ2SEQ_GRAPHS)) if "encoder" in main else (main,)
-        quantized = main.replace("model.onnx", "model_quantized.onnx")
-        wanted = (*stems, quantized)
-        graphs = [name for name in names if any(name == stem or name.startswith(f"{stem}_data") for stem in wanted)]
-        graphs += [name for name in names if name in [f"{stem}.data" for stem in wanted]]
-        return files + graphs
+    if main is not None and not generates:
+        wanted = (main, main.replace("model.onnx", "model_quantized.onnx"))
+        return files + [
+            name for name in names if any(name in (stem, f"{stem}_data", f"{stem}.data") for stem in wanted)
+        ]
     weights = [name for name in names if name.endswith(".safetensors") and "/" not in name]
     if any(name.endswith(".safetensors.index.json") for name in names):
         weights = [name for name in weights if name.startswith("model-")] or weights

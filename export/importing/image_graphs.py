@@ -13,11 +13,13 @@ import onnx
 from hearth.models.manifest import Detector, ImagePreprocessing, Tensor
 from hearth_build.importing.base import ImportOptions, Notes
 from hearth_build.importing.labels import read_names
+from hearth_build.importing.selected_boxes import SIZES
 from hearth_build.onnx_export import file
 from hearth_build.onnx_export.file import GraphInfo
 from hearth_build.onnx_export.rewrite import Changes, run
 from hearth_build.recipe import RecipeError
 
+MASK_COEFFICIENTS = 32
 KNOWN_STRIDES = ((8, 16, 32), (8, 16, 32, 64), (16, 32), (8, 16), (16,), (32,))
 ROUNDING = 0.01
 """Error of a sum of probabilities, which are float16 in some graphs."""
@@ -33,10 +35,14 @@ RANGES: dict[str, tuple[float, tuple[float, float, float], tuple[float, float, f
 
 def input_of(graph: GraphInfo) -> Tensor:
     """Return the input for images. Raises RecipeError if the graph has other inputs."""
-    if len(graph.inputs) != 1:
-        names = ", ".join(tensor.name for tensor in graph.inputs)
-        raise RecipeError(f"The graph has {len(graph.inputs)} inputs ({names}); it must have one, which takes images.")
-    pixels = graph.inputs[0]
+    inputs = [tensor for tensor in graph.inputs if tensor.name not in SIZES]
+    if len(inputs) != 1:
+        names = ", ".join(tensor.name for tensor in inputs)
+        raise RecipeError(
+            f"The graph has {len(inputs)} inputs ({names}); it must have one, which takes images. To call it by its "
+            "tensors, use --task tensors."
+        )
+    pixels = inputs[0]
     if len(pixels.shape) != 4 or pixels.dtype not in ("float32", "float16", "uint8"):
         raise RecipeError(
             f"Input {pixels.name} is {pixels.dtype} {file.shape(pixels)}; images have four dimensions in float32, "
@@ -191,10 +197,12 @@ def detector_changes(changes: Changes, output: Tensor, labels: int) -> Changes:
         return changes
     if rows in allowed:
         return replace(changes, columns_first=True)
+    if rows == labels + 4 + MASK_COEFFICIENTS:  # YOLO's instance segmentation: boxes and scores come first
+        return replace(changes, columns_first=True, columns=labels + 4)
     raise RecipeError(
         f"Output {output.name} is {file.shape(output)}; with {labels} labels one dimension must be {allowed[0]} "
-        f"(box, scores) or {allowed[1]} (box, objectness, scores). A graph with its own non-maximum suppression is not "
-        "supported; export it without."
+        f"(box, scores) or {allowed[1]} (box, objectness, scores). To call the graph by its tensors, use "
+        "--task tensors."
     )
 
 

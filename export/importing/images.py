@@ -14,7 +14,7 @@ from pathlib import Path
 import onnx
 from torch import nn
 
-from hearth.models.manifest import ImagePreprocessing, Limits, Tensor
+from hearth.models.manifest import Detector, ImagePreprocessing, Limits, Tensor
 from hearth_build.data import images
 from hearth_build.importing.base import (
     ImportedModel,
@@ -37,6 +37,7 @@ from hearth_build.importing.image_graphs import (
     preprocessing_of,
 )
 from hearth_build.importing.preprocessor_config import with_preprocessor_config
+from hearth_build.importing.selected_boxes import COLUMNS, join_selected
 from hearth_build.importing.source import Source
 from hearth_build.onnx_export import file
 from hearth_build.onnx_export.file import GraphInfo
@@ -62,9 +63,11 @@ def read(source: Source, options: ImportOptions) -> ImportedModel:
     notes = Notes()
     options = with_preprocessor_config(path, options, notes)
     if options.task is None:
-        notes.missing.append(f"--task {' or '.join(TASKS)}")
+        notes.missing.append(f"--task {' or '.join(TASKS)}, or --task tensors to call the graph by its tensors")
     pixels = input_of(graph)
     channels_last, canvas = layout_of(pixels, options, notes)
+    if options.task == "object-detection" and join_selected(model, canvas):
+        graph = replace(file.describe(model), bytes=graph.bytes)
     if all(canvas):
         height_width = (canvas[1], canvas[0])
         shapes = output_shapes(model, pixels, (1, *height_width, 3) if channels_last else (1, 3, *height_width))
@@ -84,21 +87,26 @@ def read(source: Source, options: ImportOptions) -> ImportedModel:
     assert preprocessing is not None
     changes = Changes(pixels.name, output.name, canvas, channels_last)
     is_detector = options.task == "object-detection"
-    if is_detector:
+    is_selected = is_detector and output.shape[-1] == COLUMNS and len(labels) not in (1, 2)
+    if is_detector and not is_selected:
         changes = detector_changes(changes, output, len(labels))
-    else:
+    elif not is_detector:
         changes = classifier_changes(changes, output, len(labels))
     adapted = adapt(model, changes)
     has_dynamic_batch = file.describe(adapted).inputs[0].shape[0] == "batch"
     notes.guesses.append("several images per run" if has_dynamic_batch else "one image per run: the batch is fixed")
     head = None
     fp32_nodes: tuple[str, ...] = ()
-    if is_detector:
+    if is_selected:
+        head = Detector(form="selected", threshold=options.threshold, iou=1.0)
+        notes.guesses.append("the graph suppresses overlapping boxes itself: rows of corners, score and label")
+    elif is_detector:
         head, logits = detector_of(adapted, preprocessing, options, notes)
         require_flags(path.name, lines_of(graph, notes), notes)
         if logits:
             notes.guesses.append("scores are logits: they get a sigmoid")
             adapted = adapt(model, replace(changes, logits=logits))
+    if is_detector:
         fp32_nodes = tuple(f"^{re.escape(name)}$" for name in last_nodes(adapted))
         if options.calibrate:
             notes.guesses.append("the last convolutions and the nodes after them stay fp32 (--keep for more)")

@@ -38,6 +38,8 @@ class Changes:
     """The output of a detector is (batch, columns, n)."""
     flatten: bool = False
     """The output of a classifier is (batch, classes, 1, 1)."""
+    columns: int = 0
+    """Number of the first columns of a detector's output that are kept; 0: all."""
     logits: int = 0
     """First column of a detector's output that contains logits, which get a sigmoid; 0 if there are none."""
 
@@ -65,6 +67,10 @@ def adapt(model: onnx.ModelProto, changes: Changes) -> onnx.ModelProto:
         after.add("Flatten")
     if changes.columns_first:
         after.add("Transpose", perm=[0, 2, 1])
+    if changes.columns:
+        for name, value in (("first", 0), ("last", changes.columns), ("along", 2)):
+            graph.initializer.append(helper.make_tensor(f"found.{name}", TensorProto.INT64, [1], [value]))
+        after.add("Slice", "found.first", "found.last", "found.along")
     if dtype == TensorProto.FLOAT16:
         after.add("Cast", to=TensorProto.FLOAT)
     if changes.logits:

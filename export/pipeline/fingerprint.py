@@ -16,7 +16,7 @@ RECIPES = "hearth_build.recipes."
 
 def of_inputs(recipe: Recipe) -> str:
     """The fingerprint of what `prepare` reads: the sources, the recipe's files, and the recipe's own code."""
-    sources = [[source.path, source.sha256] for source in recipe.sources]
+    sources = [source.sentence() for source in recipe.sources]
     return _digest([recipe.name, recipe.seed, sources, [_file_digest(path) for path in recipe.inputs], _code(recipe)])
 
 

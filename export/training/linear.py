@@ -48,10 +48,10 @@ def ngram_features(network: HashedNgrams, rows: Sequence[Sequence[int]]) -> spar
     for row in rows:
         ids = torch.tensor([list(row)])
         buckets, mask = network.features(ids, torch.ones_like(ids))
-        found, counts = np.unique(buckets[mask.bool()].numpy(), return_counts=True)
-        indices.append(found)
+        present, counts = np.unique(buckets[mask.bool()].numpy(), return_counts=True)
+        indices.append(present)
         values.append(counts / max(counts.sum(), 1) ** 0.5)
-        starts.append(starts[-1] + len(found))
+        starts.append(starts[-1] + len(present))
     joined = (np.concatenate(values), np.concatenate(indices), starts)
     return sparse.csr_matrix(joined, (len(rows), network.buckets), dtype=np.float32)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from msgspec import structs
 from rich.table import Table
@@ -14,15 +16,17 @@ from hearth.task_table import TASKS
 from hearth_build.pipeline.build import build
 from hearth_build.pipeline.evaluation import evaluation_of
 from hearth_build.pipeline.train import console
-from hearth_build.recipe import GateError, NoQuantization, Recipe, RecipeError
+from hearth_build.recipe import Example, GateError, NoQuantization, Recipe, RecipeError
 from hearth_build.training import bases
 from hearth_build.training import plan as plans
 from hearth_build.training.candidates import Candidate, Session, Trainer, best
+from hearth_build.training.classification import Report
 from hearth_build.training.plan import Plan
 
 TRAINABLE = (
     "text-classification",
     "token-classification",
+    "feature-extraction",
     "image-classification",
     "object-detection",
     "tabular-classification",
@@ -107,17 +111,16 @@ def print_table(results: list[Candidate], chosen: Candidate, title: str) -> None
     console.print(table)
 
 
-def with_comparison(recipe: Recipe, results: list[Candidate], chosen: Candidate, title: str):  # type: ignore[no-untyped-def]
-    """The recipe's sections of the card after the table of candidates."""
-    rows = [
-        f"| {'**' * (candidate is chosen)}{candidate.name}{'**' * (candidate is chosen)} | {candidate.score:.4f} |"
-        for candidate in results
-    ]
+def with_comparison(recipe: Recipe, results: list[Candidate], chosen: Candidate, title: str) -> Report:
+    """The recipe's sections of the card, after the table of candidates if there are several."""
+    rows = []
+    for candidate in results:
+        name = f"**{candidate.name}**" if candidate is chosen else candidate.name
+        rows.append(f"| {name} | {candidate.score:.4f} |")
     table = "\n".join([f"| candidate | {title} |", "|---|---:|", *rows])
-    report = recipe.report
     compared = ["## Compared", table] if len(results) > 1 else []
 
-    def sections(work, examples, outputs):  # type: ignore[no-untyped-def]
-        return [*compared, *(report(work, examples, outputs) if report else ())]
+    def sections(work: Path, examples: Sequence[Example], outputs: Sequence[Any]) -> Sequence[str]:
+        return [*compared, *(recipe.report(work, examples, outputs) if recipe.report else ())]
 
     return sections

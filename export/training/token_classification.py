@@ -137,15 +137,15 @@ def lookup(text: str, names: dict[str, str], longest: int) -> list[Span]:
     spans: list[Span] = []
     start = 0
     while start < len(text):
-        found = None
+        last = None
         is_start = start == 0 or not text[start - 1].isalnum() or entities.is_cjk(text[start])
         for end in range(min(len(text), start + longest), start, -1) if is_start else ():
             if text[start:end] in names and (end == len(text) or not text[end].isalnum() or entities.is_cjk(text[end])):
-                found = end
+                last = end
                 break
-        if found:
-            spans.append([start, found, names[text[start:found]]])
-        start = found or start + 1
+        if last:
+            spans.append([start, last, names[text[start:last]]])
+        start = last or start + 1
     return spans
 
 
@@ -235,10 +235,11 @@ def fit(
 
     def score(network: nn.Module, work: Path) -> dict[str, float]:
         predicted = iter(predict_labels(network, [window.ids for rows in validation for window, _ in rows]))
-        found = [spans_of(rows, [next(predicted) for _ in rows], data.tags) for rows in validation]
-        return entity_metrics(expected, found)
+        spans = [spans_of(rows, [next(predicted) for _ in rows], data.tags) for rows in validation]
+        return entity_metrics(expected, spans)
 
     largest, learning_rate, batch_size = PRESETS[kind]
+    batch_size = min(batch_size, max(4, len(flat) // 16))  # a few examples need more steps
 
     def stage(epochs: int, minutes: float = 0.0) -> Stage:
         return Stage(
@@ -303,11 +304,11 @@ def sections(data: TaggedData) -> Callable[[Path, Sequence[Example], Sequence[An
     def report(work: Path, examples: Sequence[Example], outputs: Sequence[list[Span]]) -> Sequence[str]:
         rows = []
         for name in data.labels:
-            truth, found = (
+            truth, predicted = (
                 [[span for span in spans if span[2] == name] for spans in part]
                 for part in ([example.expected for example in examples], outputs)
             )
-            metrics = entity_metrics(truth, found)
+            metrics = entity_metrics(truth, predicted)
             cells = " | ".join(f"{metrics[key]:.3f}" for key in ("F1", "precision", "recall"))
             rows.append(f"| {cell(name)} | {sum(map(len, truth))} | {cells} |")
         table = ["| entity | in the test data | F1 | precision | recall |", "|---|---:|---:|---:|---:|", *rows]

@@ -7,14 +7,13 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from msgspec import Meta, Struct
-from msgspec.structs import replace
 
 from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
 from hearth.models.manifest import Entailment, TextPreprocessing
 from hearth.models.model import Model
 from hearth.ops.activations import activate, top_indices
-from hearth.ops.text.windows import Row, is_blank, list_texts, pad, tokenize_whole, truncate, window_capacity
+from hearth.ops.text.windows import Row, list_texts, pad, tokenize_whole, truncate, window_capacity
 from hearth.tasks.schema import Explainable, Explained, Label
 from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
@@ -46,15 +45,8 @@ Response = list[list[Label]] | Explained
 
 def encode(model: Classifier, request: Request) -> dict[str, np.ndarray[Any, Any]]:
     """Token ids and mask, (batch, longest text) int64. Raises BadRequest, PayloadTooLarge."""
-    texts = list_texts(request.inputs, model.manifest.limits)
+    texts = list_texts(request.inputs, model.manifest.limits, refuse_blank=True)
     return pad(model.tokenizer.encode_batch_fast(texts), model.preprocessing.pad_id, model.input_names["main"])
-
-
-def refuse_empty(inputs: str | list[str]) -> None:
-    """Raise BadRequest for a text without words, to which a model would give any label."""
-    for number, text in enumerate([inputs] if isinstance(inputs, str) else inputs, 1):
-        if is_blank(text):
-            raise BadRequest(f"Text {number} of `inputs` is empty: it has no words to classify", param="inputs")
 
 
 def decode(model: Classifier, request: Request, outputs: list[np.ndarray[Any, Any]]) -> Response:
@@ -66,16 +58,10 @@ def decode(model: Classifier, request: Request, outputs: list[np.ndarray[Any, An
 
 
 def predict(model: Classifier, request: Request) -> Prediction:
-    refuse_empty(request.inputs)
     if request.parameters.explain:
         from hearth.tasks.explanation import explain  # few requests ask for it
 
-        return explain(replace(TASKS[0], predict=classify), model, request)
-    return classify(model, request)
-
-
-def classify(model: Classifier, request: Request) -> Prediction:
-    """As `predict`, without an explanation; a text may be empty, since explanations compare with that."""
+        return explain(TASKS[0], model, request)
     with step("encode"):
         feeds = encode(model, request)
     with step("run"):
@@ -110,7 +96,10 @@ def encode_zero_shot(model: Classifier, request: ZeroShotRequest) -> list[Row]:
     """Pairs of each text with each label's hypothesis. Raises BadRequest, PayloadTooLarge."""
     if not isinstance(model.head, Entailment):
         raise BadRequest(f"{model.manifest.model} has only its own labels; use it for text-classification")
-    texts, template = list_texts(request.inputs, model.manifest.limits), request.parameters.hypothesis_template
+    texts, template = (
+        list_texts(request.inputs, model.manifest.limits, refuse_blank=True),
+        request.parameters.hypothesis_template,
+    )
     if "{}" not in template:
         raise BadRequest("`parameters.hypothesis_template` must contain {}, which is replaced by the label")
     labels = candidate_labels(request)
@@ -157,7 +146,6 @@ def decode_zero_shot(model: Classifier, request: ZeroShotRequest, logits: np.nda
 
 
 def predict_zero_shot(model: Classifier, request: ZeroShotRequest) -> Prediction:
-    refuse_empty(request.inputs)
     if request.parameters.explain:
         from hearth.tasks.explanation import explain  # few requests ask for it
 

@@ -168,8 +168,6 @@ def prompt_tokens(model: LanguageModel, request: Request) -> tuple[list[int], in
         if max(request.inputs) >= (vocabulary := vocabulary_size(model)):
             raise BadRequest(f"The model's token ids are below {vocabulary}", param="inputs")
         return request.inputs, len(request.inputs)
-    if request.messages is not None:  # before the template is rendered
-        check_lengths((message.content for message in request.messages), limits)
     text = prompt_text(model, request)
     check_lengths([text], limits)
     # A chat template includes the special tokens.

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from hearth.models.manifest import dump
 
 if TYPE_CHECKING:
-    from hearth_build.recipe import Quantizer
+    from hearth_build.importing.base import Precision
 
 CLASSES = ("negative", "positive")
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -63,9 +63,9 @@ def bert(work: Path) -> Path:
     return artifact(work / "bert-base", build_once(work / "bert-base/checkpoint", save))
 
 
-def gpt2(work: Path, quantization: Quantizer | None = None) -> Path:
-    """GPT-2, 124 million weights. No token ends a text. A `quantization` other than the default of an import gets a
-    work folder of its own; the checkpoint is the same."""
+def gpt2(work: Path, precision: Precision = "int8") -> Path:
+    """GPT-2, 124 million weights. No token ends a text. Each precision has a work folder of its own; the checkpoint is
+    the same."""
 
     def save(folder: Path) -> None:
         from transformers import GPT2Config, GPT2LMHeadModel
@@ -74,9 +74,7 @@ def gpt2(work: Path, quantization: Quantizer | None = None) -> Path:
         save_folder(folder, GPT2LMHeadModel, config, word_tokenizer(50_257))
 
     checkpoint = build_once(work / "gpt2/checkpoint", save)
-    if quantization is None:
-        return artifact(work / "gpt2", checkpoint)
-    return artifact(work / f"gpt2-{type(quantization).__name__.lower()}", checkpoint, quantization)
+    return artifact(work / ("gpt2" if precision == "int8" else f"gpt2-{precision}"), checkpoint, precision)
 
 
 def marian(work: Path) -> Path:
@@ -131,8 +129,8 @@ def save_folder(
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"} | roles))
 
 
-def artifact(work: Path, checkpoint: Path, quantization: Quantizer | None = None) -> Path:
-    """The work folder with `artifact/`, built from the checkpoint like `hearth import`. The step
+def artifact(work: Path, checkpoint: Path, precision: Precision = "int8") -> Path:
+    """The work folder with `artifact/`, built from the checkpoint like `hearth import`. Except for decoders, the step
     `verify` is skipped because the outputs of random weights cannot be verified."""
     folder = work / "artifact"
     if not (folder / "manifest.json").exists():
@@ -140,11 +138,13 @@ def artifact(work: Path, checkpoint: Path, quantization: Quantizer | None = None
         from hearth_build.importing.base import ImportOptions
         from hearth_build.pipeline import build
         from hearth_build.pipeline.verify import manifest_of
-        from hearth_build.recipe import DynamicInt8
 
         logging.getLogger().setLevel(logging.ERROR)
-        recipe = read(str(checkpoint), ImportOptions(name=work.name)).recipe
-        recipe = replace(recipe, quantization=quantization or DynamicInt8())
+        imported = read(str(checkpoint), ImportOptions(name=work.name))
+        if imported.build is not None:
+            imported.build(work, "hearth bench", precision)
+            return work
+        recipe = replace(imported.recipe, quantization=imported.quantizers[precision])
         for step in (build.Step.PREPARE, build.Step.EXPORT, build.Step.QUANTIZE):
             build.build(recipe, work, "hearth bench", step)
         shutil.copyfile(work / "tokenizer.json", folder / "tokenizer.json")

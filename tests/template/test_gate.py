@@ -9,7 +9,7 @@ from tests.support.layers import FUNCTIONS
 from tests.template.edits import EDITS, properties
 from tests.template.gate import ACCEPTED, gate
 from tests.template.rules import RULES, assertions, findings
-from tests.template.stack import of_type, read, translate
+from tests.template.stack import TEMPLATE, of_type, read, translate
 
 RESOURCES, ALARMS, LINES = 110, 10, 1_300
 
@@ -43,6 +43,7 @@ def test_the_rules_cover_the_template() -> None:
     assert len(EDITS) >= 60
     assert len(translated["Resources"]) <= RESOURCES
     assert len(list(of_type(translated, "CloudWatch::Alarm"))) <= ALARMS
+    assert len(TEMPLATE.read_text(encoding="utf-8").splitlines()) <= LINES
 
 
 def test_functions_have_their_code() -> None:

@@ -2,14 +2,14 @@ import { h, hue, percent, position } from "./dom.js";
 import { filePicker, shrink } from "./files.js";
 import { scoreList } from "./text.js";
 
-const imagePicker = () => filePicker({
+export const imagePicker = () => filePicker({
   accept: "image/*",
   hint: "or drop or paste one here",
   preview: (file, url) => h("img", { src: url, alt: `Image ${file.name}` }),
   prepare: shrink,
 });
 
-const call = (file, query) => ({ file, name: file?.name ?? "photo.jpg", query });
+export const call = (file, query) => ({ file, name: file?.name ?? "photo.jpg", query });
 
 export const imageClassification = {
   form: imagePicker,
@@ -17,6 +17,27 @@ export const imageClassification = {
   call,
   render: (scores) => scoreList(scores),
   summarise: ([best]) => `${best.label}, ${percent(best.score)}`,
+};
+
+export const zeroShotImages = {
+  form: imagePicker,
+  settings: (model) => [
+    { name: "candidate_labels", label: "Labels", kind: "text", value: "a photo of a person, an animal, a building", hint: "Separated by commas." },
+    { name: "hypothesis_template", label: "Template", kind: "text", placeholder: model.head?.template ?? "This is a photo of {}." },
+  ],
+  call,
+  render: (scores) => scoreList(scores),
+  summarise: ([best]) => `${best.label}, ${percent(best.score)}`,
+};
+
+export const imageFeatures = {
+  verb: "Compute the vector",
+  form: imagePicker,
+  call,
+  render: ([vector]) => h("div", null,
+    h("p.verdict.small", null, `${vector.length} numbers`),
+    h("p.reading", null, vector.slice(0, 12).map((value) => value.toFixed(3)).join(", "), vector.length > 12 && ", …")),
+  summarise: ([vector]) => `${vector.length} numbers`,
 };
 
 export const objectDetection = {

@@ -14,10 +14,16 @@ export const speechRecognition = {
     prepare: async (file) => (SUPPORTED_TYPES.test(file.type) ? file : toWav(file)),
     extra: microphone,
   }),
-  settings: () => [
-    { name: "return_timestamps", label: "Word timestamps", kind: "check", value: true, as: "word" },
-    { name: "num_beams", label: "Beams", kind: "number", min: 1, max: 64, hint: "1: greedy decoding." },
-  ],
+  settings: (model) => (model.head?.kind === "whisper"
+    ? [
+      { name: "return_timestamps", label: "Sentence timestamps", kind: "check", value: true },
+      { name: "language", label: "Language", kind: "text", placeholder: "recognised" },
+      { name: "task", label: "Task", kind: "select", value: "", options: [["", "transcribe (default)"], ["translate", "translate into English"]] },
+    ]
+    : [
+      { name: "return_timestamps", label: "Word timestamps", kind: "check", value: true, as: "word" },
+      { name: "num_beams", label: "Beams", kind: "number", min: 1, max: 64, hint: "1: greedy decoding." },
+    ]),
   call: (file, query) => ({ file, name: file?.name ?? "speech.wav", query }),
   render: async ({ text, chunks }, file) => h("div", null, h("p.verdict.long", null, text || "No speech was recognised."), chunks?.length > 0 && (await player(file, chunks))),
   summarise: ({ text }) => text || "No speech was recognised.",

@@ -1,7 +1,9 @@
 import { objectTracking } from "./film.js";
 import { textGeneration } from "./generation.js";
-import { imageClassification, objectDetection } from "./pictures.js";
+import { imageClassification, imageFeatures, objectDetection, zeroShotImages } from "./pictures.js";
+import { imageSegmentation } from "./segments.js";
 import { speechRecognition } from "./speech.js";
+import { tabular, tensors } from "./tables.js";
 import { textClassification, zeroShotClassification } from "./text.js";
 import { summarization, text2textGeneration, translation } from "./translation.js";
 import { featureExtraction, sentenceSimilarity, textRanking } from "./vectors.js";
@@ -23,15 +25,22 @@ export const TASKS = {
   "sentence-similarity": { title: "Sentence similarity", family: "Text", view: sentenceSimilarity },
   "image-classification": { title: "Image classification", family: "Images and video", view: imageClassification },
   "object-detection": { title: "Object detection", family: "Images and video", view: objectDetection },
+  "image-segmentation": { title: "Image segmentation", family: "Images and video", view: imageSegmentation },
+  "zero-shot-image-classification": { title: "Zero-shot image classification", family: "Images and video", view: zeroShotImages },
+  "image-feature-extraction": { title: "Image embeddings", family: "Images and video", view: imageFeatures },
   "object-tracking": { title: "Object tracking", family: "Images and video", view: objectTracking },
   "automatic-speech-recognition": { title: "Speech recognition", family: "Audio", view: speechRecognition },
+  "tabular-classification": { title: "Table classification", family: "Tables and tensors", view: tabular },
+  "tabular-regression": { title: "Table regression", family: "Tables and tensors", view: tabular },
+  tensors: { title: "Tensors", family: "Tables and tensors", view: tensors },
 };
 
-export const FAMILIES = ["Text", "Images and video", "Audio"];
+export const FAMILIES = ["Text", "Images and video", "Audio", "Tables and tensors"];
 
 /** Other tasks that models of a task can perform. */
 const RELATED_TASKS = {
   "object-detection": ["object-tracking"],
+  "zero-shot-image-classification": ["image-feature-extraction"],
   "feature-extraction": ["sentence-similarity"],
   "sentence-similarity": ["feature-extraction"],
 };

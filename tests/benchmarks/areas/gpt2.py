@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
-from hearth_build.recipe import BlockInt4
 from tests.benchmarks import text_peers as peers
 from tests.benchmarks.area import Case, Way
 from tests.benchmarks.text_models import gpt2, text
@@ -22,7 +21,7 @@ FIGURES = {"decode": ("seconds", 16, {1: 3.8, 2: 4.2}), "prefill": ("prefill", 1
 
 
 def cases(work: Path) -> Sequence[Case]:
-    model, blocks = gpt2(work), gpt2(work, BlockInt4())
+    model, blocks = gpt2(work), gpt2(work, "int4")
     return [case(model, blocks, phase, threads) for phase, threads in product(FIGURES, (1, 2))]
 
 

@@ -50,10 +50,10 @@ def test_analogies_are_read_as_examples(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("pairs.csv", "a,b\n", "row 1"),
+        ("pairs.csv", "a,b\n", "Which columns"),
         ("pairs.tsv", "a\tb\tgood\n", "row 1"),
         ("questions.txt", "king man queen\n", "line 1 has 3 words"),
-        ("pairs.csv", "", "has no example"),
+        ("pairs.csv", "", "has no rows"),
     ],
 )
 def test_an_unreadable_file_error_names_the_format(tmp_path: Path, name: str, text: str, message: str) -> None:

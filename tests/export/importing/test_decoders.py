@@ -116,6 +116,16 @@ def test_a_wrong_graph_is_refused_at_every_precision(tmp_path: Path, monkeypatch
         assert not (tmp_path / "work" / "artifact" / "manifest.json").exists()
 
 
+def test_the_first_layers_have_every_kind(tmp_path: Path) -> None:
+    save(tmp_path / "model", "smollm3")
+    imported = read(str(tmp_path / "model"), ImportOptions(name="tiny"))
+    assert imported.build is not None
+    first = imported.build.__self__.first_layers()  # type: ignore[attr-defined]
+    assert first.architecture.layers == 2  # one with rotary positions, one without
+    manifest, _ = first.build(tmp_path / "work", "", "fp32")
+    assert manifest.metrics.served["divergence"] < 1e-5
+
+
 def without_score_cap(*arguments: Any) -> Any:
     from dataclasses import replace
 

@@ -133,3 +133,9 @@ def test_sharded_weights_are_chosen_instead_of_a_second_copy() -> None:
         "model-00001-of-00002.safetensors",
         "model-00002-of-00002.safetensors",
     ]
+
+
+def test_a_model_that_writes_text_comes_from_its_safetensors() -> None:
+    files = hub.needed_files(dict.fromkeys(FILES, 1), generates=True)
+    assert "model.safetensors" in files
+    assert not [name for name in files if name.endswith(".onnx")]

@@ -206,6 +206,39 @@ def test_a_detector_gives_its_networks_scores(folder: Path, network: Grid, form:
     assert len(boxes) > 60
 
 
+class Selected(nn.Module):
+    """A detector that gives the boxes that it has selected, scaled to the size of the picture that it is told."""
+
+    def forward(self, images: Tensor, orig_target_sizes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        shift = images.mean() * 0
+        boxes = torch.tensor([[[0.25, 0.25, 0.5, 0.75], [0.3, 0.3, 0.5, 0.7], [0.0, 0.0, 1.0, 0.5]]]) + shift
+        labels = torch.tensor([[2, 2, 0]]) + shift.long()
+        sizes = orig_target_sizes.repeat(1, 2).float()[:, None]
+        return labels, boxes * sizes, torch.tensor([[0.9, 0.8, 0.1]]) + shift
+
+
+def test_boxes_that_a_graph_has_selected_are_answered_as_they_are(folder: Path) -> None:
+    inputs = (torch.rand(1, 3, 64, 64), torch.tensor([[64, 64]]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            Selected(),
+            inputs,
+            str(folder / "net.onnx"),
+            input_names=["images", "orig_target_sizes"],
+            output_names=["labels", "boxes", "scores"],
+            opset_version=17,
+            dynamo=False,
+        )
+    imported = read(str(folder / "net.onnx"), flags(folder, "object-detection"))
+    assert imported.recipe.head == Detector(form="selected", threshold=0.25, iou=1.0)
+    model = build_model(imported, folder / "work")
+    boxes = detection.predict(model, detection.Request(synthetic_images()[0])).output  # 64 x 48 pixels
+    assert isinstance(boxes, list)
+    edges = [(box.label, box.box.xmin, box.box.ymin, box.box.xmax, box.box.ymax) for box in boxes]  # type: ignore[union-attr]
+    assert edges == [("cow", 16, 12, 32, 36), ("cow", 19, 14, 32, 34)]  # overlapping boxes stay
+
+
 def test_all_missing_flags_are_named_at_once(folder: Path) -> None:
     path = export_onnx(Classifier(), folder / "net.onnx", (3, 40, 48))
     with pytest.raises(RecipeError) as caught:

@@ -16,6 +16,7 @@ import torch
 from hearth.models.download import describe
 from hearth.models.manifest import parse
 from hearth.models.model import Model
+from hearth_build.data.datasets import OwnData
 from hearth_build.data.text import pad
 from hearth_build.importing import read
 from hearth_build.importing.base import ImportOptions
@@ -24,7 +25,7 @@ from hearth_build.onnx_export import export
 from hearth_build.pipeline import train, verify
 from hearth_build.pipeline.build import Step, build, prepare
 from hearth_build.pipeline.evaluation import evaluation_of
-from hearth_build.recipe import Gate, GateError, RecipeError
+from hearth_build.recipe import Gate, GateError, Recipe, RecipeError
 from tests.export import toy
 
 
@@ -188,3 +189,15 @@ def test_a_stage_is_trained_again_for_other_data_or_settings(tmp_path: Path) -> 
     for seed, inputs in ((1, "b"), (2, "b")):
         previous, trained = trained, train.train(stage, tmp_path, seed=seed, inputs=inputs).stat().st_mtime_ns
         assert trained > previous
+
+
+def test_preparation_is_repeated_for_other_data(tmp_path: Path) -> None:
+    prepared: list[str] = []
+
+    def recipe(checksum: str) -> Recipe:
+        sources = (OwnData(Path("reviews.csv"), checksum),)
+        return replace(toy.recipe(), sources=sources, prepare=lambda work: prepared.append(checksum))
+
+    for checksum in ("1", "1", "2"):
+        prepare(recipe(checksum), tmp_path)
+    assert prepared == ["1", "2"]

@@ -78,13 +78,15 @@ def test_texts_with_several_labels(tmp_path: Path) -> None:
 def test_entities(tmp_path: Path) -> None:
     generator = random.Random(1)
     lines = []
-    for _ in range(120):
+    for _ in range(60):
         for _ in range(generator.randint(1, 3)):
             lines += [f"{word} O" for word in generator.choices(toy.FILLER, k=3)]
             lines += [f"{generator.choice(('Anna', 'Otto', 'Mia'))} B-PER", f"B{generator.randint(1, 99)}rg I-PER"]
         lines.append("")
     (tmp_path / "names.conll").write_text("\n".join(lines))
-    manifest, answer = train_on("token-classification", tmp_path / "names.conll", tmp_path / "work", minutes=0.5)
+    manifest, answer = train_on(
+        "token-classification", tmp_path / "names.conll", tmp_path / "work", settings={"epochs": 6}
+    )
     assert manifest.labels == ("O", "B-PER", "I-PER")
     assert manifest.metrics.served["F1 (test)"] > 0.5
     assert "PER" in answer("wordc wordd Anna B7rg worda")
@@ -192,6 +194,7 @@ def test_a_schedule_ends_when_the_time_is_over(tmp_path: Path) -> None:
     from dataclasses import replace
 
     stage = replace(toy.stage(epochs=1000, kind=toy.SlowTexts), minutes=0.03)
+    toy.prepare(tmp_path)
     train.train(stage, tmp_path, 1)
     history = train.history_of(tmp_path, stage.name)
     assert len(history) < 10

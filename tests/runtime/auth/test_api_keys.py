@@ -238,3 +238,11 @@ def test_work_without_a_request_is_not_restricted(locked: Path, no_caller: None)
     api_keys.authorize("sentiment-en")
     assert api_keys.allowed_models(["b", "a"]) == ["b", "a"]
     assert api_keys.current_tenant() == ""
+
+
+@pytest.mark.parametrize("scheme", ["Basic", "AWS4-HMAC-SHA256", "Token", "", "Bearerx"])
+def test_only_a_bearer_token_is_a_key(locked: Path, no_caller: None, scheme: str) -> None:
+    with pytest.raises(Unauthorized, match="Send an API key"):
+        api_keys.authenticate({"authorization": f"{scheme} {KEYS['words']}"})
+    for name in ("Bearer", "bearer", "BEARER"):
+        assert api_keys.authenticate({"authorization": f"{name}  {KEYS['words']} "}).models == ("sentiment-*",)

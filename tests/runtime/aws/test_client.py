@@ -166,12 +166,13 @@ def test_a_refusal_that_shows_a_wrong_clock_is_signed_again(seconds: float, monk
     [
         b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno",
         b"HTTP/1.1 403 No\r\nDate: yesterday\r\nContent-Length: 2\r\n\r\nno",
-        refusal(time.time()),
+        refusal(1_800_000_100),
         refusal(0).replace(b"403", b"404"),
     ],
     ids=["no date", "no valid date", "the clock is right", "another status"],
 )
-def test_other_refusals_are_returned(response: bytes) -> None:
+def test_other_refusals_are_returned(response: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client.time, "time", lambda: 1_800_000_000.0)
     with kept_alive(response) as (address, received):
         endpoint = Endpoint(address, "s3", KEYS)
         assert endpoint.send("GET", "/").read() == b"no"

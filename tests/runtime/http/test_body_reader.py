@@ -31,7 +31,11 @@ def test_all_members_of_a_gzip_body_are_read(serving: Path, size: int) -> None:
     assert read(zlib.compress(TEXT), "deflate", size) == TEXT
 
 
-@pytest.mark.parametrize("body", [gzip.compress(TEXT)[:-1], gzip.compress(TEXT) + b"\x1f", gzip.compress(TEXT) + b"x"])
+@pytest.mark.parametrize(
+    "body",
+    [gzip.compress(TEXT)[:-1], gzip.compress(TEXT) + b"\x1f", gzip.compress(TEXT) + b"x"],
+    ids=["cut", "half of a header", "another byte"],
+)
 def test_an_incomplete_or_foreign_end_is_refused(serving: Path, body: bytes) -> None:
     with pytest.raises(BadRequest):
         read(body)

@@ -79,7 +79,6 @@ def test_a_segment_spans_its_words() -> None:
         ({"timestamp_granularities[]": ["word"]}, 400, "timestamp_granularities"),
         ({"timestamp_granularities[]": ["letter"], "response_format": "verbose_json"}, 400, "timestamp_granularities"),
         ({"language": "de"}, 400, "language"),
-        ({"prompt": "digits"}, 400, "prompt"),
         ({"temperature": "7"}, 400, "temperature"),
         ({"temperature": "warm"}, 400, "temperature"),
         ({"stream": "true"}, 400, "stream"),

@@ -89,8 +89,11 @@ def _process_message(tasks: Tasks, body: Any, message_id: str, context: Any) -> 
     except Exception:  # any text may be sent to the queue
         logger().error("malformed message", extra={"message_id": sanitize(message_id)})
         return [("", BadRequest("The message is not a storage event"))]
-    results = [(created, _process(tasks, created, context)) for created in objects]
-    return [("" if _is_foreign(created) else created.key, failure) for created, failure in results if failure]
+    failures = []
+    for created in objects:
+        if failure := _process(tasks, created, context):
+            failures.append(("" if _is_foreign(created) else created.key, failure))
+    return failures
 
 
 def _unwrap(document: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -25,14 +25,21 @@ MAX_WINDOWS = 2048
 """Largest number of windows of all texts of a request."""
 
 
-def list_texts(inputs: str | list[str], limits: Limits) -> list[str]:
-    """The texts of `inputs`. Raises BadRequest for an empty list, PayloadTooLarge beyond `limits`."""
+def list_texts(inputs: str | list[str], limits: Limits, *, refuse_blank: bool = False) -> list[str]:
+    """The texts of `inputs`. Raises BadRequest for an empty list, PayloadTooLarge beyond `limits`.
+
+    With `refuse_blank` a text without words is a BadRequest too: a classifier would give it any label.
+    """
     texts = [inputs] if isinstance(inputs, str) else inputs
     if not texts:
         raise BadRequest("`inputs` is an empty list; send at least one text")
     if len(texts) > limits.batch:
         raise PayloadTooLarge(f"`inputs` has {len(texts)} texts; {limits.batch} are allowed in one request")
     check_lengths(texts, limits)
+    if refuse_blank:
+        for number, text in enumerate(texts, 1):
+            if is_blank(text):
+                raise BadRequest(f"Text {number} of `inputs` is empty: it has no words to classify", param="inputs")
     return texts
 
 

@@ -69,7 +69,9 @@ def read(request: Request, schema: type[T], refused: Mapping[str, Sequence[Any]]
             if document[name] is not None and document[name] not in refused[name]:
                 raise BadRequest(f"No model here supports this value of `{name}`; leave it out", param=name)
         document = {name: value for name, value in document.items() if name not in refused and value is not None}
-        document = known_fields(document, schema.__struct_fields__)  # type: ignore[attr-defined]
+        fields = schema.__struct_fields__  # type: ignore[attr-defined]
+        if document.keys() - set(fields):
+            document = known_fields(document, fields)
     return strict_json.convert(document, schema)
 
 
