@@ -5,6 +5,7 @@ A recipe lives in `export/recipes/<name with underscores>/recipe.py` as the cons
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import math
 import pkgutil
@@ -247,7 +248,9 @@ def names() -> list[str]:
 def load(name: str) -> Recipe:
     """Load a recipe by its name. Raises RecipeError, which lists the recipes."""
     if name not in names():
-        raise RecipeError(f"There is no recipe {name!r}. The recipes are {', '.join(names())}.")
+        close = difflib.get_close_matches(name, names(), n=1)
+        advice = f" Did you mean {close[0]}?" if close else ""
+        raise RecipeError(f"There is no recipe {name!r}.{advice} The recipes are {', '.join(names())}.")
     module = importlib.import_module(f"hearth_build.recipes.{name.replace('-', '_')}.recipe")
     recipe: Recipe = module.RECIPE
     return recipe

@@ -12,7 +12,7 @@ from hearth_build.cli.output import print_json, print_table
 from hearth_build.cli.suggestions import check_task, did_you_mean
 
 if TYPE_CHECKING:
-    from hearth_build.release.publish import PublishedVersion
+    from hearth_build.release.versions import PublishedVersion
 
 
 def models(
@@ -26,7 +26,7 @@ def models(
     """List the models in a store."""
     from hearth.errors import NotFound
     from hearth.storage.open import open_store
-    from hearth_build.release.publish import list_versions
+    from hearth_build.release.versions import list_versions
 
     check_task(task)
     versions, damaged = list_versions(open_store(store))

@@ -8,16 +8,15 @@ versions never change. Nothing is written before the artifact has passed the loa
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from hearth.errors import BadRequest, HearthError, NotFound
+from hearth.errors import BadRequest, NotFound
 from hearth.models.download import upload, verify
 from hearth.models.manifest import SIGNATURE, Manifest, dump, parse
-from hearth.models.registry import DEFAULT_ALIAS, VERSION, Ref, Registry
+from hearth.models.registry import DEFAULT_ALIAS
 from hearth.storage.base import Conflict, Store
 from hearth_build.release import catalog
 from hearth_build.release.file_types import check_file_types
@@ -120,45 +119,3 @@ def set_alias(store: Store, model: str, alias: str, version: str) -> None:
             break
     if alias == DEFAULT_ALIAS:
         catalog.update(store, model)
-
-
-@dataclass(frozen=True)
-class PublishedVersion:
-    """A version in a store, with the aliases that point at it."""
-
-    manifest: Manifest
-    aliases: list[str]
-
-
-@dataclass(frozen=True)
-class DamagedVersion:
-    """A version in a store that cannot be served."""
-
-    name: str
-    error: str
-
-
-def list_versions(store: Store) -> tuple[list[PublishedVersion], list[DamagedVersion]]:
-    """Every version in the store, ordered by model and version, and those that are damaged. Raises StoreError."""
-    store.check()
-    registry = Registry(store)
-    versions, damaged = [], []
-    for path in store.list():
-        parts = path.split("/")
-        if len(parts) != 3 or parts[2] != "manifest.json" or not VERSION.fullmatch(parts[1]):
-            continue
-        ref = Ref(parts[0], parts[1])
-        try:
-            versions.append(PublishedVersion(registry.manifest(ref), aliases_of(registry, ref)))
-        except HearthError as error:
-            damaged.append(DamagedVersion(str(ref), error.message))
-    return sorted(versions, key=lambda version: (version.manifest.model, int(version.manifest.version))), damaged
-
-
-def aliases_of(registry: Registry, ref: Ref) -> list[str]:
-    """The aliases that point at a version, sorted. Raises StoreError."""
-    try:
-        aliases = registry.aliases(ref.model)
-    except NotFound:
-        return []
-    return sorted(name for name, target in aliases.items() if target.version == ref.version)

@@ -21,7 +21,7 @@ from hearth_build.cloud.parameters import Template
 from hearth_build.cloud.sam_deploy import TEMPLATE
 from hearth_build.pipeline.evaluation import evaluation_of
 from hearth_build.pipeline.model_card import overview
-from hearth_build.release.publish import list_versions
+from hearth_build.release.versions import list_versions
 from tests.benchmarks.runner import RESULTS
 from tests.support import ROOT
 

@@ -107,7 +107,7 @@ def test_a_fault_of_hearth_has_a_status_of_its_own(
     def broken(*_: object) -> None:
         raise KeyError("surprise")
 
-    monkeypatch.setattr("hearth_build.release.publish.list_versions", broken)
+    monkeypatch.setattr("hearth_build.release.versions.list_versions", broken)
     status, _, error = run(monkeypatch, capsys, "models")
     assert status == 70
     assert "KeyError: 'surprise'. This is a fault of Hearth" in error.replace("\n", " ")

@@ -12,6 +12,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from tests.support.emulator import free_port
 
 
@@ -104,9 +106,33 @@ def test_serve_prints_its_models_answers_and_ends(store_folder: Path, tmp_path: 
     assert server.returncode in (0, -signal.SIGINT)
 
 
-def test_the_command_starts_without_torch_and_onnx() -> None:
-    heavy = ("torch", "onnx", "transformers", "fastapi")
-    code = f"import sys, hearth_build.cli.main; print([name for name in {heavy} if name in sys.modules])"
+HEAVY = {"torch", "onnx", "onnxruntime", "transformers", "fastapi", "numpy", "PIL", "rich", "boto3", "yaml", "uvicorn"}
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["models"], ["audit", "audit.log"]], ids=" ".join)
+def test_a_command_that_only_reads_starts_without_heavy_imports(arguments: list[str], tmp_path: Path) -> None:
+    (tmp_path / "audit.log").write_text('{"level": "INFO"}\n')
+    code = (
+        f"import sys; from hearth_build.cli.main import main; sys.argv = ['hearth', *{arguments}]\n"
+        f"try:\n    main()\nfinally:\n    print('imported:', sorted({HEAVY} & sys.modules.keys()))"
+    )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
-    assert result.stdout.strip() == "[]", result.stderr
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert result.stdout.splitlines()[-1] == "imported: []", result.stdout + result.stderr
+
+
+def test_a_misspelt_command_or_option_gets_a_suggestion(tmp_path: Path) -> None:
+    for arguments, suggestion in (
+        (("modles",), "Did you mean models?"),
+        (("models", "--tsk", "x"), "Possible options: --task"),
+        (("build", "sentiment-eng"), "Did you mean sentiment-en?"),
+    ):
+        result = hearth(*arguments, cwd=tmp_path)
+        assert result.returncode in (1, 2)
+        assert suggestion in result.stderr
+
+
+def test_completion_knows_the_commands(tmp_path: Path) -> None:
+    result = hearth(cwd=tmp_path, _HEARTH_COMPLETE="complete_bash", COMP_WORDS="hearth mod", COMP_CWORD="1")
+    assert "models" in result.stdout.split(), result.stderr

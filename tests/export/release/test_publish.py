@@ -17,8 +17,9 @@ from hearth.models.manifest import dump, parse
 from hearth.storage.base import Conflict
 from hearth.storage.file import FileStore
 from hearth.storage.open import open_store
-from hearth_build.release.publish import list_versions, publish, set_alias
+from hearth_build.release.publish import publish, set_alias
 from hearth_build.release.signing import verify_published
+from hearth_build.release.versions import list_versions
 from tests.support.signed import key, make_keys
 
 
@@ -72,7 +73,7 @@ def test_another_build_gets_the_next_version_and_the_same_files_keep_theirs(toy_
     copy = rebuilt(toy_work / "artifact", tmp_path / "copy")
     assert publish(store, copy, "prod").version == "2"
     assert publish(store, toy_work / "artifact").version == "1"
-    assert [(item.manifest.version, item.aliases) for item in list_versions(store)] == [("1", []), ("2", ["prod"])]
+    assert [(item.manifest.version, item.aliases) for item in list_versions(store)[0]] == [("1", []), ("2", ["prod"])]
     for version in ("1", "2"):
         assert parse(store.get(f"toy/{version}/manifest.json")).version == version
 
