@@ -6,6 +6,7 @@ import functools
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -249,7 +250,28 @@ class Cache:
         self._over_limit = size > self.limit
 
 
-@functools.cache
+class _Once:
+    """A function without arguments that runs once, also if threads call it at the same time; `functools.cache` would
+    run it in each of them."""
+
+    def __init__(self, function: Callable[[], Cache]) -> None:
+        self._function, self._lock = function, threading.Lock()
+        self._result: Cache | None = None
+        functools.update_wrapper(self, function)
+
+    def __call__(self) -> Cache:
+        if (result := self._result) is not None:
+            return result
+        with self._lock:
+            if self._result is None:
+                self._result = self._function()
+            return self._result
+
+    def cache_clear(self) -> None:
+        self._result = None
+
+
+@_Once
 def warm_cache() -> Cache:
     """The cache of this process, created from its settings."""
     config = settings.get()
