@@ -93,7 +93,7 @@ def test_deploy_builds_deploys_and_publishes_models(
     assert overrides == ['Memory="3538"', 'Threads=""', 'Architecture="arm64"']
     assert command[command.index("--region") + 1] == "us-east-1"
     assert build["built for"] == deployment["built for"] == "arm64"
-    for expected in ("resnet20-cifar10@1: published", "https://api/prod", "k123"):
+    for expected in ("resnet20-cifar10@1 is published, alias prod points to it", "https://api/prod", "k123"):
         assert expected in result.output
     s3 = aws.client("s3")
     bucket = next(row["Name"] for row in s3.list_buckets()["Buckets"] if "h5-deploy" in row["Name"])
@@ -102,7 +102,7 @@ def test_deploy_builds_deploys_and_publishes_models(
     }
     again = deploy("--stack", deployed, "--models", "list.txt")
     assert again.exit_code == 0, again.output
-    assert "resnet20-cifar10@1: already published" in again.output
+    assert "resnet20-cifar10@1 is published, alias prod points to it" in again.output
     assert "--parameter-overrides" not in calls_of_sam(machine)[-1]["argv"]
     assert calls_of_sam(machine)[-1]["built for"] == "arm64", "the stack's own architecture"
 
