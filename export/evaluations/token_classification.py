@@ -36,12 +36,9 @@ def score(model: Any, examples: Sequence[Example], predicted: Sequence[Sequence[
 
 def entity_metrics(expected: Sequence[Sequence[Span]], predicted: Sequence[Sequence[Span]]) -> dict[str, float]:
     """Metrics of whole entities: start, end and type must be right."""
-    pairs = [
-        (set(map(tuple, truth)), set(map(tuple, predicted_spans)))
-        for truth, predicted_spans in zip(expected, predicted, strict=True)
-    ]
-    hits = sum(len(truth & predicted_spans) for truth, predicted_spans in pairs)
-    total, returned = sum(len(truth) for truth, _ in pairs), sum(len(predicted_spans) for _, predicted_spans in pairs)
+    pairs = [(set(map(tuple, truth)), set(map(tuple, spans))) for truth, spans in zip(expected, predicted, strict=True)]
+    hits = sum(len(truth & spans) for truth, spans in pairs)
+    total, returned = sum(len(truth) for truth, _ in pairs), sum(len(spans) for _, spans in pairs)
     precision, recall = hits / max(returned, 1), hits / max(total, 1)
     return {"F1": 2 * hits / max(total + returned, 1), "precision": precision, "recall": recall}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from hearth_build.importing import distilbert
 from hearth_build.importing.source import Source, open_folder
+from hearth_build.networks.bert import Shape, shape_from
 from hearth_build.recipe import RecipeError
 
 MINILM, EFFICIENTNET = "minilm", "efficientnet-lite0"
@@ -62,14 +62,19 @@ def pin(base: str) -> str:
 
 
 def encoder(base: str) -> Source:
-    """The checkpoint of a BERT or DistilBERT encoder. Raises RecipeError."""
+    """The checkpoint of a BERT encoder. Raises RecipeError."""
     source = open_folder(checkpoint_folder(base), base)
-    model_type = source.config.get("model_type")
-    if model_type == "distilbert":
-        return distilbert.as_bert(source)
-    if model_type != "bert":
-        raise RecipeError(f"--from {base} has model_type {model_type!r}; text tasks start from `bert` or `distilbert`.")
+    if source.config.get("model_type") != "bert":
+        raise RecipeError(f"--from {base} has model_type {source.config.get('model_type')!r}; text tasks need `bert`.")
     return source
+
+
+def shape_of(source: Source, labels: int = 0) -> Shape:
+    """The shape of a BERT with so many labels. Raises RecipeError for one that is not plain."""
+    try:
+        return shape_from(source.config, labels)
+    except (ValueError, KeyError) as error:
+        raise RecipeError(f"Training cannot start from {source.title}: {error}") from None
 
 
 def checkpoint_folder(base: str) -> Path:

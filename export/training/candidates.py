@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -62,6 +63,10 @@ class Session:
         limit in minutes. Both are 0.0 minutes and the number of the recipe where a training is repeated."""
         if "epochs" in self.plan.settings:
             return int(self.plan.settings["epochs"]), 0.0
+        resolved = self.work / "epochs.json"  # an interrupted training goes on with the same numbers
+        if resolved.exists():
+            count, minutes = json.loads(resolved.read_text(encoding="utf-8"))
+            return count, minutes
         left = self.seconds_left()
         run = train.Run(stage(1), self.work, self.work, self.plan.seed)
         plan = run.batches.plan(0, run.stage.batch_size, self.plan.seed)
@@ -75,6 +80,7 @@ class Session:
         seconds = (time.monotonic() - begin) / max(len(batches) - 1, 1) * len(plan)
         count = max(1, min(maximum, int(left / (seconds * 1.05))))
         train.console.print(f"One epoch takes about {seconds:.0f} s; {count} of them")
+        resolved.write_text(json.dumps([count, left / 60]), encoding="utf-8")
         return count, left / 60
 
 

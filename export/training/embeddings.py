@@ -20,8 +20,8 @@ from hearth_build.data.report import MIN_EXAMPLES, DataReport, describe_split, l
 from hearth_build.data.split import exact_duplicates, split
 from hearth_build.data.text import pad, tokenize
 from hearth_build.evaluations.embeddings import spearman
-from hearth_build.importing import bert, sentences
 from hearth_build.importing.source import Source
+from hearth_build.networks import sentence_encoder
 from hearth_build.networks.bert import rename_weights
 from hearth_build.pipeline import train
 from hearth_build.recipe import (
@@ -135,7 +135,7 @@ def candidates(session: Session, data: Data) -> list[Candidate]:
         return first, second
 
     def start(work: Path) -> nn.Module:
-        network = sentences.SentenceEncoder(bert.shape_of(source))
+        network = sentence_encoder.SentenceEncoder(bases.shape_of(source))
         weights = rename_weights(source.load_weights())
         network.load_state_dict({name: value for name, value in weights.items() if name in network.state_dict()}, False)
         return network
@@ -185,15 +185,15 @@ def recipe_of(session: Session, data: Data, source: Source, tokenizer: Tokenizer
         labels=(),
         sources=plan.sources(),
         prepare=lambda work: tokenizer.save(str(work / "tokenizer.json"), pretty=False),
-        graphs={"main": sentences.graph()},
+        graphs={"main": sentence_encoder.graph()},
         dev={"validation": lambda work: data.split.validation},
         test=lambda work: data.split.test,
         report=lambda work, examples, outputs: data_section(data),
-        golden=lambda: sentences.TEXTS,
+        golden=lambda: sentence_encoder.TEXTS,
         preprocessing=TextPreprocessing(
             tokenizer="tokenizer.json", max_tokens=MAX_TOKENS, pad_id=source.config.get("pad_token_id") or 0
         ),
-        head=Pooling(method="mean", normalise=True, dimensions=bert.shape_of(source).hidden),
+        head=Pooling(method="mean", normalise=True, dimensions=bases.shape_of(source).hidden),
         quantization=DynamicInt8() if plan.precision == "int8" else NoQuantization(),
         gate=Gate(metric=-1.0, quantization_loss=0.01, bytes=2**31, difference=0.2),
         limits=Limits(batch=64, characters=20_000),

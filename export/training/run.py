@@ -13,7 +13,7 @@ from msgspec import structs
 from rich.table import Table
 
 from hearth.task_table import TASKS
-from hearth_build.pipeline.build import build
+from hearth_build.pipeline.build import Step, build
 from hearth_build.pipeline.evaluation import evaluation_of
 from hearth_build.pipeline.train import console
 from hearth_build.recipe import Example, GateError, NoQuantization, Recipe, RecipeError
@@ -91,16 +91,24 @@ def forget_other_data(session: Session) -> None:
 
 
 def build_served(recipe: Recipe, session: Session) -> Path:
-    """Build the artifact; in fp32 if int8 costs more accuracy than its gate allows."""
+    """Build the artifact of what is trained; in fp32 if int8 costs more accuracy than its gate allows."""
     try:
-        return build(recipe, session.work, session.command)
+        return build_trained(recipe, session)
     except GateError as error:
         if isinstance(recipe.quantization, NoQuantization):
             raise
         console.print(
             f"int8 is not good enough, so the model is served in fp32: {error}", highlight=False, markup=False
         )
-        return build(replace(recipe, quantization=NoQuantization()), session.work, session.command)
+        return build_trained(replace(recipe, quantization=NoQuantization()), session)
+
+
+def build_trained(recipe: Recipe, session: Session) -> Path:
+    """Run all steps but training, which the candidates have done."""
+    for step in Step:
+        if step != Step.TRAIN:
+            build(recipe, session.work, session.command, step)
+    return session.work / "artifact"
 
 
 def print_table(results: list[Candidate], chosen: Candidate, title: str) -> None:

@@ -20,7 +20,7 @@ from hearth_build.data.files import IMAGES
 from hearth_build.data.report import DataReport, describe_beginnings, describe_texts, language_of, usable_labels
 from hearth_build.data.split import duplicate_texts
 from hearth_build.data.text import Texts, logits_of, pad, tokenize
-from hearth_build.importing import bert
+from hearth_build.importing.text_tasks import TEXTS
 from hearth_build.networks.bert import rename_weights
 from hearth_build.networks.text_classifiers import HashedNgrams, MeanPooledClassifier
 from hearth_build.onnx_export.export import traced
@@ -48,7 +48,7 @@ LEARNING_RATE = 5e-5
 BATCH_SIZE = 32
 LARGEST_EMBEDDED = 20_000
 """Texts whose vectors are computed for the linear model of embeddings."""
-GOLDEN = bert.TEXTS
+GOLDEN = TEXTS
 
 
 def read(session: Session) -> Data:
@@ -119,7 +119,7 @@ def encoders(session: Session, data: Data) -> list[Candidate]:
     tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    shape = replace(bert.shape_of(checkpoint), labels=len(data.labels))
+    shape = replace(bases.shape_of(checkpoint), labels=len(data.labels))
     lengths = [len(row) for row in rows_of(tokenizer, data.split.train, shape.positions)]
     max_tokens = int(min(shape.positions, MAX_TOKENS, max(16, np.percentile(lengths, 99) + 1)))
     rows = {name: rows_of(tokenizer, getattr(data.split, name), max_tokens) for name in ("train", "validation")}

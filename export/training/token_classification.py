@@ -22,7 +22,7 @@ from hearth_build.data.report import MIN_EXAMPLES, DataReport, describe_split, d
 from hearth_build.data.split import duplicate_texts, split
 from hearth_build.data.tagged_texts import IGNORE_INDEX, TaggedTexts, character_tokenizer, predict_labels
 from hearth_build.evaluations.token_classification import entity_metrics
-from hearth_build.importing import bert
+from hearth_build.importing.text_tasks import TEXTS
 from hearth_build.networks.bert import rename_weights
 from hearth_build.networks.bert_heads import TokenClassifier
 from hearth_build.networks.character_tagger import Tagger
@@ -191,7 +191,7 @@ def spans_of(rows: Rows, predicted: Sequence[Sequence[int]], tags: Sequence[str]
 def encoder(session: Session, data: TaggedData) -> Candidate:
     checkpoint = bases.encoder(session.plan.base)
     tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
-    shape = replace(bert.shape_of(checkpoint), labels=len(data.tags))
+    shape = replace(bases.shape_of(checkpoint), labels=len(data.tags))
 
     def network(work: Path) -> nn.Module:
         network = TokenClassifier(shape)
@@ -288,7 +288,7 @@ def recipe_of(session: Session, data: TaggedData, tokenizer: Tokenizer, stage: S
         dev={"validation": lambda work: data.split.validation},
         test=lambda work: data.split.test,
         report=sections(data),
-        golden=lambda: (bert.NAMES, *bert.TEXTS),
+        golden=lambda: TEXTS,
         preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=MAX_TOKENS),
         head=Tagging(stride=STRIDE),
         quantization=DynamicInt8() if plan.precision == "int8" else NoQuantization(),

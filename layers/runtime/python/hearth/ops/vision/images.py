@@ -202,6 +202,8 @@ def _to_8_bits(picture: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(values, 0, 255, out=values).astype(np.uint8))
 
 
+MAX_RESIZED = 8_000_000
+"""Largest number of pixels of a picture that is resized as a whole before it is cropped."""
 CROP_MARGIN = 4
 """Pixels around a crop that are resized with it: filters look two pixels far."""
 
@@ -311,8 +313,13 @@ def _resize_and_crop(
 ) -> Image.Image:
     """The crop of the resized picture; what lies outside of it is black.
 
-    Only the crop's surroundings are resized: a picture of one row would need gigabytes.
+    Of a large resized picture only the crop's surroundings are computed, since a picture of one row would need
+    gigabytes. Their rounding differs in a few grey values from that of transformers and torchvision, which resize the
+    whole.
     """
+    if placement.size[0] * placement.size[1] <= MAX_RESIZED:
+        left, top = (-int(offset) for offset in placement.offset)
+        return picture.resize(placement.size, resample).crop((left, top, left + crop[0], top + crop[1]))
     starts = [max(-int(offset) - CROP_MARGIN, 0) for offset in placement.offset]
     ends = [
         min(-int(offset) + side + CROP_MARGIN, edge)
