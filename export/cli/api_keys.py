@@ -53,10 +53,7 @@ def audit(
         report = check(lines)
     if json:
         print_json(report)
-        if report.error or not report.chains:
-            raise typer.Exit(1)
-        return
-    for chain in report.chains.values():
+    for chain in () if json else report.chains.values():
         print(f"chain {chain.name}: {chain.number} records, the last one has the hash {chain.hash}")
     if report.error:
         print(report.error, file=sys.stderr)

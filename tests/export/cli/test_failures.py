@@ -39,6 +39,7 @@ WITH_A_MISSING_FILE = {
     "explain": ["sentiment-en", "nowhere.txt"],
     "evaluate": ["sentiment-en", "--data", "nowhere.tsv"],
     "batch": ["sentiment-en", "nowhere"],
+    "train": ["text-classification", "--data", "nowhere.csv", "--name", "mine"],
     "import": ["./nowhere", "--name", "mine"],
     "build": ["nowhere"],
     "publish": ["nowhere", "--store", "file:///tmp/store"],
@@ -50,6 +51,7 @@ WITH_A_MISSING_FILE = {
 WITH_A_FOLDER = {
     "predict": ["sentiment-en", "folder/"],
     "evaluate": ["sentiment-en", "--data", "folder"],
+    "train": ["text-classification", "--data", "folder", "--name", "mine"],
     "import": ["folder", "--name", "mine"],
     "publish": ["folder", "--store", "file:///tmp/store"],
     "template": ["folder"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -23,37 +22,6 @@ def hearth(*arguments: str, cwd: Path, stdin: bytes = b"", **environment: str) -
     command = [sys.executable, "-m", "hearth_build.cli.main", *arguments]
     result = subprocess.run(command, cwd=cwd, env=variables, capture_output=True, input=stdin, timeout=300)
     return subprocess.CompletedProcess(command, result.returncode, result.stdout.decode(), result.stderr.decode())
-
-
-def test_publish_list_alias_and_predict(toy_work: Path, tmp_path: Path) -> None:
-    store = ("--store", (tmp_path / "store").as_uri())
-    published = hearth("publish", str(toy_work / "artifact"), *store, "--alias", "prod", cwd=tmp_path)
-    assert "Published toy@1 as prod" in published.stdout, published.stderr
-    assert "canary" in hearth("alias", "toy", "canary", "1", *store, cwd=tmp_path).stdout
-    listed = hearth("models", *store, cwd=tmp_path).stdout
-    assert "toy" in listed
-    assert "canary, prod" in listed
-    predicted = hearth("predict", "toy@canary", "good great worda", *store, cwd=tmp_path)
-    assert json.loads(predicted.stdout)[0][0]["label"] == "positive", predicted.stderr
-    best = hearth("predict", "toy", "bad", *store, "--parameters", '{"top_k": 1}', cwd=tmp_path)
-    assert [score["label"] for score in json.loads(best.stdout)[0]] == ["negative"], best.stderr
-    table = hearth("models", *store, "--markdown", cwd=tmp_path).stdout
-    assert "| `toy` | text-classification | accuracy, made-up sentences |" in table
-
-
-def test_evaluate_measures_on_the_users_file(toy_work: Path, tmp_path: Path) -> None:
-    store = ("--store", (tmp_path / "store").as_uri())
-    hearth("publish", str(toy_work / "artifact"), *store, "--alias", "prod", cwd=tmp_path)
-    data = tmp_path / "mine.tsv"
-    data.write_text("good great worda\t1\nbad awful wordb\t0\ngood great wordc\t0\n", encoding="utf-8")
-    result = hearth("evaluate", "toy", "--data", str(data), *store, cwd=tmp_path)
-    assert "toy@1 on 3 examples" in result.stdout, result.stderr
-    assert "accuracy  0.6667" in result.stdout
-    data.write_text("no label here\n", encoding="utf-8")
-    assert "reads a CSV, TSV" in hearth("evaluate", "toy", "--data", str(data), *store, cwd=tmp_path).stderr
-    missing = hearth("evaluate", "toy", "--data", "nowhere", *store, cwd=tmp_path)
-    assert "nowhere does not exist" in missing.stderr
-    assert missing.returncode == 1
 
 
 def test_an_error_is_one_sentence_and_a_status(tmp_path: Path) -> None:
@@ -103,7 +71,7 @@ def test_serve_prints_its_models_answers_and_ends(store_folder: Path, tmp_path: 
         _, errors = server.communicate(timeout=30)
     assert b"positive" in body
     assert "Traceback" not in errors
-    assert server.returncode in (0, -signal.SIGINT)
+    assert server.returncode == 130
 
 
 HEAVY = {"torch", "onnx", "onnxruntime", "transformers", "fastapi", "numpy", "PIL", "rich", "boto3", "yaml", "uvicorn"}

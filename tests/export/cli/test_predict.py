@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from PIL import Image
 
 from hearth_build import ZOO
 from hearth_build.cli.predict import read_input
@@ -75,10 +76,24 @@ def test_a_damaged_version_is_named_beside_the_others(folder: Path) -> None:
     assert "ner-zh@1: manifest.json" in result.stderr
 
 
-def test_publishing_without_an_alias_says_that_nothing_points_there(folder: Path) -> None:
-    store = ("--store", (folder / "store").as_uri())
-    published = hearth("publish", str(ZOO / "sentiment-zh/1"), *store, cwd=folder)
-    assert "No alias points to this version" in published.stdout, published.stderr
-    command = next(line for line in published.stdout.splitlines() if line.startswith("Next: hearth "))
-    assert hearth(*command.split()[2:], cwd=folder).returncode == 0
-    assert "prod" in hearth("models", *store, cwd=folder).stdout
+def test_an_output_is_readable_on_request(folder: Path) -> None:
+    result = hearth("predict", "sentiment-en", "A wonderful film.", "--no-json", cwd=folder)
+    label, score, bar = result.stdout.splitlines()[0].split()
+    assert label == "positive"
+    assert len(bar) == round(24 * float(score))
+
+
+def test_boxes_are_drawn_into_a_file(folder: Path) -> None:
+    Image.new("RGB", (96, 80), "white").save(folder / "empty.png")
+    result = hearth("predict", "yolo-cells", "empty.png", "--draw", "drawn.jpg", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert "boxes" in json.loads(result.stdout)
+    with Image.open(folder / "drawn.jpg") as drawn:
+        assert drawn.size == (96, 80)
+    for arguments, message in (
+        (("sentiment-en", "good", "--draw", "x.jpg"), "not for text-classification"),
+        (("yolo-cells", "empty.png", "--draw", "nowhere/x.jpg"), "nowhere does not exist"),
+    ):
+        refused = hearth("predict", *arguments, cwd=folder)
+        assert refused.returncode in (1, 2)
+        assert message in " ".join(refused.stderr.replace("│", "").split())
