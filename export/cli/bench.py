@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+import hearth_build
+
 console = Console()
+CHECKOUT = Path(hearth_build.__file__).resolve().parent.parent
 
 
 def bench(
@@ -16,6 +21,7 @@ def bench(
     fresh: Annotated[bool, typer.Option("--fresh", help="Discard the measurements of earlier runs.")] = False,
 ) -> None:
     """Benchmark Hearth against alternatives, in interleaved rounds. An interrupted run resumes."""
+    sys.path.insert(0, str(CHECKOUT))  # the benchmark is part of a checkout, not of an installation
     try:
         from tests.benchmarks import runner
         from tests.benchmarks.area import WORK

@@ -127,4 +127,4 @@ def test_a_peer_that_ends_is_left_out_with_its_last_error(area: ModuleType, tmp_
 def test_an_unknown_area_is_refused_with_the_known_ones() -> None:
     result = CliRunner().invoke(app, ["bench", "speed"])
     assert result.exit_code == 2
-    assert "There is no area speed; there are bert" in " ".join(result.output.replace("│", " ").split())
+    assert "There is no area speed. The areas are bert" in " ".join(result.output.replace("│", " ").split())

@@ -6,7 +6,7 @@ Jina's requests name their model. Their responses share a form, so one route ans
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
@@ -34,7 +34,7 @@ class TeiRequest(Struct, frozen=True):
     raw_scores: bool = False
     return_text: bool = False
     truncate: bool = False
-    truncation_direction: Literal["left", "right", "Left", "Right"] = "right"
+    truncation_direction: Annotated[str, Meta(pattern="^([Ll]eft|[Rr]ight)$")] = "Right"
 
 
 class TeiRank(Struct, frozen=True, omit_defaults=True):
