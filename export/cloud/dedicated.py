@@ -24,8 +24,16 @@ from hearth.errors import BadRequest
 from hearth.task_table import TASKS, TaskRow
 
 FILE = "hearth.toml"
-INPUT_LAYERS = {"text": (), "image": ("Vision",), "audio": ("Audio",), "video": ("Vision", "Video")}
-"""The layers that decode each kind of input, beside Core and Runtime."""
+INPUT_LAYERS: dict[str, tuple[str, ...]] = {
+    "text": (),
+    "table": (),
+    "tensors": (),
+    "image": ("Vision", "Video"),
+    "audio": ("Audio", "Video"),
+    "video": ("Vision", "Video"),
+}
+"""The layers that decode each kind of input, beside Core and Runtime; FFmpeg, in Video, also decodes HEIC, AVIF and the
+sound of phones."""
 ROUTES_MARK = "          # `hearth deploy` adds the exact routes of hearth.toml here.\n"
 RESOURCES_MARK = "  # `hearth deploy` adds the functions of hearth.toml here.\n"
 """Lines of template.yaml that the rows' routes and resources replace."""
@@ -149,7 +157,10 @@ def _routes(row: Dedicated) -> str:
 
 def _resources(row: Dedicated) -> str:
     core = "Openvino" if row.provider == "openvino" else "Core"
-    layers = ", ".join(f"!Ref {name}Layer" for name in (core, *INPUT_LAYERS[row.row.input], "Runtime"))
+    media = INPUT_LAYERS[row.row.input]
+    if row.provider == "openvino":  # OpenVINO and FFmpeg together are larger than a function may be
+        media = tuple(name for name in media if name != "Video")
+    layers = ", ".join(f"!Ref {name}Layer" for name in (core, *media, "Runtime"))
     reserved = f"      ReservedConcurrentExecutions: {row.concurrency}\n" if row.concurrency else ""
     provisioned = (
         f"      ProvisionedConcurrencyConfig: {{ProvisionedConcurrentExecutions: {row.provisioned}}}\n"

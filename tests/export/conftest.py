@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from hearth import settings
+from hearth.models.cache import warm_cache
 
 pytest.importorskip("torch", reason="the export extra (torch) is not installed")
 pytest.importorskip("onnxscript", reason="the export extra (onnxscript) is not installed")
@@ -17,3 +22,15 @@ def toy_work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = tmp_path_factory.mktemp("toy")
     build(toy.recipe(), work, "hearth build toy")
     return work
+
+
+@pytest.fixture(autouse=True)
+def environment_of_commands() -> Iterator[None]:
+    """Restore what a command changes in this process: its variables and what was read from them."""
+    before = dict(os.environ)
+    yield
+    if os.environ != before:
+        os.environ.clear()
+        os.environ.update(before)
+        settings.get.cache_clear()
+        warm_cache.cache_clear()

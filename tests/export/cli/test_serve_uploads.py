@@ -80,13 +80,13 @@ def test_uploads_count_against_the_rate_of_the_key(folders: Path, monkeypatch: p
     entry = {"name": "acme", "sha256": digest, "models": ["*"], "rate": 0.01, "burst": 3}
     monkeypatch.setenv("HEARTH_API_KEYS", json.dumps([entry]))
     settings.get.cache_clear()
-    api_keys.key_table.cache_clear()
+    api_keys._read_table.cache_clear()
     with TestClient(serve.app(), headers={"x-api-key": key}) as client:
         statuses = [client.post("/uploads", json=TICKET).status_code for _ in range(5)]
     assert statuses == [201, 201, 201, 429, 429]
     monkeypatch.undo()
     settings.get.cache_clear()
-    api_keys.key_table.cache_clear()
+    api_keys._read_table.cache_clear()
 
 
 def test_the_size_of_all_files_is_limited_and_deleting_makes_room(

@@ -82,7 +82,7 @@ def test_coco_files_are_read(tmp_path: Path) -> None:
     (tmp_path / "boxes.json").write_text(json.dumps(document))
     for path in (tmp_path, tmp_path / "boxes.json"):
         (example,) = examples_from(path, "object-detection")
-        assert example.inputs == picture()
+        assert example.inputs.read() == picture()
         assert example.expected == [truth("dog", 10, 20, 40, 60)]
 
 
