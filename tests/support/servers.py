@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 from collections.abc import Iterator, Sequence
@@ -44,3 +45,8 @@ def scripted_server(*responses: Sequence[bytes], close: bool = True) -> Iterator
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}", received
         thread.join(5)
+
+
+def take_interrupts() -> None:
+    """For `preexec_fn`: a command is interrupted by SIGINT even if a shell started the tests in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -17,6 +17,7 @@ from hearth.errors import NotFound
 from hearth_build import ZOO
 from hearth_build.cli import main as cli
 from hearth_build.cli.failures import describe
+from tests.support.servers import take_interrupts
 
 RAW = re.compile(r"Traceback|Errno|errno|Error\(|exception", re.IGNORECASE)
 MISSING_STORE = "file:///no/such/store"
@@ -148,7 +149,12 @@ def test_an_interrupt_is_status_130(folder: Path) -> None:
     command = [sys.executable, "-m", "hearth_build.cli.main", "predict", "sentiment-en", "-"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
-        command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=take_interrupts,
     ) as running:
         waiting = Path(f"/proc/{running.pid}/fd")
         if not waiting.exists():

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.emulator import free_port
+from tests.support.servers import take_interrupts
 
 
 def hearth(*arguments: str, cwd: Path, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[str]:
@@ -53,7 +54,12 @@ def test_serve_prints_its_models_answers_and_ends(store_folder: Path, tmp_path: 
     ]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "HEARTH_CACHE_DIR": str(tmp_path / "cache")}
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=take_interrupts,
     ) as server:
         assert server.stdout is not None
         assert server.stdout.readline().startswith("Serving 2 models from file://")
