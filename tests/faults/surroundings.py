@@ -49,6 +49,6 @@ def rows(lab: Lab) -> Iterator[Row]:
         "the deadline, in a download",
         "model.bin",
         slow,
-        ("504 timeout", "503 store_error"),
+        ("504 timeout", "503 store_error", "503 loading"),
         attempt=call_with_little_time,
     )

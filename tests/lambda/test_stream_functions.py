@@ -141,8 +141,10 @@ def test_api_keys_and_audit_apply_to_streams(python_of_lambda: Path, tmp_path: P
     lines = (tmp_path / "audit.jsonl").read_bytes().splitlines()
     assert check(lines).error == ""
     records = [json.loads(line)["audit"] for line in lines]
-    assert [record["status"] for record in records] == [*statuses, 429]
-    assert [record["model"] for record in records if record["status"] == 200] == [MODEL] * 2
+    ends = [record for record in records if record["phase"] == "end"]
+    assert [record["status"] for record in ends] == [*statuses, 429]
+    assert [record["model"] for record in ends if record["status"] == 200] == [MODEL] * 2
+    assert [record["phase"] for record in records].count("start") == 2
 
 
 def test_a_response_without_streaming_is_the_same(generation: tuple[RuntimeApi, LogLines]) -> None:

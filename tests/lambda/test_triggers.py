@@ -19,6 +19,13 @@ HOOK = "codedeploy-hook"  # of Release only: tests/functions/test_release.py
 OTHERS = {HOOK, "ping", "golden", "direct", "s3-test-event", "step-functions-batch"}
 
 
+SHARED_ONLY = {
+    *("image_embeddings", "image_segmentation", "summarization", "tabular", "tensors", "text2text_generation"),
+    "text_ranking",
+}
+"""Functions of tasks without a tiny model among `every_model`; tests/functions and tests/export import one for each."""
+
+
 @pytest.fixture(scope="module")
 def store(s3: Any, every_model: Path) -> dict[str, str]:
     """The setting of a store with every model."""
@@ -39,7 +46,7 @@ def test_every_event_file_is_sent_here() -> None:
 
 
 def test_every_function_is_woken_here() -> None:
-    assert set(MODELS) == set(FUNCTIONS) - {"catalog", "release", SHARED}
+    assert set(MODELS) == set(FUNCTIONS) - {"catalog", "release", SHARED} - SHARED_ONLY
 
 
 def test_every_door_gets_the_same_answer(function: Emulator) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
+from tests.support.servers import take_interrupts
 
 TEST = """
 import os, subprocess, sys, time
@@ -67,6 +68,7 @@ def test_no_process_outlives_the_run(tmp_path: Path, ended_by: signal.Signals, w
         env=environment,
         stdout=subprocess.DEVNULL,
         start_new_session=True,
+        preexec_fn=take_interrupts,
     )
     try:
         while not pids.exists() or len(pids.read_text().split()) < 3:

@@ -45,7 +45,7 @@ class Prober:
             connection.close()
 
     def s3(self, credentials: Credentials, action: str, bucket: str, key: str) -> bool:
-        """The object does not exist, so there is nothing to get or delete. A put has a wrong digest."""
+        """What is got or deleted does not exist, except for the catalogue. A put has a wrong digest."""
         headers: dict[str, str] = {}
         path = f"/{bucket}/{key}"
         if action == "list":
@@ -55,7 +55,7 @@ class Prober:
         elif action == "delete version":
             path += "?versionId=null"
         method, allowed = {
-            "get": ("GET", (404,)),
+            "get": ("GET", (200, 404)),
             "list": ("GET", (200,)),
             "put": ("PUT", (400,)),
             "delete": ("DELETE", (204,)),

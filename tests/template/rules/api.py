@@ -11,8 +11,8 @@ from tests.template.rules.registry import Findings, if_condition, rule
 from tests.template.stack import Resource, Template, of_type, target
 
 PUBLIC_PATHS = {"/v2/health/live", "/openapi.json", "/docs", "/", "/page/{digest}/{file}"}
-CONTAINER_ROUTES = {"/invocations"}
-"""Routes of a container with a single model."""
+CONTAINER_ROUTES = {"/invocations", "/metrics"}
+"""Routes of containers and servers: one has a single model, the other metrics of a process that lasts."""
 CATALOG_PREFIXES = ("/uploads", "/results")
 GATEWAY_ERRORS = {
     "THROTTLED": "429",

@@ -67,12 +67,12 @@ def check_local(headers: Mapping[str, str], host: str) -> None:
     requested = headers.get("host", "")
     if requested and not _is_known_host(requested, host):
         raise BadRequest(
-            f"The server does not know the host {requested[:200]}; start it with --host {requested[:200]}, or add the "
-            "name to HEARTH_ALLOWED_HOSTS"
+            "The server does not know the host of this request; start it with --host NAME, or add the name to "
+            "HEARTH_ALLOWED_HOSTS"
         )
     origin = headers.get("origin")
     if origin is not None and urlsplit(origin).netloc.lower() != requested.lower() and not allows(origin):
-        raise Forbidden(f"Pages of {origin[:200]} may not call this server; add their origin to HEARTH_CORS_ORIGINS")
+        raise Forbidden("Pages of this origin may not call this server; add the origin to HEARTH_CORS_ORIGINS")
 
 
 def _is_known_host(requested: str, host: str) -> bool:

@@ -16,6 +16,7 @@ from hearth.telemetry.log import logger
 
 LIKE_A_FIELD = 0.75
 """Similarity of two names (difflib's ratio) from which one is taken for a misspelling of the other."""
+FIELD_NAME = re.compile(r"[a-z]+(?:_[a-z0-9]+)*")
 MAX_NAMES = 20
 """Unknown fields that are compared with the known ones, and logged."""
 
@@ -80,9 +81,10 @@ def to_request(task: Task, document: Any) -> Any:
     """The task's request for a JSON document; files in it are base64. Raises BadRequest."""
     if isinstance(document, dict):
         fields = task.request.__struct_fields__
-        for name in document.keys() - set(fields) & _parameter_names(task):
-            raise BadRequest(f"Send `{name}` in `parameters`", param=name)
-        document = known_fields(document, fields)
+        if not document.keys() <= {*fields}:
+            for name in (document.keys() - fields) & _parameter_names(task):
+                raise BadRequest(f"Send `{name}` in `parameters`", param=name)
+            document = known_fields(document, fields)
         if task.row.binary and "inputs" in document:
             document["inputs"] = _decode_files(document["inputs"])
     return strict_json.convert(document, task.request)
@@ -92,15 +94,13 @@ def known_fields(document: Mapping[str, Any], fields: Collection[str]) -> dict[s
     """The document without fields that are not in `fields`. Raises BadRequest for a misspelt field, since ignoring it
     would change the answer."""
     unknown = [name for name in document if name not in fields]
-    if not unknown:
-        return dict(document)
     from difflib import SequenceMatcher
 
     for name in unknown[:MAX_NAMES]:
         similar = [field for field in fields if SequenceMatcher(None, name[:64], field).ratio() >= LIKE_A_FIELD]
         if similar:
             raise BadRequest(f"There is no field {strict_json.safe_name(name)}; did you mean `{similar[0]}`?")
-    names = [strict_json.safe_name(name) for name in unknown[:MAX_NAMES]]
+    names = [name for name in unknown[:MAX_NAMES] if FIELD_NAME.fullmatch(name)]  # others may be a client's data
     logger().debug("unknown fields ignored", extra={"fields": ", ".join(names)})
     return {name: value for name, value in document.items() if name in fields}
 

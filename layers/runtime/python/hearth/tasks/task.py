@@ -110,16 +110,19 @@ def choose_task(tasks: Tasks, resolved: Resolved, task_id: str = "") -> Task:
 
     Raises NotFound.
     """
-    model_task = resolved.manifest.task
-    candidates = [
-        task for task in tasks if model_task in (task.id, *TASKS[task.id].models_of) and task_id in ("", task.id)
-    ]
+    model_task, candidates = resolved.manifest.task, []
+    for task in tasks:
+        if task_id in ("", task.id):
+            if task.id == model_task:
+                return task.load()
+            if model_task in TASKS[task.id].models_of:
+                candidates.append(task)
     if not candidates:
         purpose = f" for {task_id}" if task_id else ""
         raise NotFound(
             f"Model {resolved.name} is not served{purpose} by this function; GET /models lists the available models"
         )
-    return next((task for task in candidates if task.id == model_task), candidates[0]).load()
+    return candidates[0].load()
 
 
 def open_model(tasks: Tasks, resolved: Resolved, task_id: str = "") -> tuple[Task, Lease]:

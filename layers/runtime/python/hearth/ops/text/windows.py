@@ -38,7 +38,7 @@ def list_texts(inputs: str | list[str], limits: Limits, *, refuse_blank: bool = 
     check_lengths(texts, limits)
     if refuse_blank:
         for number, text in enumerate(texts, 1):
-            if is_blank(text):
+            if not text[:1].isalnum() and is_blank(text):
                 raise BadRequest(f"Text {number} of `inputs` is empty: it has no words to classify", param="inputs")
     return texts
 
