@@ -28,9 +28,13 @@ def toy_work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def environment_of_commands() -> Iterator[None]:
     """Restore what a command changes in this process: its variables and what was read from them."""
     before = dict(os.environ)
+    forget_settings()
     yield
-    if os.environ != before:
-        os.environ.clear()
-        os.environ.update(before)
-        settings.get.cache_clear()
-        warm_cache.cache_clear()
+    os.environ.clear()
+    os.environ.update(before)
+    forget_settings()
+
+
+def forget_settings() -> None:
+    settings.get.cache_clear()
+    warm_cache.cache_clear()
