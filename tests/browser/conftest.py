@@ -176,6 +176,7 @@ def visit(page: Page) -> Callable[..., None]:
 
     def open_model(name: str, task: str = "") -> None:
         page.goto(f"/#model={name}" + (f"&task={task}" if task else ""))
-        page.locator(".bench").wait_for()
+        # The bench of the model before it may still be there; the code of the call names the model.
+        page.wait_for_function("name => document.querySelector('.bench')?.textContent.includes(name)", arg=name)
 
     return open_model
