@@ -36,7 +36,9 @@ SAFE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:\[\]-]{0,62}")
 def decode_text(raw: bytes) -> str:
     """Decode UTF-8, with or without a byte order mark, or UTF-16 with one. Windows writes both. Raises
     UnicodeDecodeError."""
-    return raw.decode("utf-16" if raw.startswith(_UTF_16) else "utf-8-sig")
+    if raw.startswith(_UTF_16):
+        return raw.decode("utf-16")
+    return raw.removeprefix(codecs.BOM_UTF8).decode()  # Python's utf-8-sig takes 10 times as long for short texts
 
 
 def is_object(raw: bytes) -> bool:

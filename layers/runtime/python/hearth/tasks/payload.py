@@ -81,7 +81,7 @@ def to_request(task: Task, document: Any) -> Any:
     """The task's request for a JSON document; files in it are base64. Raises BadRequest."""
     if isinstance(document, dict):
         fields = task.request.__struct_fields__
-        if not document.keys() <= {*fields}:
+        if not all(map(fields.__contains__, document)):
             for name in (document.keys() - fields) & _parameter_names(task):
                 raise BadRequest(f"Send `{name}` in `parameters`", param=name)
             document = known_fields(document, fields)
