@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -177,6 +178,6 @@ def visit(page: Page) -> Callable[..., None]:
     def open_model(name: str, task: str = "") -> None:
         page.goto(f"/#model={name}" + (f"&task={task}" if task else ""))
         # The bench of the model before it may still be there; the code of the call names the model.
-        page.wait_for_function("name => document.querySelector('.bench')?.textContent.includes(name)", arg=name)
+        page.locator("main", has_text=re.compile(rf"/{re.escape(name)}[?']")).wait_for()
 
     return open_model

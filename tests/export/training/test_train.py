@@ -123,7 +123,7 @@ def test_boxes(tmp_path: Path) -> None:
         image.save(tmp_path / f"data/images/{number}.png")
         values = (x / 128, y / 96, radius / 64, radius / 48)
         (tmp_path / f"data/labels/{number}.txt").write_text("0 " + " ".join(f"{value:.4f}" for value in values))
-    fields: dict[str, Any] = {"settings": {"epochs": 12}}
+    fields: dict[str, Any] = {"settings": {"epochs": 60}}
     manifest, _ = train_on("object-detection", tmp_path / "data", tmp_path / "work", **fields)
     assert manifest.labels == ("disc",)
     assert manifest.metrics.served["AP50 (test)"] > 0.3
