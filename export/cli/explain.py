@@ -52,14 +52,15 @@ def explain(
         f"({explanation.runs} runs)",
         highlight=False,
     )
+    (inputs,) = request.inputs if isinstance(request.inputs, list) else (request.inputs,)
     if opened.row.input == "text":
-        console.print(coloured(request.inputs, explanation.parts))
+        console.print(coloured(inputs, explanation.parts))
     elif plot is None:
         print_tiles(explanation.parts)
     if plot is not None:
         if opened.row.input != "image":
             raise BadRequest("--plot draws pictures; the words of a text are shown in the terminal")
-        heat_map(request.inputs, explanation.parts, plot)
+        heat_map(inputs, explanation.parts, plot)
         console.print(f"Wrote {plot}", highlight=False)
 
 

@@ -36,7 +36,6 @@ def read(source: Source, options: ImportOptions) -> ImportedModel:
     inputs = ["input_ids", "attention_mask"]
     if task.has_pairs and tokenizer.has_types and config.get("type_vocab_size", 0) > 1:
         inputs.append("token_type_ids")
-    task.head.token_id if isinstance(task.head, Mask) else 5
     modules = pooling.read_modules(source, options) if task.task == "feature-extraction" else None
     recipe = import_recipe(
         source,
