@@ -25,9 +25,11 @@ def running(server: ThreadingHTTPServer) -> Iterator[str]:
 
 
 @contextmanager
-def scripted_server(*responses: Sequence[bytes], close: bool = True) -> Iterator[tuple[str, list[bytes]]]:
-    """Accept one connection at a time and send its response in pieces after the request; yield the server's address
-    and the list of received bytes."""
+def scripted_server(
+    *responses: Sequence[bytes], close: bool = True, until: bytes = b""
+) -> Iterator[tuple[str, list[bytes]]]:
+    """Accept one connection at a time and send its response in pieces after the request, which is read until it ends
+    with `until`; yield the server's address and the list of received bytes."""
     received: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -35,7 +37,10 @@ def scripted_server(*responses: Sequence[bytes], close: bool = True) -> Iterator
             for pieces in responses:
                 connection, _ = listener.accept()
                 with connection:
-                    received.append(connection.recv(1 << 20))
+                    request = connection.recv(1 << 20)
+                    while not request.endswith(until) and (more := connection.recv(1 << 20)):
+                        request += more
+                    received.append(request)
                     for piece in pieces:
                         connection.sendall(piece)
                     if not close:

@@ -44,8 +44,10 @@ def test_logs_are_printed_in_order_and_chosen_by_function(stack: Stack) -> None:
         logs.put_log_events(
             logGroupName=group, logStreamName="test", logEvents=[{"timestamp": moment, "message": line}]
         )
-    lines = [json.loads(line)["from"] for line in run("logs", "--stack", STACK).output.splitlines() if "from" in line]
-    assert lines == ["SharedLog", "JobsLog"]
+    result = run("logs", "--stack", STACK)
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(line)["from"] for line in result.output.splitlines() if '"from"' in line]
+    assert lines == ["SharedLog", "JobsLog"], result.output
     assert "SharedLog" not in run("logs", "--stack", STACK, "--function", "Jobs").output
     assert run("logs", "--stack", STACK, "--function", "Nothing").exit_code == 2
 
