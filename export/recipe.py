@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-from hearth.models.manifest import Head, Limits, Preprocessing, TaskId
+from hearth.models.heads import Head
+from hearth.models.manifest import Limits, TaskId
+from hearth.models.preprocessing import Preprocessing
 from hearth_build.data.datasets import OwnData, Source
 
 if TYPE_CHECKING:

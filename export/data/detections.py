@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from hearth.models.manifest import ImagePreprocessing
+from hearth.models.preprocessing import ImagePreprocessing
 from hearth.ops.vision.images import open_image, place
 from hearth_build.data import pixels as images
 from hearth_build.data.files import content

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from hearth.errors import HearthError
-from hearth.models.manifest import ImagePreprocessing
+from hearth.models.preprocessing import ImagePreprocessing
 from hearth.ops.vision.images import open_image, to_tensor
 from hearth_build.data.datasets import DataError
 

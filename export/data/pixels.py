@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from hearth.errors import HearthError
-from hearth.models.manifest import ImagePreprocessing
+from hearth.models.preprocessing import ImagePreprocessing
 from hearth.ops.vision.images import open_image, to_tensor
 from hearth_build.data.datasets import DataError
 from hearth_build.data.files import content

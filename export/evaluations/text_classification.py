@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hearth.models.manifest import Entailment
+from hearth.models.heads import Entailment
 from hearth_build.data.labelled_texts import DATA_FORMAT, read
 from hearth_build.evaluations.classes import (
     Scores,

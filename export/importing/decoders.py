@@ -22,8 +22,10 @@ from msgspec import structs
 from rich.progress import Progress
 from tokenizers import Tokenizer
 
-from hearth.models.manifest import Decoder, Limits, Manifest, Metrics, TextPreprocessing, dump
+from hearth.models.heads import Decoder
+from hearth.models.manifest import Limits, Manifest, Metrics, dump
 from hearth.models.model import Model
+from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.text.sampling import log_probabilities
 from hearth.tasks.generation import CHUNK, KeyValueCache
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from hearth.models.manifest import Limits, Seq2Seq, TextPreprocessing
+from hearth.models.heads import Seq2Seq
+from hearth.models.manifest import Limits
+from hearth.models.preprocessing import TextPreprocessing
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
 from hearth_build.importing.encoders import load_model
 from hearth_build.importing.recipe import MAX_BYTES, import_recipe

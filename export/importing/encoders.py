@@ -9,7 +9,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from hearth.models.manifest import Mask
+from hearth.models.heads import Mask
 from hearth_build.importing import pooling
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
 from hearth_build.importing.pooling import SentenceModules

@@ -10,7 +10,9 @@ from typing import Literal
 import numpy as np
 import onnx
 
-from hearth.models.manifest import Detector, ImagePreprocessing, Tensor
+from hearth.models.heads import Detector
+from hearth.models.manifest import Tensor
+from hearth.models.preprocessing import ImagePreprocessing
 from hearth_build.importing.base import ImportOptions, Notes
 from hearth_build.importing.labels import read_names
 from hearth_build.importing.selected_boxes import SIZES

@@ -14,7 +14,9 @@ from pathlib import Path
 import onnx
 from torch import nn
 
-from hearth.models.manifest import Detector, ImagePreprocessing, Limits, Tensor
+from hearth.models.heads import Detector
+from hearth.models.manifest import Limits, Tensor
+from hearth.models.preprocessing import ImagePreprocessing
 from hearth_build.data import images
 from hearth_build.importing.base import (
     ImportedModel,

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from hearth.models.manifest import Mask
+from hearth.models.heads import Mask
 from hearth_build.importing import pooling
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions, Precision
 from hearth_build.importing.recipe import import_recipe

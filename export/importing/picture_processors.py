@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from hearth.models.manifest import ImagePreprocessing
+from hearth.models.preprocessing import ImagePreprocessing
 from hearth_build.importing.source import Source
 from hearth_build.recipe import RecipeError
 

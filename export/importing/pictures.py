@@ -20,7 +20,9 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from hearth.models.manifest import Contrastive, Detector, Head, ImagePreprocessing, Limits, Segmenter
+from hearth.models.heads import Contrastive, Detector, Head, Segmenter
+from hearth.models.manifest import Limits
+from hearth.models.preprocessing import ImagePreprocessing
 from hearth.ops.vision.images import to_tensor
 from hearth_build.data.images import synthetic_images
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions

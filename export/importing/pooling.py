@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 from onnx import compose, version_converter
 
-from hearth.models.manifest import Pooling
+from hearth.models.heads import Pooling
 from hearth_build.importing.base import ImportOptions
 from hearth_build.importing.source import Source, read_object
 from hearth_build.recipe import RecipeError

@@ -11,8 +11,10 @@ import soundfile
 import torch
 from tokenizers import Tokenizer
 
-from hearth.models.manifest import AudioPreprocessing, Ctc, Limits, Whisper
+from hearth.models.heads import Ctc, Whisper
+from hearth.models.manifest import Limits
 from hearth.models.model import Model
+from hearth.models.preprocessing import AudioPreprocessing
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
 from hearth_build.importing.pictures import Wrapper, architecture, load_model
 from hearth_build.importing.recipe import import_recipe

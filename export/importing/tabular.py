@@ -12,7 +12,8 @@ import onnxruntime
 from onnx import TensorProto, helper
 from torch import nn
 
-from hearth.models.manifest import Column, Limits, TablePreprocessing, Tensor
+from hearth.models.manifest import Limits, Tensor
+from hearth.models.preprocessing import Column, TablePreprocessing
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions, Notes, model_name, require_flags
 from hearth_build.importing.labels import read_names
 from hearth_build.importing.source import Source

@@ -11,16 +11,9 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from hearth.models.manifest import (
-    Entailment,
-    Head,
-    Limits,
-    Mask,
-    Ranking,
-    Spans,
-    Tagging,
-    TextPreprocessing,
-)
+from hearth.models.heads import Entailment, Head, Mask, Ranking, Spans, Tagging
+from hearth.models.manifest import Limits
+from hearth.models.preprocessing import TextPreprocessing
 from hearth_build.importing import pooling
 from hearth_build.importing.base import ImportOptions
 from hearth_build.importing.source import Source

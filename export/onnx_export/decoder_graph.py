@@ -19,7 +19,7 @@ import numpy as np
 from onnx import TensorProto, helper
 from torch import nn
 
-from hearth.models.manifest import Decoder as Head
+from hearth.models.heads import Decoder as Head
 from hearth_build.networks.gpt import Decoder, Shape, rotary_tables
 from hearth_build.onnx_export.decoder_matrices import Matrices, Precision
 from hearth_build.onnx_export.graph_file import MICROSOFT, GraphFile, tensor_info

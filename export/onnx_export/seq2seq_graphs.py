@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hearth.models.manifest import Seq2Seq
+from hearth.models.heads import Seq2Seq
 from hearth.models.model import Model
 from hearth_build.networks.marian import Layer, Marian, Shape, additive_mask
 from hearth_build.onnx_export.export import OPSET

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from hearth.errors import BadRequest, HearthError
-from hearth.models.manifest import File, Manifest, TextPreprocessing, parse
+from hearth.models.manifest import File, Manifest, parse
+from hearth.models.preprocessing import TextPreprocessing
 
 SECONDS = 300
 """Limit of CPU time; the limit of elapsed time is twice as long."""

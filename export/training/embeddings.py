@@ -13,7 +13,9 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hearth.models.manifest import Limits, Pooling, TextPreprocessing
+from hearth.models.heads import Pooling
+from hearth.models.manifest import Limits
+from hearth.models.preprocessing import TextPreprocessing
 from hearth_build.data import sentence_pairs
 from hearth_build.data.datasets import DataError
 from hearth_build.data.report import MIN_EXAMPLES, DataReport, describe_split, language_of

@@ -15,7 +15,9 @@ import torch
 from PIL import Image, ImageDraw
 from torch import nn
 
-from hearth.models.manifest import Detector, ImagePreprocessing, Limits
+from hearth.models.heads import Detector
+from hearth.models.manifest import Limits
+from hearth.models.preprocessing import ImagePreprocessing
 from hearth_build.data import boxes, detections, pixels
 from hearth_build.data.datasets import DataError
 from hearth_build.data.report import LISTED, DataReport, describe_split

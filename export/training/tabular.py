@@ -29,7 +29,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from hearth.models.manifest import Column, Limits, TablePreprocessing
+from hearth.models.manifest import Limits
+from hearth.models.preprocessing import Column, TablePreprocessing
 from hearth_build.data import labelled_rows
 from hearth_build.data.datasets import DataError
 from hearth_build.data.report import (

@@ -13,7 +13,9 @@ from tokenizers import Encoding, Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hearth.models.manifest import Limits, Tagging, TextPreprocessing
+from hearth.models.heads import Tagging
+from hearth.models.manifest import Limits
+from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.text.entities import get_tag
 from hearth_build.data import entities
 from hearth_build.data.datasets import DataError

@@ -15,8 +15,9 @@ from msgspec import Meta, Struct
 
 from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest, TextTooLong
-from hearth.models.manifest import Pooling, TextPreprocessing
+from hearth.models.heads import Pooling
 from hearth.models.model import Model
+from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.text.nearest_words import nearest
 from hearth.ops.text.pooling import Array, Mask, cosine, normalise, pool
 from hearth.ops.text.windows import Row, list_texts, pad, tokenize_whole, window_capacity

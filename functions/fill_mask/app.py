@@ -10,8 +10,9 @@ from msgspec import Meta, Struct
 from hearth import deadline
 from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
-from hearth.models.manifest import Mask, TextPreprocessing
+from hearth.models.heads import Mask
 from hearth.models.model import Model
+from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.activations import activate, top_indices
 from hearth.ops.text.windows import Feeds, list_texts, pad
 from hearth.tasks.task import Prediction, Task, Usage

@@ -8,8 +8,8 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from hearth.aws_lambda.handler import create_handler
-from hearth.models.manifest import ImagePreprocessing
 from hearth.models.model import Model
+from hearth.models.preprocessing import ImagePreprocessing
 from hearth.ops.activations import activate, top_indices
 from hearth.ops.vision.images import open_images, to_tensor
 from hearth.tasks.schema import Explainable, Explained, Label

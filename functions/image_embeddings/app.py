@@ -9,8 +9,9 @@ from msgspec import Meta, Struct
 
 from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest
-from hearth.models.manifest import Contrastive, ImagePreprocessing
+from hearth.models.heads import Contrastive
 from hearth.models.model import Model
+from hearth.models.preprocessing import ImagePreprocessing
 from hearth.ops.activations import activate, top_indices
 from hearth.ops.vision.images import open_images, to_tensor
 from hearth.tasks.schema import Label

@@ -9,8 +9,9 @@ from msgspec import Struct
 
 from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest
-from hearth.models.manifest import ImagePreprocessing, Segmenter
+from hearth.models.heads import Segmenter
 from hearth.models.model import Model
+from hearth.models.preprocessing import ImagePreprocessing
 from hearth.ops.vision.drawing import to_jpeg
 from hearth.ops.vision.images import open_images, to_tensor
 from hearth.ops.vision.masks import classify_pixels, draw_classes, run_lengths, to_png

@@ -10,8 +10,9 @@ from msgspec import Meta, Struct
 
 from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
-from hearth.models.manifest import Spans, TextPreprocessing
+from hearth.models.heads import Spans
 from hearth.models.model import Model
+from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.activations import activate
 from hearth.ops.text.answer_spans import best_spans, mask_logits
 from hearth.ops.text.windows import MAX_WINDOWS, Row, check_lengths, pad, tokenize_whole, window_capacity, windows

@@ -9,8 +9,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest
-from hearth.models.manifest import AudioPreprocessing, Ctc, Whisper
+from hearth.models.heads import Ctc, Whisper
 from hearth.models.model import Model
+from hearth.models.preprocessing import AudioPreprocessing
 from hearth.ops.audio import ngram_lm
 from hearth.ops.audio.chunking import chunk_bounds, join
 from hearth.ops.audio.ctc import beam_search, greedy, to_words

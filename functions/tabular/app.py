@@ -12,8 +12,9 @@ from msgspec import Meta, Struct
 
 from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
-from hearth.models.manifest import TablePreprocessing, Tensor
+from hearth.models.manifest import Tensor
 from hearth.models.model import Model
+from hearth.models.preprocessing import TablePreprocessing
 from hearth.ops.activations import activate, top_indices
 from hearth.ops.json_tensors import dtype_of
 from hearth.strict_json import safe_name

@@ -10,8 +10,9 @@ from msgspec import Meta, Struct
 
 from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
-from hearth.models.manifest import Entailment, TextPreprocessing
+from hearth.models.heads import Entailment
 from hearth.models.model import Model
+from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.activations import activate, top_indices
 from hearth.ops.text.windows import Row, list_texts, pad, tokenize_whole, truncate, window_capacity
 from hearth.tasks.schema import Explainable, Explained, Label

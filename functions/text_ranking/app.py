@@ -11,8 +11,9 @@ from msgspec import Meta, Struct
 from hearth import deadline
 from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest, PayloadTooLarge
-from hearth.models.manifest import Ranking, TextPreprocessing
+from hearth.models.heads import Ranking
 from hearth.models.model import Model
+from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.activations import activate
 from hearth.ops.text.windows import Row, check_lengths, pad, tokenize_whole, truncate, window_capacity
 from hearth.tasks.task import Prediction, Task, Usage

@@ -10,8 +10,9 @@ from msgspec import Meta, Struct
 
 from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest
-from hearth.models.manifest import Tagging, TextPreprocessing
+from hearth.models.heads import Tagging
 from hearth.models.model import Model
+from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.activations import activate
 from hearth.ops.text.entities import aggregate, aggregate_overlapping_entities, gather_pre_entities, strip
 from hearth.ops.text.windows import MAX_WINDOWS, Row, list_texts, pad, tokenize_whole, window_capacity, windows

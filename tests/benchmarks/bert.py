@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from hearth.models.manifest import Graph, Limits, Tensor, TextPreprocessing
+from hearth.models.manifest import Graph, Limits, Tensor
+from hearth.models.preprocessing import TextPreprocessing
 from tests.support.artifacts import describe_artifact, publish
 from tests.support.layers import build_once
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-from hearth.models.manifest import Decoder, parse
+from hearth.models.heads import Decoder
+from hearth.models.manifest import parse
 
 END = 1
 """End token that the configuration requires; the engine sets a length instead."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, models
 
-from hearth.models.manifest import TextPreprocessing
+from hearth.models.preprocessing import TextPreprocessing
 from hearth_build.networks.gpt import Decoder, Shape
 from hearth_build.onnx_export import decoder_graph
 from hearth_build.onnx_export.export import describe, optimise

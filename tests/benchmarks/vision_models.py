@@ -19,7 +19,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hearth.models.manifest import Detector, Head, ImagePreprocessing, TaskId, dump
+from hearth.models.heads import Detector, Head
+from hearth.models.manifest import TaskId, dump
+from hearth.models.preprocessing import ImagePreprocessing
 from hearth_build.onnx_export import export
 from hearth_build.onnx_export.export import traced
 from hearth_build.pipeline import build

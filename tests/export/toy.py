@@ -11,7 +11,8 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hearth.models.manifest import Limits, TextPreprocessing
+from hearth.models.manifest import Limits
+from hearth.models.preprocessing import TextPreprocessing
 from hearth_build.data.text import Texts, accuracy, logits_of, tokenize, wordpiece
 from hearth_build.networks.bert import Classifier, Shape
 from hearth_build.onnx_export.export import traced

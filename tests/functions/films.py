@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from hearth.models.manifest import Detector, Graph, ImagePreprocessing, Limits, Tensor
+from hearth.models.heads import Detector
+from hearth.models.manifest import Graph, Limits, Tensor
+from hearth.models.preprocessing import ImagePreprocessing
 from tests.support.artifacts import describe_artifact, publish
 
 WIDTH, HEIGHT, SIDE = 96, 64, 16

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from hearth.errors import BadRequest, HearthError, PayloadTooLarge, UnsupportedMedia
-from hearth.models.manifest import ImagePreprocessing
+from hearth.models.preprocessing import ImagePreprocessing
 from hearth.ops.vision.images import open_image, to_tensor
 from hearth.tasks.schema import Label
 from hearth_functions.image_classification import app

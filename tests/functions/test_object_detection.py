@@ -18,7 +18,9 @@ from starlette.testclient import TestClient
 
 from hearth.errors import BadRequest, ManifestError
 from hearth.http.asgi import create_app
-from hearth.models.manifest import Detector, Graph, ImagePreprocessing, Limits, Tensor
+from hearth.models.heads import Detector
+from hearth.models.manifest import Graph, Limits, Tensor
+from hearth.models.preprocessing import ImagePreprocessing
 from hearth_functions.object_detection import app
 from tests.support.artifacts import describe_artifact, publish
 from tests.support.asking import predict as ask_task

@@ -18,18 +18,8 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from hearth.models.download import describe
-from hearth.models.manifest import (
-    Graph,
-    ImagePreprocessing,
-    Limits,
-    Manifest,
-    Metrics,
-    Provenance,
-    Quantization,
-    Tensor,
-    TextPreprocessing,
-    dump,
-)
+from hearth.models.manifest import Graph, Limits, Manifest, Metrics, Provenance, Quantization, Tensor, dump
+from hearth.models.preprocessing import ImagePreprocessing, TextPreprocessing
 
 POSITIVE = ("good", "great", "love", "wonderful", "喜", "欢", "好")
 NEGATIVE = ("bad", "awful", "hate", "terrible", "糟", "糕", "坏")

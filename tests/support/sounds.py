@@ -15,7 +15,9 @@ import soundfile
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from hearth.models.manifest import AudioPreprocessing, Ctc, Graph, Limits, Tensor
+from hearth.models.heads import Ctc
+from hearth.models.manifest import Graph, Limits, Tensor
+from hearth.models.preprocessing import AudioPreprocessing
 from hearth.ops.audio.log_mel import filterbank
 from tests.support.artifacts import describe_artifact, publish
 

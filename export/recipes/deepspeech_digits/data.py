@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hearth.models.manifest import AudioPreprocessing
+from hearth.models.preprocessing import AudioPreprocessing
 from hearth.ops.audio.log_mel import Floats, log_mel, logarithm, mel_power, normalise
 from hearth_build.data.datasets import Source, unique
 from hearth_build.recipe import Batch, Example

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hearth.models.manifest import Ctc, Limits
+from hearth.models.heads import Ctc
+from hearth.models.manifest import Limits
 from hearth.ops.audio.ctc import greedy
 from hearth.ops.audio.log_mel import log_mel
 from hearth_build.data.ngram_lm import arpa

@@ -13,7 +13,9 @@ from pathlib import Path
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hearth.models.manifest import Limits, Pooling, TextPreprocessing
+from hearth.models.heads import Pooling
+from hearth.models.manifest import Limits
+from hearth.models.preprocessing import TextPreprocessing
 from hearth_build.data.text import Texts, tokens_of
 from hearth_build.evaluations.embeddings import spearman
 from hearth_build.networks import sentence_encoder

@@ -12,7 +12,9 @@ from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import Split
 from torch import nn
 
-from hearth.models.manifest import Limits, Pooling, TextPreprocessing
+from hearth.models.heads import Pooling
+from hearth.models.manifest import Limits
+from hearth.models.preprocessing import TextPreprocessing
 from hearth_build.data.datasets import Source
 from hearth_build.evaluations.embeddings import read
 from hearth_build.networks import sentence_encoder

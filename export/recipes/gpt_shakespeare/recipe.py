@@ -7,7 +7,8 @@ from pathlib import Path
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hearth.models.manifest import Limits, TextPreprocessing
+from hearth.models.manifest import Limits
+from hearth.models.preprocessing import TextPreprocessing
 from hearth_build.networks.gpt import Decoder, Shape
 from hearth_build.onnx_export import decoder_graph
 from hearth_build.onnx_export.decoder_reference import DecoderReference

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from torch import nn
 
-from hearth.models.manifest import Limits, Pooling, TextPreprocessing
+from hearth.models.heads import Pooling
+from hearth.models.manifest import Limits
+from hearth.models.preprocessing import TextPreprocessing
 from hearth_build.evaluations.embeddings import read
 from hearth_build.networks import sentence_encoder
 from hearth_build.networks.bert import read_shape, read_weights

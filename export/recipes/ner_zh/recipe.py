@@ -9,7 +9,9 @@ from seqeval.metrics import f1_score
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hearth.models.manifest import Limits, Tagging, TextPreprocessing
+from hearth.models.heads import Tagging
+from hearth.models.manifest import Limits
+from hearth.models.preprocessing import TextPreprocessing
 from hearth_build.data.tagged_texts import IGNORE_INDEX, TaggedTexts, predict_labels
 from hearth_build.networks.character_tagger import Tagger
 from hearth_build.onnx_export.export import traced

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hearth.models.manifest import ImagePreprocessing, Limits
+from hearth.models.manifest import Limits
+from hearth.models.preprocessing import ImagePreprocessing
 from hearth_build.data.images import synthetic_images
 from hearth_build.networks.resnet import ResNet
 from hearth_build.onnx_export.export import traced

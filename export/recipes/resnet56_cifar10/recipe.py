@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hearth.models.manifest import ImagePreprocessing, Limits
+from hearth.models.manifest import Limits
+from hearth.models.preprocessing import ImagePreprocessing
 from hearth_build.data.datasets import Source
 from hearth_build.data.images import synthetic_images
 from hearth_build.networks.resnet import ResNet

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hearth.models.manifest import Limits, TextPreprocessing
+from hearth.models.manifest import Limits
+from hearth.models.preprocessing import TextPreprocessing
 from hearth_build.data.text import Texts, accuracy, distillation_loss, distillation_texts, logits_of, tokens_of
 from hearth_build.onnx_export.export import traced
 from hearth_build.recipe import AdamW, Batch, DynamicInt8, Gate, Linear, Recipe, Stage

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hearth.models.manifest import Limits, TextPreprocessing
+from hearth.models.manifest import Limits
+from hearth.models.preprocessing import TextPreprocessing
 from hearth_build.onnx_export import decoder_graph
 from hearth_build.onnx_export.decoder_reference import DecoderReference
 from hearth_build.recipe import DynamicInt8, Gate, Recipe

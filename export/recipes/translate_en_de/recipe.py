@@ -6,7 +6,8 @@ from pathlib import Path
 
 from torch import nn
 
-from hearth.models.manifest import Limits, TextPreprocessing
+from hearth.models.manifest import Limits
+from hearth.models.preprocessing import TextPreprocessing
 from hearth_build.data.translation import EOS_ID, PAD_ID, stage
 from hearth_build.networks.marian import Marian, Shape
 from hearth_build.onnx_export.seq2seq_graphs import Seq2SeqReference, graphs, head

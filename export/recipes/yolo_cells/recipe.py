@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from hearth.models.manifest import Detector, Limits
+from hearth.models.heads import Detector
+from hearth.models.manifest import Limits
 from hearth_build.networks import yolox, yolox_loss
 from hearth_build.onnx_export.export import traced
 from hearth_build.pipeline.train import weights_of

@@ -7,7 +7,9 @@ from pathlib import Path
 import onnx
 from torch import Tensor, nn
 
-from hearth.models.manifest import Detector, ImagePreprocessing, Limits
+from hearth.models.heads import Detector
+from hearth.models.manifest import Limits
+from hearth.models.preprocessing import ImagePreprocessing
 from hearth_build.data.boxes import read_coco
 from hearth_build.data.datasets import Source
 from hearth_build.data.files import content

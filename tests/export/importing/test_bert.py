@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hearth.models.cache import warm_cache
-from hearth.models.manifest import Entailment, Mask, Spans, Tagging
+from hearth.models.heads import Entailment, Mask, Spans, Tagging
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers", reason="the export extra (transformers) is not installed")

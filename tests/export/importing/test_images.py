@@ -17,7 +17,8 @@ torch = pytest.importorskip("torch", reason="the export extra (torch) is not ins
 from torch import Tensor, nn  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
-from hearth.models.manifest import Detector, parse  # noqa: E402
+from hearth.models.heads import Detector  # noqa: E402
+from hearth.models.manifest import parse  # noqa: E402
 from hearth.models.model import Model  # noqa: E402
 from hearth.ops.vision.images import open_image, to_tensor  # noqa: E402
 from hearth_build.cli.main import app as cli  # noqa: E402

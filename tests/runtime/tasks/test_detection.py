@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from hearth.errors import ManifestError
-from hearth.models.manifest import Detector, Graph, ImagePreprocessing, Tensor
+from hearth.models.heads import Detector
+from hearth.models.manifest import Graph, Tensor
+from hearth.models.preprocessing import ImagePreprocessing
 from hearth.tasks import detection
 from hearth.tasks.detection import MAX_BOXES, decode_outputs, detect, select
 

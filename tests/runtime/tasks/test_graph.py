@@ -7,16 +7,9 @@ from typing import Any
 
 import pytest
 
-from hearth.models.manifest import (
-    AudioPreprocessing,
-    Ctc,
-    Decoder,
-    Graph,
-    ImagePreprocessing,
-    Seq2Seq,
-    Tensor,
-    TextPreprocessing,
-)
+from hearth.models.heads import Ctc, Decoder, Seq2Seq
+from hearth.models.manifest import Graph, Tensor
+from hearth.models.preprocessing import AudioPreprocessing, ImagePreprocessing, TextPreprocessing
 from hearth.tasks.graph import _check_shape, max_size
 
 

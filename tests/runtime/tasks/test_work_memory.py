@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from hearth.models.cache import warm_cache
-from hearth.models.manifest import AudioPreprocessing, Decoder, ImagePreprocessing, Limits, TextPreprocessing
+from hearth.models.heads import Decoder
+from hearth.models.manifest import Limits
+from hearth.models.preprocessing import AudioPreprocessing, ImagePreprocessing, TextPreprocessing
 from hearth.task_table import TASKS
 from hearth.tasks import work_memory
 from hearth.tasks.work_memory import BYTES_PER_PIXEL, BYTES_PER_TOKEN, MIN_BYTES, estimate, estimate_tensors

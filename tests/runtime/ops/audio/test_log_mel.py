@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from hearth.models.manifest import AudioPreprocessing
+from hearth.models.preprocessing import AudioPreprocessing
 from hearth.ops.audio.log_mel import POWER_FLOOR, frame_count, log_mel, spectrogram
 
 DIGITS = AudioPreprocessing(rate=8000, window=200, hop=80, fft=256, mels=40, low=60, high=3900, normalise="none")

@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 
-from hearth.models.manifest import ImagePreprocessing
+from hearth.models.preprocessing import ImagePreprocessing
 from hearth.ops.vision.boxes import box_iou, corners, decode_grid, non_maximum_suppression, restore
 from hearth.ops.vision.images import place
 

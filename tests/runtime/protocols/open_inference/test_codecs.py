@@ -12,7 +12,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hearth.errors import PayloadTooLarge
-from hearth.models.manifest import Limits, Manifest, Pooling, parse
+from hearth.models.heads import Pooling
+from hearth.models.manifest import Limits, Manifest, parse
 from hearth.protocols.open_inference import codecs
 from hearth.protocols.open_inference.signatures import codec_of
 from hearth.task_table import TASKS

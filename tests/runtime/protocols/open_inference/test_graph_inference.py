@@ -13,11 +13,8 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from hearth.errors import BadRequest, PayloadTooLarge
-from hearth.models.manifest import (
-    Graph,
-    Tensor,
-    TextPreprocessing,
-)
+from hearth.models.manifest import Graph, Tensor
+from hearth.models.preprocessing import TextPreprocessing
 from hearth.protocols.open_inference.graph_inference import (
     _check_cache,
     check_feeds,

@@ -7,13 +7,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from hearth import deadline
 from hearth.errors import IntegrityError, Unavailable
-from hearth.models.manifest import (
-    Head,
-    ImagePreprocessing,
-    Manifest,
-    Preprocessing,
-    Provider,
-)
+from hearth.models.heads import Head
+from hearth.models.manifest import Manifest, Provider
+from hearth.models.preprocessing import ImagePreprocessing, Preprocessing
 
 if TYPE_CHECKING:
     import numpy as np

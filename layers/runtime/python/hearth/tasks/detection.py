@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hearth.errors import ManifestError
-from hearth.models.manifest import Detector, ImagePreprocessing
+from hearth.models.heads import Detector
 from hearth.models.model import Model
+from hearth.models.preprocessing import ImagePreprocessing
 from hearth.ops.vision.boxes import Floats, Integers, corners, decode_grid, non_maximum_suppression, restore
 from hearth.ops.vision.images import place, to_tensor
 

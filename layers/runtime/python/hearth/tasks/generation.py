@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hearth import deadline
-from hearth.models.manifest import Decoder, TextPreprocessing
+from hearth.models.heads import Decoder
 from hearth.models.model import Model
+from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.activations import top_indices
 from hearth.ops.text.detokenizer import Detokenizer
 from hearth.ops.text.sampling import candidates, draw, log_probabilities, penalise

@@ -11,18 +11,10 @@ from typing import Any
 import numpy as np
 
 from hearth.errors import BadRequest, PayloadTooLarge
-from hearth.models.manifest import (
-    ANY_SHAPE,
-    AudioPreprocessing,
-    Decoder,
-    Graph,
-    ImagePreprocessing,
-    Manifest,
-    Seq2Seq,
-    Tensor,
-    TextPreprocessing,
-)
+from hearth.models.heads import Decoder, Seq2Seq
+from hearth.models.manifest import ANY_SHAPE, Graph, Manifest, Tensor
 from hearth.models.model import Model
+from hearth.models.preprocessing import AudioPreprocessing, ImagePreprocessing, TextPreprocessing
 from hearth.strict_json import safe_name
 
 Array = np.ndarray[Any, Any]

@@ -9,8 +9,9 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from hearth.errors import TextTooLong
-from hearth.models.manifest import Seq2Seq, TextPreprocessing
+from hearth.models.heads import Seq2Seq
 from hearth.models.model import Model
+from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.text.beam_search import DecoderStep, GenerationConfig, search
 from hearth.ops.text.windows import list_texts, pad
 

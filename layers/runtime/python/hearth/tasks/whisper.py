@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from hearth.errors import BadRequest
-from hearth.models.manifest import AudioPreprocessing, Whisper
+from hearth.models.heads import Whisper
 from hearth.models.model import Model
+from hearth.models.preprocessing import AudioPreprocessing
 from hearth.ops.audio.whisper import (
     FRAMES_PER_SECOND,
     HOP_LENGTH,

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from hearth.models.manifest import AudioPreprocessing, Decoder, ImagePreprocessing, TextPreprocessing
+from hearth.models.heads import Decoder
 from hearth.models.model import Model
+from hearth.models.preprocessing import AudioPreprocessing, ImagePreprocessing, TextPreprocessing
 from hearth.task_table import TaskRow
 
 BYTES_PER_PIXEL = 12

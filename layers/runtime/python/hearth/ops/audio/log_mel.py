@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from hearth.models.manifest import AudioPreprocessing
+    from hearth.models.preprocessing import AudioPreprocessing
 
 Floats: TypeAlias = NDArray[np.float32]
 POWER_FLOOR = 1e-5

@@ -12,7 +12,8 @@ from PIL.ImageFile import ImageFile
 
 from hearth import deadline
 from hearth.errors import BadRequest, DeadlineExceeded, HearthError, PayloadTooLarge, UnsupportedMedia
-from hearth.models.manifest import ImagePreprocessing, Limits
+from hearth.models.manifest import Limits
+from hearth.models.preprocessing import ImagePreprocessing
 from hearth.ops.file_kinds import describe, kind_of
 from hearth.ops.vision.heif import HeifError, HeifFile
 from hearth.ops.vision.jpeg_scans import Scans, read_scans

@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 
 from hearth.errors import BadRequest, PayloadTooLarge
-from hearth.models.manifest import Column, Manifest, TablePreprocessing
+from hearth.models.manifest import Manifest
+from hearth.models.preprocessing import Column, TablePreprocessing
 from hearth.protocols.open_inference.request import InputTensor, decode_base64
 from hearth.protocols.open_inference.schema import TensorMetadata
 from hearth.protocols.open_inference.tensors import DATATYPES, Array, bytes_array

@@ -7,7 +7,8 @@ from typing import Any
 
 from hearth import strict_json
 from hearth.errors import BadRequest
-from hearth.models.manifest import Decoder, Graph, Manifest, Tensor
+from hearth.models.heads import Decoder
+from hearth.models.manifest import Graph, Manifest, Tensor
 from hearth.protocols.base import Request, Response
 from hearth.protocols.open_inference.request import InputTensor, ParsedRequest, parse, split_body, to_feed
 from hearth.protocols.open_inference.response import AvailableOutput, encode_response

@@ -20,7 +20,7 @@ from hearth.errors import (
     Unauthorized,
     Unavailable,
 )
-from hearth.models.manifest import Decoder
+from hearth.models.heads import Decoder
 from hearth.models.model import Model
 from hearth.protocols.base import Request
 from hearth.tasks.payload import known_fields

@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from hearth import strict_json
 from hearth.errors import BadRequest
-from hearth.models.manifest import Ctc
+from hearth.models.heads import Ctc
 from hearth.ops.audio.subtitles import TimedWord, to_lines, to_srt, to_vtt
 from hearth.protocols import form
 from hearth.protocols.base import Request, Response
