@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hearth_build.importing.tensor_files import TensorFiles
-from hearth_build.onnx_export.decoder_graph import Activation, Architecture, RotaryTable
+from hearth_build.onnx_export.decoder_architecture import Activation, Architecture, RotaryTable
 from hearth_build.recipe import RecipeError
 
 ACTIVATIONS: dict[str, Activation] = {

@@ -35,7 +35,7 @@ from hearth_build.importing.source import INDEX, Source, require_files
 from hearth_build.importing.streamed_model import StreamedModel
 from hearth_build.importing.tensor_files import TensorFiles, fingerprint
 from hearth_build.onnx_export import decoder_graph, export
-from hearth_build.onnx_export.decoder_graph import Architecture
+from hearth_build.onnx_export.decoder_architecture import Architecture
 from hearth_build.onnx_export.decoder_matrices import DETAILS, Precision
 from hearth_build.pipeline import model_card, verify
 from hearth_build.pipeline.evaluation import evaluation_of

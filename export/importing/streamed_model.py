@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from hearth_build.importing.source import Source
 from hearth_build.importing.tensor_files import TensorFiles
-from hearth_build.onnx_export.decoder_graph import RotaryTable
+from hearth_build.onnx_export.decoder_architecture import RotaryTable
 from hearth_build.recipe import RecipeError
 
 RENAMED = {"lm_head.weight": "embed_out.weight"}

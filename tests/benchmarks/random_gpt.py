@@ -9,6 +9,7 @@ from tokenizers import Tokenizer, models
 from hearth.models.preprocessing import TextPreprocessing
 from hearth_build.networks.gpt import Decoder, Shape
 from hearth_build.onnx_export import decoder_graph
+from hearth_build.onnx_export.decoder_architecture import architecture_of
 from hearth_build.onnx_export.export import describe, optimise
 from hearth_build.onnx_export.quantize import quantize
 from hearth_build.recipe import DynamicInt8
@@ -47,7 +48,7 @@ def make(folder: Path) -> None:
         version="1",
         task="text-generation",
         graph=describe(artifact),
-        head=decoder_graph.head(decoder_graph.architecture_of(SHAPE)),
+        head=decoder_graph.head(architecture_of(SHAPE)),
         preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=SHAPE.context),
     )
     publish(artifact, manifest)

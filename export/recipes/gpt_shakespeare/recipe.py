@@ -11,6 +11,7 @@ from hearth.models.manifest import Limits
 from hearth.models.preprocessing import TextPreprocessing
 from hearth_build.networks.gpt import Decoder, Shape
 from hearth_build.onnx_export import decoder_graph
+from hearth_build.onnx_export.decoder_architecture import architecture_of
 from hearth_build.onnx_export.decoder_reference import DecoderReference
 from hearth_build.recipe import AdamW, Batch, DynamicInt8, Gate, OneCycle, Recipe, Stage
 from hearth_build.recipes.gpt_shakespeare import data
@@ -88,7 +89,7 @@ RECIPE = Recipe(
         "My lord, the king is at the gate, and with him ride\nA thousand men",
         "KING RICHARD III:\n",
     ),
-    head=decoder_graph.head(decoder_graph.architecture_of(SHAPE), template=CHAT_TEMPLATE),
+    head=decoder_graph.head(architecture_of(SHAPE), template=CHAT_TEMPLATE),
     resources={CHAT_TEMPLATE: lambda work: Path(__file__).with_name(CHAT_TEMPLATE).read_bytes()},
     preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=SHAPE.context),
     # 4-bit blocks cost as little (0.001 nats) and are a third smaller, but change the golden answers twice as much.

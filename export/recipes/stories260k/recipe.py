@@ -5,6 +5,7 @@ from __future__ import annotations
 from hearth.models.manifest import Limits
 from hearth.models.preprocessing import TextPreprocessing
 from hearth_build.onnx_export import decoder_graph
+from hearth_build.onnx_export.decoder_architecture import architecture_of
 from hearth_build.onnx_export.decoder_reference import DecoderReference
 from hearth_build.recipe import DynamicInt8, Gate, Recipe
 from hearth_build.recipes.stories260k import data
@@ -27,7 +28,7 @@ RECIPE = Recipe(
         "Tom had a big red ball. One day",
         "The dog",
     ),
-    head=decoder_graph.head(decoder_graph.architecture_of(data.SHAPE), eos=(1, 2), bos=1),
+    head=decoder_graph.head(architecture_of(data.SHAPE), eos=(1, 2), bos=1),
     preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=data.SHAPE.context),
     # 4-bit blocks change the golden answers by 0.8 instead of 0.2: so small a model has no redundant weights.
     quantization=DynamicInt8(),
