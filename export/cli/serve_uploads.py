@@ -1,6 +1,6 @@
-"""Uploads of the local server: clients PUT files to signed URLs, and a background thread processes them.
+"""Uploads of the local server: clients POST signed forms, and a background thread processes their files.
 
-Each file becomes the storage event that S3 would send, so the same code handles it. A URL can be used once, so uploads
+Each file becomes the storage event that S3 would send, so the same code handles it. A form can be used once, so uploads
 count against the rate of the API key that created them. Files expire, and together they have a size limit.
 """
 
@@ -14,8 +14,8 @@ import secrets
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,14 +26,11 @@ from starlette.responses import Response
 from hearth import settings
 from hearth.async_inference import dead_letters, presign, storage_events
 from hearth.errors import (
-    BadRequest,
     Forbidden,
     HearthError,
-    PayloadTooLarge,
     RequestTimeout,
     TooManyRequests,
     Unavailable,
-    UnsupportedMedia,
 )
 from hearth.http.asgi import client_error
 from hearth.protocols import huggingface
@@ -44,11 +41,10 @@ from hearth.tasks.memory_budget import admitted
 from hearth.tasks.task import Task
 from hearth.telemetry import log
 from hearth.telemetry.timing import begin
+from hearth_build.cli.upload_form import FormReader
 
 KEEP_SECONDS = 24 * 3600
 """After which uploads and results are deleted."""
-MIN_SECONDS = 10
-"""For an upload that begins shortly before its URL expires."""
 
 
 @dataclass(frozen=True)
@@ -95,20 +91,20 @@ class UploadFolder:
     def __init__(self, uploads: Path, results: Path | None, limit: int) -> None:
         self.root, self._folders, self._limit = uploads, [folder for folder in (uploads, results) if folder], limit
         self._used: dict[str, float] = {}
-        """Signatures of used URLs -> when they expire anyway (seconds since 1970)."""
+        """Signatures of used forms -> when they expire anyway (seconds since 1970)."""
         self._arriving = 0
         """Bytes that uploads in progress may still write."""
 
     @contextmanager
     def accept(self, signature: str, expires: float, size: int) -> Iterator[None]:
-        """Use a URL for an upload of at most `size` bytes; if the upload fails, the URL can be used again.
+        """Use a form for an upload of at most `size` bytes; if the upload fails, it can be used again.
 
-        Raises Forbidden for a used URL, TooManyRequests if there is no room.
+        Raises Forbidden for a used form, TooManyRequests if there is no room.
         """
         now = time.time()
         self._used = {used: until for used, until in self._used.items() if until > now}
         if signature in self._used:
-            raise Forbidden("This URL was used already; request another with POST /uploads")
+            raise Forbidden("This form was used already; request another with POST /uploads")
         if self._size(now) + self._arriving + size > self._limit:
             raise TooManyRequests(
                 f"The server keeps at most {self._limit // MEGABYTE} MB of uploads and results; delete some with "
@@ -141,65 +137,74 @@ class UploadFolder:
 
 
 def install(app: FastAPI, tasks: Sequence[Task]) -> None:
-    """Add the route for the signed URLs that POST /uploads returns."""
+    """Add the route for the forms that POST /uploads returns."""
     worker, chosen = Worker(tuple(map(admitted, tasks))), settings.get()
     results = FileStore(chosen.output).root if chosen.output.startswith("file:") else None
     folder = UploadFolder(FileStore(chosen.uploads).root, results, chosen.uploads_size)
 
-    async def put(request: Request) -> Response:
+    async def post(request: Request) -> Response:
         timing, request_id = begin(), uuid.uuid4().hex
         failure: HearthError | None = None
         try:
             worker.add(await receive(request, folder))
         except Exception as error:
             failure = client_error(error)
-        status = failure.status if failure else 200
+        status = failure.status if failure else 204
         log.finish_request(timing, request_id=request_id, status=status, trigger="http", failure=failure)
         body = huggingface.encode_error(failure, request_id) if failure else b""
-        return Response(body, status, {"X-Request-Id": request_id}, JSON)
+        return Response(body, status, {"X-Request-Id": request_id}, JSON if failure else None)
 
-    app.add_route("/uploads/{id}", put, ["PUT"])
+    app.add_route("/uploads/{id}", post, ["POST"])
 
 
 async def receive(request: Request, folder: UploadFolder) -> Upload:
-    """Write the body to a file, which gets its final name when it is complete.
+    """Write the file of a form, which gets its final name when it is complete.
 
     Raises Forbidden, UnsupportedMedia, PayloadTooLarge, RequestTimeout, TooManyRequests, BadRequest, Unavailable,
     ClientDisconnect.
     """
-    permission = presign.verify_signed_path(request.query_params)
-    if request.headers.get("content-type") != permission.content_type:
-        raise UnsupportedMedia(
-            f"The content type must be {permission.content_type}, as in the request that created the upload"
-        )
-    with folder.accept(permission.signature, permission.expires, permission.max_bytes):
+    with ExitStack() as stack:
+        arriving: list[_ArrivingFile] = []
+
+        def open_file(fields: dict[str, str]) -> tuple[Callable[[bytes], None], int]:
+            permission = presign.verify_form(fields)
+            stack.enter_context(folder.accept(permission.signature, permission.expires, permission.max_bytes))
+            arriving.append(stack.enter_context(_ArrivingFile(folder.root / permission.key, permission.key)))
+            return arriving[0].write, permission.max_bytes
+
+        reader = FormReader(request.headers.get("content-type", ""), open_file)
         try:
-            async with asyncio.timeout(max(permission.expires - time.time(), MIN_SECONDS)):
-                return await _write(request, folder.root / permission.key, permission)
+            async with asyncio.timeout(presign.LIFETIME_SECONDS):
+                await reader.read(request.stream())
+            return arriving[0].finish(reader.size)
         except TimeoutError:
-            raise RequestTimeout("The upload did not end before its URL expired; send it faster") from None
+            raise RequestTimeout("The upload did not end before its form expired; send it faster") from None
+        except OSError as error:  # a full disk, for example
+            raise Unavailable(f"The upload could not be written: {error.strerror}; retry later") from error
 
 
-async def _write(request: Request, path: Path, permission: presign.Permission) -> Upload:
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    size, digest = 0, hashlib.sha256()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("xb") as file:
-            os.fchmod(file.fileno(), 0o600)
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > permission.max_bytes:
-                    raise PayloadTooLarge(
-                        f"The upload is larger than {permission.max_bytes} bytes, the size given when it was created"
-                    )
-                digest.update(chunk)
-                file.write(chunk)
-        if not size:
-            raise BadRequest("The upload is empty")
-        partial.replace(path)
-    except OSError as error:  # a full disk, for example
-        raise Unavailable(f"The upload could not be written: {error.strerror}; retry later") from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return Upload(permission.key, digest.hexdigest(), size)
+class _ArrivingFile:
+    """A file under a temporary name, which is deleted at the end of the block unless `finish` gives it its own name."""
+
+    def __init__(self, path: Path, key: str) -> None:
+        self._path, self._key, self._digest = path, key, hashlib.sha256()
+        self._partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+
+    def __enter__(self) -> _ArrivingFile:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._partial.open("xb")
+        os.fchmod(self._file.fileno(), 0o600)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+        self._partial.unlink(missing_ok=True)
+
+    def write(self, data: bytes) -> None:
+        self._digest.update(data)
+        self._file.write(data)
+
+    def finish(self, size: int) -> Upload:
+        self._file.close()
+        self._partial.replace(self._path)
+        return Upload(self._key, self._digest.hexdigest(), size)

@@ -1,4 +1,4 @@
-"""Uploads of the local server: a URL is used once, files expire, and their size has a limit."""
+"""Uploads of the local server: a form is used once, files expire, and their size has a limit."""
 
 from __future__ import annotations
 
@@ -46,8 +46,7 @@ def create(client: TestClient, **fields: Any) -> dict[str, Any]:
 
 
 def send(client: TestClient, ticket: dict[str, Any], body: bytes = TEXT) -> int:
-    response = client.put(ticket["url"], content=body, headers=ticket["headers"])
-    return response.status_code
+    return client.post(ticket["url"], data=ticket["fields"], files={"file": body}).status_code
 
 
 def wait_for_result(client: TestClient, ticket: dict[str, Any]) -> dict[str, Any]:
@@ -59,9 +58,9 @@ def wait_for_result(client: TestClient, ticket: dict[str, Any]) -> dict[str, Any
     raise AssertionError(response.text)
 
 
-def test_a_url_is_used_once(client: TestClient) -> None:
+def test_a_form_is_used_once(client: TestClient) -> None:
     ticket = create(client)
-    assert send(client, ticket) == 200
+    assert send(client, ticket) == 204
     assert [send(client, ticket, b"bad") for _ in range(5)] == [403] * 5
     assert wait_for_result(client, ticket)["output"][0][0]["label"] == "positive"
 
@@ -70,8 +69,9 @@ def test_an_upload_that_failed_can_be_sent_again(client: TestClient) -> None:
     ticket = create(client)
     assert send(client, ticket, bytes(101)) == 413
     assert send(client, ticket, b"") == 400
-    assert client.put(ticket["url"], content=TEXT, headers={"content-type": "image/png"}).status_code == 415
-    assert send(client, ticket) == 200
+    assert send(client, ticket | {"fields": ticket["fields"] | {"Content-Type": "image/png"}}) == 403
+    assert client.post(ticket["url"], content=TEXT, headers={"content-type": "text/plain"}).status_code == 415
+    assert send(client, ticket) == 204
 
 
 def test_uploads_count_against_the_rate_of_the_key(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,13 +96,13 @@ def test_the_size_of_all_files_is_limited_and_deleting_makes_room(
     settings.get.cache_clear()
     with TestClient(serve.app()) as client:
         first = create(client, size=600_000)
-        assert send(client, first, b"good " * 100_000) == 200
+        assert send(client, first, b"good " * 100_000) == 204
         second = create(client, size=600_000)
-        refused = client.put(second["url"], content=TEXT, headers=second["headers"])
+        refused = client.post(second["url"], data=second["fields"], files={"file": TEXT})
         assert refused.status_code == 429
         assert "DELETE /results" in refused.json()["error"]
         assert client.delete(f"/results/{first['id']}").status_code == 204
-        assert send(client, second) == 200
+        assert send(client, second) == 204
 
 
 def test_old_files_are_deleted(client: TestClient, folders: Path) -> None:
@@ -111,5 +111,5 @@ def test_old_files_are_deleted(client: TestClient, folders: Path) -> None:
     old.write_bytes(TEXT)
     past = time.time() - serve_uploads.KEEP_SECONDS - 60
     os.utime(old, (past, past))
-    assert send(client, create(client)) == 200
+    assert send(client, create(client)) == 204
     assert not old.exists()

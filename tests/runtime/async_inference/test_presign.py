@@ -1,16 +1,15 @@
-"""What a form for S3 and a path of the local server permit, and for how long."""
+"""What a form for S3 and a form for the local server permit, and for how long."""
 
 from __future__ import annotations
 
 import base64
 import json
 import time
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from hearth.async_inference import presign
-from hearth.async_inference.presign import LIFETIME_SECONDS, presigned_post, signed_path, verify_signed_path
+from hearth.async_inference.presign import LIFETIME_SECONDS, presigned_post, signed_form, verify_form
 from hearth.aws.s3 import Bucket
 from hearth.errors import Forbidden
 
@@ -59,51 +58,43 @@ def test_a_forms_signature_is_that_of_the_sdk(monkeypatch: pytest.MonkeyPatch) -
     assert signer.signature(fields["policy"], request) == fields["x-amz-signature"]
 
 
-def query_of(path: str) -> dict[str, str]:
-    return {name: value[0] for name, value in parse_qs(urlsplit(path).query).items()}
-
-
-def test_a_path_permits_what_was_signed() -> None:
-    path, expires = signed_path("u1.m", "uploads/m/ü&x=1", "image/svg+xml", 100)
-    assert path.startswith("/uploads/u1.m?key=uploads%2Fm%2F%C3%BC%26x%3D1&type=image%2Fsvg%2Bxml&size=100&expires=")
+def test_a_local_form_permits_what_was_signed() -> None:
+    fields, expires = signed_form("uploads/m/ü&x=1", "image/svg+xml", 100)
     assert expires == int(NOW) + LIFETIME_SECONDS
-    permission = verify_signed_path(query_of(path))
-    assert permission[:4] == ("uploads/m/ü&x=1", "image/svg+xml", 100, expires)
-    assert permission.signature == query_of(path)["signature"]
+    assert verify_form(fields) == ("uploads/m/ü&x=1", "image/svg+xml", 100, expires, fields["x-hearth-signature"])
 
 
 @pytest.mark.parametrize(
     "change",
     [
         {"key": "other"},
-        {"type": "x/y"},
-        {"size": "101"},
-        {"expires": "9999999999"},
-        {"signature": "0" * 64},
-        {"signature": "ü"},
+        {"Content-Type": "x/y"},
+        {"x-hearth-size": "101"},
+        {"x-hearth-expires": "9999999999"},
+        {"x-hearth-signature": "0" * 64},
+        {"x-hearth-signature": "ü"},
     ],
 )
-def test_a_changed_path_is_refused(change: dict[str, str]) -> None:
-    query = query_of(signed_path("u1.m", "key", "text/plain", 100)[0])
-    with pytest.raises(Forbidden, match="not one that POST /uploads returned"):
-        verify_signed_path(query | change)
-    for name in query:
-        with pytest.raises(Forbidden, match="not one that POST /uploads returned"):
-            verify_signed_path({other: value for other, value in query.items() if other != name})
+def test_a_changed_local_form_is_refused(change: dict[str, str]) -> None:
+    fields, _ = signed_form("key", "text/plain", 100)
+    with pytest.raises(Forbidden, match="not those that POST /uploads returned"):
+        verify_form(fields | change)
+    for name in fields:
+        with pytest.raises(Forbidden, match="not those that POST /uploads returned"):
+            verify_form({other: value for other, value in fields.items() if other != name})
 
 
-def test_a_path_expires(clock: pytest.MonkeyPatch) -> None:
-    query = query_of(signed_path("u1.m", "key", "text/plain", 100)[0])
-    end = int(NOW) + LIFETIME_SECONDS
+def test_a_local_form_expires(clock: pytest.MonkeyPatch) -> None:
+    fields, end = signed_form("key", "text/plain", 100)
     clock.setattr(time, "time", lambda: end)
-    assert verify_signed_path(query).max_bytes == 100
+    assert verify_form(fields).max_bytes == 100
     clock.setattr(time, "time", lambda: end + 0.1)
     with pytest.raises(Forbidden, match="has expired; request another with POST /uploads"):
-        verify_signed_path(query)
+        verify_form(fields)
 
 
-def test_another_process_does_not_accept_a_path(clock: pytest.MonkeyPatch) -> None:
-    query = query_of(signed_path("u1.m", "key", "text/plain", 100)[0])
+def test_another_process_does_not_accept_a_form(clock: pytest.MonkeyPatch) -> None:
+    fields, _ = signed_form("key", "text/plain", 100)
     clock.setattr(presign, "_SECRET", bytes(32))
     with pytest.raises(Forbidden):
-        verify_signed_path(query)
+        verify_form(fields)

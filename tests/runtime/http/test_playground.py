@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from hearth import settings
+from hearth.http import playground
 from hearth_build.cli import serve
 from hearth_functions.catalog import app as catalog
 from tests.runtime.aws_lambda.test_handler import CONTEXT, rest_v1_event
@@ -84,10 +86,19 @@ def test_an_unchanged_index_is_304(client: TestClient) -> None:
 
 def test_the_page_is_small_and_uses_no_other_host() -> None:
     files = [path for path in FOLDER.iterdir() if path.is_file()]
-    assert sum(path.stat().st_size for path in files) < 160_000
+    assert sum(path.stat().st_size for path in files) < 260_000
     for path in files:
         if path.suffix in (".js", ".css", ".html", ".svg"):
             text = path.read_text()
             assert set(re.findall(r"https?://[^\s\"'`)]+", text)) <= {"http://www.w3.org/2000/svg"}, path.name
             if path.suffix == ".html":
                 assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", text)
+
+
+def test_the_page_may_send_files_to_the_bucket_of_uploads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEARTH_UPLOADS", "s3://inbox")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    settings.get.cache_clear()
+    policy = playground.security_headers()["Content-Security-Policy"]
+    assert "connect-src 'self' http://127.0.0.1:9/inbox/;" in policy
+    settings.get.cache_clear()

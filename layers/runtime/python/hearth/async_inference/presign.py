@@ -1,7 +1,7 @@
-"""Presigned uploads of one object: a form for S3, or a signed path of the local server.
+"""Presigned uploads of one object: the fields of a form for S3 or for the local server.
 
-A form is a POST policy of Signature Version 4, as in AWS's "Browser-Based Uploads Using POST". It permits only to
-upload one key, with one content type and a maximum size, until it expires.
+S3's form is a POST policy of Signature Version 4, as in AWS's "Browser-Based Uploads Using POST". Either permits only
+to upload one key, with one content type and a maximum size, until it expires.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import secrets
 import time
 from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import quote
 
 from hearth.aws.client import signing_key
 from hearth.aws.credentials import find_credentials
@@ -24,7 +23,7 @@ from hearth.errors import Forbidden
 LIFETIME_SECONDS = 900
 """Seconds until a permission expires."""
 _SECRET = secrets.token_bytes(32)
-"""Key that signs the local server's paths; they become invalid when the server ends."""
+"""Key that signs the local server's forms; they become invalid when the server ends."""
 
 
 def presigned_post(
@@ -58,17 +57,19 @@ def presigned_post(
     return fields, expires
 
 
-def signed_path(upload_id: str, key: str, content_type: str, size: int) -> tuple[str, int]:
-    """The local server's path to upload at most `size` bytes to `key`, and its expiry (seconds since 1970)."""
+_SIGNED_FIELDS = ("key", "Content-Type", "x-hearth-size", "x-hearth-expires")
+
+
+def signed_form(key: str, content_type: str, size: int) -> tuple[dict[str, str], int]:
+    """The form fields of a POST to the local server that uploads at most `size` bytes to `key`, and their expiry
+    (seconds since 1970). The file must follow these fields."""
     expires = int(time.time()) + LIFETIME_SECONDS
-    query = {"key": key, "type": content_type, "size": str(size), "expires": str(expires)}
-    query["signature"] = _signature(query)
-    encoded = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
-    return f"/uploads/{upload_id}?{encoded}", expires
+    fields = dict(zip(_SIGNED_FIELDS, (key, content_type, str(size), str(expires)), strict=True))
+    return {**fields, "x-hearth-signature": _signature(fields)}, expires
 
 
 class Permission(NamedTuple):
-    """What a signed path permits."""
+    """What the fields of a form permit."""
 
     key: str
     content_type: str
@@ -78,15 +79,16 @@ class Permission(NamedTuple):
     signature: str
 
 
-def verify_signed_path(query: Mapping[str, str]) -> Permission:
-    """What a path from `signed_path` permits. Raises Forbidden."""
-    signed = {name: query.get(name, "") for name in ("key", "type", "size", "expires")}
-    if not hmac.compare_digest(_signature(signed).encode(), query.get("signature", "").encode()):
-        raise Forbidden("This URL is not one that POST /uploads returned")
-    if time.time() > int(signed["expires"]):
-        raise Forbidden("This URL has expired; request another with POST /uploads")
-    size, expires = int(signed["size"]), int(signed["expires"])
-    return Permission(signed["key"], signed["type"], size, expires, query["signature"])
+def verify_form(fields: Mapping[str, str]) -> Permission:
+    """What fields from `signed_form` permit. Raises Forbidden."""
+    signed = {name: fields.get(name, "") for name in _SIGNED_FIELDS}
+    signature = fields.get("x-hearth-signature", "")
+    if not hmac.compare_digest(_signature(signed).encode(), signature.encode()):
+        raise Forbidden("The fields of this form are not those that POST /uploads returned; send all of them")
+    size, expires = int(signed["x-hearth-size"]), int(signed["x-hearth-expires"])
+    if time.time() > expires:
+        raise Forbidden("This form has expired; request another with POST /uploads")
+    return Permission(signed["key"], signed["Content-Type"], size, expires, signature)
 
 
 def isoformat(seconds: int) -> str:
@@ -94,6 +96,6 @@ def isoformat(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def _signature(query: Mapping[str, str]) -> str:
-    text = "\n".join(query[name] for name in ("key", "type", "size", "expires"))
+def _signature(fields: Mapping[str, str]) -> str:
+    text = "\n".join(fields[name] for name in _SIGNED_FIELDS)
     return hmac.digest(_SECRET, text.encode(), "sha256").hex()

@@ -46,17 +46,15 @@ class UploadRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The task, if the model supports several: `object-tracking` for a video, for example."""
 
 
-class UploadTicket(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How to upload: send `method` to `url`, as multipart/form-data with `fields` before `file`, or with `headers`."""
+class UploadTicket(msgspec.Struct, frozen=True):
+    """How to upload: POST multipart/form-data with all `fields`, then `file`, to `url`, which may be relative."""
 
     id: str
     url: str
-    method: str
     key: str
     expires: str
     """ISO 8601; the upload must begin before this time."""
-    fields: dict[str, str] = {}
-    headers: dict[str, str] = {}
+    fields: dict[str, str]
 
 
 class PendingResult(msgspec.Struct, frozen=True):
@@ -156,12 +154,11 @@ def create_upload(body: bytes) -> UploadTicket:
         raise PayloadTooLarge(f"An upload can have at most {MAX_BYTES} bytes")
     upload = Upload(kind, secrets.token_hex(16), document.model)
     if target.uri.startswith("file:"):
-        path, expires = presign.signed_path(upload.id, upload.key, document.content_type, document.size)
-        headers = {"Content-Type": document.content_type}
-        return UploadTicket(upload.id, path, "PUT", upload.key, presign.isoformat(expires), headers=headers)
+        fields, expires = presign.signed_form(upload.key, document.content_type, document.size)
+        return UploadTicket(upload.id, f"/uploads/{upload.id}", upload.key, presign.isoformat(expires), fields)
     bucket = Bucket(target.uri.removeprefix("s3://").partition("/")[0])
     fields, expires = presign.presigned_post(bucket, upload.key, document.content_type, document.size)
-    return UploadTicket(upload.id, bucket.url, "POST", upload.key, presign.isoformat(expires), fields)
+    return UploadTicket(upload.id, bucket.url, upload.key, presign.isoformat(expires), fields)
 
 
 def get_result(upload_id: str) -> bytes | None:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from hearth import settings
 from hearth.errors import BadRequest, Forbidden
 
-METHODS = "GET, POST, PUT, DELETE, OPTIONS"
+METHODS = "GET, POST, DELETE, OPTIONS"
 EXPOSED_HEADERS = (
     "x-request-id, server-timing, x-hearth-model, x-hearth-stream, retry-after, inference-header-content-length, "
     "x-amzn-invoked-production-variant"

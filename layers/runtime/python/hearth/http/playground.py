@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from hearth import settings
+from hearth.aws.s3 import Bucket
 from hearth.errors import NotFound
 from hearth.protocols.base import Request, Response, Route
 
@@ -34,7 +36,6 @@ POLICY = {
     "frame-ancestors": "'none'",
 }
 HEADERS = {
-    "Content-Security-Policy": "; ".join(f"{name} {sources}" for name, sources in POLICY.items()),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -45,6 +46,15 @@ HEADERS = {
 CACHE_FOREVER = "public, max-age=31536000, immutable"
 
 
+def security_headers() -> dict[str, str]:
+    """HEADERS and the content security policy, by which the page may also send files to the bucket of uploads."""
+    uploads, policy = settings.get().uploads, POLICY
+    if uploads.startswith("s3://"):
+        bucket = Bucket(uploads.removeprefix("s3://"))
+        policy = {**POLICY, "connect-src": f"'self' {bucket.url}"}
+    return {**HEADERS, "Content-Security-Policy": "; ".join(f"{name} {sources}" for name, sources in policy.items())}
+
+
 def routes(folder: Path) -> tuple[Route, ...]:
     """The route `/` for index.html, whose links to `page/…` get the digest, and a route for these files."""
     files = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix in MEDIA_TYPES}
@@ -53,7 +63,7 @@ def routes(folder: Path) -> tuple[Route, ...]:
     etag = f'"{digest}"'
 
     def index_page(request: Request) -> Response:
-        headers = {**HEADERS, "Cache-Control": "no-cache", "ETag": etag}
+        headers = {**security_headers(), "Cache-Control": "no-cache", "ETag": etag}
         if etag in request.headers.get("if-none-match", ""):
             return Response(b"", MEDIA_TYPES[".html"], headers, status=304)
         return Response(index, MEDIA_TYPES[".html"], headers)
@@ -64,7 +74,9 @@ def routes(folder: Path) -> tuple[Route, ...]:
             raise NotFound("The page has no such file; reload the page")
         # A page of an older version gets the current file, but must not cache it.
         cache_control = CACHE_FOREVER if request.path_params["digest"] == digest else "no-store"
-        return Response(files[name], MEDIA_TYPES[Path(name).suffix], {**HEADERS, "Cache-Control": cache_control})
+        return Response(
+            files[name], MEDIA_TYPES[Path(name).suffix], {**security_headers(), "Cache-Control": cache_control}
+        )
 
     return (
         Route("GET", "/", index_page, "get_playground", "Open the playground", public=True),

@@ -175,6 +175,19 @@ class Registry:
         """SHA-256 of a manifest that was read, and the name of the key that signed it, if any."""
         return self._origins.get(ref, (None, None))
 
+    def read_file(self, ref: Ref, path: str, limit: int) -> bytes | None:
+        """A small file of an artifact; None if the artifact has no such file, or a larger one.
+
+        Raises what `manifest` raises; IntegrityError if it is not the file that the manifest names.
+        """
+        entry = next((file for file in self.manifest(ref).files if file.path == path), None)
+        if entry is None or entry.size > limit:
+            return None
+        raw = self.store.get(f"{ref.model}/{ref.version}/{path}", limit=limit)
+        if hashlib.sha256(raw).hexdigest() != entry.sha256:
+            raise IntegrityError(f"{path} of {ref} does not match the manifest")
+        return raw
+
     def models(self) -> list[str]:
         """The models that the caller may use, sorted. Raises StoreError."""
         self.store.check()
