@@ -29,7 +29,7 @@ class TaggedTexts(Texts):
 
     labels: list[list[int]]
 
-    def collate(self, indices: list[int], progress: float) -> Batch:  # type: ignore[override]
+    def collate(self, indices: Sequence[int], progress: float) -> Batch:
         labels = [torch.tensor(self.labels[index]) for index in indices]
         return super().collate(indices, progress) | {"labels": pad_sequence(labels, True, IGNORE_INDEX)}
 

@@ -13,7 +13,8 @@ from typing import Any
 from hearth_build.data.report import DataReport
 from hearth_build.data.split import Split
 from hearth_build.pipeline import train
-from hearth_build.recipe import Recipe, Stage
+from hearth_build.recipe import NoQuantization, Quantizer, Recipe, Stage
+from hearth_build.training import bases
 from hearth_build.training.plan import Plan
 
 RESERVED = 0.2
@@ -68,7 +69,7 @@ class Session:
             count, minutes = json.loads(resolved.read_text(encoding="utf-8"))
             return count, minutes
         left = self.seconds_left()
-        run = train.Run(stage(1), self.work, self.work, self.plan.seed)
+        run = train.Run(stage(1), self.work, self.work, self.plan.seed, "")
         plan = run.batches.plan(0, run.stage.batch_size, self.plan.seed)
         middle = len(plan) // 2
         batches = [*plan[middle:], *plan][: TRIAL_STEPS + 1]
@@ -82,6 +83,28 @@ class Session:
         train.console.print(f"One epoch takes about {seconds:.0f} s; {count} of them")
         resolved.write_text(json.dumps([count, left / 60]), encoding="utf-8")
         return count, left / 60
+
+    def recipe(self, data: Data, **fields: Any) -> Recipe:
+        """A recipe for what was trained on `data`: `fields`, and what is the same for all tasks."""
+        plan = self.plan
+        shared: dict[str, Any] = {
+            "name": plan.name,
+            "task": plan.task,
+            "licence": plan.licence,
+            "labels": data.labels,
+            "sources": plan.sources(),
+            "prepare": lambda work: None,
+            "stages": (),
+            "dev": {"validation": lambda work: data.split.validation},
+            "test": lambda work: data.split.test,
+            "seed": plan.seed,
+            "parents": (bases.title(plan.base),) if plan.base else (),
+        }
+        return Recipe(**{**shared, **fields})
+
+    def quantization(self, int8: Quantizer) -> Quantizer:
+        """`int8`, unless the plan says fp32."""
+        return int8 if self.plan.precision == "int8" else NoQuantization()
 
 
 @dataclass(frozen=True)

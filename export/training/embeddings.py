@@ -25,27 +25,14 @@ from hearth_build.evaluations.embeddings import spearman
 from hearth_build.importing.source import Source
 from hearth_build.networks import sentence_encoder
 from hearth_build.networks.bert import rename_weights
-from hearth_build.pipeline import train
-from hearth_build.recipe import (
-    AdamW,
-    Batch,
-    DynamicInt8,
-    Example,
-    Gate,
-    Linear,
-    NoQuantization,
-    Recipe,
-    RecipeError,
-    Stage,
-)
+from hearth_build.recipe import Batch, DynamicInt8, Example, Gate, Recipe, RecipeError
 from hearth_build.training import bases
 from hearth_build.training.candidates import Candidate, Data, Session, Trainer
 from hearth_build.training.classification import data_section
+from hearth_build.training.fine_tuning import Preset, best_score, fit
 
 MAX_TOKENS = 128
-MAX_EPOCHS = 4
-BATCH_SIZE = 32
-LEARNING_RATE = 3e-5
+PRESET = Preset(epochs=4, learning_rate=3e-5, batch_size=32)
 SHARPNESS = 20.0
 """By which differences of cosines are multiplied in the loss."""
 
@@ -149,60 +136,32 @@ def candidates(session: Session, data: Data) -> list[Candidate]:
 
     batches = Pairs(rows_of(data.split.train), torch.tensor([example.expected for example in data.split.train]))
 
-    def stage(epochs: int, minutes: float = 0.0) -> Stage:
-        return Stage(
-            name="fine-tuning",
-            network=start,
-            batches=lambda work: batches,
-            loss=loss,
-            score=score,
-            optimiser=AdamW(learning_rate=float(session.plan.settings.get("learning_rate", LEARNING_RATE))),
-            schedule=Linear(warmup=0.1),
-            epochs=epochs,
-            batch_size=BATCH_SIZE,
-            max_grad_norm=1.0,
-            minutes=minutes,
-        )
-
     finished = partial(recipe_of, session, data, source, tokenizer)
     unchanged = Candidate(
         "the encoder as it is", score(start(session.work), session.work)["Spearman"], partial(finished, network=start)
     )
-    epochs, minutes = session.epochs(stage, MAX_EPOCHS)
-    session.settings |= {"epochs": epochs, "learning_rate": stage(epochs).optimiser.learning_rate}
-    final = stage(epochs, minutes)
-    train.train(final, session.work, session.plan.seed)
-    tuned = max(entry["Spearman"] for entry in train.history_of(session.work, final.name))
-    return [unchanged, Candidate("fine-tuned encoder", tuned, partial(finished, stages=(final,)))]
+    stage = fit(session, PRESET, network=start, batches=batches, loss=loss, score=score)
+    return [unchanged, Candidate("fine-tuned encoder", best_score(session, stage), partial(finished, stages=(stage,)))]
 
 
 def recipe_of(session: Session, data: Data, source: Source, tokenizer: Tokenizer, **fields: object) -> Recipe:
-    plan = session.plan
     kind = "fine-tuned" if "stages" in fields else "as it is"
-    return Recipe(
-        name=plan.name,
-        task=plan.task,
-        description=f"Sentence embeddings: {bases.title(plan.base)}, {kind}.",
-        licence=plan.licence,
-        labels=(),
-        sources=plan.sources(),
+    return session.recipe(
+        data,
+        description=f"Sentence embeddings: {bases.title(session.plan.base)}, {kind}.",
         prepare=lambda work: tokenizer.save(str(work / "tokenizer.json"), pretty=False),
         graphs={"main": sentence_encoder.graph()},
-        dev={"validation": lambda work: data.split.validation},
-        test=lambda work: data.split.test,
         report=lambda work, examples, outputs: data_section(data),
         golden=lambda: sentence_encoder.TEXTS,
         preprocessing=TextPreprocessing(
             tokenizer="tokenizer.json", max_tokens=MAX_TOKENS, pad_id=source.config.get("pad_token_id") or 0
         ),
         head=Pooling(method="mean", normalise=True, dimensions=bases.shape_of(source).hidden),
-        quantization=DynamicInt8() if plan.precision == "int8" else NoQuantization(),
+        quantization=session.quantization(DynamicInt8()),
         gate=Gate(metric=-1.0, quantization_loss=0.01, bytes=2**31, difference=0.2),
         limits=Limits(batch=64, characters=20_000),
-        seed=plan.seed,
-        parents=(bases.title(plan.base),),
         limitations=(f"Texts are cut after {MAX_TOKENS} tokens.",),
-        **{"stages": (), **fields},  # type: ignore[arg-type]
+        **fields,
     )
 
 

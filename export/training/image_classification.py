@@ -22,18 +22,7 @@ from hearth_build.data.split import duplicate_images
 from hearth_build.networks import efficientnet
 from hearth_build.networks.efficientnet import EfficientNetLite
 from hearth_build.onnx_export.export import traced
-from hearth_build.pipeline import train
-from hearth_build.recipe import (
-    AdamW,
-    Batch,
-    Example,
-    NoQuantization,
-    OneCycle,
-    Recipe,
-    RecipeError,
-    Stage,
-    StaticInt8,
-)
+from hearth_build.recipe import Batch, Example, OneCycle, Recipe, RecipeError, Stage, StaticInt8
 from hearth_build.training import bases, linear
 from hearth_build.training.candidates import Candidate, Data, Session, Trainer
 from hearth_build.training.classification import (
@@ -48,14 +37,13 @@ from hearth_build.training.classification import (
     targets_of,
     temperature,
 )
+from hearth_build.training.fine_tuning import Preset, fit, trained
 
 SIZES = (224, 192, 160, 128, 96)
 """Sides of the input that are tried, the largest for which there is time."""
 EPOCHS = 8
 """Epochs for which there should be time with the chosen size."""
-MAX_EPOCHS = 20
-BATCH_SIZE = 32
-LEARNING_RATE = 8e-4
+PRESET = Preset(epochs=20, learning_rate=8e-4, batch_size=32, schedule=OneCycle(warmup=0.1), is_averaged=True)
 NEIGHBOURS = 5
 CALIBRATION_IMAGES = 256
 MIRROR_LOSS = 0.05
@@ -126,13 +114,13 @@ def choose_size(session: Session, data: ImageData) -> int:
     if "size" in session.plan.settings:
         return int(session.plan.settings["size"])
     network = start(len(data.labels)).train()
-    batch = torch.randn(BATCH_SIZE, 3, SIZES[-1], SIZES[-1]).contiguous(memory_format=torch.channels_last)
+    batch = torch.randn(PRESET.batch_size, 3, SIZES[-1], SIZES[-1]).contiguous(memory_format=torch.channels_last)
     seconds = []
     for _ in range(3):
         begin = time.monotonic()
         network(batch).sum().backward()  # type: ignore[no-untyped-call]
         seconds.append(time.monotonic() - begin)
-    epoch = min(seconds) * len(data.split.train) / BATCH_SIZE
+    epoch = min(seconds) * len(data.split.train) / PRESET.batch_size
     largest = max(3 * min(data.sides), SIZES[-1])
     fitting = [
         size
@@ -244,54 +232,27 @@ def fine_tuned(
     def score(network: nn.Module, work: Path) -> dict[str, float]:
         return {"accuracy": accuracy(logits_of(network, arrays.pixels["validation"], arrays.preprocessing))}
 
-    steps = len(batches.plan(0, BATCH_SIZE, 0))
-
-    def stage(epochs: int, minutes: float = 0.0) -> Stage:
-        return Stage(
-            name="fine-tuning",
-            network=network,
-            batches=lambda work: batches,
-            loss=batch_loss,
-            score=score,
-            optimiser=AdamW(learning_rate=float(session.plan.settings.get("learning_rate", LEARNING_RATE))),
-            schedule=OneCycle(warmup=0.1),
-            epochs=epochs,
-            batch_size=BATCH_SIZE,
-            max_grad_norm=1.0,
-            ema_decay=max(0.0, min(0.99, 1 - 10 / (epochs * steps))),  # the average is over a tenth of short trainings
-            minutes=minutes,
-        )
-
-    epochs, minutes = session.epochs(stage, MAX_EPOCHS)
-    session.settings |= {"epochs": epochs, "learning_rate": stage(epochs).optimiser.learning_rate}
-    final = stage(epochs, minutes)
-    train.train(final, session.work, session.plan.seed)
-    tuned = start(len(data.labels))
-    tuned.load_state_dict(train.weights_of(session.work, final.name))
+    stage = fit(session, PRESET, network=network, batches=batches, loss=batch_loss, score=score)
+    tuned = trained(session, stage)
+    assert isinstance(tuned, EfficientNetLite)
     logits = logits_of(tuned, arrays.pixels["validation"], arrays.preprocessing)
     scale(tuned._fc, temperature(logits, targets_of(data, data.split.validation)))
-    recipe = partial(finished, tuned, "fine-tuned:", stages=(final,))
+    recipe = partial(finished, tuned, "fine-tuned:", stages=(stage,))
     return Candidate("fine-tuned network", accuracy(logits), recipe)
 
 
 def recipe_of(
     session: Session, data: Data, arrays: Arrays, network: EfficientNetLite, kind: str, stages: Sequence[Stage] = ()
 ) -> Recipe:
-    plan = session.plan
     labels = ", ".join(data.labels[:5]) + (", …" if len(data.labels) > 5 else "")
     preprocessing = arrays.preprocessing
 
     def calibration(work: Path) -> Sequence[Batch]:
-        return pixels.feeds(arrays.pixels["train"], preprocessing, CALIBRATION_IMAGES, plan.seed)
+        return pixels.feeds(arrays.pixels["train"], preprocessing, CALIBRATION_IMAGES, session.plan.seed)
 
-    return Recipe(
-        name=plan.name,
-        task=plan.task,
-        description=f"Classifies images as {labels}: {kind} {bases.title(plan.base)}.",
-        licence=plan.licence,
-        labels=data.labels,
-        sources=plan.sources(),
-        prepare=lambda work: None,
+    return session.recipe(
+        data,
+        description=f"Classifies images as {labels}: {kind} {bases.title(session.plan.base)}.",
         stages=tuple(stages),
         network=lambda work: network.to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
         graphs={
@@ -300,17 +261,13 @@ def recipe_of(
                 {"pixels": {0: "batch"}},
             )
         },
-        dev={"validation": lambda work: data.split.validation},
-        test=lambda work: data.split.test,
         report=sections(data),
         golden=synthetic_images,
         preprocessing=preprocessing,
-        quantization=StaticInt8(calibration) if plan.precision == "int8" else NoQuantization(),
+        quantization=session.quantization(StaticInt8(calibration)),
         gate=gate(data),
         activation="sigmoid" if data.several else "softmax",
         limits=Limits(batch=32, pixels=50_000_000),
-        seed=plan.seed,
-        parents=(bases.title(plan.base),),
         limitations=(
             "Every image gets one of the labels, also one that shows none of them.",
             f"Images are resized to {preprocessing.width} x {preprocessing.height} pixels.",

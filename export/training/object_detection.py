@@ -30,7 +30,6 @@ from hearth_build.recipe import (
     Batch,
     Example,
     Gate,
-    NoQuantization,
     OneCycle,
     Recipe,
     RecipeError,
@@ -196,36 +195,27 @@ def recipe_of(
     preprocessing: ImagePreprocessing,
     stages: tuple[Stage, ...],
 ) -> Recipe:
-    plan = session.plan
     width, height = data.size
 
     def calibration(work: Path) -> Sequence[Batch]:
         return detections.feeds(canvases, preprocessing, step=max(1, len(canvases.pixels) // 64))
 
-    return Recipe(
-        name=plan.name,
-        task=plan.task,
+    return session.recipe(
+        data,
         description=f"Detects {', '.join(data.labels[:8])} in images: a small YOLO, trained from scratch.",
-        licence=plan.licence,
-        labels=data.labels,
-        sources=plan.sources(),
-        prepare=lambda work: None,
         stages=stages,
         graphs={
             "main": traced(
                 lambda: {"pixels": torch.randn(2, 3, height, width)}, {"pixels": {0: "batch"}}, outputs=("found",)
             )
         },
-        dev={"validation": lambda work: data.split.validation},
-        test=lambda work: data.split.test,
         report=sections(data),
         golden=lambda: drawn_images(width, height),
         preprocessing=preprocessing,
-        quantization=(StaticInt8(calibration, keep=yolox.FP32_NODES) if plan.precision == "int8" else NoQuantization()),
+        quantization=session.quantization(StaticInt8(calibration, keep=yolox.FP32_NODES)),
         gate=Gate(metric=0.01, quantization_loss=0.02, bytes=2**31, difference=0.8),
         head=Detector(form="grid", strides=yolox.STRIDES),
         limits=Limits(batch=32, pixels=50_000_000),
-        seed=plan.seed,
         limitations=(f"Images are scaled to {width} x {height} pixels: objects of a few pixels there are not found.",),
     )
 

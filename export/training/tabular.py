@@ -346,24 +346,16 @@ def with_integers(make_node: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def recipe_of(session: Session, data: TableData, name: str, model: onnx.ModelProto) -> Recipe:
-    plan = session.plan
     columns = [Column(column, "numbers") for column in data.numbers] + [
         Column(column, "texts") for column in data.texts
     ]
     rows = golden_rows(data)
     target = "a label" if data.is_classification else "a number"
-    return Recipe(
-        name=plan.name,
-        task=plan.task,
+    return session.recipe(
+        data,
         description=f"Predicts {target} from {', '.join(data.columns[:8])}: {name}.",
-        licence=plan.licence,
-        labels=data.labels,
-        sources=plan.sources(),
-        prepare=lambda work: None,
-        stages=(),
         graphs={"main": lambda network, path: onnx.save(model, str(path))},
         dev={"validation rows, which the estimator has seen too": lambda work: data.split.validation},
-        test=lambda work: data.split.test,
         report=sections(data) if data.is_classification else number_sections(data),
         golden=lambda: [rows, rows[:1]],
         preprocessing=TablePreprocessing(columns=tuple(columns)),
@@ -373,7 +365,6 @@ def recipe_of(session: Session, data: TableData, name: str, model: onnx.ModelPro
         ),
         activation="none",
         limits=Limits(batch=MAX_ROWS),
-        seed=plan.seed,
         limitations=(
             "Numbers far outside those of the training rows get answers without meaning; new categories are ignored.",
             "The estimator was chosen by cross-validation on the training and validation rows, and fitted on them.",

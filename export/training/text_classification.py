@@ -25,8 +25,7 @@ from hearth_build.importing.text_tasks import TEXTS
 from hearth_build.networks.bert import rename_weights
 from hearth_build.networks.text_classifiers import HashedNgrams, MeanPooledClassifier
 from hearth_build.onnx_export.export import traced
-from hearth_build.pipeline import train
-from hearth_build.recipe import AdamW, Batch, DynamicInt8, Example, Linear, NoQuantization, Recipe, Stage
+from hearth_build.recipe import Batch, DynamicInt8, Example, Recipe, Stage
 from hearth_build.training import bases, linear
 from hearth_build.training.candidates import Candidate, Data, Session, Trainer
 from hearth_build.training.classification import (
@@ -41,12 +40,11 @@ from hearth_build.training.classification import (
     targets_of,
     temperature,
 )
+from hearth_build.training.fine_tuning import Preset, fit, trained
 
 MAX_TOKENS = 256
 """Longest text of a fine-tuned encoder; shorter if 99 % of the texts are."""
-MAX_EPOCHS = 4
-LEARNING_RATE = 5e-5
-BATCH_SIZE = 32
+PRESET = Preset(epochs=4, learning_rate=5e-5, batch_size=32)
 LARGEST_EMBEDDED = 20_000
 """Texts whose vectors are computed for the linear model of embeddings."""
 GOLDEN = TEXTS
@@ -151,10 +149,8 @@ def encoders(session: Session, data: Data) -> list[Candidate]:
         return network
 
     stage = fine_tuning(session, data, rows, network)
-    train.train(stage, session.work, session.plan.seed)
-    tuned = network(session.work)
+    tuned = trained(session, stage)
     assert isinstance(tuned, MeanPooledClassifier)
-    tuned.load_state_dict(train.weights_of(session.work, stage.name))
     logits = logits_of(tuned, rows["validation"]).numpy()
     tuned_score = accuracy_of(data, data.split.validation)(logits)
     scale(tuned.classifier, temperature(logits, targets_of(data, data.split.validation)))
@@ -211,24 +207,7 @@ def fine_tuning(
     def score(network: nn.Module, work: Path) -> dict[str, float]:
         return {"accuracy": accuracy(logits_of(network, rows["validation"]).numpy())}
 
-    def stage(epochs: int, minutes: float = 0.0) -> Stage:
-        return Stage(
-            name="fine-tuning",
-            network=network,
-            batches=lambda work: batches,
-            loss=batch_loss,
-            score=score,
-            optimiser=AdamW(learning_rate=float(session.plan.settings.get("learning_rate", LEARNING_RATE))),
-            schedule=Linear(warmup=0.1),
-            epochs=epochs,
-            batch_size=BATCH_SIZE,
-            max_grad_norm=1.0,
-            minutes=minutes,
-        )
-
-    epochs, minutes = session.epochs(stage, MAX_EPOCHS)
-    session.settings |= {"epochs": epochs, "learning_rate": stage(epochs).optimiser.learning_rate}
-    return stage(epochs, minutes)
+    return fit(session, PRESET, network=network, batches=batches, loss=batch_loss, score=score)
 
 
 def recipe_of(
@@ -240,16 +219,11 @@ def recipe_of(
     kind: str,
     **fields: Any,
 ) -> Recipe:
-    plan = session.plan
     labels = ", ".join(data.labels[:5]) + (", …" if len(data.labels) > 5 else "")
     inputs = ("input_ids", "attention_mask")
-    return Recipe(
-        name=plan.name,
-        task=plan.task,
+    return session.recipe(
+        data,
         description=f"Classifies texts as {labels}: {kind}.",
-        licence=plan.licence,
-        labels=data.labels,
-        sources=plan.sources(),
         prepare=lambda work: tokenizer.save(str(work / "tokenizer.json"), pretty=False),
         network=lambda work: network,
         graphs={
@@ -258,23 +232,20 @@ def recipe_of(
                 {name: {0: "batch", 1: "sequence"} for name in inputs},
             )
         },
-        dev={"validation": lambda work: data.split.validation},
-        test=lambda work: data.split.test,
         report=sections(data),
         golden=lambda: GOLDEN,
         preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=max_tokens),
-        quantization=DynamicInt8() if plan.precision == "int8" else NoQuantization(),
+        quantization=session.quantization(DynamicInt8()),
         gate=gate(data),
         activation="sigmoid" if data.several else "softmax",
         limits=Limits(batch=64, characters=20_000),
-        seed=plan.seed,
-        parents=(bases.title(plan.base),) if isinstance(network, MeanPooledClassifier) else (),
+        parents=(bases.title(session.plan.base),) if isinstance(network, MeanPooledClassifier) else (),
         limitations=(
             "Every text gets one of the labels, also one that belongs to none of them.",
             f"Texts are cut after {max_tokens} tokens.",
             "The candidate and the best epoch were chosen by the validation examples.",
         ),
-        **{"stages": (), **fields},
+        **fields,
     )
 
 

@@ -29,31 +29,21 @@ from hearth_build.networks.bert import rename_weights
 from hearth_build.networks.bert_heads import TokenClassifier
 from hearth_build.networks.character_tagger import Tagger
 from hearth_build.onnx_export.export import traced
-from hearth_build.pipeline import train
-from hearth_build.recipe import (
-    AdamW,
-    Batch,
-    DynamicInt8,
-    Example,
-    Gate,
-    Linear,
-    NoQuantization,
-    OneCycle,
-    Recipe,
-    RecipeError,
-    Stage,
-)
-from hearth_build.training import bases
+from hearth_build.recipe import Batch, DynamicInt8, Example, Gate, OneCycle, Recipe, RecipeError, Stage
+from hearth_build.training import bases, fine_tuning
 from hearth_build.training.candidates import Candidate, Data, Session, Trainer
 from hearth_build.training.classification import cell, data_section
+from hearth_build.training.fine_tuning import Preset
 
 MAX_TOKENS = 128
 """Longest window of training and of the served model; longer texts are read in windows that share STRIDE tokens."""
 STRIDE = 32
 OUTSIDE = "O"
 LISTED = 10
-PRESETS = {"encoder": (5, 1e-4, 16), "characters": (12, 2e-3, 48)}
-"""Largest number of epochs, learning rate and batch size."""
+PRESETS = {
+    "encoder": Preset(epochs=5, learning_rate=1e-4, batch_size=16),
+    "characters": Preset(epochs=12, learning_rate=2e-3, batch_size=48, schedule=OneCycle(warmup=0.25)),
+}
 Rows = list[tuple[Encoding, list[int]]]
 """Windows of texts with the number of the label of each token."""
 
@@ -240,45 +230,29 @@ def fit(
         spans = [spans_of(rows, [next(predicted) for _ in rows], data.tags) for rows in validation]
         return entity_metrics(expected, spans)
 
-    largest, learning_rate, batch_size = PRESETS[kind]
-    batch_size = min(batch_size, max(4, len(flat) // 16))  # a few examples need more steps
-
-    def stage(epochs: int, minutes: float = 0.0) -> Stage:
-        return Stage(
-            name="fine-tuning" if session.plan.base else "training",
-            network=network,
-            batches=lambda work: batches,
-            loss=loss,
-            score=score,
-            optimiser=AdamW(learning_rate=float(session.plan.settings.get("learning_rate", learning_rate))),
-            schedule=Linear(warmup=0.1) if session.plan.base else OneCycle(warmup=0.25),
-            epochs=epochs,
-            batch_size=batch_size,
-            max_grad_norm=1.0,
-            minutes=minutes,
-        )
-
-    epochs, minutes = session.epochs(stage, largest)
-    session.settings |= {"epochs": epochs, "learning_rate": stage(epochs).optimiser.learning_rate}
-    final = stage(epochs, minutes)
-    train.train(final, session.work, session.plan.seed)
-    history = train.history_of(session.work, final.name)
+    preset = PRESETS[kind]
+    preset = replace(preset, batch_size=min(preset.batch_size, max(4, len(flat) // 16)))  # few examples, more steps
+    stage = fine_tuning.fit(
+        session,
+        preset,
+        network=network,
+        batches=batches,
+        loss=loss,
+        score=score,
+        name="fine-tuning" if session.plan.base else "training",
+    )
     tokenizer.no_truncation()
-    recipe = partial(recipe_of, session, data, tokenizer, final, f"{name}, {details}")
-    return Candidate(name, max(entry["F1"] for entry in history), recipe)
+    recipe = partial(recipe_of, session, data, tokenizer, stage, f"{name}, {details}")
+    return Candidate(name, fine_tuning.best_score(session, stage), recipe)
 
 
 def recipe_of(session: Session, data: TaggedData, tokenizer: Tokenizer, stage: Stage, kind: str) -> Recipe:
-    plan = session.plan
     inputs = ("input_ids", "attention_mask")
     tolerance = max(0.01, 5 / max(sum(count_types(data.split.validation).values()), 1))
-    return Recipe(
-        name=plan.name,
-        task=plan.task,
+    return session.recipe(
+        data,
         description=f"Finds {', '.join(data.labels[:8])} in texts: {kind}.",
-        licence=plan.licence,
         labels=data.tags,
-        sources=plan.sources(),
         prepare=lambda work: tokenizer.save(str(work / "tokenizer.json"), pretty=False),
         stages=(stage,),
         graphs={
@@ -287,17 +261,13 @@ def recipe_of(session: Session, data: TaggedData, tokenizer: Tokenizer, stage: S
                 {name: {0: "batch", 1: "sequence"} for name in (*inputs, "logits")},
             )
         },
-        dev={"validation": lambda work: data.split.validation},
-        test=lambda work: data.split.test,
         report=sections(data),
         golden=lambda: TEXTS,
         preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=MAX_TOKENS),
         head=Tagging(stride=STRIDE),
-        quantization=DynamicInt8() if plan.precision == "int8" else NoQuantization(),
+        quantization=session.quantization(DynamicInt8()),
         gate=Gate(metric=0.0, quantization_loss=tolerance, bytes=2**31, difference=0.8),
         limits=Limits(batch=64, characters=20_000),
-        seed=plan.seed,
-        parents=(bases.title(plan.base),) if plan.base else (),
         limitations=("The best epoch was chosen by the validation examples.",),
     )
 

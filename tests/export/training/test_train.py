@@ -19,6 +19,7 @@ from hearth_build.pipeline import train
 from hearth_build.pipeline.evaluation import evaluation_of
 from hearth_build.recipe import RecipeError
 from hearth_build.training import plan as plans
+from hearth_build.training.candidates import Session
 from hearth_build.training.plan import Plan
 from hearth_build.training.run import run
 from tests.export import toy
@@ -188,6 +189,15 @@ def test_a_recipe_whose_data_changed_is_refused(tmp_path: Path) -> None:
     plan = Plan(task="text-classification", name="tiny", data=str(data), sha256="0" * 64)
     with pytest.raises(DataError, match="has changed since the recipe was written"):
         run(plan, tmp_path / "work", "")
+
+
+def test_a_training_takes_as_many_epochs_as_there_is_time_for(tmp_path: Path) -> None:
+    session = Session(Plan(task="text-classification", name="tiny", data="a.csv", minutes=0.1), tmp_path, "")
+    toy.prepare(tmp_path)
+    epochs, minutes = session.epochs(lambda epochs: toy.stage(epochs=epochs, kind=toy.SlowTexts), 1000)
+    assert 1 <= epochs < 1000
+    assert 0 < minutes < 0.1
+    assert session.epochs(lambda epochs: toy.stage(epochs=epochs), 1000) == (epochs, minutes)  # an interrupted run
 
 
 def test_a_schedule_ends_when_the_time_is_over(tmp_path: Path) -> None:

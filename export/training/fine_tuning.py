@@ -1,0 +1,82 @@
+"""One training of one network within the time of the session: what the stages of all tasks have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from hearth_build.pipeline import train
+from hearth_build.recipe import AdamW, Batch, Batches, Linear, OneCycle, Stage
+from hearth_build.training.candidates import Session
+
+LONGEST_AVERAGE = 0.99
+"""Decay of the moving average of the weights; it is over a tenth of a training that is shorter."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What a task trains with, unless the recipe that is repeated says something else."""
+
+    epochs: int
+    """The largest number; fewer if there is no time for them."""
+    learning_rate: float
+    batch_size: int
+    schedule: Linear | OneCycle = field(default_factory=Linear)
+    weight_decay: float = 0.01
+    is_averaged: bool = False
+    """Whether a moving average of the weights is scored and kept."""
+
+
+def fit(
+    session: Session,
+    preset: Preset,
+    *,
+    network: Callable[[Path], nn.Module],
+    batches: Batches,
+    loss: Callable[[nn.Module, Batch], Tensor],
+    score: Callable[[nn.Module, Path], dict[str, float]],
+    name: str = "fine-tuning",
+) -> Stage:
+    """Train as many epochs as there is time for, keep the weights of the best one by `score`, and return the stage."""
+    steps = len(batches.plan(0, preset.batch_size, 0))
+
+    def stage(epochs: int, minutes: float = 0.0) -> Stage:
+        average = max(0.0, min(LONGEST_AVERAGE, 1 - 10 / (epochs * steps)))
+        rate = float(session.plan.settings.get("learning_rate", preset.learning_rate))
+        return Stage(
+            name=name,
+            network=network,
+            batches=lambda work: batches,
+            loss=loss,
+            score=score,
+            optimiser=AdamW(learning_rate=rate, weight_decay=preset.weight_decay),
+            schedule=preset.schedule,
+            epochs=epochs,
+            batch_size=preset.batch_size,
+            max_grad_norm=1.0,
+            ema_decay=average if preset.is_averaged else 0.0,
+            minutes=minutes,
+        )
+
+    epochs, minutes = session.epochs(stage, preset.epochs)
+    session.settings |= {"epochs": epochs, "learning_rate": stage(epochs).optimiser.learning_rate}
+    final = stage(epochs, minutes)
+    train.train(final, session.work, session.plan.seed)
+    return final
+
+
+def trained(session: Session, stage: Stage) -> nn.Module:
+    """The network of a stage with its best weights."""
+    network = stage.network(session.work)
+    network.load_state_dict(train.weights_of(session.work, stage.name))
+    return network.eval()
+
+
+def best_score(session: Session, stage: Stage) -> float:
+    """The best value of a stage's first metric."""
+    history = train.history_of(session.work, stage.name)
+    metric = next(name for name in history[0] if name not in ("epoch", "loss", "seconds"))
+    return max(entry[metric] for entry in history)
