@@ -16,6 +16,7 @@ from hearth.models.manifest import Limits
 from hearth.models.model import Model
 from hearth.models.preprocessing import AudioPreprocessing
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
+from hearth_build.importing.labels import read_names
 from hearth_build.importing.pictures import Wrapper, architecture, load_model
 from hearth_build.importing.recipe import import_recipe
 from hearth_build.importing.source import Source
@@ -138,7 +139,7 @@ def read_letters(source: Source, options: ImportOptions) -> ImportedModel:
         raise RecipeError(f"{source.folder} does not read waveforms; export it to ONNX and import it as tensors.")
     model = load_model(source)
     config = model.config
-    labels, blank = letters(source, config)
+    labels, blank = letters(source, config, options)
     network = Wrapper(model, lambda model, samples: model(input_values=samples).logits.log_softmax(-1))
     hop = int(np.prod(config.conv_stride))
     window = 1
@@ -177,12 +178,20 @@ def read_letters(source: Source, options: ImportOptions) -> ImportedModel:
     return ImportedModel(recipe, [f"{source.model_type}: {TASK}, {len(labels)} symbols"], {"int8": DynamicInt8()})
 
 
-def letters(source: Source, config: Any) -> tuple[tuple[str, ...], int]:
+def letters(source: Source, config: Any, options: ImportOptions) -> tuple[tuple[str, ...], int]:
     """The symbols in the order of the output, and the index of the blank. Special symbols are empty texts."""
     vocabulary = source.read_json("vocab.json")
     settings = source.read_json("tokenizer_config.json")
+    if options.labels is not None:
+        names = read_names(str(options.labels))
+        if len(names) != config.vocab_size:
+            raise RecipeError(f"--labels has {len(names)} symbols; the model has {config.vocab_size}.")
+        vocabulary = {name: index for index, name in enumerate(names)}
     if not vocabulary:
-        raise RecipeError(f"{source.folder} has no vocab.json with the symbols. Save the tokenizer there.")
+        raise RecipeError(
+            f"{source.folder} has no vocab.json with the symbols. Save the tokenizer there, or add --labels FILE with "
+            f"the {config.vocab_size} symbols in the order of the output, one per line (| is the space)."
+        )
     if any(isinstance(value, dict) for value in vocabulary.values()):  # one vocabulary for each language (MMS)
         vocabulary = vocabulary[settings.get("target_lang") or sorted(vocabulary)[0]]
     separator = settings.get("word_delimiter_token", "|")

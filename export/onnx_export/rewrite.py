@@ -15,7 +15,6 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, version_converter
 
-from hearth.models.manifest import Tensor
 from hearth_build.onnx_export.export import OPSET
 from hearth_build.onnx_export.file import describe
 from hearth_build.recipe import RecipeError
@@ -32,8 +31,9 @@ class Changes:
     output: str
     canvas: tuple[int, int]
     """(width, height)."""
+    channels: int = 3
     channels_last: bool = False
-    """The input is (batch, height, width, 3)."""
+    """The input is (batch, height, width, channels)."""
     columns_first: bool = False
     """The output of a detector is (batch, columns, n)."""
     flatten: bool = False
@@ -53,6 +53,7 @@ def adapt(model: onnx.ModelProto, changes: Changes) -> onnx.ModelProto:
     graph = adapted.graph
     pixels = next(value for value in graph.input if value.name == changes.input)
     dtype = pixels.type.tensor_type.elem_type
+    output_type = next(value for value in graph.output if value.name == changes.output).type.tensor_type.elem_type
     for node in graph.node:
         rename(node.input, {changes.input: "pixels.given", changes.output: "found.given"})
         rename(node.output, {changes.output: "found.given"})
@@ -71,7 +72,7 @@ def adapt(model: onnx.ModelProto, changes: Changes) -> onnx.ModelProto:
         for name, value in (("first", 0), ("last", changes.columns), ("along", 2)):
             graph.initializer.append(helper.make_tensor(f"found.{name}", TensorProto.INT64, [1], [value]))
         after.add("Slice", "found.first", "found.last", "found.along")
-    if dtype == TensorProto.FLOAT16:
+    if output_type != TensorProto.FLOAT:
         after.add("Cast", to=TensorProto.FLOAT)
     if changes.logits:
         after.add_sigmoid(graph, changes.logits)
@@ -79,24 +80,8 @@ def adapt(model: onnx.ModelProto, changes: Changes) -> onnx.ModelProto:
     nodes = [*before.nodes, *graph.node, *after.nodes]
     del graph.node[:], graph.value_info[:]
     graph.node.extend(nodes)
-    set_inputs_and_outputs(adapted, changes.canvas)
+    set_inputs_and_outputs(adapted, (changes.channels, changes.canvas[1], changes.canvas[0]))
     return adapted
-
-
-def output_shapes(model: onnx.ModelProto, pixels: Tensor, shape: Sequence[int]) -> dict[str, tuple[int | str, ...]]:
-    """Return each output's shape for an input of this shape, measured by a run; the batch is kept as declared.
-
-    Raises RecipeError if the graph does not run.
-    """
-    names = [value.name for value in model.graph.output]
-    try:
-        outputs = session(model).run(names, {pixels.name: np.zeros(shape, pixels.dtype)})
-    except Exception as error:  # ONNX Runtime's own classes share no narrower base
-        raise RecipeError(f"The graph does not run on an input of {list(shape)}: {str(error)[:300]}") from None
-    declared = {tensor.name: tensor.shape for tensor in describe(model).outputs}
-    return {
-        name: (*declared[name][:1], *np.asarray(output).shape[1:]) for name, output in zip(names, outputs, strict=True)
-    }
 
 
 def session(model: onnx.ModelProto) -> Any:
@@ -177,19 +162,20 @@ def upgrade_opset(model: onnx.ModelProto) -> onnx.ModelProto:
         ) from None
 
 
-def set_inputs_and_outputs(model: onnx.ModelProto, canvas: tuple[int, int]) -> None:
-    """Declare the input and output. The batch is dynamic if two images together give the same output as separately."""
-    noise = np.random.default_rng(0).random((2, 3, canvas[1], canvas[0]), np.float32)
+def set_inputs_and_outputs(model: onnx.ModelProto, shape: tuple[int, int, int]) -> None:
+    """Declare the input, of `shape` for a picture, and the output. The batch is dynamic if two images together give the
+    same output as separately."""
+    noise = np.random.default_rng(0).random((2, *shape), np.float32)
     for batch in ("batch", 1):
-        declare(model, [batch, 3, canvas[1], canvas[0]], None)
+        declare(model, [batch, *shape], None)
         try:
             outputs = [run(model, noise[row : row + 1]) for row in range(2)]
             if batch == 1 or np.allclose(run(model, noise), np.concatenate(outputs), rtol=1e-3, atol=1e-4):
-                declare(model, [batch, 3, canvas[1], canvas[0]], [batch, *outputs[0].shape[1:]])
+                declare(model, [batch, *shape], [batch, *outputs[0].shape[1:]])
                 return
         except Exception as error:  # ONNX Runtime's own classes share no narrower base
             failure = str(error)
-    raise RecipeError(f"The graph does not run on an image of {canvas[0]} x {canvas[1]}: {failure[:300]}")
+    raise RecipeError(f"The graph does not run on an image of {shape[2]} x {shape[1]}: {failure[:300]}")
 
 
 def declare(model: onnx.ModelProto, pixels: Sequence[int | str], output: Sequence[int | str] | None) -> None:

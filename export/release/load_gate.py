@@ -6,7 +6,6 @@ needs too much memory, gives other outputs than when it was built, or reads file
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import resource
@@ -107,6 +106,7 @@ def replay_golden(folder: Path) -> None:
     Raises BadRequest, IntegrityError, and any error of ONNX Runtime.
     """
     from hearth.models.model import Model
+    from hearth.tasks.golden import decode_input
     from hearth_build.pipeline.evaluation import evaluation_of
 
     manifest = parse((folder / "manifest.json").read_bytes())
@@ -120,10 +120,8 @@ def replay_golden(folder: Path) -> None:
     if isinstance(manifest.preprocessing, TextPreprocessing):
         check_tokenizer(model.tokenizer)
     for number, case in enumerate(golden["cases"]):
-        inputs = case["inputs"]
-        if isinstance(inputs, dict) and "base64" in inputs:
-            inputs = base64.b64decode(inputs["base64"])
-        difference = evaluation.difference(case["answer"], evaluation.predict(model, inputs))
+        answer = evaluation.predict(model, decode_input(case["inputs"]))
+        difference = evaluation.difference(case["answer"], answer)
         if not difference <= golden["tolerance"]:
             raise BadRequest(
                 f"the output for golden input {number} differs by {difference:.3g}; at most {golden['tolerance']} is "

@@ -32,13 +32,33 @@ from hearth_build.importing.base import ImportOptions
 from hearth_build.pipeline.precision import build_import
 from hearth_build.recipe import GateError, RecipeError
 from hearth_build.release.publish import publish
-from tests.import_table import text
+from tests.import_table import decoders, files, pictures, sound, text
 
 Compare = Callable[[Model[Any, Any], Path], float]
-COMPARISONS: dict[str, Compare] = {**text.COMPARISONS}
-"""By task: (loaded artifact, source) -> largest difference from the reference."""
-OPTIONS: dict[str, dict[str, Any]] = {}
-"""The flags of sources that do not say everything themselves, by name."""
+COMPARISONS: dict[str, Compare] = {
+    **text.COMPARISONS,
+    **decoders.COMPARISONS,
+    **pictures.COMPARISONS,
+    **sound.COMPARISONS,
+}
+"""Of folders, by task: (loaded artifact, source) -> largest difference from the reference."""
+LIMIT = 1e-4
+"""Largest difference of a row that counts as served."""
+PIXELS: dict[str, Any] = {"pixels": "imagenet", "channels": "RGB", "resize": "stretch"}
+CLASSES: dict[str, Any] = {**PIXELS, "task": "image-classification", "labels": Path("a,b,c,d,e,f,g,h,i,j")}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "wav2vec2-ctc": {"labels": Path("<pad>,<s>,</s>,<unk>,|,A,B,C,D,E,F,G,H,I,J,K,L,M,N,O,P,Q,R,S,T,U,V,W,X,Y,Z,'")},
+    "mnist-grey.onnx": CLASSES | {"pixels": "unit", "channels": None},
+    "dfine-own-export.onnx": {**PIXELS, "pixels": "unit", "task": "object-detection", "labels": Path("a,b,c")},
+    "hf-vit.onnx": CLASSES | {"labels": Path("a,b,c"), "size": (64, 64)},
+    "hf-rt-detr.onnx": {**PIXELS, "pixels": "unit", "task": "object-detection", "labels": Path("a,b,c")},
+    "hf-segformer.onnx": {**PIXELS, "task": "image-segmentation", "labels": Path("a,b,c")},
+}
+"""The flags of sources that do not say everything themselves, by name; those of timm and torchvision have `CLASSES`."""
+
+
+def options_of(path: Path) -> dict[str, Any]:
+    return CLASSES if path.name.startswith(("timm-", "torchvision-")) else OPTIONS.get(path.name, {})
 
 
 @dataclass(frozen=True)
@@ -68,14 +88,17 @@ def measure(path: Path) -> Row:
     try:
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder)
-            options = ImportOptions(precision="fp32", **OPTIONS.get(path.name, {}))
-            imported = read(str(path), options)
-            manifest, _ = build_import(imported.recipe, imported.quantizers, work, "hearth import", "fp32")
+            imported = read(str(path), ImportOptions(precision="fp32", **options_of(path)))
+            if imported.build is None:
+                manifest, _ = build_import(imported.recipe, imported.quantizers, work, "hearth import", "fp32")
+            else:
+                manifest, _ = imported.build(work, "hearth import", "fp32")
             seconds = time.perf_counter() - started
             publish(open_store((work / "store").as_uri()), work / "artifact")
-            compare = COMPARISONS.get(manifest.task)
-            difference = compare(Model(manifest, work / "artifact", threads=1), path) if compare else None
-            return Row(path.name, form, manifest.task, seconds, manifest.size / 1e6, difference)
+            compare = (files.COMPARISONS if path.is_file() else COMPARISONS)[manifest.task]
+            difference = compare(Model(manifest, work / "artifact", threads=1), path)
+            problem = f"differs by {difference:.1e}" if difference > LIMIT else ""
+            return Row(path.name, form, manifest.task, seconds, manifest.size / 1e6, difference, problem)
     except (HearthError, DataError, RecipeError, GateError) as error:
         return Row(path.name, form, seconds=time.perf_counter() - started, problem=str(error).replace("\n", " "))
     except Exception as error:  # the table has the defects too

@@ -135,3 +135,14 @@ def test_a_damaged_store_fails_the_check(tmp_path: Path, monkeypatch: pytest.Mon
     shutil.copytree(ZOO / "sentiment-en", tmp_path / "sentiment-en")
     next(tmp_path.glob("sentiment-en/*/model.bin")).write_bytes(b"torn")
     assert not check_of(tmp_path, ["sentiment-en"], monkeypatch)["passed"]
+
+
+def test_bytes_of_an_input_are_decoded_alone_and_as_a_field() -> None:
+    encoded = {"base64": "AAE="}
+    assert golden.decode_input(encoded) == b"\0\1"
+    assert golden.decode_input({"inputs": encoded, "candidate_labels": ["a"]}) == {
+        "inputs": b"\0\1",
+        "candidate_labels": ["a"],
+    }
+    tensor = {"x": {"base64": "AAE=", "shape": [2]}}
+    assert golden.decode_input(tensor) == tensor  # of the task tensors, which decodes it itself

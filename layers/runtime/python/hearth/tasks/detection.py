@@ -85,7 +85,9 @@ def select(head: Detector, row: Floats, labels: int, threshold: float, iou: floa
     valid = (scores >= threshold) & (classes >= 0) & (classes < labels)  # false for NaN
     valid &= np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)  # finite, and with an area
     boxes, scores, classes = boxes[valid], scores[valid], classes[valid]
-    if iou < 1:
+    if head.multi_label:  # as many as the graph has boxes, as transformers' processors do
+        kept = np.argsort(-scores, kind="stable")[: min(len(row), MAX_BOXES)]
+    elif iou < 1:
         kept = non_maximum_suppression(boxes, scores, classes, iou, MAX_BOXES)
     else:
         kept = np.argsort(-scores, kind="stable")[:MAX_BOXES]

@@ -75,7 +75,7 @@ def _replay(tasks: Tasks, name: str) -> tuple[str, bool]:
     # Load the version itself, since the alias may change meanwhile. Artifacts without golden answers are loaded too.
     with warm_cache().get(str(ref)) as model:
         for number, case in enumerate(golden["cases"]):
-            task_id, document = comparison.request(manifest.task, _decode_input(case["inputs"]))
+            task_id, document = comparison.request(manifest.task, decode_input(case["inputs"]))
             task = choose_task(tasks, resolved, task_id)
             prediction = task.predict(model, msgspec.convert(document, task.request))
             distance = comparison.distance(case["answer"], msgspec.to_builtins(prediction.output))
@@ -91,8 +91,13 @@ def _read(ref: Ref) -> dict[str, Any]:
     return golden
 
 
-def _decode_input(value: Any) -> Any:
-    return base64.b64decode(value["base64"]) if isinstance(value, dict) and "base64" in value else value
+def decode_input(value: Any) -> Any:
+    """The input with its bytes, which JSON has as `{"base64": …}`, alone or as a field."""
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"base64"} and isinstance(value["base64"], str):
+        return base64.b64decode(value["base64"])
+    return {name: decode_input(item) for name, item in value.items()}
 
 
 Scores = dict[str, float]
@@ -283,7 +288,7 @@ class Comparison:
         if isinstance(inputs, dict) and "candidate_labels" in inputs:
             labels = {"candidate_labels": inputs["candidate_labels"]}
             zero_shot = "zero-shot-image-classification" if TASKS[task].input == "image" else "zero-shot-classification"
-            return zero_shot, {"inputs": _decode_input(inputs["inputs"]), "parameters": labels}
+            return zero_shot, {"inputs": decode_input(inputs["inputs"]), "parameters": labels}
         if TASKS[task].function == "embeddings" and isinstance(inputs, list):
             return "sentence-similarity", {"inputs": {"source_sentence": inputs[0], "sentences": inputs[1:]}}
         return task, {"inputs": inputs, "parameters": self.parameters} if self.parameters else {"inputs": inputs}
