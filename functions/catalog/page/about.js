@@ -1,5 +1,5 @@
 import { h } from "./dom.js";
-import { direction, mainMetric, metricValue, size } from "./figures.js";
+import { direction, mainMetric, metricValue, ms, size } from "./figures.js";
 
 const PRECISIONS = { none: "fp32", "dynamic-int8": "int8", "static-int8": "int8", "int4-blocks": "4 bits" };
 const LIMITS = { batch: "inputs at once", characters: "characters", pixels: "pixels", seconds: "seconds" };
@@ -17,20 +17,42 @@ export function facts({ metrics, files, quantization, licence, version }) {
   return h("dl.facts", null, rows.filter(Boolean).map(([name, value, tooltip]) => h("div", { title: tooltip ?? "" }, h("dt", null, name), h("dd", null, value))));
 }
 
-/** The other facts of a manifest: how the model was measured, its provenance and its files. */
-export function about(manifest) {
-  const { metrics, provenance, files, labels = [], limits = {} } = manifest;
+/** The price of Lambda in us-east-1: a gigabyte-second (x86-64), and a request. */
+const GIGABYTE_SECOND = 0.0000166667;
+const REQUEST = 0.0000002;
+/** Memory with which a function has one processor, in gigabytes. */
+const MEMORY = 1.769;
+
+/** What a thousand warm calls with one input cost on Lambda, by the time that was measured on one processor. */
+const thousandCalls = (milliseconds) => 1000 * ((milliseconds / 1000) * MEMORY * GIGABYTE_SECOND + REQUEST);
+
+/** The other facts of a manifest: how the model was measured, its provenance and its files. `card` is a promise. */
+export function about(manifest, card) {
+  const { metrics, provenance, files, labels = [], limits = {}, quantization } = manifest;
+  const { milliseconds } = metrics.served;
   const rows = [
     metrics.dataset && ["Measured on", metrics.dataset],
+    milliseconds && ["Latency", `${ms(milliseconds)} for one input, median of one thread when the model was built`],
+    milliseconds && ["Cost", `about $${thousandCalls(milliseconds).toPrecision(2)} for a thousand warm calls on Lambda: that time at ${MEMORY} GB, and the price of a request`],
+    quantization.details && ["Quantization", quantization.details],
     labels.length > 0 && labels.length <= 100 && ["Labels", labels.filter((label) => label.trim()).join(", ")],
     Object.keys(limits).length > 0 && ["Limits", Object.entries(limits).map(([name, limit]) => (limit === 1 ? "one input at once" : `${limit.toLocaleString("en")} ${LIMITS[name]}`)).join(", ")],
     ["Built by", h("code", null, provenance.command)],
     metrics.reference && ["Published results", metrics.reference],
   ].filter(Boolean);
+  const plots = h("div");
+  const report = h("details", { hidden: true }, h("summary", null, "Report"));
+  card.then((received) => {
+    plots.replaceChildren(...received.plots.map((base64) => h("figure.plot", null, h("img", { src: `data:image/png;base64,${base64}`, alt: `Quality and latency of ${manifest.model}; the numbers are in the tables below` }))));
+    report.hidden = !received.report;
+    if (received.report) report.append(h("pre.report", { tabIndex: 0, role: "region", "aria-label": "Report" }, received.report));
+  });
   return h("section.about", { "aria-labelledby": "about" },
     h("h2", { id: "about" }, "About this model"),
     h("dl.pairs", null, rows.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value)))),
-    h("details", null, h("summary", null, "All metrics"), table(metrics)),
+    plots,
+    h("details", null, h("summary", null, "All metrics, before and after quantization"), table(metrics)),
+    report,
     provenance.data.length > 0 && h("details", null, h("summary", null, "Training data"), h("ul.plain", null, provenance.data.map(source))),
     h("details", null, h("summary", null, "Files and checksums"), h("div.scroll", { tabIndex: 0, role: "region", "aria-label": "Files" }, h("table", null,
       h("thead", null, h("tr", null, ["file", "bytes", "SHA-256"].map((header) => h("th", { scope: "col" }, header)))),

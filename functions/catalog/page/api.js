@@ -42,7 +42,7 @@ export async function send(call, signal) {
   const body = call.file ?? (call.json && JSON.stringify(call.json));
   let response;
   try {
-    response = await fetch(url, { method: body ? "POST" : "GET", headers, body, signal });
+    response = await fetch(url, { method: call.method ?? (body ? "POST" : "GET"), headers, body, signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ServiceError("The server does not respond.");
@@ -52,18 +52,24 @@ export async function send(call, signal) {
 }
 
 async function errorOf(response) {
-  const text = await response.text();
+  return errorFrom(await response.text(), response.status, response.headers.get("X-Request-Id"), response.headers.get("Retry-After"));
+}
+
+/** The error that a response with this body means. */
+export function errorFrom(text, status, id, retryAfter) {
   let body = {};
   try {
     body = JSON.parse(text);
   } catch {
-    // the text of a proxy, which is not JSON
+    // the text of a proxy or the XML of S3, which is not JSON
+    const message = /<Message>([^<]*)<\/Message>/.exec(text)?.[1];
+    if (message) text = message;
   }
-  return new ServiceError(body.error ?? body.message ?? (text.slice(0, 200) || response.statusText), {
-    status: response.status,
+  return new ServiceError(body.error ?? body.message ?? (text.slice(0, 200) || `The server responded with status ${status}.`), {
+    status,
     type: body.error_type ?? "",
-    id: body.request_id ?? response.headers.get("X-Request-Id") ?? "",
-    retryAfter: Number(response.headers.get("Retry-After")) || 0,
+    id: body.request_id ?? id ?? "",
+    retryAfter: Number(retryAfter) || 0,
   });
 }
 
@@ -71,13 +77,14 @@ async function errorOf(response) {
 export async function request(call, signal) {
   const started = performance.now();
   const response = await send(call, signal);
-  const output = await response.json();
-  return { output, ...metadata(response), elapsed: performance.now() - started };
+  const output = response.status === 204 ? null : await response.json();
+  return { output, status: response.status, ...metadata(response), elapsed: performance.now() - started };
 }
 
 export const metadata = (response) => ({
   timing: timing(response.headers.get("Server-Timing")),
   id: response.headers.get("X-Request-Id") ?? "",
+  model: response.headers.get("X-Hearth-Model") ?? "",
 });
 
 /** The events of a stream: {data} for each, {timing} for the comment at its end. Throws ServiceError for an error event. */
@@ -93,7 +100,7 @@ export async function* events(response) {
     for (const block of blocks) {
       for (const line of block.split(/\r?\n/)) {
         if (line.startsWith(": server-timing")) yield { timing: timing(line.slice(": server-timing".length)) };
-        if (!line.startsWith("data:")) continue;
+        if (!line.startsWith("data:") || line.trim() === "data: [DONE]") continue;
         const data = JSON.parse(line.slice(5));
         if (data.error) throw new ServiceError(data.error, { type: data.error_type, id: data.request_id });
         yield { data };

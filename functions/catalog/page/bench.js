@@ -1,11 +1,16 @@
+import { link } from "./address.js";
 import { request } from "./api.js";
 import { code } from "./code.js";
-import { h, uniqueId } from "./dom.js";
-import { examples } from "./examples.js";
+import { copyButton, h, uniqueId } from "./dom.js";
+import { explanation } from "./explain.js";
+import { remember } from "./history.js";
+import { many } from "./many.js";
+import { drafts } from "./saved.js";
 import { controls } from "./settings.js";
 import { TASKS, title } from "./tasks.js";
 import { times } from "./times.js";
 import { errorPanel } from "./trouble.js";
+import { LEFT, isLarge, unfinished, upload } from "./uploads.js";
 
 /**
  * The panels to try a model: its input and settings, the output with its times and JSON, the call as code.
@@ -13,10 +18,10 @@ import { errorPanel } from "./trouble.js";
  * A task's view has `form(model, {lang})` -> {node, value(), fill(example)}, `settings(model)`, `call(value, parameters,
  * model)` -> {json} or {file, query}, `render(output, value, model)` -> node, and `summarise(output)`, a short text for
  * screen readers. A view with a streamed output has `run(call, signal, target)` -> result instead of `render`.
+ * `start` has the input and the settings of a link.
  */
-export function bench(model, task, name) {
+export function bench(model, task, name, suitable, start = {}) {
   const { view } = TASKS[task];
-  const suitable = examples(model, task);
   const form = view.form(model, suitable);
   const settings = controls(view.settings?.(model) ?? []);
   const run = h("button.primary", { type: "submit" }, view.verb ?? "Run");
@@ -30,31 +35,42 @@ export function bench(model, task, name) {
   let running = null;
 
   const path = task === model.task ? `models/${encodeURIComponent(name)}` : `pipeline/${task}/${encodeURIComponent(name)}`;
-  const call = () => ({ task, model: name, path, ...view.call(form.value(), settings.values(), model) });
-  const refresh = () => snippets.render(call());
+  const callOf = (value) => ({ task, model: name, path, ...view.call(value, settings.values(), model) });
+  const typed = () => (form.isText ? form.value() : null);
+  const refresh = () => {
+    drafts.set(name, task, { input: typed(), settings: settings.entered() });
+    try {
+      snippets.render(callOf(form.value()));
+    } catch {
+      // the input is not complete, such as JSON while it is typed
+    }
+  };
 
-  async function start() {
+  async function begin() {
     running?.abort();
     const controller = (running = new AbortController());
-    const current = call();
+    const { signal } = controller;
     const value = form.value();
     refresh();
     setBusy(true);
     try {
-      const result = await (view.run ? view.run(current, controller.signal, output) : request(current, controller.signal));
+      const call = callOf(value);
+      const result = await (isLarge(call) ? upload(call, signal, output) : view.run ? view.run(call, signal, output) : request(call, signal));
       if (running !== controller) return;
       const nodes = view.run ? [...output.childNodes] : [await view.render(result.output, value, model)];
-      output.replaceChildren(...nodes, times(result), json(result.output));
+      output.replaceChildren(...[...nodes, explanation(call, value), times(result), json(result.output)].filter(Boolean));
       status.textContent = "";
-      announcement.textContent = `Output: ${view.summarise(result.output, value)}`;
+      const summary = view.summarise(result.output, value);
+      announcement.textContent = `Output: ${summary}`;
+      remember({ model: `${model.model}@${model.version}`, task, input: typed(), file: value?.name ?? "", settings: settings.entered(), output: summary, elapsed: result.elapsed });
     } catch (error) {
       if (running !== controller) return;
       if (error.name === "AbortError") {
         status.textContent = "Stopped.";
         if (!view.run) output.replaceChildren(h("p.placeholder", null, "Stopped."));
       } else {
-        if (error.status === undefined) console.error(error);
-        output.replaceChildren(errorPanel(error, start));
+        if (error.status === undefined && !(error instanceof SyntaxError)) console.error(error);
+        output.replaceChildren(errorPanel(error, begin));
         status.textContent = "";
       }
     } finally {
@@ -71,19 +87,34 @@ export function bench(model, task, name) {
   }
 
   const chips = h("div.chips", { role: "group", "aria-label": "Examples" }, h("span", { "aria-hidden": "true" }, "Try"), suitable.list.map((example) =>
-    h("button.chip", { type: "button", onclick: async () => { await form.fill(example); start(); } }, example.title)));
+    h("button.chip", { type: "button", onclick: async () => { await form.fill(example); begin(); } }, example.title)));
+  const share = copyButton("Copy link", () => link({ model: `${model.model}@${model.version}`, task, input: typed(), settings: settings.entered() }));
   const input = h("form.panel.input", {
     "aria-label": title(task),
     oninput: refresh,
     onchange: refresh,
-    onsubmit: (event) => { event.preventDefault(); if (form.value() !== null) start(); else status.textContent = "Choose a file first."; },
+    onsubmit: (event) => { event.preventDefault(); if (form.value() !== null) begin(); else status.textContent = "Choose a file first."; },
     onkeydown: (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) input.requestSubmit(); },
-  }, h("h2", null, "Input"), form.node, suitable.list.length > 0 && chips, settings.node, h("div.actions", null, run, stop, status));
+  }, h("h2", null, "Input"), form.node, suitable.list.length > 0 && chips, settings.node, h("div.actions", null, run, stop, share, status));
+  const batch = many({ form, summarise: view.summarise, callOf: (item) => callOf(typeof item === "string" ? { ...form.value(), text: item } : item) });
 
-  Promise.resolve(form.fill(suitable.list[0])).then(refresh, refresh);
+  /** Fills the form: what a link has, else an upload that is not finished, else what was typed, else an example. */
+  async function open() {
+    const draft = drafts.get(name, task);
+    const job = start.input ? null : await unfinished(name, task);
+    const entered = start.settings ?? job?.settings ?? draft?.settings;
+    if (entered) settings.fill(entered);
+    if (job && form.set) {
+      await form.set(job.file);
+      begin();
+    } else if (form.isText && (start.input ?? draft?.input)) form.fill({ value: start.input ?? draft.input });
+    else await form.fill(suitable.list[0]);
+  }
+
+  open().then(refresh, refresh);
   return {
-    node: h("div", null, h(`div.bench.${task}`, null, input, panel), snippets.node),
-    dispose: () => { running?.abort(); running = null; form.dispose?.(); },
+    node: h("div", null, h(`div.bench.${task}`, null, input, panel), snippets.node, batch?.node),
+    dispose: () => { running?.abort(LEFT); running = null; form.dispose?.(); batch?.dispose(); },
   };
 }
 

@@ -10,13 +10,14 @@ const grouped = (models) =>
     .filter((group) => group.models.length);
 
 /** All models as cards, in groups, with a search field. */
-export function catalogue(models) {
+export function catalogue(models, unavailable = []) {
   const groups = grouped(models).map(({ family, models: members }) => {
     const id = uniqueId("family");
-    const cards = members.map((model) => ({ card: card(model), text: `${model.name} ${title(model.task)} ${model.task} ${model.description}`.toLowerCase() }));
+    const cards = members.map((model) => ({ card: card(model), text: `${model.name} ${title(model.task)} ${model.task} ${family} ${model.description}`.toLowerCase() }));
     return { node: h("section.family", { "aria-labelledby": id }, h("h2", { id }, family), h("ul.cards", null, cards.map((entry) => entry.card))), cards };
   });
   const count = h("p.count", { role: "status" });
+  const none = h("p.placeholder", { hidden: true }, "No model has all of these words. Search by name, task, family or language.");
   const searchField = h("input", { type: "search", placeholder: "Find by name, task or language", "aria-label": "Find models", oninput: () => filter() });
 
   function filter() {
@@ -28,6 +29,7 @@ export function catalogue(models) {
       node.hidden = !visible;
       matches += visible;
     }
+    none.hidden = matches > 0 || !models.length;
     count.textContent = terms.length ? `${matches} of ${models.length} models` : `${models.length} models`;
   }
 
@@ -37,6 +39,10 @@ export function catalogue(models) {
       h("div", null, h("h1", { tabIndex: -1 }, "Models"), h("p.lead", null, "Small, quantized models with measured quality. Try one here and copy the call as code.")),
       h("div.search", null, searchField, count)),
     models.length ? groups.map((group) => group.node) : h("p.empty", null, "This store has no models yet. Add one with ", h("code", null, "hearth publish"), "."),
+    none,
+    unavailable.length > 0 && h("section.family", { "aria-labelledby": "unavailable" }, h("h2", { id: "unavailable" }, "Unavailable"),
+      h("p.muted", null, "These models are in the store but cannot be served."),
+      h("ul.plain", null, unavailable.map(({ name, error }) => h("li", null, h("strong", null, name), h("p.bad", null, error))))),
   );
 }
 

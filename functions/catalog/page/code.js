@@ -1,7 +1,8 @@
 import { h, uniqueId } from "./dom.js";
+import { javascript, requests, triton } from "./clients.js";
 import { curl, hub, openai } from "./snippets.js";
 
-const LANGUAGES = [["curl", curl], ["huggingface_hub", hub], ["openai", openai]];
+const LANGUAGES = [["curl", curl], ["requests", requests], ["fetch", javascript], ["huggingface_hub", hub], ["openai", openai], ["tritonclient", triton]];
 
 /** The call as code, in tabs; `render(call)` updates it. */
 export function code() {

@@ -57,3 +57,20 @@ export function bars(rows, { format = percent } = {}) {
     }),
   );
 }
+
+/** A button that copies what `text()` returns; without access to the clipboard it shows the text to copy. */
+export function copyButton(label, text) {
+  const button = h("button.quiet", {
+    type: "button",
+    onclick: async () => {
+      try {
+        await navigator.clipboard.writeText(text());
+        button.textContent = "Copied";
+      } catch {
+        prompt("Copy this:", text());
+      }
+      setTimeout(() => (button.textContent = label), 2000);
+    },
+  }, label);
+  return button;
+}

@@ -1,9 +1,7 @@
+import { request } from "./api.js";
+
+/** Examples that suit every model of a task. Models of classes of their own are introduced by their golden inputs. */
 const ENGLISH = {
-  "text-classification": [
-    { title: "A good evening", value: { text: "A quiet, generous film: I left the cinema happier than I came." } },
-    { title: "A bad one", value: { text: "Two hours of noise, and not one scene that I would want to see again." } },
-    { title: "In between", value: { text: "The acting is fine, but the plot never goes anywhere." } },
-  ],
   "zero-shot-classification": [
     { title: "A complaint", value: { text: "My new phone does not charge any more, and nobody answers my letters.", labels: "complaint\npraise\nquestion" } },
     { title: "News", value: { text: "The central bank left its interest rates where they were.", labels: "sports\neconomy\nscience\nculture" } },
@@ -36,38 +34,74 @@ const ENGLISH = {
   "sentence-similarity": [
     { title: "Which means the same?", value: { source: "A man is playing the guitar.", others: "Somebody plays an instrument.\nTwo dogs run through the snow.\nThe bank raised its interest rates.\nA woman is singing on stage." } },
   ],
-  "image-classification": [{ title: "A ship", file: "ship.jpg", type: "image/jpeg" }],
-  "object-detection": [{ title: "A ship", file: "ship.jpg", type: "image/jpeg" }],
-  "object-tracking": [{ title: "Drifting cells", file: "cells.mp4", type: "video/mp4" }],
   "automatic-speech-recognition": [{ title: "Five digits", file: "digits.mp3", type: "audio/mpeg" }],
 };
 
-const CHINESE = {
-  "text-classification": [
+/** Examples of the models of this project, by recipe and task: inside what they learnt. */
+const BY_RECIPE = {
+  "sentiment-en text-classification": [
+    { title: "A good evening", value: { text: "A quiet, generous film: I left the cinema happier than I came." } },
+    { title: "A bad one", value: { text: "Two hours of noise, and not one scene that I would want to see again." } },
+    { title: "In between", value: { text: "The acting is fine, but the plot never goes anywhere." } },
+  ],
+  "sentiment-zh text-classification": [
     { title: "好评", value: { text: "房间干净，服务热情，早餐也很丰富，下次还会再来。" } },
     { title: "差评", value: { text: "等了两个小时才送到，菜都凉了，味道也很一般。" } },
   ],
-  "token-classification": [
+  "ner-zh token-classification": [
     { title: "出行", value: { text: "王小明昨天从北京大学出发，去了上海，晚上在复旦大学见到了李华。" } },
     { title: "新闻", value: { text: "联合国秘书长安南今天在纽约会见了中国外交部长唐家璇。" } },
   ],
-};
-
-/** Examples of single models, for which those of the task are not suitable. */
-const BY_MODEL = {
-  "gpt-shakespeare": [
+  "resnet20-cifar10 image-classification": [{ title: "A ship", file: "ship.jpg", type: "image/jpeg" }],
+  "yolo-cells object-detection": [{ title: "A blood smear", file: "cells.jpg", type: "image/jpeg" }],
+  "yolo-cells object-tracking": [{ title: "Drifting cells", file: "cells.mp4", type: "video/mp4" }],
+  "gpt-shakespeare text-generation": [
     { title: "Romeo", value: { text: "ROMEO:\nBut soft, what light" } },
     { title: "A king", value: { text: "KING RICHARD:\nNow is the winter" } },
     { title: "Two citizens", value: { text: "First Citizen:\nWe are accounted poor" } },
   ],
 };
 
+/** Recipes of this project whose models do well on the examples of their task. */
+const GENERAL = new Set(["embeddings-en", "translate-en-zh", "translate-en-de", "deepspeech-digits"]);
+/** Tasks that compare texts: a golden input, one text, shows nothing. */
+const PAIRS = new Set(["feature-extraction", "sentence-similarity", "text-ranking"]);
+const FILE_TYPES = [["iVBOR", "image/png", "png"], ["/9j/", "image/jpeg", "jpg"], ["UklGR", "audio/wav", "wav"], ["SUQz", "audio/mpeg", "mp3"], ["//", "audio/mpeg", "mp3"]];
+
 /** The examples of a task for a model, and the language of its texts. */
-export function examples(model, task) {
-  const isChinese = /\bzh\b|Chinese text|Chinese review/.test(`${model.model} ${model.description}`) && task !== "translation";
-  const detectsBloodCells = model.labels?.includes("RBC") && task === "object-detection";
-  const list = detectsBloodCells
-    ? [{ title: "A blood smear", file: "cells.jpg", type: "image/jpeg" }]
-    : (BY_MODEL[model.model] ?? (isChinese ? CHINESE[task] : undefined) ?? ENGLISH[task] ?? []);
-  return { lang: isChinese ? "zh" : "en", list };
+export async function examples(model, task) {
+  const lang = language(model, task);
+  const own = BY_RECIPE[`${model.provenance.recipe} ${task}`];
+  if (own) return { lang, list: own };
+  const isOwn = !GENERAL.has(model.provenance.recipe) && !PAIRS.has(task);
+  const golden = isOwn && task === model.task ? await goldenExamples(`${model.model}@${model.version}`) : [];
+  return { lang, list: golden.length ? golden : (ENGLISH[task] ?? []) };
+}
+
+function language(model, task) {
+  if (task === "translation") return "en";
+  return /\bzh\b|Chinese text|Chinese review/.test(`${model.model} ${model.description}`) ? "zh" : "en";
+}
+
+/** The inputs with which a model was checked when it was published. */
+async function goldenExamples(name) {
+  const { examples: inputs } = await card(name);
+  return inputs.map((value, index) => {
+    if (typeof value === "string") return { title: value.length > 32 ? `${value.slice(0, 30)}…` : value, value: { text: value } };
+    if (typeof value.base64 === "string") return { title: `Example ${index + 1}`, blob: fileOf(value.base64, index) };
+    return typeof value.text === "string" || value.question || value.query ? { title: `Example ${index + 1}`, value } : null;
+  }).filter(Boolean);
+}
+
+function fileOf(base64, index) {
+  const [, type, extension] = FILE_TYPES.find(([start]) => base64.startsWith(start)) ?? ["", "", "bin"];
+  return new File([Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))], `example-${index + 1}.${extension}`, { type });
+}
+
+const cards = new Map();
+
+/** The report, plots and examples of an artifact, requested once; empty where the service has none. */
+export function card(name) {
+  if (!cards.has(name)) cards.set(name, request({ path: `models/${encodeURIComponent(name)}/card` }).then(({ output }) => output, () => ({ report: "", plots: [], examples: [] })));
+  return cards.get(name);
 }

@@ -1,4 +1,6 @@
 const FRACTIONS = /^(accuracy|F1|precision|recall|WER|CER|exact|AP\d*|MOTA|IDF1)\b/;
+/** What says nothing about how well a model does its task. */
+const TECHNICAL = /^(largest|bytes|milliseconds|seconds|size)|\(test\)|, (low|high)$/;
 const LOWER_IS_BETTER = /^(WER|CER|nats|perplexity|largest)/;
 
 /** Formats a number of bytes. */
@@ -17,8 +19,8 @@ export function metricValue(name, value) {
 
 export const direction = (name) => (LOWER_IS_BETTER.test(name) || name === "bytes" || name === "milliseconds" ? "lower is better" : "higher is better");
 
-/** The main metric of a model: the one that its manifest names, else the first. */
+/** The main metric of a model: the one that its manifest names, else the first that is not technical; null: none. */
 export function mainMetric(metrics, preferred) {
-  const name = preferred && preferred in metrics ? preferred : Object.keys(metrics)[0];
+  const name = preferred && preferred in metrics ? preferred : Object.keys(metrics).find((other) => !TECHNICAL.test(other));
   return name === undefined ? null : { name, value: metricValue(name, metrics[name]), direction: direction(name) };
 }

@@ -1,4 +1,5 @@
 import { h } from "./dom.js";
+import { size } from "./figures.js";
 
 /** Images of more bytes are resized; the service accepts slightly larger bodies (HEARTH_MAX_BODY_MB). */
 const MAX_IMAGE_BYTES = 4_000_000;
@@ -28,7 +29,12 @@ export function filePicker({ accept, hint, preview, prepare = (file) => file, ex
     if (file !== chosen) note.textContent = `Sent as ${file.name}, ${Math.round(file.size / 1000)} kB.`;
     URL.revokeObjectURL(url);
     url = URL.createObjectURL(file);
-    view.replaceChildren(preview(file, url));
+    const shown = preview(file, url);
+    shown.addEventListener("error", () => {
+      shown.replaceWith(h("p.hint", null, `${file.name}, ${size(file.size)}`));
+      note.textContent = cannotShow(file, accept);
+    });
+    view.replaceChildren(shown);
     zone.dispatchEvent(new Event("change", { bubbles: true }));
   }
 
@@ -53,9 +59,20 @@ export function filePicker({ accept, hint, preview, prepare = (file) => file, ex
   return {
     node: zone,
     value: () => file,
-    fill: async (example) => { if (example) await take(await fetchExample(example.file, example.type)); },
+    accept,
+    prepare,
+    fill: async (example) => { if (example) await take(example.blob ?? (await fetchExample(example.file, example.type))); },
+    set: take,
     dispose: () => { removeEventListener("paste", paste); URL.revokeObjectURL(url); },
   };
+}
+
+/** Why a browser cannot show a file: it may have no bytes, be of another kind, damaged, or of a format of others. */
+function cannotShow(file, accept) {
+  const kind = accept.split("/")[0];
+  if (!file.size) return "This file is empty.";
+  if (file.type && !file.type.startsWith(`${kind}/`)) return `This is ${file.type}, not ${{ image: "a picture", video: "a video", audio: "a recording" }[kind] ?? "such a file"}.`;
+  return "This browser cannot show the file: it is damaged, or of a format that only the service may read.";
 }
 
 async function fetchExample(name, type) {
@@ -67,7 +84,8 @@ async function fetchExample(name, type) {
 /** Resizes an image that is too large for the service; models use far fewer pixels. */
 export async function shrink(file) {
   if (file.size <= MAX_IMAGE_BYTES) return file;
-  const image = await createImageBitmap(file);
+  const image = await createImageBitmap(file).catch(() => null);
+  if (!image) return file; // the service may read what this browser cannot
   const scale = Math.min(1, 1600 / Math.max(image.width, image.height));
   const canvas = h("canvas", { width: Math.round(image.width * scale), height: Math.round(image.height * scale) });
   canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);

@@ -5,9 +5,10 @@ export function texts(specs, lang) {
   const areas = specs.map(({ rows = 4, ...spec }) => ({ ...spec, area: rows > 1 ? h("textarea", { rows, lang: lang ?? "", spellcheck: false }) : h("input", { type: "text", lang: lang ?? "", autocomplete: "off" }) }));
   return {
     node: areas.map(({ label, hint, area }) => labelledField(label, area, hint)),
+    isText: true,
     value: () => Object.fromEntries(areas.map(({ name, area }) => [name, area.value])),
     fill: (example) => {
-      for (const { name, area } of areas) area.value = example?.value[name] ?? "";
+      for (const { name, area } of areas) area.value = example?.value?.[name] ?? "";
     },
   };
 }

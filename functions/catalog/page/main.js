@@ -1,61 +1,76 @@
 import { about, facts } from "./about.js";
+import { fragment, parse } from "./address.js";
 import { key, request } from "./api.js";
 import { bench } from "./bench.js";
 import { catalogue, sidebar } from "./catalogue.js";
+import { chat } from "./chat.js";
+import { code } from "./code.js";
+import { comparePage } from "./compare.js";
 import { h } from "./dom.js";
+import { card, examples } from "./examples.js";
+import { historyPage } from "./history.js";
 import { TASKS, tasksOf, title } from "./tasks.js";
 import { errorPanel } from "./trouble.js";
+import { versions } from "./versions.js";
 
 const content = document.getElementById("main");
 const list = document.getElementById("list");
-let models = null;
+let stored = null;
 let drawings = 0;
 let dispose = () => {};
 
-/** Draws what the address names: `#model=name`, with `&task=…` for a task other than the model's own; else all models. */
+/** Draws what the address names (`address.js`); without a name all models. */
 async function draw({ first = false } = {}) {
   const drawing = ++drawings;
-  const parameters = new URLSearchParams(location.hash.slice(1));
-  const name = parameters.get("model");
+  const state = parse(location.hash);
+  const name = state.model || state.compare;
   dispose();
   dispose = () => {};
   let page;
   try {
-    models ??= (await request({ path: "models" })).output.models;
-    page = name ? await modelPage(name, parameters.get("task")) : catalogue(models);
+    stored ??= (await request({ path: "models" })).output;
+    page = await pageOf(state);
   } catch (error) {
-    page = h("div.page", null, h("h1", { tabIndex: -1 }, name ?? "Models"), errorPanel(error, () => draw()));
+    page = { node: h("div.page", null, h("h1", { tabIndex: -1 }, name || "Models"), errorPanel(error, () => draw())) };
   }
-  if (drawing !== drawings) return;
-  content.replaceChildren(page);
+  if (drawing !== drawings) return page.dispose?.();
+  dispose = page.dispose ?? dispose;
+  content.replaceChildren(page.node);
   list.hidden = !name;
-  list.replaceChildren(...(name && models ? [sidebar(models, name)] : []));
-  document.title = name ? `${name} · Hearth` : "Hearth";
+  list.replaceChildren(...(name && stored ? [sidebar(stored.models, name.split("@")[0])] : []));
+  document.title = `${state.page === "history" ? "History · " : state.compare ? "Compare · " : name ? `${name} · ` : ""}Hearth`;
   if (first) return;
   scrollTo(0, 0);
   content.querySelector("h1").focus({ preventScroll: true });
 }
 
-async function modelPage(name, requestedTask) {
+async function pageOf(state) {
+  if (state.page === "history") return { node: historyPage() };
+  if (state.compare && state.with) return comparePage(state);
+  if (state.model) return modelPage(state);
+  return { node: catalogue(stored.models, stored.unavailable) };
+}
+
+async function modelPage({ model: name, task: requestedTask, input, settings }) {
   const manifest = (await request({ path: `models/${encodeURIComponent(name)}` })).output;
-  const tasks = tasksOf(manifest.task);
+  const tasks = tasksOf(manifest);
   const task = tasks.includes(requestedTask) ? requestedTask : tasks[0];
   if (!task) throw new Error(`This page does not support the task ${manifest.task}.`);
-  const panel = bench(manifest, task, name);
-  dispose = panel.dispose;
-  const taskLinks = tasks.length > 1 && h("nav.tasks", { "aria-label": "Tasks of this model" }, tasks.map((other) => {
-    const address = new URLSearchParams(other === manifest.task ? { model: name } : { model: name, task: other });
-    return h("a", { href: `#${address}`, "aria-current": other === task ? "page" : null }, title(other));
-  }));
-  return h("div.page", null,
-    h("p.above", null, h("a.back", { href: "#" }, "All models"), h("span.kind", null, TASKS[task].title)),
-    h("h1", { tabIndex: -1 }, manifest.model),
+  const panel = TASKS[task].view ? bench(manifest, task, name, await examples(manifest, task), { input, settings }) : chat(manifest, name, code());
+  const others = stored.models.filter((other) => other.task === manifest.task && other.name !== manifest.model).map((other) => other.name);
+  const taskLinks = tasks.length > 1 && h("nav.tasks", { "aria-label": "Tasks of this model" }, tasks.map((other) =>
+    h("a", { href: fragment({ model: name, task: other === manifest.task ? "" : other }), "aria-current": other === task ? "page" : null }, title(other))));
+  const node = h("div.page", null,
+    h("p.above", null, h("a.back", { href: "#" }, "All models"), h("span.kind", null, title(task))),
+    h("h1", { tabIndex: -1 }, name.includes("@") ? name : manifest.model),
     h("p.lead", null, manifest.description),
     facts(manifest),
     taskLinks,
     panel.node,
-    about(manifest),
+    TASKS[task].view && versions(manifest, task, others),
+    about(manifest, card(`${manifest.model}@${manifest.version}`)),
   );
+  return { node, dispose: panel.dispose };
 }
 
 document.getElementById("skip").addEventListener("click", (event) => {
@@ -75,7 +90,7 @@ keyDialog.addEventListener("close", () => {
   if (keyDialog.returnValue === "use") {
     key.set(field.value.trim());
     keyButton.hidden = !key.get();
-    models = null;
+    stored = null;
     draw();
   }
   field.value = "";

@@ -56,7 +56,7 @@ export const objectDetection = {
     const boxes = detections.map((detection) => {
       const { xmin, ymin, xmax, ymax } = detection.box;
       return position(
-        h(`div.box.${colour(detection)}`, null, h("span", null, detection.label)),
+        h(`div.box.${colour(detection)}`, null, h("span", null, `${detection.label} ${(100 * detection.score).toFixed(0)} %`)),
         { left: xmin / width, top: ymin / height, width: (xmax - xmin) / width, height: (ymax - ymin) / height },
       );
     });
@@ -65,8 +65,10 @@ export const objectDetection = {
       return h("li", { onmouseenter: highlight(true), onmouseleave: highlight(false) },
         h("button.row", { type: "button", onfocus: highlight(true), onblur: highlight(false) }, h(`span.dot.${colour(detection)}`), detection.label, h("span.score", null, percent(detection.score))));
     });
+    const stage = h("div.stage", null, image, h("div.boxes", { "aria-hidden": "true" }, boxes));
+    new ResizeObserver(() => separateLabels(stage, boxes)).observe(stage);
     return h("div", null,
-      h("div.stage", null, image, h("div.boxes", { "aria-hidden": "true" }, boxes)),
+      stage,
       h("p.verdict.small", null, countLabels(detections)),
       h("ol.rows", { "aria-label": "Objects" }, rows));
   },
@@ -78,4 +80,25 @@ function countLabels(detections) {
   const counts = new Map();
   for (const { label } of detections) counts.set(label, (counts.get(label) ?? 0) + 1);
   return [...counts].sort((a, b) => b[1] - a[1]).map(([label, count]) => `${count} ${label}`).join(", ") || "no objects";
+}
+
+/** Moves labels of boxes so that none covers another: below its box's top edge, inside at the bottom, else hidden. */
+function separateLabels(stage, boxes) {
+  const { clientWidth: width, clientHeight: height } = stage;
+  const taken = [];
+  const free = (place) => place.left >= 0 && place.right <= width && place.top >= 0 && place.bottom <= height && taken.every((other) =>
+    place.right <= other.left || place.left >= other.right || place.bottom <= other.top || place.top >= other.bottom);
+  for (const box of boxes) {
+    const label = box.firstChild;
+    label.hidden = false;
+    const [w, h] = [label.offsetWidth, label.offsetHeight];
+    const { offsetLeft: x, offsetTop: y, offsetWidth: boxWidth, offsetHeight: boxHeight } = box;
+    const places = [[0, 0], [boxWidth - w, 0], [0, boxHeight - h], [boxWidth - w, boxHeight - h], [0, -h], [0, boxHeight]];
+    const place = places.map(([dx, dy]) => ({ dx, dy, left: x + dx, right: x + dx + w, top: y + dy, bottom: y + dy + h })).find(free);
+    label.hidden = !place;
+    if (!place) continue;
+    taken.push(place);
+    label.style.left = `${place.dx - 2}px`;
+    label.style.top = `${place.dy - 2}px`;
+  }
 }

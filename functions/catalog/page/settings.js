@@ -6,6 +6,7 @@ import { h, labelledField, uniqueId } from "./dom.js";
  */
 export function controls(specs) {
   const fields = specs.map((spec) => ({ ...spec, control: createControl(spec) }));
+  for (const field of fields) field.initial = entry(field);
   const node = fields.length > 0 && h("details.settings", null, h("summary", null, "Settings"),
     h("div.grid", null, fields.map(({ label, hint, kind, control }) =>
       kind === "check"
@@ -13,9 +14,19 @@ export function controls(specs) {
         : labelledField(label, control, hint))));
   return {
     node,
+    /** The settings as they were entered, for `fill`. */
+    entered: () => Object.fromEntries(fields.filter((field) => entry(field) !== field.initial).map((field) => [field.name, entry(field)])),
+    fill: (values) => {
+      for (const field of fields.filter(({ name }) => name in values)) {
+        if (field.kind === "check") field.control.checked = Boolean(values[field.name]);
+        else field.control.value = String(values[field.name]);
+      }
+    },
     values: () => Object.fromEntries(fields.map((field) => [field.name, read(field)]).filter(([, value]) => value !== null)),
   };
 }
+
+const entry = ({ kind, control }) => (kind === "check" ? control.checked : control.value);
 
 function createControl({ kind, value, options, min, max, step, placeholder }) {
   if (kind === "check") return h("input", { type: "checkbox", checked: Boolean(value) });

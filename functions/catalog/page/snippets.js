@@ -3,7 +3,7 @@ import { base, key } from "./api.js";
 const MAX_LINE_LENGTH = 88;
 
 /** A value as a Python literal. */
-function py(value) {
+export function py(value) {
   if (value === null) return "None";
   if (value === true) return "True";
   if (value === false) return "False";
@@ -13,7 +13,7 @@ function py(value) {
 }
 
 /** A call of a Python function, with one argument per line if it is too long for one line. */
-function pythonCall(name, parts, before = "", after = "") {
+export function pythonCall(name, parts, before = "", after = "") {
   const line = `${before}${name}(${parts.join(", ")})${after}`;
   return line.length <= MAX_LINE_LENGTH ? line : `${before}${name}(\n${parts.map((part) => `    ${part},`).join("\n")}\n)${after}`;
 }
@@ -30,7 +30,8 @@ function keywordArguments(parameters, names) {
 
 const same = (...names) => Object.fromEntries(names.map((name) => [name, name]));
 const shellQuoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
-const address = (call) => {
+/** The URL of a call with its query. */
+export const address = (call) => {
   const url = new URL(call.path, base);
   for (const [name, value] of Object.entries(call.query ?? {})) url.searchParams.set(name, value);
   return url.href;
@@ -54,6 +55,7 @@ const HUB_METHODS = {
   "token-classification": ({ json }) => method("token_classification", [py(json.inputs)], json.parameters, same("aggregation_strategy")),
   "fill-mask": ({ json }) => method("fill_mask", [py(json.inputs)], json.parameters, same("top_k")),
   "question-answering": ({ json }) => method("question_answering", [`question=${py(json.inputs.question)}`, `context=${py(json.inputs.context)}`], json.parameters, same("top_k", "handle_impossible_answer")),
+  summarization: ({ json }) => method("summarization", [py(json.inputs)], json.parameters, {}),
   "feature-extraction": ({ json: { inputs, ...others } }) => method("feature_extraction", [py(inputs)], others, same("dimensions")),
   "sentence-similarity": ({ json: { inputs } }) => ({ name: "sentence_similarity", parts: [py(inputs.source_sentence), `other_sentences=${py(inputs.sentences)}`] }),
   "image-classification": ({ name, query }) => method("image_classification", [py(name)], query, same("top_k")),
@@ -67,6 +69,7 @@ function method(name, first, parameters, names) {
 }
 
 export function hub(call) {
+  if (call.task === "chat") return hubChat(call);
   const url = new URL(call.path, base).href;
   const secret = key.get() ? `, headers={"x-api-key": os.environ["HEARTH_KEY"]}` : "";
   const head = `${secret ? "import os\n\n" : ""}from huggingface_hub import InferenceClient\n\nclient = InferenceClient(model=${py(url)}${secret})\n`;
@@ -86,19 +89,25 @@ export function hub(call) {
     const { name, parts, note = "" } = HUB_METHODS[call.task](call);
     return `${head}${note}${pythonCall(`client.${name}`, parts, "result = ")}\nprint(result)`;
   }
-  return standardLibrary(call);
+  return null;
 }
 
-/** The call with Python's standard library, for tasks that the client does not support. */
-function standardLibrary(call) {
-  const secret = key.get() ? `request.add_header("x-api-key", os.environ["HEARTH_KEY"])\n` : "";
-  return `# huggingface_hub does not support ${call.task}; this uses the standard library.\nimport json\n${secret && "import os\n"}from pathlib import Path\nfrom urllib.request import Request, urlopen\n\nrequest = Request(\n    ${py(address(call))},\n    data=Path(${py(call.name)}).read_bytes(),\n)\n${secret}with urlopen(request) as response:\n    print(json.load(response))`;
+function hubChat({ json: { model, messages, stream, ...others } }) {
+  const secret = key.get() ? `, headers={"x-api-key": os.environ["HEARTH_KEY"]}` : "";
+  const head = `${secret ? "import os\n\n" : ""}from huggingface_hub import InferenceClient\n\nclient = InferenceClient(base_url=${py(new URL("v1", base).href)}${secret})\n`;
+  const { parts } = keywordArguments(others, same(...Object.keys(others)));
+  return `${head}${pythonCall("client.chat_completion", [py(messages), `model=${py(model)}`, ...parts], "result = ")}\nprint(result.choices[0].message.content)`;
 }
 
 export function openai(call) {
   const secret = key.get() ? `, default_headers={"x-api-key": os.environ["HEARTH_KEY"]}` : "";
   const head = `${secret ? "import os\n\n" : ""}from openai import OpenAI\n\nclient = OpenAI(base_url=${py(new URL("v1", base).href)}, api_key="none"${secret})\n`;
   const model = `model=${py(call.model)}`;
+  if (call.task === "chat") {
+    const { model: ignored, messages, stream, ...others } = call.json;
+    const { parts } = keywordArguments(others, same(...Object.keys(others)));
+    return `${head}${pythonCall("client.chat.completions.create", [model, `messages=${py(messages)}`, ...parts, "stream=True"], "stream = ")}\nfor chunk in stream:\n    if chunk.choices:\n        print(chunk.choices[0].delta.content or "", end="", flush=True)`;
+  }
   if (call.task === "text-generation") {
     const { parts, note } = keywordArguments(call.json.parameters, { max_new_tokens: "max_tokens", ...same("temperature", "top_p", "seed") });
     return `${head}${note}${pythonCall("client.completions.create", [model, `prompt=${py(call.json.inputs)}`, ...parts, "stream=True"], "stream = ")}\nfor chunk in stream:\n    print(chunk.choices[0].text, end="", flush=True)`;

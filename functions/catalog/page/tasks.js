@@ -9,7 +9,7 @@ import { summarization, text2textGeneration, translation } from "./translation.j
 import { featureExtraction, sentenceSimilarity, textRanking } from "./vectors.js";
 import { fillMask, questionAnswering, tokenClassification } from "./words.js";
 
-/** The title, family and view of each task; `bench.js` describes views. */
+/** The title, family and view of each task; `bench.js` describes views. `chat.js` is the page of `chat`. */
 export const TASKS = {
   "text-classification": { title: "Text classification", family: "Text", view: textClassification },
   "zero-shot-classification": { title: "Zero-shot classification", family: "Text", view: zeroShotClassification },
@@ -17,6 +17,7 @@ export const TASKS = {
   "fill-mask": { title: "Fill in the blank", family: "Text", view: fillMask },
   "question-answering": { title: "Question answering", family: "Text", view: questionAnswering },
   "text-generation": { title: "Text generation", family: "Text", view: textGeneration },
+  chat: { title: "Chat", family: "Text" },
   translation: { title: "Translation", family: "Text", view: translation },
   summarization: { title: "Summarization", family: "Text", view: summarization },
   "text2text-generation": { title: "Text to text", family: "Text", view: text2textGeneration },
@@ -45,7 +46,7 @@ const RELATED_TASKS = {
   "sentence-similarity": ["feature-extraction"],
 };
 
-/** The tasks that a model with the task `task` can perform, its own first. */
-export const tasksOf = (task) => [task, ...(RELATED_TASKS[task] ?? [])].filter((name) => name in TASKS);
+/** The tasks that a model can perform, its own first. */
+export const tasksOf = ({ task, head }) => [task, ...(RELATED_TASKS[task] ?? []), ...(head?.chat_template ? ["chat"] : [])].filter((name) => name in TASKS);
 
 export const title = (task) => TASKS[task]?.title ?? task;

@@ -1,0 +1,77 @@
+import { request } from "./api.js";
+import { fragment } from "./address.js";
+import { difference } from "./difference.js";
+import { h, uniqueId } from "./dom.js";
+import { examples } from "./examples.js";
+import { controls } from "./settings.js";
+import { TASKS, title } from "./tasks.js";
+import { times } from "./times.js";
+import { errorPanel } from "./trouble.js";
+
+/** Two models or versions on one input, side by side; what differs is marked. */
+export async function comparePage({ compare: first, with: second, task: wanted, input, settings: entered }) {
+  const manifests = await Promise.all([first, second].map(async (name) => (await request({ path: `models/${encodeURIComponent(name)}` })).output));
+  const task = wanted in TASKS ? wanted : manifests[0].task;
+  const view = TASKS[task]?.view;
+  if (!view) throw new Error(`This page does not support the task ${task}.`);
+  const suitable = await examples(manifests[0], task);
+  const form = view.form(manifests[0], suitable);
+  const settings = controls(view.settings?.(manifests[0]) ?? []);
+  const names = [first, second];
+  let controller = null;
+
+  const status = h("p.status", { role: "status" });
+  const verdict = h("div.difference", { role: "status" });
+  const outputs = names.map(() => h("div.output", null, h("p.placeholder", null, "The output appears here.")));
+  const panels = names.map((name, index) => {
+    const id = uniqueId("side");
+    return h("section.panel.answer", { "aria-labelledby": id, "aria-busy": "false" }, h("h2", { id }, h("a", { href: fragment({ model: name, task }) }, name)), outputs[index]);
+  });
+
+  async function start() {
+    controller?.abort();
+    const { signal } = (controller = new AbortController());
+    const value = form.value();
+    status.textContent = "Running…";
+    verdict.replaceChildren();
+    const results = await Promise.all(names.map((name, index) => side(name, index, value, signal)));
+    if (signal.aborted) return;
+    status.textContent = "";
+    if (results.every(Boolean)) verdict.replaceChildren(difference(results.map((result) => result.output), names));
+  }
+
+  async function side(name, index, value, signal) {
+    const output = outputs[index];
+    const path = `pipeline/${task}/${encodeURIComponent(name)}`;
+    panels[index].setAttribute("aria-busy", "true");
+    try {
+      const call = { task, model: name, path, ...view.call(value, settings.values(), manifests[index]) };
+      const result = await (view.run ? view.run(call, signal, output) : request(call, signal));
+      const nodes = view.run ? [...output.childNodes] : [await view.render(result.output, value, manifests[index])];
+      output.replaceChildren(...nodes, times(result));
+      return result;
+    } catch (error) {
+      if (error.name !== "AbortError") output.replaceChildren(errorPanel(error, start));
+      return null;
+    } finally {
+      panels[index].setAttribute("aria-busy", "false");
+    }
+  }
+
+  const panel = h("form.panel.input", {
+    "aria-label": title(task),
+    onsubmit: (event) => { event.preventDefault(); if (form.value() !== null) start(); else status.textContent = "Choose a file first."; },
+    onkeydown: (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) panel.requestSubmit(); },
+  }, h("h2", null, "Input of both"), form.node, settings.node, h("div.actions", null, h("button.primary", { type: "submit" }, "Run both"), status));
+  if (input && form.isText) form.fill({ value: input });
+  else await Promise.resolve(form.fill(suitable.list[0])).catch(() => null);
+  if (entered) settings.fill(entered);
+  return {
+    node: h("div.page", null,
+      h("p.above", null, h("a.back", { href: fragment({ model: first }) }, first), h("span.kind", null, title(task))),
+      h("h1", { tabIndex: -1 }, "Compare"),
+      h("p.lead", null, `${first} and ${second} on the same input.`),
+      h("div.compare", null, panel, verdict, h(`div.bench.sides.${task}`, null, panels))),
+    dispose: () => { controller?.abort(); form.dispose?.(); },
+  };
+}

@@ -1,0 +1,143 @@
+import { ServiceError, base, errorFrom, request } from "./api.js";
+import { h } from "./dom.js";
+import { size } from "./figures.js";
+import { files, local } from "./saved.js";
+
+/** Larger files do not fit into a request (API Gateway's limit is 10 MB of base64, the local server's 4.5 MB). */
+const MAX_BODY = 4_400_000;
+const MAX_UPLOAD = 64 * 1024 * 1024;
+const JOBS = "hearth-uploads";
+
+/** The reason with which a page is left: the upload then continues at the next visit. */
+export const LEFT = "left";
+
+export const isLarge = (call) => Boolean(call.file) && call.file.size > MAX_BODY;
+
+const all = () => local.get(JOBS) ?? {};
+const keyOf = ({ model, task }) => `${model} ${task}`;
+
+const jobs = {
+  get: (call) => all()[keyOf(call)] ?? null,
+  set: (call, job) => local.set(JOBS, { ...all(), [keyOf(call)]: job }),
+  delete: (call) => {
+    const others = all();
+    delete others[keyOf(call)];
+    local.set(JOBS, others);
+    return files.delete(keyOf(call));
+  },
+};
+
+/** An upload that a former visit to this page left: {file, settings}, or null. */
+export async function unfinished(model, task) {
+  const job = jobs.get({ model, task });
+  const file = job && (await files.get(keyOf({ model, task })));
+  if (job && !file) await jobs.delete({ model, task });
+  return file ? { file, settings: job.settings } : null;
+}
+
+/**
+ * Sends a file that does not fit into a request, waits for its result and returns it as `request` does. Shows the
+ * progress in `target`. If `signal` aborts, the upload is deleted, unless the page was just left.
+ */
+export async function upload(call, signal, target) {
+  const view = progress(target, call.file);
+  const started = performance.now();
+  let job = jobs.get(call);
+  try {
+    if (!job?.id) {
+      await files.set(keyOf(call), call.file);
+      jobs.set(call, (job = { settings: call.query ?? {} }));
+      const id = await send(call, signal, view);
+      jobs.set(call, (job = { ...job, id }));
+    }
+    const output = await (call.model.includes("@") ? byReference(call, job.id, signal, view) : result(job.id, signal, view));
+    await forget(call, job);
+    return { output, timing: { cold: false, steps: [], total: null }, id: "", elapsed: performance.now() - started };
+  } catch (error) {
+    if (!(error.name === "AbortError" && signal.reason === LEFT)) await forget(call, job);
+    throw error;
+  }
+}
+
+async function forget(call, job) {
+  await jobs.delete(call);
+  if (job?.id) await request({ path: `results/${job.id}`, method: "DELETE" }).catch(() => null); // it expires anyway
+}
+
+async function send(call, signal, view) {
+  const body = await bodyOf(call);
+  if (body.size > MAX_UPLOAD) throw new ServiceError(`The file has ${size(body.size)}; at most ${size(MAX_UPLOAD)} can be uploaded.`, { status: 413 });
+  const [model] = call.model.split("@");
+  const { output: ticket } = await request({ path: "uploads", json: { model, content_type: body.type, size: body.size, task: call.task } }, signal);
+  const form = new FormData();
+  for (const [name, value] of Object.entries(ticket.fields)) form.append(name, value);
+  form.append("file", body);
+  await post(new URL(ticket.url.replace(/^\//, ""), base), form, signal, view);
+  return ticket.id;
+}
+
+/** The file, or a JSON request if there are settings, which a file alone cannot carry. */
+async function bodyOf({ file, query = {} }) {
+  if (!Object.keys(query).length) return new File([file], file.name, { type: (file.type || "application/octet-stream").split(";")[0] });
+  const base64 = await new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.addEventListener("load", () => resolve(reader.result.slice(reader.result.indexOf(",") + 1)));
+    reader.addEventListener("error", () => reject(new ServiceError(`${file.name} cannot be read.`)));
+    reader.readAsDataURL(file);
+  });
+  return new File([`{"parameters": ${JSON.stringify(query)}, "inputs": {"base64": "`, base64, `"}}`], "request.json", { type: "application/json" });
+}
+
+/** Posts a form; fetch does not report progress. */
+function post(url, form, signal, view) {
+  return new Promise((resolve, reject) => {
+    const exchange = new XMLHttpRequest();
+    const abort = () => { exchange.abort(); reject(new DOMException("aborted", "AbortError")); };
+    exchange.open("POST", url);
+    exchange.upload.addEventListener("progress", ({ loaded, total }) => view.sent(loaded, total));
+    exchange.addEventListener("error", () => reject(new ServiceError("The upload was interrupted: the server does not respond.")));
+    exchange.addEventListener("load", () => (exchange.status < 300 ? resolve() : reject(errorFrom(exchange.responseText, exchange.status, exchange.getResponseHeader("X-Request-Id")))));
+    if (signal.aborted) return abort();
+    signal.addEventListener("abort", abort, { once: true });
+    exchange.send(form);
+  });
+}
+
+async function result(id, signal, view) {
+  const started = performance.now();
+  for (let wait = 0.3; ; wait = Math.min(2, 1.5 * wait)) {
+    view.waiting((performance.now() - started) / 1000);
+    const { output, status } = await request({ path: `results/${id}` }, signal);
+    if (status !== 202) return output.output;
+    await pause(wait * 1000, signal);
+  }
+}
+
+/** A version or an alias other than prod answers at once, within the time of a request. */
+async function byReference({ model, task }, id, signal, view) {
+  view.waiting(0);
+  return (await request({ path: `pipeline/${task}/${encodeURIComponent(model)}`, json: { inputs: { upload: id } } }, signal)).output;
+}
+
+export function pause(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal?.addEventListener("abort", () => { clearTimeout(timer); reject(new DOMException("aborted", "AbortError")); }, { once: true });
+  });
+}
+
+function progress(target, file) {
+  const bar = h("progress", { max: 1, "aria-label": "Progress of the upload" });
+  const text = h("p.hint", null, `Uploading ${file.name}…`);
+  target.replaceChildren(h("div.uploading", null, bar, text));
+  return {
+    sent: (loaded, total) => {
+      bar.value = loaded / total;
+      text.textContent = loaded < total ? `Uploading ${file.name}: ${size(loaded)} of ${size(total)}` : "Uploaded; waiting for the server…";
+    },
+    waiting: (seconds) => {
+      bar.removeAttribute("value");
+      text.textContent = `Uploaded. The model is working on ${file.name}: ${Math.round(seconds)} s. You may leave this page and come back.`;
+    },
+  };
+}
