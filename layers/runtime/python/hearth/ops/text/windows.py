@@ -81,9 +81,19 @@ def pad(rows: Sequence[Row], pad_id: int, names: Iterable[str] = ("input_ids", "
 
 
 def tokenize_whole(tokenizer: Tokenizer, text: str) -> Row:
-    """All tokens of a text without special tokens, although the tokenizer truncates."""
+    """All tokens of a text without special tokens, although the tokenizer truncates.
+
+    A merged encoding has, for each part of `overflowing`, a copy of all that was merged with it: with the hundreds of
+    parts of a long text, that takes minutes and gigabytes. So the beginning is cut once more, which leaves it one part.
+    """
     beginning = tokenizer.encode(text, add_special_tokens=False)
-    return Encoding.merge([beginning, *beginning.overflowing], growing_offsets=False)
+    rest = beginning.overflowing
+    if not rest:
+        return beginning
+    beginning.truncate(len(beginning.ids) - 1)
+    return Encoding.merge(
+        [beginning, *beginning.overflowing, Encoding.merge(rest, growing_offsets=False)], growing_offsets=False
+    )
 
 
 def truncate(text: Row, count: int, direction: str = "right") -> Row:
