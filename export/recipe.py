@@ -236,6 +236,8 @@ class Recipe:
     """Examples by which nothing was chosen. The served model is measured on them once, with confidence intervals."""
     report: Callable[[Path, Sequence[Example], Sequence[Any]], Sequence[str]] | None = None
     """Further sections of the model card, from the test examples and what the served model predicts for them."""
+    metric: str = ""
+    """The metric by which this model is judged, if its data call for another one than the task's own."""
     expected: dict[str, str] = field(default_factory=dict)
     """Expected outputs by input, as the task's evaluation summarizes them: a label, a text."""
 

@@ -1,8 +1,10 @@
-"""Pairs of texts with a number that says how similar they are."""
+"""Texts that are compared: pairs with a number that says how similar they are, pairs that belong together, and triplets
+of a text, one that belongs to it and one that does not."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from hearth_build.data.datasets import DataError
 from hearth_build.data.tables import (
@@ -11,9 +13,10 @@ from hearth_build.data.tables import (
     TIME,
     Columns,
     Role,
+    Table,
     is_number,
     read_delimited,
-    read_table,
+    read_records,
     read_text,
     table_of,
 )
@@ -21,34 +24,67 @@ from hearth_build.recipe import Example
 
 DATA_FORMAT = (
     "a CSV, TSV, XLSX, JSON lines or Parquet file of two sentences (or two words) and their similarity, in columns "
-    "named sentence1, sentence2 and score or in three columns without a header"
+    "named sentence1, sentence2 and score or in three columns without a header; without scores, of two texts that "
+    "belong together (anchor, positive), or of these and one that does not (anchor, positive, negative)"
 )
-ROLES = (
-    Role("sentence1", ("sentence1", "text1", "sentence_1", "text_1", "sentence_a", "anchor")),
-    Role("sentence2", ("sentence2", "text2", "sentence_2", "text_2", "sentence_b", "positive")),
-    Role("score", ("score", "similarity", "label", "similarity_score", "rating")),
-    GROUP,
-    TIME,
+SENTENCES = (
+    Role("sentence1", ("sentence1", "text1", "sentence_1", "text_1", "sentence_a", "anchor", "query", "question")),
+    Role("sentence2", ("sentence2", "text2", "sentence_2", "text_2", "sentence_b", "positive", "answer", "passage")),
 )
+SCORE = Role("score", ("score", "similarity", "label", "similarity_score", "rating"))
+NEGATIVE = Role("negative", ("negative", "sentence3", "text3", "hard_negative"))
+FORMS = (SCORE, NEGATIVE, None)
+"""The third column, in the order in which it is looked for."""
 
 
 def read(path: Path, columns: Columns = NO_COLUMNS) -> list[Example]:
-    """Read pairs; `inputs` are two texts, `expected` is a number. Lines that begin with `# ` are comments.
+    """Read pairs and triplets; `inputs` are two or three texts, `expected` is a number, or None without scores. Lines
+    that begin with `# ` are comments.
 
     Raises DataError.
     """
     if path.suffix.lower() in (".csv", ".tsv", ".txt"):
         text = "\n".join(line for line in read_text(path).splitlines() if not line.startswith("# "))
-        table = table_of(path, None, read_delimited(text, path.suffix.lower()), ROLES, columns)
+        header, records = None, read_delimited(text, path.suffix.lower())
     else:
-        table = read_table(path, ROLES, columns)
-    examples = []
-    for number, row in enumerate(table.rows, 1):
-        first, second, score = (table.text(row, role) for role in ("sentence1", "sentence2", "score"))
+        header, records = read_records(path)
+    table, form = interpret(path, header, records, columns)
+    return [example_of(table, form, row, number) for number, row in enumerate(table.rows, 1)]
+
+
+def interpret(
+    path: Path, header: list[str] | None, records: list[list[Any]], columns: Columns
+) -> tuple[Table, Role | None]:
+    """The table, and the role of its third column. Raises DataError."""
+    named = [role for role in FORMS if role is not None and role.name in columns]
+    first_error: DataError | None = None
+    for form in named or FORMS:
+        roles = (*SENTENCES, *([form] if form else ()), GROUP, TIME)
+        try:
+            table = table_of(path, header, list(records), roles, columns)
+        except DataError as error:
+            first_error = first_error or error
+            continue
+        if form is SCORE and not named and not has_numbers(table):
+            continue
+        return table, form
+    assert first_error is not None
+    raise first_error
+
+
+def has_numbers(table: Table) -> bool:
+    """Whether most values of the score's column are numbers."""
+    scores = [table.text(row, "score") for row in table.rows]
+    return sum(map(is_number, scores)) > len(scores) / 2
+
+
+def example_of(table: Table, form: Role | None, row: dict[str, Any], number: int) -> Example:
+    roles = ["sentence1", "sentence2", *(["negative"] if form is NEGATIVE else ())]
+    expected = None
+    if form is SCORE:
+        score = table.text(row, "score")
         if not is_number(score):
-            raise DataError(f"{path}, row {number} has the score {score[:40]!r}, which is no number.")
-        value = float(score.replace(",", "."))
-        examples.append(
-            Example([first, second], value, f"row {number}", table.text(row, "group"), table.text(row, "time"))
-        )
-    return examples
+            raise DataError(f"{table.path}, row {number} has the score {score[:40]!r}, which is no number.")
+        expected = float(score.replace(",", "."))
+    texts = [table.text(row, role) for role in roles]
+    return Example(texts, expected, f"row {number}", table.text(row, "group"), table.text(row, "time"))

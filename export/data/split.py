@@ -20,6 +20,8 @@ BANDS, ROWS = 8, 4
 """MinHash: texts that agree in all rows of a band are compared."""
 SIMILAR = 0.8
 """Jaccard similarity of the shingles of near-duplicates."""
+TEXTS = {"query", "texts", "question", "context"}
+"""Keys of inputs that consist of texts alone."""
 SHINGLE = 8
 """Characters of a shingle."""
 
@@ -126,6 +128,8 @@ def content_key(example: Example) -> str:
     inputs = example.inputs
     if isinstance(inputs, str):
         return text_key(inputs)
+    if isinstance(inputs, list) or (isinstance(inputs, dict) and set(inputs) <= TEXTS):
+        return repr(inputs)
     return example.name or repr(inputs)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -50,14 +50,23 @@ def tokens_of(work: Path, texts: Sequence[str], max_tokens: int) -> list[list[in
     return tokenize(Tokenizer.from_file(str(work / "tokenizer.json")), texts, max_tokens)
 
 
-def pad(rows: Sequence[Sequence[int]]) -> Batch:
+def pad(rows: Sequence[Sequence[int]], pad_id: int = 0) -> Batch:
     """`input_ids` and `attention_mask`, int64 (batch, longest)."""
     lengths = torch.tensor([len(row) for row in rows])
-    ids = torch.zeros(len(rows), int(lengths.max()), dtype=torch.int64)
+    ids = torch.full((len(rows), int(lengths.max())), pad_id, dtype=torch.int64)
     for number, row in enumerate(rows):
         ids[number, : len(row)] = torch.tensor(row)
     mask = (torch.arange(ids.shape[1]) < lengths[:, None]).to(torch.int64)
     return {"input_ids": ids, "attention_mask": mask}
+
+
+def batches_by_length(lengths: Sequence[int], size: int, seed: tuple[int, int]) -> list[list[int]]:
+    """Numbers of texts in batches of similar length, in random order."""
+    random = np.random.default_rng(seed)
+    # Lengths get a little noise, so that the batches of different epochs differ.
+    noisy = np.array(lengths) * random.uniform(0.85, 1.15, len(lengths))
+    batches = np.array_split(np.argsort(noisy), -(-len(lengths) // size))
+    return [batches[number].tolist() for number in random.permutation(len(batches))]
 
 
 @dataclass
@@ -66,17 +75,14 @@ class Texts:
 
     rows: list[list[int]]
     extra: dict[str, Tensor]
+    pad_id: int = field(default=0, kw_only=True)
 
     def plan(self, epoch: int, size: int, seed: int) -> Sequence[Sequence[int]]:
-        random = np.random.default_rng((seed, epoch))
-        # Lengths get a little noise, so that the batches of different epochs differ.
-        lengths = np.array([len(row) for row in self.rows]) * random.uniform(0.85, 1.15, len(self.rows))
-        batches = np.array_split(np.argsort(lengths), -(-len(self.rows) // size))
-        return [batches[number].tolist() for number in random.permutation(len(batches))]
+        return batches_by_length([len(row) for row in self.rows], size, (seed, epoch))
 
     def collate(self, indices: Sequence[int], progress: float) -> Batch:
         extra = {name: values[indices] for name, values in self.extra.items()}
-        return pad([self.rows[index] for index in indices]) | extra
+        return pad([self.rows[index] for index in indices], self.pad_id) | extra
 
 
 @dataclass
@@ -88,10 +94,10 @@ class MaskedTexts(Texts):
     vocabulary: int
 
     def collate(self, indices: Sequence[int], progress: float) -> Batch:
-        batch = pad([self.rows[index] for index in indices])
+        batch = pad([self.rows[index] for index in indices], self.pad_id)
         ids, inside = batch["input_ids"], batch["attention_mask"].bool()
         inside[:, 0] = False  # [CLS]
-        inside &= ids.roll(-1, 1) != 0  # [SEP]
+        inside &= batch["attention_mask"].roll(-1, 1).bool()  # [SEP]
         masked = inside & (torch.rand(ids.shape) < 0.15)
         masked[0, 1] |= ~masked.any()  # never an empty loss
         targets = ids[masked]
@@ -102,14 +108,14 @@ class MaskedTexts(Texts):
         return {"input_ids": changed, "attention_mask": batch["attention_mask"], "masked": masked, "targets": targets}
 
 
-def logits_of(network: nn.Module, rows: Sequence[Sequence[int]], size: int = 64) -> Tensor:
+def logits_of(network: nn.Module, rows: Sequence[Sequence[int]], size: int = 64, pad_id: int = 0) -> Tensor:
     """Logits, float32 (rows, labels), in the order of `rows`, without dropout and gradients."""
     network.eval()
     order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
     batches: list[Tensor] = []
     with torch.no_grad():
         for start in range(0, len(order), size):
-            batches.append(network(**pad([rows[index] for index in order[start : start + size]])))
+            batches.append(network(**pad([rows[index] for index in order[start : start + size]], pad_id)))
     inverse = torch.empty(len(order), dtype=torch.int64)
     inverse[torch.tensor(order)] = torch.arange(len(order))
     return torch.cat(batches)[inverse]

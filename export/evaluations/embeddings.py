@@ -6,7 +6,7 @@ out, and `covered` is the fraction that remains.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ DATA_FORMAT = (
     f"{sentence_pairs.DATA_FORMAT}; or a .txt file of analogies, four words per line as in Google's questions-words.txt"
 )
 BATCH = 64
+DEPTH = 10
+"""Ranks that count."""
+PARTNERS, TRIPLETS = f"MRR@{DEPTH}", "triplet accuracy"
 Vector = list[float]
 Output = Vector | float | list[tuple[str, float]]
 
@@ -50,37 +53,91 @@ def parse_analogies(path: Path, lines: Sequence[str]) -> list[Example]:
 
 
 def outputs(model: Any, examples: Sequence[Example]) -> list[Any]:
-    """The similarity of each pair, and the fourth word of each analogy; None for words that the model does not know."""
+    """By the form of the example: the similarity of a pair with a score; the rank of the second text of a pair without
+    one among the second texts of all of these; how much more similar the second text of a triplet is than the third;
+    the fourth word of an analogy. None for words that the model does not know."""
     has_words = model.manifest.head.words
     if not has_words and any(isinstance(example.inputs, dict) for example in examples):
         raise DataError(f"{model.manifest.model} embeds texts. Analogies can only be measured on word vectors.")
     results: list[Any] = [None] * len(examples)
-    pairs = [index for index, example in enumerate(examples) if isinstance(example.inputs, list)]
-    known = [index for index in pairs if not has_words or knows_words(model, examples[index].inputs)]
-    for index, similarity in zip(known, similarities(model, [examples[index].inputs for index in known]), strict=True):
-        results[index] = similarity
+    compared = [index for index, example in enumerate(examples) if isinstance(example.inputs, list)]
+    known = [index for index in compared if not has_words or knows_words(model, examples[index].inputs)]
+    vectors = vectors_of(model, {text for index in known for text in examples[index].inputs})
+    for index in known:
+        results[index] = compare(examples[index], vectors)
+    partners = [index for index in known if is_pair_without_score(examples[index])]
+    for index, rank in zip(partners, partner_ranks([examples[i].inputs for i in partners], vectors), strict=True):
+        results[index] = rank
     for index, example in enumerate(examples):
         if isinstance(example.inputs, dict) and knows_words(model, [*all_words(example.inputs), example.expected]):
             results[index] = nearest_word(model, example.inputs)
     return results
 
 
+def is_pair_without_score(example: Example) -> bool:
+    return isinstance(example.inputs, list) and len(example.inputs) == 2 and example.expected is None
+
+
+def compare(example: Example, vectors: Mapping[str, np.ndarray]) -> float:
+    """The cosine similarity of the first two texts, for a triplet less that of the first and the third."""
+    first, second, *others = (vectors[text] for text in example.inputs)
+    return float(first @ second - (first @ others[0] if others else 0.0))
+
+
+def partner_ranks(pairs: Sequence[Sequence[str]], vectors: Mapping[str, np.ndarray]) -> list[int]:
+    """The rank of the second text of each pair among all second texts, apart from those that belong to the same first
+    text; 1 is the most similar."""
+    if not pairs:
+        return []
+    seconds = list(dict.fromkeys(second for _, second in pairs))
+    numbers = {text: number for number, text in enumerate(seconds)}
+    partners: dict[str, set[int]] = {}
+    for first, second in pairs:
+        partners.setdefault(first, set()).add(numbers[second])
+    matrix = np.stack([vectors[text] for text in seconds])  # (texts, dimensions)
+    ranks = []
+    for first, second in pairs:
+        similarities = matrix @ vectors[first]
+        own = similarities[numbers[second]]
+        similarities[list(partners[first])] = -2.0
+        ranks.append(1 + int((similarities >= own).sum()))
+    return ranks
+
+
 def score(model: Any, examples: Sequence[Example], results: Sequence[Any]) -> dict[str, float]:
-    """`Spearman` for pairs and the accuracy `analogies` for analogies, with the `covered` fraction for word vectors."""
+    """`Spearman` for pairs with scores, `MRR@10` and `accuracy@1` for pairs without, `triplet accuracy`, and the
+    accuracy `analogies`; with the `covered` fraction for word vectors."""
     metrics = {}
     rows = list(zip(examples, results, strict=True))
-    pairs = [row for row in rows if isinstance(row[0].inputs, list)]
+    scored = [row for row in rows if isinstance(row[0].inputs, list) and row[0].expected is not None]
     analogies = [row for row in rows if isinstance(row[0].inputs, dict)]
-    if pairs:
-        known = [(example.expected, result) for example, result in pairs if result is not None]
+    if scored:
+        known = [(example.expected, result) for example, result in scored if result is not None]
         metrics["Spearman"] = spearman([result for _, result in known], [expected for expected, _ in known])
         if model.manifest.head.words:
-            metrics["covered"] = len(known) / len(pairs)
+            metrics["covered"] = len(known) / len(scored)
+    partner_places = [result for example, result in rows if is_pair_without_score(example) and result is not None]
+    if partner_places:
+        reciprocal = [1 / rank if rank <= DEPTH else 0.0 for rank in partner_places]
+        metrics |= {
+            PARTNERS: float(np.mean(reciprocal)),
+            "accuracy@1": float(np.mean([rank == 1 for rank in partner_places])),
+        }
+    differences = [result for example, result in rows if isinstance(example.inputs, list) and len(example.inputs) == 3]
+    if differences:
+        metrics[TRIPLETS] = float(np.mean([difference > 0 for difference in differences if difference is not None]))
     if analogies:
         correct = [result == example.expected.lower() for example, result in analogies if result is not None]
         metrics["analogies"] = float(np.mean(correct)) if correct else 0.0
         metrics["analogies covered"] = len(correct) / len(analogies)
     return metrics
+
+
+def metric_of(examples: Sequence[Example]) -> str:
+    """The metric by which models are compared on examples of one form."""
+    if examples[0].expected is not None:
+        return "Spearman"
+    return TRIPLETS if len(examples[0].inputs) == 3 else PARTNERS
 
 
 def spearman(first: Sequence[float], second: Sequence[float]) -> float:
@@ -110,22 +167,22 @@ def nearest_word(model: Any, inputs: dict[str, list[str]]) -> str:
     return neighbours[0].word.lower()
 
 
-def similarities(model: Any, pairs: Sequence[Sequence[str]]) -> list[float]:
-    """The cosine similarity of each pair. Texts of similar length are embedded together."""
-    texts = sorted({text for pair in pairs for text in pair}, key=len)
+def vectors_of(model: Any, texts: Iterable[str]) -> dict[str, np.ndarray]:
+    """The unit vector of each text. Texts of similar length are embedded together."""
+    ordered = sorted(texts, key=lambda text: (len(text), text))
     size = min(BATCH, model.manifest.limits.batch)
     vectors: dict[str, np.ndarray] = {}
-    for start in range(0, len(texts), size):
-        batch = texts[start : start + size]
+    for start in range(0, len(ordered), size):
+        batch = ordered[start : start + size]
         output = app.predict(model, app.Request(inputs=batch, normalize=True)).output
         vectors |= {text: np.array(vector) for text, vector in zip(batch, output, strict=True)}
-    return [float(vectors[first] @ vectors[second]) for first, second in pairs]
+    return vectors
 
 
 def predict(model: Any, inputs: Any) -> Output:
     """The vector of a text, the cosine similarity of two texts, or the neighbours of words."""
     if isinstance(inputs, list):
-        return similarities(model, [inputs])[0]
+        return compare(Example(inputs, 0.0), vectors_of(model, set(inputs)))
     if isinstance(inputs, dict):
         neighbours = app.predict(model, app.Request(inputs=app.Words(**inputs))).output
         return [(neighbour.word, neighbour.score) for neighbour in neighbours if isinstance(neighbour, app.Neighbour)]

@@ -3,57 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hearth_build.data.datasets import DataError
-from hearth_build.pipeline.evaluation import Evaluation
+from hearth_build.data import ranked_texts
+from hearth_build.pipeline.evaluation import Evaluation, measure_by
 from hearth_build.recipe import Example
 from hearth_functions.text_ranking import app
 
-DATA_FORMAT = (
-    "a .tsv file of `query<TAB>text<TAB>relevance`, several lines for each query; relevance is a number, 0: none"
-)
 DEPTH = 10
 """Ranks that count."""
+TEXTS = 100
+"""Texts of a request."""
 
 
-def read(path: Path) -> list[Example]:
-    """One example per query: its texts, and their relevances as `expected`."""
-    queries: dict[str, list[tuple[str, float]]] = {}
-    try:
-        for line in path.read_text(encoding="utf-8-sig").splitlines():
-            if line.strip():
-                query, text, relevance = line.split("\t")
-                queries.setdefault(query, []).append((text, float(relevance)))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read ({error}); it must be {DATA_FORMAT}.") from None
-    return [
-        Example({"query": query, "texts": [text for text, _ in rows]}, [relevance for _, relevance in rows])
-        for query, rows in queries.items()
-    ]
+def outputs(model: Any, examples: Sequence[Example]) -> list[list[float]]:
+    return [predict(model, example.inputs) for example in examples]
 
 
-def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
+def score(model: Any, examples: Sequence[Example], results: Sequence[Sequence[float]]) -> dict[str, float]:
+    """The metrics of the scores of each query's texts. Queries to which no text fits do not count."""
     gains, ranks = [], []
-    for example in examples:
-        scores = predict(model, example.inputs)
-        order = np.argsort(-np.array(scores), kind="stable")[:DEPTH]
+    for example, scores in zip(examples, results, strict=True):
         relevances = np.array(example.expected)
+        if not (relevances > 0).any():
+            continue
+        order = np.argsort(-np.array(scores), kind="stable")[:DEPTH]
         discounts = 1 / np.log2(np.arange(2, len(order) + 2))
         ideal = np.sort(relevances)[::-1][: len(order)] @ discounts
-        gains.append(float(relevances[order] @ discounts / ideal) if ideal else 0.0)
+        gains.append(float(relevances[order] @ discounts / ideal))
         hits = np.flatnonzero(relevances[order] > 0)
         ranks.append(1 / (int(hits[0]) + 1) if len(hits) else 0.0)
+    if not gains:
+        return {f"NDCG@{DEPTH}": 0.0, f"MRR@{DEPTH}": 0.0}
     return {f"NDCG@{DEPTH}": float(np.mean(gains)), f"MRR@{DEPTH}": float(np.mean(ranks))}
 
 
 def predict(model: Any, inputs: dict[str, Any]) -> list[float]:
     """The score of each text, in the order of the texts."""
-    output = app.predict(model, app.Request(app.Candidates(**inputs))).output
-    return [item.score for item in sorted(output, key=lambda item: item.index)]
+    scores: list[float] = []
+    for first in range(0, len(inputs["texts"]), TEXTS):
+        candidates = app.Candidates(inputs["query"], inputs["texts"][first : first + TEXTS])
+        output = app.predict(model, app.Request(candidates)).output
+        scores += [item.score for item in sorted(output, key=lambda item: item.index)]
+    return scores
 
 
 def difference(first: Sequence[float], second: Sequence[float]) -> float:
@@ -65,4 +59,15 @@ def summarize(scores: Sequence[float]) -> str:
     return f"text {int(np.argmax(scores))} first"
 
 
-EVALUATION = Evaluation(f"NDCG@{DEPTH}", True, DATA_FORMAT, read, measure, predict, difference, summarize)
+EVALUATION = Evaluation(
+    metric=f"NDCG@{DEPTH}",
+    higher_is_better=True,
+    data_format=ranked_texts.DATA_FORMAT,
+    read=ranked_texts.read,
+    measure=measure_by(outputs, score),
+    predict=predict,
+    difference=difference,
+    summarize=summarize,
+    outputs=outputs,
+    score=score,
+)

@@ -1,4 +1,4 @@
-"""Classifiers of texts that `hearth train` chooses from, beside a BERT with its pooler."""
+"""A classifier of texts without an encoder."""
 
 from __future__ import annotations
 
@@ -6,31 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hearth_build.networks.bert import Encoder, Shape
-
 MULTIPLIERS = (1, 1_000_003, 998_244_353)
 """Primes that mix the ids of the first, second and third token of an n-gram. Products of ids stay below 2 ** 63."""
-
-
-class MeanPooledClassifier(nn.Module):
-    """Logits (batch, labels) of the mean of an encoder's token vectors, from int64 ids and mask (batch, sequence)."""
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.bert = Encoder(shape, pooler=False)
-        self.dropout = nn.Dropout(shape.dropout)
-        self.classifier = nn.Linear(shape.hidden, shape.labels)
-
-    def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return the mean vector of each text, (batch, hidden)."""
-        tokens = self.bert(input_ids, attention_mask)
-        weights = attention_mask.to(tokens.dtype)[..., None]
-        mean: Tensor = (tokens * weights).sum(1) / weights.sum(1).clamp(min=1)
-        return mean
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        logits: Tensor = self.classifier(self.dropout(self.embed(input_ids, attention_mask)))
-        return logits
 
 
 class HashedNgrams(nn.Module):

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from hearth.task_table import TASKS
-from hearth_build.recipe import Example
+from hearth_build.recipe import Example, Recipe
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,12 @@ def evaluation_of(task: str) -> Evaluation:
     module = importlib.import_module(f"hearth_build.evaluations.{TASKS[task].function}")
     evaluation: Evaluation = module.EVALUATIONS[task] if hasattr(module, "EVALUATIONS") else module.EVALUATION
     return evaluation
+
+
+def evaluation_for(recipe: Recipe) -> Evaluation:
+    """The evaluation of a recipe's task, by the recipe's metric."""
+    evaluation = evaluation_of(recipe.task)
+    return replace(evaluation, metric=recipe.metric) if recipe.metric else evaluation
 
 
 def examples_from(path: Path, task: str, columns: Mapping[str, str] = MappingProxyType({})) -> Sequence[Example]:

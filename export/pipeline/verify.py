@@ -30,7 +30,7 @@ from hearth.models.model import OPENVINO, Model
 from hearth_build.onnx_export import export
 from hearth_build.onnx_export.reference import ReferenceModel
 from hearth_build.pipeline import model_card
-from hearth_build.pipeline.evaluation import Evaluation, evaluation_of
+from hearth_build.pipeline.evaluation import Evaluation, evaluation_for
 from hearth_build.pipeline.intervals import bootstrap
 from hearth_build.recipe import (
     BlockInt4,
@@ -120,7 +120,7 @@ def verify(
     models |= {"fp32": Model(fp32, work / "fp32", threads=1), "served": served}
     if provider != "cpu":
         models[provider] = Model(structs.replace(draft, provider=provider), folders[provider], threads=1)
-    evaluation = evaluation_of(recipe.task)
+    evaluation = evaluation_for(recipe)
     measurements = measure(recipe, work, evaluation, models)
     tolerance = golden_tolerance(recipe.gate, measurements.metrics["served"][DIFFERENCE])
     write_golden(recipe, evaluation, next(iter(models.values())), folder / "golden.json", tolerance)

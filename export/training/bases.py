@@ -6,7 +6,6 @@ import importlib.util
 from pathlib import Path
 
 from hearth_build.importing.source import Source, open_folder
-from hearth_build.networks.bert import Shape, shape_from
 from hearth_build.recipe import RecipeError
 
 MINILM, EFFICIENTNET = "minilm", "efficientnet-lite0"
@@ -19,7 +18,7 @@ PACKAGES = {
     ),
 }
 """Module, package of PyPI, and title, by the name of a preset."""
-HUB_FILES = ("*.json", "*.txt", "*.safetensors", "1_Pooling/*")
+HUB_FILES = ("*.json", "*.txt", "*.jinja", "*.model", "*.safetensors")
 
 
 def package_folder(preset: str) -> Path:
@@ -61,20 +60,9 @@ def pin(base: str) -> str:
         raise RecipeError(f"{base} cannot be read from the Hugging Face hub: {str(error).splitlines()[0]}") from None
 
 
-def encoder(base: str) -> Source:
-    """The checkpoint of a BERT encoder. Raises RecipeError."""
-    source = open_folder(checkpoint_folder(base), base)
-    if source.config.get("model_type") != "bert":
-        raise RecipeError(f"--from {base} has model_type {source.config.get('model_type')!r}; text tasks need `bert`.")
-    return source
-
-
-def shape_of(source: Source, labels: int = 0) -> Shape:
-    """The shape of a BERT with so many labels. Raises RecipeError for one that is not plain."""
-    try:
-        return shape_from(source.config, labels)
-    except (ValueError, KeyError) as error:
-        raise RecipeError(f"Training cannot start from {source.title}: {error}") from None
+def source(base: str) -> Source:
+    """The checkpoint of a preset, a folder or a hub id. Raises RecipeError."""
+    return open_folder(checkpoint_folder(base), base)
 
 
 def checkpoint_folder(base: str) -> Path:

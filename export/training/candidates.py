@@ -31,6 +31,8 @@ class Data:
     language: str = ""
     several: bool = False
     """Whether an example can have several labels."""
+    metric: str = ""
+    """The metric by which candidates are compared, if the data call for another one than the task's own."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class Session:
             "dev": {"validation": lambda work: data.split.validation},
             "test": lambda work: data.split.test,
             "seed": plan.seed,
+            "metric": data.metric,
             "parents": (bases.title(plan.base),) if plan.base else (),
         }
         return Recipe(**{**shared, **fields})

@@ -27,6 +27,7 @@ TRAINABLE = (
     "text-classification",
     "token-classification",
     "feature-extraction",
+    "text-ranking",
     "image-classification",
     "object-detection",
     "tabular-classification",
@@ -57,7 +58,7 @@ def run(plan: Plan, work: Path, command: str, *, check: bool = False) -> Path | 
     results = trainer.candidates(session, data)
     evaluation = evaluation_of(plan.task)
     chosen = best(results, evaluation.higher_is_better)
-    title = f"{evaluation.metric} in {trainer.chosen_in}"
+    title = f"{data.metric or evaluation.metric} in {trainer.chosen_in}"
     if len(results) > 1:
         print_table(results, chosen, title)
     trainer.require_learning(chosen, results)

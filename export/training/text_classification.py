@@ -22,8 +22,8 @@ from hearth_build.data.report import DataReport, describe_beginnings, describe_t
 from hearth_build.data.split import duplicate_texts
 from hearth_build.data.text import Texts, logits_of, pad, tokenize
 from hearth_build.importing.text_tasks import TEXTS
-from hearth_build.networks.bert import rename_weights
-from hearth_build.networks.text_classifiers import HashedNgrams, MeanPooledClassifier
+from hearth_build.networks.text_classifiers import HashedNgrams
+from hearth_build.networks.text_heads import TextClassifier
 from hearth_build.onnx_export.export import traced
 from hearth_build.recipe import Batch, DynamicInt8, Example, Recipe, Stage
 from hearth_build.training import bases, linear
@@ -40,6 +40,7 @@ from hearth_build.training.classification import (
     targets_of,
     temperature,
 )
+from hearth_build.training.encoders import AXES, TEXT, open_encoder
 from hearth_build.training.fine_tuning import Preset, fit, trained
 
 MAX_TOKENS = 256
@@ -102,7 +103,19 @@ def ngrams(session: Session, data: Data) -> Candidate:
         network.weights.weight.copy_(torch.from_numpy(weights.T / factor))
         network.bias.copy_(torch.from_numpy(bias / factor))
     recipe = partial(
-        recipe_of, session, data, tokenizer, network, linear.MAX_TOKENS, "a linear model of hashed n-grams"
+        recipe_of,
+        session,
+        data,
+        tokenizer,
+        network,
+        "a linear model of hashed n-grams",
+        graphs={
+            "main": traced(
+                lambda: {name: torch.ones(2, 8, dtype=torch.int64) for name in TEXT}, dict.fromkeys(TEXT, AXES)
+            )
+        },
+        preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=linear.MAX_TOKENS),
+        parents=(),
     )
     return Candidate("n-grams, logistic regression", score, recipe)
 
@@ -114,31 +127,33 @@ def rows_of(tokenizer: Tokenizer, examples: Sequence[Example], max_tokens: int) 
 
 def encoders(session: Session, data: Data) -> list[Candidate]:
     """A linear model of the encoder's vectors, and the encoder fine-tuned from there."""
-    checkpoint = bases.encoder(session.plan.base)
-    tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    shape = replace(bases.shape_of(checkpoint), labels=len(data.labels))
-    lengths = [len(row) for row in rows_of(tokenizer, data.split.train, shape.positions)]
-    max_tokens = int(min(shape.positions, MAX_TOKENS, max(16, np.percentile(lengths, 99) + 1)))
+    checkpoint = open_encoder(session.plan.base)
+    tokenizer, pad_id = checkpoint.tokenizer, checkpoint.pad_id
+    lengths = [len(row) for row in rows_of(tokenizer, data.split.train, checkpoint.max_tokens)]
+    max_tokens = int(min(checkpoint.max_tokens, MAX_TOKENS, max(16, np.percentile(lengths, 99) + 1)))
     rows = {name: rows_of(tokenizer, getattr(data.split, name), max_tokens) for name in ("train", "validation")}
 
-    def start() -> MeanPooledClassifier:
-        network = MeanPooledClassifier(shape)
-        weights = rename_weights(checkpoint.load_weights())
-        network.load_state_dict({name: value for name, value in weights.items() if name in network.state_dict()}, False)
-        return network
+    def start() -> TextClassifier:
+        return TextClassifier(checkpoint.load(), checkpoint.hidden, len(data.labels))
 
     torch.manual_seed(session.plan.seed)
     embedded = start()
-    score = fit_head(embedded, session, data, rows)
+    score = fit_head(embedded, session, data, rows, pad_id)
     details = bases.title(session.plan.base)
-    finished = partial(recipe_of, session, data, tokenizer)
+    finished = partial(
+        recipe_of,
+        session,
+        data,
+        tokenizer,
+        graphs={"main": checkpoint.graph()},
+        preprocessing=checkpoint.preprocessing(max_tokens),
+        parents=(details,),
+    )
     results = [
         Candidate(
             "embeddings, logistic regression",
             score,
-            partial(finished, embedded, max_tokens, f"a linear model of the vectors of {details}"),
+            partial(finished, embedded, f"a linear model of the vectors of {details}"),
         )
     ]
     head = {name: value.clone() for name, value in embedded.state_dict().items() if name.startswith("classifier.")}
@@ -148,21 +163,23 @@ def encoders(session: Session, data: Data) -> list[Candidate]:
         network.load_state_dict(head, strict=False)
         return network
 
-    stage = fine_tuning(session, data, rows, network)
+    stage = fine_tuning(session, data, rows, pad_id, network)
     tuned = trained(session, stage)
-    assert isinstance(tuned, MeanPooledClassifier)
-    logits = logits_of(tuned, rows["validation"]).numpy()
+    assert isinstance(tuned, TextClassifier)
+    logits = logits_of(tuned, rows["validation"], pad_id=pad_id).numpy()
     tuned_score = accuracy_of(data, data.split.validation)(logits)
     scale(tuned.classifier, temperature(logits, targets_of(data, data.split.validation)))
-    recipe = partial(finished, tuned, max_tokens, f"{details}, fine-tuned", stages=(stage,))
+    recipe = partial(finished, tuned, f"{details}, fine-tuned", stages=(stage,))
     return [*results, Candidate("fine-tuned encoder", tuned_score, recipe)]
 
 
-def fit_head(network: MeanPooledClassifier, session: Session, data: Data, rows: dict[str, list[list[int]]]) -> float:
+def fit_head(
+    network: TextClassifier, session: Session, data: Data, rows: dict[str, list[list[int]]], pad_id: int
+) -> float:
     """Fit the classifier on the vectors of the encoder, which does not change; returns the validation score."""
     chosen = np.random.default_rng(session.plan.seed).permutation(len(rows["train"]))[:LARGEST_EMBEDDED]
-    training = vectors(network, [rows["train"][index] for index in chosen])
-    validation = vectors(network, rows["validation"])
+    training = vectors(network, [rows["train"][index] for index in chosen], pad_id)
+    validation = vectors(network, rows["validation"], pad_id)
     weights, bias, score = linear.fit(
         training,
         targets_of(data, [data.split.train[index] for index in chosen]),
@@ -179,7 +196,7 @@ def fit_head(network: MeanPooledClassifier, session: Session, data: Data, rows: 
     return score
 
 
-def vectors(network: MeanPooledClassifier, rows: Sequence[Sequence[int]], size: int = 64) -> np.ndarray:
+def vectors(network: TextClassifier, rows: Sequence[Sequence[int]], pad_id: int, size: int = 64) -> np.ndarray:
     """The encoder's vector of each text, (texts, hidden)."""
     network.eval()
     order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
@@ -187,7 +204,7 @@ def vectors(network: MeanPooledClassifier, rows: Sequence[Sequence[int]], size: 
     with torch.no_grad():
         for start in range(0, len(order), size):
             batch = order[start : start + size]
-            results[batch] = network.embed(**pad([rows[index] for index in batch])).numpy()
+            results[batch] = network.embed(**pad([rows[index] for index in batch], pad_id)).numpy()
     return results
 
 
@@ -195,17 +212,18 @@ def fine_tuning(
     session: Session,
     data: Data,
     rows: dict[str, list[list[int]]],
+    pad_id: int,
     network: Callable[[Path], nn.Module],
 ) -> Stage:
     targets = torch.from_numpy(targets_of(data, data.split.train))
     loss, accuracy = loss_of(data), accuracy_of(data, data.split.validation)
-    batches = Texts(rows["train"], {"labels": targets})
+    batches = Texts(rows["train"], {"labels": targets}, pad_id=pad_id)
 
     def batch_loss(network: nn.Module, batch: Batch) -> Tensor:
         return loss(network(batch["input_ids"], batch["attention_mask"]), batch["labels"])
 
     def score(network: nn.Module, work: Path) -> dict[str, float]:
-        return {"accuracy": accuracy(logits_of(network, rows["validation"]).numpy())}
+        return {"accuracy": accuracy(logits_of(network, rows["validation"], pad_id=pad_id).numpy())}
 
     return fit(session, PRESET, network=network, batches=batches, loss=batch_loss, score=score)
 
@@ -215,34 +233,27 @@ def recipe_of(
     data: Data,
     tokenizer: Tokenizer,
     network: nn.Module,
-    max_tokens: int,
     kind: str,
+    *,
+    preprocessing: TextPreprocessing,
     **fields: Any,
 ) -> Recipe:
     labels = ", ".join(data.labels[:5]) + (", …" if len(data.labels) > 5 else "")
-    inputs = ("input_ids", "attention_mask")
     return session.recipe(
         data,
         description=f"Classifies texts as {labels}: {kind}.",
         prepare=lambda work: tokenizer.save(str(work / "tokenizer.json"), pretty=False),
         network=lambda work: network,
-        graphs={
-            "main": traced(
-                lambda: {name: torch.ones(2, 8, dtype=torch.int64) for name in inputs},
-                {name: {0: "batch", 1: "sequence"} for name in inputs},
-            )
-        },
         report=sections(data),
         golden=lambda: GOLDEN,
-        preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=max_tokens),
+        preprocessing=preprocessing,
         quantization=session.quantization(DynamicInt8()),
         gate=gate(data),
         activation="sigmoid" if data.several else "softmax",
         limits=Limits(batch=64, characters=20_000),
-        parents=(bases.title(session.plan.base),) if isinstance(network, MeanPooledClassifier) else (),
         limitations=(
             "Every text gets one of the labels, also one that belongs to none of them.",
-            f"Texts are cut after {max_tokens} tokens.",
+            f"Texts are cut after {preprocessing.max_tokens} tokens.",
             "The candidate and the best epoch were chosen by the validation examples.",
         ),
         **fields,

@@ -25,14 +25,14 @@ from hearth_build.data.split import duplicate_texts, split
 from hearth_build.data.tagged_texts import IGNORE_INDEX, TaggedTexts, character_tokenizer, predict_labels
 from hearth_build.evaluations.token_classification import entity_metrics
 from hearth_build.importing.text_tasks import TEXTS
-from hearth_build.networks.bert import rename_weights
-from hearth_build.networks.bert_heads import TokenClassifier
 from hearth_build.networks.character_tagger import Tagger
+from hearth_build.networks.text_heads import TokenClassifier
 from hearth_build.onnx_export.export import traced
 from hearth_build.recipe import Batch, DynamicInt8, Example, Gate, OneCycle, Recipe, RecipeError, Stage
 from hearth_build.training import bases, fine_tuning
 from hearth_build.training.candidates import Candidate, Data, Session, Trainer
 from hearth_build.training.classification import cell, data_section
+from hearth_build.training.encoders import AXES, TEXT, open_encoder
 from hearth_build.training.fine_tuning import Preset
 
 MAX_TOKENS = 128
@@ -163,8 +163,8 @@ def windows_of(tokenizer: Tokenizer, examples: Sequence[Example], tags: Sequence
     return results
 
 
-def spans_of(rows: Rows, predicted: Sequence[Sequence[int]], tags: Sequence[str]) -> list[Span]:
-    """The entities of a text from the labels of its tokens, as the runtime groups them."""
+def spans_of(text: str, rows: Rows, predicted: Sequence[Sequence[int]], tags: Sequence[str]) -> list[Span]:
+    """The entities of a text from the labels of its tokens, as the runtime groups them and strips them of spaces."""
     spans: list[Span] = []
     for (window, _), labels in zip(rows, predicted, strict=True):
         previous = OUTSIDE
@@ -177,21 +177,23 @@ def spans_of(rows: Rows, predicted: Sequence[Sequence[int]], tags: Sequence[str]
             elif name != OUTSIDE:
                 spans.append([start, end, name])
             previous = name
+    for span in spans:
+        name = text[span[0] : span[1]]
+        span[:2] = span[0] + len(name) - len(name.lstrip()), span[1] - len(name) + len(name.rstrip())
     return spans
 
 
 def encoder(session: Session, data: TaggedData) -> Candidate:
-    checkpoint = bases.encoder(session.plan.base)
-    tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
-    shape = replace(bases.shape_of(checkpoint), labels=len(data.tags))
+    checkpoint = open_encoder(session.plan.base)
 
     def network(work: Path) -> nn.Module:
-        network = TokenClassifier(shape)
-        weights = rename_weights(checkpoint.load_weights())
-        network.load_state_dict({name: value for name, value in weights.items() if name in network.state_dict()}, False)
-        return network
+        return TokenClassifier(checkpoint.load(), checkpoint.hidden, len(data.tags))
 
-    return fit(session, data, "encoder", "fine-tuned encoder", tokenizer, network, bases.title(session.plan.base))
+    served = {
+        "graphs": {"main": checkpoint.graph(per_token=True)},
+        "preprocessing": checkpoint.preprocessing(min(MAX_TOKENS, checkpoint.max_tokens)),
+    }
+    return fit(session, data, "encoder", "fine-tuned encoder", checkpoint.tokenizer, network, served)
 
 
 def characters(session: Session, data: TaggedData) -> Candidate:
@@ -200,7 +202,16 @@ def characters(session: Session, data: TaggedData) -> Candidate:
     def network(work: Path) -> nn.Module:
         return Tagger(len(data.tags), tokenizer.get_vocab_size())
 
-    return fit(session, data, "characters", "convolutions over characters", tokenizer, network, "trained from scratch")
+    served = {
+        "graphs": {
+            "main": traced(
+                lambda: {name: torch.ones(2, 8, dtype=torch.int64) for name in TEXT},
+                dict.fromkeys((*TEXT, "logits"), AXES),
+            )
+        },
+        "preprocessing": TextPreprocessing(tokenizer="tokenizer.json", max_tokens=MAX_TOKENS),
+    }
+    return fit(session, data, "characters", "convolutions over characters", tokenizer, network, served)
 
 
 def fit(
@@ -210,15 +221,16 @@ def fit(
     name: str,
     tokenizer: Tokenizer,
     network: Callable[[Path], nn.Module],
-    details: str,
+    served: dict[str, Any],
 ) -> Candidate:
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(MAX_TOKENS)
+    """Train a network; `served` are the fields of the recipe that depend on it."""
+    tokenizer.enable_truncation(served["preprocessing"].max_tokens)
     training, validation = (
         windows_of(tokenizer, part, data.tags) for part in (data.split.train, data.split.validation)
     )
     flat = [row for rows in training for row in rows if row[0].ids]
-    batches = TaggedTexts([window.ids for window, _ in flat], {}, [labels for _, labels in flat])
+    pad_id = served["preprocessing"].pad_id
+    batches = TaggedTexts([window.ids for window, _ in flat], {}, [labels for _, labels in flat], pad_id=pad_id)
     expected = [example.expected for example in data.split.validation]
 
     def loss(network: nn.Module, batch: Batch) -> Tensor:
@@ -227,7 +239,10 @@ def fit(
 
     def score(network: nn.Module, work: Path) -> dict[str, float]:
         predicted = iter(predict_labels(network, [window.ids for rows in validation for window, _ in rows]))
-        spans = [spans_of(rows, [next(predicted) for _ in rows], data.tags) for rows in validation]
+        spans = [
+            spans_of(example.inputs, rows, [next(predicted) for _ in rows], data.tags)
+            for example, rows in zip(data.split.validation, validation, strict=True)
+        ]
         return entity_metrics(expected, spans)
 
     preset = PRESETS[kind]
@@ -242,12 +257,14 @@ def fit(
         name="fine-tuning" if session.plan.base else "training",
     )
     tokenizer.no_truncation()
-    recipe = partial(recipe_of, session, data, tokenizer, stage, f"{name}, {details}")
+    details = bases.title(session.plan.base) if session.plan.base else "trained from scratch"
+    recipe = partial(recipe_of, session, data, tokenizer, stage, f"{name}, {details}", served)
     return Candidate(name, fine_tuning.best_score(session, stage), recipe)
 
 
-def recipe_of(session: Session, data: TaggedData, tokenizer: Tokenizer, stage: Stage, kind: str) -> Recipe:
-    inputs = ("input_ids", "attention_mask")
+def recipe_of(
+    session: Session, data: TaggedData, tokenizer: Tokenizer, stage: Stage, kind: str, served: dict[str, Any]
+) -> Recipe:
     tolerance = max(0.01, 5 / max(sum(count_types(data.split.validation).values()), 1))
     return session.recipe(
         data,
@@ -255,20 +272,14 @@ def recipe_of(session: Session, data: TaggedData, tokenizer: Tokenizer, stage: S
         labels=data.tags,
         prepare=lambda work: tokenizer.save(str(work / "tokenizer.json"), pretty=False),
         stages=(stage,),
-        graphs={
-            "main": traced(
-                lambda: {name: torch.ones(2, 8, dtype=torch.int64) for name in inputs},
-                {name: {0: "batch", 1: "sequence"} for name in (*inputs, "logits")},
-            )
-        },
         report=sections(data),
         golden=lambda: TEXTS,
-        preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=MAX_TOKENS),
         head=Tagging(stride=STRIDE),
         quantization=session.quantization(DynamicInt8()),
         gate=Gate(metric=0.0, quantization_loss=tolerance, bytes=2**31, difference=0.8),
         limits=Limits(batch=64, characters=20_000),
         limitations=("The best epoch was chosen by the validation examples.",),
+        **served,
     )
 
 

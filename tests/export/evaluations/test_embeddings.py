@@ -50,8 +50,8 @@ def test_analogies_are_read_as_examples(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("pairs.csv", "a,b\n", "Which columns"),
-        ("pairs.tsv", "a\tb\tgood\n", "row 1"),
+        ("pairs.csv", "a\n", "Which columns"),
+        ("pairs.tsv", "a\tb\t1\nc\td\t2\ne\tf\tgood\n", "row 3"),
         ("questions.txt", "king man queen\n", "line 1 has 3 words"),
         ("pairs.csv", "", "has no rows"),
     ],

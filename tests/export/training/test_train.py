@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import random
 from pathlib import Path
@@ -12,34 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from hearth.models.manifest import Manifest, parse
-from hearth.models.model import Model
 from hearth_build.data.datasets import DataError
 from hearth_build.pipeline import train
-from hearth_build.pipeline.evaluation import evaluation_of
 from hearth_build.recipe import RecipeError
 from hearth_build.training import plan as plans
 from hearth_build.training.candidates import Session
 from hearth_build.training.plan import Plan
 from hearth_build.training.run import run
 from tests.export import toy
-
-
-def train_on(task: str, data: Path, work: Path, **fields: Any) -> tuple[Manifest, Any]:
-    """Train, and return the manifest and a function from an input to the summary of the answer."""
-    plan = Plan(task=task, name="tiny", data=str(data), **{"minutes": 0.3, **fields})
-    artifact = run(plan, work, "hearth train")
-    assert artifact is not None
-    manifest = parse((artifact / "manifest.json").read_bytes())
-    model: Any = Model(manifest, artifact, threads=1)
-    evaluation = evaluation_of(task)
-    return manifest, lambda value: evaluation.summarize(evaluation.predict(model, value))
-
-
-def write_csv(path: Path, rows: list[list[Any]]) -> Path:
-    with path.open("w", encoding="utf-8-sig", newline="") as file:
-        csv.writer(file, delimiter=";").writerows(rows)
-    return path
+from tests.export.training.running import train_on, write_csv
 
 
 def texts(count: int = 200) -> list[list[str]]:
