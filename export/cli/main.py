@@ -30,6 +30,7 @@ COMMANDS = {
     "destroy": "stacks:destroy",
     "logs": "stacks:logs",
     "watch": "watch:watch",
+    "drift": "drift:drift",
     "doctor": "doctor:doctor",
     "cost": "cost:cost",
     "bench": "bench:bench",

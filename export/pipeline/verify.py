@@ -25,8 +25,9 @@ from msgspec import structs
 from torch import nn
 
 from hearth.models.download import describe as describe_file
-from hearth.models.manifest import Manifest, Metrics, Provenance, Provider, Quantization, dump
+from hearth.models.manifest import Manifest, Metrics, Provenance, Provider, Quantization, Reference, dump
 from hearth.models.model import OPENVINO, Model
+from hearth_build.drift.reference import make_reference
 from hearth_build.onnx_export import export
 from hearth_build.onnx_export.reference import ReferenceModel
 from hearth_build.pipeline import model_card
@@ -155,11 +156,22 @@ def verify(
     if failures:
         raise GateError("The artifact misses its gates: " + "; ".join(failures) + ".")
     manifest = manifest_of(recipe, folder, method, command, seconds, metrics)
-    manifest = structs.replace(manifest, provider=provider if kind == provider else "cpu")
+    manifest = structs.replace(
+        manifest,
+        provider=provider if kind == provider else "cpu",
+        reference=reference_of(recipe, work, evaluation, models[kind]),
+    )
     partial = folder / "manifest.partial"
     partial.write_bytes(dump(manifest))
     partial.replace(folder / "manifest.json")
     return manifest
+
+
+def reference_of(recipe: Recipe, work: Path, evaluation: Evaluation, model: Any) -> Reference | None:
+    """Statistics of the first dev set, with which `hearth drift` compares what is served; None without one."""
+    for name, read in recipe.dev.items():
+        return make_reference(model, evaluation, read(work), name)
+    return None
 
 
 def manifest_of(

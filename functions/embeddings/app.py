@@ -21,6 +21,7 @@ from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.text.nearest_words import nearest
 from hearth.ops.text.pooling import Array, Mask, cosine, normalise, pool
 from hearth.ops.text.windows import Row, list_texts, pad, tokenize_whole, window_capacity
+from hearth.tasks.observation import observe_texts, observe_vectors
 from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
 
@@ -98,6 +99,7 @@ def encode(model: Embedder, texts: str | list[str], parameters: Parameters) -> d
     if parameters.truncation_direction == "left":
         rows = [last_tokens(model, text) if row.overflowing else row for text, row in zip(texts, rows, strict=True)]
     feeds = pad(rows, pad_id, model.input_names["main"])
+    observe_texts(model, texts, feeds)
     if model.head.words:
         feeds["attention_mask"] *= feeds["input_ids"] != pad_id  # also the id of unknown words
     return feeds
@@ -144,7 +146,9 @@ def embed(model: Embedder, texts: str | list[str], parameters: Parameters) -> tu
         outputs = model.run(feeds)
     mask = feeds["attention_mask"]
     with step("decode"):
-        return decode(model, parameters, mask, outputs), Usage(len(mask), int(np.count_nonzero(mask)))
+        vectors = decode(model, parameters, mask, outputs)
+    observe_vectors(model, vectors)
+    return vectors, Usage(len(mask), int(np.count_nonzero(mask)))
 
 
 def predict(model: Embedder, request: Request) -> Prediction:

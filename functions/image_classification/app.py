@@ -12,6 +12,7 @@ from hearth.models.model import Model
 from hearth.models.preprocessing import ImagePreprocessing
 from hearth.ops.activations import activate, top_indices
 from hearth.ops.vision.images import open_images, to_tensor
+from hearth.tasks.observation import observe_label, observe_pictures
 from hearth.tasks.schema import Explainable, Explained, Label
 from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
@@ -37,14 +38,16 @@ Response = list[Label | list[Label]] | Explained
 def encode(model: Classifier, request: Request) -> dict[str, np.ndarray[Any, Any]]:
     """Pixels, (batch, 3, height, width) float32. Raises BadRequest, PayloadTooLarge, UnsupportedMedia."""
     files = [request.inputs] if isinstance(request.inputs, bytes) else request.inputs
-    images = open_images(files, model.manifest.limits)
+    images = observe_pictures(open_images(files, model.manifest.limits))
     return {model.input_names["main"][0]: to_tensor(images, model.preprocessing, len(files))}
 
 
 def decode(model: Classifier, request: Request, outputs: list[np.ndarray[Any, Any]]) -> Response:
     parameters, labels = request.parameters, model.manifest.labels
     scores = activate(outputs[0], parameters.function_to_apply or model.manifest.activation)  # (batch, labels)
-    ranked = zip(scores.tolist(), top_indices(scores, parameters.top_k), strict=True)
+    ranked = [*zip(scores.tolist(), top_indices(scores, parameters.top_k), strict=True)]
+    for row, indices in ranked:
+        observe_label(indices[0], row[indices[0]])
     results = [[Label(labels[index], row[index]) for index in indices] for row, indices in ranked]
     return [*results[0]] if isinstance(request.inputs, bytes) else [*results]
 

@@ -14,6 +14,7 @@ from hearth.models.model import Model
 from hearth.models.preprocessing import ImagePreprocessing
 from hearth.ops.activations import activate, top_indices
 from hearth.ops.vision.images import open_images, to_tensor
+from hearth.tasks.observation import observe_pictures
 from hearth.tasks.schema import Label
 from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
@@ -66,7 +67,7 @@ Response = list[Label | list[Label]]
 def encode(model: ContrastiveModel, inputs: bytes | list[bytes]) -> list[Array]:
     """Batches of pixels, (batch, 3, height, width) float32. Raises BadRequest, PayloadTooLarge, UnsupportedMedia."""
     files = [inputs] if isinstance(inputs, bytes) else inputs
-    images = list(open_images(files, model.manifest.limits))
+    images = [*observe_pictures(open_images(files, model.manifest.limits))]
     batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
     return [to_tensor(batch, model.preprocessing, len(batch)) for batch in batches]
 

@@ -15,6 +15,7 @@ from hearth.models.preprocessing import ImagePreprocessing
 from hearth.ops.vision.drawing import to_jpeg
 from hearth.ops.vision.images import open_images, to_tensor
 from hearth.ops.vision.masks import classify_pixels, draw_classes, run_lengths, to_png
+from hearth.tasks.observation import observe_pictures
 from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
 
@@ -71,7 +72,7 @@ def encode(model: SegmentationModel, request: Request) -> list[Image]:
     files = [request.inputs] if isinstance(request.inputs, bytes) else request.inputs
     if request.parameters.annotate and not isinstance(request.inputs, bytes):
         raise BadRequest("`annotate` works with one picture; send it alone, not in a list")
-    return list(open_images(files, model.manifest.limits))
+    return [*observe_pictures(open_images(files, model.manifest.limits))]
 
 
 def decode(model: SegmentationModel, request: Request, classes: list[np.ndarray[Any, Any]]) -> list[list[Segment]]:

@@ -11,6 +11,7 @@ from hearth.errors import BadRequest
 from hearth.ops.vision.drawing import draw_boxes, to_jpeg
 from hearth.ops.vision.images import open_images
 from hearth.tasks.detection import DetectionModel, Detections, detect
+from hearth.tasks.observation import observe_boxes, observe_pictures
 from hearth.tasks.schema import Box, Explainable, Explained
 from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
@@ -57,7 +58,7 @@ def encode(model: DetectionModel, request: Request) -> list[Image]:
     files = [request.inputs] if isinstance(request.inputs, bytes) else request.inputs
     if request.parameters.annotate and not isinstance(request.inputs, bytes):
         raise BadRequest("`annotate` works with one picture; send it alone, not in a list")
-    return list(open_images(files, model.manifest.limits))
+    return [*observe_pictures(open_images(files, model.manifest.limits))]
 
 
 def decode(model: DetectionModel, request: Request, images: list[Image], outputs: list[Detections]) -> Response:
@@ -88,6 +89,10 @@ def predict(model: DetectionModel, request: Request) -> Prediction:
         images = encode(model, request)
     with step("run"):
         outputs = detect(model, images, threshold, iou)
+    if threshold <= head.threshold:
+        for row in outputs:
+            usual = row.scores >= head.threshold
+            observe_boxes(row.classes[usual].tolist(), row.scores[usual].tolist())
     with step("decode"):
         response = decode(model, request, images, outputs)
     return Prediction(response, Usage(len(images)))

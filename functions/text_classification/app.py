@@ -15,6 +15,7 @@ from hearth.models.model import Model
 from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.activations import activate, top_indices
 from hearth.ops.text.windows import Row, list_texts, pad, tokenize_whole, truncate, window_capacity
+from hearth.tasks.observation import observe_label, observe_texts
 from hearth.tasks.schema import Explainable, Explained, Label
 from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
@@ -47,14 +48,18 @@ Response = list[list[Label]] | Explained
 def encode(model: Classifier, request: Request) -> dict[str, np.ndarray[Any, Any]]:
     """Token ids and mask, (batch, longest text) int64. Raises BadRequest, PayloadTooLarge."""
     texts = list_texts(request.inputs, model.manifest.limits, refuse_blank=True)
-    return pad(model.tokenizer.encode_batch_fast(texts), model.preprocessing.pad_id, model.input_names["main"])
+    feeds = pad(model.tokenizer.encode_batch_fast(texts), model.preprocessing.pad_id, model.input_names["main"])
+    observe_texts(model, texts, feeds)
+    return feeds
 
 
 def decode(model: Classifier, request: Request, outputs: list[np.ndarray[Any, Any]]) -> Response:
     parameters, labels = request.parameters, model.manifest.labels
     scores = activate(outputs[0], parameters.function_to_apply or model.manifest.activation)  # (batch, labels)
     count = parameters.top_k or len(labels)
-    ranked = zip(scores.tolist(), top_indices(scores, count), strict=True)
+    ranked = [*zip(scores.tolist(), top_indices(scores, count), strict=True)]
+    for row, indices in ranked:
+        observe_label(indices[0], row[indices[0]])
     return [[Label(labels[index], row[index]) for index in indices] for row, indices in ranked]
 
 

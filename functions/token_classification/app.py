@@ -16,6 +16,7 @@ from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.activations import activate
 from hearth.ops.text.entities import aggregate, aggregate_overlapping_entities, gather_pre_entities, strip
 from hearth.ops.text.windows import MAX_WINDOWS, Row, list_texts, pad, tokenize_whole, window_capacity, windows
+from hearth.tasks.observation import observe_text
 from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
 
@@ -70,7 +71,9 @@ def encode(model: Tagger, request: Request) -> list[list[Row]]:
     rows: list[list[Row]] = []
     for text in texts:
         remaining = MAX_WINDOWS - sum(map(len, rows))
-        rows.append(windows(tokenizer, tokenize_whole(tokenizer, text), size, stride, maximum=remaining))
+        whole = tokenize_whole(tokenizer, text)
+        observe_text(text, len(whole.ids))
+        rows.append(windows(tokenizer, whole, size, stride, maximum=remaining))
     return rows
 
 

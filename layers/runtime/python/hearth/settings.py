@@ -82,6 +82,9 @@ class Settings(NamedTuple):
     """Destination of audit records: `log` or `file:///path`; empty: no records."""
     refuse_unaudited: bool
     """Whether a request fails if its audit record cannot be written."""
+    watch: str
+    """Location of the sketches of what models see, and of feedback: `s3://bucket/prefix` or `file:///path`; empty: they
+    stay in memory."""
     verify_keys: Path | None
     """Folder of public keys; artifacts must be signed with one of them. None: signatures are not required."""
 
@@ -127,6 +130,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         work_memory=0 if on_lambda else _megabytes(environ, "HEARTH_WORK_MEMORY_MB", _memory_mb() / 4),
         audit=_audit(environ),
         refuse_unaudited=_choice(environ, "HEARTH_AUDIT_FAILURE", ("refuse", "continue")) == "refuse",
+        watch=_location(environ, "HEARTH_WATCH"),
         verify_keys=Path(environ["HEARTH_VERIFY_KEYS"]).absolute() if environ.get("HEARTH_VERIFY_KEYS") else None,
     )
 

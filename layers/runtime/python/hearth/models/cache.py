@@ -19,6 +19,7 @@ from hearth.models.disk_cache import DiskCache
 from hearth.models.manifest import Manifest
 from hearth.models.model import Model
 from hearth.models.registry import Ref, Registry, Resolved
+from hearth.models.sketch_writer import WRITER
 from hearth.storage.open import open_store
 from hearth.telemetry.timing import current, step
 
@@ -121,6 +122,7 @@ class Cache:
         timing = current()
         timing.fields["model"], timing.fields["version"] = resolved.ref.model, resolved.ref.version
         timing.artifact = self.registry.origin(resolved.ref)
+        WRITER.start_if_due()
         return Lease(self, slot, model)
 
     def get(self, name: str) -> Lease:

@@ -121,6 +121,21 @@ class Metrics(Strict, frozen=True):
     """Published figures for comparison."""
 
 
+class Reference(Strict, frozen=True):
+    """Statistics of the evaluation's inputs and of the served graph's answers, which `hearth drift` compares with what
+    is served."""
+
+    dataset: str
+    inputs: Positive
+    counts: dict[str, tuple[Index, ...]]
+    """By feature: the number of inputs in each class, without zeros at the end."""
+    known_tokens: str = ""
+    """Base64 of a bit for each token id, modulo the number of bits, that occurs in half of the inputs; `unfamiliar`
+    counts the other half."""
+    centre: tuple[float, ...] = ()
+    """The mean vector of half of the inputs, of a model of vectors; `distance` counts the other half."""
+
+
 class Manifest(Strict, frozen=True, kw_only=True):
     schema_version: Literal[1] = field(name="schema", default=1)
     model: Name
@@ -146,6 +161,8 @@ class Manifest(Strict, frozen=True, kw_only=True):
     provenance: Provenance
     quantization: Quantization
     metrics: Metrics
+    reference: Reference | None = None
+    """None: the version can be compared only with what was served earlier."""
 
     def __post_init__(self) -> None:
         # msgspec reports a ValueError raised here as a ValidationError, so the message must name the field.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 P = TypeVar("P", bound=Preprocessing | None)
 H = TypeVar("H", bound=Head | None)
 OPENVINO = "OpenVINOExecutionProvider"
+UNKNOWN_TOKENS = ("[UNK]", "<unk>")
 SPIN_MICROSECONDS = "1000"
 """How long a session's thread spins for work before it sleeps: longer than the pause between two tokens. By default
 ONNX Runtime's threads poll at growing intervals, which makes short runs slower, and use a CPU meanwhile (`hearth bench
@@ -53,6 +55,35 @@ class Model(Generic[P, H]):
         self.input_names = {role: [tensor.name for tensor in graph.inputs] for role, graph in manifest.graphs.items()}
         """Input names by the graph's role, in the order of the manifest."""
         self._outputs = {role: [tensor.name for tensor in graph.outputs] for role, graph in manifest.graphs.items()}
+
+    @functools.cached_property
+    def unknown_token(self) -> int | None:
+        """The id of the token for unknown words; None: there is none."""
+        for token in UNKNOWN_TOKENS:
+            if (token_id := self.tokenizer.token_to_id(token)) is not None:
+                return int(token_id)
+        return None
+
+    @functools.cached_property
+    def known_tokens(self) -> np.ndarray[Any, Any] | None:
+        """Whether a token id, modulo the length, occurs in the evaluation, (bits,) bool; None: it is not known."""
+        if self.manifest.reference is None or not self.manifest.reference.known_tokens:
+            return None
+        import binascii
+
+        import numpy as np
+
+        data = binascii.a2b_base64(self.manifest.reference.known_tokens)
+        return np.unpackbits(np.frombuffer(data, np.uint8)).astype(bool)
+
+    @functools.cached_property
+    def centre(self) -> np.ndarray[Any, Any] | None:
+        """The mean vector of the evaluation, (dimensions,) float32; None: it is not known."""
+        if self.manifest.reference is None or not self.manifest.reference.centre:
+            return None
+        import numpy as np
+
+        return np.array(self.manifest.reference.centre, np.float32)
 
     def run(self, feeds: dict[str, np.ndarray[Any, Any]], graph: str = "main") -> list[np.ndarray[Any, Any]]:
         """Run a graph and return its outputs in the order of the manifest. Raises DeadlineExceeded."""

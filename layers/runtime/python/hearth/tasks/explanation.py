@@ -20,6 +20,7 @@ from hearth.ops.attribution import Floats, Indices, Masks, attribute, split_grid
 from hearth.strict_json import safe_name
 from hearth.tasks.schema import Box, Explained, ExplainOptions, Explanation, TileAttribution, WordAttribution
 from hearth.tasks.task import Prediction, Task
+from hearth.telemetry.timing import current
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -53,11 +54,14 @@ def explain(task: Task, model: Model[Any, Any], request: Any) -> Prediction:
     if len(inputs) != 1:
         raise BadRequest("One input is explained at a time; send one", param="parameters.explain")
     prediction = task.predict(model, request)
+    timing = current()
+    observed = dict(timing.observed)
     parts = parts_of(task, model, inputs[0])
     label, score = score_of(task, model, request, parts, prediction, options.target)
     result = attribute(
         score, parts.split, parts.count, options.runs or parts.runs, lambda: deadline.expires_within(SECONDS_LEFT)
     )
+    timing.observed = observed  # parts of the input are no inputs of their own
     explanation = Explanation(
         METHOD,
         label,

@@ -13,7 +13,7 @@ from typing import Literal
 
 from hearth import settings
 from hearth.errors import ENDS, HearthError, Internal, Unavailable
-from hearth.telemetry import audit, cost, json_format, statistics
+from hearth.telemetry import audit, cost, json_format, sketches, statistics
 from hearth.telemetry.timing import Timing, begin
 
 for _name in ("PIL", "mangum"):
@@ -116,6 +116,8 @@ def finish_request(
         audit.record(timing, ms, dollars, request_id=request_id, status=status, trigger=trigger, failure=failure)
     _write_lines(timing, ms, dollars, request_id=request_id, status=status, trigger=trigger, failure=failure)
     statistics.count(timing, failed=failure is not None)
+    if failure is None and "model" in timing.fields:
+        sketches.add(timing)
 
 
 @contextmanager
