@@ -123,13 +123,13 @@ def _reference(
 
 
 def _feedback(window: Counts) -> dict[str, Any] | None:
-    from hearth_build.drift.comparison import wilson
+    from hearth.telemetry.statistics import accuracy_interval
 
     feedback: dict[str, Any] = {}
     if counts := window.get("correct"):
         wrong, right = counts
-        low, high = wilson(right, right + wrong)
-        feedback |= {"answers": right + wrong, "accuracy": right / (right + wrong), "low": low, "high": high}
+        low, accuracy, high = accuracy_interval(right, right + wrong)
+        feedback |= {"answers": right + wrong, "accuracy": accuracy, "low": low, "high": high}
     if ratings := window.get("rating"):
         feedback |= {
             "ratings": sum(ratings),

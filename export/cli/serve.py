@@ -68,6 +68,7 @@ def _run(store: str, host: str, port: int) -> None:
     from hearth import settings
     from hearth.http import server
     from hearth.models.cache import warm_cache
+    from hearth.models.sketch_writer import WRITER
 
     settings.get.cache_clear()
     warm_cache.cache_clear()
@@ -76,7 +77,10 @@ def _run(store: str, host: str, port: int) -> None:
     address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
     print(_greeting(models, store))
     print(f"Page: {address}/   API: POST {address}/models/NAME   Documentation: {address}/docs", flush=True)
-    server.run(application, listener)
+    try:
+        server.run(application, listener)
+    finally:
+        WRITER.write()
 
 
 def _greeting(models: list[str], store: str) -> str:

@@ -206,6 +206,19 @@ def _resources(row: Dedicated) -> str:
                 Resource: !GetAtt ArtifactBucket.Arn
                 Condition: {{StringLike: {{s3:prefix: models/{row.model}/*}}}}
               - *decrypt
+              - !If
+                - Watches
+                - Effect: Allow
+                  Action: s3:PutObject
+                  Resource: !Sub ${{ResultBucket.Arn}}/watch/{row.model}/*
+                - !Ref AWS::NoValue
+              - !If
+                - Captures
+                - Effect: Allow
+                  Action: s3:PutObject
+                  Resource: !Sub ${{ResultBucket.Arn}}/capture/{row.model}/*
+                - !Ref AWS::NoValue
+              - *store
               - Effect: Allow
                 Action: [logs:CreateLogStream, logs:PutLogEvents]
                 Resource: !GetAtt {row.id}Log.Arn

@@ -9,7 +9,6 @@ rate. The population stability index (PSI) says how far a feature has moved; mov
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from hearth.telemetry.features import FEATURES, FEEDBACK, class_name
+from hearth.telemetry.sketches import population_stability
 
 Array = np.ndarray[Any, Any]
 RATE = 0.01
@@ -92,7 +92,7 @@ def compare(
     features = []
     for name, (first, second) in pairs.items():
         used = (first + second) > 0
-        distance = population_stability(first[used], second[used])
+        distance = population_stability(first[used].tolist(), second[used].tolist())
         results = permutation_tests(first[used], second[used], generator, is_ordered=FEATURES[name].is_ordered)
         p = min(test.p for test in results)
         features.append(
@@ -121,13 +121,6 @@ def padded(name: str, counts: Sequence[int]) -> Array:
 def inputs_of(counts: Mapping[str, Sequence[int]]) -> int:
     """The number of inputs of a sketch: that of the feature that most of them have."""
     return max((sum(values) for name, values in counts.items() if name not in FEEDBACK), default=0)
-
-
-def population_stability(first: Array, second: Array) -> float:
-    """Population stability index of two counts (classes,), with half an input in each class for those that are empty
-    in one of them."""
-    shares = [(counts + 0.5) / (counts.sum() + 0.5 * len(counts)) for counts in (first, second)]
-    return float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
 
 
 def jensen_shannon(first: Array, second: Array) -> Array:
@@ -185,13 +178,3 @@ def describe_change(name: str, first: Array, second: Array, labels: Sequence[str
             return f"median {medians[0]}, now {medians[1]}"
     index = int(np.abs(shares[1] - shares[0]).argmax())
     return f"{class_name(name, index, labels)}: {shares[0][index]:.1%}, now {shares[1][index]:.1%}"
-
-
-def wilson(successes: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson, 1927)."""
-    if not total:
-        return 0.0, 1.0
-    share, square = successes / total, z * z / total
-    centre = share + square / 2
-    margin = z * math.sqrt(share * (1 - share) / total + square / (4 * total))
-    return max((centre - margin) / (1 + square), 0.0), min((centre + margin) / (1 + square), 1.0)

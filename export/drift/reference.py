@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from msgspec import structs
 
-from hearth.models.manifest import Reference, TextPreprocessing
+from hearth.models.manifest import Reference
+from hearth.models.preprocessing import TextPreprocessing
 from hearth.telemetry.features import FEEDBACK
 from hearth.telemetry.sketches import Sketch
 from hearth.telemetry.timing import begin
@@ -85,6 +86,7 @@ def make_reference(model: Any, evaluation: Evaluation, examples: Sequence[Exampl
 def observe(model: Any, evaluation: Evaluation, examples: Sequence[Example]) -> dict[str, list[int]]:
     """The counts of a model's inputs and answers, by feature."""
     timing = begin()
+    timing.observed = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # metrics of few examples may be undefined
         if evaluation.outputs is not None:
@@ -111,7 +113,7 @@ def _trim(counts: Sequence[int]) -> tuple[int, ...]:
 
 def _centre(model: Any, examples: Sequence[Example]) -> tuple[float, ...]:
     """The mean vector of texts, if the model embeds them."""
-    from hearth.models.manifest import Pooling
+    from hearth.models.heads import Pooling
 
     if not isinstance(model.manifest.head, Pooling):
         return ()

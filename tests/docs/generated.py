@@ -12,6 +12,7 @@ import yaml
 from hearth.protocols.router import protocols
 from hearth.storage.open import open_store
 from hearth.task_table import TASKS
+from hearth.telemetry.metric_table import METRICS
 from hearth_build import ZOO
 from hearth_build.cli.main import app
 from hearth_build.cli.serve import tasks
@@ -96,6 +97,15 @@ def template_parameters() -> str:
     return rows("parameter|default|meaning", cells)
 
 
+def metrics() -> str:
+    """What `GET /metrics` has, and what CloudWatch has of it."""
+    cells = [
+        [f"`{metric.name}`", metric.kind, metric.description, ", ".join(metric.labels), metric.cloudwatch]
+        for metric in METRICS.values()
+    ]
+    return rows("metric|kind|meaning|labels|in CloudWatch", cells)
+
+
 def idle_cost() -> str:
     """What the stack costs in a month without a request, with the template's defaults."""
     template = Template.read(TEMPLATE)
@@ -150,6 +160,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "tasks": task_functions,
     "task-parameters": task_parameters,
     "template-parameters": template_parameters,
+    "metrics": metrics,
     "idle-cost": idle_cost,
     "benchmarks": benchmarks,
     "clients": clients,

@@ -1,8 +1,8 @@
 """Warm calls of a function, measured by valgrind or tracemalloc: `process_warm.py valgrind|memory CALLS HTTP-EVENT`.
 
 `session.run` is not measured: ONNX Runtime is a stand-in. Under valgrind, counting begins after the first calls, and
-each os.getpgid(0) makes it write a profile: of HTTP events, of careless ones, of predict. With `memory`, the last line
-is JSON: {name: [maximum bytes that a call allocated at once, blocks that each call kept]}.
+each os.getpgid(0) makes it write a profile: of HTTP events, careless and watched ones, of predict. With `memory`, the
+last line is JSON: {name: [maximum bytes that a call allocated at once, blocks that each call kept]}.
 """
 
 import ctypes
@@ -87,11 +87,16 @@ def main() -> None:
         leaked.extend(json.dumps(event) for _ in range(10))
         http()
 
+    def watched() -> None:
+        warm_cache()._watches = True
+        http()
+        warm_cache()._watches = False
+
     def predict() -> None:
         with warm_cache().get("sentiment-en") as model:
             app.predict(model, request)
 
-    workloads = {"HTTP": http, "careless HTTP": careless, "predict": predict}
+    workloads = {"HTTP": http, "careless HTTP": careless, "watched HTTP": watched, "predict": predict}
     for call in workloads.values():
         for _ in range(3):
             call()

@@ -24,7 +24,7 @@ from tests.support.layers import ROOT
 from tests.support.requests import rest_event
 
 HERE = Path(__file__).parent
-WORKLOADS = ("HTTP", "careless HTTP", "predict")
+WORKLOADS = ("HTTP", "careless HTTP", "watched HTTP", "predict")
 """The workloads of process_warm.py, in its order."""
 CALLS = 10
 """Number of counted calls per workload."""

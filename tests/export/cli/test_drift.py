@@ -31,6 +31,7 @@ def watch(serving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setenv("HEARTH_WATCH", (tmp_path / "watch").as_uri())
     monkeypatch.chdir(tmp_path)
     settings.get.cache_clear()
+    warm_cache.cache_clear()
     sketches.clear()
     client = TestClient(create_app(app.TASKS, local=True))
     for number in range(25):

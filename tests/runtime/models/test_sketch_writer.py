@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from starlette.testclient import TestClient
 
 from hearth import settings
 from hearth.errors import StoreError
 from hearth.http.asgi import create_app
 from hearth.models import sketch_writer
+from hearth.models.cache import warm_cache
+from hearth.models.manifest import Reference
 from hearth.models.sketch_writer import SketchWriter
 from hearth.storage.file import FileStore
 from hearth.telemetry import sketches
 from hearth_functions.text_classification import app
+from tests.conftest import log_lines
 from tests.support.requests import rest_event
 
 
@@ -26,6 +30,7 @@ from tests.support.requests import rest_event
 def watched(serving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("HEARTH_WATCH", (tmp_path / "watch").as_uri())
     settings.get.cache_clear()
+    warm_cache.cache_clear()
     sketches.clear()
     monkeypatch.setattr(sketch_writer, "SECONDS", 0.0)
     yield tmp_path / "watch"
@@ -74,19 +79,25 @@ def test_a_store_that_fails_keeps_no_request_and_loses_nothing(
     assert [sketch["requests"] for sketch in written(watched)] == [1]
 
 
-def test_a_request_starts_a_write_when_it_is_due(watched: Path) -> None:
-    sketches.add_observed("m", "1", {("label", 0): 1})
-    SketchWriter().start_if_due()
+def test_a_request_starts_a_write_when_it_is_due(watched: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = structs.replace(
+        warm_cache().resolve("sentiment-en").manifest, reference=Reference("dev", 400, {"label": (200, 200)})
+    )
+    sketches.add_observed("sentiment-en", "1", {("label", 0): 300})
+    SketchWriter().start_if_due(manifest)
     for thread in threading.enumerate():
         if thread.name == "sketches":
             thread.join()
     assert len(written(watched)) == 1
+    (line,) = [line for line in log_lines(capsys) if line["message"] == "drift"]
+    assert line["model"] == "sentiment-en"
+    assert line["psi"]["label"] > 1
 
 
 def test_nothing_is_written_without_a_location(serving: Path) -> None:
     sketches.add_observed("m", "1", {("label", 0): 1})
     writer = SketchWriter()
-    writer.start_if_due()
+    writer.start_if_due(warm_cache().resolve("sentiment-en").manifest)
     writer.write()
     assert sketches.take_unwritten()
     sketches.clear()

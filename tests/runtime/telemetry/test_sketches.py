@@ -23,6 +23,7 @@ def empty() -> Iterator[None]:
 def finished(**fields: str | int) -> Timing:
     timing = Timing()
     timing.fields.update(model="m", version="1", items=1, **fields)
+    timing.observed = {}
     return timing
 
 

@@ -79,3 +79,9 @@ def test_the_oldest_record_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_unknown_version_has_an_empty_record_that_is_not_kept() -> None:
     assert statistics.get_record("m", "1", "").success.count == 0
     assert not statistics._records
+
+
+def test_the_interval_of_the_accuracy_is_wilsons() -> None:
+    """As statsmodels' `proportion_confint(8, 10, method="wilson")`."""
+    assert statistics.accuracy_interval(8, 10) == pytest.approx((0.490162, 0.8, 0.943318), abs=1e-6)
+    assert statistics.accuracy_interval(5, 5)[2] == 1

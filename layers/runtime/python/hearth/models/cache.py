@@ -75,13 +75,23 @@ class Lease:
 class Cache:
     """Loaded models. Concurrent requests for a model share one load; a model in use is never evicted."""
 
-    def __init__(self, registry: Registry, disk: DiskCache, limit: int, threads: int, fetch_seconds: float) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        disk: DiskCache,
+        limit: int,
+        threads: int,
+        fetch_seconds: float,
+        *,
+        watches: bool = False,
+    ) -> None:
         self.registry = registry
         self.disk = disk
         self.limit = limit
         self.counters = Counters()
         self._threads = threads
         self._fetch_seconds = fetch_seconds
+        self._watches = watches
         self._slots: OrderedDict[Ref, _Slot] = OrderedDict()  # least recently used first
         self._over_limit = False  # the models in use exceed the limit, so eviction must be tried again
         self._last_opened: dict[str, Resolved] = {}  # the artifact that was opened last for each name
@@ -122,7 +132,9 @@ class Cache:
         timing = current()
         timing.fields["model"], timing.fields["version"] = resolved.ref.model, resolved.ref.version
         timing.artifact = self.registry.origin(resolved.ref)
-        WRITER.start_if_due()
+        if self._watches or resolved.manifest.reference is not None:
+            timing.observed = {}
+            WRITER.start_if_due(resolved.manifest)
         return Lease(self, slot, model)
 
     def get(self, name: str) -> Lease:
@@ -288,4 +300,4 @@ def warm_cache() -> Cache:
         trust = signature.read(config.verify_keys)
     registry = Registry(open_store(config.store), config.models, config.alias_seconds, trust)
     disk = DiskCache(config.cache_dir, config.cache_disk)
-    return Cache(registry, disk, config.cache_memory, config.threads, config.fetch_seconds)
+    return Cache(registry, disk, config.cache_memory, config.threads, config.fetch_seconds, watches=bool(config.watch))

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, field
 
 from hearth.errors import ManifestError
-from hearth.models.fields import FilePath, Positive, Strict
+from hearth.models.fields import FilePath, Index, Positive, Strict
 from hearth.models.heads import Head
 from hearth.models.preprocessing import Preprocessing
 from hearth.task_table import TASKS

@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 
 from hearth import settings
 from hearth.errors import HearthError
+from hearth.models.manifest import Manifest
 from hearth.storage.open import open_store
 from hearth.telemetry import sketches
-from hearth.telemetry.log import logger
+from hearth.telemetry.log import logger, write_measurement
 
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 class SketchWriter:
@@ -27,8 +28,9 @@ class SketchWriter:
         self._process = ""
         self._lock = threading.Lock()
 
-    def start_if_due(self) -> None:
-        """Start a write in a thread, if HEARTH_WATCH is set and the last one is SECONDS ago."""
+    def start_if_due(self, manifest: Manifest) -> None:
+        """Start a write in a thread, if HEARTH_WATCH is set and the last one is SECONDS ago. `manifest` is that of the
+        request's model, whose drift is reported."""
         now = time.monotonic()
         if now < self._due or not settings.get().watch:
             return
@@ -36,7 +38,16 @@ class SketchWriter:
             if now < self._due:
                 return
             self._due = now + SECONDS
-        threading.Thread(target=self.write, name="sketches", daemon=True).start()
+        threading.Thread(target=self._write_and_report, args=(manifest,), name="sketches", daemon=True).start()
+
+    def _write_and_report(self, manifest: Manifest) -> None:
+        self.write()
+        if manifest.reference is None:
+            return
+        drift = sketches.drift(manifest.reference.counts, sketches.recent(manifest.model, manifest.version))
+        if drift:
+            rounded = {name: round(value, 4) for name, value in drift.items()}
+            write_measurement("drift", manifest.model, manifest.version, {"psi": rounded}, Drift=max(drift.values()))
 
     def write(self) -> None:
         """Write the windows that changed. Those that cannot be written are tried again later."""

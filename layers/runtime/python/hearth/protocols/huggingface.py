@@ -30,7 +30,7 @@ from hearth.protocols.uploads import ROUTES as UPLOAD_ROUTES
 from hearth.tasks.payload import read_body, read_form, read_object
 from hearth.tasks.schema import Explained
 from hearth.tasks.task import Task, with_explanation
-from hearth.telemetry import statistics
+from hearth.telemetry import sketches, statistics
 from hearth.telemetry.timing import step
 
 if TYPE_CHECKING:
@@ -209,7 +209,14 @@ def get_metrics(request: Request) -> Response:
     """The metrics of the caller's requests to this process."""
     from hearth.telemetry import prometheus  # only servers are asked for them
 
-    text = prometheus.render(statistics.records_of(current_tenant()), len(warm_cache().loaded()))
+    tenant, cache = current_tenant(), warm_cache()
+    drift: dict[tuple[str, str], dict[str, float]] = {}
+    if not tenant:  # sketches have the requests of all tenants
+        for ref in cache.loaded():
+            reference = cache.registry.manifest(ref).reference
+            if reference and (indices := sketches.drift(reference.counts, sketches.recent(ref.model, ref.version))):
+                drift[ref.model, ref.version] = indices
+    text = prometheus.render(statistics.records_of(tenant), len(cache.loaded()), drift)
     return Response(text.encode(), prometheus.MEDIA_TYPE)
 
 

@@ -55,13 +55,13 @@ def explain(task: Task, model: Model[Any, Any], request: Any) -> Prediction:
         raise BadRequest("One input is explained at a time; send one", param="parameters.explain")
     prediction = task.predict(model, request)
     timing = current()
-    observed = dict(timing.observed)
+    observed, timing.observed = timing.observed, None  # parts of the input are no inputs of their own
     parts = parts_of(task, model, inputs[0])
     label, score = score_of(task, model, request, parts, prediction, options.target)
     result = attribute(
         score, parts.split, parts.count, options.runs or parts.runs, lambda: deadline.expires_within(SECONDS_LEFT)
     )
-    timing.observed = observed  # parts of the input are no inputs of their own
+    timing.observed = observed
     explanation = Explanation(
         METHOD,
         label,

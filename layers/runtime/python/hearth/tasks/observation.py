@@ -31,11 +31,13 @@ def observe_texts(model: Model[Any, Any], texts: Sequence[str], feeds: Mapping[s
 
     Lists count few tokens faster than NumPy (`python -m tests.kept_fast counts`).
     """
-    observed, ids, mask = current().observed, feeds["input_ids"], feeds["attention_mask"]
+    if (observed := current().observed) is None:
+        return
+    ids, mask = feeds["input_ids"], feeds["attention_mask"]
     maximum, unknown = model.preprocessing.max_tokens, model.unknown_token
     lengths = [ids.shape[1]] if len(texts) == 1 else mask.sum(1).tolist()
     for text, row, length in zip(texts, ids.tolist(), lengths, strict=True):
-        _observe_text(observed, text, length, is_whole=length < maximum)
+        _observe_text(observed, text, length, length < maximum)
         if unknown is not None:
             observe(observed, "unknown", row[:length].count(unknown) / (length or 1))
     if model.known_tokens is not None:
@@ -46,10 +48,11 @@ def observe_texts(model: Model[Any, Any], texts: Sequence[str], feeds: Mapping[s
 
 def observe_text(text: str, tokens: int) -> None:
     """Count a text and the number of its tokens."""
-    _observe_text(current().observed, text, tokens, is_whole=True)
+    if (observed := current().observed) is not None:
+        _observe_text(observed, text, tokens, True)
 
 
-def _observe_text(observed: Observed, text: str, tokens: int, *, is_whole: bool) -> None:
+def _observe_text(observed: Observed, text: str, tokens: int, is_whole: bool) -> None:
     observe(observed, "tokens", tokens)
     count(observed, "script", script_of(text))
     if is_whole and tokens:
@@ -60,37 +63,39 @@ def observe_pictures(pictures: Iterable[Image]) -> Iterator[Image]:
     """The pictures, each counted as it passes."""
     observed = current().observed
     for picture in pictures:
-        width, height = picture.size
-        observe(observed, "pixels", width * height)
-        observe(observed, "aspect", width / height)
-        grey = np.asarray(picture.resize(SAMPLES, resample=0).convert("L"), np.float32)
-        observe(observed, "brightness", float(grey.mean()))
-        observe(observed, "contrast", float(grey.std()))
+        if observed is not None:
+            width, height = picture.size
+            observe(observed, "pixels", width * height)
+            observe(observed, "aspect", width / height)
+            grey = np.asarray(picture.resize(SAMPLES, resample=0).convert("L"), np.float32)
+            observe(observed, "brightness", float(grey.mean()))
+            observe(observed, "contrast", float(grey.std()))
         yield picture
 
 
 def observe_label(label: int, score: float) -> None:
     """Count the best label of an input, a number of the manifest's labels, and its score."""
-    observed = current().observed
-    count(observed, "label", label % LABELS)
-    observe(observed, "score", score)
+    if (observed := current().observed) is not None:
+        count(observed, "label", label % LABELS)
+        observe(observed, "score", score)
 
 
 def observe_boxes(labels: Sequence[int], scores: Sequence[float]) -> None:
     """Count the boxes of a picture, best first, and the label and score of the best one."""
-    observe(current().observed, "boxes", len(scores))
-    if scores:
-        observe_label(labels[0], scores[0])
+    if (observed := current().observed) is not None:
+        observe(observed, "boxes", len(scores))
+        if scores:
+            observe_label(labels[0], scores[0])
 
 
 def observe_vectors(model: Model[Any, Any], vectors: Array) -> None:
     """Count the cosine distances of (batch, dimensions) from the mean vector of the evaluation, if it is known."""
-    centre = model.centre
-    if centre is None or vectors.shape[1] != len(centre):
+    observed, centre = current().observed, model.centre
+    if observed is None or centre is None or vectors.shape[1] != len(centre):
         return
     norms = np.linalg.norm(vectors, axis=1) * np.linalg.norm(centre)
     for distance in (1 - vectors @ centre / np.maximum(norms, 1e-12)).tolist():
-        observe(current().observed, "distance", distance)
+        observe(observed, "distance", distance)
 
 
 def novelty(reference: Reference, observed: Observed) -> float | None:

@@ -14,7 +14,9 @@ import msgspec
 
 SERVICE = "hearth"
 METRICS = {"Requests": "Count", "Duration": "Milliseconds", "ColdStart": "Count", "Errors": "Count"}
-"""The unit of each metric."""
+"""The unit of each metric of a request."""
+RARE_METRICS = {"Drift": "None", "FeedbackAccuracy": "None"}
+"""The unit of each metric that has a line of its own."""
 # Each combination of dimensions is paid for as four metrics, so models are no dimension; each line names its model.
 _DECLARED_METRICS = {
     "Namespace": "Hearth",
@@ -58,6 +60,14 @@ def metrics(fields: Mapping[str, str], values: Mapping[str, float], timestamp: f
     declared = {"Timestamp": int(timestamp * 1000), "CloudWatchMetrics": [_DECLARED]}
     samples = {name: [float(value)] for name, value in values.items()}
     return _encode({"_aws": declared, "service": SERVICE, **fields, **samples}).decode()
+
+
+def rare_metric(fields: Mapping[str, str], name: str, value: float, timestamp: float) -> str:
+    """As `metrics`, with one metric of RARE_METRICS."""
+    metric = {"Name": name, "Unit": RARE_METRICS[name]}
+    declared = {**_DECLARED_METRICS, "Metrics": [metric]}
+    header = {"Timestamp": int(timestamp * 1000), "CloudWatchMetrics": [declared]}
+    return _encode({"_aws": header, "service": SERVICE, **fields, name: [float(value)]}).decode()
 
 
 class JsonFormatter(logging.Formatter):

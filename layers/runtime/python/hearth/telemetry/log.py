@@ -116,7 +116,7 @@ def finish_request(
         audit.record(timing, ms, dollars, request_id=request_id, status=status, trigger=trigger, failure=failure)
     _write_lines(timing, ms, dollars, request_id=request_id, status=status, trigger=trigger, failure=failure)
     statistics.count(timing, failed=failure is not None)
-    if failure is None and "model" in timing.fields:
+    if failure is None and timing.observed is not None:
         sketches.add(timing)
 
 
@@ -171,6 +171,17 @@ def _write_lines(
     if lines:
         with suppress(OSError, ValueError):
             HANDLER.write(*lines)
+
+
+def write_measurement(message: str, model: str, version: str, fields: Mapping[str, object], **metrics: float) -> None:
+    """Write a line about a version, and on Lambda each metric of json_format.RARE_METRICS."""
+    logger().info(message, extra={"model": model, "version": version, **fields})
+    if function := _function():
+        names = {"model": model, "version": version, "function": function}
+        with suppress(OSError, ValueError):
+            HANDLER.write(
+                *(json_format.rare_metric(names, name, value, time.time()) for name, value in metrics.items())
+            )
 
 
 def _metric_fields(fields: Mapping[str, object], function: str) -> dict[str, str]:

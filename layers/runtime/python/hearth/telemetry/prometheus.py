@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from hearth import __version__
-from hearth.telemetry.statistics import BOUNDS, Record
+from hearth.telemetry.metric_table import METRICS, Metric
+from hearth.telemetry.statistics import BOUNDS, Record, accuracy_interval
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Labels = Mapping[str, str]
@@ -13,34 +14,29 @@ Sample = tuple[str, Labels, float]
 """Suffix of the metric's name, labels, value."""
 
 
-def render(records: Mapping[tuple[str, str], Record], loaded: int) -> str:
+def render(
+    records: Mapping[tuple[str, str], Record], loaded: int, drift: Mapping[tuple[str, str], Mapping[str, float]]
+) -> str:
     """The metrics of all models; `records` has those of one caller by model and version, `loaded` the number of models
-    in memory.
-
-    Names and units follow Prometheus' conventions. Labels are models and versions only, so the number of series is
-    that of the models that were called.
-    """
+    in memory, `drift` the population stability index of each feature by model and version."""
     rows = [({"model": model, "version": version}, record) for (model, version), record in sorted(records.items())]
-    metrics: list[tuple[str, str, str, Iterable[Sample]]] = [
-        ("hearth_info", "gauge", "Version of the server.", [("", {"version": __version__}, 1)]),
-        ("hearth_models_loaded", "gauge", "Models in memory.", [("", {}, loaded)]),
-        ("hearth_requests_total", "counter", "Finished requests.", (s for row in rows for s in _outcomes(*row))),
-        (
-            "hearth_request_duration_seconds",
-            "histogram",
-            "Time from the first byte of a request to the end of its response.",
-            (sample for row in rows for sample in _durations(*row)),
-        ),
-        (
-            "hearth_step_duration_seconds_total",
-            "counter",
-            "Time of the steps of successful requests.",
-            (sample for row in rows for sample in _steps(*row)),
-        ),
-        ("hearth_items_total", "counter", "Texts, pictures and recordings.", [("", *_items(*row)) for row in rows]),
-        ("hearth_tokens_total", "counter", "Tokens read and generated.", (s for row in rows for s in _tokens(*row))),
-    ]
-    return "".join(f"{line}\n" for metric in metrics for line in _lines(*metric))
+    samples: dict[str, Iterable[Sample]] = {
+        "hearth_info": [("", {"version": __version__}, 1)],
+        "hearth_models_loaded": [("", {}, loaded)],
+        "hearth_requests_total": (sample for row in rows for sample in _outcomes(*row)),
+        "hearth_request_duration_seconds": (sample for row in rows for sample in _durations(*row)),
+        "hearth_step_duration_seconds_total": (sample for row in rows for sample in _steps(*row)),
+        "hearth_items_total": [("", *_items(*row)) for row in rows],
+        "hearth_tokens_total": (sample for row in rows for sample in _tokens(*row)),
+        "hearth_drift_psi": [
+            ("", {"model": model, "version": version, "feature": feature}, value)
+            for (model, version), indices in sorted(drift.items())
+            for feature, value in indices.items()
+        ],
+        "hearth_feedback_total": (sample for row in rows for sample in _verdicts(*row)),
+        "hearth_feedback_accuracy": (sample for row in rows for sample in _accuracy(*row)),
+    }
+    return "".join(f"{line}\n" for name, metric in METRICS.items() for line in _lines(metric, samples[name]))
 
 
 def _outcomes(labels: Labels, record: Record) -> Iterator[Sample]:
@@ -71,9 +67,21 @@ def _tokens(labels: Labels, record: Record) -> Iterator[Sample]:
     yield "", {**labels, "direction": "output"}, record.output_tokens
 
 
-def _lines(name: str, kind: str, description: str, samples: Iterable[Sample]) -> Iterator[str]:
-    yield f"# HELP {name} {description}"
-    yield f"# TYPE {name} {kind}"
+def _verdicts(labels: Labels, record: Record) -> Iterator[Sample]:
+    if record.right + record.wrong:
+        yield "", {**labels, "verdict": "right"}, record.right
+        yield "", {**labels, "verdict": "wrong"}, record.wrong
+
+
+def _accuracy(labels: Labels, record: Record) -> Iterator[Sample]:
+    if judged := record.right + record.wrong:
+        for bound, value in zip(("low", "value", "high"), accuracy_interval(record.right, judged), strict=True):
+            yield "", {**labels, "bound": bound}, value
+
+
+def _lines(metric: Metric, samples: Iterable[Sample]) -> Iterator[str]:
+    yield f"# HELP {metric.name} {metric.description}"
+    yield f"# TYPE {metric.name} {metric.kind}"
     for suffix, labels, value in samples:
         pairs = ",".join(f'{key}="{text}"' for key, text in labels.items())  # names of models need no escape
-        yield f"{name}{suffix}{{{pairs}}} {value:.12g}" if pairs else f"{name}{suffix} {value:.12g}"
+        yield f"{metric.name}{suffix}{{{pairs}}} {value:.12g}" if pairs else f"{metric.name}{suffix} {value:.12g}"

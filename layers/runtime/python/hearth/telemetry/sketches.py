@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -16,6 +18,8 @@ from hearth.telemetry.timing import Timing
 HOUR = 3600
 MAX_WINDOWS = 2000
 """Largest number of windows in memory; beyond it the oldest is deleted."""
+MIN_INPUTS = 200
+"""Inputs of a window from which on its drift is reported as a metric."""
 USAGE = {"tokens": "input_tokens", "output_tokens": "output_tokens", "seconds": "seconds"}
 """Feature -> field of the log line, for tasks whose functions observe nothing themselves."""
 Key = tuple[str, str, int]
@@ -67,7 +71,7 @@ _lock = threading.Lock()
 
 def add(timing: Timing) -> None:
     """Count what was observed in a request that succeeded."""
-    fields, observed = timing.fields, timing.observed
+    fields, observed = timing.fields, timing.observed or {}
     if not observed and fields.get("items") == 1:
         for name, field in USAGE.items():
             if value := fields.get(field):
@@ -122,6 +126,26 @@ def recent(model: str, version: str) -> Sketch:
             if window := _windows.get((model, version, hour)):
                 merged.merge(window.sketch())
     return merged
+
+
+def drift(reference: Mapping[str, Sequence[int]], sketch: Sketch) -> dict[str, float]:
+    """The population stability index of each feature that both have; empty for less than MIN_INPUTS inputs, of which
+    it would say little."""
+    indices = {}
+    for name, counts in sketch.counts.items():
+        if name in reference and sum(counts) >= MIN_INPUTS:
+            expected = [*reference[name], *[0] * (len(counts) - len(reference[name]))]
+            used = [index for index in range(len(counts)) if expected[index] or counts[index]]
+            indices[name] = population_stability([expected[i] for i in used], [counts[i] for i in used])
+    return indices
+
+
+def population_stability(first: Sequence[int], second: Sequence[int]) -> float:
+    """Population stability index of two counts by class, with half an input more in each class for those that are
+    empty in one of them."""
+    totals = [sum(counts) + 0.5 * len(counts) for counts in (first, second)]
+    shares = [((one + 0.5) / totals[0], (other + 0.5) / totals[1]) for one, other in zip(first, second, strict=True)]
+    return sum((other - one) * math.log(other / one) for one, other in shares)
 
 
 def clear() -> None:

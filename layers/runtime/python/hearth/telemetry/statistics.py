@@ -7,6 +7,7 @@ metrics in the log cover all environments.
 from __future__ import annotations
 
 import bisect
+import math
 import threading
 import time
 from collections import defaultdict
@@ -17,6 +18,9 @@ from hearth.telemetry.timing import Timing
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of the classes of a request's duration, in seconds."""
+
+Z = 1.959964
+"""Standard deviations of a 95 % interval."""
 
 
 class Duration(msgspec.Struct):
@@ -41,6 +45,9 @@ class Record(msgspec.Struct):
     items: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    right: int = 0
+    """Answers that feedback confirms."""
+    wrong: int = 0
     last: int = 0
     """Milliseconds since 1970."""
 
@@ -73,6 +80,25 @@ def count(timing: Timing, *, failed: bool) -> None:
         record.input_tokens += int(fields.get("input_tokens", 0))
         record.output_tokens += int(fields.get("output_tokens", 0))
         record.last = time.time_ns() // 1_000_000
+
+
+def count_verdict(model: str, version: str, tenant: str, *, is_right: bool) -> Record:
+    """Count an answer that feedback judges; returns the record."""
+    with _lock:
+        record = _records[model, version, tenant]
+        if is_right:
+            record.right += 1
+        else:
+            record.wrong += 1
+        return record
+
+
+def accuracy_interval(right: int, judged: int) -> tuple[float, float, float]:
+    """Lower bound, share and upper bound of right answers: the 95 % interval of Wilson (1927). `judged` is not 0."""
+    share, square = right / judged, Z * Z / judged
+    margin = Z * math.sqrt(share * (1 - share) / judged + square / (4 * judged))
+    centre, scale = share + square / 2, 1 + square
+    return max((centre - margin) / scale, 0.0), share, min((centre + margin) / scale, 1.0)
 
 
 def get_record(model: str, version: str, tenant: str) -> Record:
