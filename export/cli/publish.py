@@ -46,6 +46,12 @@ def publish(
             soft_wrap=True,
         )
         following = f"hearth alias {manifest.model} prod {manifest.version} --store {store}"
+    if not store.startswith("file:"):
+        from hearth_build.cloud.dedicated import FILE, read_configuration
+        from hearth_build.cloud.fits import advice
+
+        if text := advice(manifest, read_configuration(Path(FILE))):
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
     console.print(f"Next: {following}", highlight=False, markup=False, soft_wrap=True)
 
 
