@@ -55,17 +55,33 @@ def _native(text: str, name: str) -> list[Base]:
         ("gpt-shakespeare", {"inputs": text, "parameters": {**short, "details": True}, "stream": True}),
         ("resnet20-cifar10", {"inputs": encoded, "parameters": {"top_k": 1}}),
         ("squares", {"inputs": encoded, "parameters": {"threshold": 0.5}}),
+        ("ranks", {"inputs": {"query": text, "texts": [f"good {text}", "bad"]}, "parameters": {"return_text": True}}),
+        ("summarizes", {"inputs": f"two dogs {text}", "parameters": {"max_new_tokens": 3, "num_beams": 2}}),
+        ("segments", {"inputs": encoded, "parameters": {"mask_format": "rle"}}),
+        ("pictures", {"inputs": encoded, "parameters": {"candidate_labels": [text, "dog"]}}),
+        ("table", {"inputs": [{"x0": 1.5, "x1": 0, "x2": -2}]}),
+        ("tensors", {"inputs": {"x": [[1.0, -2.5, 3.0]]}}),
     ]
     bases = [_post("native", f"/models/{model}", document) for model, document in documents]
+    explained = [document for document in documents if document[0] in ("sentiment-en", "resnet20-cifar10")]
+    bases += [
+        _post("native", f"/models/{model}/explain", {**document, "parameters": {"explain": {"runs": 20}}})
+        for model, document in explained
+    ]
     labels = {"candidate_labels": [text, "good"], "hypothesis_template": f"it is {{}} {text}"}
     tasks: list[tuple[str, str, Any]] = [
         ("zero-shot-classification", "entails", {"inputs": text, "parameters": labels}),
         ("sentence-similarity", "embeddings-en", {"inputs": {"source_sentence": text, "sentences": ["a", text]}}),
         ("feature-extraction", "embeddings-en", {"inputs": text}),
         ("object-tracking", "squares", film),
+        ("image-feature-extraction", "pictures", picture),
+        ("text2text-generation", "summarizes", {"inputs": text, "parameters": {"max_new_tokens": 3}}),
     ]
     bases += [_post("native", f"/pipeline/{task}/{model}", body) for task, model, body in tasks]
-    binary = (("resnet20-cifar10", picture), ("squares", picture), ("deepspeech-digits", sound))
+    binary = (
+        *((model, picture) for model in ("resnet20-cifar10", "squares", "segments")),
+        *((model, sound) for model in ("deepspeech-digits", "hears")),
+    )
     bases += [_post("native", f"/models/{model}", data) for model, data in binary]
     return [*bases, Base("native", "GET", "/models"), Base("native", "GET", f"/models/{name}")]
 
@@ -80,6 +96,11 @@ def _openai(text: str, name: str) -> list[Base]:
         _post("openai", "/v1/completions", {**short, "prompt": text, "stop": [text], "user": text}),
         _post("openai", "/v1/completions", {**short, "prompt": [text, text], "stream": True}),
         _post("openai", "/v1/chat/completions", {**short, "messages": chat}),
+        _post("openai", "/v1/responses", {"model": "gpt-shakespeare", "input": text, "max_output_tokens": 3}),
+        _post("openai", "/v1/responses", {"model": "gpt-shakespeare", "input": chat, "stream": True}),
+        _post(
+            "openai", "/v1/chat/completions", {**short, "messages": chat, "response_format": {"type": "json_object"}}
+        ),
         _post("openai", "/v1/embeddings", {"model": "embeddings-en", "input": [text], "user": text}),
         Base(
             "openai",
@@ -96,6 +117,8 @@ def _oip(text: str, name: str) -> list[Base]:
     texts = {"name": "text", "shape": [1], "datatype": "BYTES", "data": [text]}
     ids = {"name": "input_ids", "shape": [1, 3], "datatype": "INT64", "data": [1, 2, 3]}
     mask = {"name": "attention_mask", "shape": [1, 3], "datatype": "INT64", "data": [1, 1, 1]}
+    numbers = {"shape": [1, 3], "datatype": "FP32", "data": [1.5, 0, -2]}
+    columns = [{**numbers, "name": f"x{column}", "shape": [3]} for column in range(3)]
     header = b'{"inputs":[{"name":"text","shape":[1],"datatype":"BYTES","parameters":{"binary_data_size":%d}}]}'
     element = len(text.encode()).to_bytes(4, "little") + text.encode()
     binary = header % len(element)
@@ -112,10 +135,19 @@ def _oip(text: str, name: str) -> list[Base]:
             {"text_input": text, "parameters": stops},
         ),
         _post("oip", "/v2/models/gpt-shakespeare/generate_stream", {"text_input": text, "parameters": short}),
+        _post("oip", "/v2/models/sentiment-en/explain", {"inputs": [texts]}),
+        _post("oip", "/v2/models/tensors/infer", {"inputs": [{**numbers, "name": "x"}]}),
+        _post("oip", "/v2/models/table/infer", {"inputs": columns}),
         _post("oip", "/v2/repository/index", {"ready": True}),
         _post("oip", "/v2/repository/models/sentiment-en/load", {"parameters": {"config": text}}),
         Base("oip", "GET", "/v2/models/stats"),
     ]
+
+
+def _rerank(text: str, name: str) -> list[Base]:
+    texts = {"query": text, "texts": [f"good {text}", "bad"], "truncate": True}
+    documents = {"model": "ranks", "query": text, "documents": [{"text": text}, "bad"], "top_n": 1}
+    return [_post("rerank", "/models/ranks/rerank", texts), _post("rerank", "/v1/rerank", documents)]
 
 
 def _sagemaker(text: str, name: str) -> list[Base]:
@@ -139,7 +171,7 @@ def _uploads(text: str, name: str) -> list[Base]:
     ]
 
 
-BUILDERS: tuple[Callable[[str, str], list[Base]], ...] = (_native, _openai, _oip, _sagemaker, _uploads)
+BUILDERS: tuple[Callable[[str, str], list[Base]], ...] = (_native, _openai, _oip, _rerank, _sagemaker, _uploads)
 
 
 def bases(text: str, name: str) -> list[Base]:

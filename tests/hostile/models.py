@@ -26,18 +26,21 @@ def make_store(folder: Path) -> Path:
     make_squares(folder)
     for name in FROM_ZOO:
         shutil.copytree(ZOO / name, folder / name)
-    for model in sorted(_random_models().iterdir()):
+    for manifest in sorted(_random_models().glob("*/1/manifest.json")):
+        model = manifest.parent.parent
         shutil.copytree(model, folder / model.name)
     return folder
 
 
 def _random_models() -> Path:
-    """The folder with `masks`, `answers` and `entails`."""
+    """The folder with the models of `checkpoints.RANDOM` and of `imports.MODELS`."""
     if not RANDOM_MODELS.exists():
         from tests.functions import checkpoints
+        from tests.hostile import imports
 
         with tempfile.TemporaryDirectory() as work:
             checkpoints.put_random(Path(work), Path(work) / "store")
+            imports.put(Path(work), Path(work) / "store")
             shutil.copytree(Path(work) / "store", built := RANDOM_MODELS.with_suffix(f".{os.getpid()}"))
         try:
             built.rename(RANDOM_MODELS)
