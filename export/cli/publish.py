@@ -1,4 +1,4 @@
-"""`hearth publish`, `hearth alias` and `hearth catalog`: what writes to a store."""
+"""`hearth publish` and `hearth catalog`: what writes to a store."""
 
 from __future__ import annotations
 
@@ -53,19 +53,6 @@ def publish(
         if text := advice(manifest, read_configuration(Path(FILE))):
             console.print(text, highlight=False, markup=False, soft_wrap=True)
     console.print(f"Next: {following}", highlight=False, markup=False, soft_wrap=True)
-
-
-def alias(
-    name: Annotated[str, typer.Argument(help="The model's name.")],
-    alias: Annotated[str, typer.Argument(help="A new or an existing alias, e.g. prod.")],
-    version: Annotated[str, typer.Argument(help="A published version, e.g. 2.")],
-    store: StoreOption,
-) -> None:
-    """Point an alias of a model at one of its versions."""
-    from hearth_build.release.publish import set_alias
-
-    set_alias(open_store(store), name, alias, version)
-    console.print(f"{name}@{alias} is now version {version}")
 
 
 def catalog(store: StoreOption) -> None:

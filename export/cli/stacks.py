@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from hearth_build.cloud.stack import DEFAULT, AwsError, Stack, client, describe_stack
+from hearth.errors import NotFound
+from hearth_build.cloud.stack import DEFAULT, AwsError, client, describe_stack
+from hearth_build.cloud.stack_logs import StackLog, log_groups
 
 console = Console()
 KEPT_BUCKETS = ("ArtifactBucket", "ResultBucket")
@@ -64,38 +65,15 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", help="Wait for further lines.")] = False,
 ) -> None:
     """Print the log lines of a stack's functions, oldest first: a line of JSON for each request."""
-    groups = _log_groups(describe_stack(stack), function)
-    start = int((time.time() - minutes * 60) * 1000)
-    seen = set[str]()
+    deployed = describe_stack(stack)
+    try:
+        groups = log_groups(deployed, function)
+    except NotFound as error:
+        raise typer.BadParameter(error.message) from None
+    log = StackLog(groups, time.time() - minutes * 60, "{ $.status >= 400 }" if errors else "")
     while True:
-        events = [event for group in groups for event in _events(group, start, errors=errors)]
-        for event in sorted(events, key=lambda event: event["timestamp"]):
-            if event["eventId"] not in seen:
-                print(event["message"].rstrip(), flush=True)
-                start = max(start, event["timestamp"])
-        seen = {event["eventId"] for event in events}
+        for line in log.read():
+            print(line, flush=True)
         if not follow:
             return
         time.sleep(POLL_SECONDS)
-
-
-def _log_groups(stack: Stack, function: str) -> list[str]:
-    functions = stack.resources_of("AWS::Lambda::Function")
-    if function and function not in functions:
-        raise typer.BadParameter(f"--function must be one of {', '.join(sorted(functions))}.")
-    groups = stack.resources_of("AWS::Logs::LogGroup")
-    return [groups[f"{name}Log"] for name in sorted(functions) if function in ("", name) and f"{name}Log" in groups]
-
-
-def _events(group: str, start: int, *, errors: bool) -> Iterator[dict[str, Any]]:
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    pattern = {"filterPattern": "{ $.status >= 400 }"} if errors else {}
-    try:
-        pages = (
-            client("logs").get_paginator("filter_log_events").paginate(logGroupName=group, startTime=start, **pattern)
-        )
-        for page in pages:
-            yield from page["events"]
-    except (BotoCoreError, ClientError) as error:
-        raise AwsError(f"The log {group} cannot be read: {error}") from error

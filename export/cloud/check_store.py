@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
+
+import msgspec
 
 from hearth.errors import HearthError
 from hearth.models import catalog
 from hearth.models.download import fetch
 from hearth.models.manifest import SIGNATURE, Manifest
-from hearth.models.registry import DEFAULT_ALIAS, Ref, Registry
+from hearth.models.registry import DEFAULT_ALIAS, Alias, Ref, Registry
 from hearth.models.signature import Trust
 from hearth.storage.base import Store
 from hearth_build.cloud.finding import Finding, ok, problem
+from hearth_build.release.aliases import describe
 from hearth_build.release.catalog import describe_all
 
 FETCH_SECONDS = 600
@@ -72,18 +74,19 @@ def _check_aliases(store: Store, model: str, paths: set[str]) -> Iterator[Findin
         )
         return
     try:
-        aliases = json.loads(store.get(f"{model}/aliases.json"))
-        versions: Mapping[str, str] = {name: str(target["version"]) for name, target in aliases.items()}
-    except (HearthError, ValueError, KeyError, TypeError, AttributeError) as error:
+        aliases = msgspec.json.decode(store.get(f"{model}/aliases.json"), type=dict[str, Alias])
+    except (HearthError, ValueError) as error:
         yield problem(f"{model}/aliases.json cannot be read: {error!r}.")
         return
-    if DEFAULT_ALIAS not in versions:
+    if DEFAULT_ALIAS not in aliases:
         yield problem(f"{model} has no alias {DEFAULT_ALIAS}, so it cannot be called by its name alone.")
-    for name, version in sorted(versions.items()):
-        if f"{version}/manifest.json" not in paths:
-            yield problem(f"{model}@{name} points to version {version}, which does not exist.")
+    for name, alias in sorted(aliases.items()):
+        versions = [alias.version, *(split.version for split in (alias.canary, alias.shadow) if split)]
+        missing = [version for version in versions if f"{version}/manifest.json" not in paths]
+        if missing:
+            yield problem(f"{model}@{name} points to version {missing[0]}, which does not exist.")
         else:
-            yield ok(f"{model}@{name} is version {version}.")
+            yield ok(f"{model}@{name} is {describe(alias)}.")
 
 
 def _check_version(registry: Registry, ref: Ref, paths: set[str], *, deep: bool) -> Finding:

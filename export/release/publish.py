@@ -1,4 +1,4 @@
-"""Publish artifacts to a store and point aliases at versions; `hearth publish ARTIFACT --store URI` runs it.
+"""Publish artifacts to a store; `hearth publish ARTIFACT --store URI` runs it.
 
 A version's files are written first, then its signature, and its manifest last. The manifest must not exist yet, because
 versions never change. Nothing is written before the artifact has passed the load gate in a separate process
@@ -7,26 +7,21 @@ versions never change. Nothing is written before the artifact has passed the loa
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from hearth.errors import BadRequest, NotFound
+from hearth.errors import BadRequest
 from hearth.models.download import upload, verify
 from hearth.models.manifest import SIGNATURE, Manifest, dump, parse
-from hearth.models.registry import DEFAULT_ALIAS
 from hearth.storage.base import Conflict, Store
-from hearth_build.release import catalog
+from hearth_build.release.aliases import set_alias
 from hearth_build.release.file_types import check_file_types
 from hearth_build.release.load_gate import admit
 
 if TYPE_CHECKING:
     from hearth_build.release.signing import Signer
-
-ATTEMPTS = 5
-"""Attempts to change aliases.json while others change it too."""
 
 
 def publish(store: Store, folder: Path, alias: str | None = None, signer: Signer | None = None) -> Manifest:
@@ -95,27 +90,3 @@ def _signature(folder: Path, manifest: Manifest, raw: bytes, signer: Signer | No
         return sign(signer, f"{manifest.model}@{manifest.version}", digests_of(manifest, raw))
     path = folder / SIGNATURE
     return path.read_bytes() if path.is_file() else b""
-
-
-def set_alias(store: Store, model: str, alias: str, version: str) -> None:
-    """Point an alias at a published version, and bring the catalogue up to date. Concurrent changes of other aliases
-    are preserved. Raises NotFound, Conflict, StoreError."""
-    if f"{model}/{version}/manifest.json" not in store.list(f"{model}/{version}/"):
-        raise NotFound(f"{model} has no version {version} in this store. Publish it with `hearth publish`.")
-    path = f"{model}/aliases.json"
-    for attempt in range(ATTEMPTS):
-        try:
-            raw, etag = store.get_with_etag(path)
-        except NotFound:
-            raw, etag = b"{}", None
-        aliases = json.loads(raw) | {alias: {"version": version}}
-        data = json.dumps(aliases, indent=2, sort_keys=True).encode() + b"\n"
-        try:
-            store.put(path, data, if_absent=etag is None, if_match=etag)
-        except Conflict:
-            if attempt == ATTEMPTS - 1:
-                raise
-        else:
-            break
-    if alias == DEFAULT_ALIAS:
-        catalog.update(store, model)

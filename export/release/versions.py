@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hearth.errors import HearthError, NotFound
 from hearth.models.manifest import Manifest
-from hearth.models.registry import VERSION, Ref, Registry
+from hearth.models.registry import VERSION, Alias, Ref, Registry
 from hearth.storage.base import Store
+from hearth_build.release.aliases import percent
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,19 @@ def list_versions(store: Store) -> tuple[list[PublishedVersion], list[DamagedVer
 
 
 def aliases_of(registry: Registry, ref: Ref) -> list[str]:
-    """The aliases that point at a version, sorted. Raises StoreError."""
+    """The aliases that point at a version or have it as canary or shadow, sorted. Raises StoreError."""
     try:
         aliases = registry.aliases(ref.model)
     except NotFound:
         return []
-    return sorted(name for name, target in aliases.items() if target.version == ref.version)
+    return sorted(role for name, alias in aliases.items() for role in _roles(name, alias, ref.version))
+
+
+def _roles(name: str, alias: Alias, version: str) -> Iterator[str]:
+    """What a version is for an alias: its own version, its canary with the share, or its shadow."""
+    if alias.version == version:
+        yield name
+    if alias.canary and alias.canary.version == version:
+        yield f"{name} ({percent(alias.canary.share)} of callers)"
+    if alias.shadow and alias.shadow.version == version:
+        yield f"{name} (shadow)"

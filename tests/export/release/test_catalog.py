@@ -13,8 +13,8 @@ from hearth.models.catalog import FILE, read
 from hearth.models.registry import Registry
 from hearth.storage.open import open_store
 from hearth_build.cloud.check_store import check_store
+from hearth_build.release.aliases import set_alias
 from hearth_build.release.catalog import rebuild, update
-from hearth_build.release.publish import set_alias
 from tests.support.artifacts import make_image_artifact, make_text_artifact
 
 

@@ -17,7 +17,8 @@ from hearth.models.manifest import dump, parse
 from hearth.storage.base import Conflict
 from hearth.storage.file import FileStore
 from hearth.storage.open import open_store
-from hearth_build.release.publish import publish, set_alias
+from hearth_build.release.aliases import set_alias
+from hearth_build.release.publish import publish
 from hearth_build.release.signing import verify_published
 from hearth_build.release.versions import list_versions
 from tests.support.signed import key, make_keys

@@ -300,7 +300,7 @@ def test_fifty_concurrent_requests_never_exceed_the_burst(client: TestClient) ->
 def test_a_function_with_api_keys_loads_nothing_without_a_key(locked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     threads = []
     start_load = preload.start_load
-    monkeypatch.setattr(preload, "start_load", lambda name: threads.append(start_load(name)))
+    monkeypatch.setattr(preload, "start_load", lambda *load: threads.append(start_load(*load)))
     for key_name, status in ((None, 401), ("pictures", 403), ("words", 200)):
         event = rest_v1_event("/models/sentiment-en", BODY["sentiment-en"])
         event["headers"] |= {"X-Api-Key": KEYS[key_name]} if key_name else {}

@@ -98,7 +98,7 @@ def test_the_first_request_loads_its_model_meanwhile(
     serving: Path, monkeypatch: pytest.MonkeyPatch, method: str, path: str, expected: list[str]
 ) -> None:
     loads: list[str] = []
-    monkeypatch.setattr(preload, "start_load", lambda name: loads.append(name) or threading.Thread())
+    monkeypatch.setattr(preload, "start_load", lambda name, session: loads.append(name) or threading.Thread())
     adapter = HttpAdapter(text.TASKS, None)
     for _ in range(2):
         respond(rest_event(method, path, BODY if method == "POST" else ""), adapter)
@@ -109,7 +109,7 @@ def test_a_model_that_the_caller_may_not_use_is_not_loaded(serving: Path, monkey
     import hashlib
 
     loads: list[str] = []
-    monkeypatch.setattr(preload, "start_load", loads.append)
+    monkeypatch.setattr(preload, "start_load", lambda name, session: loads.append(name))
     entry = {"name": "a", "sha256": hashlib.sha256(b"key").hexdigest(), "models": ["resnet*"]}
     monkeypatch.setenv("HEARTH_API_KEYS", json.dumps([entry]))
     settings.get.cache_clear()

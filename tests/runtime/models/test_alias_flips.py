@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from hearth.storage.open import open_store
 from hearth_build.cli import serve
-from hearth_build.release.publish import set_alias
+from hearth_build.release.aliases import set_alias
 from tests.support.artifacts import make_text_artifact
 
 LABELS = {"1": ("negative", "positive"), "2": ("bad", "good")}

@@ -17,6 +17,7 @@ from msgspec import Meta
 from hearth import settings, strict_json
 from hearth.async_inference import uploads
 from hearth.async_inference.results import predict_object
+from hearth.auth import api_keys
 from hearth.errors import HearthError, Internal, NotFound, SettingsError
 from hearth.storage.base import Conflict, Store
 from hearth.storage.open import open_store
@@ -107,6 +108,7 @@ class BatchJob(msgspec.Struct, frozen=True):
 def handle(tasks: Tasks, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Process the items of a batch. Raises BadRequest for an invalid event, BatchFailedError."""
     document = strict_json.convert(event, BatchEvent)
+    api_keys.set_session(document.batch.run)  # one version answers for all objects, unless a share changes meanwhile
     output = settings.get().output
     if not output:
         raise BatchFailedError(SettingsError("HEARTH_OUTPUT is not set; set it to the location of the results").message)

@@ -24,6 +24,7 @@ from hearth.async_inference.results import (
     result_path,
     write_result_once,
 )
+from hearth.auth import api_keys
 from hearth.errors import BadRequest, Forbidden, HearthError, SettingsError
 from hearth.storage.open import open_store
 from hearth.tasks.task import Tasks
@@ -153,6 +154,7 @@ def _process(tasks: Tasks, created: CreatedObject, context: Any) -> HearthError 
     """Process one object with its own log line, and return its error, if any."""
     request_id = getattr(context, "aws_request_id", "")
     tenant = uploads.tenant_of_key(created.key)
+    api_keys.set_session(tenant or created.key)  # the same for each delivery
     return attempt(lambda: _write_result(tasks, created), request_id=request_id, trigger="storage", tenant=tenant)
 
 

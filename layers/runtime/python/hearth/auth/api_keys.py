@@ -26,6 +26,8 @@ from hearth.auth.token_bucket import TokenBucket
 from hearth.errors import OutOfScope, SettingsError, TooManyRequests, Unauthorized
 
 HEADER = "x-api-key"
+SESSION_HEADER = "x-hearth-session"
+"""Requests with the same value of this header get the same version of a model, by default those of the same caller."""
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,6 +56,7 @@ class Caller(msgspec.Struct, frozen=True):
 ANONYMOUS = Caller(models=())
 """A caller without a key on a public route, who may use no models."""
 _caller: ContextVar[Caller | None] = ContextVar("hearth-caller", default=None)
+_session: ContextVar[str | None] = ContextVar("hearth-session", default=None)
 
 
 class KeyTable:
@@ -136,7 +139,28 @@ def authenticate(headers: Mapping[str, str], event: Any = None, *, public: bool 
         seconds = max(1, math.ceil(wait))
         raise TooManyRequests(f"Too many requests with this API key; retry in {seconds} s", retry_after=seconds)
     _caller.set(caller)
+    _session.set(session_of(headers, caller))
     return caller
+
+
+def session_of(headers: Mapping[str, str], caller: Caller) -> str:
+    """The session of a request: its header, or its caller; empty if both are unknown."""
+    return headers.get(SESSION_HEADER) or caller.tenant
+
+
+def set_session(session: str) -> None:
+    """Set the session of work whose request has ended, such as an upload's."""
+    _session.set(session)
+
+
+def has_caller() -> bool:
+    """Whether a caller waits for this work: a request has one, although they may be unknown."""
+    return _caller.get() is not None
+
+
+def current_session() -> str | None:
+    """What the current request has in common with those that get the same version; None: there is no request."""
+    return _session.get()
 
 
 @contextmanager

@@ -117,4 +117,4 @@ def _preload(request: HttpRequest, match: Match, event: Mapping[str, Any]) -> No
     except HearthError:
         return
     if caller.may_use(name.partition("@")[0]):
-        preload.start_load(name)
+        preload.start_load(name, api_keys.session_of(request.headers, caller))

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from hearth import deadline, settings
-from hearth.aws_lambda.handler import Handler, early_error, fail_early
+from hearth.aws_lambda.handler import Handler, early_error, fail_early, run_shadows
 from hearth.aws_lambda.runtime_api import ClientDisconnected, Context, Invocation, RuntimeApi, Stream, describe_error
 from hearth.errors import ENDS
 from hearth.http.pipeline import HttpResponse
@@ -71,6 +71,7 @@ class Runtime:
             contextvars.copy_context().run(self._respond_streamed, invocation, event, context)
         else:
             self._respond_whole(invocation, event, context)
+        contextvars.copy_context().run(run_shadows, context)
 
     def _respond_whole(self, invocation: Invocation, event: Any, context: Context) -> None:
         try:

@@ -27,7 +27,7 @@ from hearth.http.origin_check import OriginCheck
 from hearth.http.pipeline import BodyReader, Exchange, HttpResponse, StreamedBody, error_response
 from hearth.protocols import base
 from hearth.protocols.router import Router, protocol_for, protocols, without_slash
-from hearth.tasks import memory_budget
+from hearth.tasks import memory_budget, shadow
 from hearth.tasks.task import Tasks
 from hearth.telemetry.log import as_hearth_error, finish_request
 from hearth.telemetry.timing import begin
@@ -53,6 +53,7 @@ def create_app(tasks: Tasks, *, local: bool = False, folder: Path | None = None,
         redirect_slashes=False,  # such a redirect would bypass the pipeline and the log
     )
     if local:
+        shadow.start_thread()
         tasks = tuple(memory_budget.admitted(task.load()) for task in tasks)
     router = Router(playground.routes(folder) if folder else ())
     threads = _Threads() if local else None  # AWS limits the concurrency of a Lambda

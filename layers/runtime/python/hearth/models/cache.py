@@ -114,7 +114,8 @@ class Cache:
                 return previous
 
     def open(self, resolved: Resolved) -> Lease:
-        """Load the model of `resolved`, or the version last opened for its name if this one cannot be loaded.
+        """Load the model of `resolved`. If it cannot be loaded: the alias's own version in place of its canary, or the
+        version last opened for the name.
 
         `Lease.model.manifest` says which. Raises IntegrityError, StoreError, Unavailable.
         """
@@ -122,13 +123,14 @@ class Cache:
             slot, model = self._acquire(resolved.ref)
         except HearthError:
             self.counters.load_failures += 1
-            previous = self._last_opened.get(resolved.name)
+            previous = self._previous(resolved)
             if previous is None or previous.ref == resolved.ref or previous.manifest.task != resolved.manifest.task:
                 raise
             resolved = previous
             slot, model = self._acquire(previous.ref)
             self.counters.stale += 1
-        self._last_opened[resolved.name] = resolved
+        if resolved.fallback is None:
+            self._last_opened[resolved.name] = resolved
         timing = current()
         timing.fields["model"], timing.fields["version"] = resolved.ref.model, resolved.ref.version
         timing.artifact = self.registry.origin(resolved.ref)
@@ -136,6 +138,16 @@ class Cache:
             timing.observed = {}
             WRITER.start_if_due(resolved.manifest)
         return Lease(self, slot, model)
+
+    def _previous(self, resolved: Resolved) -> Resolved | None:
+        """What to open in place of an artifact that cannot be loaded."""
+        if resolved.fallback is None:
+            return self._last_opened.get(resolved.name)
+        try:
+            manifest = self.registry.manifest(resolved.fallback)
+        except HearthError:
+            return None
+        return Resolved(resolved.name, resolved.fallback, manifest)
 
     def get(self, name: str) -> Lease:
         """Resolve and open `name`, for callers that need nothing in between."""

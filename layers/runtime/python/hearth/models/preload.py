@@ -10,6 +10,7 @@ import threading
 from contextlib import suppress
 
 from hearth import settings
+from hearth.auth import api_keys
 from hearth.errors import HearthError
 from hearth.models.cache import warm_cache
 
@@ -23,9 +24,10 @@ def start_fetch() -> threading.Thread:
     return thread
 
 
-def start_load(name: str) -> threading.Thread:
-    """Start to load `name` in a thread; the request for it waits for this load instead of starting its own."""
-    thread = threading.Thread(target=_load, args=(name,), name="hearth-load", daemon=True)
+def start_load(name: str, session: str) -> threading.Thread:
+    """Start to load what `name` means for a session in a thread; the request for it waits for this load instead of
+    starting its own."""
+    thread = threading.Thread(target=_load, args=(name, session), name="hearth-load", daemon=True)
     thread.start()
     return thread
 
@@ -38,6 +40,7 @@ def _fetch() -> None:
             fetch(name)
 
 
-def _load(name: str) -> None:
+def _load(name: str, session: str) -> None:
+    api_keys.set_session(session)
     with suppress(HearthError):
         warm_cache().preload(name)

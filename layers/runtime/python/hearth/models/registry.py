@@ -7,9 +7,11 @@ import re
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+from msgspec import Meta
 
 from hearth.auth import api_keys
 from hearth.errors import BadRequest, Forbidden, HearthError, IntegrityError, ManifestError, NotFound, StoreError
@@ -17,6 +19,7 @@ from hearth.models import catalog
 from hearth.models.catalog import Catalog
 from hearth.models.manifest import SIGNATURE, Manifest, Version, parse
 from hearth.storage.base import Store
+from hearth.telemetry.timing import current
 
 if TYPE_CHECKING:
     from hearth.models.signature import Signed, Trust
@@ -28,8 +31,22 @@ VERSION = re.compile("[1-9][0-9]{0,8}")
 _NAME = re.compile(r"(?P<model>[a-z0-9][a-z0-9._-]{0,62})(@(?P<suffix>[A-Za-z0-9][A-Za-z0-9._-]{0,62}))?")
 
 
-class Alias(msgspec.Struct, frozen=True):
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Split(msgspec.Struct, frozen=True):
+    """A version that gets a share of an alias's requests."""
+
     version: Version
+    share: Share = 1.0
+
+
+class Alias(msgspec.Struct, frozen=True, omit_defaults=True):
+    version: Version
+    canary: Split | None = None
+    """The version that answers for a share of the callers."""
+    shadow: Split | None = None
+    """The version that computes the answers to a share of the requests too, for comparison."""
 
 
 class Ref(msgspec.Struct, frozen=True):
@@ -49,6 +66,10 @@ class Resolved(msgspec.Struct, frozen=True):
     """The name as it was requested."""
     ref: Ref
     manifest: Manifest
+    fallback: Ref | None = None
+    """The alias's own version, if `ref` is its canary."""
+    shadow: Ref | None = None
+    """The version that computes the answer too, after it has left."""
 
 
 class Registry:
@@ -72,12 +93,36 @@ class Registry:
         self._lock = threading.Lock()
 
     def resolve(self, name: str) -> Resolved:
-        """The artifact that `name` means now, with its manifest. Raises what `find` and `manifest` raise."""
-        ref = self.find(name)
+        """The artifact that `name` means now for this caller, with its manifest.
+
+        Raises what `find` and `manifest` raise.
+        """
+        model, alias = self._find(name)
+        if alias.canary or alias.shadow:
+            return self._split(name, model, alias)
+        ref = Ref(model, alias.version)
         return Resolved(name, ref, self.manifest(ref))
 
     def find(self, name: str) -> Ref:
-        """The artifact that `name` means now. Raises BadRequest, Forbidden, NotFound, StoreError.
+        """The artifact that `name` means now, a canary aside. Raises BadRequest, Forbidden, NotFound, StoreError."""
+        model, alias = self._find(name)
+        return Ref(model, alias.version)
+
+    def _split(self, name: str, model: str, alias: Alias) -> Resolved:
+        """The version that the alias's shares choose, or its own one if that cannot be used. Raises as `manifest`."""
+        from hearth.models import traffic  # few aliases have shares
+
+        version, shadow = traffic.choose(model, alias)
+        current().fields["routed"] = f"{model}@{version}"
+        own, shadow_ref = Ref(model, alias.version), Ref(model, shadow) if shadow else None
+        if version != alias.version:
+            with suppress(HearthError):
+                ref = Ref(model, version)
+                return Resolved(name, ref, self.manifest(ref), own, shadow_ref)
+        return Resolved(name, own, self.manifest(own), None, shadow_ref)
+
+    def _find(self, name: str) -> tuple[str, Alias]:
+        """The model of a name, and what the name means of it. Raises BadRequest, Forbidden, NotFound, StoreError.
 
         The caller's scope is enforced here and in `models`: every requested name passes through here.
         """
@@ -94,16 +139,16 @@ class Registry:
         if pin:
             if suffix not in (None, pin):
                 raise Forbidden(f"Only version {pin} of {model} is served here")
-            return Ref(model, pin)
+            return model, Alias(pin)
         if suffix and suffix.isdecimal():
-            return Ref(model, suffix)
+            return model, Alias(suffix)
         alias = self.aliases(model).get(suffix or DEFAULT_ALIAS)
         if alias is None:
             raise NotFound(
                 f"Model {model} has no alias {suffix or DEFAULT_ALIAS}; "
                 "request a version, or set the alias with `hearth alias`"
             )
-        return Ref(model, alias.version)
+        return model, alias
 
     def aliases(self, model: str) -> dict[str, Alias]:
         """A model's aliases, at most `alias_seconds` old, or older if the store does not respond."""

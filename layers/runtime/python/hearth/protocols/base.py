@@ -11,7 +11,7 @@ from msgspec import Struct
 from hearth.errors import HearthError
 from hearth.models.cache import Lease, warm_cache
 from hearth.models.model import Model
-from hearth.models.registry import Resolved
+from hearth.models.registry import Ref, Resolved
 from hearth.tasks.task import Task, Tasks, Usage, open_model
 
 JSON = "application/json"
@@ -40,6 +40,11 @@ class Request(Struct):
         """
         resolved = warm_cache().resolve(model) if isinstance(model, str) else model
         chosen_task, self.lease = open_model(self.tasks, resolved, task)
+        if resolved.shadow:
+            from hearth.tasks import shadow  # few aliases have one
+
+            answered = Ref(resolved.ref.model, self.lease.model.manifest.version)
+            chosen_task = shadow.observe(chosen_task, resolved, answered, self.request_id)
         return chosen_task, self.lease.model
 
 

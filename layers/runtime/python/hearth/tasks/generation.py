@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -78,6 +78,10 @@ class Generation:
     def reserve(self, budget: MemoryBudget, size: int) -> None:
         """Hold `size` bytes of the budget from before the first piece until the last one."""
         self._pieces = _reserved(budget, size, self._pieces)
+
+    def wrap(self, wrapper: Callable[[Iterator[Piece]], Iterator[Piece]]) -> None:
+        """Let the pieces pass through a generator."""
+        self._pieces = wrapper(self._pieces)
 
     def __next__(self) -> Piece:
         piece = next(self._pieces)

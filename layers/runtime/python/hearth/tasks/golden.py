@@ -7,9 +7,8 @@ preprocessing, graph and decoding are compared all at once.
 from __future__ import annotations
 
 import base64
-import difflib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +20,7 @@ from hearth.models.cache import warm_cache
 from hearth.models.registry import Ref
 from hearth.ops.vision.bytetrack import TrackerConfig
 from hearth.task_table import TASKS
+from hearth.tasks.distances import Scores, array_distance, leaves, score_distance, text_distance
 from hearth.tasks.task import Tasks, choose_task
 
 FILE = "golden.json"
@@ -100,29 +100,10 @@ def decode_input(value: Any) -> Any:
     return {name: decode_input(item) for name, item in value.items()}
 
 
-Scores = dict[str, float]
-
-
-def _score_distance(first: Scores, second: Scores) -> float:
-    """The largest difference of a score; a label missing in one answer has at most that answer's lowest score."""
-    if not first or not second:
-        return 0.0 if first == second else 1.0
-    lowest_first, lowest_second = min(first.values()), min(second.values())
-    distances = []
-    for label in first.keys() | second.keys():
-        if label not in second:
-            distances.append(max(0.0, first[label] - lowest_second))
-        elif label not in first:
-            distances.append(max(0.0, second[label] - lowest_first))
-        else:
-            distances.append(abs(first[label] - second[label]))
-    return max(distances)
-
-
 def _labels(golden: Any, prediction: Any) -> float:
     while isinstance(prediction[0], list):
         prediction = prediction[0]
-    return _score_distance(golden, {score["label"]: score["score"] for score in prediction})
+    return score_distance(golden, {score["label"]: score["score"] for score in prediction})
 
 
 def _token_labels(golden: Any, prediction: Any) -> float:
@@ -139,7 +120,7 @@ def _token_labels(golden: Any, prediction: Any) -> float:
 
 
 def _word_guesses(golden: Any, prediction: Any) -> float:
-    return _score_distance(
+    return score_distance(
         {guess["word"]: guess["score"] for guess in golden},
         {guess["token_str"]: guess["score"] for guess in prediction},
     )
@@ -155,7 +136,7 @@ def _vectors(golden: Any, prediction: Any) -> float:
     if isinstance(golden, int | float):
         return float(abs(golden - prediction[0]))
     if isinstance(prediction[0], dict):
-        return _score_distance(dict(golden), {neighbour["word"]: neighbour["score"] for neighbour in prediction})
+        return score_distance(dict(golden), {neighbour["word"]: neighbour["score"] for neighbour in prediction})
     vector = prediction[0]
     lengths = sum(a * a for a in golden) * sum(b * b for b in vector)
     return 1 - float(sum(a * b for a, b in zip(golden, vector, strict=True)) / lengths**0.5)
@@ -189,11 +170,11 @@ def _tracks(golden: Any, prediction: Any) -> float:
 
 def _segments(golden: Any, prediction: Any) -> float:
     """The largest difference of the share of the picture that a label covers."""
-    return _score_distance(golden, {segment["label"]: segment["share"] for segment in prediction})
+    return score_distance(golden, {segment["label"]: segment["share"] for segment in prediction})
 
 
 def _table(golden: Any, prediction: Any) -> float:
-    return _array_distance(golden, prediction)
+    return array_distance(golden, prediction)
 
 
 def _table_scores(golden: Any, prediction: Any) -> float:
@@ -207,9 +188,9 @@ def tensor_distance(golden: Any, prediction: Any) -> float:
 
 def sample(value: Any) -> dict[str, Any]:
     """The number of numbers and texts in nested lists and objects, and at most SAMPLED of them, evenly spaced."""
-    leaves = list(_leaves(value))
-    step = max(len(leaves) / SAMPLED, 1)
-    return {"count": len(leaves), "values": [leaves[int(index * step)] for index in range(min(len(leaves), SAMPLED))]}
+    values = list(leaves(value))
+    step = max(len(values) / SAMPLED, 1)
+    return {"count": len(values), "values": [values[int(index * step)] for index in range(min(len(values), SAMPLED))]}
 
 
 def _sample_distance(golden: Any, prediction: Any) -> float:
@@ -217,48 +198,16 @@ def _sample_distance(golden: Any, prediction: Any) -> float:
         prediction = sample(prediction)
     if golden["count"] != prediction["count"]:
         return float("inf")
-    return _array_distance(golden["values"], prediction["values"])
-
-
-def _array_distance(golden: Any, prediction: Any) -> float:
-    """The largest difference of a number, in units of the largest number if that is above 1; 1 for different texts."""
-    first, second = list(_leaves(golden)), list(_leaves(prediction))
-    if len(first) != len(second):
-        return float("inf")
-    largest = max((abs(item) for item in first if not isinstance(item, str | None)), default=0.0)
-    worst = 0.0
-    for expected, actual in zip(first, second, strict=True):
-        if isinstance(expected, str | None) or isinstance(actual, str | None):
-            worst = max(worst, float(expected != actual))
-        else:
-            worst = max(worst, abs(expected - actual) / max(largest, 1.0))
-    return worst
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    """The numbers and texts in nested lists and objects; the keys of objects are texts too."""
-    if isinstance(value, dict):
-        for name in sorted(value):
-            yield name
-            yield from _leaves(value[name])
-    elif isinstance(value, list):
-        for item in value:
-            yield from _leaves(item)
-    else:
-        yield value
-
-
-def _text_distance(golden: str, prediction: str) -> float:
-    return 1 - difflib.SequenceMatcher(None, golden, prediction, autojunk=False).ratio()
+    return array_distance(golden["values"], prediction["values"])
 
 
 def _transcript(golden: Any, prediction: Any) -> float:
-    return _text_distance(golden, prediction["text"])
+    return text_distance(golden, prediction["text"])
 
 
 def _written_text(golden: Any, prediction: Any) -> float:
     (text,) = prediction[0].values()
-    return _text_distance(golden, text)
+    return text_distance(golden, text)
 
 
 def _ranking(golden: Any, prediction: Any) -> float:
@@ -267,7 +216,7 @@ def _ranking(golden: Any, prediction: Any) -> float:
 
 
 def _continuation(golden: Any, prediction: Any) -> float:
-    distance = _text_distance(golden["generated_text"], prediction[0]["generated_text"])
+    distance = text_distance(golden["generated_text"], prediction[0]["generated_text"])
     return 0.0 if distance <= 1 - SIMILARITY else float("inf")
 
 

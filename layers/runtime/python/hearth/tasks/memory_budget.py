@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -32,6 +33,19 @@ DOCUMENT_FACTOR = 16
 """Memory of a parsed JSON document per byte: a string of two characters takes 64 bytes for 5."""
 
 
+_yields: ContextVar[bool] = ContextVar("hearth-yields", default=False)
+
+
+@contextmanager
+def yielding() -> Iterator[None]:
+    """Let reservations of the block wait until no request is computed."""
+    token = _yields.set(True)
+    try:
+        yield
+    finally:
+        _yields.reset(token)
+
+
 class MemoryBudget:
     """Reservations of bytes, granted in the order of their requests so that large ones are not starved."""
 
@@ -49,7 +63,10 @@ class MemoryBudget:
         deadline. Raises TooManyRequests.
         """
         granted, turn = min(size, self.total), 0 if is_stream else 1
-        self._acquire(granted, turn)
+        if _yields.get():
+            self._acquire_idle(granted)
+        else:
+            self._acquire(granted, turn)
         try:
             yield
         finally:
@@ -75,6 +92,16 @@ class MemoryBudget:
             finally:
                 self._queue.remove(ticket)
                 self._changed.notify_all()
+
+    def _acquire_idle(self, size: int) -> None:
+        """Reserve `size` bytes and a turn once nothing else is computed or waits for it. Raises TooManyRequests."""
+        with self._changed:
+            while self._queue or self.running or not self._fits(size, 1):
+                remaining = deadline.remaining()
+                if (remaining is not None and remaining <= 0) or not self._changed.wait(remaining):
+                    raise TooManyRequests("The server was never idle")
+            self.reserved += size
+            self.running += 1
 
     def _fits(self, size: int, turn: int) -> bool:
         return self.reserved + size <= self.total and self.running + turn <= self.turns
