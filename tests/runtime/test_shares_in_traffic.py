@@ -77,6 +77,7 @@ def test_shares_grow_while_requests_are_answered(store: Path, capsys: pytest.Cap
             share[0] = value
 
     over = threading.Event()
+    aliases.set_canary(target, MODEL, "prod", "2", 0.0)
     writer = threading.Thread(target=grow)
     writer.start()
     with ThreadPoolExecutor(THREADS) as pool:

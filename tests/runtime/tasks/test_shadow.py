@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import json
 import threading
 import time
@@ -179,11 +180,11 @@ def test_our_runtime_computes_what_waits_before_it_asks_for_the_next_event(
     handler = create_handler(text.TASKS)
     handler(event("rest-v1", path=PATH, method="POST", body='{"inputs":"good"}'), context())
     waiting(1)
-    run_shadows(context())
+    contextvars.copy_context().run(run_shadows, context())
     (line,) = shadows(capsys)
     assert line["agreement"] == 1.0
     handler(event("rest-v1", path=PATH, method="POST", body='{"inputs":"good"}'), context())
-    run_shadows(context(0))  # no time is left
+    contextvars.copy_context().run(run_shadows, context(0))  # no time is left
     waiting(0)
     assert not [line for line in log_lines(capsys) if line.get("message") == "shadow"]
 

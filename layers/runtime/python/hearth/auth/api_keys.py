@@ -48,6 +48,8 @@ class Caller(msgspec.Struct, frozen=True):
     tenant: str = ""
     """A hash of the tenant's name; empty: the caller is unknown."""
     models: tuple[str, ...] = ("*",)
+    session: str = ""
+    """The header of the session, if the request has it."""
 
     def may_use(self, model: str) -> bool:
         return "*" in self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
@@ -138,8 +140,9 @@ def authenticate(headers: Mapping[str, str], event: Any = None, *, public: bool 
     if bucket and (wait := bucket.take()):
         seconds = max(1, math.ceil(wait))
         raise TooManyRequests(f"Too many requests with this API key; retry in {seconds} s", retry_after=seconds)
+    if session := headers.get(SESSION_HEADER):
+        caller = msgspec.structs.replace(caller, session=session)
     _caller.set(caller)
-    _session.set(session_of(headers, caller))
     return caller
 
 
@@ -149,7 +152,7 @@ def session_of(headers: Mapping[str, str], caller: Caller) -> str:
 
 
 def set_session(session: str) -> None:
-    """Set the session of work whose request has ended, such as an upload's."""
+    """Set the session of work that has no caller, such as an upload's."""
     _session.set(session)
 
 
@@ -159,8 +162,10 @@ def has_caller() -> bool:
 
 
 def current_session() -> str | None:
-    """What the current request has in common with those that get the same version; None: there is no request."""
-    return _session.get()
+    """What the current request has in common with those that get the same version; empty: nothing; None: there is no
+    request."""
+    caller = _caller.get()
+    return _session.get() if caller is None else caller.session or caller.tenant
 
 
 @contextmanager
