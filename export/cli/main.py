@@ -32,6 +32,7 @@ COMMANDS = {
     "logs": "stacks:logs",
     "watch": "watch:watch",
     "drift": "drift:drift",
+    "review": "review:review",
     "doctor": "doctor:doctor",
     "cost": "cost:cost",
     "bench": "bench:bench",

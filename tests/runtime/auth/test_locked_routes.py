@@ -67,9 +67,13 @@ def test_each_key_reaches_only_its_models_by_every_route(
     client: TestClient, protocol: Any, route: Route, model: str
 ) -> None:
     is_prediction = protocol.name in ("huggingface", "sagemaker")
-    bodies = {"chat": CHAT, "rerank": b'{"query": "a", "texts": ["b"]}'}
-    body = next((body for name, body in bodies.items() if name in route.path), b"")
-    path, body = path_for(route, model), BODY[model] if is_prediction else body
+    bodies = {
+        "chat": CHAT,
+        "rerank": b'{"query": "a", "texts": ["b"]}',
+        "feedback": b'{"request_id": "a", "rating": 5}',
+    }
+    other_body = next((body for name, body in bodies.items() if name in route.path), b"")
+    path, body = path_for(route, model), other_body or (BODY[model] if is_prediction else b"")
     for key_name, allowed in MODELS.items():
         response = client.request(route.method, path, content=body, headers=key_header(key_name))
         if allowed == model:

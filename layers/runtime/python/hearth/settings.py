@@ -22,6 +22,10 @@ STREAMING_SOURCES = frozenset({"rest", "url"})
 RESPONSE_STREAM."""
 
 
+REDACTIONS = ("email", "url", "number")
+"""Rules of `hearth.tasks.answers.REDACTIONS`."""
+
+
 class Settings(NamedTuple):
     store: str
     """Location of the artifacts: `s3://bucket/prefix` or `file:///path`."""
@@ -85,6 +89,14 @@ class Settings(NamedTuple):
     watch: str
     """Location of the sketches of what models see, and of feedback: `s3://bucket/prefix` or `file:///path`; empty: they
     stay in memory."""
+    capture: str
+    """Location of captured inputs: `s3://bucket/prefix` or `file:///path`; empty: none are captured."""
+    capture_share: float
+    """Share of the requests that are captured, 0 to 1."""
+    capture_days: float
+    """Days after which captured inputs in a local folder are deleted."""
+    capture_redact: tuple[str, ...]
+    """What is taken out of captured texts: some of REDACTIONS."""
     verify_keys: Path | None
     """Folder of public keys; artifacts must be signed with one of them. None: signatures are not required."""
 
@@ -131,6 +143,10 @@ def read(environ: Mapping[str, str]) -> Settings:
         audit=_audit(environ),
         refuse_unaudited=_choice(environ, "HEARTH_AUDIT_FAILURE", ("refuse", "continue")) == "refuse",
         watch=_location(environ, "HEARTH_WATCH"),
+        capture=_location(environ, "HEARTH_CAPTURE"),
+        capture_share=_number(environ, "HEARTH_CAPTURE_SHARE", 0.01, maximum=1),
+        capture_days=_number(environ, "HEARTH_CAPTURE_DAYS", 30, minimum=1),
+        capture_redact=_redactions(environ),
         verify_keys=Path(environ["HEARTH_VERIFY_KEYS"]).absolute() if environ.get("HEARTH_VERIFY_KEYS") else None,
     )
 
@@ -176,7 +192,9 @@ def _user_cache(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", SCRATCH)) / ".cache")
 
 
-def _number(environ: Mapping[str, str], key: str, default: float, *, minimum: float = 0) -> float:
+def _number(
+    environ: Mapping[str, str], key: str, default: float, *, minimum: float = 0, maximum: float = float("inf")
+) -> float:
     text = environ.get(key, "")
     try:
         number = float(text) if text else float(default)
@@ -184,6 +202,8 @@ def _number(environ: Mapping[str, str], key: str, default: float, *, minimum: fl
         raise SettingsError(f"{key} must be a number, not {text!r}") from None
     if not minimum <= number < float("inf"):
         raise SettingsError(f"{key} must be at least {minimum:g}, not {text!r}")
+    if number > maximum:
+        raise SettingsError(f"{key} must be at most {maximum:g}, not {text!r}")
     return number
 
 
@@ -217,6 +237,17 @@ def _audit(environ: Mapping[str, str]) -> str:
     if destination not in ("", "log") and not destination.startswith("file:///"):
         raise SettingsError(f"HEARTH_AUDIT must be log or file:///path, not {destination!r}")
     return destination
+
+
+def _redactions(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """All rules by default; `none` names none."""
+    text = environ.get("HEARTH_CAPTURE_REDACT", "").strip()
+    if text == "none":
+        return ()
+    rules = tuple(_words(text)) or REDACTIONS
+    if not set(rules) <= set(REDACTIONS):
+        raise SettingsError(f"HEARTH_CAPTURE_REDACT must be none or list {', '.join(REDACTIONS)}, not {text!r}")
+    return rules
 
 
 def _choice(environ: Mapping[str, str], key: str, choices: tuple[str, ...]) -> str:

@@ -118,6 +118,8 @@ class Exchange(Struct, frozen=True):
 
     def authenticate(self) -> None:
         """Identify the caller. Raises Unauthorized, TooManyRequests, SettingsError."""
+        self.timing.request_id = self.request.request_id
+        self.timing.is_private = self.request.headers.get("x-hearth-capture", "").lower() == "off"
         caller = api_keys.authenticate(self.request.headers, self.event, public=self.route.public)
         if caller.tenant:
             self.timing.fields["tenant"] = caller.tenant
@@ -136,7 +138,15 @@ class Exchange(Struct, frozen=True):
         """The response with all headers. It is logged now, or a stream at its end. Raises Unavailable."""
         headers = {"content-type": _content_type(response.media_type), "x-request-id": self.request.request_id}
         if lease := self.request.lease:
-            headers["x-hearth-model"] = f"{lease.model.manifest.model}@{lease.model.manifest.version}"
+            manifest = lease.model.manifest
+            headers["x-hearth-model"] = f"{manifest.model}@{manifest.version}"
+            if self.timing.observed and manifest.reference is not None:
+                from hearth.tasks.observation import novelty  # was imported by the task
+
+                value = novelty(manifest.reference, self.timing.observed)
+                if value is not None:
+                    headers["x-hearth-novelty"] = f"{value:.3f}"
+                    self.timing.fields["novelty"] = round(value, 3)
         headers |= {name.lower(): value for name, value in response.headers.items()}
         if isinstance(response.body, bytes):
             self._finish(response.status, usage=response.usage)

@@ -312,4 +312,11 @@ def warm_cache() -> Cache:
         trust = signature.read(config.verify_keys)
     registry = Registry(open_store(config.store), config.models, config.alias_seconds, trust)
     disk = DiskCache(config.cache_dir, config.cache_disk)
-    return Cache(registry, disk, config.cache_memory, config.threads, config.fetch_seconds, watches=bool(config.watch))
+    return Cache(
+        registry,
+        disk,
+        config.cache_memory,
+        config.threads,
+        config.fetch_seconds,
+        watches=bool(config.watch or config.capture),
+    )

@@ -25,6 +25,7 @@ from hearth.protocols.base import (
     named_model,
     server_sent_event,
 )
+from hearth.protocols.feedback import ROUTES as FEEDBACK_ROUTES
 from hearth.protocols.model_card import ROUTES as CARD_ROUTES
 from hearth.protocols.uploads import ROUTES as UPLOAD_ROUTES
 from hearth.tasks.payload import read_body, read_form, read_object
@@ -272,6 +273,7 @@ PROTOCOL = Protocol(
             is_immediate=True,
         ),
         *CARD_ROUTES,
+        *FEEDBACK_ROUTES,
         *UPLOAD_ROUTES,
     ),
     encode_error=encode_error,

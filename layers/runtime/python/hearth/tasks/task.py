@@ -13,6 +13,7 @@ from hearth.models.cache import Lease, warm_cache
 from hearth.models.model import Model
 from hearth.models.registry import Resolved
 from hearth.task_table import TASKS, TaskRow
+from hearth.telemetry.timing import current
 
 if TYPE_CHECKING:
     from hearth.tasks.generation import Generation
@@ -128,4 +129,9 @@ def choose_task(tasks: Tasks, resolved: Resolved, task_id: str = "") -> Task:
 def open_model(tasks: Tasks, resolved: Resolved, task_id: str = "") -> tuple[Task, Lease]:
     """Choose the task that serves a model, and load the model. Raises what `choose_task` and `Cache.open` raise."""
     task = choose_task(tasks, resolved, task_id)
-    return task, warm_cache().open(resolved)
+    lease = warm_cache().open(resolved)
+    if current().observed is not None:
+        from hearth.tasks.answers import remembering  # only watched models need it
+
+        task = remembering(task)
+    return task, lease

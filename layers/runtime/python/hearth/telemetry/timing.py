@@ -21,6 +21,9 @@ class Timing:
         """SHA-256 of the model's manifest and the name of the key that signed it; only for audit records."""
         self.input_sha256 = ""
         """SHA-256 of the input in hexadecimal, if the audit log is enabled; not logged."""
+        self.request_id = ""
+        self.is_private = False
+        """Whether the client refuses that its input is captured."""
         self.observed: dict[tuple[str, int], int] | None = None
         """Number of inputs by feature and class (`hearth.telemetry.features`); None: the model is not watched."""
         self.started = time.perf_counter()
