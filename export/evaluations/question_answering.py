@@ -2,48 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import re
 import string
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from hearth_build.data.datasets import DataError
-from hearth_build.pipeline.evaluation import Evaluation
+from hearth_build.data import questions
+from hearth_build.pipeline.evaluation import Evaluation, measure_by
 from hearth_build.recipe import Example
 from hearth_functions.question_answering import app
 
-DATA_FORMAT = (
-    'a JSON file like SQuAD\'s, {"data": [{"paragraphs": [{"context", "qas": [{"question", "answers": [{"text"}]}]}]}]}'
-)
 
-
-def read(path: Path) -> list[Example]:
-    try:
-        articles = json.loads(path.read_text(encoding="utf-8"))["data"]
-        return [
-            Example(
-                {"question": question["question"], "context": paragraph["context"]},
-                [] if question.get("is_impossible") else [answer["text"] for answer in question["answers"]],
-            )
-            for article in articles
-            for paragraph in article["paragraphs"]
-            for question in paragraph["qas"]
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} cannot be read ({error!r}); it must be {DATA_FORMAT}.") from None
-
-
-def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
-    """Metrics between 0 and 1. Empty answers are allowed if a question of the data set has no answer."""
+def outputs(model: Any, examples: Sequence[Example]) -> list[str]:
+    """The answer to each question. It may be empty if a question of the data set has no answer."""
     parameters = app.Parameters(handle_impossible_answer=any(not example.expected for example in examples))
+    return [
+        app.predict(model, app.Request(app.Pair(**example.inputs), parameters)).output.answer for example in examples
+    ]
+
+
+def score(model: Any, examples: Sequence[Example], results: Sequence[str]) -> dict[str, float]:
+    """Metrics between 0 and 1."""
     exact = f1 = 0.0
-    for example in examples:
-        output = app.predict(model, app.Request(app.Pair(**example.inputs), parameters)).output
-        predicted = normalize(output.answer)
-        references = [normalize(text) for text in example.expected or [""]]
+    for example, result in zip(examples, results, strict=True):
+        predicted = normalize(result)
+        references = [normalize(answer.text) for answer in example.expected] or [[]]
         exact += max(predicted == reference for reference in references)
         f1 += max(word_f1(predicted, reference) for reference in references)
     return {"F1": f1 / len(examples), "exact match": exact / len(examples)}
@@ -82,4 +66,15 @@ def summarize(output: dict[str, Any]) -> str:
     return str(output["answer"])
 
 
-EVALUATION = Evaluation("F1", True, DATA_FORMAT, read, measure, predict, difference, summarize)
+EVALUATION = Evaluation(
+    metric="F1",
+    higher_is_better=True,
+    data_format=questions.DATA_FORMAT,
+    read=questions.read,
+    measure=measure_by(outputs, score),
+    predict=predict,
+    difference=difference,
+    summarize=summarize,
+    outputs=outputs,
+    score=score,
+)

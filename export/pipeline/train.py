@@ -24,6 +24,8 @@ from hearth_build.recipe import SGD, AdamW, RecipeError, Stage
 
 CHECKPOINT_SECONDS = 30.0
 """Time between two checkpoints within an epoch."""
+PLOT_SECONDS = 10.0
+"""Time between two plots of the curves, which take a second: more than the epochs of small data."""
 console = Console()
 
 
@@ -76,6 +78,8 @@ class Run:
         self.history: list[dict[str, float]] = []
         self.losses: list[float] = []
         """Losses of the steps of this epoch."""
+        self.plotted = time.monotonic()
+        """When the curves were plotted."""
         self.seconds = 0.0
         """CPU time, so that pauses and other processes on the machine do not count."""
         self.elapsed = 0.0
@@ -118,9 +122,14 @@ class Run:
             if stage.patience and self.epoch - self.best_epoch > stage.patience:
                 console.print(f"{stage.name}: stopped after {stage.patience} epochs without a better score")
                 break
+        self.plot()
 
     def is_late(self) -> bool:
         return bool(self.stage.minutes) and self.elapsed > self.stage.minutes * 60
+
+    def plot(self) -> None:
+        plot_curves(self.history, self.folder / "curves.png", self.stage.name)
+        self.plotted = time.monotonic()
 
     def run_epoch(self) -> None:
         stage = self.stage
@@ -179,7 +188,8 @@ class Run:
         self.history.append(entry)
         self.epoch, self.step, self.losses = self.epoch + 1, 0, []
         (self.folder / "history.json").write_text(json.dumps(self.history, indent=1))
-        plot_curves(self.history, self.folder / "curves.png", stage.name)
+        if time.monotonic() - self.plotted > PLOT_SECONDS:
+            self.plot()
         console.print(f"{stage.name}: " + ", ".join(f"{name} {value:.4g}" for name, value in entry.items()))
 
 

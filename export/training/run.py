@@ -28,6 +28,7 @@ TRAINABLE = (
     "token-classification",
     "feature-extraction",
     "text-ranking",
+    "question-answering",
     "image-classification",
     "object-detection",
     "tabular-classification",
