@@ -37,7 +37,7 @@ def squad(texts: int = 60) -> dict[str, Any]:
 def test_questions_of_squad(tmp_path: Path) -> None:
     (tmp_path / "people.json").write_text(json.dumps(squad()))
     base = save_encoder(tmp_path / "base")
-    settings = {"epochs": 8, "learning_rate": 1e-2}
+    settings = {"epochs": 14, "learning_rate": 1e-2}
     manifest, answer = train_on(
         "question-answering", tmp_path / "people.json", tmp_path / "work", base=str(base), settings=settings
     )
