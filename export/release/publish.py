@@ -19,6 +19,7 @@ from hearth.storage.base import Conflict, Store
 from hearth_build.release.aliases import set_alias
 from hearth_build.release.file_types import check_file_types
 from hearth_build.release.load_gate import admit
+from hearth_build.release.version_claim import claim
 
 if TYPE_CHECKING:
     from hearth_build.release.signing import Signer
@@ -56,14 +57,19 @@ def publish(store: Store, folder: Path, alias: str | None = None, signer: Signer
             return same
         manifest = structs.replace(manifest, version=str(max(map(int, versions)) + 1))
         raw = dump(manifest)
-    prefix = f"{manifest.model}/{manifest.version}"
     admit(folder, manifest)
-    signature = _signature(folder, manifest, raw, signer)
-    for file in manifest.files:
-        upload(store, f"{prefix}/{file.path}", folder / file.path)
-    if signature:
-        store.put(f"{prefix}/{SIGNATURE}", signature)
-    store.put(f"{prefix}/manifest.json", raw, if_absent=True)
+    signed_before = signer is None and (folder / SIGNATURE).is_file()
+    with claim(store, manifest.model, manifest.version, fixed=signed_before) as version:
+        if version != manifest.version:
+            manifest = structs.replace(manifest, version=version)
+            raw = dump(manifest)
+        prefix = f"{manifest.model}/{version}"
+        signature = _signature(folder, manifest, raw, signer)
+        for file in manifest.files:
+            upload(store, f"{prefix}/{file.path}", folder / file.path)
+        if signature:
+            store.put(f"{prefix}/{SIGNATURE}", signature)
+        store.put(f"{prefix}/manifest.json", raw, if_absent=True)
     if alias:
         set_alias(store, manifest.model, alias, manifest.version)
     return manifest

@@ -42,7 +42,9 @@ def test_the_manifest_is_written_after_all_files_and_before_the_alias(toy_work: 
     store = RecordingStore(tmp_path.as_uri())
     publish(store, toy_work / "artifact", "prod")
     assert store.written[-3:] == ["toy/1/manifest.json", "toy/aliases.json", "catalog.json"]
-    assert len(store.written) == len(list((toy_work / "artifact").iterdir())) + 2
+    assert store.written[0] == "toy/1/publishing"
+    assert len(store.written) == len(list((toy_work / "artifact").iterdir())) + 3
+    assert "toy/1/publishing" not in store.list()
     published = list_versions(store)[0][0]
     assert (published.manifest.model, published.manifest.version, published.manifest.task) == (
         "toy",
