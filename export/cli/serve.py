@@ -69,6 +69,7 @@ def _run(store: str, host: str, port: int) -> None:
     from hearth.http import server
     from hearth.models.cache import warm_cache
     from hearth.models.sketch_writer import WRITER
+    from hearth.telemetry import tracing
 
     settings.get.cache_clear()
     warm_cache.cache_clear()
@@ -81,6 +82,7 @@ def _run(store: str, host: str, port: int) -> None:
         server.run(application, listener)
     finally:
         WRITER.write()
+        tracing.flush()
 
 
 def _greeting(models: list[str], store: str) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from hearth.errors import SettingsError
 
@@ -97,6 +98,12 @@ class Settings(NamedTuple):
     """Days after which captured inputs in a local folder are deleted."""
     capture_redact: tuple[str, ...]
     """What is taken out of captured texts: some of REDACTIONS."""
+    otlp_endpoint: str
+    """URL to which spans are sent by OTLP/HTTP; empty: none are."""
+    otlp_headers: dict[str, str]
+    """Headers of these requests."""
+    otlp_resource: dict[str, str]
+    """Attributes of all spans: the service's name and others."""
     verify_keys: Path | None
     """Folder of public keys; artifacts must be signed with one of them. None: signatures are not required."""
 
@@ -147,6 +154,12 @@ def read(environ: Mapping[str, str]) -> Settings:
         capture_share=_number(environ, "HEARTH_CAPTURE_SHARE", 0.01, maximum=1),
         capture_days=_number(environ, "HEARTH_CAPTURE_DAYS", 30, minimum=1),
         capture_redact=_redactions(environ),
+        otlp_endpoint=_otlp_endpoint(environ),
+        otlp_headers=_pairs(environ, "OTEL_EXPORTER_OTLP_HEADERS"),
+        otlp_resource={
+            "service.name": environ.get("OTEL_SERVICE_NAME") or environ.get("AWS_LAMBDA_FUNCTION_NAME") or "hearth",
+            **_pairs(environ, "OTEL_RESOURCE_ATTRIBUTES"),
+        },
         verify_keys=Path(environ["HEARTH_VERIFY_KEYS"]).absolute() if environ.get("HEARTH_VERIFY_KEYS") else None,
     )
 
@@ -248,6 +261,28 @@ def _redactions(environ: Mapping[str, str]) -> tuple[str, ...]:
     if not set(rules) <= set(REDACTIONS):
         raise SettingsError(f"HEARTH_CAPTURE_REDACT must be none or list {', '.join(REDACTIONS)}, not {text!r}")
     return rules
+
+
+def _otlp_endpoint(environ: Mapping[str, str]) -> str:
+    """The URL for spans, by OpenTelemetry's own variables."""
+    if environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none":
+        return ""
+    base = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").rstrip("/")
+    url = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "") or (base and f"{base}/v1/traces")
+    if url and not re.match(r"https?://[^/]+", url):
+        raise SettingsError(f"OTEL_EXPORTER_OTLP_ENDPOINT must be a URL such as http://localhost:4318, not {url!r}")
+    return url
+
+
+def _pairs(environ: Mapping[str, str], key: str) -> dict[str, str]:
+    """`name=value` pairs separated by commas, percent-encoded."""
+    pairs = {}
+    for word in _words(environ.get(key, "")):
+        name, separator, value = word.partition("=")
+        if not separator or not name.strip():
+            raise SettingsError(f"{key} must be NAME=VALUE pairs, separated by commas")
+        pairs[name.strip()] = unquote(value.strip())
+    return pairs
 
 
 def _choice(environ: Mapping[str, str], key: str, choices: tuple[str, ...]) -> str:

@@ -19,6 +19,7 @@ from hearth.tasks.task import Usage
 from hearth.telemetry import audit
 from hearth.telemetry.log import as_hearth_error, finish_request, start_stream
 from hearth.telemetry.timing import Timing
+from hearth.telemetry.tracing import begin_trace
 
 COMPRESSION_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 """Content-Encoding -> zlib's window bits; deflate has zlib's wrapper (RFC 9110)."""
@@ -118,8 +119,10 @@ class Exchange(Struct, frozen=True):
 
     def authenticate(self) -> None:
         """Identify the caller. Raises Unauthorized, TooManyRequests, SettingsError."""
-        self.timing.request_id = self.request.request_id
-        self.timing.is_private = self.request.headers.get("x-hearth-capture", "").lower() == "off"
+        timing = self.timing
+        timing.request_id, timing.method, timing.route = self.request.request_id, self.route.method, self.route.path
+        begin_trace(timing, self.request.headers)
+        timing.is_private = self.request.headers.get("x-hearth-capture", "").lower() == "off"
         caller = api_keys.authenticate(self.request.headers, self.event, public=self.route.public)
         if caller.tenant:
             self.timing.fields["tenant"] = caller.tenant
@@ -147,6 +150,8 @@ class Exchange(Struct, frozen=True):
                 if value is not None:
                     headers["x-hearth-novelty"] = f"{value:.3f}"
                     self.timing.fields["novelty"] = round(value, 3)
+        if trace := self.timing.trace:
+            headers["traceresponse"] = trace.header
         headers |= {name.lower(): value for name, value in response.headers.items()}
         if isinstance(response.body, bytes):
             self._finish(response.status, usage=response.usage)

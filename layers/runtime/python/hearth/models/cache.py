@@ -37,6 +37,7 @@ class _Slot(msgspec.Struct):
     lock: threading.Lock = msgspec.field(default_factory=threading.Lock)
     model: Model[Any, Any] | None = None
     users: int = 0
+    preload_spans: list[tuple[str, float, float]] = []
     preload_steps: dict[str, float] | None = None
     """Milliseconds per step of a load whose model no request has used yet."""
 
@@ -163,6 +164,8 @@ class Cache:
     def preload(self, name: str) -> None:
         """Load the model of `name` before it is requested. The first request for it still counts as a cold start, and
         reports the steps of this load. Raises what `get` raises."""
+        if settings.get().otlp_endpoint:
+            current().spans = []
         with step("manifest"):
             ref = self.registry.resolve(name).ref
         slot, _ = self._acquire(ref, for_request=False)
@@ -227,6 +230,7 @@ class Cache:
                 model = self._load(ref)
                 if not for_request:
                     slot.preload_steps = dict(current().steps)
+                    slot.preload_spans = current().spans or []
                 slot.model = model
                 if for_request and expires_within(0):
                     raise Loading(f"{ref} was loaded, but too late for this request; retry at once")
@@ -234,6 +238,8 @@ class Cache:
             if for_request and slot.preload_steps is not None:  # still a cold start; its load began earlier
                 current().steps.update(slot.preload_steps, wait=(time.perf_counter() - started) * 1000)
                 current().fields["cold"] = True
+                if (spans := current().spans) is not None:
+                    spans.extend(slot.preload_spans)
                 slot.preload_steps = None
             return slot.model, False
         finally:
@@ -244,7 +250,7 @@ class Cache:
         manifest = self.registry.manifest(ref)
         started = time.perf_counter()
         with self.disk.artifact(self.registry.store, ref, manifest, deadline) as folder:
-            current().steps["fetch"] = (time.perf_counter() - started) * 1000
+            current().record("fetch", started)
             self._check_size(ref, manifest)
             with step("load"):
                 return Model(manifest, folder, self._threads)

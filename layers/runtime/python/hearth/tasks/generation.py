@@ -20,7 +20,7 @@ from hearth.ops.text.sampling import candidates, draw, log_probabilities, penali
 from hearth.ops.text.stop_strings import StopStrings
 from hearth.tasks import prefix_cache
 from hearth.tasks.task import Usage
-from hearth.telemetry.timing import time_tokens
+from hearth.telemetry.timing import current, time_tokens
 
 if TYPE_CHECKING:
     from hearth.tasks.constraint import Constraint
@@ -86,6 +86,8 @@ class Generation:
     def __next__(self) -> Piece:
         piece = next(self._pieces)
         self.usage.output_tokens += 1
+        if piece.finish:
+            current().fields["finish_reason"] = piece.finish
         return piece
 
 

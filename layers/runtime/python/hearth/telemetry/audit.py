@@ -114,5 +114,6 @@ def record(
             "error": failure.code if failure else None,
             "ms": ms,
             "dollars": dollars,
+            **({"trace_id": timing.trace.trace_id} if timing.trace else {}),
         }
     )

@@ -13,7 +13,7 @@ from typing import Literal
 
 from hearth import settings
 from hearth.errors import ENDS, HearthError, Internal, Unavailable
-from hearth.telemetry import audit, cost, json_format, sketches, statistics
+from hearth.telemetry import audit, cost, json_format, sketches, statistics, tracing
 from hearth.telemetry.timing import Timing, begin
 
 for _name in ("PIL", "mangum"):
@@ -70,6 +70,7 @@ def attempt(work: Callable[[], str], *, request_id: str, trigger: Trigger, tenan
     """Run `work`, which returns its outcome, as a request with its own timing and log line; return its error, if
     any."""
     timing = begin()
+    tracing.begin_trace(timing, {})
     failure: HearthError | None = None
     if tenant:
         timing.fields["tenant"] = tenant
@@ -118,6 +119,8 @@ def finish_request(
     statistics.count(timing, failed=failure is not None)
     if failure is None and timing.observed is not None:
         sketches.add(timing)
+    if timing.spans is not None:
+        tracing.end_trace(timing, ms, request_id=request_id, status=status, trigger=trigger, failure=failure)
 
 
 @contextmanager

@@ -11,6 +11,10 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+MAX_SPANS = 200
+"""Spans of a request at most; a film has a step for each picture."""
+
+
 class Timing:
     """Milliseconds per step of a request, and the fields of its log line."""
 
@@ -26,7 +30,23 @@ class Timing:
         """Whether the client refuses that its input is captured."""
         self.observed: dict[tuple[str, int], int] | None = None
         """Number of inputs by feature and class (`hearth.telemetry.features`); None: the model is not watched."""
+        self.trace: Any = None
+        """The `hearth.telemetry.tracing.Trace` of the request; None: it has none."""
+        self.spans: list[tuple[str, float, float]] | None = None
+        """Name, start and end of each step, by `time.perf_counter`; None: spans are not exported."""
+        self.method = self.route = ""
+        """Of an HTTP request."""
         self.started = time.perf_counter()
+
+    def record(self, name: str, started: float) -> None:
+        """Add a step that began at `started`, by `time.perf_counter`, and ends now."""
+        ended = time.perf_counter()
+        self.steps[name] = self.steps.get(name, 0.0) + (ended - started) * 1000
+        self.add_span(name, started, ended)
+
+    def add_span(self, name: str, started: float, ended: float) -> None:
+        if self.spans is not None and len(self.spans) < MAX_SPANS:
+            self.spans.append((name, started, ended))
 
     @property
     def total(self) -> float:
@@ -80,8 +100,11 @@ class step:  # noqa: N801 -- reads as a statement: `with step("encode"):`
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        steps = current().steps
-        steps[self.name] = steps.get(self.name, 0.0) + (time.perf_counter() - self.started) * 1000
+        timing, ended = current(), time.perf_counter()
+        steps, name = timing.steps, self.name
+        steps[name] = steps.get(name, 0.0) + (ended - self.started) * 1000
+        if timing.spans is not None:
+            timing.add_span(name, self.started, ended)
 
 
 def time_tokens(tokens: Iterator[T]) -> Iterator[T]:
