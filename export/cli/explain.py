@@ -13,7 +13,7 @@ from hearth.errors import BadRequest
 from hearth.tasks.schema import ExplainOptions, Explanation
 from hearth.tasks.task import with_explanation
 from hearth_build import ZOO
-from hearth_build.cli.options import JsonOption, NameArgument, StoreOption, TaskOption
+from hearth_build.cli.options import JsonOption, ModelArgument, StoreOption, TaskOption
 from hearth_build.cli.output import print_json
 from hearth_build.cli.predict import InputArgument, ParametersOption, predict_one
 
@@ -23,7 +23,7 @@ COLOURS = {True: "red", False: "blue"}
 
 
 def explain(
-    name: NameArgument,
+    name: ModelArgument,
     value: InputArgument,
     store: StoreOption = ZOO.as_uri(),
     task: TaskOption = "",

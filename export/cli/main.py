@@ -10,12 +10,14 @@ from typer.core import TyperGroup
 
 from hearth.bootstrap import prepare_process
 from hearth_build.cli.failures import reported
+from hearth_build.cli.options import configured_store
 from hearth_build.cli.suggestions import did_you_mean
 
 COMMANDS = {
     "serve": "serve:serve",
     "models": "models:models",
     "predict": "predict:predict",
+    "chat": "chat:chat",
     "explain": "explain:explain",
     "evaluate": "evaluate:evaluate",
     "batch": "batch:batch",
@@ -83,11 +85,14 @@ def print_version(value: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Hearth: AI models from serverless functions."""
+    if store := configured_store():
+        context.default_map = {command: {"store": store} for command in COMMANDS if command != "doctor"}  # see its help
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hearth_build import ZOO
-from hearth_build.cli.options import NameArgument, StoreOption, TaskOption
+from hearth_build.cli.options import ModelArgument, StoreOption, TaskOption
 from hearth_build.cli.output import print_json
 from hearth_build.cli.readable import readable
 from hearth_build.cli.suggestions import check_task, file_near, similar_models
@@ -30,7 +30,7 @@ PATH = re.compile(r"(?:\.{0,2}|~)/.*|[^\s{\[]*(?:[/\\][^\s]*|\.[A-Za-z][A-Za-z0-
 
 
 def predict(
-    name: NameArgument,
+    name: ModelArgument,
     value: InputArgument,
     store: StoreOption = ZOO.as_uri(),
     task: TaskOption = "",
@@ -91,8 +91,8 @@ def predict_one(
 
     check_task(task)
     fields = {} if parameters is None else {"parameters": strict_json.loads(parameters.encode())}
-    os.environ["HEARTH_STORE"] = store
-    with _logging_to_stderr():
+    with _logging_to_stderr(), _published(store, name) as (store, name):
+        os.environ["HEARTH_STORE"] = store
         with similar_models(store, name):
             resolved = warm_cache().resolve(name)
         opened, lease = open_model(tasks_of(task or resolved.manifest.task), resolved, task)
@@ -124,6 +124,31 @@ def read_input(value: str, *, takes_text: bool) -> bytes:
     if not takes_text and not is_json:
         raise typer.BadParameter(f"There is no file {value}.{file_near(Path(value))}")
     return value.encode()
+
+
+@contextmanager
+def _published(store: str, name: str) -> Iterator[tuple[str, str]]:
+    """The store and the name of a model; for an artifact's folder, such as build/NAME/artifact, those of a store with
+    this artifact alone, which lasts as long as the block. Raises BadParameter for another folder."""
+    folder = Path(name).expanduser()
+    if "/" not in name and not (folder / "manifest.json").is_file():
+        yield store, name
+        return
+    if not (folder / "manifest.json").is_file():
+        nested = next((path.parent for path in sorted(folder.glob("*/manifest.json"))), None)
+        if not folder.exists():
+            raise typer.BadParameter(f"There is no folder {name}.{file_near(folder)}")
+        advice = f"Did you mean {nested}?" if nested else f"Make one: hearth import {name}"
+        raise typer.BadParameter(f"{name} has no manifest.json, so it is not an artifact. {advice}")
+    import tempfile
+
+    from hearth.models.manifest import parse
+
+    manifest = parse((folder / "manifest.json").read_bytes())
+    with tempfile.TemporaryDirectory(prefix="hearth-") as root:
+        (Path(root) / manifest.model).mkdir()
+        (Path(root) / manifest.model / manifest.version).symlink_to(folder.resolve())
+        yield Path(root).as_uri(), f"{manifest.model}@{manifest.version}"
 
 
 @contextmanager

@@ -57,6 +57,10 @@ def serve(
     os.environ["HEARTH_STORE"] = store
     # Requests run in parallel and share the processors, so each of them uses one thread.
     os.environ.setdefault("HEARTH_THREADS", "1")
+    if store.startswith(
+        "file:"
+    ):  # published models and moved aliases appear at once, and a folder costs nothing to read
+        os.environ.setdefault("HEARTH_ALIAS_SECONDS", "1")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the temporary folder is deleted
     with tempfile.TemporaryDirectory(prefix="hearth-") as folder:
         if "HEARTH_UPLOADS" not in os.environ:  # uploads last as long as the server

@@ -86,6 +86,8 @@ class Dedicated(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A hearth.toml. What the command line says wins."""
 
+    store: str = ""
+    """The default of --store; `cli.options` reads it."""
     stack: str = ""
     region: str = ""
     most_dollars_a_month: float = math.inf

@@ -28,6 +28,7 @@ async function draw({ first = false } = {}) {
   dispose = () => {};
   let page;
   try {
+    if (!name && !state.page) stored = null; // models that were published meanwhile
     stored ??= (await request({ path: "models" })).output;
     page = await pageOf(state);
   } catch (error) {

@@ -91,7 +91,7 @@ function separateLabels(stage, boxes) {
   for (const box of boxes) {
     const label = box.firstChild;
     label.hidden = false;
-    const [w, h] = [label.offsetWidth, label.offsetHeight];
+    const [w, h] = [label.offsetWidth + 1, label.offsetHeight + 1]; // offsets are rounded
     const { offsetLeft: x, offsetTop: y, offsetWidth: boxWidth, offsetHeight: boxHeight } = box;
     const places = [[0, 0], [boxWidth - w, 0], [0, boxHeight - h], [boxWidth - w, boxHeight - h], [0, -h], [0, boxHeight]];
     const place = places.map(([dx, dy]) => ({ dx, dy, left: x + dx, right: x + dx + w, top: y + dy, bottom: y + dy + h })).find(free);

@@ -21,9 +21,9 @@ export function times({ timing, elapsed, id }) {
   parts.forEach((part, index) => (strip.children[index].style.flexGrow = String(part.ms / whole)));
   return h("div.times", null,
     h("p", null,
-      h(cold ? "span.badge.cold" : "span.badge", { title: cold ? "The model was loaded for this request" : "The model was already loaded" }, cold ? "cold" : "warm"),
+      total !== null && h(cold ? "span.badge.cold" : "span.badge", { title: cold ? "The model was loaded for this request" : "The model was already loaded" }, cold ? "cold" : "warm"),
       total !== null && h("strong", null, ms(total)), total !== null && " in the service",
-      h("span.muted", null, `${total !== null ? ", " : ""}${ms(elapsed)} with the network`)),
+      h("span.muted", null, total !== null ? `, ${ms(elapsed)} with the network` : `${ms(elapsed)} with the upload`)),
     parts.length > 1 && strip,
     parts.length > 1 && h("ul.legend", null, parts.map((part) => h(`li.${colour(part)}`, { title: DESCRIPTIONS[part.name] ?? part.name }, part.name, " ", h("b", null, ms(part.ms))))),
     id && h("p.id", null, "request ", h("code", null, id)),

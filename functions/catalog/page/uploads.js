@@ -85,7 +85,7 @@ async function bodyOf({ file, query = {} }) {
     reader.addEventListener("error", () => reject(new ServiceError(`${file.name} cannot be read.`)));
     reader.readAsDataURL(file);
   });
-  return new File([`{"parameters": ${JSON.stringify(query)}, "inputs": {"base64": "`, base64, `"}}`], "request.json", { type: "application/json" });
+  return new File([`{"parameters": ${JSON.stringify(query)}, "inputs": "`, base64, `"}`], "request.json", { type: "application/json" });
 }
 
 /** Posts a form; fetch does not report progress. */

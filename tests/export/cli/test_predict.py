@@ -97,3 +97,11 @@ def test_boxes_are_drawn_into_a_file(folder: Path) -> None:
         refused = hearth("predict", *arguments, cwd=folder)
         assert refused.returncode in (1, 2)
         assert message in " ".join(refused.stderr.replace("│", "").split())
+
+
+def test_an_artifacts_folder_is_run_without_a_store(folder: Path) -> None:
+    answer = hearth("predict", str(ZOO / "sentiment-en/1"), "A wonderful film.", cwd=folder)
+    assert json.loads(answer.stdout)[0][0]["label"] == "positive", answer.stderr
+    refused = hearth("predict", str(ZOO / "sentiment-en"), "x", cwd=folder)
+    assert "Did you mean" in refused.stderr
+    assert "There is no folder ./dat. Did you mean data?" in hearth("predict", "./dat", "x", cwd=folder).stderr

@@ -1,0 +1,292 @@
+"""What the page does beyond one call: uploads, history, links, comparison, batches, chat, explanations."""
+
+from __future__ import annotations
+
+import json
+import re
+import wave
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from tests.browser.conftest import PageMonitor
+from tests.browser.test_page import check_accessibility, check_snippets, run, wait_for_output
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+Visit = Callable[..., None]
+
+
+@pytest.fixture
+def long_recording(speech_file: Path, tmp_path: Path) -> Path:
+    """The five digits on eight channels at a high rate, 5 MB: more than a request may have."""
+    with wave.open(str(speech_file)) as source:
+        samples = np.frombuffer(source.readframes(source.getnframes()), np.int16)
+        rate = source.getframerate()
+    channels, times = 8, 5_000_000 // (16 * len(samples)) + 1
+    path = tmp_path / "long.wav"
+    with wave.open(str(path), "wb") as target:
+        target.setnchannels(channels)
+        target.setsampwidth(2)
+        target.setframerate(rate * times)
+        target.writeframes(np.repeat(samples, channels * times).tobytes())
+    return path
+
+
+def test_a_large_file_is_uploaded_and_a_reload_does_not_lose_it(
+    page: Page, visit: Visit, long_recording: Path, monitor: PageMonitor
+) -> None:
+    monitor.expected = ["failed: ", "Failed to load resource"]  # requests that the reload ends
+    pending: list[str] = []
+
+    def hold(route: Any) -> None:
+        pending.append(route.request.method)
+        route.fulfill(status=202, content_type="application/json", body='{"id": "x", "status": "waiting"}')
+
+    page.route("**/results/**", hold)
+    visit("deepspeech-digits")
+    page.locator("#file").set_input_files(long_recording)
+    page.get_by_text("@long.wav").wait_for()
+    page.locator(".input button[type=submit]").click()
+    page.get_by_text("The model is working on long.wav").wait_for()
+    assert page.locator(".answer progress").count() == 1
+    page.reload()
+    page.get_by_text("The model is working on long.wav").wait_for()
+    assert set(pending) == {"GET"}, "leaving the page must not delete the upload"
+    page.unroute("**/results/**")
+    assert "four zero seven two nine" in wait_for_output(page)
+    page.reload()
+    page.get_by_text("The output appears here").wait_for()
+
+
+def test_an_upload_can_be_stopped(page: Page, visit: Visit, long_recording: Path, monitor: PageMonitor) -> None:
+    monitor.expected = ["failed: blob:"]  # the preview, when the page is closed
+    deleted: list[str] = []
+
+    def hold(route: Any) -> None:
+        deleted.append(route.request.method)
+        body = '{"id": "x", "status": "waiting"}'
+        route.fulfill(status=202, content_type="application/json", body=body)
+
+    page.route("**/results/**", hold)
+    visit("deepspeech-digits")
+    page.locator("#file").set_input_files(long_recording)
+    page.get_by_text("@long.wav").wait_for()
+    page.locator(".input button[type=submit]").click()
+    page.get_by_text("The model is working on long.wav").wait_for()
+    with page.expect_request(lambda request: request.method == "DELETE"):
+        page.get_by_role("button", name="Stop").click()
+    page.locator(".output", has_text="Stopped.").wait_for()
+
+
+def test_a_reload_keeps_what_was_typed_and_a_link_carries_it(page: Page, visit: Visit) -> None:
+    visit("sentiment-en")
+    page.get_by_label("Text", exact=True).fill("What a bore.")
+    page.reload()
+    page.wait_for_function("document.querySelector('textarea').value === 'What a bore.'")
+    page.goto("/")
+    page.locator(".card").first.wait_for()
+    page.go_back()
+    page.wait_for_function("document.querySelector('textarea')?.value === 'What a bore.'")
+
+    visit("gpt-shakespeare")
+    page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+    page.get_by_label("Prompt").fill("HAMLET:")
+    page.get_by_text("Settings").click()
+    page.get_by_label("Maximum tokens").fill("7")
+    page.get_by_role("button", name="Copy link").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    link = page.evaluate("copied")
+    page.evaluate("sessionStorage.clear()")
+    page.goto("/")
+    page.goto(link)
+    page.wait_for_function("document.querySelector('textarea')?.value === 'HAMLET:'")
+    assert page.locator("h1").inner_text() == "gpt-shakespeare@2"
+    assert '"max_new_tokens":7' in page.get_by_role("tabpanel").inner_text()
+
+
+def test_the_history_is_searched_opened_and_deleted(page: Page, visit: Visit) -> None:
+    visit("sentiment-en")
+    for text in ("A wonderful evening.", "A dreadful evening."):
+        page.get_by_label("Text", exact=True).fill(text)
+        run(page)
+    page.get_by_role("link", name="History").click()
+    rows = page.locator(".history li")
+    rows.nth(1).wait_for()
+    check_accessibility(page, "the history")
+    page.get_by_role("searchbox").fill("negative dreadful")
+    page.get_by_text("1 of 2 calls").wait_for()
+    rows.first.get_by_role("link").click()
+    page.wait_for_function("document.querySelector('textarea')?.value === 'A dreadful evening.'")
+    page.go_back()
+    page.get_by_role("button", name=re.compile("Delete the call")).first.click()
+    page.get_by_text("1 call", exact=True).wait_for()
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Delete all").click()
+    page.get_by_text("Calls that you make on this page appear here.").wait_for()
+
+
+def test_versions_and_models_are_compared_side_by_side(page: Page, visit: Visit) -> None:
+    visit("sentiment-en")
+    page.locator("#versions").wait_for()
+    assert re.search(
+        r"1 \(this one\)\s*prod\s*86\.0 %", page.locator("section", has=page.locator("#versions")).inner_text()
+    )
+    page.get_by_label("Compare with").select_option("sentiment-zh")
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_label("Text", exact=True).fill("A waste of time.")
+    page.get_by_role("button", name="Run both").click()
+    page.locator(".difference table").wait_for()
+    assert page.locator(".sides .verdict").all_inner_texts()[0] == "negative"
+    assert re.search(r"(Both say|They differ)", page.locator(".difference").inner_text())
+    check_accessibility(page, "the comparison")
+
+
+def test_a_csv_of_texts_is_run_with_a_table_and_downloads(page: Page, visit: Visit, tmp_path: Path) -> None:
+    (tmp_path / "reviews.csv").write_text('id,review\n1,"Warm, funny and kind"\n2,"A ""great"" bore"\n3,=1+1\n')
+    visit("sentiment-en")
+    page.get_by_text("Many texts at once").click()
+    page.locator(".many input[type=file]").set_input_files(tmp_path / "reviews.csv")
+    page.get_by_text("3 texts").wait_for()
+    assert page.get_by_label("Column of the text").evaluate("(list) => list.selectedOptions[0].text") == "review"
+    page.get_by_role("button", name="Run all").click()
+    page.get_by_text("Done: 3 of 3.").wait_for()
+    check_accessibility(page, "a batch")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download JSON").click()
+    results = json.loads(Path(download.value.path()).read_text())
+    assert [result["input"] for result in results] == ["Warm, funny and kind", 'A "great" bore', "=1+1"]
+    assert results[0]["output"][0][0]["label"] == "positive"
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").click()
+    lines = Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()
+    assert lines[0] == "input,result,ms,error,output"
+    assert lines[1].startswith('"Warm, funny and kind","positive')
+    assert lines[3].startswith("'=1+1,"), "a formula is quoted"
+
+
+def test_several_files_at_once_say_which_one_failed(page: Page, visit: Visit, monitor: PageMonitor) -> None:
+    monitor.expected = ["Failed to load resource"]
+    picture = (Path(__file__).parents[2] / "functions/catalog/page/ship.jpg").read_bytes()
+    visit("resnet20-cifar10")
+    page.get_by_text("Several files at once").click()
+    files = [("a.jpg", picture), ("b.jpg", b"no picture"), ("c.jpg", picture)]
+    page.locator(".many input[type=file]").set_input_files(
+        [{"name": name, "mimeType": "image/jpeg", "buffer": data} for name, data in files]
+    )
+    page.get_by_role("button", name="Run all").click()
+    page.get_by_text("Done: 3 of 3, 1 failed.").wait_for()
+    assert page.locator(".many td .bad").count() == 1
+
+
+def test_a_chat_streams_regenerates_and_keeps_its_system_prompt(
+    page: Page, visit: Visit, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page.goto("/#model=gpt-shakespeare&task=chat")
+    page.get_by_label("Message").wait_for()
+    page.get_by_text("System prompt").click()
+    page.get_by_label("Instructions for the whole conversation").fill("A street in Rome.")
+    page.get_by_text("Settings").click()
+    page.get_by_label("Maximum tokens").fill("12")
+    page.get_by_label("Message").fill("Who goes there?")
+    page.keyboard.press("Enter")
+    page.locator(".times").wait_for()
+    assert page.locator(".chat li").count() == 2
+    assert page.locator(".chat .assistant .content").inner_text().strip()
+    assert re.search(r"\d+ tokens", page.locator(".status").inner_text())
+    page.get_by_label("Show the probability of each token").check()
+    assert page.locator(".chat.sure .assistant .content span").count() > 3
+    check_accessibility(page, "a chat")
+    check_snippets(page, ["curl", "requests", "fetch", "huggingface_hub", "openai"], server)
+    page.get_by_role("button", name="Regenerate").click()
+    page.locator(".times").wait_for()
+    assert page.locator(".chat li").count() == 2
+    page.reload()
+    page.locator(".chat li").nth(1).wait_for()
+    assert "A street in Rome." in page.get_by_role("tabpanel").inner_text()
+    page.get_by_role("button", name="New chat").click()
+    assert page.locator(".chat li").count() == 0
+
+
+def test_an_explanation_is_shown_on_the_text_and_on_the_picture(page: Page, visit: Visit) -> None:
+    visit("sentiment-en")
+    page.get_by_label("Text", exact=True).fill("The plot is dull but the music is lovely.")
+    run(page)
+    page.get_by_role("button", name="Explain").click()
+    page.get_by_role("heading", name=re.compile("^Why ")).wait_for()
+    assert page.locator(".explained").inner_text() == "The plot is dull but the music is lovely."
+    assert page.locator(".explained .for").count() > 0
+    assert page.locator(".explained .against").count() > 0
+    check_accessibility(page, "an explanation")
+    visit("resnet20-cifar10")
+    run(page)
+    page.get_by_role("button", name="Explain").click()
+    page.get_by_role("heading", name=re.compile("^Why ship")).wait_for()
+    assert page.locator(".tile").count() > 3
+
+
+def test_labels_of_boxes_do_not_overlap(page: Page, visit: Visit) -> None:
+    visit("yolo-cells")
+    page.get_by_text("Settings").click()
+    page.get_by_label("Minimum score").fill("0.1")
+    page.get_by_label("Maximum overlap").fill("0.95")
+    run(page)
+    page.wait_for_function("document.querySelector('.box span').style.left !== ''")
+    places = [box.bounding_box() for box in page.locator(".box span:visible").all()]
+    assert len(places) > 5
+    for index, a in enumerate(places):
+        for b in places[:index]:
+            assert a
+            assert b
+            apart = (
+                a["x"] + a["width"] <= b["x"] + 0.5
+                or b["x"] + b["width"] <= a["x"] + 0.5
+                or a["y"] + a["height"] <= b["y"] + 0.5
+                or b["y"] + b["height"] <= a["y"] + 0.5
+            )
+            assert apart, (a, b)
+
+
+def test_models_that_cannot_be_served_and_models_of_ones_own(page: Page, server: str) -> None:
+    """The store's list and a manifest of a user's model, as the service would send them."""
+
+    def models(route: Any) -> None:
+        document = route.fetch().json()
+        document["unavailable"] = [{"name": "broken", "error": "manifest.json has no task", "error_type": "manifest"}]
+        route.fulfill(json=document)
+
+    def manifest(route: Any) -> None:
+        document = route.fetch().json()
+        document["provenance"]["recipe"] = "tickets"
+        document["metrics"]["metric"] = ""
+        document["metrics"]["served"] = {"largest golden difference": 0.01, "macro F1": 0.91}
+        route.fulfill(json=document)
+
+    page.route("**/models", models)
+    page.goto("/")
+    page.get_by_role("heading", name="Unavailable").wait_for()
+    assert "manifest.json has no task" in page.locator("main").inner_text()
+    page.get_by_role("searchbox").fill("nothing like this")
+    page.get_by_text("No model has all of these words.").wait_for()
+    page.route("**/models/sentiment-en", manifest)
+    page.goto("/#model=sentiment-en")
+    page.locator(".bench").wait_for()
+    assert re.match(r"macro F1\s*0\.91", page.locator(".facts").first.inner_text())
+    assert page.locator(".chip").first.inner_text() == "A wonderful film, I loved ever…"
+    assert "cinema" not in page.locator(".chips").inner_text()
+
+
+def test_a_wrong_file_says_what_it_is(page: Page, visit: Visit) -> None:
+    visit("resnet20-cifar10")
+    for name, kind, data, message in (
+        ("notes.txt", "text/plain", b"hello", "This is text/plain, not a picture."),
+        ("empty.png", "image/png", b"", "This file is empty."),
+        ("bad.png", "image/png", b"bad", "This browser cannot show the file"),
+    ):
+        page.locator("#file").set_input_files({"name": name, "mimeType": kind, "buffer": data})
+        page.get_by_text(message).wait_for()
+        assert page.locator(".preview img").count() == 0
