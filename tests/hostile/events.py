@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import functools
+import json
 from random import Random
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -18,6 +19,7 @@ from tests.hostile.mutations import locations, mutate, raw
 
 TEXT, NAME = "wonderful film 我非常喜欢", "no-such-model"
 TRIGGERS = ("s3-put", "sqs-s3", "sqs-eventbridge", "eventbridge-object-created", "s3-test-event", "ping")
+OTHER_TRIGGERS = ("step-functions-batch", "golden", "direct", "codedeploy-hook")
 KEYS = ("uploads/sentiment-en/1.txt", "uploads/nothing/1", "uploads/", "results/x", "uploads/a/../../b", "uploads/é/\0")
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30)
@@ -106,11 +108,45 @@ def envelopes(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
 
 @st.composite
 def stored(draw: st.DrawFn) -> tuple[str, Any]:
-    """Events of S3, EventBridge and SQS about existing or missing objects, half of them damaged."""
+    """Events of S3, EventBridge, SNS and SQS about existing or missing objects, half of them damaged inside or outside
+    of their envelope."""
     storage_event = event(
         draw(st.sampled_from(TRIGGERS)), bucket="uploads", key=draw(st.sampled_from(KEYS)), version_id="", etag=""
     )
-    return "storage", _spoil(draw, storage_event) if draw(st.booleans()) else storage_event
+    damage = draw(st.sampled_from(("", "", "inside", "outside")))
+    if damage == "inside":
+        storage_event = _spoil(draw, storage_event)
+    storage_event = draw(st.sampled_from(ENVELOPES))(storage_event)
+    return "storage", _spoil(draw, storage_event) if damage == "outside" else storage_event
+
+
+def _notification(payload: Any) -> dict[str, Any]:
+    """An event as the message of an SNS topic."""
+    message = {"Type": "Notification", "MessageId": "n", "TopicArn": "arn:aws:sns:us-east-1:1:t", "Subject": "s"}
+    return {**message, "Message": json.dumps(payload)}
+
+
+def _topic(payload: Any) -> dict[str, Any]:
+    """An event as SNS delivers it to a function."""
+    return {"Records": [{"EventSource": "aws:sns", "EventVersion": "1.0", "Sns": _notification(payload)}]}
+
+
+def _queue(payload: Any) -> dict[str, Any]:
+    """An event as SQS delivers it, twice in one batch."""
+    record = {"eventSource": "aws:sqs", "body": json.dumps(payload), "attributes": {"ApproximateReceiveCount": "1"}}
+    arn = "arn:aws:sqs:us-east-1:1:queue"
+    return {"Records": [{**record, "messageId": f"m{number}", "eventSourceARN": arn} for number in range(2)]}
+
+
+ENVELOPES = (lambda payload: payload, _topic, lambda payload: _queue(_notification(payload)), _queue)
+
+
+@st.composite
+def others(draw: st.DrawFn) -> tuple[str, Any]:
+    """Damaged events of batches, golden checks, direct calls and deployments."""
+    values = {"model": draw(st.sampled_from(("sentiment-en", "squares", "table", NAME)))}
+    name = draw(st.sampled_from(OTHER_TRIGGERS))
+    return "other", _spoil(draw, event(name, **values) if name == "step-functions-batch" else event(name))
 
 
 anything = st.tuples(st.just("junk"), junk | event_like)

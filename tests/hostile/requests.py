@@ -32,10 +32,11 @@ from tests.support.s3 import CREDENTIALS, client, moto_s3
 Counts = Counter[tuple[str, str]]
 """Number of requests by kind and outcome."""
 SHARES: tuple[tuple[st.SearchStrategy[tuple[str, Any]], float], ...] = (
-    (events.requests(), 0.6),
+    (events.requests(), 0.55),
     (events.bodies(), 0.1),
     (events.envelopes(), 0.15),
     (events.stored(), 0.05),
+    (events.others(), 0.05),
     (events.anything, 0.1),
 )
 

@@ -8,6 +8,7 @@ import pytest
 
 from hearth.async_inference.storage_events import EventFailedError
 from hearth.errors import BadRequest
+from tests.hostile.bases import bases
 from tests.hostile.requests import outcome_of, send_requests
 
 
@@ -15,7 +16,18 @@ def test_a_thousand_hostile_requests_get_no_5xx() -> None:
     counts = send_requests(1000, 5)
     assert counts.total() >= 900, counts
     kinds = {kind for kind, _ in counts}
-    assert kinds == {"native", "openai", "oip", "rerank", "sagemaker", "uploads", "envelope", "storage", "junk"}
+    assert kinds == {
+        "native",
+        "openai",
+        "oip",
+        "rerank",
+        "sagemaker",
+        "uploads",
+        "envelope",
+        "storage",
+        "other",
+        "junk",
+    }
     outcomes = {outcome for _, outcome in counts}
     assert outcomes > {"200", "400", "404", "405", "bad_request"}
 
