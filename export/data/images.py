@@ -5,11 +5,10 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from hearth.errors import HearthError
 from hearth.models.preprocessing import ImagePreprocessing
@@ -44,11 +43,11 @@ def sample_images(folder: Path, limit: int) -> list[Path]:
 
 def calibration_feeds(
     files: Sequence[bytes], preprocessing: ImagePreprocessing, name: str, batch_size: int = 8
-) -> list[dict[str, Tensor]]:
+) -> list[dict[str, np.ndarray[Any, Any]]]:
     """Feeds for the graph's input `name`. An incomplete last batch is dropped. Raises DataError for an invalid file."""
     try:
         pixels = to_tensor((open_image(file, MAX_PIXELS) for file in files), preprocessing, len(files))
     except HearthError as error:
         raise DataError(f"An image for calibration cannot be read: {error.message}.") from None
     end = len(pixels) // batch_size * batch_size if len(pixels) >= batch_size else len(pixels)
-    return [{name: torch.from_numpy(pixels[start : start + batch_size])} for start in range(0, end, batch_size)]
+    return [{name: pixels[start : start + batch_size]} for start in range(0, end, batch_size)]

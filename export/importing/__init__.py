@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
-from hearth_build.importing.source import Source, open_source
+from hearth_build.importing.graph_choice import main_graph
+from hearth_build.importing.source import Source, open_file, open_source
 from hearth_build.pipeline.evaluation import examples_from
 from hearth_build.recipe import RecipeError
 
@@ -30,17 +31,28 @@ MODULES = (
 
 They are imported one after the other, after the source is open: a wrong source is named at once.
 """
+GENERATORS, NETWORKS = ("decoders", "encoder_decoders"), ("speech", "encoders")
+"""Modules that need torch, and read safetensors alone. Models that write text are read from them even where graphs are
+beside them."""
 
 
-def importers() -> Iterator[Importer]:
+def importers(source: Source) -> Iterator[Importer]:
+    """The importers that may accept a source. Those of networks are left out where they cannot, so that graphs are
+    imported without torch."""
     for name in MODULES:
+        if name in NETWORKS and (source.graphs or not source.weights):
+            continue
+        if name in GENERATORS and (not source.weights or (source.graphs and not source.generates_text)):
+            continue
         yield from importlib.import_module(f"hearth_build.importing.{name}").IMPORTERS
 
 
 def read(name: str, options: ImportOptions) -> ImportedModel:
     """Read a source without building anything. Raises RecipeError and DataError with advice."""
     source = open_source(name, options.revision)
-    importer = next((importer for importer in importers() if importer.accepts(source, options)), None)
+    if options.task == "tensors":
+        source = as_graph(source)
+    importer = next((importer for importer in importers(source) if importer.accepts(source, options)), None)
     if importer is None:
         raise RecipeError(refusal(source))
     imported = importer.read(source, options)
@@ -50,9 +62,21 @@ def read(name: str, options: ImportOptions) -> ImportedModel:
     return replace(imported, recipe=replace(imported.recipe, dev={options.data.name: lambda work: examples}))
 
 
+def as_graph(source: Source) -> Source:
+    """The graph of a folder, to be called by its tensors whatever the folder says. Raises RecipeError."""
+    if source.is_file:
+        return source
+    if not source.graphs:
+        raise RecipeError(
+            f"{source.path} has no .onnx file, and the task tensors needs one. Export the model to ONNX "
+            "(torch.onnx.export, or optimum-cli export onnx), and import that."
+        )
+    return open_file(main_graph(source), alone=True)
+
+
 def refusal(source: Source) -> str:
     """What the source is, what is near it, and a way on, in sentences."""
-    kinds = "; ".join(dict.fromkeys(importer.kind for importer in importers()))
+    kinds = "; ".join(dict.fromkeys(importer.kind for importer in importers(source)))
     if not source.config:
         return (
             f"{source.path} has weights but no config.json, which says what they are. Save the model with "

@@ -10,6 +10,7 @@ import fnmatch
 from collections.abc import Sequence
 from pathlib import Path
 
+from hearth_build.importing.source import GENERATORS
 from hearth_build.recipe import RecipeError
 
 CONFIGURATION = ("*.json", "*.txt", "*.model", "*.spm", "*.jinja")
@@ -17,8 +18,6 @@ CONFIGURATION = ("*.json", "*.txt", "*.model", "*.spm", "*.jinja")
 MAX_CONFIGURATION_BYTES = 100_000_000
 GRAPHS = ("onnx/model.onnx", "model.onnx")
 """The names of an export in full precision."""
-GENERATORS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "MTModel")
-"""Endings of classes that are imported from their safetensors, whatever graphs are beside them."""
 
 
 def download(name: str, revision: str | None) -> tuple[Path, str]:

@@ -6,7 +6,6 @@ the runtime feeds and reads; a quantized variant in the folder is measured besid
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from hearth.models.heads import Mask
 from hearth_build.importing import pooling
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions, Precision
+from hearth_build.importing.graph_choice import VARIANT, choose_graphs
 from hearth_build.importing.recipe import import_recipe
 from hearth_build.importing.source import Source
 from hearth_build.importing.text_tasks import TextTask, is_text_encoder, read_task, recipe_fields
@@ -26,9 +26,6 @@ from hearth_build.onnx_export import file
 from hearth_build.recipe import DynamicInt8, GivenGraphs, Quantizer, RecipeError
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-VARIANT = re.compile(r"[_-](quantized|q?u?int8|q4f16|q4|bnb4|fp16|O[1-4]|qint8|quint8)([_-].*)?$")
-"""The ending of a variant's name: model_quantized, model_qint8_avx512_vnni, model_O2."""
-INT8_VARIANT = re.compile(r"[_-](quantized|q?u?int8)([_-].*)?$")
 OUTPUTS = {
     "logits": ("logits", "output", "output_0"),
     "tokens": ("last_hidden_state", "token_embeddings", "hidden_states", "output_0"),
@@ -66,22 +63,6 @@ def read(source: Source, options: ImportOptions) -> ImportedModel:
     names = ", ".join(path.relative_to(source.folder).as_posix() for path in source.graphs)
     lines = [f"graphs {names}; {main.name} is imported", *description.lines(), task.conclusion()]
     return ImportedModel(recipe, lines, quantizers)
-
-
-def choose_graphs(source: Source) -> tuple[Path, Path | None]:
-    """The graph in the highest precision, and an int8 variant of it. Raises RecipeError."""
-    plain = [path for path in source.graphs if not VARIANT.search(path.stem)]
-    int8 = next((path for path in source.graphs if INT8_VARIANT.search(path.stem)), None)
-    if len(plain) > 1:
-        plain = [path for path in plain if path.stem == "model"][:1] or plain
-    if len(plain) > 1:
-        names = ", ".join(path.name for path in plain)
-        raise RecipeError(f"{source.path} has several graphs ({names}), and none is model.onnx. Give one of the files.")
-    if plain:
-        return plain[0], int8
-    order = ("fp16", "O1", "O2", "O3", "O4", "quantized", "int8")
-    ranked = sorted(source.graphs, key=lambda path: next((i for i, name in enumerate(order) if name in path.stem), 9))
-    return ranked[0], None
 
 
 def adapt(

@@ -2,28 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import onnxruntime
+from msgspec.structs import replace
 from onnx import TensorProto, helper
+from tokenizers import Tokenizer
 
+from hearth.models.heads import Contrastive, Segmenter
+from hearth.models.preprocessing import ImagePreprocessing
+from hearth_build.importing.graph_choice import main_graph
+from hearth_build.importing.picture_parts import Parts, activation_of, detector_head, is_softmax, text_fields
 from hearth_build.importing.source import Source
+from hearth_build.onnx_export import file
+from hearth_build.onnx_export.rewrite import rename
 from hearth_build.recipe import RecipeError
 
+if TYPE_CHECKING:
+    from torch import nn
 
-def main_graph(source: Source) -> Path:
-    """The graph in full precision. Raises RecipeError if it cannot be told which one that is."""
-    if len(source.graphs) == 1:
-        return source.graphs[0]
-    for path in source.graphs:
-        if path.name == "model.onnx":
-            return path
-    names = ", ".join(str(path.relative_to(source.folder)) for path in source.graphs)
-    raise RecipeError(f"{source.folder} has the graphs {names}, but no model.onnx. Give one of these files.")
+TEXTS = ("a disc on a blue ground", "stripes", "two red walls and a door", "the sea in the evening")
+FEATURES = ("image_embeds", "pooler_output", "pooled_output", "last_hidden_state")
+
+
+def load(path: Path) -> onnx.ModelProto:
+    """The graph with inputs of pictures and outputs in float32, whatever its own types are."""
+    model = file.read(path)
+    graph = model.graph
+    before, after = [], []
+    for value in graph.input:
+        kind = value.type.tensor_type.elem_type
+        if len(value.type.tensor_type.shape.dim) == 4 and kind in (TensorProto.FLOAT16, TensorProto.UINT8):
+            for node in graph.node:
+                rename(node.input, {value.name: f"{value.name}.given"})
+            before.append(helper.make_node("Cast", [value.name], [f"{value.name}.given"], to=kind))
+            value.type.tensor_type.elem_type = TensorProto.FLOAT
+    for value in graph.output:
+        if value.type.tensor_type.elem_type in (TensorProto.FLOAT16, TensorProto.DOUBLE):
+            for node in graph.node:
+                rename(node.input, {value.name: f"{value.name}.given"})
+                rename(node.output, {value.name: f"{value.name}.given"})
+            after.append(helper.make_node("Cast", [f"{value.name}.given"], [value.name], to=TensorProto.FLOAT))
+            value.type.tensor_type.elem_type = TensorProto.FLOAT
+    nodes = [*before, *graph.node, *after]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return model
+
+
+def fit_to_graph(preprocessing: ImagePreprocessing, source: Source) -> ImagePreprocessing:
+    """The preprocessing with the size that the graph fixes."""
+    model = onnx.load(main_graph(source), load_external_data=False)
+    pixels = next((value for value in model.graph.input if value.name in picture_inputs(model)), None)
+    if pixels is None:
+        return preprocessing
+    height, width = (size.dim_value for size in pixels.type.tensor_type.shape.dim[2:4])
+    if not height or not width or (height, width) == (preprocessing.height, preprocessing.width):
+        return preprocessing
+    if preprocessing.resize == "keep-aspect":
+        return replace(preprocessing, width=width, height=height, resize="stretch")
+    return replace(preprocessing, width=width, height=height)
 
 
 def keep(model: onnx.ModelProto, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:
@@ -83,7 +125,7 @@ def output_named(model: onnx.ModelProto, names: Sequence[str]) -> str:
 
 def picture_graph(path: Path, outputs: Sequence[str]) -> onnx.ModelProto:
     """The graph from its pictures to the first of these outputs; the only output may have any name."""
-    model = onnx.load(path)
+    model = load(path)
     fill_pixel_mask(model)
     names = [value.name for value in model.graph.output]
     output = names[0] if len(names) == 1 else output_named(model, outputs)
@@ -95,9 +137,9 @@ def picture_inputs(model: onnx.ModelProto) -> list[str]:
     return [value.name for value in model.graph.input if len(value.type.tensor_type.shape.dim) == 4]
 
 
-def fixed_batch(path: Path) -> bool:
+def has_fixed_batch(source: Source) -> bool:
     """Whether the graph takes one picture at a time."""
-    model = onnx.load(path, load_external_data=False)
+    model = onnx.load(main_graph(source), load_external_data=False)
     names = picture_inputs(model)
     return any(value.type.tensor_type.shape.dim[0].dim_value == 1 for value in model.graph.input if value.name in names)
 
@@ -128,7 +170,7 @@ def detection_graph(path: Path, softmax: bool, labels: int) -> onnx.ModelProto:
 
     Raises RecipeError for a graph that does not have them.
     """
-    model = onnx.load(path)
+    model = load(path)
     fill_pixel_mask(model)
     boxes, logits = output_named(model, ("pred_boxes",)), output_named(model, ("logits",))
     graph = model.graph
@@ -154,7 +196,7 @@ def detection_graph(path: Path, softmax: bool, labels: int) -> onnx.ModelProto:
 
 def tower(path: Path, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:
     """One of the two halves of CLIP."""
-    model = onnx.load(path)
+    model = load(path)
     return keep(model, inputs, [output_named(model, outputs)])
 
 
@@ -182,3 +224,96 @@ def measure_scale(path: Path, size: tuple[int, int], ids: np.ndarray) -> tuple[f
     cosines = (image @ text.T).ravel()
     scale, bias = np.polyfit(cosines.astype(float), outputs["logits_per_image"].ravel().astype(float), 1)
     return float(scale), float(bias)
+
+
+def writer(change: Callable[[], onnx.ModelProto]) -> Callable[[nn.Module | None, Path], None]:
+    def write(network: nn.Module | None, path: Path) -> None:
+        onnx.save(change(), str(path), save_as_external_data=True, location=f"{path.name}.data")
+
+    return write
+
+
+def classifier(source: Source, preprocessing: ImagePreprocessing, labels: tuple[str, ...]) -> Parts:
+    graph = writer(lambda: picture_graph(main_graph(source), ("logits",)))
+    return Parts({"main": graph}, labels, activation=activation_of(source))
+
+
+def segmenter(source: Source, preprocessing: ImagePreprocessing, labels: tuple[str, ...]) -> Parts:
+    graph = writer(lambda: picture_graph(main_graph(source), ("logits",)))
+    return Parts({"main": graph}, labels, Segmenter())
+
+
+def detector(source: Source, preprocessing: ImagePreprocessing, labels: tuple[str, ...]) -> Parts:
+    graph = writer(lambda: detection_graph(main_graph(source), is_softmax(source), len(labels)))
+    return Parts({"main": graph}, labels, detector_head(source))
+
+
+def features(source: Source, preprocessing: ImagePreprocessing, labels: tuple[str, ...]) -> Parts:
+    path = main_graph(source)
+    dimensions = feature_graph(path).graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    dimensions = dimensions or int(source.config.get("projection_dim") or source.config.get("hidden_size") or 0)
+    if not dimensions:
+        raise RecipeError(f"{path} does not say how many numbers a vector has. Import it with --task tensors.")
+    return Parts({"main": writer(lambda: feature_graph(path))}, (), Contrastive(dimensions=dimensions))
+
+
+def feature_graph(path: Path) -> onnx.ModelProto:
+    """The graph from pictures to vectors: the pooled output, or the first token of the last layer."""
+    model = picture_graph(path, FEATURES)
+    value = model.graph.output[0]
+    shape = value.type.tensor_type.shape.dim
+    if len(shape) not in (3, 4):
+        return model
+    nodes, name = model.graph.node, value.name
+    if len(shape) == 3:  # (batch, tokens, size)
+        size = shape[2].dim_value
+        model.graph.initializer.append(helper.make_tensor("first.token", TensorProto.INT64, [], [0]))
+        nodes.append(helper.make_node("Gather", [name, "first.token"], ["vectors"], axis=1))
+    else:  # (batch, size, rows, columns)
+        size = shape[1].dim_value
+        nodes.append(helper.make_node("GlobalAveragePool", [name], ["vectors.grid"]))
+        nodes.append(helper.make_node("Flatten", ["vectors.grid"], ["vectors"]))
+    del model.graph.output[:]
+    vectors = helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["batch", size or "size"])
+    model.graph.output.append(vectors)
+    return model
+
+
+def contrastive(source: Source, preprocessing: ImagePreprocessing, labels: tuple[str, ...]) -> Parts:
+    """From one graph with both towers, whose logits give their scale, or from vision_model.onnx and text_model.onnx
+    beside it. Raises RecipeError."""
+    fields, activation = text_fields(source)
+    files = {path.name: path for path in source.graphs}
+    whole = main_graph(source)
+    tokenizer = Tokenizer.from_file(str(source.folder / "tokenizer.json"))
+    tokenizer.enable_padding(pad_id=fields["pad_id"], length=fields["max_tokens"])
+    tokenizer.enable_truncation(fields["max_tokens"])
+    ids = np.array([encoding.ids for encoding in tokenizer.encode_batch(TEXTS)], np.int64)
+    measured = measure_scale(whole, (preprocessing.height, preprocessing.width), ids)
+    if measured is None:
+        raise RecipeError(
+            f"{whole} has no logits_per_image, image_embeds and text_embeds, so the scale of the scores is unknown. "
+            "Give the folder with safetensors, or export the whole model (optimum-cli export onnx)."
+        )
+    scale, bias = measured
+    image_path, text_path = files.get("vision_model.onnx", whole), files.get("text_model.onnx", whole)
+    image = tower(image_path, ("pixel_values",), ("image_embeds",))
+    dimensions = image.graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    graphs = {
+        "main": writer(lambda: tower(image_path, ("pixel_values",), ("image_embeds",))),
+        "text": writer(lambda: tower(text_path, ("input_ids", "attention_mask"), ("text_embeds",))),
+    }
+    head = Contrastive(
+        dimensions=dimensions or int(source.config.get("projection_dim") or 512), scale=scale, bias=bias, **fields
+    )
+    return Parts(graphs, (), head, activation)
+
+
+READERS = {
+    "image-classification": classifier,
+    "object-detection": detector,
+    "image-segmentation": segmenter,
+    "zero-shot-image-classification": contrastive,
+    "image-feature-extraction": features,
+}
+"""By task: (source, preprocessing, labels) -> parts. They raise RecipeError."""

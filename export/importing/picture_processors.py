@@ -109,7 +109,7 @@ def normalisation(settings: dict[str, Any]) -> tuple[tuple[float, ...], tuple[fl
     scale = 1 / settings.get("rescale_factor", 1 / 255) if settings.get("do_rescale", True) else 1.0
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
-    if settings.get("do_normalize", "image_mean" in settings):
+    if settings.get("do_normalize"):
         mean, std = tuple(map(float, settings["image_mean"])), tuple(map(float, settings["image_std"]))
     if settings.get("rescale_offset"):  # EfficientNet: pixels from -1 to 1 before they are normalized
         mean = tuple(value + 1 for value in mean)
@@ -147,7 +147,7 @@ def beside(graph: Path) -> tuple[ImagePreprocessing, str] | None:
             if {"image_processor_type", "feature_extractor_type"} & settings.keys():
                 return preprocessing_of(read_processor(Source(folder, folder.name, {}))), PROCESSOR
             if "size" in settings:  # of an image processor that does not name its class
-                return preprocessing_of(settings), PROCESSOR
+                return preprocessing_of({"do_normalize": "image_mean" in settings} | settings), PROCESSOR
         if (folder / "config.json").is_file():
             config = read_object(folder / "config.json")
             if isinstance(config.get("pretrained_cfg"), dict):

@@ -20,6 +20,8 @@ EXPORT_ADVICE = (
     "Save it with save_pretrained() of transformers, which writes safetensors, or export it to ONNX "
     "(torch.onnx.export, or optimum-cli export onnx)."
 )
+GENERATORS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "MTModel")
+"""Endings of classes that write text. They are imported from their safetensors, whatever graphs are beside them."""
 OTHER_FORMATS = {
     ".gguf": "GGUF holds weights that llama.cpp has quantized. Import the model that it was made from: its card links "
     "the original with safetensors.",
@@ -64,6 +66,11 @@ class Source:
     @property
     def folder(self) -> Path:
         return self.path.parent if self.is_file else self.path
+
+    @property
+    def generates_text(self) -> bool:
+        names = self.config.get("architectures") or [""]
+        return str(names[0]).endswith(GENERATORS)
 
     @property
     def stem(self) -> str:
@@ -148,11 +155,17 @@ def open_source(name: str, revision: str | None = None) -> Source:
     return open_folder(path, title)
 
 
-def open_file(path: Path) -> Source:
+def open_file(path: Path, *, alone: bool = False) -> Source:
+    """A graph; with its folder if a config.json there or in the folder above says what it is, unless it is `alone`."""
     if path.suffix in OTHER_FORMATS:
         raise RecipeError(f"{path} cannot be imported. {OTHER_FORMATS[path.suffix]}")
     if path.suffix in (".safetensors", ".json"):
         raise RecipeError(f"{path} is one file of a model. Give its folder: hearth import {path.parent}")
+    folder = path.parent.parent if path.parent.name == "onnx" else path.parent
+    if not alone and (folder / "config.json").is_file() and path.suffix == ".onnx":
+        config = read_object(folder / "config.json")
+        if config.get("architectures"):
+            return Source(folder, folder.resolve().name, config, graphs=(path,))
     return Source(path, path.name, {}, graphs=(path,))
 
 

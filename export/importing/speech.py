@@ -17,7 +17,8 @@ from hearth.models.model import Model
 from hearth.models.preprocessing import AudioPreprocessing
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
 from hearth_build.importing.labels import read_names
-from hearth_build.importing.pictures import Wrapper, architecture, load_model
+from hearth_build.importing.picture_networks import Wrapper, load_model
+from hearth_build.importing.pictures import architecture
 from hearth_build.importing.recipe import import_recipe
 from hearth_build.importing.source import Source
 from hearth_build.onnx_export import whisper_graphs

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import onnxruntime
 from onnx import TensorProto, helper
-from torch import nn
 
 from hearth.models.manifest import Limits, Tensor
 from hearth.models.preprocessing import Column, TablePreprocessing
@@ -18,9 +17,13 @@ from hearth_build.importing.base import ImportedModel, Importer, ImportOptions, 
 from hearth_build.importing.labels import read_names
 from hearth_build.importing.source import Source
 from hearth_build.importing.tensors import describe, digest, open_session, remove_zip_maps, signature, zip_map_labels
+from hearth_build.onnx_export import file
 from hearth_build.onnx_export.example_feeds import WORDS
 from hearth_build.recipe import Gate, NoQuantization, Recipe, RecipeError
 from hearth_functions.tabular.app import convert_column
+
+if TYPE_CHECKING:
+    from torch import nn
 
 CLASSIFICATION, REGRESSION = "tabular-classification", "tabular-regression"
 MAX_ROWS = 10_000
@@ -48,7 +51,7 @@ def read(source: Source, options: ImportOptions) -> ImportedModel:
     """Raises RecipeError for a graph that reads no table, and with all missing flags."""
     path = source.path
     open_session(path)
-    model = onnx.load(str(path))
+    model = file.read(path)
     inputs, outputs = signature(model)
     lines = [f"input   {describe(tensor)}" for tensor in inputs] + [f"output  {describe(tensor)}" for tensor in outputs]
     if not is_table(model):

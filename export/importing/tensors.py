@@ -6,20 +6,23 @@ import hashlib
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import onnx
 import onnxruntime
 from onnx import TensorProto, helper
-from torch import nn
 
 from hearth.models.manifest import Limits, Tensor
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions, model_name
 from hearth_build.importing.source import Source
+from hearth_build.onnx_export import file
 from hearth_build.onnx_export.example_feeds import draw_feeds
 from hearth_build.onnx_export.export import link_graph, tensor_of
 from hearth_build.pipeline.evaluation import examples_from
 from hearth_build.recipe import Gate, NoQuantization, Recipe, RecipeError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 TASK = "tensors"
 GOLDEN = 2
@@ -35,7 +38,7 @@ WIDER = {
     TensorProto.UINT4: TensorProto.UINT8,
 }
 """Types that NumPy does not have, and the types that stand for them at the graph's edges."""
-Writer = Callable[[nn.Module | None, Path], None]
+Writer: TypeAlias = "Callable[[nn.Module | None, Path], None]"
 
 
 def accepts(source: Source, options: ImportOptions) -> bool:
@@ -142,7 +145,7 @@ def writer(path: Path, model: onnx.ModelProto) -> Writer:
 
     def write(network: nn.Module | None, target: Path) -> None:
         if needs_change:
-            changed = onnx.load(str(path))
+            changed = file.read(path)
             remove_zip_maps(changed)
             cast_edges(changed)
             onnx.save(changed, str(target), save_as_external_data=True, location=f"{target.name}.data")

@@ -13,15 +13,17 @@ import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx
 import onnxruntime
-import torch
-from torch import nn
 
 from hearth.models.manifest import ANY_SHAPE, Graph, Provider, Tensor
-from hearth_build.pipeline.train import weights_of
 from hearth_build.recipe import Recipe, RecipeError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 EXTERNAL_FROM = 1024
 """Smallest size, in bytes, of a tensor that goes to the external file of weights."""
@@ -51,6 +53,8 @@ def network_of(recipe: Recipe, work: Path) -> nn.Module | None:
         return recipe.network(work).eval()
     if not recipe.stages:
         return None
+    from hearth_build.pipeline.train import weights_of
+
     last = recipe.stages[-1]
     weights = work / last.name / "weights.pt"
     if not weights.exists():
@@ -71,6 +75,8 @@ def traced(
     """
 
     def write(network: nn.Module | None, path: Path) -> None:
+        import torch
+
         assert network is not None
         inputs = example()
         # The tracing exporter writes the graphs that the quantizer and the optimiser support best.
@@ -102,6 +108,8 @@ def exported(
     """
 
     def write(network: nn.Module | None, path: Path) -> None:
+        import torch
+
         from hearth_build.onnx_export.attention import fused
 
         assert network is not None

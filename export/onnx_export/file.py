@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+from onnx.external_data_helper import _get_all_tensors, uses_external_data
 
 from hearth.models.manifest import Tensor
 from hearth_build.onnx_export.export import tensor_of
 from hearth_build.recipe import RecipeError
+
+PROTOBUF_BYTES = 2**31
+"""Larger graphs cannot be serialised, so the checker does not read them."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,45 @@ def shape(tensor: Tensor) -> str:
     return f"[{', '.join(str(size or '?') for size in tensor.shape)}]"
 
 
+def read(path: Path) -> onnx.ModelProto:
+    """Read an ONNX file with its weights, which may lie in files beside it.
+
+    onnx.load refuses links, which the cache of the Hugging Face hub is made of. Raises ValueError for weights that are
+    missing or that lie outside the folder.
+    """
+    model = onnx.load(str(path), load_external_data=False)
+    for tensor in _get_all_tensors(model):
+        if uses_external_data(tensor):
+            load_weight(tensor, path.parent)
+    return model
+
+
+def load_weight(tensor: onnx.TensorProto, folder: Path) -> None:
+    """Put the bytes of a weight into the graph."""
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    location = Path(entries["location"])
+    if location.is_absolute() or ".." in location.parts:
+        raise ValueError(f"the weight {tensor.name} lies outside the folder, in {location}")
+    if not (folder / location).is_file():
+        raise ValueError(f"the weights in {location} are missing beside it; copy that file too")
+    offset, length = int(entries.get("offset", 0)), int(entries.get("length", -1))
+    with (folder / location).open("rb") as stream:
+        stream.seek(offset)
+        tensor.raw_data = stream.read(length)
+    if 0 <= length != len(tensor.raw_data):
+        raise ValueError(f"{location} is truncated: the weight {tensor.name} is cut off")
+    tensor.data_location = onnx.TensorProto.DEFAULT
+    del tensor.external_data[:]
+
+
 def load(path: Path) -> onnx.ModelProto:
     """Read an ONNX file. Raises RecipeError if it is invalid or if the runtime could not run it."""
     if not path.is_file():
         raise RecipeError(f"{path} does not exist. Give the path of an .onnx file.")
     try:
-        model = onnx.load(str(path))
-        onnx.checker.check_model(model)
+        model = read(path)
+        if model.ByteSize() < PROTOBUF_BYTES:
+            onnx.checker.check_model(model)
     except Exception as error:  # protobuf's and the checker's own classes share no narrower base
         raise RecipeError(f"{path} is not a valid ONNX file: {str(error).splitlines()[0][:200]}") from None
     foreign = sorted({entry.domain for entry in model.opset_import} - {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})

@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,7 +24,6 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
-from torch import Tensor
 
 from hearth_build.onnx_export.export import link_graph
 from hearth_build.recipe import BlockInt4, DynamicInt8, GivenGraphs, NoQuantization, Quantizer, StaticInt8
@@ -116,12 +116,12 @@ def matching_nodes(path: Path, patterns: Sequence[str]) -> list[str]:
 
 
 class CalibrationFeeds(CalibrationDataReader):  # type: ignore[misc]
-    def __init__(self, feeds: Sequence[dict[str, Tensor]]) -> None:
-        self.feeds: Iterator[dict[str, Tensor]] = iter(feeds)
+    def __init__(self, feeds: Sequence[dict[str, Any]]) -> None:
+        self.feeds: Iterator[dict[str, Any]] = iter(feeds)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         feed = next(self.feeds, None)
-        return None if feed is None else {name: value.numpy() for name, value in feed.items()}
+        return None if feed is None else {name: np.asarray(value) for name, value in feed.items()}
 
 
 def quantize_embeddings(model: onnx.ModelProto, rows: int) -> None:

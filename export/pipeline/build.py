@@ -7,13 +7,15 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
-import torch
+from rich.console import Console
 
 from hearth.models.manifest import Manifest, Provider
 from hearth_build.onnx_export import export
 from hearth_build.onnx_export.quantize import quantize
-from hearth_build.pipeline import fingerprint, train, verify
+from hearth_build.pipeline import fingerprint, verify
 from hearth_build.recipe import Recipe, RecipeError
+
+console = Console()
 
 
 class Step(StrEnum):
@@ -41,7 +43,7 @@ def build(recipe: Recipe, work: Path, command: str, step: Step | None = None, pr
     }
     for name, run in steps.items():
         if step in (None, name):
-            train.console.rule(f"{recipe.name}: {name}")
+            console.rule(f"{recipe.name}: {name}")
             run()
     return work / "artifact"
 
@@ -56,6 +58,8 @@ def prepare(recipe: Recipe, work: Path) -> None:
 
 
 def run_stages(recipe: Recipe, work: Path) -> None:
+    from hearth_build.pipeline import train
+
     require(work / "prepared", recipe, Step.PREPARE)
     inputs = (work / "prepared").read_text(encoding="utf-8")
     for stage in recipe.stages:
@@ -64,7 +68,10 @@ def run_stages(recipe: Recipe, work: Path) -> None:
 
 
 def export_graphs(recipe: Recipe, work: Path) -> None:
-    torch.manual_seed(recipe.seed)
+    if recipe.network is not None or recipe.stages:
+        import torch
+
+        torch.manual_seed(recipe.seed)
     network = export.network_of(recipe, work)
     for folder in ("raw", "fp32"):
         shutil.rmtree(work / folder, ignore_errors=True)
@@ -93,11 +100,15 @@ def verify_artifact(recipe: Recipe, work: Path, command: str, provider: Provider
     seconds = training_seconds(recipe, work)
     manifest = verify.verify(recipe, work, method=method, command=command, seconds=seconds, provider=provider)
     metrics = {name: round(value, 4) for name, value in manifest.metrics.served.items()}
-    train.console.print(f"Built {recipe.name}@{recipe.version} in {work / 'artifact'}\n{metrics}")
+    console.print(f"Built {recipe.name}@{recipe.version} in {work / 'artifact'}\n{metrics}")
     return manifest
 
 
 def training_seconds(recipe: Recipe, work: Path) -> float:
+    if not recipe.stages:
+        return 0.0
+    from hearth_build.pipeline import train
+
     return float(sum(train.history_of(work, stage.name)[-1]["seconds"] for stage in recipe.stages))
 
 

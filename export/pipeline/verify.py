@@ -11,18 +11,18 @@ import platform
 import shutil
 import statistics
 import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
-import torch
 from msgspec import structs
-from torch import nn
 
 from hearth.models.download import describe as describe_file
 from hearth.models.manifest import Manifest, Metrics, Provenance, Provider, Quantization, Reference, dump
@@ -44,6 +44,9 @@ from hearth_build.recipe import (
     RecipeError,
     StaticInt8,
 )
+
+if TYPE_CHECKING:
+    from torch import nn
 
 LATENCY_ROUNDS = 60
 LATENCY_SECONDS = 20.0
@@ -70,6 +73,8 @@ class TorchModel(ReferenceModel):
         self.network = network
 
     def run(self, feeds: dict[str, np.ndarray], graph: str = "main") -> list[np.ndarray]:
+        import torch
+
         with torch.no_grad():
             outputs = self.network(**{name: torch.from_numpy(value) for name, value in feeds.items()})
         return [tensor.numpy() for tensor in ([outputs] if isinstance(outputs, torch.Tensor) else outputs)]
@@ -257,8 +262,27 @@ def measure_test(
 
 def measure_latency(evaluation: Evaluation, models: dict[str, Any], value: Any) -> dict[str, float]:
     """Median milliseconds for one golden input on one thread. The models take turns."""
+    with one_thread(is_needed="torch" in models):
+        return run_rounds(evaluation, models, value)
+
+
+@contextmanager
+def one_thread(*, is_needed: bool) -> Iterator[None]:
+    """Let torch compute on one thread. It is not imported if no torch model is measured."""
+    if not is_needed:
+        yield
+        return
+    import torch
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def run_rounds(evaluation: Evaluation, models: dict[str, Any], value: Any) -> dict[str, float]:
     times: dict[str, list[float]] = {kind: [] for kind in models}
     for model in models.values():  # warm up
         evaluation.predict(model, value)
@@ -270,7 +294,6 @@ def measure_latency(evaluation: Evaluation, models: dict[str, Any], value: Any) 
             times[kind].append((time.perf_counter() - started) * 1000)
         if time.perf_counter() > end:
             break
-    torch.set_num_threads(threads)
     return {kind: statistics.median(values) for kind, values in times.items()}
 
 
@@ -362,10 +385,13 @@ def commit() -> str:
 
 
 def machine() -> str:
-    """The processor, the number of threads and the version of torch."""
+    """The processor, and what computes on it: torch, unless the graph was given."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     name = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return f"{name}, onnxruntime {onnxruntime.__version__}"
     return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"

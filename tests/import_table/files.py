@@ -84,16 +84,18 @@ def detection(model: Model[Any, Any], path: Path) -> float:
     boxes = np.clip((boxes - np.array(offset * 2)) / factors, 0, [width, height] * 2)
     parameters = object_detection.Parameters(threshold=THRESHOLD)
     answer = object_detection.predict(model, object_detection.Request(photo(), parameters)).output
-    if not answer or len(answer) != len(boxes[:300]):
+    boxes, scores, classes = boxes[:300], scores[:300], classes[:300]
+    if len(answer) != len(boxes):
         raise ValueError(f"{len(answer)} boxes, {len(boxes)} by hand")
-    found = np.array([[item.box.xmin, item.box.ymin, item.box.xmax, item.box.ymax] for item in answer])
-    labels = [model.manifest.labels[index] for index in classes[: len(answer)]]
-    if [item.label for item in answer] != labels:
-        raise ValueError("labels differ")
-    edges = np.abs(found - boxes[: len(answer)]).max()
-    if edges > 0.51:  # edges are answered in whole pixels
-        raise ValueError(f"an edge differs by {edges:.2f} pixels")
-    return float(np.abs(np.array([item.score for item in answer]) - scores[: len(answer)]).max())
+    difference = 0.0
+    for item in answer:  # scores of random weights are often equal, so boxes have no order
+        edges = np.array([item.box.xmin, item.box.ymin, item.box.xmax, item.box.ymax])
+        distances = np.abs(boxes - edges).max(1) + 1e3 * (classes != model.manifest.labels.index(item.label))
+        near = distances <= 0.51  # edges are answered in whole pixels
+        if not near.any():
+            raise ValueError(f"a box is {distances.min():.2f} pixels from the nearest one by hand")
+        difference = max(difference, float(np.abs(scores[near] - item.score).min()))
+    return difference
 
 
 def by_hand(outputs: dict[str, Array], labels: int, name: str) -> tuple[Array, Array, Array]:

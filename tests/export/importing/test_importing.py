@@ -1,0 +1,141 @@
+"""Which importer reads a source; graphs are imported and published without torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from hearth_build.importing import read
+from hearth_build.importing.base import ImportOptions
+from hearth_build.onnx_export import file
+from hearth_build.recipe import RecipeError
+
+SIDE = 32
+
+
+def write_graph(path: Path, shape: tuple[int, ...] = (1, 3, SIDE, SIDE), kind: int = TensorProto.FLOAT) -> Path:
+    """Three scores of a picture, or of any tensor of this shape."""
+    size = int(np.prod(shape[1:]))
+    weight = np.random.default_rng(0).normal(size=(size, 3)).astype(np.float32)
+    dtype = helper.tensor_dtype_to_np_dtype(kind)
+    nodes = [helper.make_node("Flatten", ["x"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["logits"])]
+    values = [helper.make_tensor_value_info("x", kind, shape)]
+    results = [helper.make_tensor_value_info("logits", kind, [shape[0], 3])]
+    graph = helper.make_graph(nodes, "graph", values, results, [numpy_helper.from_array(weight.astype(dtype), "w")])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A classifier of pictures as optimum and Transformers.js leave it, with variants."""
+    labels = {"0": "cat", "1": "dog", "2": "cow"}
+    config = {"architectures": ["ViTForImageClassification"], "model_type": "vit", "id2label": labels}
+    processor = {
+        "image_processor_type": "ViTImageProcessor",
+        "size": {"height": 40, "width": 40},
+        "image_mean": [0.5] * 3,
+        "image_std": [0.5] * 3,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor))
+    write_graph(tmp_path / "onnx" / "model_fp16.onnx", kind=TensorProto.FLOAT16)
+    return tmp_path
+
+
+def test_a_graph_in_a_folder_that_says_what_it_is_has_its_labels_and_the_size_of_the_graph(folder: Path) -> None:
+    for source in (folder, folder / "onnx" / "model_fp16.onnx"):
+        recipe = read(str(source), ImportOptions(name="net")).recipe
+        assert recipe.task == "image-classification"
+        assert recipe.labels == ("cat", "dog", "cow")
+        assert (recipe.preprocessing.width, recipe.preprocessing.mean) == (SIDE, (0.5,) * 3)  # type: ignore[union-attr]
+
+
+def test_flags_win_over_the_files_of_a_folder(folder: Path) -> None:
+    options = ImportOptions(name="net", labels=Path("a,b,c"), pixels="unit", resize="shortest-edge-center-crop")
+    recipe = read(str(folder), options).recipe
+    assert recipe.labels == ("a", "b", "c")
+    assert recipe.preprocessing.mean == (0.0,) * 3  # type: ignore[union-attr]
+    assert recipe.preprocessing.resize == "shortest-edge-center-crop"  # type: ignore[union-attr]
+
+
+def test_a_graph_in_half_precision_is_served_in_float32(folder: Path, tmp_path: Path) -> None:
+    recipe = read(str(folder), ImportOptions(name="net")).recipe
+    (tmp_path / "raw").mkdir()
+    recipe.graphs["main"](None, tmp_path / "raw" / "model.onnx")
+    description = file.describe(file.read(tmp_path / "raw" / "model.onnx"))
+    assert [tensor.dtype for tensor in (*description.inputs, *description.outputs)] == ["float32", "float32"]
+
+
+def test_the_task_tensors_takes_the_graph_of_any_folder(folder: Path) -> None:
+    imported = read(str(folder), ImportOptions(task="tensors", name="net"))
+    assert imported.recipe.task == "tensors"
+    (folder / "onnx" / "model_fp16.onnx").unlink()
+    (folder / "model.safetensors").write_bytes(b"")
+    with pytest.raises(RecipeError, match=r"has no \.onnx file"):
+        read(str(folder), ImportOptions(task="tensors", name="net"))
+
+
+def test_a_graph_that_reads_no_pictures_is_called_by_its_tensors(tmp_path: Path) -> None:
+    assert read(str(write_graph(tmp_path / "net.onnx", (1, 16))), ImportOptions()).recipe.task == "tensors"
+    with pytest.raises(RecipeError, match="--task image-classification, object-detection, image-segmentation, or"):
+        read(str(write_graph(tmp_path / "pictures.onnx")), ImportOptions())
+
+
+def test_weights_that_are_links_as_in_the_cache_of_the_hub_are_read(tmp_path: Path) -> None:
+    original = write_graph(tmp_path / "blobs" / "graph.onnx")
+    model = onnx.load(original)
+    onnx.save(model, original, save_as_external_data=True, location="weights", size_threshold=0)
+    (tmp_path / "snapshot").mkdir()
+    (tmp_path / "snapshot" / "model.onnx").symlink_to(original)
+    (tmp_path / "snapshot" / "weights").symlink_to(tmp_path / "blobs" / "weights")
+    linked = file.load(tmp_path / "snapshot" / "model.onnx")
+    assert linked.graph.initializer[0].raw_data == onnx.load(original).graph.initializer[0].raw_data
+    (tmp_path / "snapshot" / "weights").unlink()
+    with pytest.raises(RecipeError, match="weights in weights are missing"):
+        file.load(tmp_path / "snapshot" / "model.onnx")
+
+
+def test_weights_outside_the_folder_are_refused(tmp_path: Path) -> None:
+    path = write_graph(tmp_path / "folder" / "graph.onnx")
+    model = onnx.load(path)
+    onnx.save(model, path, save_as_external_data=True, location="weights", size_threshold=0)
+    model = onnx.load(path, load_external_data=False)
+    model.graph.initializer[0].external_data[0].value = "../weights"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(RecipeError, match="lies outside the folder"):
+        file.load(path)
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None
+from pathlib import Path
+from hearth.storage.open import open_store
+from hearth_build.importing import read
+from hearth_build.importing.base import ImportOptions
+from hearth_build.pipeline.precision import build_import
+from hearth_build.release.publish import publish
+flags = {"pixels": "unit", "channels": "RGB", "resize": "stretch", "labels": Path("a,b,c")}
+options = ImportOptions(task=sys.argv[2], name="net", **flags)
+imported = read(sys.argv[1], options)
+build_import(imported.recipe, imported.quantizers, Path("work"), "hearth import", "auto")
+print(publish(open_store((Path.cwd() / "store").as_uri()), Path("work/artifact"), "prod").task)
+"""
+
+
+@pytest.mark.parametrize("task", ["tensors", "image-classification"])
+def test_graphs_are_imported_and_published_without_torch(tmp_path: Path, task: str) -> None:
+    path = write_graph(tmp_path / "net.onnx")
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(path), task]
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert process.returncode == 0, process.stderr[-2000:]
+    assert process.stdout.splitlines()[-1] == task
