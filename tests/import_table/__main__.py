@@ -4,7 +4,7 @@
 
 `FOLDER` holds what ../shared/kit/checkpoints makes: folders with config.json, and ONNX files. Each is imported in fp32
 as `hearth import` does it, its artifact is published into a store, and its answers are compared with transformers',
-sentence-transformers' or ONNX Runtime's. `--write` puts the table into docs/import.md.
+sentence-transformers' or ONNX Runtime's. `--write` puts the rows into the table of docs/import.md, in the place of those of the same name.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from hearth.storage.open import open_store
 from hearth_build.data.datasets import DataError
 from hearth_build.importing import read
 from hearth_build.importing.base import ImportOptions
+from hearth_build.pipeline import verify
 from hearth_build.pipeline.precision import build_import
 from hearth_build.recipe import GateError, RecipeError
 from hearth_build.release.publish import publish
@@ -113,6 +114,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write the table into docs/import.md")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    verify.LATENCY_ROUNDS = 1  # speeds are not compared here
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     paths = sorted(path for path in arguments.folder.iterdir() if path.is_dir() or path.suffix == ".onnx")
@@ -127,8 +129,10 @@ def main() -> None:
     if arguments.write:
         document = Path("docs/import.md")
         before, _, rest = document.read_text(encoding="utf-8").partition("<!-- imports -->\n")
-        _, _, after = rest.partition("<!-- end of imports -->")
-        table = "\n".join([HEADER, *(row.markdown() for row in rows)])
+        table, _, after = rest.partition("\n<!-- end of imports -->")
+        lines = {line.split("|")[1].strip(): line for line in table.splitlines()[2:]}
+        lines |= {row.name: row.markdown() for row in rows}
+        table = "\n".join([HEADER, *(lines[name] for name in sorted(lines))])
         document.write_text(f"{before}<!-- imports -->\n{table}\n<!-- end of imports -->{after}", encoding="utf-8")
 
 

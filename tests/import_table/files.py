@@ -103,7 +103,7 @@ def by_hand(outputs: dict[str, Array], labels: int, name: str) -> tuple[Array, A
     if "boxes" in outputs:
         boxes, scores, classes = outputs["boxes"][0], outputs["scores"][0], outputs["labels"][0]
     else:
-        rows = next(output for output in outputs.values() if output.ndim == 3)[0].astype(np.float64)
+        rows = next(output for output in outputs.values() if output.ndim == 3)[0].astype(np.float32)
         if rows.shape[-1] == 6 and labels != 2:  # the graph has chosen
             boxes, scores, classes = rows[:, :4], rows[:, 4], rows[:, 5].astype(int)
         else:
@@ -138,8 +138,8 @@ def suppress(boxes: Array, scores: Array, classes: Array) -> list[int]:
 
 def overlap(first: Array, second: Array) -> float:
     low, high = np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])
-    shared = float(np.clip(high - low, 0, None).prod())
-    return shared / (float((first[2:] - first[:2]).prod() + (second[2:] - second[:2]).prod()) - shared)
+    shared = np.clip(high - low, 0, None).prod()
+    return float(shared / ((first[2:] - first[:2]).prod() + (second[2:] - second[:2]).prod() - shared))
 
 
 def any_graph(model: Model[Any, Any], path: Path) -> float:
