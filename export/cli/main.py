@@ -28,6 +28,7 @@ COMMANDS = {
     "alias": "alias:alias",
     "rollout": "rollout:rollout",
     "catalog": "publish:catalog",
+    "export-hub": "export_hub:export_hub",
     "deploy": "deploy:deploy",
     "template": "deploy:template",
     "destroy": "stacks:destroy",

@@ -1,4 +1,5 @@
-"""What `hearth import` is given: an ONNX file, a folder of a published model, or a hub id, and what else people try."""
+"""What `hearth import` is given: an ONNX file, a folder of a published model or of MLflow, or a hub id, and what else
+people try."""
 
 from __future__ import annotations
 
@@ -136,7 +137,7 @@ def open_source(name: str, revision: str | None = None) -> Source:
 
     `revision` is a branch, tag or commit of the hub.
     """
-    from hearth_build.importing import adapters, hub
+    from hearth_build.importing import adapters, hub, mlflow
 
     path = Path(name).expanduser()
     if path.is_file():
@@ -150,6 +151,9 @@ def open_source(name: str, revision: str | None = None) -> Source:
         )
     else:
         path, title = hub.download(name, revision)
+    if mlflow.is_mlflow(path):
+        located = mlflow.locate(path)
+        return open_file(located) if located.is_file() else open_folder(located, title)
     if adapters.is_adapter(path):
         return adapters.merge(path, title, open_source)
     return open_folder(path, title)

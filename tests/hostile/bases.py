@@ -83,6 +83,11 @@ def _native(text: str, name: str) -> list[Base]:
         *((model, sound) for model in ("deepspeech-digits", "hears")),
     )
     bases += [_post("native", f"/models/{model}", data) for model, data in binary]
+    feedback = {"request_id": "a-1", "label": "positive", "prediction": "negative"}
+    bases += [
+        _post("native", "/models/sentiment-en/feedback", document)
+        for document in (feedback, {**feedback, "label": text, "prediction": text}, {"request_id": "a-2", "rating": 4})
+    ]
     return [*bases, Base("native", "GET", "/models"), Base("native", "GET", f"/models/{name}")]
 
 

@@ -112,6 +112,7 @@ def _run_child(work: Path, url: str, queue_url: str, requests: int, seed: int, *
         "HEARTH_DEAD_LETTERS": queue_url,
         "HEARTH_DELIVERIES": "1",
         "HEARTH_LOG_LEVEL": "DEBUG",
+        "HEARTH_WATCH": (work / "watch").as_uri(),
         "HEARTH_ALIAS_SECONDS": "0",
         "HOME": str(work / "home"),
         "TMPDIR": str(work / "tmp"),
@@ -135,7 +136,7 @@ def channels(work: Path) -> Iterator[tuple[str, bytes]]:
     yield "metrics", b"".join(metrics)
     yield "stdout", b"".join(line for line in lines if not line.startswith(b"{"))
     yield "stderr", (work / "stderr").read_bytes()
-    for name in ("records", "headers", "errors", "next"):
+    for name in ("records", "headers", "errors", "next", "traces"):
         yield (
             {"headers": "headers, Server-Timing", "next": "the next caller's response"}.get(name, name),
             (work / name).read_bytes(),
@@ -143,9 +144,9 @@ def channels(work: Path) -> Iterator[tuple[str, bytes]]:
     yield "audit", (work / "audit.jsonl").read_bytes() if (work / "audit.jsonl").exists() else b""
     yield "dead letters", (work / "letters").read_bytes()
     yield "temporary files", (work / "writes").read_bytes()
-    for name in ("tmp", "cache", "home"):
+    for name in ("watch", "tmp", "cache", "home"):
         files = [str(path).encode() + b"\n" + path.read_bytes() for path in (work / name).rglob("*") if path.is_file()]
-        yield f"{name} folder", b"\n".join(files)
+        yield {"watch": "sketches"}.get(name, f"{name} folder"), b"\n".join(files)
 
 
 def table(tight: Run, leaking: Run) -> str:

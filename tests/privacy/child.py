@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import http.client
+import http.server
 import itertools
 import json
 import logging
@@ -29,6 +30,7 @@ from msgspec.structs import replace
 from hearth.aws_lambda.handler import create_handler
 from hearth.errors import StoreError
 from hearth.models import model as models_of
+from hearth.models import sketch_writer
 from hearth.storage.file import FileStore
 from hearth.tasks.task import Task
 from hearth_build.cli import serve
@@ -44,6 +46,7 @@ from tests.support.s3 import client
 PROBE = "the film is good"
 """Text of the next caller, who must see nothing of the previous one."""
 TRIGGERS = ("s3-put", "sqs-s3", "sqs-eventbridge", "eventbridge-object-created")
+CHANNELS = ("errors", "headers", "records", "next", "writes", "traces")
 FAULTS = ("fine",) * 8 + ("predict", "run", "tokenizer", "store")
 EXCEPTIONS = (ValueError, KeyError, MemoryError, OSError, RuntimeError)
 
@@ -56,7 +59,7 @@ class Child:
         self.fault, self.number, self.is_storage_event = "fine", 0, False
         self.leak_functions = itertools.cycle(leaks.LEAKS.values())
         self.statuses: Counter[int] = Counter()
-        self.files = {name: (work / name).open("ab") for name in ("errors", "headers", "records", "next", "writes")}
+        self.files = {name: (work / name).open("ab") for name in CHANNELS}
 
     def write(self, channel: str, data: bytes) -> None:
         self.files[channel].write(b"\n#%06d " % self.number + data)
@@ -243,7 +246,13 @@ class Records(logging.Handler):
 
 def record_file_writes(child: Child) -> None:
     """Record each file that is opened for writing, anywhere and however short-lived."""
-    allowed = (str(child.work / "cache"), str(child.work / "audit"), str(child.work / "statuses"), "/dev/null")
+    allowed = (
+        str(child.work / "cache"),
+        str(child.work / "watch"),
+        str(child.work / "audit"),
+        str(child.work / "statuses"),
+        "/dev/null",
+    )
     reentrant = threading.local()
 
     def hook(name: str, arguments: tuple[Any, ...]) -> None:
@@ -259,11 +268,31 @@ def record_file_writes(child: Child) -> None:
     sys.addaudithook(hook)
 
 
+def receive_traces(child: Child) -> str:
+    """Start a receiver of spans that writes what it gets; returns its URL."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            child.write("traces", self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=receiver.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{receiver.server_address[1]}"
+
+
 def main(work: Path, seed: int, requests: int, *, leaking: bool) -> None:
     child = Child(work, seed, leaking=leaking)
     logging.getLogger().addHandler(Records(child))
     logging.getLogger().setLevel(logging.DEBUG)
+    os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = receive_traces(child)
     models.serve(work / "store", work / "cache")
+    sketch_writer.SECONDS = 0.5
     child.inject_faults()
     tasks = tuple(map(child.task, serve.tasks()))
     serve.tasks = lambda: tasks
@@ -277,6 +306,7 @@ def main(work: Path, seed: int, requests: int, *, leaking: bool) -> None:
     record_file_writes(child)
     for _ in range(requests):
         child.send_request(handler, port)
+    sketch_writer.WRITER.write()
     server.should_exit = True
     thread.join(20)
     (work / "statuses").write_text(json.dumps(child.statuses))

@@ -15,6 +15,7 @@ SEED = 3
 CHANNELS = (
     *("log lines", "metrics", "stdout", "stderr", "records", "headers, Server-Timing", "errors"),
     *("the next caller's response", "dead letters", "temporary files", "tmp folder", "cache folder"),
+    "traces",
 )
 """Channels in which the leaking handler leaks."""
 
@@ -32,8 +33,10 @@ def test_client_data_appears_only_in_responses() -> None:
         "errors",
         "the next caller's response",
         "audit",
+        "traces",
     ):
         assert result.channels[channel] > 10_000, result.channels
+    assert result.channels["sketches"] > 1000, result.channels
 
 
 def test_a_leaking_handler_is_detected_in_every_channel() -> None:

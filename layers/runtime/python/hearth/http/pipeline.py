@@ -17,9 +17,8 @@ from hearth.errors import ENDS, BadRequest, HearthError, PayloadTooLarge, Unauth
 from hearth.protocols.base import JSON, Protocol, Request, Response, Route, server_sent_event
 from hearth.tasks.task import Usage
 from hearth.telemetry import audit
-from hearth.telemetry.log import as_hearth_error, finish_request, start_stream
+from hearth.telemetry.log import as_hearth_error, finish_request, start_stream, start_trace
 from hearth.telemetry.timing import Timing
-from hearth.telemetry.tracing import begin_trace
 
 COMPRESSION_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 """Content-Encoding -> zlib's window bits; deflate has zlib's wrapper (RFC 9110)."""
@@ -121,7 +120,7 @@ class Exchange(Struct, frozen=True):
         """Identify the caller. Raises Unauthorized, TooManyRequests, SettingsError."""
         timing = self.timing
         timing.request_id, timing.method, timing.route = self.request.request_id, self.route.method, self.route.path
-        begin_trace(timing, self.request.headers)
+        start_trace(timing, self.request.headers)
         timing.is_private = self.request.headers.get("x-hearth-capture", "").lower() == "off"
         caller = api_keys.authenticate(self.request.headers, self.event, public=self.route.public)
         if caller.tenant:

@@ -19,7 +19,6 @@ from hearth.models.disk_cache import DiskCache
 from hearth.models.manifest import Manifest
 from hearth.models.model import Model
 from hearth.models.registry import Ref, Registry, Resolved
-from hearth.models.sketch_writer import WRITER
 from hearth.storage.open import open_store
 from hearth.telemetry.timing import current, step
 
@@ -136,6 +135,8 @@ class Cache:
         timing.fields["model"], timing.fields["version"] = resolved.ref.model, resolved.ref.version
         timing.artifact = self.registry.origin(resolved.ref)
         if self._watches or resolved.manifest.reference is not None:
+            from hearth.models.sketch_writer import WRITER  # a cold start need not import it
+
             timing.observed = {}
             WRITER.start_if_due(resolved.manifest)
         return Lease(self, slot, model)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from msgspec import Meta
@@ -15,9 +14,10 @@ from hearth.models.cache import warm_cache
 from hearth.models.manifest import Manifest
 from hearth.protocols.base import Request, Response, Route
 from hearth.storage.open import open_store
-from hearth.tasks.answers import RECENT, Answer
-from hearth.telemetry import sketches, statistics
-from hearth.telemetry.log import write_measurement
+from hearth.telemetry import statistics
+
+if TYPE_CHECKING:
+    from hearth.tasks.answers import Answer
 
 DECIMALS = 4
 
@@ -52,6 +52,11 @@ class Verdict(msgspec.Struct, frozen=True):
 
 def give_feedback(request: Request) -> Response:
     """Raises BadRequest, NotFound, StoreError."""
+    # Few processes get feedback: a cold start need not import these.
+    from hearth.tasks.answers import RECENT
+    from hearth.telemetry import sketches
+    from hearth.telemetry.log import write_measurement
+
     manifest = warm_cache().resolve(request.path_params["name"]).manifest
     feedback = strict_json.convert(strict_json.loads(request.body), Feedback)
     if feedback.label is None and feedback.rating is None:
@@ -107,6 +112,8 @@ def _capture(feedback: Feedback, model: str, version: str) -> None:
     """Write the label beside captured inputs, if inputs are captured. Raises StoreError."""
     config = settings.get()
     if config.capture and feedback.label is not None:
+        from datetime import UTC, datetime
+
         label = {"label": feedback.label, "time": datetime.now(UTC).isoformat(timespec="seconds")}
         path = f"{model}/{version}/labels/{feedback.request_id}-{feedback.item}.json"
         open_store(config.capture).put(path, msgspec.json.encode(label))

@@ -31,7 +31,7 @@ from hearth.protocols.uploads import ROUTES as UPLOAD_ROUTES
 from hearth.tasks.payload import read_body, read_form, read_object
 from hearth.tasks.schema import Explained
 from hearth.tasks.task import Task, with_explanation
-from hearth.telemetry import sketches, statistics
+from hearth.telemetry import statistics
 from hearth.telemetry.timing import step
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def check_model_health(request: Request) -> Response:
 
 def get_metrics(request: Request) -> Response:
     """The metrics of the caller's requests to this process."""
-    from hearth.telemetry import prometheus  # only servers are asked for them
+    from hearth.telemetry import prometheus, sketches  # only servers are asked for them
 
     tenant, cache = current_tenant(), warm_cache()
     drift: dict[tuple[str, str], dict[str, float]] = {}

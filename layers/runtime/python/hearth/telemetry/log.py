@@ -13,7 +13,7 @@ from typing import Literal
 
 from hearth import settings
 from hearth.errors import ENDS, HearthError, Internal, Unavailable
-from hearth.telemetry import audit, cost, json_format, sketches, statistics, tracing
+from hearth.telemetry import audit, cost, json_format, statistics
 from hearth.telemetry.timing import Timing, begin
 
 for _name in ("PIL", "mangum"):
@@ -66,11 +66,19 @@ def as_hearth_error(error: BaseException) -> HearthError:
     return Internal("An unexpected error occurred; its cause is in the log")
 
 
+def start_trace(timing: Timing, headers: Mapping[str, str]) -> None:
+    """Set the trace of a request, if its caller has one or spans are exported. Otherwise nothing is imported."""
+    if "traceparent" in headers or settings.get().otlp_endpoint:
+        from hearth.telemetry.tracing import begin_trace
+
+        begin_trace(timing, headers)
+
+
 def attempt(work: Callable[[], str], *, request_id: str, trigger: Trigger, tenant: str = "") -> HearthError | None:
     """Run `work`, which returns its outcome, as a request with its own timing and log line; return its error, if
     any."""
     timing = begin()
-    tracing.begin_trace(timing, {})
+    start_trace(timing, {})
     failure: HearthError | None = None
     if tenant:
         timing.fields["tenant"] = tenant
@@ -118,8 +126,12 @@ def finish_request(
     _write_lines(timing, ms, dollars, request_id=request_id, status=status, trigger=trigger, failure=failure)
     statistics.count(timing, failed=failure is not None)
     if failure is None and timing.observed is not None:
+        from hearth.telemetry import sketches  # few models may be watched
+
         sketches.add(timing)
     if timing.spans is not None:
+        from hearth.telemetry import tracing
+
         tracing.end_trace(timing, ms, request_id=request_id, status=status, trigger=trigger, failure=failure)
 
 

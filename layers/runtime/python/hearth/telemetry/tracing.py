@@ -44,10 +44,8 @@ class Trace(Struct, frozen=True):
 def begin_trace(timing: Timing, headers: Mapping[str, str]) -> None:
     """Set the trace of a request if its caller has one, or if spans are exported; on Lambda, X-Ray's trace is
     continued."""
-    exports, header = settings.get().otlp_endpoint, headers.get("traceparent")
-    if header is None and not exports:
-        return
-    if match := re.fullmatch(TRACEPARENT, (header or "").strip()):
+    exports = settings.get().otlp_endpoint
+    if match := re.fullmatch(TRACEPARENT, headers.get("traceparent", "").strip()):
         trace = Trace(match[1], secrets.token_hex(8), match[2], bool(int(match[3], 16) & SAMPLED))
     elif not exports:
         return
