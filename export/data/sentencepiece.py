@@ -96,10 +96,13 @@ def to_float(value: int | bytes) -> float:
     return float(struct.unpack("<f", value)[0]) if isinstance(value, bytes) else 0.0
 
 
-def build_tokenizer(folder: Path, eos: str = "</s>", unknown: str = "<unk>", pad: str = "<pad>") -> Tokenizer:
-    """Build the tokenizer with the ids of vocab.json and the scores of source.spm. Raises ValueError."""
+def build_tokenizer(
+    folder: Path, eos: str = "</s>", unknown: str = "<unk>", pad: str = "<pad>", pieces_file: str = "source.spm"
+) -> Tokenizer:
+    """Build the tokenizer with the ids of vocab.json and the scores of source.spm, or of target.spm for the texts that
+    the network learns to write. Raises ValueError."""
     vocab: Mapping[str, int] = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
-    pieces = read(folder / "source.spm")
+    pieces = read(folder / pieces_file)
     if sorted(vocab.values()) != list(range(len(vocab))) or not {eos, unknown} <= vocab.keys():
         raise ValueError(f"{folder}/vocab.json must number its tokens 0, 1, 2, ... and include {eos} and {unknown}")
     scored = [(piece, pieces.scores.get(piece, TARGET_ONLY)) for piece in sorted(vocab, key=lambda piece: vocab[piece])]

@@ -174,7 +174,11 @@ def read_records(path: Path) -> tuple[list[str] | None, list[list[Any]]]:
 
 def read_text(path: Path) -> str:
     """A text file in UTF-8, or in UTF-16 with its byte order mark. Raises DataError."""
-    data = path.read_bytes()
+    return decode_text(path, path.read_bytes())
+
+
+def decode_text(path: Path, data: bytes) -> str:
+    """The text of a file's bytes, as `read_text`. Raises DataError."""
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         return data.decode(encoding)

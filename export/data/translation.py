@@ -81,6 +81,8 @@ class Pairs:
 
     sources: list[list[int]]
     targets: list[list[int]]
+    start: int = PAD_ID
+    """The decoder's start token."""
 
     @classmethod
     def read(cls, work: Path, name: str, max_tokens: int) -> Pairs:
@@ -102,7 +104,7 @@ class Pairs:
         targets = pad([self.targets[index] for index in indices])
         labels, mask = targets["input_ids"], targets["attention_mask"].bool()
         decoder_input_ids = labels.roll(1, 1)
-        decoder_input_ids[:, 0] = PAD_ID
+        decoder_input_ids[:, 0] = self.start
         batch = pad([self.sources[index] for index in indices])
         return batch | {"decoder_input_ids": decoder_input_ids, "target_mask": mask, "labels": labels[mask]}
 
@@ -154,6 +156,6 @@ def score(network: nn.Module, pairs: Pairs) -> dict[str, float]:
         batch = pairs.collate(indices, 0.0)
         logits = logits_of(network, batch)
         correct += int((logits.argmax(1) == batch["labels"]).sum())
-        entropy += float(functional.cross_entropy(logits, batch["labels"], reduction="sum"))
+        entropy += functional.cross_entropy(logits, batch["labels"], reduction="sum").item()
         total += len(logits)
     return {"accuracy": correct / total, "entropy": entropy / total}

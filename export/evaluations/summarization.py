@@ -8,30 +8,36 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
-from hearth_build.evaluations.written_texts import difference, read_pairs, summarize, write_texts
-from hearth_build.pipeline.evaluation import Evaluation
+from hearth_build.data import parallel_texts
+from hearth_build.evaluations.written_texts import difference, summarize, write_texts
+from hearth_build.pipeline.evaluation import Evaluation, measure_by
 from hearth_build.recipe import Example
 from hearth_functions.summarization import app
 
-DATA_FORMAT = "a .tsv file of `text<TAB>summary`"
+DATA_FORMAT = parallel_texts.data_format(parallel_texts.SUMMARY)
+METRICS = ("ROUGE-L", "ROUGE-1", "ROUGE-2")
 WORD = re.compile(r"\w+")
 
 
-def read(path: Path) -> list[Example]:
-    return read_pairs(path, DATA_FORMAT)
+def outputs_of(model: Any, examples: Sequence[Example]) -> Sequence[str]:
+    return write_texts(app, model, [example.inputs for example in examples])
 
 
-def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
-    summaries = write_texts(app, model, [example.inputs for example in examples])
-    rows = [rouge(summary, str(example.expected)) for summary, example in zip(summaries, examples, strict=True)]
-    return {name: float(np.mean([row[name] for row in rows])) for name in ("ROUGE-L", "ROUGE-1", "ROUGE-2")}
+def score(model: Any, examples: Sequence[Example], outputs: Sequence[str]) -> dict[str, float]:
+    return mean_rouge(examples, outputs)
 
 
+def mean_rouge(examples: Sequence[Example], outputs: Sequence[str]) -> dict[str, float]:
+    rows = [rouge(summary, str(example.expected)) for summary, example in zip(outputs, examples, strict=True)]
+    return {name: float(np.mean([row[name] for row in rows])) for name in METRICS}
+
+
+@lru_cache(maxsize=100_000)  # a bootstrap scores the same texts again and again
 def rouge(summary: str, reference: str) -> dict[str, float]:
     first, second = WORD.findall(summary.lower()), WORD.findall(reference.lower())
     overlaps = {"ROUGE-L": longest_common_subsequence(first, second)}
@@ -62,4 +68,15 @@ def predict(model: Any, inputs: str) -> str:
     return write_texts(app, model, [inputs])[0]
 
 
-EVALUATION = Evaluation("ROUGE-L", True, DATA_FORMAT, read, measure, predict, difference, summarize)
+EVALUATION = Evaluation(
+    "ROUGE-L",
+    True,
+    DATA_FORMAT,
+    partial(parallel_texts.read, roles=parallel_texts.SUMMARY),
+    measure_by(outputs_of, score),
+    predict,
+    difference,
+    summarize,
+    outputs_of,
+    score,
+)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-from hearth_build.evaluations.written_texts import chrf, difference, read_pairs, summarize, write_texts
+from hearth_build.data import parallel_texts
+from hearth_build.evaluations.written_texts import chrf, difference, summarize, write_texts
 from hearth_build.pipeline.evaluation import Evaluation
 from hearth_build.recipe import Example
 from hearth_functions.text2text_generation import app
 
-DATA_FORMAT = "a .tsv file of `input<TAB>output`"
-
-
-def read(path: Path) -> list[Example]:
-    return read_pairs(path, DATA_FORMAT)
+DATA_FORMAT = parallel_texts.data_format(parallel_texts.OUTPUT)
+read = partial(parallel_texts.read, roles=parallel_texts.OUTPUT)
 
 
 def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:

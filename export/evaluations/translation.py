@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from hearth_build.evaluations.written_texts import chrf, difference, read_pairs, summarize, write_texts
-from hearth_build.pipeline.evaluation import Evaluation
+from hearth_build.data import parallel_texts
+from hearth_build.evaluations.written_texts import chrf, corpus_score, difference, summarize, write_texts
+from hearth_build.pipeline.evaluation import Evaluation, measure_by
 from hearth_build.recipe import Example
 from hearth_functions.translation import app
 
-DATA_FORMAT = "a .tsv file of `source<TAB>translation`"
+DATA_FORMAT = parallel_texts.data_format(parallel_texts.TRANSLATION, parallel=True)
 TOKENIZERS = {"zh": "zh", "ja": "char", "ko": "char", "th": "char"}
 """Tokenizers of sacrebleu by language. All other languages use 13a."""
 
 
-def read(path: Path) -> list[Example]:
-    return read_pairs(path, DATA_FORMAT)
+def outputs_of(model: Any, examples: Sequence[Example]) -> Sequence[str]:
+    return translate(model, [with_language_token(model, example) for example in examples])
 
 
-def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
-    translations = translate(model, [with_language_token(model, example) for example in examples])
-    references = [[str(example.expected) for example in examples]]
-    language = next(iter(model.manifest.head.target), "").partition("-")[0]
-    from sacrebleu.metrics import BLEU  # not needed to replay golden answers
+def score(model: Any, examples: Sequence[Example], outputs: Sequence[str]) -> dict[str, float]:
+    return bleu_and_chrf(next(iter(model.manifest.head.target), ""), examples, outputs)
 
-    bleu = BLEU(lowercase=True, tokenize=TOKENIZERS.get(language, "13a"))
-    return {
-        "BLEU": bleu.corpus_score(translations, references).score,
-        "chrF": chrf(translations, references[0]),
-    }
+
+def bleu_and_chrf(language: str, examples: Sequence[Example], outputs: Sequence[str]) -> dict[str, float]:
+    """The metrics of translations into a language, of which the code is given."""
+    references = [str(example.expected) for example in examples]
+    tokenizer = TOKENIZERS.get(language.partition("-")[0], "13a")
+    return {"BLEU": corpus_score("BLEU", outputs, references, tokenizer), "chrF": chrf(outputs, references)}
 
 
 def with_language_token(model: Any, example: Example) -> str:
@@ -51,4 +49,15 @@ def predict(model: Any, inputs: str) -> str:
     return translate(model, [inputs])[0]
 
 
-EVALUATION = Evaluation("BLEU", True, DATA_FORMAT, read, measure, predict, difference, summarize)
+EVALUATION = Evaluation(
+    "BLEU",
+    True,
+    DATA_FORMAT,
+    parallel_texts.read,
+    measure_by(outputs_of, score),
+    predict,
+    difference,
+    summarize,
+    outputs_of,
+    score,
+)

