@@ -16,7 +16,6 @@ from hearth_build.data.tables import (
     Columns,
     Role,
     decode_text,
-    normal,
     read_records,
     table_of,
 )
@@ -38,6 +37,13 @@ OUTPUT = (
 )
 LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z]{2,4})?")
 """A language code, such as `en` or `zh-Hans`."""
+ISO_639_CODES = (
+    "af am ar as az be bg bn bs ca cs cy da de el en eo es et eu fa fi fr ga gl gu ha he hi hr hu hy id ig is "
+    "it ja jv ka kk km kn ko ku ky la lb lo lt lv mg mi mk ml mn mr ms mt my ne nl no ny or pa pl ps pt ro ru "
+    "rw sd si sk sl sm sn so sq sr st su sv sw ta te tg th ti tk tl tr tt ug uk ur uz vi wo xh yi yo zh zu"
+)
+ISO_639 = frozenset(ISO_639_CODES.split())
+"""Codes that are the header of a table by themselves, unlike other short words."""
 SIDE = re.compile(rf"{LANGUAGE.pattern}|source|target")
 """What distinguishes the names of two files with a text a line."""
 CODES = {
@@ -58,10 +64,12 @@ def read(path: Path, columns: Columns = NO_COLUMNS, roles: Roles = TRANSLATION) 
 
     A path that is no table is the first of two files with a text a line.
     """
+    if path.is_dir():
+        raise DataError(f"{path} is a folder. Give a table, or the first of two files with a text a line.")
     if is_parallel(path):
         return read_parallel(path, companion(path, columns))
     header, records = read_records(path)
-    if header is None and records and all(LANGUAGE.fullmatch(str(name).strip()) for name in records[0]):
+    if header is None and len(records) > 1 and all(is_code(name) for name in records[0]):
         header, records = [str(name).strip() for name in records[0]], records[1:]
     header, records = flatten(header, records)
     if header is None and max(map(len, records), default=0) < 2:
@@ -80,6 +88,12 @@ def read(path: Path, columns: Columns = NO_COLUMNS, roles: Roles = TRANSLATION) 
         )
         for number, row in enumerate(table.rows, 1)
     ]
+
+
+def is_code(name: Any) -> bool:
+    """Whether a header is a language code, such as `en` or `zh-Hans`."""
+    text = str(name).strip()
+    return bool(LANGUAGE.fullmatch(text)) and re.split("[-_]", text)[0].lower() in ISO_639
 
 
 def flatten(header: list[str] | None, records: list[list[Any]]) -> tuple[list[str] | None, list[list[Any]]]:
@@ -105,7 +119,7 @@ def column_languages(path: Path, columns: Columns = NO_COLUMNS) -> tuple[str, st
     names = [str(name).strip() for name in (header or (records[0] if records else ()))]
     if all(role.name in columns for role in TRANSLATION):
         names = [columns[role.name] for role in TRANSLATION]
-    codes = [name for name in names if LANGUAGE.fullmatch(name) and normal(name) not in ("id", "no", "nr")]
+    codes = [name for name in names if is_code(name) and name.lower() not in ("id", "no")]
     return (codes[0], codes[1]) if len(codes) == 2 else ("", "")
 
 

@@ -6,7 +6,6 @@ A checkpoint is a T5, BART, Pegasus or Marian as transformers saves it; `hearth 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -25,10 +24,10 @@ from hearth_build.importing.base import ImportOptions
 from hearth_build.importing.encoders import load_model
 from hearth_build.importing.source import Source
 from hearth_build.importing.text_tokenizer import read_tokenizer
-from hearth_build.pipeline import train
-from hearth_build.recipe import AdamW, Batch, Example, Linear, Recipe, RecipeError, Stage
-from hearth_build.training import bases, transformer
+from hearth_build.recipe import Batch, Example, Recipe, RecipeError
+from hearth_build.training import bases, fine_tuning, transformer
 from hearth_build.training.candidates import Candidate, Session
+from hearth_build.training.fine_tuning import Preset
 from hearth_build.training.parallel_texts import PairData, TextTask, recipe_fields
 
 LEARNING_RATES = {"t5": 3e-4, "mt5": 5e-4}
@@ -71,42 +70,33 @@ def fine_tuned(session: Session, data: PairData, task: TextTask) -> list[Candida
     def score(network: nn.Module, work: Any) -> dict[str, float]:
         return {"accuracy": accuracy(network, parts[1])}
 
-    rate = LEARNING_RATES.get(source.model_type, LEARNING_RATE)
-
-    def stage(epochs: int, minutes: float = 0.0) -> Stage:
-        return Stage(
-            name="fine-tuning",
-            network=network,
-            batches=lambda work: parts[0],
-            loss=loss,
-            score=score,
-            optimiser=AdamW(learning_rate=float(session.plan.settings.get("learning_rate", rate))),
-            schedule=Linear(warmup=0.1),
-            epochs=epochs,
-            batch_size=BATCH_TOKENS,
-            max_grad_norm=1.0,
-            minutes=minutes,
-        )
-
     def measure(network: nn.Module) -> float:
         ids = write(network, parts[1].sources, preprocessing.pad_id, limits[1])
         return task.score(data, tokenizers[0].decode_batch(ids))
 
     def finished(kind: str, **fields: Any) -> Recipe:
-        shared = recipe_fields(session, data, task)
-        description = f"{task.noun.capitalize()} by {bases.title(session.plan.base)}, {kind}."
-        limitations = (f"A text has {limits[0]} tokens at most, and what is written {limits[1]}.",)
-        return replace(imported, **shared, description=description, limitations=limitations, **fields)
+        return session.recipe(
+            data,
+            **recipe_fields(session, data, task),
+            description=f"{task.noun.capitalize()} by {bases.title(session.plan.base)}, {kind}.",
+            prepare=imported.prepare,
+            inputs=imported.inputs,
+            graphs=imported.graphs,
+            reference_model=imported.reference_model,
+            preprocessing=preprocessing,
+            head=head,
+            limits=imported.limits,
+            limitations=(f"A text has {limits[0]} tokens at most, and what is written {limits[1]}.",),
+            **fields,
+        )
 
-    unchanged = Candidate("the checkpoint as it is", measure(network(None)), partial(finished, "as it is"))
-    epochs, minutes = session.epochs(stage, MAX_EPOCHS)
-    session.settings |= {"epochs": epochs, "learning_rate": stage(epochs).optimiser.learning_rate}
-    final = stage(epochs, minutes)
-    train.train(final, session.work, session.plan.seed)
-    tuned = network(None)
-    tuned.load_state_dict(train.weights_of(session.work, final.name))
-    recipe = partial(finished, "fine-tuned", stages=(final,), network=None)
-    return [unchanged, Candidate("fine-tuned checkpoint", measure(tuned), recipe)]
+    unchanged = Candidate(
+        "the checkpoint as it is", measure(network(None)), partial(finished, "as it is", network=imported.network)
+    )
+    preset = Preset(MAX_EPOCHS, LEARNING_RATES.get(source.model_type, LEARNING_RATE), BATCH_TOKENS)
+    stage = fine_tuning.fit(session, preset, network=network, batches=parts[0], loss=loss, score=score)
+    tuned = measure(fine_tuning.trained(session, stage))
+    return [unchanged, Candidate("fine-tuned checkpoint", tuned, partial(finished, "fine-tuned", stages=(stage,)))]
 
 
 def tokenizers_of(source: Source) -> tuple[Tokenizer, Tokenizer]:

@@ -12,11 +12,11 @@ import numpy as np
 
 from hearth_build.data import parallel_texts
 from hearth_build.data.datasets import DataError, text_key
+from hearth_build.data.parallel_texts import Roles
 from hearth_build.data.report import LISTED, MIN_EXAMPLES, DataReport, describe_split, language_of
 from hearth_build.data.split import duplicate_texts, split
-from hearth_build.data.parallel_texts import Roles
 from hearth_build.evaluations.written_texts import difference
-from hearth_build.recipe import DynamicInt8, Example, Gate, NoQuantization, RecipeError
+from hearth_build.recipe import DynamicInt8, Example, Gate, RecipeError
 from hearth_build.training.candidates import Candidate, Data, Session
 from hearth_build.training.classification import DOUBTFUL, cell, data_section
 
@@ -160,18 +160,12 @@ def require_learning(chosen: Candidate, results: Sequence[Candidate]) -> None:
 
 def recipe_fields(session: Session, data: PairData, task: TextTask) -> dict[str, Any]:
     """What the recipes of a network from scratch and of a checkpoint have in common."""
-    plan = session.plan
     return {
-        "name": plan.name,
-        "licence": plan.licence,
-        "sources": plan.sources(),
         "dev": {"validation": lambda work: data.measured},
-        "test": lambda work: data.split.test,
         "report": sections(data, task),
         "golden": lambda: golden(data),
-        "quantization": DynamicInt8() if plan.precision == "int8" else NoQuantization(),
+        "quantization": session.quantization(DynamicInt8()),
         "gate": Gate(metric=0.0, quantization_loss=task.loss_of_quantization, bytes=2**31, difference=0.6),
-        "seed": plan.seed,
     }
 
 

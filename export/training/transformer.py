@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer
-from torch import nn
 
 from hearth.models.manifest import Limits
 from hearth.models.preprocessing import TextPreprocessing
+from hearth_build.data.parallel_texts import has_han
 from hearth_build.data.report import LISTED
 from hearth_build.data.text import pad, tokenize
-from hearth_build.data.parallel_texts import has_han
 from hearth_build.data.translation import EOS_ID, PAD_ID, Pairs, joint_bpe, loss, score
 from hearth_build.networks.marian import Marian, Shape
 from hearth_build.onnx_export.seq2seq_graphs import Seq2SeqReference, graphs, head
-from hearth_build.pipeline import train
-from hearth_build.recipe import AdamW, Example, OneCycle, Recipe, Stage
+from hearth_build.recipe import Example, OneCycle, Recipe, Stage
+from hearth_build.training import fine_tuning
 from hearth_build.training.candidates import Candidate, Session
+from hearth_build.training.fine_tuning import Preset
 from hearth_build.training.parallel_texts import PairData, TextTask, recipe_fields
 
 SIZE: dict[str, Any] = {"hidden": 192, "encoder_layers": 3, "decoder_layers": 3, "heads": 4, "intermediate": 512}
@@ -54,36 +53,30 @@ def candidate(session: Session, data: PairData, task: TextTask) -> Candidate:
         **SIZE,
     )
 
-    def stage(epochs: int, minutes: float = 0.0) -> Stage:
-        steps = epochs * len(pairs.plan(0, batch_size, 0))
-        rate = LEARNING_RATE if steps >= FEW_STEPS else LEARNING_RATE / 2
-        return Stage(
-            name="training",
-            network=lambda work: Marian(shape),
-            batches=lambda work: pairs,
-            loss=loss,
-            score=lambda network, work: score(network, validation),
-            optimiser=AdamW(float(session.plan.settings.get("learning_rate", rate)), betas=(0.9, 0.98)),
-            schedule=OneCycle(warmup=0.08 if steps >= FEW_STEPS else 0.2),
-            epochs=epochs,
-            batch_size=batch_size,
-            max_grad_norm=1.0,
-            ema_decay=max(0.0, min(0.998, 1 - 10 / steps)),
-            minutes=minutes,
-        )
-
-    tokens = sum(map(len, pairs.targets))
-    batch_size = min(BATCH_TOKENS, max(200, tokens // 20))  # a few pairs need more steps
+    batch_size = min(BATCH_TOKENS, max(200, sum(map(len, pairs.targets)) // 20))  # a few pairs need more steps
     least, most = EPOCHS
-    epochs, minutes = session.epochs(stage, max(least, min(most, PAIRS_SEEN // len(pairs.sources))))
-    session.settings |= {"epochs": epochs, "learning_rate": stage(epochs).optimiser.learning_rate}
-    final = stage(epochs, minutes)
-    train.train(final, session.work, session.plan.seed)
-    network = Marian(shape)
-    network.load_state_dict(train.weights_of(session.work, final.name))
+    epochs = max(least, min(most, PAIRS_SEEN // len(pairs.sources)))
+    is_short = epochs * len(pairs.plan(0, batch_size, 0)) < FEW_STEPS
+    stage = fine_tuning.fit(
+        session,
+        Preset(
+            epochs=epochs,
+            learning_rate=LEARNING_RATE / 2 if is_short else LEARNING_RATE,
+            batch_size=batch_size,
+            schedule=OneCycle(warmup=0.2 if is_short else 0.1),
+            is_averaged=True,
+        ),
+        network=lambda work: Marian(shape),
+        batches=pairs,
+        loss=loss,
+        score=lambda network, work: score(network, validation),
+        name="training",
+    )
+    network = fine_tuning.trained(session, stage)
+    assert isinstance(network, Marian)
     measured = tokenize(tokenizer, [example.inputs for example in data.measured], limits[0])
     metric = task.score(data, tokenizer.decode_batch(write(network, measured, limits[1])))
-    recipe = partial(recipe_of, session, data, task, tokenizer, shape, limits, final)
+    recipe = partial(recipe_of, session, data, task, tokenizer, shape, limits, stage)
     return Candidate("Transformer from scratch", metric, recipe)
 
 
@@ -162,24 +155,15 @@ def recipe_of(
 ) -> Recipe:
     source, target = ((code,) if code else () for code in data.languages)
 
-    def prepare(work: Path) -> None:
-        tokenizer.save(str(work / "tokenizer.json"), pretty=False)
-
-    def network(work: Path) -> nn.Module:
-        network = Marian(shape)
-        network.load_state_dict(train.weights_of(work, stage.name))
-        return network
-
-    return Recipe(
+    return session.recipe(
+        data,
         **recipe_fields(session, data, task),
-        task=session.plan.task,
-        labels=(),
         limits=Limits(batch=16, characters=20_000),
+        parents=(),
+        prepare=lambda work: tokenizer.save(str(work / "tokenizer.json"), pretty=False),
         description=f"{task.noun.capitalize()} by a Transformer of {shape.encoder_layers} + {shape.decoder_layers} "
         f"layers, trained from scratch on {len(data.split.train):,} pairs.",
-        prepare=prepare,
         stages=(stage,),
-        network=network,
         graphs=graphs(shape),
         reference_model=Seq2SeqReference,
         preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=limits[0]),
