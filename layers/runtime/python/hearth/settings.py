@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import functools
 import os
 import re
@@ -53,6 +54,10 @@ class Settings(NamedTuple):
     """URL of the dead-letter queue for messages that cannot be processed; empty: SQS moves them itself."""
     event_bus: str
     """Name of the EventBridge bus on which results of uploads are announced; empty: none are."""
+    webhook: str
+    """URL to which results of uploads are announced; empty: none is."""
+    webhook_secret: str
+    """The secret that signs announcements to the webhook: `whsec_` and base64."""
     deliveries: int
     """Number of deliveries of a message: the queue's maxReceiveCount."""
     upload_prefix: str
@@ -129,6 +134,8 @@ def read(environ: Mapping[str, str]) -> Settings:
         uploads_size=_megabytes(environ, "HEARTH_UPLOADS_MB", 4096),
         dead_letters=_queue(environ, "HEARTH_DEAD_LETTERS"),
         event_bus=environ.get("HEARTH_EVENT_BUS", "").strip(),
+        webhook=_webhook(environ),
+        webhook_secret=_webhook_secret(environ),
         deliveries=int(_number(environ, "HEARTH_DELIVERIES", 3, minimum=1)),
         upload_prefix=environ.get("HEARTH_UPLOAD_PREFIX", "uploads/"),
         # Lambda's limit is 6 MB, which is 4.5 MB in base64.
@@ -243,6 +250,31 @@ def _queue(environ: Mapping[str, str], key: str) -> str:
     if url and not re.match(r"^https?://[^/]+/.", url):
         raise SettingsError(f"{key} must be a queue's URL, https://sqs.REGION.amazonaws.com/ACCOUNT/NAME, not {url!r}")
     return url
+
+
+def _webhook(environ: Mapping[str, str]) -> str:
+    url = environ.get("HEARTH_WEBHOOK", "").strip()
+    if url and not re.fullmatch(r"(https://[^/\s]+|http://(localhost|127\.0\.0\.1)(:[0-9]+)?)(/\S*)?", url):
+        raise SettingsError(f"HEARTH_WEBHOOK must be https://host/path, or http on localhost, not {url!r}")
+    return url
+
+
+def _webhook_secret(environ: Mapping[str, str]) -> str:
+    secret = environ.get("HEARTH_WEBHOOK_SECRET", "").strip()
+    if (secret or environ.get("HEARTH_WEBHOOK", "").strip()) and not _is_webhook_secret(secret):
+        raise SettingsError(
+            "HEARTH_WEBHOOK_SECRET must be whsec_ and the base64 of 24 to 64 bytes: "
+            'echo "whsec_$(openssl rand -base64 32)"'
+        )
+    return secret
+
+
+def _is_webhook_secret(secret: str) -> bool:
+    """Whether a secret has the form of Standard Webhooks."""
+    try:
+        return secret.startswith("whsec_") and 24 <= len(binascii.a2b_base64(secret[6:], strict_mode=True)) <= 64
+    except ValueError:
+        return False
 
 
 def _audit(environ: Mapping[str, str]) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from hearth import settings
+from hearth.async_inference import webhook
 from hearth.async_inference.results import Result
 from hearth.aws import events
 from hearth.models.cache import warm_cache
@@ -39,14 +41,19 @@ def describe(result: Result, task: str) -> Announcement:
     return Announcement(identity, key, result.model, result.version, task, best["label"], best["score"])
 
 
-def announce(bus: str, document: bytes, task: str) -> None:
-    """Put the announcement of a result, as it is stored, on a bus of EventBridge; `task` is empty for the model's own.
+def announce(document: bytes, task: str) -> None:
+    """Announce a result, as it is stored, on the bus of EventBridge and to the webhook that the settings name; `task`
+    is empty for the model's own.
 
     Raises StoreError, and what resolving the model raises.
     """
     result = msgspec.json.decode(document, type=Result)
     task = task or warm_cache().resolve(f"{result.model}@{result.version}").manifest.task
-    events.put_event(bus, SOURCE, DETAIL_TYPE, msgspec.to_builtins(describe(result, task)))
+    announcement, config = describe(result, task), settings.get()
+    if config.event_bus:
+        events.put_event(config.event_bus, SOURCE, DETAIL_TYPE, msgspec.to_builtins(announcement))
+    if config.webhook:
+        webhook.post(config.webhook, config.webhook_secret, announcement.id, msgspec.to_builtins(announcement))
 
 
 def _scores(output: Any) -> Iterator[dict[str, Any]]:

@@ -171,17 +171,17 @@ def _write_result(tasks: Tasks, created: CreatedObject) -> str:
     name, task_id = target
     output = open_store(config.output)
     outcome = write_result_once(output, created, lambda: _compute_result(tasks, name, task_id, created))
-    if config.event_bus and outcome != "superseded":
-        _announce(config.event_bus, output.get(result_path(created)), task_id)
+    if (config.event_bus or config.webhook) and outcome != "superseded":
+        _announce(output.get(result_path(created)), task_id)
     return outcome
 
 
-def _announce(bus: str, result: bytes, task_id: str) -> None:
+def _announce(result: bytes, task_id: str) -> None:
     """Announce a result, also one that was written before: its announcement may have failed then. Raises StoreError."""
     from hearth.async_inference.announcements import announce
 
     with step("announce"):
-        announce(bus, result, task_id)
+        announce(result, task_id)
 
 
 def _is_foreign(created: CreatedObject) -> bool:
