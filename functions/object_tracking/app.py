@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from hearth.aws_lambda.handler import create_handler
+from hearth.models.preprocessing import MAX_SECONDS
 from hearth.ops.vision.bytetrack import Track as TrackedObject
 from hearth.ops.vision.bytetrack import TrackerConfig
 from hearth.tasks.detection import DetectionModel
@@ -18,8 +19,6 @@ from hearth.telemetry.timing import step
 
 MAX_PIXELS = 4_000_000
 """Largest number of pixels of a frame, unless the manifest has a limit."""
-MAX_SECONDS = 600
-"""Largest duration of a video in seconds, unless the manifest has a limit."""
 MAX_FRAMES = 2_000
 """Largest number of processed frames of a request."""
 

@@ -11,7 +11,7 @@ from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest
 from hearth.models.heads import Ctc, Whisper
 from hearth.models.model import Model
-from hearth.models.preprocessing import AudioPreprocessing
+from hearth.models.preprocessing import MAX_SECONDS, AudioPreprocessing
 from hearth.ops.audio import ngram_lm
 from hearth.ops.audio.chunking import chunk_bounds, join
 from hearth.ops.audio.ctc import beam_search, greedy, to_words
@@ -22,8 +22,6 @@ from hearth.tasks.task import Prediction, Task, Usage
 from hearth.tasks.whisper import Options, transcribe
 from hearth.telemetry.timing import step
 
-MAX_SECONDS = 600
-"""Largest duration of a recording in seconds, unless the manifest has a limit."""
 OVERLAP = 0.2
 """Share of a chunk that overlaps with the next chunk, so that the model has context at the edges."""
 MAX_BEAMS = 64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import soundfile
 
 from hearth.models.cache import warm_cache
 from hearth.models.heads import Decoder
@@ -66,8 +68,19 @@ def test_frames_of_a_video_may_be_as_large_as_allowed(no_minimum: None) -> None:
 
 def test_sound_is_as_long_as_its_bytes_allow(no_minimum: None) -> None:
     seconds = 16000 * work_memory.BYTES_PER_SAMPLE
-    assert size("automatic-speech-recognition", AUDIO, bytes(20_000)) == 10 * seconds
-    assert size("automatic-speech-recognition", AUDIO, bytes(20_000), limits=Limits(seconds=3)) == 3 * seconds
+    wav = b"RIFF....WAVE".ljust(20_000, b"0")
+    assert size("automatic-speech-recognition", AUDIO, wav) == 20 * seconds
+    assert size("automatic-speech-recognition", AUDIO, wav, limits=Limits(seconds=3)) == 3 * seconds
+
+
+def test_compressed_sound_is_as_long_as_allowed(no_minimum: None) -> None:
+    seconds = 16000 * work_memory.BYTES_PER_SAMPLE
+    stream = io.BytesIO()
+    soundfile.write(stream, np.zeros(16000 * 60, np.float32), 16000, format="FLAC")
+    silence = stream.getvalue()
+    assert len(silence) < 60 * work_memory.EVEN_BYTES
+    assert size("automatic-speech-recognition", AUDIO, silence) == 600 * seconds
+    assert size("automatic-speech-recognition", AUDIO, silence, limits=Limits(seconds=90)) == 90 * seconds
 
 
 def test_texts_have_a_token_per_character_up_to_the_context(no_minimum: None) -> None:

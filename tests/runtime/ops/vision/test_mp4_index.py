@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from hearth.ops.vision.mp4_index import MAX_SAMPLES, MAX_TRACKS, has_plausible_index
+from hearth.ops.vision.mp4_index import MAX_ENTRIES, MAX_TRACKS, PLAIN_SAMPLES, has_plausible_index
 
 
 def box(name: bytes, content: bytes = b"", size: int | None = None) -> bytes:
@@ -23,13 +25,13 @@ def trun(samples: int) -> bytes:
     ("index", "plausible"),
     [
         (b"", True),
-        (stsz(MAX_SAMPLES), True),
-        (stsz(MAX_SAMPLES + 1), False),
+        (stsz(MAX_ENTRIES), True),
+        (stsz(MAX_ENTRIES + 1), False),
         (box(b"stz2", bytes(8) + (2**31).to_bytes(4, "big")), False),
-        (trun(MAX_SAMPLES), True),
-        (trun(MAX_SAMPLES + 1), False),
-        (stsz(MAX_SAMPLES // 2) + trun(MAX_SAMPLES // 2), True),
-        (stsz(MAX_SAMPLES // 2) + trun(MAX_SAMPLES // 2 + 1), False),
+        (trun(MAX_ENTRIES), True),
+        (trun(MAX_ENTRIES + 1), False),
+        (stsz(MAX_ENTRIES // 2) + trun(MAX_ENTRIES // 2), True),
+        (stsz(MAX_ENTRIES // 2) + trun(MAX_ENTRIES // 2 + 1), False),
         (box(b"trak") * MAX_TRACKS, True),
         (box(b"trak") * (MAX_TRACKS + 1), False),
         (box(b"cmov"), False),
@@ -43,6 +45,43 @@ def test_the_whole_index_is_counted(index: bytes, plausible: bool) -> None:
         index,
     ):
         assert has_plausible_index(file) is plausible
+
+
+def plain_sound(samples: int, *, size: int = 4, tick: int = 1, handler: bytes = b"soun", more: bytes = b"") -> bytes:
+    """A track of sound as QuickTime writes it, in which each moment is a sample of `size` bytes."""
+    numbers = bytes(4), size.to_bytes(4, "big"), samples.to_bytes(4, "big")
+    durations = bytes(4), (1).to_bytes(4, "big"), samples.to_bytes(4, "big"), tick.to_bytes(4, "big")
+    handlers = box(b"hdlr", bytes(8) + handler) + box(b"hdlr", bytes(8) + b"url ")
+    return box(b"trak", handlers + box(b"stts", b"".join(durations)) + box(b"stsz", b"".join(numbers)) + more)
+
+
+def test_plain_sound_is_counted_in_groups() -> None:
+    most = MAX_ENTRIES * PLAIN_SAMPLES
+    assert has_plausible_index(box(b"moov", plain_sound(most)))
+    assert not has_plausible_index(box(b"moov", plain_sound(most + 1)))
+    assert not has_plausible_index(box(b"moov", plain_sound(most) + plain_sound(1)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size": 0},
+        {"tick": 2},
+        {"handler": b"vide"},
+        {"handler": b"text"},
+        *(
+            {"more": more}
+            for more in (
+                box(b"stts", bytes(4) + (2).to_bytes(4, "big") + bytes(8)),
+                box(b"hdlr", bytes(8) + b"vide"),
+                stsz(1),
+                trun(1),
+            )
+        ),
+    ],
+)
+def test_what_only_looks_like_plain_sound_counts_each_sample(change: dict[str, Any]) -> None:
+    assert not has_plausible_index(box(b"moov", plain_sound(MAX_ENTRIES + 1, **change)))
 
 
 def test_media_may_hold_any_bytes() -> None:

@@ -8,6 +8,9 @@ from msgspec import Meta
 
 from hearth.models.fields import FilePath, Positive, Strict
 
+MAX_SECONDS = 600
+"""Largest duration of a recording or a film, unless the manifest has a limit."""
+
 
 class TextPreprocessing(Strict, frozen=True, tag="text", tag_field="kind"):
     tokenizer: FilePath

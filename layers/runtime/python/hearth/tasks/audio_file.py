@@ -30,7 +30,8 @@ MAX_AMPLITUDE = 2.0**32
 """Largest floating-point sample. Samples should be within -1..1, but some files have 16- or 32-bit integers as
 floats."""
 BLOCK = 1 << 16
-"""Samples of all channels decoded at a time; resampling reads hundreds of them per output sample."""
+"""Samples of all channels decoded at a time; resampling reads hundreds of them per output sample. Fed with the 1,024
+samples of a packet instead, it took fifteen times as long."""
 
 
 class SequentialFile(soundfile.SoundFile):  # type: ignore[misc]
@@ -66,10 +67,11 @@ def read_audio(data: bytes, rate: int, seconds: float) -> Floats:
 
 
 def _container_blocks(data: bytes, seconds: float) -> Iterator[tuple[int, Floats]]:
-    """Rate, and samples (frames, channels) of one rate, of a container's sound."""
+    """Rate, and samples (frames, 1) of one rate, of a container's sound."""
     from hearth.tasks.audio_container import decode_blocks
 
-    rate = decoded = 0
+    rate = decoded = waiting = 0
+    packets: list[Floats] = []
     for block in decode_blocks(data, SUPPORTED, seconds):
         if block.rate != rate:
             if rate:
@@ -79,7 +81,13 @@ def _container_blocks(data: bytes, seconds: float) -> Iterator[tuple[int, Floats
         decoded += len(block.samples)
         if decoded > seconds * rate:
             raise _too_long(seconds)
-        yield rate, block.samples
+        packets.append(_mono(block.samples)[:, None])  # packets may differ in their number of channels
+        waiting += len(block.samples)
+        if waiting >= BLOCK:
+            yield rate, np.concatenate(packets)
+            packets, waiting = [], 0
+    if packets:
+        yield rate, np.concatenate(packets)
 
 
 def _sndfile_blocks(data: bytes, seconds: float) -> Iterator[tuple[int, Floats]]:

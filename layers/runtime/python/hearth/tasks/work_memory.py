@@ -10,7 +10,8 @@ import numpy as np
 
 from hearth.models.heads import Decoder
 from hearth.models.model import Model
-from hearth.models.preprocessing import AudioPreprocessing, ImagePreprocessing, TextPreprocessing
+from hearth.models.preprocessing import MAX_SECONDS, AudioPreprocessing, ImagePreprocessing, TextPreprocessing
+from hearth.ops.file_kinds import kind_of
 from hearth.task_table import TaskRow
 
 BYTES_PER_PIXEL = 12
@@ -22,6 +23,10 @@ BYTES_PER_TOKEN = 48 * 1024
 BYTES_PER_SAMPLE = 24
 """Of a recording: blocks, resampled samples, features."""
 MIN_BYTES = 1024 * 1024
+EVEN_KINDS = ("WAV", "AIFF", "AU", "MP3")
+"""Sound of which a second takes as many bytes if it is silent."""
+EVEN_BYTES = 1000
+"""Smallest number of bytes of a second of EVEN_KINDS. In other files ten minutes of silence can take two kilobytes."""
 
 
 def estimate(row: TaskRow, model: Model[Any, Any], request: Any) -> int:
@@ -69,8 +74,10 @@ def _image_bytes(row: TaskRow, preprocessing: ImagePreprocessing, model: Model[A
 
 
 def _audio_bytes(preprocessing: AudioPreprocessing, model: Model[Any, Any], inputs: Any) -> int:
-    """The length is known only after decoding, but compressed sound has at least two kilobytes per second."""
-    seconds = min(model.manifest.limits.seconds or len(inputs) / 2000, len(inputs) / 2000)
+    """The length is known only after decoding."""
+    seconds: float = model.manifest.limits.seconds or MAX_SECONDS
+    if kind_of(inputs) in EVEN_KINDS:
+        seconds = min(seconds, len(inputs) / EVEN_BYTES)
     return int(seconds * preprocessing.rate) * BYTES_PER_SAMPLE
 
 
