@@ -44,7 +44,7 @@ def test_logs_are_printed_in_order_and_chosen_by_function(stack: Stack) -> None:
         logs.put_log_events(
             logGroupName=group, logStreamName="test", logEvents=[{"timestamp": moment, "message": line}]
         )
-    result = run("logs", "--stack", STACK)
+    result = run("logs", "--stack", STACK, "--minutes", "600")
     assert result.exit_code == 0, result.output
     lines = [json.loads(line)["from"] for line in result.output.splitlines() if '"from"' in line]
     assert lines == ["SharedLog", "JobsLog"], result.output
