@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from hearth.errors import BadRequest
 from hearth.storage.open import open_store
 from hearth_build import ZOO
 from hearth_build.cli.batch import errors_only
+from hearth_build.cli.suggestions import file_near, similar_models
 
 POLL_SECONDS = 1.0
 
@@ -28,7 +30,8 @@ def watch(
 ) -> None:
     """Answer every file that lands in a folder, once, and print a line of JSON for each: key, label and score.
 
-    Results are written to the output folder; files that have a result there are not answered again.
+    Results are written to the output folder; files that have a result there are not answered again. With --once, the
+    exit status is 1 if a file could not be answered.
     """
     from hearth.async_inference.announcements import describe
     from hearth.async_inference.batch import BatchJob, Item
@@ -36,22 +39,30 @@ def watch(
     from hearth_build.release.served import manifest_of, tasks_of
 
     if not folder.is_dir():
-        raise BadRequest(f"{folder} is not a folder")
+        problem = "is not a folder." if folder.exists() else f"does not exist.{file_near(folder)}"
+        raise BadRequest(f"{folder} {problem}")
     if output.resolve().is_relative_to(folder.resolve()):
         raise BadRequest(f"Results must not be written below the inputs: {output} is in {folder}")
     os.environ["HEARTH_STORE"] = store
-    task = manifest_of(open_store(store), model).task
+    with similar_models(store, model):
+        task = manifest_of(open_store(store), model).task
+    failed = False
+    if sys.stdin.isatty() and not once:
+        print(f"Watching {folder}; results go to {output}. Ctrl-C ends.", file=sys.stderr)
     source, results = open_store(folder.resolve().as_uri()), open_store(output.resolve().as_uri())
     job = BatchJob(tasks_of(task), model, source, results, "")
     with errors_only():
         for name in _arrivals(folder, output, once=once):
             failure = job.process(Item(name))
             if failure:
+                failed = True
                 line = msgspec.json.encode(failure)
             else:
                 result = msgspec.json.decode(results.get(job.result_path(name)), type=Result)
                 line = msgspec.json.encode(describe(result, task))
             print(line.decode(), flush=True)
+    if failed:
+        raise typer.Exit(1)
 
 
 def _arrivals(folder: Path, output: Path, *, once: bool) -> Iterator[str]:

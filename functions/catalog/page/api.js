@@ -84,7 +84,7 @@ export async function request(call, signal) {
 export const metadata = (response) => ({
   timing: timing(response.headers.get("Server-Timing")),
   id: response.headers.get("X-Request-Id") ?? "",
-  model: response.headers.get("X-Hearth-Model") ?? "",
+  novelty: Number(response.headers.get("X-Hearth-Novelty")) || 0,
 });
 
 /** The events of a stream: {data} for each, {timing} for the comment at its end. Throws ServiceError for an error event. */

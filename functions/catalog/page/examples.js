@@ -1,6 +1,6 @@
 import { request } from "./api.js";
 
-/** Examples that suit every model of a task. Models of classes of their own are introduced by their golden inputs. */
+/** Examples that suit every model of a task; none for tasks whose models have classes of their own. */
 const ENGLISH = {
   "zero-shot-classification": [
     { title: "A complaint", value: { text: "My new phone does not charge any more, and nobody answers my letters.", labels: "complaint\npraise\nquestion" } },
@@ -62,20 +62,14 @@ const BY_RECIPE = {
   ],
 };
 
-/** Recipes of this project whose models do well on the examples of their task. */
-const GENERAL = new Set(["embeddings-en", "translate-en-zh", "translate-en-de", "deepspeech-digits"]);
-/** Tasks that compare texts: a golden input, one text, shows nothing. */
-const PAIRS = new Set(["feature-extraction", "sentence-similarity", "text-ranking"]);
-const FILE_TYPES = [["iVBOR", "image/png", "png"], ["/9j/", "image/jpeg", "jpg"], ["UklGR", "audio/wav", "wav"], ["SUQz", "audio/mpeg", "mp3"], ["//", "audio/mpeg", "mp3"]];
-
 /** The examples of a task for a model, and the language of its texts. */
 export async function examples(model, task) {
   const lang = language(model, task);
   const own = BY_RECIPE[`${model.provenance.recipe} ${task}`];
   if (own) return { lang, list: own };
-  const isOwn = !GENERAL.has(model.provenance.recipe) && !PAIRS.has(task);
-  const golden = isOwn && task === model.task ? await goldenExamples(`${model.model}@${model.version}`) : [];
-  return { lang, list: golden.length ? golden : (ENGLISH[task] ?? []) };
+  if (task in GOLDEN && task === model.task) return { lang, list: await goldenExamples(model, GOLDEN[task]) };
+  const isForeign = task === "translation" && model.head?.source?.length && !model.head.source.some((code) => code.startsWith("en"));
+  return { lang, list: isForeign ? [] : (ENGLISH[task] ?? []) };
 }
 
 function language(model, task) {
@@ -83,19 +77,21 @@ function language(model, task) {
   return /\bzh\b|Chinese text|Chinese review/.test(`${model.model} ${model.description}`) ? "zh" : "en";
 }
 
-/** The inputs with which a model was checked when it was published. */
-async function goldenExamples(name) {
-  const { examples: inputs } = await card(name);
-  return inputs.map((value, index) => {
-    if (typeof value === "string") return { title: value.length > 32 ? `${value.slice(0, 30)}…` : value, value: { text: value } };
-    if (typeof value.base64 === "string") return { title: `Example ${index + 1}`, blob: fileOf(value.base64, index) };
-    return typeof value.text === "string" || value.question || value.query ? { title: `Example ${index + 1}`, value } : null;
-  }).filter(Boolean);
-}
+const quoted = (value) => (/[",\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value ?? ""));
 
-function fileOf(base64, index) {
-  const [, type, extension] = FILE_TYPES.find(([start]) => base64.startsWith(start)) ?? ["", "", "bin"];
-  return new File([Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))], `example-${index + 1}.${extension}`, { type });
+const csv = (rows) => ({ table: [Object.keys(rows[0]), ...rows.map(Object.values)].map((row) => row.map(quoted).join(",")).join("\n") });
+
+/** Tasks whose golden inputs show what a model of one's own takes, and how they become the fields of the form. */
+const GOLDEN = {
+  "tabular-classification": (rows) => csv([rows].flat()),
+  "tabular-regression": (rows) => csv([rows].flat()),
+  tensors: (inputs) => ({ inputs: JSON.stringify(inputs) }),
+};
+
+/** The inputs with which a model was checked when it was published. */
+async function goldenExamples({ model, version }, valueOf) {
+  const { examples: inputs } = await card(`${model}@${version}`);
+  return inputs.slice(0, 3).map((value, index) => ({ title: `Example ${index + 1}`, value: valueOf(value) }));
 }
 
 const cards = new Map();

@@ -4,7 +4,7 @@ import { lines, texts } from "./inputs.js";
 const summary = ({ label, score }) => `${label}, ${(100 * score).toFixed(0)} %`;
 
 export const textClassification = {
-  form: (model, { lang }) => texts([{ name: "text", label: "Text" }], lang),
+  form: (model, { lang }) => texts([{ name: "text", label: "Text", placeholder: choices(model.labels) }], lang),
   call: ({ text }) => ({ json: { inputs: text } }),
   render: ([scores]) => scoreList(scores),
   summarise: ([scores]) => summary(scores[0]),
@@ -20,6 +20,9 @@ export const zeroShotClassification = {
   render: (scores) => scoreList(scores),
   summarise: (scores) => summary(scores[0]),
 };
+
+/** What a model tells apart, for an empty field. */
+const choices = (labels = []) => (labels.length ? `A text, which is one of ${labels.slice(0, 8).join(", ")}${labels.length > 8 ? ", …" : ""}` : "A text");
 
 /** The best label, then all labels as bars. */
 export function scoreList(scores) {

@@ -18,12 +18,13 @@ export function versions(manifest, task, others) {
 
 function table(model, current, { versions, aliases }) {
   const names = (version) => Object.entries(aliases).filter(([, alias]) => alias.version === version).map(([name]) => name);
+  const roles = (version) => Object.entries(aliases).flatMap(([name, alias]) => ["canary", "shadow"].filter((role) => alias[role]?.version === version).map((role) => `${role} of ${name}, ${(100 * alias[role].share).toFixed(0)} %`));
   const metric = mainMetric(versions[0]?.metrics ?? {}, versions[0]?.metric)?.name;
   return h("div.scroll", { tabIndex: 0, role: "region", "aria-label": "Versions" }, h("table.list", null,
     h("thead", null, h("tr", null, ["version", "aliases", metric, "ms", "size", "precision"].filter(Boolean).map((name) => h([metric, "ms", "size"].includes(name) ? "th.number" : "th", { scope: "col" }, name)))),
     h("tbody", null, versions.map((row) => h("tr", null,
       h("th", { scope: "row" }, row.version === current ? h("strong", null, `${row.version} (this one)`) : h("a", { href: fragment({ model: `${model}@${row.version}` }) }, row.version)),
-      h("td", null, names(row.version).map((name) => [h("a", { href: fragment({ model: `${model}@${name}` }) }, name), " "])),
+      h("td", null, names(row.version).map((name) => [h("a", { href: fragment({ model: `${model}@${name}` }) }, name), " "]), roles(row.version).join("; ")),
       metric && h("td.number", null, metric in row.metrics ? metricValue(metric, row.metrics[metric]) : "–"),
       h("td.number", null, row.metrics.milliseconds?.toFixed(1) ?? "–"),
       h("td.number", null, size(row.size)),

@@ -28,7 +28,7 @@ def test_each_file_is_answered_once_and_hidden_ones_never(tmp_path: Path) -> Non
     command = ["watch", str(folder), "sentiment", "--once", "--output", str(results)]
     command += ["--store", (tmp_path / "store").as_uri()]
     result = CliRunner().invoke(app, command)
-    assert result.exit_code == 0, (result.output, result.exception)
+    assert result.exit_code == 1, (result.output, result.exception)
     broken, answered = lines(result.output)
     assert (broken["key"], broken["error_type"]) == ("b.txt", "bad_request")
     assert (answered["key"], answered["label"], answered["task"]) == (
@@ -55,7 +55,19 @@ def test_a_file_that_lands_later_is_answered(tmp_path: Path) -> None:
     assert (line["key"], line["label"]) == ("later.txt", "positive")
 
 
+def test_misspelt_models_and_folders_get_a_suggestion(tmp_path: Path) -> None:
+    make_text_artifact(tmp_path / "store", "sentiment")
+    (tmp_path / "incoming").mkdir()
+    store = ("--store", (tmp_path / "store").as_uri(), "--once")
+    for folder, model, advice in (
+        ("incoming", "sentimen", "Did you mean sentiment?"),
+        ("incomin", "sentiment", "Did you mean incoming?"),
+    ):
+        result = CliRunner().invoke(app, ["watch", str(tmp_path / folder), model, *store])
+        assert advice in str(result.exception)
+
+
 def test_results_below_the_inputs_and_missing_folders_are_refused(tmp_path: Path) -> None:
     command = ["watch", str(tmp_path), "sentiment-en", "--output", str(tmp_path / "results")]
     assert "must not be written below the inputs" in str(CliRunner().invoke(app, command).exception)
-    assert "is not a folder" in str(CliRunner().invoke(app, ["watch", str(tmp_path / "x"), "m"]).exception)
+    assert "x does not exist." in str(CliRunner().invoke(app, ["watch", str(tmp_path / "x"), "m"]).exception)

@@ -45,7 +45,8 @@ class ModelCard(msgspec.Struct, frozen=True):
     plots: list[bytes]
     """PNG files, as base64."""
     examples: list[Any]
-    """`inputs` with which the model was checked when it was published: a text, or {"base64": …} of a file."""
+    """`inputs` with which the model was checked when it was published: a text, {"base64": …} of a file,
+    rows of a table, or tensors."""
 
 
 def list_versions(request: Request) -> Response:
@@ -86,7 +87,7 @@ def _examples(registry: Registry, ref: Ref) -> list[Any]:
         size += len(msgspec.json.encode(inputs))
         if size > MAX_EXAMPLE_BYTES or len(examples) == MAX_EXAMPLES:
             break
-        if isinstance(inputs, (str, dict)):
+        if isinstance(inputs, (str, dict, list)):
             examples.append(inputs)
     return examples
 
