@@ -118,8 +118,8 @@ def preprocessor_config(model: str, preprocessing: ImagePreprocessing) -> dict[s
     """Raises BadRequest for what the Hub's image processors cannot do."""
     if preprocessing.channels != "RGB" or preprocessing.resize not in ("stretch", "shortest-edge-center-crop"):
         raise BadRequest(
-            f"{model} reads {preprocessing.channels} pictures by {preprocessing.resize}, which has no form in the layout "
-            "of the Hub"
+            f"{model} reads {preprocessing.channels} pictures by {preprocessing.resize}, which has no form in the "
+            "layout of the Hub"
         )
     size = {"height": preprocessing.height, "width": preprocessing.width}
     common = {
