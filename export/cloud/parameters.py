@@ -132,7 +132,7 @@ COMBINATIONS: tuple[tuple[Callable[[Mapping[str, str]], bool], str], ...] = (
         "A DomainName needs the CertificateArn of a certificate in this region.",
     ),
     (lambda v: bool(v["CertificateArn"]) and not v["DomainName"], "A CertificateArn needs its DomainName."),
-    (lambda v: bool(v["WebhookUrl"]) and not v["WebhookSecret"], "A WebhookUrl needs a WebhookSecret."),
+    (lambda v: bool(v["WebhookUrl"]) and not v["WebhookKey"], "A WebhookUrl needs a WebhookKey."),
     (
         lambda v: 0 < int(v["Concurrency"]) < int(v["ProvisionedConcurrency"]),
         "ProvisionedConcurrency is part of Concurrency, so it cannot be larger; Concurrency=0 reserves none.",

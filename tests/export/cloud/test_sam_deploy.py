@@ -178,7 +178,7 @@ REFUSED = {
     "CacheMegabytes=512": "leave 64 of ScratchMegabytes",
     "DomainName=api.example.com": "needs the CertificateArn",
     "CertificateArn=arn:aws:acm:us-east-1:123456789012:certificate/x": "needs its DomainName",
-    "WebhookUrl=https://example.com/hook": "needs a WebhookSecret",
+    "WebhookUrl=https://example.com/hook": "needs a WebhookKey",
     "WebhookUrl=http://example.com/hook": "WebhookUrl must match",
     "Concurrency=2 ProvisionedConcurrency=3": "part of Concurrency",
     "FirewallRate=9": "at least 10",

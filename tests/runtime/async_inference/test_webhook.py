@@ -18,7 +18,7 @@ from hearth import settings
 from hearth.async_inference import storage_events, webhook
 from hearth.async_inference.storage_events import EventFailedError
 from hearth.aws import retry
-from hearth.errors import SettingsError
+from hearth.errors import SettingsError, StoreError
 from hearth_functions.text_classification import app as text
 from tests.conftest import log_lines
 
@@ -102,6 +102,25 @@ def test_a_webhook_that_cannot_be_reached_is_an_error(receiver: Receiver) -> Non
         webhook.post("http://127.0.0.1:1/hook", SECRET, "a", {})
 
 
+def test_the_key_may_be_in_parameter_store_and_is_remembered(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = list[str]()
+    monkeypatch.setattr("hearth.aws.ssm.get_parameter", lambda name: names.append(name) or f"{SECRET}\n")
+    webhook._parameter.cache_clear()
+    for _ in range(2):
+        webhook.post(receiver.url, "ssm:/hearth/webhook", "a", {})
+    assert names in (["/hearth/webhook"], ["/hearth/webhook"] * 2)  # twice if a period has ended in between
+    _, headers, body = receiver.requests[-1]
+    assert headers["webhook-signature"] == webhook.sign(
+        SECRET, headers["webhook-id"], headers["webhook-timestamp"], body
+    )
+    monkeypatch.setattr("hearth.aws.ssm.get_parameter", lambda name: "secret")
+    webhook._parameter.cache_clear()
+    with pytest.raises(StoreError, match="/hearth/webhook must have whsec_"):
+        webhook.post(receiver.url, "ssm:/hearth/webhook", "a", {})
+
+
 @pytest.fixture
 def uploads(serving: Path, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An upload, and a function that announces to the receiver."""
@@ -111,7 +130,7 @@ def uploads(serving: Path, receiver: Receiver, tmp_path: Path, monkeypatch: pyte
         ("HEARTH_UPLOADS", (tmp_path / "in").as_uri()),
         ("HEARTH_OUTPUT", (tmp_path / "out").as_uri()),
         ("HEARTH_WEBHOOK", receiver.url),
-        ("HEARTH_WEBHOOK_SECRET", SECRET),
+        ("HEARTH_WEBHOOK_KEY", SECRET),
     ):
         monkeypatch.setenv(name, value)
     settings.get.cache_clear()
@@ -157,18 +176,18 @@ def test_a_result_that_could_not_be_announced_stays_and_is_announced_by_the_next
     [
         ("http://example.com/hook", SECRET, "HEARTH_WEBHOOK must be"),
         ("https://", SECRET, "HEARTH_WEBHOOK must be"),
-        ("https://example.com/hook", "", "HEARTH_WEBHOOK_SECRET must be"),
-        ("https://example.com/hook", "whsec_c2hvcnQ=", "HEARTH_WEBHOOK_SECRET must be"),
-        ("https://example.com/hook", "secret", "HEARTH_WEBHOOK_SECRET must be"),
-        ("", "whsec_!", "HEARTH_WEBHOOK_SECRET must be"),
+        ("https://example.com/hook", "", "HEARTH_WEBHOOK_KEY must be"),
+        ("https://example.com/hook", "whsec_c2hvcnQ=", "HEARTH_WEBHOOK_KEY must be"),
+        ("https://example.com/hook", "secret", "HEARTH_WEBHOOK_KEY must be"),
+        ("https://example.com/hook", "ssm:", "HEARTH_WEBHOOK_KEY must be"),
     ],
 )
 def test_settings_are_checked(url: str, secret: str, variable: str) -> None:
     with pytest.raises(SettingsError, match=variable):
-        settings.read({"HEARTH_WEBHOOK": url, "HEARTH_WEBHOOK_SECRET": secret})
+        settings.read({"HEARTH_WEBHOOK": url, "HEARTH_WEBHOOK_KEY": secret})
 
 
 def test_valid_settings_are_taken() -> None:
     for url in ("https://example.com", "https://example.com:8443/hook?a=b", "http://localhost:9000/hook", ""):
-        config = settings.read({"HEARTH_WEBHOOK": url, "HEARTH_WEBHOOK_SECRET": SECRET})
-        assert (config.webhook, config.webhook_secret) == (url, SECRET)
+        config = settings.read({"HEARTH_WEBHOOK": url, "HEARTH_WEBHOOK_KEY": SECRET})
+        assert (config.webhook, config.webhook_key) == (url, SECRET)

@@ -62,9 +62,8 @@ def functions_know_what_they_are_for(template: Template) -> Findings:
         "Jobs does not announce by parameter": if_condition(functions["Jobs"].get("HEARTH_EVENT_BUS"), "Announces")
         != ("default", ""),
         "Jobs does not know the webhook": target(functions["Jobs"].get("HEARTH_WEBHOOK")) != "WebhookUrl",
-        "Jobs does not know the webhook's secret": target(functions["Jobs"].get("HEARTH_WEBHOOK_SECRET"))
-        != "WebhookSecret",
-        "The webhook's secret is shown": template["Parameters"]["WebhookSecret"].get("NoEcho") is not True,
+        "Jobs does not know the webhook's key": if_condition(functions["Jobs"].get("HEARTH_WEBHOOK_KEY"), "HasWebhook")
+        != ({"Fn::Sub": "ssm:${WebhookKey}"}, ""),
         "Shared needs our runtime to stream": functions["Shared"].get("AWS_LAMBDA_EXEC_WRAPPER")
         != "/opt/bootstrap-stream",
         "Shared has no snapshots by parameter": target(shared.get("SnapStart", {}).get("ApplyOn")) != "SnapStart",

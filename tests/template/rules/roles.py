@@ -53,6 +53,7 @@ GRANTS: dict[str, dict[str, set[str]]] = {
         "sqs:ChangeMessageVisibility": {"Queue"},
         "sqs:SendMessage": {"DeadLetters"},
         "events:PutEvents": {f"{ACCOUNT.format('events')}:event-bus/default"},
+        "ssm:GetParameter": {f"{ACCOUNT.format('ssm')}:parameter${{WebhookKey}}"},
     },
     "Catalog": {
         "s3:GetObject": {

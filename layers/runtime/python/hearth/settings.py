@@ -56,8 +56,9 @@ class Settings(NamedTuple):
     """Name of the EventBridge bus on which results of uploads are announced; empty: none are."""
     webhook: str
     """URL to which results of uploads are announced; empty: none is."""
-    webhook_secret: str
-    """The secret that signs announcements to the webhook: `whsec_` and base64."""
+    webhook_key: str
+    """The key that signs announcements to the webhook: `whsec_` and base64, or `ssm:` and the name of a parameter of
+    Parameter Store that has it."""
     deliveries: int
     """Number of deliveries of a message: the queue's maxReceiveCount."""
     upload_prefix: str
@@ -135,7 +136,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         dead_letters=_queue(environ, "HEARTH_DEAD_LETTERS"),
         event_bus=environ.get("HEARTH_EVENT_BUS", "").strip(),
         webhook=_webhook(environ),
-        webhook_secret=_webhook_secret(environ),
+        webhook_key=_webhook_key(environ),
         deliveries=int(_number(environ, "HEARTH_DELIVERIES", 3, minimum=1)),
         upload_prefix=environ.get("HEARTH_UPLOAD_PREFIX", "uploads/"),
         # Lambda's limit is 6 MB, which is 4.5 MB in base64.
@@ -259,20 +260,21 @@ def _webhook(environ: Mapping[str, str]) -> str:
     return url
 
 
-def _webhook_secret(environ: Mapping[str, str]) -> str:
-    secret = environ.get("HEARTH_WEBHOOK_SECRET", "").strip()
-    if (secret or environ.get("HEARTH_WEBHOOK", "").strip()) and not _is_webhook_secret(secret):
+def _webhook_key(environ: Mapping[str, str]) -> str:
+    key = environ.get("HEARTH_WEBHOOK_KEY", "").strip()
+    is_valid = is_webhook_key(key) or re.fullmatch(r"ssm:/[A-Za-z0-9_.\-/]+", key)
+    if environ.get("HEARTH_WEBHOOK", "").strip() and not is_valid:
         raise SettingsError(
-            "HEARTH_WEBHOOK_SECRET must be whsec_ and the base64 of 24 to 64 bytes: "
-            'echo "whsec_$(openssl rand -base64 32)"'
+            "HEARTH_WEBHOOK_KEY must be whsec_ and the base64 of 24 to 64 bytes, or ssm: and the name of a parameter "
+            'that has it: echo "whsec_$(openssl rand -base64 32)"'
         )
-    return secret
+    return key
 
 
-def _is_webhook_secret(secret: str) -> bool:
-    """Whether a secret has the form of Standard Webhooks."""
+def is_webhook_key(key: str) -> bool:
+    """Whether a key has the form of Standard Webhooks."""
     try:
-        return secret.startswith("whsec_") and 24 <= len(binascii.a2b_base64(secret[6:], strict_mode=True)) <= 64
+        return key.startswith("whsec_") and 24 <= len(binascii.a2b_base64(key[6:], strict_mode=True)) <= 64
     except ValueError:
         return False
 

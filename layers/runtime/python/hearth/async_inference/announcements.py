@@ -53,7 +53,7 @@ def announce(document: bytes, task: str) -> None:
     if config.event_bus:
         events.put_event(config.event_bus, SOURCE, DETAIL_TYPE, msgspec.to_builtins(announcement))
     if config.webhook:
-        webhook.post(config.webhook, config.webhook_secret, announcement.id, msgspec.to_builtins(announcement))
+        webhook.post(config.webhook, config.webhook_key, announcement.id, msgspec.to_builtins(announcement))
 
 
 def _scores(output: Any) -> Iterator[dict[str, Any]]:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from hearth import __version__
+from hearth import __version__, settings
 from hearth.aws.client import CONNECT_SECONDS, READ_SECONDS
 from hearth.aws.http1 import Connection
 from hearth.aws.retry import RETRYABLE_STATUSES, TransientError, retry
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 EVENT_TYPE = "result.created"
 SECRET_PREFIX = "whsec_"  # noqa: S105 -- how Standard Webhooks marks a secret
+SSM = "ssm:"
+KEY_SECONDS = 300
+"""How long a key of Parameter Store is remembered."""
 MAX_BODY = 64 * 1024
 """Bytes of the webhook's response that are read."""
 
@@ -43,12 +46,27 @@ class WebhookRefused(StoreError):
     code = "webhook_error"
 
 
-def post(url: str, secret: str, identity: str, data: dict[str, Any]) -> None:
-    """Send an announcement. `identity` is that of the result. Raises WebhookError, WebhookRefused."""
+def post(url: str, key: str, identity: str, data: dict[str, Any]) -> None:
+    """Send an announcement, signed with the `key` of the settings. `identity` is that of the result.
+
+    Raises WebhookError, WebhookRefused, StoreError.
+    """
+    secret = _parameter(key.removeprefix(SSM), int(time.monotonic() // KEY_SECONDS)) if key.startswith(SSM) else key
     message_id = f"msg_{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
     created = datetime.now(UTC).isoformat(timespec="seconds")
     body = json.dumps({"type": EVENT_TYPE, "timestamp": created, "data": data}).encode()
     retry(lambda: _attempt(url, secret, message_id, body), None)
+
+
+@functools.lru_cache(maxsize=1)
+def _parameter(name: str, period: int) -> str:
+    """The key in a parameter of Parameter Store, read once in each period. Raises StoreError."""
+    from hearth.aws import ssm
+
+    value = ssm.get_parameter(name).strip()
+    if not settings.is_webhook_key(value):
+        raise StoreError(f"The parameter {name} must have whsec_ and the base64 of 24 to 64 bytes")
+    return value
 
 
 def sign(secret: str, message_id: str, timestamp: str, body: bytes) -> str:
