@@ -24,11 +24,9 @@ EXCEPTIONS = {
 }
 """Modules without a test file of their own, and what runs them."""
 UNTESTED = {
-    "layers/runtime/python/hearth/ops/audio/mp3_frames.py",
     "layers/runtime/python/hearth/ops/audio/whisper.py",
     "layers/runtime/python/hearth/protocols/rerank.py",
     "layers/runtime/python/hearth/tasks/whisper.py",
-    "functions/app.py",
     "functions/image_embeddings/app.py",
     "functions/image_segmentation/app.py",
     "functions/tabular/app.py",
