@@ -42,5 +42,5 @@ def plot(
         panel.set_title(f"{feature.title}: PSI {feature.psi:.2f}", fontsize=9, color="C3" if feature.moved else "black")
     for panel in panels[len(report.features) :]:
         panel.axis("off")
-    panels[0].legend(fontsize=7)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
     figure.savefig(path, dpi=120)
