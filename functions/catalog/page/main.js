@@ -29,7 +29,7 @@ async function draw({ first = false } = {}) {
   let page;
   try {
     if (!name && !state.page) stored = null; // models that were published meanwhile
-    stored ??= (await request({ path: "models" })).output;
+    stored ??= await allModels();
     page = await pageOf(state);
   } catch (error) {
     page = { node: h("div.page", null, h("h1", { tabIndex: -1 }, name || "Models"), errorPanel(error, () => draw())) };
@@ -43,6 +43,19 @@ async function draw({ first = false } = {}) {
   if (first) return;
   scrollTo(0, 0);
   content.querySelector("h1").focus({ preventScroll: true });
+}
+
+/** The list of all models, which comes in pages. */
+async function allModels() {
+  const all = { models: [], unavailable: [] };
+  for (let after = "", more = true; more; ) {
+    const { models, unavailable = [], next = "" } = (await request({ path: after ? `models?after=${encodeURIComponent(after)}` : "models" })).output;
+    all.models.push(...models);
+    all.unavailable.push(...unavailable);
+    after = next;
+    more = Boolean(next);
+  }
+  return all;
 }
 
 async function pageOf(state) {

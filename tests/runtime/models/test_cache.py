@@ -122,3 +122,11 @@ def test_the_first_request_reports_the_preload(serving: Path) -> None:
         assert ({"manifest", "fetch", "load", "wait"} <= set(timing.steps)) is cold_start
     assert (warm_cache().counters.loads, warm_cache().counters.hits) == (1, 2)
     assert all(slot.users == 0 for slot in warm_cache()._slots.values())
+
+
+def test_the_names_whose_last_version_is_remembered_are_bounded(serving: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hearth.models.cache.MAX_NAMES", 2)
+    cache = warm_cache()
+    for name in ("sentiment-en", "sentiment-en@1", "sentiment-en@prod", "sentiment-en@prod"):
+        cache.get(name).close()
+    assert list(cache._last_opened) == ["sentiment-en@1", "sentiment-en@prod"]

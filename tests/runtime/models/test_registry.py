@@ -9,6 +9,7 @@ import pytest
 from hearth.errors import BadRequest, Forbidden, NotFound, StoreError
 from hearth.models.registry import Ref, Registry
 from hearth.storage.open import open_store
+from hearth_build.release.catalog import rebuild
 from tests.support.artifacts import make_text_artifact
 
 MODEL = "sentiment-en"
@@ -73,3 +74,41 @@ def test_an_alias_of_a_missing_version_is_not_cached(folder: Path) -> None:
         models.resolve(MODEL)
     aliases.write_text('{"prod": {"version": "2"}}')
     assert models.resolve(MODEL).manifest.version == "2"
+
+
+def test_what_is_remembered_is_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"m{number}" for number in range(5)]
+    for name in names:
+        make_text_artifact(folder, name)
+    monkeypatch.setattr("hearth.models.registry.MAX_MANIFESTS", 3)
+    monkeypatch.setattr("hearth.models.registry.MAX_ALIASES", 2)
+    models = registry(folder, alias_seconds=3600)
+    resolved = [models.resolve(name) for name in names]
+    assert list(models._manifests) == [Ref(name, "1") for name in names[2:]]
+    assert len(models._origins) == len(models._sizes) == 3
+    assert list(models._aliases) == names[3:]
+    assert models.resolve("m0").manifest == resolved[0].manifest  # read again
+    assert models.origin(Ref("m0", "1"))[0]
+    monkeypatch.setattr("hearth.models.registry.MAX_MANIFEST_BYTES", 1)
+    models.resolve("m1")
+    assert list(models._manifests) == [Ref("m1", "1")]
+
+
+def test_models_are_listed_page_by_page(folder: Path) -> None:
+    for name in ("a", "b", "c"):
+        make_text_artifact(folder, name)
+    (folder / "b" / "1" / "manifest.json").write_text("{}")
+    for with_catalog in (False, True):
+        if with_catalog:
+            rebuild(open_store(folder.as_uri()))
+        models, pages, after = registry(folder), [], ""
+        while True:
+            entries, failures, following = models.catalog_page(after, 2)
+            pages.append([*entries, *failures])
+            if not following:
+                break
+            after = following
+        damaged = [] if with_catalog else ["b"]
+        assert sorted(name for page in pages for name in page) == sorted(["a", "c", MODEL, *damaged])
+        assert len(pages) == 2
+        assert models.catalog_page("zzz", 2) == ({}, {}, "")

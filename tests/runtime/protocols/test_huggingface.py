@@ -128,3 +128,22 @@ def test_an_error_of_generation_keeps_all_but_its_code(error: HearthError, kind:
 def test_an_internal_error_of_generation_stays_one() -> None:
     error = Internal("x")
     assert _generation_error(error) is error
+
+
+def test_the_catalogue_comes_in_pages(client: TestClient) -> None:
+    names = warm_cache().registry.models()
+    listed, after = list[str](), ""
+    while True:
+        page = client.get("/models", params={"limit": 1, "after": after}).json()
+        listed += [model["name"] for model in page["models"]]
+        if "next" not in page:
+            break
+        after = page["next"]
+    assert listed == names
+    assert "next" not in client.get("/models").json()
+
+
+@pytest.mark.parametrize("limit", ["0", "1001", "-1", "1.5", "many", "\u0661", "9" * 30])
+def test_a_limit_that_is_no_number_of_models_is_refused(client: TestClient, limit: str) -> None:
+    response = client.get("/models", params={"limit": limit})
+    assert (response.status_code, response.json()["error"]) == (400, "`limit` must be a number from 1 to 1000")

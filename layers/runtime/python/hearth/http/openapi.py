@@ -118,7 +118,8 @@ def _operation(schemas: Schemas, protocol: Protocol, route: Route) -> dict[str, 
         "parameters": [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
             for name in re.findall(r"{(\w+)}", route.path)
-        ],
+        ]
+        + [{"name": name, "in": "query", "schema": dict(schema)} for name, schema in route.query_parameters.items()],
         "responses": _responses(
             schemas,
             protocol,

@@ -22,6 +22,9 @@ from hearth.models.registry import Ref, Registry, Resolved
 from hearth.storage.open import open_store
 from hearth.telemetry.timing import current, step
 
+MAX_NAMES = 1000
+"""Names whose last opened version is remembered."""
+
 
 class _Slot(msgspec.Struct):
     """One artifact in memory. Its states and transitions:
@@ -130,7 +133,7 @@ class Cache:
             slot, model = self._acquire(previous.ref)
             self.counters.stale += 1
         if resolved.fallback is None:
-            self._last_opened[resolved.name] = resolved
+            self._remember(resolved)
         timing = current()
         timing.fields["model"], timing.fields["version"] = resolved.ref.model, resolved.ref.version
         timing.artifact = self.registry.origin(resolved.ref)
@@ -140,6 +143,16 @@ class Cache:
             timing.observed = {}
             WRITER.start_if_due(resolved.manifest)
         return Lease(self, slot, model)
+
+    def _remember(self, resolved: Resolved) -> None:
+        """Remember what was opened for a name, for MAX_NAMES names."""
+        if resolved.name not in self._last_opened:
+            with self._lock:
+                while len(self._last_opened) >= MAX_NAMES:
+                    del self._last_opened[next(iter(self._last_opened))]
+                self._last_opened[resolved.name] = resolved
+        else:
+            self._last_opened[resolved.name] = resolved
 
     def _previous(self, resolved: Resolved) -> Resolved | None:
         """What to open in place of an artifact that cannot be loaded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import re
 import threading
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from hearth.models.signature import Signed, Trust
 
 DEFAULT_ALIAS = "prod"
+MAX_MANIFESTS, MAX_MANIFEST_BYTES, MAX_ALIASES = 2000, 32 * 1024 * 1024, 10_000
+"""Manifests, bytes of their files and models' aliases that a registry remembers; the oldest are forgotten first."""
 MAX_BYTES = 4 * 1024 * 1024
 """Largest size of a manifest, a signature or aliases.json; they are read before anything verifies them."""
 VERSION = re.compile("[1-9][0-9]{0,8}")
@@ -90,6 +93,7 @@ class Registry:
         self._catalog: tuple[float, Catalog | None] | None = None
         self._manifests: dict[Ref, Manifest] = {}
         self._origins: dict[Ref, tuple[str, str | None]] = {}
+        self._sizes: dict[Ref, int] = {}
         self._lock = threading.Lock()
 
     def resolve(self, name: str) -> Resolved:
@@ -167,6 +171,8 @@ class Registry:
                 return cached[1]
             raise StoreError(f"The aliases of {model} cannot be read: {error}") from error
         self._aliases[model] = (now, aliases)
+        while len(self._aliases) > MAX_ALIASES:
+            self._aliases.pop(next(iter(self._aliases)), None)
         return aliases
 
     def forget_aliases(self) -> None:
@@ -185,7 +191,19 @@ class Registry:
                 manifest = self._manifests.get(ref)
                 if manifest is None:
                     manifest = self._manifests[ref] = self._read(ref)
+                    self._forget_oldest(ref)
         return manifest
+
+    def _forget_oldest(self, newest: Ref) -> None:
+        """Forget the manifests that were read first, until the others are within the limits."""
+        size = sum(self._sizes.values())
+        while len(self._manifests) > MAX_MANIFESTS or size > MAX_MANIFEST_BYTES:
+            oldest = next(iter(self._manifests))
+            if oldest == newest:
+                break
+            size -= self._sizes.pop(oldest, 0)
+            del self._manifests[oldest]
+            self._origins.pop(oldest, None)
 
     def _read(self, ref: Ref) -> Manifest:
         if self._trust:
@@ -203,7 +221,7 @@ class Registry:
         files = {file.path: file.sha256 for file in manifest.files} | {"manifest.json": digest}
         if signed and signed.files != files:
             raise IntegrityError(f"The files listed in manifest.json of {ref} are not the files that were signed")
-        self._origins[ref] = digest, signed.key if signed else None
+        self._origins[ref], self._sizes[ref] = (digest, signed.key if signed else None), len(raw)
         return manifest
 
     def _verify_signature(self, trust: Trust, ref: Ref, manifest: bytes) -> Signed:
@@ -242,15 +260,27 @@ class Registry:
         return api_keys.allowed_models(models_with_aliases(self.store) if names is None else names)
 
     def catalog(self) -> tuple[Catalog, dict[str, HearthError]]:
-        """What the caller's models are, and the errors of those that cannot be used, by name. Raises StoreError.
+        """What the caller's models are, and the errors of those that cannot be used, by name. Raises StoreError."""
+        return self._describe(self.models())
 
-        The store's catalogue says it, at most `alias_seconds` old; without one, each model is resolved.
+    def catalog_page(self, after: str, limit: int) -> tuple[Catalog, dict[str, HearthError], str]:
+        """As `catalog`, of at most `limit` models whose names come after `after`; and the last name if others follow.
+
+        Raises StoreError.
         """
+        names = self.models()
+        start = bisect.bisect_right(names, after)
+        page = names[start : start + limit]
+        return *self._describe(page), page[-1] if start + limit < len(names) else ""
+
+    def _describe(self, names: Sequence[str]) -> tuple[Catalog, dict[str, HearthError]]:
+        """Models, and the errors of those that cannot be used, by name. The store's catalogue describes them, at most
+        `alias_seconds` old; without one, each is resolved."""
         stored = None if self._pins else self._stored_catalog()
         if stored is not None:
-            return {name: stored[name] for name in api_keys.allowed_models(stored)}, {}
+            return {name: stored[name] for name in names if name in stored}, {}
         entries, failures = Catalog(), dict[str, HearthError]()
-        for name in self.models():
+        for name in names:
             try:
                 entries[name] = catalog.describe(self.resolve(name).manifest)
             except HearthError as error:

@@ -78,6 +78,8 @@ class Route(Struct, frozen=True):
     """Media types of responses other than JSON."""
     responses: Mapping[int, Any] = msgspec.field(default_factory=dict)
     """Status -> type of its JSON, or None without a body; replaces `response_schema` for statuses other than 200."""
+    query_parameters: Mapping[str, Mapping[str, Any]] = {}
+    """Name -> JSON schema of the query's parameters, for the documentation."""
     body_optional: bool = False
     is_immediate: bool = False
     """Whether the endpoint waits for nothing, neither a store nor a model, so that it can run on the event loop."""

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from hearth.tasks.generation import Generation
 
 
+MAX_MODELS = 1000
+"""Models of one page of the list."""
+
+
 class Error(msgspec.Struct, frozen=True):
     error: str
     error_type: str
@@ -73,7 +77,10 @@ class UnavailableModel(msgspec.Struct, frozen=True):
 
 class ModelList(msgspec.Struct, frozen=True, omit_defaults=True):
     models: list[ModelSummary]
+    """In the order of their names."""
     unavailable: list[UnavailableModel] = []
+    next: str = ""
+    """If further models follow: the value of `after` that lists them."""
 
 
 class EndpointInfo(msgspec.Struct, frozen=True):
@@ -181,10 +188,20 @@ def _events(generation: Generation, top_tokens: bool) -> Iterator[bytes]:
 
 
 def list_models(request: Request) -> Response:
-    entries, failures = warm_cache().registry.catalog()
+    limit = _read_limit(request.query.get("limit", ""))
+    entries, failures, following = warm_cache().registry.catalog_page(request.query.get("after", ""), limit)
     models = [ModelSummary(name, **msgspec.structs.asdict(entry)) for name, entry in entries.items()]
     unavailable = [UnavailableModel(name, error.message, error.code) for name, error in failures.items()]
-    return Response(msgspec.json.encode(ModelList(models, unavailable)))
+    return Response(msgspec.json.encode(ModelList(models, unavailable, following)))
+
+
+def _read_limit(text: str) -> int:
+    """The number of models of a page. Raises BadRequest."""
+    if not text:
+        return MAX_MODELS
+    if text.isascii() and text.isdecimal() and 1 <= int(text[:10]) <= MAX_MODELS:
+        return int(text)
+    raise BadRequest(f"`limit` must be a number from 1 to {MAX_MODELS}", param="limit")
 
 
 def _manifest(request: Request) -> Manifest:
@@ -245,7 +262,18 @@ PROTOCOL = Protocol(
             "Run inference, and explain which parts of the input made the scores",
             **_INFER_OPTIONS | {"response_schema": Explained, "response_media_types": ()},
         ),
-        Route("GET", "/models", list_models, "list_models", "List the models", response_schema=ModelList),
+        Route(
+            "GET",
+            "/models",
+            list_models,
+            "list_models",
+            "List the models",
+            response_schema=ModelList,
+            query_parameters={
+                "limit": {"type": "integer", "minimum": 1, "maximum": MAX_MODELS, "default": MAX_MODELS},
+                "after": {"type": "string", "description": "List the models after this name."},
+            },
+        ),
         Route("GET", "/models/{name}", get_model, "get_model", "Get the manifest of a model", response_schema=Manifest),
         Route(
             "GET",
