@@ -20,7 +20,7 @@ BANDS, ROWS = 8, 4
 """MinHash: texts that agree in all rows of a band are compared."""
 SIMILAR = 0.8
 """Jaccard similarity of the shingles of near-duplicates."""
-TEXTS = {"query", "texts", "question", "context"}
+TEXTS = {"query", "texts", "question", "context", "messages"}
 """Keys of inputs that consist of texts alone."""
 SHINGLE = 8
 """Characters of a shingle."""

@@ -4,40 +4,43 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
+from hearth.tasks.chat_template import render_prompt
 from hearth.tasks.generation import log_likelihoods
+from hearth_build.data import corpus
 from hearth_build.data.datasets import DataError
-from hearth_build.pipeline.evaluation import Evaluation
+from hearth_build.pipeline.evaluation import Evaluation, measure_by
 from hearth_build.recipe import Example
 from hearth_functions.text_generation import app
 
-DATA_FORMAT = "a text file in UTF-8"
 MAX_NEW_TOKENS = 48
 """Length of a golden output."""
+Piece = tuple[list[int], int, int]
+"""Tokens, the number of the first one that counts, and the number of characters that count."""
+Likelihood = tuple[float, int, int]
+"""Nats, tokens and characters."""
 
 
-def read(path: Path) -> list[Example]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (UnicodeDecodeError, IsADirectoryError) as error:
-        raise DataError(f"{path} cannot be read ({error}); it must be {DATA_FORMAT}.") from None
-    return [Example(text, None)] if text else []
+def outputs(model: Any, examples: Sequence[Example]) -> list[Likelihood]:
+    """The negative log-likelihood of each text, and of what the assistant says in each conversation.
 
-
-def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
-    """The log-likelihood of each token, given at least half a context of the tokens before it if there are as many.
-
-    The first token of a text is not counted, because nothing precedes it.
+    Each token is predicted from at least half a context of the tokens before it, if there are as many.
     """
-    nats = characters = tokens = 0.0
+    results = []
     for example in examples:
-        ids = tokens_of(model, example.inputs)
-        for window, counted in windows(ids, model.head.context):
-            nats -= float(log_likelihoods(model, window)[-counted:].sum())
-            tokens += counted
-        characters += len(example.inputs) - len(model.tokenizer.decode(ids[:1]))
+        nats, tokens, characters = 0.0, 0, 0
+        for ids, first, length in pieces(model, example):
+            for window, counted in windows(ids, model.head.context, first):
+                nats -= float(log_likelihoods(model, window)[-counted:].sum())
+                tokens += counted
+            characters += length
+        results.append((nats, tokens, characters))
+    return results
+
+
+def score(model: Any, examples: Sequence[Example], results: Sequence[Likelihood]) -> dict[str, float]:
+    nats, tokens, characters = (sum(column) for column in zip(*results, strict=True))
     if not tokens:
         raise DataError("The text has fewer than two tokens, so there is nothing to predict.")
     nats_per_token = nats / tokens
@@ -49,16 +52,34 @@ def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
     }
 
 
+def pieces(model: Any, example: Example) -> Iterator[Piece]:
+    """What is measured of an example: its text, which follows `expected` if there is such a text; or the assistant's
+    messages. The first token of a text without one before it does not count, because nothing precedes it."""
+    if isinstance(example.inputs, str):
+        before = tokens_of(model, example.expected)[-model.head.context // 2 :] if example.expected else []
+        ids = tokens_of(model, example.inputs)
+        first = len(model.tokenizer.decode(ids[:1])) if not before else 0
+        yield [*before, *ids], len(before) or 1, len(example.inputs) - first
+        return
+    messages = example.inputs["messages"]
+    end = next(iter(model.head.eos), None)
+    for index, message in enumerate(messages):
+        if message["role"] == "assistant":
+            prompt = tokens_of(model, render_prompt(model, messages[:index]))
+            answer = [*tokens_of(model, message["content"]), *([] if end is None else [end])]
+            yield [*prompt, *answer], len(prompt), len(message["content"])
+
+
 def tokens_of(model: Any, text: str) -> list[int]:
     """All tokens of the text, including those that the tokenizer's truncation moves to `overflowing`."""
     encoding = model.tokenizer.encode(text, add_special_tokens=False)
     return [token for piece in (encoding, *encoding.overflowing) for token in piece.ids]
 
 
-def windows(ids: Sequence[int], context: int) -> Iterator[tuple[Sequence[int], int]]:
+def windows(ids: Sequence[int], context: int, first: int = 1) -> Iterator[tuple[Sequence[int], int]]:
     """Yield windows of `context` tokens, half a window apart, with the number of tokens at the end of each window that
-    no earlier window counted."""
-    counted = 1
+    no earlier window counted. The tokens before `first` do not count."""
+    counted = first
     while counted < len(ids):
         end = min(len(ids), max(counted + context // 2, context))
         yield ids[max(0, end - context) : end], end - counted
@@ -86,4 +107,15 @@ def summarize(output: dict[str, Any]) -> str:
     return str(output["generated_text"].strip().partition("\n")[0])
 
 
-EVALUATION = Evaluation("nats a character", False, DATA_FORMAT, read, measure, predict, difference, summarize)
+EVALUATION = Evaluation(
+    metric="nats a character",
+    higher_is_better=False,
+    data_format=corpus.DATA_FORMAT,
+    read=corpus.read,
+    measure=measure_by(outputs, score),
+    predict=predict,
+    difference=difference,
+    summarize=summarize,
+    outputs=outputs,
+    score=score,
+)

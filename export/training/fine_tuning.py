@@ -12,9 +12,6 @@ from hearth_build.pipeline import train
 from hearth_build.recipe import AdamW, Batch, Batches, Linear, OneCycle, Stage
 from hearth_build.training.candidates import Session
 
-LONGEST_AVERAGE = 0.99
-"""Decay of the moving average of the weights; it is over a tenth of a training that is shorter."""
-
 
 @dataclass(frozen=True)
 class Preset:
@@ -26,8 +23,10 @@ class Preset:
     batch_size: int
     schedule: Linear | OneCycle = field(default_factory=Linear)
     weight_decay: float = 0.01
-    is_averaged: bool = False
-    """Whether a moving average of the weights is scored and kept."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    average: float = 0.0
+    """Decay of a moving average of the weights, which is then scored and kept; it is over at most a tenth of the
+    training. 0: no average."""
 
 
 def fit(
@@ -44,7 +43,6 @@ def fit(
     steps = len(batches.plan(0, preset.batch_size, 0))
 
     def stage(epochs: int, minutes: float = 0.0) -> Stage:
-        average = max(0.0, min(LONGEST_AVERAGE, 1 - 10 / (epochs * steps)))
         rate = float(session.plan.settings.get("learning_rate", preset.learning_rate))
         return Stage(
             name=name,
@@ -52,12 +50,12 @@ def fit(
             batches=lambda work: batches,
             loss=loss,
             score=score,
-            optimiser=AdamW(learning_rate=rate, weight_decay=preset.weight_decay),
+            optimiser=AdamW(learning_rate=rate, weight_decay=preset.weight_decay, betas=preset.betas),
             schedule=preset.schedule,
             epochs=epochs,
             batch_size=preset.batch_size,
             max_grad_norm=1.0,
-            ema_decay=average if preset.is_averaged else 0.0,
+            ema_decay=max(0.0, min(preset.average, 1 - 10 / (epochs * steps))),
             minutes=minutes,
         )
 

@@ -43,7 +43,7 @@ SIZES = (224, 192, 160, 128, 96)
 """Sides of the input that are tried, the largest for which there is time."""
 EPOCHS = 8
 """Epochs for which there should be time with the chosen size."""
-PRESET = Preset(epochs=20, learning_rate=8e-4, batch_size=32, schedule=OneCycle(warmup=0.1), is_averaged=True)
+PRESET = Preset(epochs=20, learning_rate=8e-4, batch_size=32, schedule=OneCycle(warmup=0.1), average=0.99)
 NEIGHBOURS = 5
 CALIBRATION_IMAGES = 256
 MIRROR_LOSS = 0.05

@@ -29,6 +29,7 @@ TRAINABLE = (
     "feature-extraction",
     "text-ranking",
     "question-answering",
+    "text-generation",
     "image-classification",
     "object-detection",
     "translation",

@@ -175,7 +175,7 @@ def test_nats_per_character_of_a_text_longer_than_the_context(llama: Model, tmp_
     for (window, scored), end in zip(windows, ends[1:], strict=True):
         assert list(window) == ids[end - len(window) : end]
         assert end == len(window) or len(window) - scored >= CONTEXT // 2
-    metrics = text_generation.EVALUATION.measure(llama, text_generation.read(tmp_path / "text.txt"))
+    metrics = text_generation.EVALUATION.measure(llama, text_generation.EVALUATION.read(tmp_path / "text.txt"))
     nats = -sum(log_likelihoods(llama, window)[-scored:].sum() for window, scored in windows)
     assert metrics["nats a token"] == pytest.approx(nats / (len(ids) - 1), rel=1e-5)
     assert llama.tokenizer is not None

@@ -9,6 +9,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from hearth_build.training.decoders import END, train_tokenizer
 from tests.export import toy
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -65,3 +66,20 @@ def word_tokenizer(words: tuple[str, ...]) -> Tokenizer:
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     return tokenizer
+
+
+def save_decoder(folder: Path, text: str, template: str = "") -> Path:
+    """Save a Llama with a byte-level tokenizer of a text."""
+    tokenizer = train_tokenizer([text], 300)
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        bos_token_id=None,
+        eos_token_id=tokenizer.token_to_id(END),
+        **{**SIZES, "pad_token_id": None, "max_position_embeddings": 128},
+    )
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    if template:
+        (folder / "chat_template.jinja").write_text(template)
+    return folder

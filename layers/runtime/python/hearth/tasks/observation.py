@@ -90,8 +90,10 @@ def observe_boxes(labels: Sequence[int], scores: Sequence[float]) -> None:
 
 def observe_vectors(model: Model[Any, Any], vectors: Array) -> None:
     """Count the cosine distances of (batch, dimensions) from the mean vector of the evaluation, if it is known."""
-    observed, centre = current().observed, model.centre
-    if observed is None or centre is None or vectors.shape[1] != len(centre):
+    if (observed := current().observed) is None:
+        return
+    centre = model.centre
+    if centre is None or vectors.shape[1] != len(centre):
         return
     norms = np.linalg.norm(vectors, axis=1) * np.linalg.norm(centre)
     for distance in (1 - vectors @ centre / np.maximum(norms, 1e-12)).tolist():
