@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -14,6 +15,8 @@ import pytest
 
 from hearth.aws import retry
 from hearth.errors import HearthError, NotFound, StoreError
+from hearth.models.download import upload
+from hearth.storage import s3
 from hearth.storage.base import AccessDenied, Conflict, Store
 from hearth.storage.s3 import S3Store
 from tests.runtime.storage.contract import StoreContract
@@ -210,6 +213,52 @@ def test_writes_and_deletions_are_tried_again_and_send_their_conditions(scripted
         b"GET /bucket/?prefix=models%2Fa&versions=",
         *[b"DELETE /bucket/models/a?versionId=7"] * 2,
     ]
+
+
+def test_a_long_file_is_sent_in_parts(store: S3Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(s3, "PART_BYTES", 5 << 20)
+    (source := tmp_path / "weights.bin").write_bytes(data := random.Random(0).randbytes((5 << 20) * 2 + 7))
+    assert upload(store, "m/1/weights.bin", source) == store.get_with_etag("m/1/weights.bin")[1]
+    assert store.get("m/1/weights.bin") == data
+    with store.open("m/1/weights.bin", (5 << 20) - 2, 4, len(data)) as part:
+        part.readinto(memoryview(buffer := bytearray(4)))
+    assert buffer == data[(5 << 20) - 2 : (5 << 20) + 2]
+
+
+CREATED = response(200, b"<R><UploadId>u1</UploadId></R>")
+
+
+def test_parts_are_tried_again_and_conditions_sent_at_the_end(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "PART_BYTES", 4)
+    parts = [response(200, b"", 'ETag: "1"'), response(503), response(200, b"", 'ETag: "2"')]
+    unfinished = response(200, b'<?xml version="1.0"?>' + error("InternalError"))
+    done = response(200, b"<R><ETag>&quot;whole&quot;</ETag></R>")
+    with scripted(CREATED, *parts, unfinished, done) as (store, received):
+        assert store.put("a", b"123456", if_absent=True) == '"whole"'
+    assert [request.split(b" HTTP")[0] for request in received] == [
+        b"POST /bucket/models/a?uploads=",
+        b"PUT /bucket/models/a?partNumber=1&uploadId=u1",
+        *[b"PUT /bucket/models/a?partNumber=2&uploadId=u1"] * 2,
+        *[b"POST /bucket/models/a?uploadId=u1"] * 2,
+    ]
+    assert [request.count(b"if-none-match: *") for request in received] == [0, 0, 0, 0, 1, 1]
+    assert received[-1].endswith(
+        b'<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>"1"</ETag></Part>'
+        b'<Part><PartNumber>2</PartNumber><ETag>"2"</ETag></Part></CompleteMultipartUpload>'
+    )
+
+
+@pytest.mark.parametrize("abort", [response(204), response(403), [b""]])
+def test_what_cannot_be_completed_is_aborted(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch, abort: list[bytes]
+) -> None:
+    monkeypatch.setattr(s3, "PART_BYTES", 4)
+    sent = [CREATED, *[response(200, b"", 'ETag: "1"')] * 2, response(412, error("PreconditionFailed"))]
+    with scripted(*sent, abort) as (store, received), pytest.raises(Conflict, match="a is in the store already"):
+        store.put("a", b"123456", if_absent=True)
+    assert received[-1].startswith(b"DELETE /bucket/models/a?uploadId=u1 HTTP")
 
 
 def test_a_deletion_reads_the_pages_with_its_key(scripted: Scripted) -> None:

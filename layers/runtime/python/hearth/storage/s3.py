@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from hearth.aws.http1 import Body, Response
@@ -14,6 +14,9 @@ from hearth.storage.base import AccessDenied, Conflict, Readable, Store, check_s
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
+
+PART_BYTES = 64 * 1024 * 1024
+"""Longer bodies are sent in parts of this size, each with its own retries: S3 takes 5 GB in one request."""
 
 
 class S3Store(Store):
@@ -57,11 +60,47 @@ class S3Store(Store):
         headers = {"if-none-match": "*"} if if_absent else {}
         if if_match is not None:
             headers["if-match"] = if_match
+        if len(data) > PART_BYTES:
+            return self._put_in_parts(path, data, headers)
+        return self._write("PUT", path, data, headers=headers)[1]
 
-        def attempt() -> str:
-            response = self.bucket.request("PUT", self._key(path), headers=headers, body=data)
-            self._check(response, path, response.read(), expected=200)
-            return response.headers.get("etag", "")
+    def _put_in_parts(self, path: str, data: Body, conditions: Mapping[str, str]) -> str:
+        """A multipart upload; the object exists once the last request has succeeded. An interrupted one is aborted."""
+        created, _ = self._write("POST", path, query={"uploads": ""})
+        upload = {"uploadId": created.partition(b"<UploadId>")[2].partition(b"</UploadId>")[0].decode()}
+        try:
+            tags = []
+            for number, start in enumerate(range(0, len(data), PART_BYTES), 1):
+                part = data[start : start + PART_BYTES]
+                tags.append(self._write("PUT", path, part, query={**upload, "partNumber": str(number)})[1])
+            rows = (f"<Part><PartNumber>{i}</PartNumber><ETag>{tag}</ETag></Part>" for i, tag in enumerate(tags, 1))
+            document = f"<CompleteMultipartUpload>{''.join(rows)}</CompleteMultipartUpload>".encode()
+            body, _ = self._write("POST", path, document, query=upload, headers=conditions)
+        except BaseException:
+            with suppress(StoreError, OSError):  # the bucket's lifecycle removes what stays
+                response = self.bucket.request("DELETE", self._key(path), query=upload)
+                response.read()
+            raise
+        return body.partition(b"<ETag>")[2].partition(b"</ETag>")[0].decode().replace("&quot;", '"')
+
+    def _write(
+        self,
+        method: str,
+        path: str,
+        data: Body = b"",
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[bytes, str]:
+        """The response's body and entity tag. Raises Conflict, StoreError."""
+
+        def attempt() -> tuple[bytes, str]:
+            response = self.bucket.request(method, self._key(path), query=query, headers=headers, body=data)
+            body = response.read()
+            self._check(response, path, body, expected=200)
+            if b"<Error>" in body[:200]:  # S3 begins to answer before it has put the parts together
+                raise TransientError(f"the store could not complete {path}")
+            return body, response.headers.get("etag", "")
 
         return retry(attempt, None)
 
