@@ -64,7 +64,7 @@ def candidate(session: Session, data: PairData, task: TextTask) -> Candidate:
             learning_rate=LEARNING_RATE / 2 if is_short else LEARNING_RATE,
             batch_size=batch_size,
             schedule=OneCycle(warmup=0.2 if is_short else 0.1),
-            is_averaged=True,
+            average=0.99,
         ),
         network=lambda work: Marian(shape),
         batches=pairs,
