@@ -19,6 +19,7 @@ from hearth.ops.activations import activate, top_indices
 from hearth.ops.json_tensors import dtype_of
 from hearth.strict_json import safe_name
 from hearth.tasks.graph import run
+from hearth.tasks.observation import observe_label
 from hearth.tasks.schema import Label
 from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
@@ -138,6 +139,8 @@ def convert_column(tensor: Tensor, name: str, values: list[Value]) -> np.ndarray
 def decode_labels(model: TableModel, request: ClassificationRequest, scores: np.ndarray[Any, Any]) -> list[Any]:
     """`scores`: (rows, labels)."""
     labels, count = model.manifest.labels, request.parameters.top_k
+    for row, best in enumerate(scores.argmax(1).tolist()):
+        observe_label(best, float(scores[row, best]))
     if count is None:
         return [labels[index] for index in scores.argmax(1)]
     ranked = zip(scores.tolist(), top_indices(scores, count), strict=True)

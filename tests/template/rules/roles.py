@@ -35,16 +35,23 @@ MODELS, UPLOADS, TRACKS = (
     "${UploadBucket.Arn}/tracks/*",
 )
 RESULTS = "${ResultBucket.Arn}/results/*"
+STORED = {"${ResultBucket.Arn}/watch/*": "Watches", "${ResultBucket.Arn}/capture/*": "Captures"}
+"""What functions write beside results -> the condition without which they may not."""
 ACCOUNT = "arn:${{AWS::Partition}}:{}:${{AWS::Region}}:${{AWS::AccountId}}"
 DEPLOYMENTS = {f"{ACCOUNT.format('codedeploy')}:deploymentgroup:${{AWS::StackName}}-*/*"}
 SERVE = {"s3:GetObject": {f"{MODELS}*"}, "s3:ListBucket": {"ArtifactBucket"}, "kms:Decrypt": {"Key"}}
 GRANTS: dict[str, dict[str, set[str]]] = {
-    "Shared": SERVE | {"s3:GetObject": {f"{MODELS}*", UPLOADS, TRACKS}},
+    "Shared": SERVE
+    | {
+        "s3:GetObject": {f"{MODELS}*", UPLOADS, TRACKS},
+        "s3:PutObject": set(STORED),
+        "kms:GenerateDataKey": {"Key"},
+    },
     "Jobs": SERVE
     | {
         "s3:GetObject": {f"{MODELS}*", UPLOADS, TRACKS, "${UploadBucket.Arn}/batch/*", RESULTS},
         "s3:GetObjectVersion": {UPLOADS, TRACKS, "${UploadBucket.Arn}/batch/*"},
-        "s3:PutObject": {RESULTS},
+        "s3:PutObject": {RESULTS, *STORED},
         "s3:ListBucket": {"ArtifactBucket", "ResultBucket"},
         "kms:GenerateDataKey": {"Key"},
         "sqs:ReceiveMessage": {"Queue"},
@@ -128,6 +135,16 @@ def functions_have_exactly_the_permissions_that_they_need(template: Template) ->
             extra = granted.get(action, set()) - expected.get(action, set())
             yield from (f"{name} lacks {action} on {resource}" for resource in sorted(missing))
             yield from (f"{name} has {action} on {resource}, which it does not need" for resource in sorted(extra))
+
+
+@rule
+def counts_and_inputs_are_written_only_by_parameter(template: Template) -> Findings:
+    for name, role in of_type(template, "IAM::Role"):
+        for policy in role.get("Policies", ()):
+            for statement in policy["PolicyDocument"]["Statement"]:
+                for resource, condition in STORED.items():
+                    if resource in json.dumps(statement) and statement.get("Fn::If", [""])[0] != condition:
+                        yield f"{name} may write {resource} whatever {condition} says"
 
 
 @rule
