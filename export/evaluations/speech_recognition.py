@@ -4,54 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from functools import lru_cache
 from typing import Any
 
-from hearth_build.data.datasets import DataError
-from hearth_build.pipeline.evaluation import Evaluation
+import numpy as np
+
+from hearth_build.data import transcripts
+from hearth_build.data.files import content
+from hearth_build.pipeline.evaluation import Evaluation, measure_by
 from hearth_build.recipe import Example
 from hearth_functions.speech_recognition import app
 
-DATA_FORMAT = (
-    "a file with lines `recording<TAB>text` and the recordings beside it, or a folder of recordings, each with a text "
-    "file of the same name (one.wav, one.txt) or named like the digits in FSDD (7_speaker_0.wav)"
-)
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".webm", ".aiff", ".amr", ".aac")
-DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-
-
-def read(path: Path) -> list[Example]:
-    if path.is_file():
-        return [parse_line(path, number, line) for number, line in enumerate(read_lines(path), 1) if line.strip()]
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
-    return [Example(file.read_bytes(), transcript_of(file)) for file in files]
-
-
-def read_lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise DataError(f"{path} is not a text file. The evaluation reads {DATA_FORMAT}.") from None
-
-
-def parse_line(path: Path, number: int, line: str) -> Example:
-    name, tab, text = line.partition("\t")
-    file = path.parent / name.strip()
-    if not tab or not file.is_file():
-        raise DataError(
-            f"{path}, line {number}: {name!r} must be a file, followed by a tab. The evaluation reads {DATA_FORMAT}."
-        )
-    return Example(file.read_bytes(), text)
-
-
-def transcript_of(file: Path) -> str:
-    text = file.with_suffix(".txt")
-    if text.is_file():
-        return text.read_text(encoding="utf-8")
-    digit = re.fullmatch(r"(\d)_.+_\d+", file.stem)
-    if not digit:
-        raise DataError(f"{file} has no {text.name} beside it. The evaluation reads {DATA_FORMAT}.")
-    return DIGITS[int(digit[1])]
+DATA_FORMAT = transcripts.DATA_FORMAT
 
 
 def normalize(text: str) -> str:
@@ -69,20 +33,40 @@ def edit_distance(reference: Sequence[Any], hypothesis: Sequence[Any]) -> int:
     return row[-1]
 
 
-def measure(model: Any, examples: Sequence[Example]) -> dict[str, float]:
+def outputs_of(model: Any, examples: Sequence[Example]) -> list[str]:
+    return [predict(model, example.inputs) for example in examples]
+
+
+def score(model: Any, examples: Sequence[Example], outputs: Sequence[str]) -> dict[str, float]:
+    return error_rates([str(example.expected) for example in examples], outputs)
+
+
+def error_rates(references: Sequence[str], outputs: Sequence[str]) -> dict[str, float]:
     """Word error rate, character error rate, and the fraction of texts without errors, over all texts together."""
-    pairs = [(normalize(example.expected), normalize(predict(model, example.inputs))) for example in examples]
-    word_errors = sum(edit_distance(reference.split(), hypothesis.split()) for reference, hypothesis in pairs)
-    character_errors = sum(edit_distance(reference, hypothesis) for reference, hypothesis in pairs)
+    counts = np.array([errors(*pair) for pair in zip(references, outputs, strict=True)]).reshape(-1, 5).sum(0)
+    words, word_errors, characters, character_errors, exact = counts
     return {
-        "WER": word_errors / max(sum(len(reference.split()) for reference, _ in pairs), 1),
-        "CER": character_errors / max(sum(len(reference) for reference, _ in pairs), 1),
-        "exact": sum(reference == hypothesis for reference, hypothesis in pairs) / max(len(pairs), 1),
+        "WER": float(word_errors / max(words, 1)),
+        "CER": float(character_errors / max(characters, 1)),
+        "exact": float(exact / max(len(outputs), 1)),
     }
 
 
-def predict(model: Any, inputs: bytes) -> str:
-    return app.predict(model, app.Request(inputs)).output.text
+@lru_cache(maxsize=100_000)  # a bootstrap scores the same texts again and again
+def errors(reference: str, output: str) -> tuple[int, int, int, int, bool]:
+    """Words and wrong ones, characters and wrong ones, and whether all is right."""
+    expected, actual = normalize(reference), normalize(output)
+    return (
+        len(expected.split()),
+        edit_distance(expected.split(), actual.split()),
+        len(expected),
+        edit_distance(expected, actual),
+        expected == actual,
+    )
+
+
+def predict(model: Any, inputs: Any) -> str:
+    return app.predict(model, app.Request(content(inputs))).output.text
 
 
 def difference(first: str, second: str) -> float:
@@ -94,4 +78,15 @@ def summarize(text: str) -> str:
     return text
 
 
-EVALUATION = Evaluation("WER", False, DATA_FORMAT, read, measure, predict, difference, summarize)
+EVALUATION = Evaluation(
+    "WER",
+    False,
+    DATA_FORMAT,
+    transcripts.read,
+    measure_by(outputs_of, score),
+    predict,
+    difference,
+    summarize,
+    outputs_of,
+    score,
+)

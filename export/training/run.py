@@ -32,6 +32,7 @@ TRAINABLE = (
     "text-generation",
     "image-classification",
     "object-detection",
+    "automatic-speech-recognition",
     "translation",
     "summarization",
     "tabular-classification",
@@ -53,7 +54,9 @@ def run(plan: Plan, work: Path, command: str, *, check: bool = False) -> Path | 
         console.print(f"  {line}", highlight=False, markup=False)
     if not plan.base:
         session.plan = structs.replace(plan, base=trainer.default_base(data))
-    base = f"starts from {bases.title(session.plan.base)}" if session.plan.base else "from scratch"
+    base = "from scratch"
+    if session.plan.base:
+        base = bases.SCRATCH.get(session.plan.base, f"starts from {bases.title(session.plan.base)}")
     console.print(f"  {plan.minutes:g} minutes at most, {base}", highlight=False, markup=False)
     if check:
         return None

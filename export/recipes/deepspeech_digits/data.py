@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from hearth.models.preprocessing import AudioPreprocessing
 from hearth.ops.audio.log_mel import Floats, log_mel, logarithm, mel_power, normalise
 from hearth_build.data.datasets import Source, unique
+from hearth_build.data.sound_augmentation import change_speed, mask, noise_frames, white_noise
 from hearth_build.recipe import Batch, Example
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -99,16 +100,6 @@ def prepare(work: Path) -> None:
         white=logarithm(mel_power(white, FEATURES)),
         low=logarithm(mel_power(low, FEATURES)),
     )
-
-
-def change_speed(sound: Floats, speed: float) -> Floats:
-    """Resample the sound: faster and higher, or slower and lower."""
-    positions = np.arange(0, len(sound) - 1, speed)
-    return np.interp(positions, np.arange(len(sound)), sound).astype(np.float32)
-
-
-def white_noise(random: np.random.Generator, samples: int, level: float) -> Floats:
-    return random.standard_normal(samples, np.float32) * np.float32(level)
 
 
 def read(work: Path) -> list[Take]:
@@ -254,22 +245,6 @@ class Strings:
             noise = noise_frames(random, white if random.random() < 0.5 else low, length)
             padded += noise * np.float32(power.mean() / noise.mean() * 10 ** -random.uniform(0.8, 4))
         return padded * np.float32(10 ** random.uniform(-1.6, 1.2))
-
-
-def noise_frames(random: np.random.Generator, noise: Floats, length: int) -> Floats:
-    """Return `length` frames of noise from a random position."""
-    return noise[(int(random.integers(len(noise))) + np.arange(length)) % len(noise)]
-
-
-def mask(random: np.random.Generator, features: Floats) -> Floats:
-    """Apply SpecAugment (Park et al. 2019): set up to two bands of up to six mel channels and short gaps to zero."""
-    for _ in range(random.integers(0, 3)):
-        low = random.integers(FEATURES.mels - 6)
-        features[:, low : low + random.integers(1, 7)] = 0
-    for _ in range(random.integers(0, 1 + max(1, len(features) // 60))):
-        start = random.integers(len(features))
-        features[start : start + random.integers(1, 6)] = 0
-    return features
 
 
 def training(work: Path) -> Strings:
