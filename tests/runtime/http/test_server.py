@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import signal
 import threading
+import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -15,6 +18,8 @@ from starlette.responses import PlainTextResponse
 
 from hearth import settings
 from hearth.http import server
+from hearth.protocols.base import Request
+from hearth.protocols.open_inference import metadata
 
 HEAD = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
@@ -143,3 +148,45 @@ def test_memory_is_returned_where_the_c_library_can(monkeypatch: pytest.MonkeyPa
     assert calls == [(-3, 4_194_304), (-8, 4)]
     monkeypatch.setattr(server.ctypes, "CDLL", lambda name: object())
     server.return_freed_memory()  # musl has no mallopt
+
+
+def test_after_sigterm_requests_are_taken_until_balancers_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEARTH_DRAIN_SECONDS", "0.5")
+    settings.get.cache_clear()
+    draining = server.Server(server.config(PlainTextResponse("ok"), "127.0.0.1", 0))
+    thread = threading.Thread(target=draining.run, daemon=True)
+    thread.start()
+    while not draining.started:
+        assert thread.is_alive()
+    port = draining.servers[0].sockets[0].getsockname()[1]
+    try:
+        draining.handle_exit(signal.SIGTERM, None)
+        ready = metadata.server_ready(Request(()))
+        assert (ready.status, json.loads(ready.body)["ready"]) == (503, False)
+        assert metadata.server_live(Request(())).status == 200
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as response:
+            assert response.read() == b"ok"
+        assert thread.is_alive()
+        thread.join(20)
+        assert not thread.is_alive()
+    finally:
+        metadata.set_draining(False)
+        settings.get.cache_clear()
+    assert metadata.server_ready(Request(())).status == 200
+
+
+@pytest.mark.parametrize("signals", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT,)])
+def test_a_second_signal_or_an_interrupt_ends_at_once(
+    monkeypatch: pytest.MonkeyPatch, signals: tuple[signal.Signals, ...]
+) -> None:
+    monkeypatch.setenv("HEARTH_DRAIN_SECONDS", "60")
+    settings.get.cache_clear()
+    ending = server.Server(server.config(PlainTextResponse("ok"), "127.0.0.1", 0))
+    try:
+        for number in signals:
+            assert not ending.should_exit
+            ending.handle_exit(number, None)
+        assert ending.should_exit
+    finally:
+        metadata.set_draining(False)
+        settings.get.cache_clear()

@@ -83,6 +83,8 @@ class Settings(NamedTuple):
     """A prefix of all paths that is not part of the routes, as a custom domain's mapping may add; empty: none."""
     allowed_hosts: frozenset[str]
     """Names, beside localhost and IP addresses, by which the local server may be called; `*`: any name."""
+    drain_seconds: float
+    """Seconds after SIGTERM for which the local server still takes requests, while it says that it is not ready."""
     keep_alive_seconds: float
     """Seconds for which the local server keeps an idle connection."""
     body_seconds: float
@@ -151,6 +153,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         cors_origins=_origins(environ),
         base_path=_base_path(environ),
         allowed_hosts=frozenset(_words(environ.get("HEARTH_ALLOWED_HOSTS", "").lower())),
+        drain_seconds=_number(environ, "HEARTH_DRAIN_SECONDS", 0),
         # Longer than the idle timeout of the usual proxies: a server that closes first causes 502s.
         keep_alive_seconds=_number(environ, "HEARTH_KEEP_ALIVE_SECONDS", 75, minimum=1),
         body_seconds=_number(environ, "HEARTH_BODY_SECONDS", 60, minimum=0.1),

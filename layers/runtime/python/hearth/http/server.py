@@ -9,9 +9,13 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import errno
+import math
 import os
+import signal
 import socket
+import time
 import weakref
+from types import FrameType
 from typing import Any, ClassVar
 
 import h11
@@ -20,6 +24,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from hearth import settings
 from hearth.errors import SettingsError
+from hearth.protocols.open_inference import metadata
 
 HEADER_SECONDS = 10.0
 """Seconds in which a client must send the headers of a request."""
@@ -104,13 +109,38 @@ def config(app: Any, host: str, port: int) -> uvicorn.Config:
         log_level="warning",
         # Proxies reuse connections for 60 s (nginx, ALB); a server that closes first causes 502s.
         timeout_keep_alive=round(settings.get().keep_alive_seconds),
+        timeout_graceful_shutdown=math.ceil(settings.get().run_seconds),  # no request takes longer
     )
+
+
+class Server(uvicorn.Server):
+    """A server that drains after SIGTERM: for HEARTH_DRAIN_SECONDS it says that it is not ready and takes requests all
+    the same, since balancers learn it later; then it takes no more, and those that run have HEARTH_RUN_SECONDS to end.
+
+    A second signal ends the first part at once.
+    """
+
+    _drained_at: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        seconds = settings.get().drain_seconds
+        if sig == signal.SIGTERM and seconds and self._drained_at is None:
+            self._drained_at = time.monotonic() + seconds
+            self._captured_signals.append(sig)
+            metadata.set_draining(True)
+        else:
+            super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._drained_at is not None and time.monotonic() >= self._drained_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
 
 
 def run(app: Any, listener: socket.socket) -> None:
     """Serve an ASGI app until the process is terminated."""
     return_freed_memory()
-    uvicorn.Server(config(app, *listener.getsockname()[:2])).run(sockets=[listener])
+    Server(config(app, *listener.getsockname()[:2])).run(sockets=[listener])
 
 
 def return_freed_memory() -> None:

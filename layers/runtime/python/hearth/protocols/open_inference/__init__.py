@@ -71,7 +71,7 @@ PROTOCOL = Protocol(
         Route(
             "GET",
             "/v2/health/live",
-            metadata.server_health,
+            metadata.server_live,
             "server_live",
             "Check that the server is alive",
             response_schema=schema.ServerHealth,
@@ -81,10 +81,10 @@ PROTOCOL = Protocol(
         Route(
             "GET",
             "/v2/health/ready",
-            metadata.server_health,
+            metadata.server_ready,
             "server_ready",
             "Check that the server takes requests",
-            response_schema=schema.ServerHealth,
+            responses={200: schema.ServerHealth, 503: schema.ServerHealth},
             is_immediate=True,
             public=True,
         ),

@@ -60,8 +60,25 @@ class ModelConfig(Struct, frozen=True):
     output: list[ConfigTensor]
 
 
-def server_health(request: Request) -> Response:
-    return Response(msgspec.json.encode(ServerHealth(live=True, ready=True)))
+_draining = False
+
+
+def set_draining(draining: bool) -> None:
+    """Say whether the server is about to end, so that it should get no further requests."""
+    global _draining
+    _draining = draining
+
+
+def server_live(request: Request) -> Response:
+    """The process answers."""
+    return Response(msgspec.json.encode(ServerHealth(live=True, ready=not _draining)))
+
+
+def server_ready(request: Request) -> Response:
+    """The server takes requests. A server that cannot reach its store is ready all the same: it answers with the models
+    that it has, and the other replicas could not reach it either."""
+    health = ServerHealth(live=True, ready=not _draining)
+    return Response(msgspec.json.encode(health), status=503 if _draining else 200)
 
 
 def server_metadata(request: Request) -> Response:
