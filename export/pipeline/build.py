@@ -13,6 +13,7 @@ from hearth.models.manifest import Manifest, Provider
 from hearth_build.onnx_export import export
 from hearth_build.onnx_export.quantize import quantize
 from hearth_build.pipeline import fingerprint, verify
+from hearth_build.pipeline.model_card import measured
 from hearth_build.recipe import Recipe, RecipeError
 
 console = Console()
@@ -99,8 +100,8 @@ def verify_artifact(recipe: Recipe, work: Path, command: str, provider: Provider
     method = (work / "method.txt").read_text(encoding="utf-8")
     seconds = training_seconds(recipe, work)
     manifest = verify.verify(recipe, work, method=method, command=command, seconds=seconds, provider=provider)
-    metrics = {name: round(value, 4) for name, value in manifest.metrics.served.items()}
-    console.print(f"Built {recipe.name}@{recipe.version} in {work / 'artifact'}\n{metrics}")
+    lines = [f"Built {recipe.name}@{recipe.version} in {work / 'artifact'}", *measured(manifest.metrics.served)]
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
     return manifest
 
 

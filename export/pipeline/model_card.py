@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hearth.models.manifest import Manifest
@@ -97,6 +97,24 @@ def test_line(manifest: Manifest) -> str:
         f"**Test, served model: {', '.join(cells)}.** In brackets: 95 % intervals by the bootstrap. These examples "
         "were looked at once, for this line; nothing was chosen by them."
     )
+
+
+def measured(served: Mapping[str, float]) -> list[str]:
+    """The metrics of a served model in lines for a terminal, with the intervals of those that were tested."""
+    lines = []
+    for name, value in served.items():
+        if name == "bytes":
+            lines.append(f"  size {value / 1e6:.2f} MB")
+        elif name == "milliseconds":
+            lines.append(f"  {value:.3g} ms for one input on one thread")
+        elif name == "largest golden difference":
+            lines.append(f"  differs from the original by at most {value:.2g}")
+        elif f"{name}, low" in served:
+            low, high = served[f"{name}, low"], served[f"{name}, high"]
+            lines.append(f"  {name} {value:.4g} (95 % interval {low:.4g} to {high:.4g})")
+        elif not name.endswith((", low", ", high")):
+            lines.append(f"  {name} {value:.4g}")
+    return lines
 
 
 def table(manifest: Manifest) -> str:

@@ -57,7 +57,8 @@ def run(plan: Plan, work: Path, command: str, *, check: bool = False) -> Path | 
     base = "from scratch"
     if session.plan.base:
         base = bases.SCRATCH.get(session.plan.base, f"starts from {bases.title(session.plan.base)}")
-    console.print(f"  {plan.minutes:g} minutes at most, {base}", highlight=False, markup=False)
+    minutes = "1 minute" if plan.minutes == 1 else f"{plan.minutes:g} minutes"
+    console.print(f"  {minutes} at most, {base}", highlight=False, markup=False)
     if check:
         return None
     forget_other_data(session)

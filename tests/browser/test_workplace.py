@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import wave
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from tests.browser.conftest import PageMonitor
+from tests.browser.conftest import PageMonitor, serving
 from tests.browser.test_page import check_accessibility, check_snippets, run, wait_for_output
+from tests.support.s3 import CREDENTIALS, client, moto_s3
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 Visit = Callable[..., None]
 
@@ -292,3 +294,45 @@ def test_a_wrong_file_says_what_it_is(page: Page, visit: Visit) -> None:
         page.locator("#file").set_input_files({"name": name, "mimeType": kind, "buffer": data})
         page.get_by_text(message).wait_for()
         assert page.locator(".preview img").count() == 0
+
+
+def test_feedback_sends_the_correct_label(page: Page, visit: Visit) -> None:
+    visit("sentiment-en")
+    page.get_by_label("Text", exact=True).fill("Not bad at all.")
+    run(page)
+    with page.expect_request(lambda request: request.url.endswith("/feedback")) as sent:
+        page.get_by_role("button", name="No", exact=True).click()
+        page.get_by_role("button", name="Send").click()
+    assert (sent.value.post_data_json or {}).keys() == {"request_id", "label", "prediction"}
+    page.get_by_text("Thank you; the service has your feedback.").wait_for()
+
+
+def test_a_large_file_goes_to_the_bucket_of_a_stack(
+    browser: Browser, store: Path, long_recording: Path, tmp_path: Path
+) -> None:
+    """The form of S3, under the content security policy of the page; the test writes the result as the jobs function
+    would."""
+    with moto_s3() as url:
+        s3 = client(url)
+        for bucket in ("page-inbox", "page-outbox"):
+            s3.create_bucket(Bucket=bucket)
+        rule = {"AllowedOrigins": ["*"], "AllowedMethods": ["POST"], "AllowedHeaders": ["*"]}
+        s3.put_bucket_cors(Bucket="page-inbox", CORSConfiguration={"CORSRules": [rule]})
+        buckets = {"HEARTH_UPLOADS": "s3://page-inbox", "HEARTH_OUTPUT": "s3://page-outbox/results"}
+        with serving(store, tmp_path, **CREDENTIALS, AWS_ENDPOINT_URL_S3=url, **buckets) as address:
+            page = browser.new_context(base_url=address, reduced_motion="reduce").new_page()
+            page.set_default_timeout(60_000)
+            page.goto("/#model=deepspeech-digits")
+            page.locator("#file").set_input_files(long_recording)
+            page.get_by_text("@long.wav").wait_for()
+            page.locator(".input button[type=submit]").click()
+            page.get_by_text("The model is working on long.wav").wait_for()
+            (uploaded,) = s3.list_objects_v2(Bucket="page-inbox")["Contents"]
+            body = json.loads(s3.get_object(Bucket="page-inbox", Key=uploaded["Key"])["Body"].read())
+            assert body["parameters"] == {"return_timestamps": "word"}
+            assert base64.b64decode(body["inputs"]) == long_recording.read_bytes()
+            result = {"model": "deepspeech-digits", "version": "2", "input": {}, "output": {"text": "it arrived"}}
+            key = f"results/{uploaded['Key']}.json"
+            s3.put_object(Bucket="page-outbox", Key=key, Body=json.dumps(result).encode())
+            assert "it arrived" in wait_for_output(page)
+            page.context.close()

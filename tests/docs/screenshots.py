@@ -1,4 +1,4 @@
-"""Make the pictures of README: `python -m tests.docs.screenshots`; it needs chromium and the test extra."""
+"""Make the pictures of the documents: `python -m tests.docs.screenshots`; it needs chromium and the test extra."""
 
 from __future__ import annotations
 
@@ -35,13 +35,30 @@ def page(browser: Browser, address: str) -> None:
     opened.screenshot(path=IMAGES / "page.png")
 
 
+def explanation(browser: Browser, address: str) -> None:
+    """A text with what made its score."""
+    opened = browser.new_page(viewport={"width": 1180, "height": 700}, device_scale_factor=1)
+    opened.goto(f"{address}#model=sentiment-en")
+    opened.get_by_label("Text", exact=True).fill("The plot is dull, but the music is lovely and the end is a surprise.")
+    opened.locator(".input button[type=submit]").click()
+    opened.get_by_role("button", name="Explain").click()
+    opened.get_by_role("heading", name="Why").wait_for()
+    opened.evaluate("scrollTo(0, 0)")
+    opened.screenshot(path=IMAGES / "explain.png")
+
+
 def terminal(browser: Browser, work: Path) -> None:
     """The commands with their output."""
     text = ""
     for line in COMMANDS:
         environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(work), "COLUMNS": "86"}
         run = subprocess.run(
-            ["bash", "-c", line], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+            ["bash", "-c", line + (" --no-json" if "predict" in line else "")],  # as a terminal prints it
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         text += f'<b style="color:#ff9d4d">$</b> {html.escape(line)}\n{html.escape(run.stdout)}\n'
     opened = browser.new_page(viewport={"width": 800, "height": 400}, device_scale_factor=1)
@@ -56,6 +73,7 @@ def main() -> None:
         terminal(browser, Path(work))
         with serving(ZOO, Path(work)) as address:
             page(browser, address)
+            explanation(browser, address)
 
 
 if __name__ == "__main__":

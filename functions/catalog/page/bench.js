@@ -3,6 +3,7 @@ import { request } from "./api.js";
 import { code } from "./code.js";
 import { copyButton, h, uniqueId } from "./dom.js";
 import { explanation } from "./explain.js";
+import { feedback } from "./feedback.js";
 import { remember } from "./history.js";
 import { many } from "./many.js";
 import { drafts } from "./saved.js";
@@ -58,7 +59,7 @@ export function bench(model, task, name, suitable, start = {}) {
       const result = await (isLarge(call) ? upload(call, signal, output) : view.run ? view.run(call, signal, output) : request(call, signal));
       if (running !== controller) return;
       const nodes = view.run ? [...output.childNodes] : [await view.render(result.output, value, model)];
-      output.replaceChildren(...[...nodes, explanation(call, value), times(result), json(result.output)].filter(Boolean));
+      output.replaceChildren(...[...nodes, feedback(call, result.output, result.id, model.labels), explanation(call, value), times(result), json(result.output)].filter(Boolean));
       status.textContent = "";
       const summary = view.summarise(result.output, value);
       announcement.textContent = `Output: ${summary}`;

@@ -36,7 +36,7 @@ export function catalogue(models, unavailable = []) {
   filter();
   return h("div.page", null,
     h("div.hero", null,
-      h("div", null, h("h1", { tabIndex: -1 }, "Models"), h("p.lead", null, "Small, quantized models with measured quality. Try one here and copy the call as code.")),
+      h("div", null, h("h1", { tabIndex: -1 }, "Models"), h("p.lead", null, "Try one here, and copy the call as code.")),
       h("div.search", null, searchField, count)),
     models.length ? groups.map((group) => group.node) : h("p.empty", null, "This store has no models yet. Add one with ", h("code", null, "hearth publish"), "."),
     none,
