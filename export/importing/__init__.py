@@ -19,6 +19,7 @@ from hearth_build.recipe import RecipeError
 MODULES = (
     "decoders",
     "encoder_decoders",
+    "onnx_whisper",
     "pictures",
     "speech",
     "encoders",
@@ -31,9 +32,8 @@ MODULES = (
 
 They are imported one after the other, after the source is open: a wrong source is named at once.
 """
-GENERATORS, NETWORKS = ("decoders", "encoder_decoders"), ("speech", "encoders")
-"""Modules that need torch, and read safetensors alone. Models that write text are read from them even where graphs are
-beside them."""
+GENERATORS, NETWORKS = ("decoders",), ("speech", "encoders")
+"""Modules that need torch, and read safetensors alone. Decoders are read from them even beside graphs."""
 
 
 def importers(source: Source) -> Iterator[Importer]:

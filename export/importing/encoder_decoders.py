@@ -1,4 +1,7 @@
-"""Encoder-decoders of text with safetensors: T5, BART, mBART, Pegasus, M2M100, NLLB, Marian and their relatives."""
+"""Encoder-decoders of text: T5, BART, mBART, Pegasus, M2M100, NLLB, Marian and their relatives.
+
+They are exported from safetensors by transformers' own class, or taken from the graphs that optimum wrote.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,18 @@ from hearth.models.heads import Seq2Seq
 from hearth.models.manifest import Limits
 from hearth.models.preprocessing import TextPreprocessing
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
-from hearth_build.importing.encoders import load_model
 from hearth_build.importing.recipe import MAX_BYTES, import_recipe
 from hearth_build.importing.source import Source
 from hearth_build.importing.text_tasks import max_tokens
 from hearth_build.importing.text_tokenizer import TextTokenizer, read_tokenizer
-from hearth_build.onnx_export import encoder_decoder
+from hearth_build.onnx_export import optimum_seq2seq
 from hearth_build.recipe import DynamicInt8, Gate, RecipeError
 
 TASKS = ("translation", "summarization", "text2text-generation")
 TRANSLATORS = ("marian", "m2m_100", "nllb-moe", "mbart", "fsmt")
 """Values of `model_type` whose models translate."""
 SUMMARIZERS = ("pegasus", "pegasus_x", "led", "bigbird_pegasus")
+SPEECH = ("whisper", "moonshine", "moonshine_streaming", "speech_to_text", "speecht5", "speech-encoder-decoder")
 MAX_TOKENS = 512
 """Largest number of tokens of a source and of an output where the model has no limit of its own."""
 CHARACTERS_PER_TOKEN = 10
@@ -43,33 +46,43 @@ def accepts(source: Source, options: ImportOptions) -> bool:
     config = source.config
     if source.is_file or not config.get("is_encoder_decoder") or "vocab_size" not in config:
         return False
-    from transformers.models.auto.modeling_auto import MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES as SPEECH
-
     return source.model_type not in SPEECH
 
 
 def read(source: Source, options: ImportOptions) -> ImportedModel:
-    if not source.weights:
-        raise RecipeError(
-            f"{source.path} holds only ONNX of a {source.architecture}. Encoder-decoders are imported from their "
-            "safetensors: give the folder or hub id of the original."
-        )
+    """From safetensors, or from the graphs of optimum, which need no torch. Raises RecipeError."""
     tokenizer = read_tokenizer(source)
     config = generation_config(source)
     task = task_of(source, options, config)
-    model = load_model(source, source.architecture)
-    layers, heads, head_size = encoder_decoder.shape_of(model)
+    fields: dict[str, Any]
+    if source.weights:
+        from hearth_build.importing.encoders import load_model
+        from hearth_build.onnx_export import encoder_decoder
+
+        model = load_model(source, source.architecture)
+        shape = encoder_decoder.shape_of(model)
+        fields = {
+            "network": lambda work: model,
+            "reference_model": encoder_decoder.EncoderDecoderReference,
+            "graphs": encoder_decoder.graphs(model, *shape),
+        }
+    else:
+        files = optimum_files(source)
+        shape = optimum_seq2seq.shape_of(files)
+        fields = {
+            "graphs": {
+                "main": lambda network, path: optimum_seq2seq.write_encoder(files, shape[0], path),
+                "decoder": lambda network, path: optimum_seq2seq.write_decoder(files, shape[0], path, has_mask=True),
+            }
+        }
     longest = min(max_tokens(source), MAX_TOKENS)
-    head = read_head(source, config, task, tokenizer, (layers, heads, head_size), longest)
+    head = read_head(source, config, task, tokenizer, shape, longest)
     recipe = import_recipe(
         source,
         options,
         task=task,
         description=f"{source.architecture}, imported: {source.title}.",
         prepare=lambda work: tokenizer.save(work),
-        network=lambda work: model,
-        reference_model=encoder_decoder.EncoderDecoderReference,
-        graphs=encoder_decoder.graphs(model, layers, heads, head_size),
         golden=lambda: TEXTS,
         preprocessing=TextPreprocessing(
             tokenizer="tokenizer.json", max_tokens=longest, pad_id=config.get("pad_token_id") or 0
@@ -77,6 +90,7 @@ def read(source: Source, options: ImportOptions) -> ImportedModel:
         head=head,
         limits=Limits(batch=16, characters=CHARACTERS_PER_TOKEN * longest),
         gate=Gate(metric=0.0, quantization_loss=0.5, bytes=MAX_BYTES, difference=DIFFERENCE),
+        **fields,
     )
     conclusions = [f"concluded the task: {task} (--task {', '.join(name for name in TASKS if name != task)})"]
     if head.prefix:
@@ -88,7 +102,23 @@ def read(source: Source, options: ImportOptions) -> ImportedModel:
         f"concluded the generation: {head.beams} beam(s), at most {head.max_new} tokens, length penalty "
         f"{head.length_penalty:g}"
     )
-    return ImportedModel(recipe, [f"{source.architecture} of {source.title}", *conclusions], {"int8": DynamicInt8()})
+    form = "safetensors" if source.weights else "ONNX of optimum"
+    return ImportedModel(
+        recipe, [f"{source.architecture} of {source.title}, {form}", *conclusions], {"int8": DynamicInt8()}
+    )
+
+
+def optimum_files(source: Source) -> optimum_seq2seq.OptimumFiles:
+    """Raises RecipeError if the folder lacks one of the graphs."""
+    files = optimum_seq2seq.find_files(source.graphs)
+    if files is None:
+        names = ", ".join(path.name for path in source.graphs)
+        raise RecipeError(
+            f"{source.path} has the graphs {names}. An encoder-decoder needs encoder_model.onnx and "
+            "decoder_model_merged.onnx, or decoder_model.onnx with decoder_with_past_model.onnx, as optimum-cli export "
+            "onnx writes them; or give the folder or hub id of its safetensors."
+        )
+    return files
 
 
 def generation_config(source: Source) -> dict[str, Any]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import re
 from typing import Any
 
 import numpy as np
-import soundfile
 import torch
 from tokenizers import Tokenizer
 
-from hearth.models.heads import Ctc, Whisper
+from hearth.models.heads import Ctc
 from hearth.models.manifest import Limits
 from hearth.models.model import Model
 from hearth.models.preprocessing import AudioPreprocessing
@@ -21,15 +19,19 @@ from hearth_build.importing.picture_networks import Wrapper, load_model
 from hearth_build.importing.pictures import architecture
 from hearth_build.importing.recipe import import_recipe
 from hearth_build.importing.source import Source
+from hearth_build.importing.whisper_head import (
+    RATE,
+    SECONDS,
+    TASK,
+    describe,
+    melody,
+    whisper_head,
+    whisper_preprocessing,
+)
 from hearth_build.onnx_export import whisper_graphs
 from hearth_build.onnx_export.export import traced
 from hearth_build.onnx_export.reference import ReferenceModel
 from hearth_build.recipe import DynamicInt8, RecipeError
-
-TASK = "automatic-speech-recognition"
-RATE = 16_000
-SECONDS = 1800
-"""Longest recording of a Whisper: half an hour has 115 MB of samples."""
 
 
 def accepts(source: Source, options: ImportOptions) -> bool:
@@ -62,7 +64,7 @@ def read_whisper(source: Source, options: ImportOptions) -> ImportedModel:
     model = load_model(source)
     config = model.config
     tokenizer = Tokenizer.from_file(str(source.folder / "tokenizer.json"))
-    head = whisper_head(source, config, tokenizer)
+    head = whisper_head(source, config.to_dict(), tokenizer)
     recipe = import_recipe(
         source,
         options,
@@ -72,66 +74,11 @@ def read_whisper(source: Source, options: ImportOptions) -> ImportedModel:
         reference_model=TorchWhisper,
         graphs=whisper_graphs.graphs(config),
         golden=lambda: [melody()],
-        preprocessing=AudioPreprocessing(
-            rate=RATE,
-            window=400,
-            hop=160,
-            fft=400,
-            mels=config.num_mel_bins,
-            low=0.0,
-            high=RATE / 2,
-            normalise="none",
-            features="whisper",
-        ),
+        preprocessing=whisper_preprocessing(config.num_mel_bins),
         head=head,
         limits=Limits(batch=1, seconds=SECONDS),
     )
-    languages = f"{len(set(head.languages.values()))} languages" if head.languages else "one language"
-    times = "timestamps" if head.timestamps is not None else "no timestamps"
-    return ImportedModel(recipe, [f"{source.model_type}: {TASK}, {languages}, {times}"], {"int8": DynamicInt8()})
-
-
-def whisper_head(source: Source, config: Any, tokenizer: Tokenizer) -> Whisper:
-    """The special tokens, from the tokenizer; what is suppressed, from generation_config.json."""
-    from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
-
-    generation = source.read_json("generation_config.json") | {}
-    codes = {
-        match[1]: token
-        for name, token in tokenizer.get_vocab().items()
-        if (match := re.fullmatch(r"<\|([a-z]{2,3})\|>", name))
-    }
-    is_multilingual = generation.get("is_multilingual", len(codes) > 0 and config.vocab_size >= 51865)
-    languages = dict(sorted(codes.items(), key=lambda item: item[1])) if is_multilingual else {}
-    named = {name: languages[code] for name, code in TO_LANGUAGE_CODE.items() if code in languages}
-    tasks = {name: tokenizer.token_to_id(f"<|{name}|>") for name in ("transcribe", "translate")}
-    suppressed = generation.get("suppress_tokens") or config.suppress_tokens or []
-    first = generation.get("begin_suppress_tokens") or config.begin_suppress_tokens or []
-    special = [tokenizer.token_to_id(name) for name in ("<|startoftranscript|>", "<|startofprev|>", "<|startoflm|>")]
-    no_timestamps = tokenizer.token_to_id("<|notimestamps|>")  # older tokenizers do not list the timestamps after it
-    no_speech = first_token(tokenizer, "<|nospeech|>", "<|nocaptions|>")
-    never = {*special, *tasks.values(), *codes.values(), no_speech} - {None}
-    return Whisper(
-        tokenizer="tokenizer.json",
-        max_tokens=config.max_target_positions,
-        layers=config.decoder_layers,
-        heads=config.decoder_attention_heads,
-        head_size=config.d_model // config.decoder_attention_heads,
-        start=config.decoder_start_token_id,
-        eos=config.eos_token_id,
-        timestamps=None if no_timestamps is None or config.vocab_size <= no_timestamps + 1 else no_timestamps + 1,
-        no_timestamps=no_timestamps,
-        no_speech=no_speech,
-        previous=tokenizer.token_to_id("<|startofprev|>"),
-        languages=languages | named,
-        tasks={name: token for name, token in tasks.items() if token is not None} if languages else {},
-        suppressed=tuple(sorted({token for token in (*suppressed, *never) if 0 <= token < config.vocab_size})),
-        suppressed_first=tuple(sorted(token for token in first if 0 <= token < config.vocab_size)),
-    )
-
-
-def first_token(tokenizer: Tokenizer, *names: str) -> int | None:
-    return next((token for name in names if (token := tokenizer.token_to_id(name)) is not None), None)
+    return ImportedModel(recipe, [f"{source.model_type}: {TASK}, {describe(head)}"], {"int8": DynamicInt8()})
 
 
 def read_letters(source: Source, options: ImportOptions) -> ImportedModel:
@@ -202,15 +149,6 @@ def letters(source: Source, config: Any, options: ImportOptions) -> tuple[tuple[
             is_special = re.fullmatch(r"<.*>|\[.*\]", symbol)
             symbols[index] = " " if symbol == separator else "" if is_special else symbol
     return tuple(symbols), int(config.pad_token_id or 0)
-
-
-def melody() -> bytes:
-    """Three seconds of tones, as WAV."""
-    time = np.arange(3 * RATE) / RATE
-    sound = sum(np.sin(2 * np.pi * pitch * time) * (np.sin(3 * time + pitch) > 0) for pitch in (220, 330, 495))
-    stream = io.BytesIO()
-    soundfile.write(stream, (sound / 4).astype(np.float32), RATE, format="WAV")
-    return stream.getvalue()
 
 
 IMPORTERS = (Importer("folders of Whisper and of models of letters", accepts, read),)

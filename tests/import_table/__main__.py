@@ -4,7 +4,8 @@
 
 `FOLDER` holds what ../shared/kit/checkpoints makes: folders with config.json, and ONNX files. Each is imported in fp32
 as `hearth import` does it, its artifact is published into a store, and its answers are compared with transformers',
-sentence-transformers' or ONNX Runtime's. `--write` puts the rows into the table of docs/import.md, in the place of those of the same name.
+sentence-transformers' or ONNX Runtime's. `--write` puts the rows into the table of docs/import.md, in the place of
+those of the same name.
 """
 
 from __future__ import annotations
@@ -89,6 +90,8 @@ def measure(path: Path) -> Row:
     try:
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder)
+            if path.name == "rt-detr":
+                path = pictures.spread_queries(path, work)
             imported = read(str(path), ImportOptions(precision="fp32", **options_of(path)))
             if imported.build is None:
                 manifest, _ = build_import(imported.recipe, imported.quantizers, work, "hearth import", "fp32")

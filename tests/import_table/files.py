@@ -23,8 +23,10 @@ from hearth_functions.tabular import app as tabular
 from hearth_functions.tensors import app as tensors
 from tests.import_table.pictures import photo
 
-THRESHOLD, IOU = 1e-7, 0.5
+THRESHOLD = 1e-7
 """Random weights give low scores."""
+SIDE = 64
+"""Of the pictures of hf-rt-detr.onnx, whose boxes are fractions of it."""
 Array = np.ndarray[Any, Any]
 
 
@@ -82,10 +84,10 @@ def detection(model: Model[Any, Any], path: Path) -> float:
         used, offset = (canvas.width, canvas.height), (0, 0)
     factors = np.array([used[0] / width, used[1] / height] * 2)
     boxes = np.clip((boxes - np.array(offset * 2)) / factors, 0, [width, height] * 2)
-    parameters = object_detection.Parameters(threshold=THRESHOLD)
+    # Of the boxes of random weights many overlap by nearly the limit, so all are compared.
+    parameters = object_detection.Parameters(threshold=THRESHOLD, iou=1.0)
     answer = object_detection.predict(model, object_detection.Request(photo(), parameters)).output
-    boxes, scores, classes = boxes[:300], scores[:300], classes[:300]
-    if len(answer) != len(boxes):
+    if len(answer) != min(len(boxes), 300, len(outputs.get("pred_boxes", [boxes])[0])):
         raise ValueError(f"{len(answer)} boxes, {len(boxes)} by hand")
     difference = 0.0
     for item in answer:  # scores of random weights are often equal, so boxes have no order
@@ -100,7 +102,13 @@ def detection(model: Model[Any, Any], path: Path) -> float:
 
 def by_hand(outputs: dict[str, Array], labels: int, name: str) -> tuple[Array, Array, Array]:
     """Corners (n, 4) on the canvas, scores and classes, best first."""
-    if "boxes" in outputs:
+    if "pred_boxes" in outputs:
+        rows, logits = outputs["pred_boxes"][0], outputs["logits"][0]
+        queries, classes = np.indices(logits.shape).reshape(2, -1)
+        sides = np.array([SIDE, SIDE], np.float32)
+        boxes = np.hstack([rows[:, :2] - rows[:, 2:] / 2, rows[:, :2] + rows[:, 2:] / 2]) * np.tile(sides, 2)
+        boxes, scores = boxes[queries], 1 / (1 + np.exp(-logits.reshape(-1)))
+    elif "boxes" in outputs:
         boxes, scores, classes = outputs["boxes"][0], outputs["scores"][0], outputs["labels"][0]
     else:
         rows = next(output for output in outputs.values() if output.ndim == 3)[0].astype(np.float32)
@@ -116,30 +124,9 @@ def by_hand(outputs: dict[str, Array], labels: int, name: str) -> tuple[Array, A
                 )
             boxes = np.hstack([rows[:, :2] - halves, rows[:, :2] + halves])
             scores, classes = rows[:, 4 : 4 + labels].max(1), rows[:, 4 : 4 + labels].argmax(1)
-            kept = suppress(boxes, scores, classes)
-            boxes, scores, classes = boxes[kept], scores[kept], classes[kept]
     valid = (scores >= THRESHOLD) & (boxes[:, 2:] > boxes[:, :2]).all(1)
     order = np.argsort(-scores[valid], kind="stable")
     return boxes[valid][order], scores[valid][order], classes[valid][order]
-
-
-def suppress(boxes: Array, scores: Array, classes: Array) -> list[int]:
-    kept: list[int] = []
-    valid = (scores >= THRESHOLD) & (boxes[:, 2:] > boxes[:, :2]).all(1)
-    for index in np.argsort(-scores, kind="stable"):
-        if valid[index] and all(
-            classes[other] != classes[index] or overlap(boxes[other], boxes[index]) <= IOU for other in kept
-        ):
-            kept.append(int(index))
-        if len(kept) == 300:
-            break
-    return kept
-
-
-def overlap(first: Array, second: Array) -> float:
-    low, high = np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])
-    shared = np.clip(high - low, 0, None).prod()
-    return float(shared / ((first[2:] - first[:2]).prod() + (second[2:] - second[:2]).prod() - shared))
 
 
 def any_graph(model: Model[Any, Any], path: Path) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 import transformers
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from hearth.models.model import Model
 from hearth_build.data.images import synthetic_images
@@ -29,25 +31,17 @@ def photo() -> bytes:
     return stream.getvalue()
 
 
-def untied(network: Any, processor: Any) -> bytes:
-    """A picture for which a two-stage detector of random weights does not choose among nearly equal queries: then two
-    exact implementations would give different boxes."""
-    best, chosen = -1.0, photo()
-    for seed in range(6):
-        pixels = np.random.default_rng(seed).integers(0, 255, (20 + 10 * seed, 30, 3), np.uint8)
-        stream = io.BytesIO()
-        Image.fromarray(pixels).resize((300, 200)).save(stream, "PNG")
-        feeds = processor(images=Image.open(stream), return_tensors="pt")
-        with torch.no_grad():
-            candidates = getattr(network(pixel_values=feeds["pixel_values"]), "enc_outputs_class", None)
-        if candidates is None:
-            return chosen
-        scores = candidates[0].amax(-1).sort(descending=True).values
-        count = network.config.num_queries
-        margin = float(scores[count - 1] - scores[count]) if len(scores) > count else 1.0
-        if margin > best:
-            best, chosen = margin, stream.getvalue()
-    return chosen
+def spread_queries(folder: Path, work: Path) -> Path:
+    """A copy of a two-stage detector of random weights whose queries do not have equal scores: of equal ones two exact
+    implementations choose others."""
+    copy = work / folder.name
+    shutil.copytree(folder, copy)
+    weights = load_file(copy / "model.safetensors")
+    for name in weights:
+        if "enc_score_head.weight" in name:
+            weights[name] = weights[name] * 50
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    return copy
 
 
 def reference(folder: Path) -> tuple[Any, Any, dict[str, Any]]:
@@ -85,16 +79,14 @@ def classification(model: Model[Any, Any], folder: Path) -> float:
 
 def detection(model: Model[Any, Any], folder: Path) -> float:
     """The largest difference of a score or, in pixels, of an edge."""
-    network, processor, _ = reference(folder)
-    picture = untied(network, processor)
-    feeds = processor(images=Image.open(io.BytesIO(picture)).convert("RGB"), return_tensors="pt")
+    network, processor, feeds = reference(folder)
     with torch.no_grad():
-        outputs = network(pixel_values=feeds["pixel_values"])
-    width, height = Image.open(io.BytesIO(picture)).size
+        outputs = network(**feeds)
+    width, height = Image.open(io.BytesIO(photo())).size
     sizes = torch.tensor([[height, width]])
     expected = processor.post_process_object_detection(outputs, threshold=THRESHOLD, target_sizes=sizes)[0]
     parameters = object_detection.Parameters(threshold=THRESHOLD)
-    answer = object_detection.predict(model, object_detection.Request(picture, parameters)).output
+    answer = object_detection.predict(model, object_detection.Request(photo(), parameters)).output
     order = expected["scores"].argsort(descending=True, stable=True)
     scores, boxes = expected["scores"][order].numpy(), expected["boxes"][order].numpy()
     found = np.array([[item.box.xmin, item.box.ymin, item.box.xmax, item.box.ymax] for item in answer])

@@ -15,7 +15,7 @@ from hearth.models.heads import Whisper
 from hearth.models.model import Model
 from hearth.ops.audio.whisper import N_FRAMES, log_mel
 from hearth.tasks.whisper import DecoderState
-from hearth_build.importing.speech import melody
+from hearth_build.importing.whisper_head import melody
 from hearth_functions.speech_recognition import app as speech_recognition
 
 RATE = 16_000

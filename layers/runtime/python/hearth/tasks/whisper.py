@@ -79,9 +79,15 @@ class DecoderState:
         self.past_names = names[2 * head.layers :]
         self.past = [np.zeros((1, head.heads, 0, head.head_size), np.float32) for _ in self.past_names]
         self.model = model
+        self.is_single = model.manifest.graphs["decoder"].inputs[0].shape[1] == 1
+        """Whether the graph takes one token at a time, as optimum's do."""
 
     def feed(self, tokens: Sequence[int]) -> Array:
         """Append tokens; return the logits of the next one, (vocabulary,)."""
+        if self.is_single:
+            for token in tokens[:-1]:
+                self.feed([token])
+            tokens = tokens[-1:]
         caches = dict(zip(self.past_names, self.past, strict=True))
         ids = np.array([tokens], np.int64)
         logits, *self.past = self.model.run({"input_ids": ids, **self.cross, **caches}, "decoder")
