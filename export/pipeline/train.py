@@ -140,7 +140,7 @@ class Run:
         earlier_seconds, earlier = self.seconds - time.process_time(), self.elapsed - time.monotonic()
         title = f"{stage.name} epoch {self.epoch + 1}/{stage.epochs}"
         with ProgressReporter(title, len(plan)) as report:
-            while self.step < len(plan) and not self.is_late():
+            while self.step < len(plan) and not (self.losses and self.is_late()):
                 # The middle of the step, so that neither the first nor the last one has a learning rate of zero.
                 progress = (self.epoch * len(plan) + self.step + 0.5) / total
                 if stage.minutes:  # the schedule ends in time, also on a machine that turns out to be slower

@@ -43,6 +43,7 @@ class Candidate:
     recipe: Callable[[], Recipe] | None = None
     """None for what is only compared with."""
     details: str = ""
+    """What the model card says of it, such as its learning curve."""
 
 
 @dataclass
@@ -70,7 +71,7 @@ class Session:
         if resolved.exists():
             count, minutes = json.loads(resolved.read_text(encoding="utf-8"))
             return count, minutes
-        left = self.seconds_left()
+        left = max(self.seconds_left(), 1.0)  # what came before may have taken all of the time
         run = train.Run(stage(1), self.work, self.work, self.plan.seed, "")
         plan = run.batches.plan(0, run.stage.batch_size, self.plan.seed)
         middle = len(plan) // 2

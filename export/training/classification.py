@@ -16,11 +16,13 @@ from hearth_build.data.split import Duplicates, Split, counts, split
 from hearth_build.evaluations.classes import Scores, expected_labels, top_label
 from hearth_build.recipe import Example, Gate, RecipeError
 from hearth_build.training.candidates import Candidate, Data, Session
-from hearth_build.training.linear import Score
+from hearth_build.training.linear import Problem, Score
 
 MAX_CONFUSION = 12
 """Labels of the largest confusion matrix in a card."""
 DOUBTFUL = "doubtful.tsv"
+UNBALANCED = 5
+"""How many times as frequent as the rarest label the most frequent one is in unbalanced data."""
 LISTED = 10
 """Doubtful examples in a card."""
 LOSS_OF_QUANTIZATION = 0.01
@@ -43,7 +45,14 @@ def make_data(
         report.warnings.append(f"labels without training examples are left out: {', '.join(unseen)}")
         parts = Split(parts.train, known(parts.validation, labels), known(parts.test, labels), parts.notes)
     several = any(isinstance(example.expected, tuple) for example in examples)
-    return Data(parts, labels, report, several=several)
+    frequencies = counts(parts.train).values()
+    if several or max(frequencies) < UNBALANCED * min(frequencies):
+        return Data(parts, labels, report, several=several)
+    report.facts.append(
+        "Rare labels weigh more in training, and candidates are compared by F1, averaged over the labels, because "
+        "accuracy says little where one label is frequent"
+    )
+    return Data(parts, labels, report, metric="F1")
 
 
 def gate(data: Data) -> Gate:
@@ -75,25 +84,66 @@ def targets_of(data: Data, examples: Sequence[Example]) -> np.ndarray:
     return matrix
 
 
-def accuracy_of(data: Data, examples: Sequence[Example]) -> Score:
-    """The accuracy of logits (examples, labels), as the evaluation computes it."""
+def score_of(data: Data, examples: Sequence[Example]) -> Score:
+    """The metric of logits (examples, labels) by which candidates are compared, as the evaluation computes it."""
     targets = targets_of(data, examples)
+    if data.metric == "F1":
+        return lambda logits: macro_f1(targets, logits.argmax(1), len(data.labels))
     if data.several:
         return lambda logits: float(((logits > 0) == (targets > 0)).all(1).mean())
     return lambda logits: float((logits.argmax(1) == targets).mean())
 
 
+def macro_f1(targets: np.ndarray, predicted: np.ndarray, labels: int) -> float:
+    """F1 of each label, on average; `targets` and `predicted` are numbers of labels (examples,)."""
+    hits = np.bincount(targets[targets == predicted], minlength=labels)
+    totals = np.bincount(targets, minlength=labels) + np.bincount(predicted, minlength=labels)
+    return float(np.divide(2 * hits, totals, out=np.zeros(labels), where=totals > 0).mean())
+
+
+def class_weights(data: Data) -> np.ndarray | None:
+    """How much each label weighs in training, (labels,) float32; None: all the same. Of a label that is a hundred times
+    as rare, an example weighs ten times as much, not a hundred times: there would be too few of them to learn from."""
+    if data.metric != "F1":
+        return None
+    frequencies = np.bincount(targets_of(data, data.split.train), minlength=len(data.labels))
+    weights = (frequencies.mean() / frequencies) ** 0.5
+    return (weights / np.average(weights, weights=frequencies)).astype(np.float32)  # type: ignore[no-any-return]
+
+
+def linear_problem(
+    session: Session, data: Data, features: Any, validation: Any, examples: Sequence[Example] | None = None
+) -> Problem:
+    """What a linear model learns from features of the training `examples`, by default all, and of the validation's."""
+    return Problem(
+        features,
+        targets_of(data, data.split.train if examples is None else examples),
+        validation,
+        score_of(data, data.split.validation),
+        len(data.labels),
+        several=data.several,
+        seed=session.plan.seed,
+        weights=class_weights(data),
+    )
+
+
 def loss_of(data: Data) -> Callable[[Tensor, Tensor], Tensor]:
     if data.several:
         return functional.binary_cross_entropy_with_logits
-    return lambda logits, targets: functional.cross_entropy(logits, targets, label_smoothing=0.05)
+    by_label = class_weights(data)
+    weights = None if by_label is None else torch.from_numpy(by_label)
+    return lambda logits, targets: functional.cross_entropy(logits, targets, weights, label_smoothing=0.05)
 
 
 def majority(data: Data) -> Candidate:
     """The most frequent label, or combination of labels, for every input."""
     frequent = counts_of_answers(data.split.train)
+    name = f"always {' and '.join(frequent) or 'none'}"
+    if data.metric == "F1":
+        logits = np.tile(np.array(data.labels) == frequent[0], (len(data.split.validation), 1))
+        return Candidate(name, score_of(data, data.split.validation)(logits))
     right = sum(answer(example) == frequent for example in data.split.validation)
-    return Candidate(f"always {' and '.join(frequent) or 'none'}", right / len(data.split.validation))
+    return Candidate(name, right / len(data.split.validation))
 
 
 def answer(example: Example) -> tuple[str, ...]:
@@ -212,7 +262,7 @@ def require_learning(chosen: Candidate, results: Sequence[Candidate]) -> None:
     guess = results[0]
     if chosen.score <= guess.score:
         raise RecipeError(
-            f"No candidate is better than guessing: {chosen.name} has an accuracy of {chosen.score:.3f} on the "
-            f"validation examples, {guess.name} {guess.score:.3f}. Look whether the labels belong to the inputs, "
+            f"No candidate is better than guessing: {chosen.name} reaches {chosen.score:.3f} on the validation "
+            f"examples, {guess.name} {guess.score:.3f}. Look whether the labels belong to the inputs, "
             "and whether the inputs hold what is asked for; or add examples."
         )

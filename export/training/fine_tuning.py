@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 from hearth_build.pipeline import train
 from hearth_build.recipe import AdamW, Batch, Batches, Linear, OneCycle, Stage
 from hearth_build.training.candidates import Session
+
+RATES = (1.0, 2.0, 0.5)
+"""Learning rates that are tried, times that of the preset."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +43,15 @@ def fit(
     score: Callable[[nn.Module, Path], dict[str, float]],
     name: str = "fine-tuning",
 ) -> Stage:
-    """Train as many epochs as there is time for, keep the weights of the best one by `score`, and return the stage."""
+    """Train as many epochs as there is time for, keep the weights of the best one by `score`, and return the stage.
+
+    If there is time for all epochs once more, other learning rates are tried; the stage of the best one is returned.
+    """
     steps = len(batches.plan(0, preset.batch_size, 0))
 
-    def stage(epochs: int, minutes: float = 0.0) -> Stage:
-        rate = float(session.plan.settings.get("learning_rate", preset.learning_rate))
+    def stage(epochs: int, minutes: float = 0.0, rate: float = preset.learning_rate, number: int = 0) -> Stage:
         return Stage(
-            name=name,
+            name=f"{name}-{number}" if number else name,
             network=network,
             batches=lambda work: batches,
             loss=loss,
@@ -60,10 +66,21 @@ def fit(
         )
 
     epochs, minutes = session.epochs(stage, preset.epochs)
-    session.settings |= {"epochs": epochs, "learning_rate": stage(epochs).optimiser.learning_rate}
-    final = stage(epochs, minutes)
-    train.train(final, session.work, session.plan.seed)
-    return final
+    rates = [preset.learning_rate * factor for factor in RATES]
+    if "learning_rate" in session.plan.settings:
+        rates = [float(session.plan.settings["learning_rate"])]
+    results: list[Stage] = []
+    for number, rate in enumerate(rates):
+        begin = time.monotonic()
+        current = stage(epochs, minutes, rate, number)
+        train.train(current, session.work, session.plan.seed)
+        results.append(current)
+        seconds = time.monotonic() - begin
+        if epochs < preset.epochs or session.seconds_left() < seconds * 1.2:
+            break
+    best = max(results, key=lambda result: best_score(session, result))
+    session.settings |= {"epochs": epochs, "learning_rate": best.optimiser.learning_rate}
+    return best
 
 
 def trained(session: Session, stage: Stage) -> nn.Module:

@@ -26,13 +26,14 @@ from hearth_build.recipe import Batch, Example, OneCycle, Recipe, RecipeError, S
 from hearth_build.training import bases, linear
 from hearth_build.training.candidates import Candidate, Data, Session, Trainer
 from hearth_build.training.classification import (
-    accuracy_of,
     gate,
+    linear_problem,
     loss_of,
     majority,
     make_data,
     require_learning,
     scale,
+    score_of,
     sections,
     targets_of,
     temperature,
@@ -96,10 +97,11 @@ def candidates(session: Session, data: ImageData) -> list[Candidate]:
     torch.manual_seed(session.plan.seed)
     network = start(len(data.labels))
     arrays = decode(session, data, network, size)
-    score = fit_head(network, session, data, arrays)
+    score, curve = fit_head(network, session, data, arrays)
     results = [majority(data), neighbours(data, arrays)]
     finished = partial(recipe_of, session, data, arrays)
-    results.append(Candidate("embeddings, logistic regression", score, partial(finished, network, "a linear model of")))
+    recipe = partial(finished, network, "a linear model of")
+    results.append(Candidate("embeddings, logistic regression", score, recipe, curve))
     return [*results, fine_tuned(session, data, arrays, network, finished)]
 
 
@@ -167,33 +169,25 @@ def neighbours(data: Data, arrays: Arrays) -> Candidate:
     for index, row in enumerate(unit["validation"]):
         nearest = np.argsort(-(unit["train"] @ row))[:NEIGHBOURS]
         logits[index] = votes[nearest].mean(0) - 0.5
-    return Candidate(f"{NEIGHBOURS} nearest neighbours", accuracy_of(data, data.split.validation)(logits))
+    return Candidate(f"{NEIGHBOURS} nearest neighbours", score_of(data, data.split.validation)(logits))
 
 
-def fit_head(network: EfficientNetLite, session: Session, data: Data, arrays: Arrays) -> float:
-    """Fit the last layer on the vectors of the network; returns the validation score."""
+def fit_head(network: EfficientNetLite, session: Session, data: Data, arrays: Arrays) -> tuple[float, str]:
+    """Fit the last layer on the vectors of the network; returns the validation score and the learning curve."""
     deviation = arrays.vectors["train"].std() or 1.0
-    weights, bias, score = linear.fit(
-        arrays.vectors["train"] / deviation,
-        targets_of(data, data.split.train),
-        arrays.vectors["validation"] / deviation,
-        accuracy_of(data, data.split.validation),
-        len(data.labels),
-        several=data.several,
-        seed=session.plan.seed,
-    )
-    weights = weights / deviation
-    logits = arrays.vectors["validation"] @ weights.T + bias
-    factor = temperature(logits, targets_of(data, data.split.validation))
+    training, validation = (arrays.vectors[part] / deviation for part in ("train", "validation"))
+    problem = linear_problem(session, data, training, validation)
+    fitted = linear.fit(problem)
+    factor = temperature(fitted.logits(validation), targets_of(data, data.split.validation))
     with torch.no_grad():
-        network._fc.weight.copy_(torch.from_numpy(weights / factor))
-        network._fc.bias.copy_(torch.from_numpy(bias / factor))
-    return score
+        network._fc.weight.copy_(torch.from_numpy(fitted.weights / deviation / factor))
+        network._fc.bias.copy_(torch.from_numpy(fitted.bias / factor))
+    return fitted.score, linear.learning_curve(problem, fitted)
 
 
 def allows_mirrors(network: EfficientNetLite, data: Data, arrays: Arrays) -> bool:
     """Whether the linear model recognises mirrored validation images about as well."""
-    accuracy = accuracy_of(data, data.split.validation)
+    accuracy = score_of(data, data.split.validation)
 
     def measure(images: np.ndarray) -> float:
         return accuracy(logits_of(network, images, arrays.preprocessing))
@@ -219,7 +213,7 @@ def fine_tuned(
     targets = torch.from_numpy(targets_of(data, data.split.train))
     mirrors = allows_mirrors(linear_model, data, arrays)
     batches = pixels.AugmentedImages(arrays.pixels["train"], targets, arrays.preprocessing, mirrors)
-    loss, accuracy = loss_of(data), accuracy_of(data, data.split.validation)
+    loss, measure = loss_of(data), score_of(data, data.split.validation)
 
     def network(work: Path) -> nn.Module:
         network = start(len(data.labels))
@@ -230,7 +224,9 @@ def fine_tuned(
         return loss(network(batch["pixels"]), batch["labels"])
 
     def score(network: nn.Module, work: Path) -> dict[str, float]:
-        return {"accuracy": accuracy(logits_of(network, arrays.pixels["validation"], arrays.preprocessing))}
+        return {
+            data.metric or "accuracy": measure(logits_of(network, arrays.pixels["validation"], arrays.preprocessing))
+        }
 
     stage = fit(session, PRESET, network=network, batches=batches, loss=batch_loss, score=score)
     tuned = trained(session, stage)
@@ -238,7 +234,7 @@ def fine_tuned(
     logits = logits_of(tuned, arrays.pixels["validation"], arrays.preprocessing)
     scale(tuned._fc, temperature(logits, targets_of(data, data.split.validation)))
     recipe = partial(finished, tuned, "fine-tuned:", stages=(stage,))
-    return Candidate("fine-tuned network", accuracy(logits), recipe)
+    return Candidate("fine-tuned network", measure(logits), recipe)
 
 
 def recipe_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ LENGTH = 3
 WEIGHTS = 2**21
 """Largest number of weights: buckets times labels."""
 MAX_TOKENS = 1024
+SMALLEST_CURVE = 200
+"""Training examples from which on a learning curve says something."""
 Score = Callable[[np.ndarray], float]
 """The metric of validation logits (examples, labels)."""
 
@@ -56,27 +59,83 @@ def ngram_features(network: HashedNgrams, rows: Sequence[Sequence[int]]) -> spar
     return sparse.csr_matrix(joined, (len(rows), network.buckets), dtype=np.float32)
 
 
-def fit(
-    features: Any, targets: np.ndarray, validation: Any, score: Score, labels: int, *, several: bool, seed: int
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Weights (labels, features) and biases of the logistic regression with the best validation score.
+@dataclass(frozen=True)
+class Problem:
+    """What a linear model learns from, and by what it is chosen."""
 
-    `targets` are numbers of labels, or, with `several`, a matrix of zeros and ones (examples, labels).
-    """
-    best: tuple[np.ndarray, np.ndarray, float] | None = None
-    for strength in STRENGTHS:
-        model: Any = LogisticRegression(C=strength, max_iter=300, random_state=seed)
-        if several:
+    features: Any
+    """(examples, features), dense or sparse."""
+    targets: np.ndarray
+    """Numbers of labels, or, with `several`, a matrix of zeros and ones (examples, labels)."""
+    validation: Any
+    """Features of the validation examples."""
+    score: Score
+    labels: int
+    several: bool
+    seed: int
+    weights: np.ndarray | None = None
+    """How much each label weighs, (labels,); None: all the same."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    weights: np.ndarray
+    """(labels, features)."""
+    bias: np.ndarray
+    """(labels,)."""
+    score: float
+    """Of the validation examples."""
+    strength: float
+    """Inverse strength of regularisation."""
+
+    def logits(self, features: Any) -> np.ndarray:
+        """(examples, labels)."""
+        return np.asarray(features @ self.weights.T) + self.bias
+
+
+def fit(problem: Problem, strengths: Sequence[float] = STRENGTHS) -> Fitted:
+    """The logistic regression with the best validation score."""
+    best: Fitted | None = None
+    for strength in strengths:
+        model: Any = LogisticRegression(C=strength, max_iter=300, random_state=problem.seed)
+        if problem.several:
             model = OneVsRestClassifier(model)
-        model.fit(features, targets)
-        weights, bias = coefficients(model, features.shape[1], labels, several)
-        value = score(np.asarray(validation @ weights.T) + bias)
-        if best is None or value > best[2]:
-            best = weights, bias, value
-        elif value < best[2] - 0.02:  # it only gets worse
+        weighted = {} if problem.weights is None else {"sample_weight": problem.weights[problem.targets]}
+        model.fit(problem.features, problem.targets, **weighted)
+        weights, bias = coefficients(model, problem.features.shape[1], problem.labels, problem.several)
+        fitted = Fitted(weights, bias, 0.0, strength)
+        fitted = replace(fitted, score=problem.score(fitted.logits(problem.validation)))
+        if best is None or fitted.score > best.score:
+            best = fitted
+        elif fitted.score < best.score - 0.02:  # it only gets worse
             break
     assert best is not None
     return best
+
+
+def learning_curve(problem: Problem, fitted: Fitted) -> str:
+    """How the validation score grows with the training examples, as a sentence; empty if there are too few of them.
+
+    The error is extrapolated as a power of their number (Hestness et al. 2017).
+    """
+    order = np.random.default_rng(problem.seed).permutation(len(problem.targets))
+    if len(order) < SMALLEST_CURVE:
+        return ""
+    counts, scores = [], []
+    for share in (4, 2):
+        part = order[: len(order) // share]
+        if not problem.several and len(np.unique(problem.targets[part])) < 2:
+            return ""
+        smaller = replace(problem, features=problem.features[part], targets=problem.targets[part])
+        counts.append(len(part))
+        scores.append(fit(smaller, (fitted.strength,)).score)
+    counts.append(len(order))
+    scores.append(fitted.score)
+    listed = ", ".join(f"{value:.3f} with {count:,}" for count, value in zip(counts, scores, strict=True))
+    errors = np.log(np.maximum(1 - np.array(scores), 1e-4))
+    slope = min(float(np.polyfit(np.log(counts), errors, 1)[0]), 0.0)
+    expected = 1 - (1 - scores[-1]) * 2**slope
+    return f"By the number of training examples: {listed}; twice as many would give about {expected:.3f}."
 
 
 def coefficients(model: Any, width: int, labels: int, several: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -135,7 +135,8 @@ def with_comparison(recipe: Recipe, results: list[Candidate], chosen: Candidate,
         name = f"**{candidate.name}**" if candidate is chosen else candidate.name
         rows.append(f"| {name} | {candidate.score:.4f} |")
     table = "\n".join([f"| candidate | {title} |", "|---|---:|", *rows])
-    compared = ["## Compared", table] if len(results) > 1 else []
+    details = [f"{candidate.name}: {candidate.details}" for candidate in results if candidate.details]
+    compared = ["## Compared", table, *details] if len(results) > 1 else []
 
     def sections(work: Path, examples: Sequence[Example], outputs: Sequence[Any]) -> Sequence[str]:
         return [*compared, *(recipe.report(work, examples, outputs) if recipe.report else ())]

@@ -29,13 +29,14 @@ from hearth_build.recipe import Batch, DynamicInt8, Example, Recipe, Stage
 from hearth_build.training import bases, linear
 from hearth_build.training.candidates import Candidate, Data, Session, Trainer
 from hearth_build.training.classification import (
-    accuracy_of,
     gate,
+    linear_problem,
     loss_of,
     majority,
     make_data,
     require_learning,
     scale,
+    score_of,
     sections,
     targets_of,
     temperature,
@@ -89,19 +90,13 @@ def ngrams(session: Session, data: Data) -> Candidate:
     tokenizer = linear.train_tokenizer([example.inputs for example in parts.train])
     network = HashedNgrams(linear.buckets_for(labels), labels, linear.LENGTH)
     rows = partial(rows_of, tokenizer, max_tokens=linear.MAX_TOKENS)
-    weights, bias, score = linear.fit(
-        linear.ngram_features(network, rows(parts.train)),
-        targets_of(data, parts.train),
-        validation := linear.ngram_features(network, rows(parts.validation)),
-        accuracy_of(data, parts.validation),
-        labels,
-        several=data.several,
-        seed=session.plan.seed,
-    )
-    factor = temperature(np.asarray(validation @ weights.T) + bias, targets_of(data, parts.validation))
+    validation = linear.ngram_features(network, rows(parts.validation))
+    problem = linear_problem(session, data, linear.ngram_features(network, rows(parts.train)), validation)
+    fitted = linear.fit(problem)
+    factor = temperature(fitted.logits(validation), targets_of(data, parts.validation))
     with torch.no_grad():
-        network.weights.weight.copy_(torch.from_numpy(weights.T / factor))
-        network.bias.copy_(torch.from_numpy(bias / factor))
+        network.weights.weight.copy_(torch.from_numpy(fitted.weights.T / factor))
+        network.bias.copy_(torch.from_numpy(fitted.bias / factor))
     recipe = partial(
         recipe_of,
         session,
@@ -117,7 +112,7 @@ def ngrams(session: Session, data: Data) -> Candidate:
         preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=linear.MAX_TOKENS),
         parents=(),
     )
-    return Candidate("n-grams, logistic regression", score, recipe)
+    return Candidate("n-grams, logistic regression", fitted.score, recipe, linear.learning_curve(problem, fitted))
 
 
 def rows_of(tokenizer: Tokenizer, examples: Sequence[Example], max_tokens: int) -> list[list[int]]:
@@ -138,7 +133,7 @@ def encoders(session: Session, data: Data) -> list[Candidate]:
 
     torch.manual_seed(session.plan.seed)
     embedded = start()
-    score = fit_head(embedded, session, data, rows, pad_id)
+    score, curve = fit_head(embedded, session, data, rows, pad_id)
     details = bases.title(session.plan.base)
     finished = partial(
         recipe_of,
@@ -154,6 +149,7 @@ def encoders(session: Session, data: Data) -> list[Candidate]:
             "embeddings, logistic regression",
             score,
             partial(finished, embedded, f"a linear model of the vectors of {details}"),
+            curve,
         )
     ]
     head = {name: value.clone() for name, value in embedded.state_dict().items() if name.startswith("classifier.")}
@@ -167,7 +163,7 @@ def encoders(session: Session, data: Data) -> list[Candidate]:
     tuned = trained(session, stage)
     assert isinstance(tuned, TextClassifier)
     logits = logits_of(tuned, rows["validation"], pad_id=pad_id).numpy()
-    tuned_score = accuracy_of(data, data.split.validation)(logits)
+    tuned_score = score_of(data, data.split.validation)(logits)
     scale(tuned.classifier, temperature(logits, targets_of(data, data.split.validation)))
     recipe = partial(finished, tuned, f"{details}, fine-tuned", stages=(stage,))
     return [*results, Candidate("fine-tuned encoder", tuned_score, recipe)]
@@ -175,25 +171,19 @@ def encoders(session: Session, data: Data) -> list[Candidate]:
 
 def fit_head(
     network: TextClassifier, session: Session, data: Data, rows: dict[str, list[list[int]]], pad_id: int
-) -> float:
-    """Fit the classifier on the vectors of the encoder, which does not change; returns the validation score."""
+) -> tuple[float, str]:
+    """Fit the classifier on the vectors of the encoder, which does not change; returns the validation score and the
+    learning curve."""
     chosen = np.random.default_rng(session.plan.seed).permutation(len(rows["train"]))[:LARGEST_EMBEDDED]
     training = vectors(network, [rows["train"][index] for index in chosen], pad_id)
     validation = vectors(network, rows["validation"], pad_id)
-    weights, bias, score = linear.fit(
-        training,
-        targets_of(data, [data.split.train[index] for index in chosen]),
-        validation,
-        accuracy_of(data, data.split.validation),
-        len(data.labels),
-        several=data.several,
-        seed=session.plan.seed,
-    )
-    factor = temperature(validation @ weights.T + bias, targets_of(data, data.split.validation))
+    problem = linear_problem(session, data, training, validation, [data.split.train[index] for index in chosen])
+    fitted = linear.fit(problem)
+    factor = temperature(fitted.logits(validation), targets_of(data, data.split.validation))
     with torch.no_grad():
-        network.classifier.weight.copy_(torch.from_numpy(weights / factor))
-        network.classifier.bias.copy_(torch.from_numpy(bias / factor))
-    return score
+        network.classifier.weight.copy_(torch.from_numpy(fitted.weights / factor))
+        network.classifier.bias.copy_(torch.from_numpy(fitted.bias / factor))
+    return fitted.score, linear.learning_curve(problem, fitted)
 
 
 def vectors(network: TextClassifier, rows: Sequence[Sequence[int]], pad_id: int, size: int = 64) -> np.ndarray:
@@ -216,14 +206,14 @@ def fine_tuning(
     network: Callable[[Path], nn.Module],
 ) -> Stage:
     targets = torch.from_numpy(targets_of(data, data.split.train))
-    loss, accuracy = loss_of(data), accuracy_of(data, data.split.validation)
+    loss, measure = loss_of(data), score_of(data, data.split.validation)
     batches = Texts(rows["train"], {"labels": targets}, pad_id=pad_id)
 
     def batch_loss(network: nn.Module, batch: Batch) -> Tensor:
         return loss(network(batch["input_ids"], batch["attention_mask"]), batch["labels"])
 
     def score(network: nn.Module, work: Path) -> dict[str, float]:
-        return {"accuracy": accuracy(logits_of(network, rows["validation"], pad_id=pad_id).numpy())}
+        return {data.metric or "accuracy": measure(logits_of(network, rows["validation"], pad_id=pad_id).numpy())}
 
     return fit(session, PRESET, network=network, batches=batches, loss=batch_loss, score=score)
 

@@ -183,9 +183,9 @@ def test_a_training_takes_as_many_epochs_as_there_is_time_for(tmp_path: Path) ->
 def test_a_schedule_ends_when_the_time_is_over(tmp_path: Path) -> None:
     from dataclasses import replace
 
-    stage = replace(toy.stage(epochs=1000, kind=toy.SlowTexts), minutes=0.03)
+    stage = replace(toy.stage(epochs=1000, kind=toy.SlowTexts), minutes=0.08)
     toy.prepare(tmp_path)
     train.train(stage, tmp_path, 1)
     history = train.history_of(tmp_path, stage.name)
-    assert len(history) < 10
+    assert len(history) < 100
     assert history[-1]["accuracy"] > 0.5
