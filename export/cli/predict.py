@@ -46,7 +46,7 @@ def predict(
     """Run a model on one input and print the output."""
     import msgspec
 
-    _, _, prediction = predict_one(store, name, value, task, parameters, _annotated if draw else _as_it_is)
+    _, request, prediction = predict_one(store, name, value, task, parameters, _annotated if draw else _as_it_is)
     output = msgspec.to_builtins(prediction.output, builtin_types=(bytes,))
     if draw:
         drawn = output.pop("picture", None) or output.pop("video")
@@ -56,6 +56,10 @@ def predict(
         print_json(output)
     else:
         print("\n".join(readable(output)))
+        boxes = output.get("boxes") if isinstance(output, dict) else output
+        if boxes == [] and hasattr(request.parameters, "threshold"):
+            advice = """No object reaches the minimum score; lower it: --parameters '{"threshold": 0.1}'"""
+            typer.echo(advice, err=True)
 
 
 def _as_it_is(task: Task, request: Any) -> Any:

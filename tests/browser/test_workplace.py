@@ -14,7 +14,14 @@ import numpy as np
 import pytest
 
 from tests.browser.conftest import PageMonitor, serving
-from tests.browser.test_page import check_accessibility, check_snippets, run, wait_for_output
+from tests.browser.test_page import (
+    check_accessibility,
+    check_snippets,
+    run,
+    run_snippet,
+    visible_clients,
+    wait_for_output,
+)
 from tests.support.s3 import CREDENTIALS, client, moto_s3
 
 if TYPE_CHECKING:
@@ -40,7 +47,7 @@ def long_recording(speech_file: Path, tmp_path: Path) -> Path:
 
 
 def test_a_large_file_is_uploaded_and_a_reload_does_not_lose_it(
-    page: Page, visit: Visit, long_recording: Path, monitor: PageMonitor
+    page: Page, visit: Visit, long_recording: Path, monitor: PageMonitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monitor.expected = ["failed: ", "Failed to load resource"]  # requests that the reload ends
     pending: list[str] = []
@@ -52,7 +59,7 @@ def test_a_large_file_is_uploaded_and_a_reload_does_not_lose_it(
     page.route("**/results/**", hold)
     visit("deepspeech-digits")
     page.locator("#file").set_input_files(long_recording)
-    page.get_by_text("@long.wav").wait_for()
+    page.get_by_text('Path("long.wav")').wait_for()
     page.locator(".input button[type=submit]").click()
     page.get_by_text("The model is working on long.wav").wait_for()
     assert page.locator(".answer progress").count() == 1
@@ -61,6 +68,9 @@ def test_a_large_file_is_uploaded_and_a_reload_does_not_lose_it(
     assert set(pending) == {"GET"}, "leaving the page must not delete the upload"
     page.unroute("**/results/**")
     assert "four zero seven two nine" in wait_for_output(page)
+    assert visible_clients(page) == ["requests"]
+    monkeypatch.chdir(long_recording.parent)
+    assert "four zero seven two nine" in run_snippet(page.get_by_role("tabpanel").inner_text())
     page.reload()
     page.get_by_text("The output appears here").wait_for()
 
@@ -77,7 +87,7 @@ def test_an_upload_can_be_stopped(page: Page, visit: Visit, long_recording: Path
     page.route("**/results/**", hold)
     visit("deepspeech-digits")
     page.locator("#file").set_input_files(long_recording)
-    page.get_by_text("@long.wav").wait_for()
+    page.get_by_text('Path("long.wav")').wait_for()
     page.locator(".input button[type=submit]").click()
     page.get_by_text("The model is working on long.wav").wait_for()
     with page.expect_request(lambda request: request.method == "DELETE"):
@@ -324,7 +334,7 @@ def test_a_large_file_goes_to_the_bucket_of_a_stack(
             page.set_default_timeout(60_000)
             page.goto("/#model=deepspeech-digits")
             page.locator("#file").set_input_files(long_recording)
-            page.get_by_text("@long.wav").wait_for()
+            page.get_by_text('Path("long.wav")').wait_for()
             page.locator(".input button[type=submit]").click()
             page.get_by_text("The model is working on long.wav").wait_for()
             (uploaded,) = s3.list_objects_v2(Bucket="page-inbox")["Contents"]

@@ -52,3 +52,31 @@ data.set_data_from_numpy(np.array(values, np.object_))
 ${pythonCall("client.infer", parts, "result = ")}
 print([json.loads(item) for item in result.as_numpy("response")])`;
 }
+
+/** The call of a file that does not fit into a request: upload it, then wait for the result. */
+export function uploading(call) {
+  const settings = call.query ?? {};
+  const hasSettings = Object.keys(settings).length > 0;
+  const type = hasSettings ? "application/json" : (call.file.type || "application/octet-stream").split(";")[0];
+  const [model] = call.model.split("@");
+  const headers = key.get() ? `session.headers["x-api-key"] = os.environ["HEARTH_KEY"]\n` : "";
+  const body = hasSettings
+    ? `inputs = base64.b64encode(Path(${py(call.name)}).read_bytes()).decode()\nbody = json.dumps({"inputs": inputs, "parameters": ${py(settings)}}).encode()`
+    : `body = Path(${py(call.name)}).read_bytes()`;
+  return `${hasSettings ? "import base64\nimport json\n" : ""}${headers ? "import os\n" : ""}import time
+from pathlib import Path
+from urllib.parse import urljoin
+
+import requests
+
+service = ${py(base.href)}
+session = requests.Session()
+${headers}${body}
+document = {"model": ${py(model)}, "task": ${py(call.task)}, "content_type": ${py(type)}, "size": len(body)}
+ticket = session.post(service + "uploads", json=document).json()
+url = urljoin(service, ticket["url"].lstrip("/"))
+requests.post(url, data=ticket["fields"], files={"file": body}).raise_for_status()
+while (response := session.get(service + "results/" + ticket["id"])).status_code == 202:
+    time.sleep(1)
+print(response.json()["output"])`;
+}

@@ -1,6 +1,7 @@
 import { h, uniqueId } from "./dom.js";
-import { javascript, requests, triton } from "./clients.js";
+import { javascript, requests, triton, uploading } from "./clients.js";
 import { curl, hub, openai } from "./snippets.js";
+import { isLarge } from "./uploads.js";
 
 const LANGUAGES = [["curl", curl], ["requests", requests], ["fetch", javascript], ["huggingface_hub", hub], ["openai", openai], ["tritonclient", triton]];
 
@@ -21,9 +22,9 @@ export function code() {
 
   function render(call) {
     lastCall = call;
-    const snippets = LANGUAGES.map(([, write]) => write(call));
+    const snippets = LANGUAGES.map(([name, write]) => (isLarge(call) ? (name === "requests" ? uploading(call) : null) : write(call)));
     let index = LANGUAGES.findIndex(([name]) => name === chosen);
-    if (snippets[index] === null) index = 0;
+    if (snippets[index] === null) index = snippets.findIndex((snippet) => snippet !== null);
     tabs.forEach((tab, tabIndex) => {
       tab.hidden = snippets[tabIndex] === null;
       tab.setAttribute("aria-selected", String(tabIndex === index));

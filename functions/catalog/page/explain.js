@@ -5,8 +5,8 @@ import { errorPanel } from "./trouble.js";
 const TASKS = new Set(["text-classification", "image-classification", "object-detection"]);
 
 /** A button that asks which parts of the input made the score, or null for tasks without that. */
-export function explanation(call, value) {
-  if (!TASKS.has(call.task) || Array.isArray(call.json?.inputs)) return null;
+export function explanation(call, value, output) {
+  if (!output.length || !TASKS.has(call.task) || Array.isArray(call.json?.inputs)) return null;
   const target = h("div");
   const button = h("button", { type: "button", onclick: run }, "Explain");
   const status = h("span.muted", { role: "status" });

@@ -70,6 +70,7 @@ export const objectDetection = {
     return h("div", null,
       stage,
       h("p.verdict.small", null, countLabels(detections)),
+      !detections.length && h("p.hint", null, `No object reaches the minimum score${model.head?.threshold ? `, by default ${model.head.threshold}` : ""}. Lower it in the settings to see weaker ones.`),
       h("ol.rows", { "aria-label": "Objects" }, rows));
   },
   summarise: (detections) => countLabels(detections),

@@ -3,7 +3,7 @@ import { h } from "./dom.js";
 import { size } from "./figures.js";
 import { files, local } from "./saved.js";
 
-/** Larger files do not fit into a request (API Gateway's limit is 10 MB of base64, the local server's 4.5 MB). */
+/** Larger files do not fit into a request: Lambda takes 6 MB, which are 4.5 MB in base64 (HEARTH_MAX_BODY_MB). */
 const MAX_BODY = 4_400_000;
 const MAX_UPLOAD = 64 * 1024 * 1024;
 const JOBS = "hearth-uploads";

@@ -105,3 +105,11 @@ def test_an_artifacts_folder_is_run_without_a_store(folder: Path) -> None:
     refused = hearth("predict", str(ZOO / "sentiment-en"), "x", cwd=folder)
     assert "Did you mean" in refused.stderr
     assert "There is no folder ./dat. Did you mean data?" in hearth("predict", "./dat", "x", cwd=folder).stderr
+
+
+def test_a_detector_that_finds_nothing_says_how_to_see_more(folder: Path) -> None:
+    picture = str(ZOO.parents[1] / "functions/catalog/page/cells.jpg")
+    run = ("predict", "yolo-cells", picture, "--no-json", "--parameters", '{"threshold": 0.999}')
+    answer = hearth(*run, cwd=folder)
+    assert answer.stdout == "nothing\n"
+    assert "lower it: --parameters" in answer.stderr
