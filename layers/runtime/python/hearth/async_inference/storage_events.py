@@ -196,4 +196,12 @@ def _compute_result(tasks: Tasks, name: str, task_id: str, created: CreatedObjec
         body, etag = source.get_with_etag(created.key, version=created.version, limit=uploads.MAX_BYTES)
     if created.etag and not created.version and etag.strip('"') != created.etag.strip('"'):
         raise Superseded  # the newer object has its own event
-    return predict_object(tasks, name, task_id, body, created.description)
+    from hearth.tasks import checkpoint
+
+    attempt = checkpoint.Checkpoint(
+        open_store(settings.get().output),
+        f"{created.key}{checkpoint.SUFFIX}",
+        f"{created.bucket} {created.key} {created.version or etag}",
+    )
+    with checkpoint.use(attempt):
+        return predict_object(tasks, name, task_id, body, created.description)

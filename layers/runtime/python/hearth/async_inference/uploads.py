@@ -57,9 +57,19 @@ class UploadTicket(msgspec.Struct, frozen=True):
     fields: dict[str, str]
 
 
+class FilmProgress(msgspec.Struct, frozen=True):
+    frames: int
+    """Processed frames."""
+    of: int | None
+    """All frames to process, if the file says how many it has."""
+
+
 class PendingResult(msgspec.Struct, frozen=True):
     id: str
     status: str = "waiting"
+    """`waiting`, or `running` for a film that is being processed."""
+    progress: FilmProgress | msgspec.UnsetType = msgspec.UNSET
+    """How far a film is."""
 
 
 class FailedResult(msgspec.Struct, frozen=True):
@@ -179,6 +189,19 @@ def get_result(upload_id: str) -> bytes | None:
     except NotFound:
         return None
     raise Unprocessable(f"{failed.error_type}: {failed.reason}")
+
+
+def get_pending(upload_id: str) -> PendingResult:
+    """What there is to say of a result that is pending. Raises NotFound, StoreError."""
+    upload = parse_id(upload_id)
+    if upload.kind != SHARED_TASKS["object-tracking"][0]:
+        return PendingResult(upload_id)
+    from hearth.tasks import checkpoint  # few results are of films
+
+    progress = checkpoint.read_progress(open_store(settings.get().output), f"{upload.key}{checkpoint.SUFFIX}")
+    if progress is None:
+        return PendingResult(upload_id)
+    return PendingResult(upload_id, "running", FilmProgress(progress.done, progress.total or None))
 
 
 def failure_path(key: str) -> str:

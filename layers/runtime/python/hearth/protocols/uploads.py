@@ -22,7 +22,7 @@ def get_result(request: Request) -> Response:
     upload_id = request.path_params["id"]
     document = uploads.get_result(upload_id)
     if document is None:
-        pending = uploads.PendingResult(upload_id)
+        pending = uploads.get_pending(upload_id)
         return Response(msgspec.json.encode(pending), headers={"Retry-After": RETRY_AFTER}, status=202)
     return Response(document)
 

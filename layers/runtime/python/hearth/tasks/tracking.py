@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import islice
 
+import msgspec
+import numpy as np
 from PIL.Image import Image
 
 from hearth.ops.vision.bytetrack import Box, Sighting, Track, Tracker, TrackerConfig
 from hearth.ops.vision.contact_sheet import contact_sheet, sheet_frames, thumbnail
 from hearth.ops.vision.drawing import draw_boxes, to_jpeg
+from hearth.tasks import checkpoint
 from hearth.tasks.detection import BATCH, DetectionModel, Detections, detect
 from hearth.tasks.video_file import ImageSequence, Video, write_video
 from hearth.telemetry.log import logger
@@ -33,8 +37,19 @@ VIDEO_BITS = 2_000_000
 def detect_frames(
     model: DetectionModel, source: FrameSource, threshold: float, iou: float
 ) -> Iterator[tuple[float, Detections]]:
-    """The time in seconds and the detections of each processed frame; only a few frames are in memory at a time."""
-    frames, processed, logged = source.frames(), 0, time.monotonic()
+    """The time in seconds and the detections of each processed frame; only a few frames are in memory at a time.
+
+    Frames of an earlier attempt, by its checkpoint, are decoded again, but nothing is detected in them.
+    """
+    attempt, logged = checkpoint.current(), time.monotonic()
+    total = -(-source.frames_total // source.every)
+    scope, done = "", list[tuple[float, Detections]]()
+    if attempt:
+        scope = f"{model.manifest.model}@{model.manifest.version} {threshold} {iou} {source.every}"
+        done = _restore(attempt.load(scope))
+    processed = len(done)
+    yield from done
+    frames = islice(source.frames(), processed, None)
     while True:
         with step("frames"):
             batch = list(islice(frames, BATCH))
@@ -42,13 +57,32 @@ def detect_frames(
             return
         with step("run"):
             detections = detect(model, [frame.image for frame in batch], min(threshold, MIN_SCORE), iou)
-        yield from zip([frame.seconds for frame in batch], detections, strict=True)
+        found = list(zip([frame.seconds for frame in batch], detections, strict=True))
+        yield from found
         processed += len(detections)
+        if attempt:
+            done += found
+            attempt.save(scope, functools.partial(_state, done), checkpoint.Progress(processed, total))
         if time.monotonic() - logged > PROGRESS_SECONDS:
             logged = time.monotonic()
-            logger().info(
-                "progress", extra={"frames": processed, "of": -(-source.frames_total // source.every) or None}
-            )
+            logger().info("progress", extra={"frames": processed, "of": total or None})
+
+
+def _state(frames: Sequence[tuple[float, Detections]]) -> bytes:
+    """Detections as they are kept in a checkpoint."""
+    rows = [
+        (seconds, [(array.dtype.str, array.shape, array.tobytes()) for array in found]) for seconds, found in frames
+    ]
+    return msgspec.msgpack.encode(rows)
+
+
+def _restore(state: bytes) -> list[tuple[float, Detections]]:
+    """The detections of a checkpoint; none of an empty one."""
+    rows = msgspec.msgpack.decode(state) if state else []
+    return [
+        (seconds, Detections(*(np.frombuffer(data, dtype).reshape(shape).copy() for dtype, shape, data in arrays)))
+        for seconds, arrays in rows
+    ]
 
 
 def track_objects(
