@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
@@ -25,24 +26,39 @@ Box = dict[str, Any]
 
 
 def read(path: Path) -> list[Example]:
-    """Read images; `expected` is a list of boxes. Raises DataError, which names the file that is broken."""
+    """Read images; `expected` is a list of boxes. Raises DataError, which names the file that is broken.
+
+    The forms of the same data give the same examples in the same order, so that trainings of them are alike.
+    """
     try:
-        if path.suffix.lower() in (".yaml", ".yml"):
-            return read_yolo(path.parent, path)
-        if path.suffix.lower() == ".json":
-            return read_coco(path)
-        if path.suffix.lower() == ".txt":
-            return read_voc(path)
-        if not path.is_dir():
-            raise ValueError("it is neither a folder nor a .json, .yaml or .txt file")
-        if documents := [file for file in sorted(path.glob("*.json")) if visible([file.name]) and is_coco(file)]:
-            return [example for document in documents for example in read_coco(document)]
-        if any(visible(file.relative_to(path).parts) for file in path.rglob("*.xml")):
-            return read_voc(path)
-        return read_yolo(path, names_file(path))
+        return sorted(map(with_alike_boxes, read_form(path)), key=lambda example: example.name)
     except (KeyError, ValueError, TypeError, IndexError, OSError, yaml.YAMLError) as error:
         reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else error
         raise DataError(f"{path} cannot be read ({reason}); it must be {DATA_FORMAT}.") from None
+
+
+def with_alike_boxes(example: Example) -> Example:
+    """Boxes in the order of their edges, which are rounded: YOLO has fractions of the image with few digits."""
+    boxes = [{**box, "box": [round(float(edge), 2) for edge in box["box"]]} for box in example.expected]
+    boxes = [box for box in boxes if box["box"][2] > box["box"][0] and box["box"][3] > box["box"][1]]
+    return replace(example, expected=sorted(boxes, key=lambda box: (box["box"], box["label"])))
+
+
+def read_form(path: Path) -> list[Example]:
+    """Read images as `read`, in the order of their form."""
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return read_yolo(path.parent, path)
+    if path.suffix.lower() == ".json":
+        return read_coco(path)
+    if path.suffix.lower() == ".txt":
+        return read_voc(path)
+    if not path.is_dir():
+        raise ValueError("it is neither a folder nor a .json, .yaml or .txt file")
+    if documents := [file for file in sorted(path.glob("*.json")) if visible([file.name]) and is_coco(file)]:
+        return [example for document in documents for example in read_coco(document)]
+    if any(visible(file.relative_to(path).parts) for file in path.rglob("*.xml")):
+        return read_voc(path)
+    return read_yolo(path, names_file(path))
 
 
 def data_file(path: Path) -> DataFile:
@@ -72,7 +88,7 @@ def read_coco(path: Path) -> list[Example]:
         file = next((place for place in places if place.is_file()), None)
         if file is None:
             raise ValueError(f"the image {image['file_name']} is in none of {', '.join(map(str, folders))}")
-        examples.append(Example(data_file(file), boxes[image["id"]], image["file_name"]))
+        examples.append(Example(data_file(file), boxes[image["id"]], file.name))
     return examples
 
 
@@ -110,13 +126,11 @@ def image_of(folder: Path, stem: str) -> Path | None:
 
 
 def voc_boxes(root: ElementTree.Element) -> list[Box]:
-    """The boxes of a VOC annotation, without those that have no area."""
     boxes = []
     for node in root.iter("object"):
         box = [float(node.findtext(f"bndbox/{edge}", "")) for edge in ("xmin", "ymin", "xmax", "ymax")]
-        if box[2] > box[0] and box[3] > box[1]:
-            label = (node.findtext("name") or "").strip()
-            boxes.append({"label": label, "box": box, "crowd": node.findtext("difficult") == "1"})
+        label = (node.findtext("name") or "").strip()
+        boxes.append({"label": label, "box": box, "crowd": node.findtext("difficult") == "1"})
     return boxes
 
 
@@ -190,8 +204,7 @@ def yolo_boxes(text: Path, image: Path, labels: dict[int, str]) -> list[Box]:
                 f"{text}, line {number}: {' '.join(fields[:6])!r} is not `label x y width height`; labels: {labels}"
             ) from None
         box = [edge * side for edge, side in zip(edges, (width, height, width, height), strict=True)]
-        if box[2] > box[0] and box[3] > box[1]:
-            boxes.append({"label": label, "box": box, "crowd": False})
+        boxes.append({"label": label, "box": box, "crowd": False})
     return boxes
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -53,6 +54,29 @@ def test_three_forms_give_the_same_boxes(yolo: Path, tmp_path_factory: pytest.Te
         found = [{**box, "box": [round(edge, 6) for edge in box["box"]]} for box in examples[0].expected]
         assert found == EXPECTED, path
         assert examples[0].inputs.read()
+
+
+def test_the_order_of_images_and_boxes_is_the_same_in_all_forms(tmp_path: Path) -> None:
+    corners = {"b.png": [[10, 20, 51, 61], [3, 5, 90, 70]], "a.png": [[7, 9, 33, 35]]}
+    document: dict[str, Any] = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "cat"}]}
+    (tmp_path / "yolo/labels").mkdir(parents=True)
+    (tmp_path / "yolo/classes.txt").write_text("cat")
+    for number, (name, boxes_of_image) in enumerate(corners.items()):
+        save(tmp_path / "yolo/images" / name, (640, 480))
+        save(tmp_path / "coco/images" / name, (640, 480))
+        document["images"].append({"id": number, "file_name": f"train/{name}"})
+        lines = []
+        for x, y, right, low in boxes_of_image:
+            document["annotations"].append(
+                {"image_id": number, "category_id": 1, "bbox": [x, y, right - x, low - y], "iscrowd": 0}
+            )
+            sides = ((x + right) / 1280, (y + low) / 960, (right - x) / 640, (low - y) / 480)
+            lines.append("0 " + " ".join(f"{side:.6f}" for side in sides))
+        (tmp_path / f"yolo/labels/{name[0]}.txt").write_text("\n".join(reversed(lines)))
+    (tmp_path / "coco/annotations.json").write_text(json.dumps(document))
+    forms = [[(example.name, example.expected) for example in boxes.read(tmp_path / form)] for form in ("yolo", "coco")]
+    assert forms[0] == forms[1]
+    assert [name for name, _ in forms[0]] == ["a.png", "b.png"]
 
 
 def test_an_image_without_text_file_has_no_objects(yolo: Path) -> None:
