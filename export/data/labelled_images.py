@@ -32,7 +32,7 @@ def read(path: Path, columns: Columns = NO_COLUMNS) -> list[Example]:
 
 def read_listed(path: Path, columns: Columns) -> list[Example]:
     """Read a table of paths, relative to the table's folder. Raises DataError, which names images that are missing."""
-    table = read_table(path, (IMAGE, LABEL, GROUP, TIME), columns)
+    table = read_table(path, (IMAGE, LABEL, GROUP, TIME), columns, flags=LABEL.name)
     labels = split_labels([table.value(row, "label") for row in table.rows])
     root = path.parent.resolve()
     names = [table.text(row, "image").replace("\\", "/") for row in table.rows]

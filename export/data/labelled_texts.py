@@ -14,7 +14,8 @@ from hearth_build.recipe import Example
 
 DATA_FORMAT = (
     "a CSV, TSV, XLSX, JSON lines or Parquet file with a column of texts and one of labels (lists of labels, or labels "
-    "joined by `|`, if a text has several), or a folder with one folder of .txt files per class"
+    "joined by `|`, if a text has several; or a column of zeros and ones for each label), or a folder with one folder "
+    "of .txt files per class"
 )
 TEXT = Role(
     "text",
@@ -32,7 +33,7 @@ def read(path: Path, columns: Columns = NO_COLUMNS) -> list[Example]:
     """Read examples; `expected` is a label, or a tuple of labels if texts have several. Raises DataError."""
     if path.is_dir():
         return read_folders(path)
-    table = read_table(path, ROLES, columns)
+    table = read_table(path, ROLES, columns, flags=LABEL.name)
     if "label" not in columns and "text" not in columns and has_swapped(table):
         table.columns["text"], table.columns["label"] = table.columns["label"], table.columns["text"]
     labels = split_labels([table.value(row, "label") for row in table.rows])
@@ -71,7 +72,8 @@ def split_labels(values: Sequence[Any]) -> list[str | tuple[str, ...]]:
         parts = {part.strip() for label in whole for part in label.split(separator)}
         alone = sum(count for label, count in whole.items() if separator not in label and label in parts)
         if len(parts) < len(whole) and alone:
-            return [tuple(filter(None, (part.strip() for part in label.split(separator)))) for label in labels]
+            parted = [tuple(filter(None, (part.strip() for part in label.split(separator)))) for label in labels]
+            return [parts or "" for parts in parted]
     return list(labels)
 
 

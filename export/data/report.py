@@ -59,7 +59,10 @@ def describe_labels(report: DataReport, examples: Sequence[Example]) -> None:
     by_label = counts(examples)
     listed = [f"{label} {count:,}" for label, count in by_label.most_common(12)]
     more = f" and {len(by_label) - 12} more" if len(by_label) > 12 else ""
-    report.facts.append(f"{len(by_label)} labels: {', '.join(listed)}{more}")
+    report.facts.append(f"{len(examples):,} examples with {len(by_label)} labels: {', '.join(listed)}{more}")
+    if any(isinstance(example.expected, tuple) for example in examples):
+        none = sum(example.expected == () for example in examples)
+        report.facts.append(f"Examples may have several labels; {none:,} have none")
     largest, smallest = max(by_label.values()), min(by_label.values())
     if largest > 10 * smallest:
         report.warnings.append(
@@ -147,11 +150,11 @@ def usable_labels(examples: Sequence[Example], report: DataReport, path: object,
 
     Raises DataError, which says what to do, for too few examples or labels, and for a column that holds no labels.
     """
-    empty = [example for example in examples if not example.inputs or example.expected in ("", ())]
+    empty = [example for example in examples if not example.inputs or example.expected == ""]
     if empty:
         names = ", ".join(example.name for example in empty[:LISTED]) + (", …" if len(empty) > LISTED else "")
         report.warnings.append(f"{len(empty):,} {unit} without content or label are left out: {names}")
-    kept = [example for example in examples if example.inputs and example.expected not in ("", ())]
+    kept = [example for example in examples if example.inputs and example.expected != ""]
     if len(kept) < MIN_EXAMPLES:
         raise DataError(
             f"{path} has {len(kept)} {unit} with labels. At least {MIN_EXAMPLES} are needed to train and to measure; "

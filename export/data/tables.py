@@ -22,6 +22,9 @@ DELIMITERS = (",", ";", "\t", "|")
 QUOTING: tuple[dict[str, Any], ...] = ({"strict": True}, {"quoting": csv.QUOTE_NONE}, {})
 """How quotation marks are read: as spreadsheets write them; as part of texts, where one would otherwise swallow the
 lines after it; leniently."""
+ONE = frozenset({"1", "1.0", "true", "yes", "x"})
+FLAGS = ONE | {"0", "0.0", "false", "no", ""}
+"""What is written in columns that say of each label whether an example has it."""
 csv.field_size_limit(100_000_000)  # texts of a whole document
 
 Row = dict[str, Any]
@@ -62,9 +65,16 @@ class Table:
         return "" if value is None else str(value).strip()
 
 
-def read_table(path: Path, roles: Sequence[Role], columns: Columns = NO_COLUMNS) -> Table:
-    """Read a table and find the column of each role. Raises DataError, which names the columns that exist."""
-    return table_of(path, *read_records(path), roles, columns)
+def read_table(path: Path, roles: Sequence[Role], columns: Columns = NO_COLUMNS, flags: str = "") -> Table:
+    """Read a table and find the column of each role. Raises DataError, which names the columns that exist.
+
+    `flags` is the role whose column may be spread over columns of zeros and ones.
+    """
+    header, records = read_records(path)
+    if flags and flags not in columns and records:
+        usual = next(role.headers for role in roles if role.name == flags)
+        header, records = join_flags(header, records, usual)
+    return table_of(path, header, records, roles, columns)
 
 
 def table_of(
@@ -138,6 +148,29 @@ def has_header(records: Sequence[Sequence[Any]]) -> bool:
         if str(first).strip() not in counts and (repeats or all(map(is_number, counts))) and not is_number(first):
             return True
     return False
+
+
+def join_flags(
+    header: list[str] | None, records: list[list[Any]], usual: Sequence[str]
+) -> tuple[list[str] | None, list[list[Any]]]:
+    """Columns of zeros and ones become one column `labels` with the names of those that are one, unless a column is
+    named as `usual`: the form of tables whose rows have several labels or none."""
+    names, rows = (header, records) if header is not None else (list(map(str, records[0])), records[1:])
+    columns = [{flag_of(row[number]) for row in rows if len(row) > number} for number in range(len(names))]
+    flags = [number for number, values in enumerate(columns) if values <= FLAGS and values & ONE]
+    others = [number for number in range(len(names)) if number not in flags]
+    if len(flags) < 2 or not others or any(normal(name) in usual for name in names):
+        return header, records
+    joined = []
+    for row in rows:
+        padded = [*row, *[""] * (len(names) - len(row))]
+        labels = [names[number].strip() for number in flags if flag_of(padded[number]) in ONE]
+        joined.append([*(padded[number] for number in others), labels])
+    return [*(names[number] for number in others), "labels"], joined
+
+
+def flag_of(value: Any) -> str:
+    return "" if value is None else str(value).strip().lower()
 
 
 def is_number(value: Any) -> bool:

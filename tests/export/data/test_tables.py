@@ -91,3 +91,15 @@ def test_missing_images_of_a_table_are_named(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("file,class\na.jpg,cat\nb.jpg,dog\n")
     with pytest.raises(DataError, match=r"1 of the 2 images .*: b\.jpg"):
         labelled_images.read(tmp_path / "list.csv")
+
+
+def test_columns_of_zeros_and_ones_are_labels(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id;comment;rude;loud\n1;one;1;0\n2;two;0;0\n3;three;1;1\n")
+    rows = labelled_texts.read(tmp_path / "a.csv", {"text": "comment"})
+    assert [(example.inputs, example.expected) for example in rows] == [
+        ("one", ("rude",)),
+        ("two", ()),
+        ("three", ("rude", "loud")),
+    ]
+    (tmp_path / "b.csv").write_text("text,label,checked,new\none,0,1,0\ntwo,1,0,1\n")
+    assert [example.expected for example in labelled_texts.read(tmp_path / "b.csv")] == ["0", "1"]
