@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from hearth.models.cache import warm_cache
 from hearth.models.manifest import dump, parse
@@ -46,3 +50,28 @@ def test_a_manifest_keeps_its_reference(serving: Path) -> None:
         reference = make_reference(model, evaluation_of("text-classification"), examples(80), "dev")
         manifest = structs.replace(model.manifest, reference=reference)
     assert parse(dump(manifest)) == manifest
+
+
+def photos(seed: int, count: int, light: float) -> list[Example]:
+    """Pictures of different brightness, as a camera takes them during a day."""
+    generator = np.random.default_rng(seed)
+    examples = []
+    for _ in range(count):
+        mean = generator.normal(130, 25) * light
+        pixels = generator.normal(mean, 40 * light, (24, 24, 3)).clip(0, 255).astype(np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        examples.append(Example(buffer.getvalue(), "red"))
+    return examples
+
+
+def test_a_dimmed_camera_is_noticed_within_50_pictures(serving: Path) -> None:
+    evaluation = evaluation_of("image-classification")
+    with warm_cache().get("resnet20-cifar10") as model:
+        reference = make_reference(model, evaluation, photos(1, 400, 1.0), "photos")
+        assert reference is not None
+        for seed in range(5):
+            usual = observe(model, evaluation, photos(10 + seed, 50, 1.0))
+            assert not compare(reference.counts, usual, rate=0.001).moved
+            dimmed = observe(model, evaluation, photos(20 + seed, 50, 0.7))
+            assert "brightness" in {feature.name for feature in compare(reference.counts, dimmed).moved}
