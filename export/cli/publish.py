@@ -25,6 +25,10 @@ def publish(
             help="Sign the version with this key: KEY.pem, or awskms:// followed by an ARN or alias/NAME.",
         ),
     ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="Data as `hearth evaluate` reads it, with whose statistics `hearth drift` compares."),
+    ] = None,
 ) -> None:
     """Test an artifact in a separate process and copy it into a store. The manifest is written last."""
     from hearth_build.release.publish import publish as run
@@ -34,7 +38,7 @@ def publish(
         from hearth_build.release.signing import load_signer
 
         signer = load_signer(sign)
-    manifest = run(open_store(store), artifact, alias, signer)
+    manifest = run(open_store(store), artifact, alias, signer, reference)
     console.print(f"Published {manifest.model}@{manifest.version}" + (f" as {alias}" if alias else ""))
     if alias:
         following = f"hearth predict {manifest.model}@{alias} INPUT --store {store}"

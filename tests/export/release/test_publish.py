@@ -21,6 +21,7 @@ from hearth_build.release.aliases import set_alias
 from hearth_build.release.publish import publish
 from hearth_build.release.signing import verify_published
 from hearth_build.release.versions import list_versions
+from tests.support.artifacts import make_text_artifact
 from tests.support.signed import key, make_keys
 
 
@@ -133,3 +134,20 @@ def test_a_concurrent_change_of_an_alias_is_kept(toy_work: Path, tmp_path: Path)
 def test_an_alias_needs_a_published_version(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no version 7"):
         set_alias(open_store(tmp_path.as_uri()), "toy", "prod", "7")
+
+
+def test_statistics_of_data_are_in_the_published_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hearth_build.release.publish.admit", lambda *_: None)  # the artifact has no golden answers
+    artifact = make_text_artifact(tmp_path / "artifacts")
+    (tmp_path / "data.tsv").write_text("text\tlabel\n" + "good film\tpositive\nbad movie\tnegative\n" * 40)
+    store = open_store((tmp_path / "store").as_uri())
+    first = publish(store, artifact)
+    second = publish(store, artifact, reference=tmp_path / "data.tsv")
+    assert (first.version, first.reference, second.version) == ("1", None, "2")
+    assert second.reference is not None
+    assert (second.reference.dataset, second.reference.inputs) == ("data.tsv", 40)
+    assert parse(store.get("sentiment-en/2/manifest.json")) == second
+    assert publish(store, artifact, reference=tmp_path / "data.tsv").version == "2"
+    (tmp_path / "few.tsv").write_text("text\tlabel\ngood\tpositive\n")
+    with pytest.raises(BadRequest, match="at least 30 examples"):
+        publish(store, artifact, reference=tmp_path / "few.tsv")
