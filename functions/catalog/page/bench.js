@@ -70,7 +70,7 @@ export function bench(model, task, name, suitable, start = {}) {
         status.textContent = "Stopped.";
         if (!view.run) output.replaceChildren(h("p.placeholder", null, "Stopped."));
       } else {
-        if (error.status === undefined && !(error instanceof SyntaxError)) console.error(error);
+        if (error.status === undefined) console.error(error);
         output.replaceChildren(errorPanel(error, begin));
         status.textContent = "";
       }

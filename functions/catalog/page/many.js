@@ -35,9 +35,11 @@ export function many({ form, callOf, summarise }) {
       if (texts) {
         rows = picker.files[0] ? await readTexts(picker.files[0]) : [];
         const names = rows.names ?? [];
-        columns.replaceChildren(...names.map((name, index) => h("option", { value: String(index) }, name)));
+        const width = Math.max(0, ...rows.slice(0, 100).map((row) => row.length));
+        const titles = rows.names ?? Array.from({ length: width }, (_, index) => `column ${index + 1}`);
+        columns.replaceChildren(...titles.map((name, index) => h("option", { value: String(index) }, name)));
         columns.value = String(Math.max(0, names.findIndex((name) => /^(text|sentence|review|content|input)$/i.test(name.trim()))));
-        columnField.hidden = names.length < 2;
+        columnField.hidden = titles.length < 2;
       }
       choose();
     } catch (error) {
@@ -50,7 +52,7 @@ export function many({ form, callOf, summarise }) {
   function choose() {
     items = texts ? rows.map((row) => row[Number(columns.value) || 0] ?? "").filter((text) => text.trim()) : [...picker.files];
     run.disabled = !items.length || items.length > MAX_ITEMS;
-    status.textContent = items.length > MAX_ITEMS ? `${items.length} inputs; at most ${MAX_ITEMS} can be run here. Use hearth batch for more.` : items.length ? `${items.length} ${texts ? "texts" : "files"}` : "No inputs.";
+    status.textContent = items.length > MAX_ITEMS ? `${items.length} inputs; at most ${MAX_ITEMS} can be run here. Use hearth batch for more.` : items.length ? `${items.length} ${texts ? "texts" : "files"}${rows.names ? `; the first line has the names ${rows.names.join(", ")}` : ""}` : "No inputs.";
   }
 
   async function start() {
@@ -135,9 +137,14 @@ async function readTexts(file) {
     });
   }
   if (!/\.(csv|tsv)$/i.test(file.name)) return text.split("\n").map((line) => [line.trim()]);
-  const [names = [], ...rows] = parseCsv(text);
-  return Object.assign(rows, { names });
+  const rows = parseCsv(text);
+  if (!isHeader(rows[0] ?? [])) return rows;
+  const [names, ...others] = rows;
+  return Object.assign(others, { names });
 }
+
+/** Whether the first line of a table names its columns: short words, each once. */
+const isHeader = (cells) => new Set(cells).size === cells.length && cells.every((cell) => cell.trim() && cell.length <= 40 && cell.trim().split(/\s+/).length <= 3 && !/[.!?]$/.test(cell.trim()));
 
 function download(name, type, text) {
   const url = URL.createObjectURL(new Blob([text], { type }));

@@ -1,3 +1,4 @@
+import { ServiceError } from "./api.js";
 import { h } from "./dom.js";
 import { texts } from "./inputs.js";
 
@@ -19,10 +20,18 @@ export const tabular = {
 export const tensors = {
   verb: "Run the graph",
   form: (model) => texts([{ name: "inputs", label: "Inputs", rows: 8, hint: `JSON with ${signature(model)}, nested as the shapes.` }]),
-  call: ({ inputs }) => ({ json: { inputs: JSON.parse(inputs) } }),
+  call: ({ inputs }) => ({ json: { inputs: parsed(inputs) } }),
   render: (outputs) => h("pre.reading", { tabIndex: 0 }, JSON.stringify(outputs, null, 1).slice(0, 10_000)),
   summarise: (outputs) => Object.keys(outputs).join(", "),
 };
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new ServiceError(`The inputs are not JSON: ${error.message}.`, { status: 400 });
+  }
+}
 
 /** The inputs of the graph with their shapes, such as "x [n, 3]". */
 const signature = (model) => (model.graphs?.main?.inputs ?? []).map(({ name, shape }) => `${name} [${shape.join(", ")}]`).join(", ");
