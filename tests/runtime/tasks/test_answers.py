@@ -20,6 +20,8 @@ from hearth.models.cache import warm_cache
 from hearth.tasks import answers
 from hearth.tasks.answers import REDACTIONS, Answer, RecentAnswers, expire, redact, scores_of, without_metadata
 from hearth.tasks.schema import Label
+from hearth.tasks.task import open_model
+from hearth.telemetry.timing import begin
 from hearth_functions.text_classification import app
 
 
@@ -63,6 +65,15 @@ def test_nothing_is_captured_without_the_owner_or_against_the_client(
     monkeypatch.setenv("HEARTH_CAPTURE_SHARE", "0")
     settings.get.cache_clear()
     client.post("/models/sentiment-en", json={"inputs": "good"})
+    assert not captured(tmp_path / "captured")
+
+
+def test_the_work_of_a_shadow_is_not_captured(serving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    capturing(tmp_path / "captured", monkeypatch)
+    begin()
+    task, lease = open_model(app.TASKS, warm_cache().resolve("sentiment-en"))
+    with lease as model:
+        task.predict(model, app.Request("good"))
     assert not captured(tmp_path / "captured")
 
 

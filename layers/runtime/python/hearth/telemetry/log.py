@@ -78,6 +78,7 @@ def attempt(work: Callable[[], str], *, request_id: str, trigger: Trigger, tenan
     """Run `work`, which returns its outcome, as a request with its own timing and log line; return its error, if
     any."""
     timing = begin()
+    timing.is_private = False
     start_trace(timing, {})
     failure: HearthError | None = None
     if tenant:

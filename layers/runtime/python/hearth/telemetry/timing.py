@@ -26,8 +26,8 @@ class Timing:
         self.input_sha256 = ""
         """SHA-256 of the input in hexadecimal, if the audit log is enabled; not logged."""
         self.request_id = ""
-        self.is_private = False
-        """Whether the client refuses that its input is captured."""
+        self.is_private = True
+        """Whether inputs must not be captured: the client refuses it, or this is no client's request but a shadow."""
         self.observed: dict[tuple[str, int], int] | None = None
         """Number of inputs by feature and class (`hearth.telemetry.features`); None: the model is not watched."""
         self.trace: Any = None
