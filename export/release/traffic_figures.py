@@ -74,8 +74,9 @@ class Figures:
         failed = status >= 500 or record.get("version", version) != version
         requests.count += 1
         requests.failures += failed
-        if status < 400 and not failed and not record.get("cold"):
-            requests.ms.append(record["ms"]["total"])
+        ms = record.get("ms", {}).get("total")
+        if ms is not None and status < 400 and not failed and not record.get("cold"):
+            requests.ms.append(ms)
 
     def __str__(self) -> str:
         texts = []

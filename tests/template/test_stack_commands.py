@@ -10,6 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from hearth_build.cli.main import app
+from hearth_build.cli.rollout import _open_log
+from hearth_build.release.traffic_figures import Figures
 from tests.template.local_stack import STACK, Aws, Stack
 
 SMALL = {
@@ -50,6 +52,28 @@ def test_logs_are_printed_in_order_and_chosen_by_function(stack: Stack) -> None:
     assert lines == ["SharedLog", "JobsLog"], result.output
     assert "SharedLog" not in run("logs", "--stack", STACK, "--function", "Jobs").output
     assert run("logs", "--stack", STACK, "--function", "Nothing").exit_code == 2
+
+
+def test_a_rollout_reads_the_lines_that_a_stack_logs_about_the_model(stack: Stack) -> None:
+    log = _open_log(None, STACK, "toy")
+    assert log.read() == []
+    logs, group, now = stack.aws.client("logs"), stack.resources["SharedLog"], int(time.time() * 1000)
+    logs.create_log_stream(logGroupName=group, logStreamName="rollout")
+    lines = [
+        {"message": "request", "status": 200, "routed": "toy@2"},
+        {"message": "request", "status": 200, "model": "toy"},
+        {"message": "request", "status": 200, "routed": "other@2"},
+        {"message": "shadow", "model": "toy", "version": "1", "shadow": "2", "agreement": 1.0},
+    ]
+    figures, read = Figures("toy", "1", "2"), list[str]()
+    for number, line in enumerate(lines, 1):
+        event = {"timestamp": now + number, "message": json.dumps(line)}
+        logs.put_log_events(logGroupName=group, logStreamName="rollout", logEvents=[event])
+        read += log.read()
+    figures.add(read)
+    assert len(read) == len(set(read)), "each line once"
+    # The local AWS ignores filter patterns; lines of other requests count for nothing.
+    assert (figures.requests["2"].count, figures.comparisons) == (1, 1)
 
 
 def test_the_doctor_of_a_region_names_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,8 @@ from starlette.testclient import TestClient
 from hearth import deadline, settings
 from hearth.auth import api_keys
 from hearth.aws_lambda.handler import create_handler
+from hearth.aws_lambda.runtime_api import Invocation
+from hearth.aws_lambda.streaming import Runtime
 from hearth.models.registry import Ref, Resolved
 from hearth.tasks import memory_budget, shadow
 from hearth.tasks.generation import Generation, Piece
@@ -279,3 +281,25 @@ def test_uploads_are_compared_after_their_results_were_written(
     lines = log_lines(capsys)
     assert [line["message"] for line in lines] == ["request", "shadow"]
     assert lines[1]["agreement"] == 1.0
+
+
+def test_our_runtime_answers_first(shadowed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Runtime API has the response before the shadow's answer is computed."""
+    order = list[str]()
+
+    class Api:
+        def next(self) -> Invocation:
+            headers = {"lambda-runtime-aws-request-id": "r", "lambda-runtime-deadline-ms": str(2**42)}
+            body = event("rest-v1", path=PATH, method="POST", body='{"inputs":"good"}')
+            return Invocation(headers, json.dumps(body).encode())
+
+        def respond(self, invocation: Invocation, body: bytes) -> None:
+            order.append("response")
+
+    monkeypatch.setenv("HEARTH_STREAM", "rest,url")
+    settings.get.cache_clear()
+    monkeypatch.setattr(shadow, "_run", lambda waiting, **options: order.append("shadow"))
+    runtime = Runtime(Api(), create_handler(text.TASKS), frozenset())  # type: ignore[arg-type]
+    for _ in range(2):
+        runtime.serve_next()
+    assert order == ["response", "shadow"] * 2
