@@ -127,10 +127,7 @@ def expand(template: str, rows: Sequence[Dedicated]) -> str:
     return template.replace(ROUTES_MARK, routes).replace(RESOURCES_MARK, resources)
 
 
-_URI = (
-    "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2021-11-15/functions/${Alias}"
-    "/response-streaming-invocations"
-)
+_FUNCTIONS = "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2021-11-15/functions"
 
 
 def _routes(row: Dedicated) -> str:
@@ -146,9 +143,7 @@ def _routes(row: Dedicated) -> str:
                 httpMethod: POST
                 responseTransferMode: STREAM
                 timeoutInMillis: 900000
-                uri: !Sub
-                  - {_URI}
-                  - {{Alias: !Ref {row.id}.Alias}}
+                uri: !Sub {_FUNCTIONS}/${{{row.id}.Alias}}/response-streaming-invocations
           /models/{row.model}/{{proxy+}}: {{get: {operation}, post: {operation}, options: *public}}
           /v2/models/{row.model}: {{get: {operation}, options: *public}}
           /v2/models/{row.model}/{{proxy+}}: {{get: {operation}, post: {operation}, options: *public}}

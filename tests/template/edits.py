@@ -307,6 +307,12 @@ STORAGE = {
     "events that vanish": without("UploadRule", "Targets", 0, "DeadLetterConfig"),
     "no events": without("UploadBucket", "NotificationConfiguration"),
     "no forms from pages": without("UploadBucket", "CorsConfiguration"),
+    "no forms from our page": without("UploadBucket", "CorsConfiguration", "CorsRules", 0),
+    "no forms from the domain's page": without("UploadBucket", "CorsConfiguration", "CorsRules", 1),
+    "forms from every page": change(
+        "UploadBucket", "CorsConfiguration", "CorsRules", 2, to={"AllowedOrigins": ["*"], "AllowedMethods": ["POST"]}
+    ),
+    "pages read uploads": change("UploadBucket", "CorsConfiguration", "CorsRules", 0, "AllowedMethods", to=["GET"]),
     "public bucket": change("UploadBucket", "PublicAccessBlockConfiguration", "BlockPublicPolicy", to=False),
     "no versions": without("ArtifactBucket", "VersioningConfiguration"),
     "plain bucket": without("ResultBucket", "BucketEncryption"),

@@ -42,7 +42,7 @@ def _best_path(paths: dict[str, Any], path: str) -> str:
 
 
 def _function(operation: Any) -> str:
-    found = re.search(r'"Ref": "(\w+)Aliaslive"', json.dumps(operation))
+    found = re.search(r"\$\{(\w+)Aliaslive\}", json.dumps(operation))
     return found[1] if found else ""
 
 
@@ -166,9 +166,18 @@ def errors_of_the_gateway_read_like_ours(template: Template) -> Findings:
 
 @rule
 def pages_of_other_origins_are_allowed_by_parameter(template: Template) -> Findings:
-    cors, none = if_condition(template["Resources"]["UploadBucket"]["Properties"].get("CorsConfiguration"), "HasCors")
-    if none == cors or "POST" not in json.dumps(cors) or "CorsOrigins" not in json.dumps(cors):
-        yield "UploadBucket does not accept forms from the pages of CorsOrigins only"
+    bucket = template["Resources"]["UploadBucket"]["Properties"]
+    own, *others = bucket.get("CorsConfiguration", {}).get("CorsRules") or [{}]
+    if "execute-api" not in json.dumps(own.get("AllowedOrigins")):
+        yield "UploadBucket does not accept forms from the page of the API"
+    by_condition = {name: if_condition(rule, name) for rule in others for name in rule.get("Fn::If", ())[:1]}
+    for name, origin in {"HasDomain": "DomainName", "HasCors": "CorsOrigins"}.items():
+        allowed, otherwise = by_condition.get(name, ({}, None))
+        if otherwise != {"Ref": "AWS::NoValue"} or origin not in json.dumps(allowed.get("AllowedOrigins")):
+            yield f"UploadBucket does not accept forms from the pages of {origin}, or from others too"
+    rules = [own, *(allowed for allowed, _ in by_condition.values())]
+    if len(rules) != 1 + len(others) or any(rule.get("AllowedMethods") != ["POST"] for rule in rules):
+        yield "pages may only post forms to UploadBucket"
     for name, function in of_type(template, "Lambda::Function"):
         if "CorsOrigins" not in json.dumps(function["Environment"]["Variables"].get("HEARTH_CORS_ORIGINS")):
             yield f"{name} does not know CorsOrigins"
