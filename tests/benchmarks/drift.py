@@ -195,9 +195,13 @@ def pictures(data: Path, count: int) -> Game:
     return Game("Pictures of CIFAR-10, `resnet20-cifar10`", pool, moved, reference, pool[half:], moved)
 
 
+GAMES: dict[str, Callable[[Path, int], Game]] = {"texts": texts, "pictures": pictures}
+
+
 def main() -> None:
     prepare_process()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("games", nargs="*", choices=[*GAMES, []], help="all by default")
     parser.add_argument("--inputs", type=int, default=800)
     parser.add_argument("--windows", type=int, default=1000)
     arguments = parser.parse_args()
@@ -205,17 +209,18 @@ def main() -> None:
 
     os.environ["HEARTH_STORE"] = ZOO.as_uri()
     data = Path(os.environ["HEARTH_DATA"])
-    for make in (texts, pictures):
-        game = make(data, arguments.inputs)
+    for name in arguments.games or GAMES:
+        game = GAMES[name](data, arguments.inputs)
         print(f"\n{game.title}: {len(game.pool)} inputs\n")
-        share = alarms(game.pool, None, 200, arguments.windows)
-        print(f"{arguments.windows} windows of 200 unmoved inputs at a rate of 1 %: {share:.1%} alarm\n", flush=True)
+        size = min(200, int(len(game.pool) * (1 - REFERENCE)))
+        share = alarms(game.pool, None, size, arguments.windows)
+        print(f"{arguments.windows} windows of {size} unmoved inputs at a rate of 1 %: {share:.1%} alarm\n", flush=True)
         print("| what moved | noticed within | AUROC of the novelty | of the score |\n|---|---:|---:|---:|")
-        for name, seen in game.moved.items():
+        for title, seen in game.moved.items():
             cells = ["", ""]
-            if name not in SHARES:
+            if title not in SHARES:
                 cells = [f"{value:.3f}" for value in separation(game.reference, game.usual, seen)]
-            print(f"| {name} | {noticed(game.pool, seen)} | {' | '.join(cells)} |", flush=True)
+            print(f"| {title} | {noticed(game.pool, seen)} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":
