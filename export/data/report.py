@@ -54,6 +54,15 @@ def describe_split(report: DataReport, split: Split, duplicates: Duplicates) -> 
     report.facts += [note[0].upper() + note[1:] for note in split.notes]
 
 
+def describe_measured(report: DataReport, split: Split, measured: Split) -> None:
+    """Says so if fewer examples are measured than were held out, for tasks that take long for each."""
+    counts = [(len(getattr(measured, name)), len(getattr(split, name))) for name in ("validation", "test")]
+    if any(count < held for count, held in counts):
+        report.facts.append(
+            f"To save time, {counts[0][0]:,} of the validation examples and {counts[1][0]:,} of the test are measured"
+        )
+
+
 def describe_labels(report: DataReport, examples: Sequence[Example]) -> None:
     """The classes, spelling variants, and inputs that have several different labels."""
     by_label = counts(examples)

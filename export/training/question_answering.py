@@ -24,6 +24,7 @@ from hearth_build.data.report import (
     LISTED,
     MIN_EXAMPLES,
     DataReport,
+    describe_measured,
     describe_split,
     language_of,
 )
@@ -71,7 +72,9 @@ def read(session: Session) -> Data:
     parts = split(examples, duplicates.clusters[: len(examples)], plan.seed, own_test)
     describe_split(report, parts, replace(duplicates, exact=0))
     held = {name: getattr(parts, name)[:count] for name, count in HELD_OUT.items()}
-    return Data(replace(parts, **held), (), report, language)
+    measured = replace(parts, **held)
+    describe_measured(report, parts, measured)
+    return Data(measured, (), report, language)
 
 
 def usable(path: str, columns: dict[str, str], report: DataReport) -> list[Example]:

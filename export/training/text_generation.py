@@ -19,7 +19,7 @@ from hearth.models.preprocessing import TextPreprocessing
 from hearth_build.data import corpus
 from hearth_build.data.character_ngrams import ORDER, CharacterNgrams
 from hearth_build.data.datasets import DataError
-from hearth_build.data.report import MIN_EXAMPLES, DataReport, describe_split, language_of
+from hearth_build.data.report import MIN_EXAMPLES, DataReport, describe_measured, describe_split, language_of
 from hearth_build.data.split import Split, duplicate_texts, split
 from hearth_build.importing.decoders import PROMPTS
 from hearth_build.networks.gpt import Decoder, Shape
@@ -93,7 +93,9 @@ def read(session: Session) -> TextData:
         parts = split(examples, duplicates.clusters[: len(examples)], plan.seed, own_test)
         describe_split(report, parts, duplicates)
     held = {name: limited(getattr(parts, name), limit) for name, limit in HELD_OUT.items()}
-    return TextData(replace(parts, **held), (), report, language, is_chat=is_chat)
+    measured = replace(parts, **held)
+    describe_measured(report, parts, measured)
+    return TextData(measured, (), report, language, is_chat=is_chat)
 
 
 def usable(path: str, columns: dict[str, str], report: DataReport) -> list[Example]:

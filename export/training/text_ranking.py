@@ -18,7 +18,7 @@ from hearth.ops.text.windows import tokenize_whole, truncate, window_capacity
 from hearth_build.data import ranked_texts
 from hearth_build.data.bm25 import Bm25
 from hearth_build.data.datasets import DataError
-from hearth_build.data.report import MIN_EXAMPLES, DataReport, describe_split, language_of
+from hearth_build.data.report import MIN_EXAMPLES, DataReport, describe_measured, describe_split, language_of
 from hearth_build.data.split import Split, duplicate_texts, split
 from hearth_build.data.text_pairs import TextPairs
 from hearth_build.evaluations import text_ranking as evaluation
@@ -69,9 +69,10 @@ def read(session: Session) -> Data:
     if not has_negatives:
         completed = (ranked_texts.with_negatives(part) for part in (parts.train, parts.validation, parts.test))
         parts = Split(*completed, parts.notes)
-    parts = replace(parts, validation=limited(parts.validation, "validation"), test=limited(parts.test, "test"))
+    measured = replace(parts, **{name: limited(getattr(parts, name), name) for name in PAIRS})
+    describe_measured(report, parts, measured)
     language = language_of(example.inputs["texts"][0] for example in examples[:1000])
-    return Data(parts, (), report, language)
+    return Data(measured, (), report, language)
 
 
 def usable(path: str, columns: dict[str, str]) -> list[Example]:
