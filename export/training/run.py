@@ -72,7 +72,9 @@ def run(plan: Plan, work: Path, command: str, *, check: bool = False) -> Path | 
     trainer.require_learning(chosen, results)
     assert chosen.recipe is not None
     recipe = chosen.recipe()
-    recipe = replace(recipe, report=with_comparison(recipe, results, chosen, title))
+    if note := better_baseline(results, chosen, evaluation.higher_is_better):
+        console.print(note, highlight=False, markup=False)
+    recipe = replace(recipe, report=with_comparison(recipe, results, chosen, title, note))
     artifact = build_served(recipe, session)
     resolved = structs.replace(session.plan, settings={**plan.settings, **session.settings}, model=chosen.name)
     plans.save(resolved, work / "recipe.yaml")
@@ -128,7 +130,20 @@ def print_table(results: list[Candidate], chosen: Candidate, title: str) -> None
     console.print(table)
 
 
-def with_comparison(recipe: Recipe, results: list[Candidate], chosen: Candidate, title: str) -> Report:
+def better_baseline(results: Sequence[Candidate], chosen: Candidate, higher_is_better: bool) -> str:
+    """A sentence if something that is only compared with is better than what is served; else empty."""
+    sign = 1 if higher_is_better else -1
+    baselines = [candidate for candidate in results if candidate.recipe is None]
+    strongest = max(baselines, key=lambda candidate: sign * candidate.score, default=chosen)
+    if sign * strongest.score <= sign * chosen.score:
+        return ""
+    return (
+        f"Note: {strongest.name}, with which the {chosen.name} is only compared, is better. More examples or more "
+        "--minutes are needed for a useful model."
+    )
+
+
+def with_comparison(recipe: Recipe, results: list[Candidate], chosen: Candidate, title: str, note: str) -> Report:
     """The recipe's sections of the card, after the table of candidates if there are several."""
     rows = []
     for candidate in results:
@@ -136,7 +151,8 @@ def with_comparison(recipe: Recipe, results: list[Candidate], chosen: Candidate,
         rows.append(f"| {name} | {candidate.score:.4f} |")
     table = "\n".join([f"| candidate | {title} |", "|---|---:|", *rows])
     details = [f"{candidate.name}: {candidate.details}" for candidate in results if candidate.details]
-    compared = ["## Compared", table, *details] if len(results) > 1 else []
+    notes = [note] if note else []
+    compared = ["## Compared", table, *notes, *details] if len(results) > 1 else []
 
     def sections(work: Path, examples: Sequence[Example], outputs: Sequence[Any]) -> Sequence[str]:
         return [*compared, *(recipe.report(work, examples, outputs) if recipe.report else ())]
