@@ -17,7 +17,7 @@ from hearth.errors import BadRequest, Forbidden
 METHODS = "GET, POST, DELETE, OPTIONS"
 EXPOSED_HEADERS = (
     "x-request-id, server-timing, x-hearth-model, x-hearth-stream, retry-after, inference-header-content-length, "
-    "x-hearth-novelty, x-amzn-invoked-production-variant"
+    "x-hearth-novelty, traceresponse, x-amzn-invoked-production-variant"
 )
 """Response headers that a page may read."""
 MAX_AGE_SECONDS = "7200"
