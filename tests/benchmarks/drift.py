@@ -75,7 +75,9 @@ def alarms(pool: Sequence[Seen], moved: Sequence[Seen] | None, size: int, window
 
 
 def noticed(pool: Sequence[Seen], moved: Sequence[Seen]) -> str:
-    """The smallest size of windows of which POWER alarm."""
+    """The smallest size of windows of which POWER alarm; nothing for fewer inputs than any window has."""
+    if len(moved) < SIZES[0]:
+        return ""
     for size in (size for size in SIZES if size <= len(moved)):
         if alarms(pool, moved, size, WINDOWS_MOVED) >= POWER:
             return str(size)
