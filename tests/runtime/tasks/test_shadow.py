@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
@@ -21,12 +22,14 @@ from hearth.auth import api_keys
 from hearth.aws_lambda.handler import create_handler
 from hearth.aws_lambda.runtime_api import Invocation
 from hearth.aws_lambda.streaming import Runtime
+from hearth.models.cache import warm_cache
 from hearth.models.registry import Ref, Resolved
 from hearth.tasks import memory_budget, shadow
 from hearth.tasks.generation import Generation, Piece
 from hearth.tasks.memory_budget import MemoryBudget
 from hearth.tasks.task import Task, Usage
 from hearth.telemetry import statistics
+from hearth.telemetry.timing import current
 from hearth_build.cli import serve
 from hearth_functions.text_classification import app as text
 from tests.conftest import log_lines
@@ -207,7 +210,6 @@ def test_a_stream_is_compared_at_its_end_with_the_seed_that_it_had(shadowed: Pat
     )  # type: ignore[arg-type, return-value]
     resolved = Resolved("gpt", Ref("gpt", "1"), None, shadow=Ref("gpt", "2"))  # type: ignore[arg-type]
     observed = shadow.observe(task, resolved, Ref("gpt", "1"))
-    import msgspec
 
     class Options(msgspec.Struct, frozen=True):
         seed: int | None = None
@@ -303,3 +305,23 @@ def test_our_runtime_answers_first(shadowed: Path, monkeypatch: pytest.MonkeyPat
     for _ in range(2):
         runtime.serve_next()
     assert order == ["response", "shadow"] * 2
+
+
+def test_what_a_shadow_computes_is_not_captured(
+    shadowed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    private = list[bool]()
+    resolved = warm_cache().resolve(f"{MODEL}@1")
+    monkeypatch.setattr(shadow, "_in_thread", True)
+    shadow.submit(
+        msgspec.structs.replace(resolved, shadow=Ref(MODEL, "2")),
+        resolved.ref,
+        [],
+        "scores",
+        lambda model: private.append(current().is_private) or [],
+        0,
+        "",
+    )
+    shadow.run_waiting()
+    assert private == [True]
+    assert shadows(capsys)[0]["agreement"] == 1.0
