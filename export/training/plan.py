@@ -15,7 +15,8 @@ from msgspec import Struct, structs
 
 from hearth.models.manifest import Name, TaskId
 from hearth_build.data.datasets import DataError, OwnData
-from hearth_build.data.files import digest
+from hearth_build.data.files import DataFile, digest
+from hearth_build.data.split import Split, content_key
 from hearth_build.recipe import RecipeError
 
 Precision = Literal["int8", "fp32"]
@@ -30,6 +31,8 @@ class Plan(Struct, kw_only=True, frozen=True, omit_defaults=True, forbid_unknown
     test: str = ""
     """Path of test data; without it, a part of the data is held out."""
     test_sha256: str = ""
+    examples_sha256: str = ""
+    """Of the examples, for files that refer to others, such as a table of paths of images."""
     columns: dict[str, str] = {}
     """Names of columns by role."""
     base: str = ""
@@ -45,7 +48,15 @@ class Plan(Struct, kw_only=True, frozen=True, omit_defaults=True, forbid_unknown
 
     def fingerprint(self) -> str:
         """Identifies all that the trained weights depend on."""
-        fields = [self.task, self.sha256, self.test_sha256, sorted(self.columns.items()), self.base, self.seed]
+        fields = [
+            self.task,
+            self.sha256,
+            self.test_sha256,
+            self.examples_sha256,
+            sorted(self.columns.items()),
+            self.base,
+            self.seed,
+        ]
         return hashlib.sha256(repr([*fields, self.minutes]).encode()).hexdigest()
 
     def sources(self) -> tuple[OwnData, ...]:
@@ -68,6 +79,23 @@ def with_checksums(plan: Plan) -> Plan:
                 "train on it without --recipe."
             )
     return structs.replace(plan, **checksums)
+
+
+def with_examples(plan: Plan, parts: Split) -> Plan:
+    """The plan with the checksum of its examples. Raises DataError if they are not those of a recipe."""
+    total = hashlib.sha256()
+    for part in (parts.train, parts.validation, parts.test):
+        for example in part:
+            key = content_key(example) if isinstance(example.inputs, DataFile) else repr(example.inputs)
+            total.update(f"{key}\n{example.expected!r}\n".encode(errors="surrogatepass"))
+        total.update(b"\n")
+    checksum = total.hexdigest()
+    if plan.examples_sha256 not in ("", checksum):
+        raise DataError(
+            f"The examples of {plan.data} are not those of the recipe: a file that it refers to has changed, or this "
+            "version of Hearth reads it differently. Restore it, or train on it without --recipe."
+        )
+    return structs.replace(plan, examples_sha256=checksum)
 
 
 def load(path: Path) -> Plan:

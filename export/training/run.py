@@ -50,10 +50,11 @@ def run(plan: Plan, work: Path, command: str, *, check: bool = False) -> Path | 
     session = Session(plan, work, command)
     console.rule(f"{plan.name}: data")
     data = trainer.read(session)
+    session.plan = plans.with_examples(plan, data.split)
     for line in data.report.lines():
         console.print(f"  {line}", highlight=False, markup=False)
     if not plan.base:
-        session.plan = structs.replace(plan, base=trainer.default_base(data))
+        session.plan = structs.replace(session.plan, base=trainer.default_base(data))
     base = "from scratch"
     if session.plan.base:
         base = bases.SCRATCH.get(session.plan.base, f"starts from {bases.title(session.plan.base)}")

@@ -38,6 +38,7 @@ def test_texts_of_a_spreadsheet(tmp_path: Path) -> None:
     assert "always" in card
     assert not any(text in card for text, _ in texts())  # the card is published with the model
     repeated = plans.load(tmp_path / "work/recipe.yaml")
+    assert repeated.examples_sha256
     again = run(repeated, tmp_path / "again", "hearth train --recipe recipe.yaml")
     assert again is not None
     for name in ("model.onnx", "model.bin", "tokenizer.json"):

@@ -10,9 +10,10 @@ import pytest
 from hearth_build.data.datasets import DataError
 from hearth_build.recipe import RecipeError
 from hearth_build.training import transformer
-from hearth_build.training.plan import Plan
+from hearth_build.training.candidates import Session
+from hearth_build.training.plan import Plan, with_checksums, with_examples
 from hearth_build.training.run import run
-from hearth_build.training.translation import dictionary
+from hearth_build.training.translation import TRAINER, dictionary
 from tests.export.training.test_train import train_on, write_csv
 
 NOUNS = {"dog": "Hund", "cat": "Katze", "man": "Mann", "tree": "Baum", "house": "Haus", "child": "Kind"}
@@ -70,6 +71,18 @@ def test_the_report_names_empty_texts_and_languages(tmp_path: Path, capsys: pyte
     assert "40 pairs" in output
     assert "left out: row 41" in output
     assert "a small Transformer from scratch" in output
+
+
+def test_a_recipe_is_refused_if_the_second_file_has_changed(tmp_path: Path) -> None:
+    english, german = zip(*pairs(40), strict=True)
+    (tmp_path / "train.en").write_text("\n".join(english))
+    (tmp_path / "train.de").write_text("\n".join(german))
+    plan = with_checksums(Plan(task="translation", name="tiny", data=str(tmp_path / "train.en")))
+    recorded = with_examples(plan, TRAINER.read(Session(plan, tmp_path / "work", "")).split)
+    assert run(recorded, tmp_path / "work", "", check=True) is None
+    (tmp_path / "train.de").write_text("\n".join([*german[:-1], "etwas anderes"]))
+    with pytest.raises(DataError, match="a file that it refers to has changed"):
+        run(recorded, tmp_path / "work", "", check=True)
 
 
 def test_another_kind_of_checkpoint_is_refused(tmp_path: Path) -> None:
