@@ -15,6 +15,8 @@ import { versions } from "./versions.js";
 
 const content = document.getElementById("main");
 const list = document.getElementById("list");
+/** Where the list of models is beside the page; on narrower windows it is folded above it. */
+const wide = matchMedia("(min-width: 1101px)");
 let stored = null;
 let drawings = 0;
 let dispose = () => {};
@@ -38,7 +40,7 @@ async function draw({ first = false } = {}) {
   dispose = page.dispose ?? dispose;
   content.replaceChildren(page.node);
   list.hidden = !name;
-  list.replaceChildren(...(name && stored ? [sidebar(stored.models, name.split("@")[0])] : []));
+  list.replaceChildren(...(name && stored ? [h("details", { open: wide.matches }, h("summary", null, "Other models"), sidebar(stored.models, name.split("@")[0]))] : []));
   document.title = `${state.page === "history" ? "History · " : state.compare ? "Compare · " : name ? `${name} · ` : ""}Hearth`;
   if (first) return;
   scrollTo(0, 0);
@@ -110,5 +112,6 @@ keyDialog.addEventListener("close", () => {
   field.value = "";
 });
 
+wide.addEventListener("change", () => { for (const folded of list.querySelectorAll("details")) folded.open = wide.matches; });
 addEventListener("hashchange", () => draw());
 draw({ first: true });
