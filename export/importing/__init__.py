@@ -88,6 +88,8 @@ def refusal(source: Source) -> str:
             f"{source.path}/config.json names no class (architectures). Add --task, for example feature-extraction or "
             "text-classification."
         )
+    if {"num_local_experts", "num_experts", "n_routed_experts"} & source.config.keys():
+        return f"{source.path} has a {names[0]}, a mixture of experts. Those are not imported; dense decoders are."
     return (
         f"{source.path} has a {names[0]} (model_type {source.config.get('model_type')!r}), which cannot be imported. "
         f"Imported are {kinds}. Any model can be exported to ONNX and imported with --task tensors."

@@ -53,7 +53,12 @@ def download(name: str, revision: str | None) -> tuple[Path, str]:
         raise RecipeError(
             f"{name} is neither a file nor a folder here, nor a public model of the hub. HF_TOKEN opens private ones."
         ) from None
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except RecipeError:
+        raise
+    except Exception as error:  # the HTTP client, whose errors come through, differs by version of huggingface_hub
+        is_known = isinstance(error, HfHubHTTPError | LocalEntryNotFoundError | OSError)
+        if not is_known and not type(error).__module__.startswith(("httpx", "requests")):
+            raise
         cause = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise RecipeError(f"{name} is neither a file nor a folder here, and the hub cannot be asked: {cause}") from None
     return Path(folder), f"{name}@{str(info.sha)[:12]}"

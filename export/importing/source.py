@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 INDEX = "model.safetensors.index.json"
+LFS_POINTER = b"version https://git-lfs"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 EXPORT_ADVICE = (
     "Save it with save_pretrained() of transformers, which writes safetensors, or export it to ONNX "
@@ -165,12 +166,31 @@ def open_file(path: Path, *, alone: bool = False) -> Source:
         raise RecipeError(f"{path} cannot be imported. {OTHER_FORMATS[path.suffix]}")
     if path.suffix in (".safetensors", ".json"):
         raise RecipeError(f"{path} is one file of a model. Give its folder: hearth import {path.parent}")
+    require_graph(path)
     folder = path.parent.parent if path.parent.name == "onnx" else path.parent
     if not alone and (folder / "config.json").is_file() and path.suffix == ".onnx":
         config = read_object(folder / "config.json")
         if config.get("architectures"):
             return Source(folder, folder.resolve().name, config, graphs=(path,))
     return Source(path, path.name, {}, graphs=(path,))
+
+
+def require_graph(path: Path) -> None:
+    """Raises RecipeError for a file that is no ONNX graph."""
+    import onnx
+
+    with path.open("rb") as stream:
+        if stream.read(len(LFS_POINTER)) == LFS_POINTER:
+            raise RecipeError(f"{path} is a pointer of Git LFS, not the graph itself. Fetch it: git lfs pull")
+    try:
+        nodes = len(onnx.load(str(path), load_external_data=False).graph.node)
+    except Exception:  # protobuf's own classes share no narrower base
+        nodes = 0
+    if not nodes:
+        raise RecipeError(
+            f"{path} is not a valid ONNX file. Give an .onnx file, the folder of a model, or a hub id; if it was "
+            "downloaded, its download may have been cut off."
+        )
 
 
 def open_folder(folder: Path, title: str) -> Source:
@@ -192,7 +212,9 @@ def describe_other_content(folder: Path) -> str:
     folders = [path.name for path in sorted(folder.iterdir()) if (path / "config.json").is_file()]
     if folders:
         return f"has no model of its own, but its folders {', '.join(folders)} do; give one of them."
-    content = f"but {', '.join(file.name for file in files[:5])}" if files else "it is empty"
+    if not files:
+        return "is empty. Give the folder of a model, with .onnx or .safetensors files."
+    content = f"but {', '.join(file.name for file in files[:5])}"
     return f"has neither .onnx nor .safetensors files, {content}. {EXPORT_ADVICE}"
 
 

@@ -40,6 +40,8 @@ def spread_queries(folder: Path, work: Path) -> Path:
     for name in weights:
         if "enc_score_head.weight" in name:
             weights[name] = weights[name] * 50
+        elif "enc_output.0.bias" in name or "enc_output.1.bias" in name:  # of queries outside the picture
+            weights[name] = weights[name] * 0
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
     return copy
 

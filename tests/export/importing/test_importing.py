@@ -115,6 +115,30 @@ def test_weights_outside_the_folder_are_refused(tmp_path: Path) -> None:
         file.load(path)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"hello", "is not a valid ONNX file"),
+        (b"", "is not a valid ONNX file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
+    ],
+)
+def test_a_file_that_is_no_graph_is_named_at_once(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "model.onnx").write_bytes(content)
+    with pytest.raises(RecipeError, match=message):
+        read(str(tmp_path / "model.onnx"), ImportOptions())
+
+
+def test_an_empty_folder_and_a_mixture_of_experts_have_their_own_sentence(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"is empty\. Give the folder of a model"):
+        read(str(tmp_path), ImportOptions())
+    config = {"architectures": ["MixtralForCausalLM"], "model_type": "mixtral", "num_local_experts": 4}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(RecipeError, match="mixture of experts"):
+        read(str(tmp_path), ImportOptions())
+
+
 WITHOUT_TORCH = """
 import sys
 sys.modules["torch"] = None

@@ -38,7 +38,7 @@ def test_a_file_of_another_format_says_a_way_on(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_and_a_folder_of_models_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="it is empty"):
+    with pytest.raises(RecipeError, match="is empty"):
         open_source(str(tmp_path))
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "config.json").write_text("{}")
