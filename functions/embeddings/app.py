@@ -21,8 +21,8 @@ from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.text.nearest_words import nearest
 from hearth.ops.text.pooling import Array, Mask, cosine, normalise, pool
 from hearth.ops.text.windows import Row, list_texts, pad, tokenize_whole, window_capacity
-from hearth.tasks.observation import observe_texts, observe_vectors
 from hearth.tasks.task import Prediction, Task, Usage
+from hearth.telemetry.observation import observe_texts, observe_vectors
 from hearth.telemetry.timing import step
 
 DECIMALS = 8

@@ -12,9 +12,9 @@ from hearth.models.model import Model
 from hearth.models.preprocessing import ImagePreprocessing
 from hearth.ops.activations import activate, top_indices
 from hearth.ops.vision.images import open_images, to_tensor
-from hearth.tasks.observation import observe_label, observe_pictures
 from hearth.tasks.schema import Explainable, Explained, Label
 from hearth.tasks.task import Prediction, Task, Usage
+from hearth.telemetry.observation import observe_label, observe_pictures
 from hearth.telemetry.timing import step
 
 Classifier = Model[ImagePreprocessing, None]

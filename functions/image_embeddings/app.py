@@ -14,9 +14,9 @@ from hearth.models.model import Model
 from hearth.models.preprocessing import ImagePreprocessing
 from hearth.ops.activations import activate, top_indices
 from hearth.ops.vision.images import open_images, to_tensor
-from hearth.tasks.observation import observe_pictures
 from hearth.tasks.schema import Label
 from hearth.tasks.task import Prediction, Task, Usage
+from hearth.telemetry.observation import observe_pictures
 from hearth.telemetry.timing import step
 
 MAX_LABELS = 100

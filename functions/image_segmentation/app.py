@@ -15,8 +15,8 @@ from hearth.models.preprocessing import ImagePreprocessing
 from hearth.ops.vision.drawing import to_jpeg
 from hearth.ops.vision.images import open_images, to_tensor
 from hearth.ops.vision.masks import classify_pixels, draw_classes, run_lengths, to_png
-from hearth.tasks.observation import observe_pictures
 from hearth.tasks.task import Prediction, Task, Usage
+from hearth.telemetry.observation import observe_pictures
 from hearth.telemetry.timing import step
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from hearth.errors import BadRequest
 from hearth.ops.vision.drawing import draw_boxes, to_jpeg
 from hearth.ops.vision.images import open_images
 from hearth.tasks.detection import DetectionModel, Detections, detect
-from hearth.tasks.observation import observe_boxes, observe_pictures
 from hearth.tasks.schema import Box, Explainable, Explained
 from hearth.tasks.task import Prediction, Task, Usage
+from hearth.telemetry.observation import observe_boxes, observe_pictures
 from hearth.telemetry.timing import step
 
 if TYPE_CHECKING:

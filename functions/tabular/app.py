@@ -19,9 +19,9 @@ from hearth.ops.activations import activate, top_indices
 from hearth.ops.json_tensors import dtype_of
 from hearth.strict_json import safe_name
 from hearth.tasks.graph import run
-from hearth.tasks.observation import observe_label
 from hearth.tasks.schema import Label
 from hearth.tasks.task import Prediction, Task, Usage
+from hearth.telemetry.observation import observe_label
 from hearth.telemetry.timing import step
 
 TableModel = Model[TablePreprocessing, None]

@@ -15,9 +15,9 @@ from hearth.models.model import Model
 from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.activations import activate, top_indices
 from hearth.ops.text.windows import Row, list_texts, pad, tokenize_whole, truncate, window_capacity
-from hearth.tasks.observation import observe_label, observe_texts
 from hearth.tasks.schema import Explainable, Explained, Label
 from hearth.tasks.task import Prediction, Task, Usage
+from hearth.telemetry.observation import observe_label, observe_texts
 from hearth.telemetry.timing import step
 
 MAX_LABELS = 100

@@ -16,8 +16,8 @@ from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.activations import activate
 from hearth.ops.text.entities import aggregate, aggregate_overlapping_entities, gather_pre_entities, strip
 from hearth.ops.text.windows import MAX_WINDOWS, Row, list_texts, pad, tokenize_whole, window_capacity, windows
-from hearth.tasks.observation import observe_text
 from hearth.tasks.task import Prediction, Task, Usage
+from hearth.telemetry.observation import observe_text
 from hearth.telemetry.timing import step
 
 BATCH = 16

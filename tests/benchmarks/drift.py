@@ -94,7 +94,7 @@ def auroc(usual: Sequence[float], unusual: Sequence[float]) -> float:
 
 def separation(reference: Any, usual: Sequence[Seen], unusual: Sequence[Seen]) -> tuple[float, float]:
     """AUROC of the novelty, and for comparison that of one minus the best score."""
-    from hearth.tasks.observation import novelty
+    from hearth.telemetry.observation import novelty
 
     values = [[novelty(reference, item.observed) or 0.0 for item in seen] for seen in (usual, unusual)]
     scores = [[1 - item.score for item in seen] for seen in (usual, unusual)]

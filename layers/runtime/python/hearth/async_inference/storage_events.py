@@ -31,6 +31,9 @@ from hearth.tasks.task import Tasks
 from hearth.telemetry.log import attempt, logger, sanitize
 from hearth.telemetry.timing import step
 
+FILM_BYTES = 4096
+"""Shorter objects hold no film that could take longer than an invocation: their work has no checkpoint."""
+
 
 class EventFailedError(Exception):
     """A storage event without a queue failed. Lambda keeps the event because this is raised."""
@@ -196,6 +199,8 @@ def _compute_result(tasks: Tasks, name: str, task_id: str, created: CreatedObjec
         body, etag = source.get_with_etag(created.key, version=created.version, limit=uploads.MAX_BYTES)
     if created.etag and not created.version and etag.strip('"') != created.etag.strip('"'):
         raise Superseded  # the newer object has its own event
+    if len(body) < FILM_BYTES:
+        return predict_object(tasks, name, task_id, body, created.description)
     from hearth.tasks import checkpoint
 
     attempt = checkpoint.Checkpoint(

@@ -143,7 +143,7 @@ class Exchange(Struct, frozen=True):
             manifest = lease.model.manifest
             headers["x-hearth-model"] = f"{manifest.model}@{manifest.version}"
             if self.timing.observed and manifest.reference is not None:
-                from hearth.tasks.observation import novelty  # was imported by the task
+                from hearth.telemetry.observation import novelty  # was imported by the task
 
                 value = novelty(manifest.reference, self.timing.observed)
                 if value is not None:

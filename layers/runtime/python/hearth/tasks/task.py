@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hearth import settings
 from hearth.errors import BadRequest, NotFound
 from hearth.models.cache import Lease, warm_cache
 from hearth.models.model import Model
 from hearth.models.registry import Resolved
 from hearth.task_table import TASKS, TaskRow
-from hearth.telemetry.timing import current
 
 if TYPE_CHECKING:
     from hearth.tasks.generation import Generation
@@ -130,7 +130,7 @@ def open_model(tasks: Tasks, resolved: Resolved, task_id: str = "") -> tuple[Tas
     """Choose the task that serves a model, and load the model. Raises what `choose_task` and `Cache.open` raise."""
     task = choose_task(tasks, resolved, task_id)
     lease = warm_cache().open(resolved)
-    if current().observed is not None:
+    if settings.get().watch or settings.get().capture:
         from hearth.tasks.answers import remembering  # only watched models need it
 
         task = remembering(task)

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from hearth.models.manifest import Reference
-from hearth.tasks.observation import novelty, observe_boxes, observe_label, observe_pictures, observe_text
 from hearth.telemetry.features import FEATURES, class_name
+from hearth.telemetry.observation import novelty, observe_boxes, observe_label, observe_pictures, observe_text
 from hearth.telemetry.timing import begin, current
 
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hearth.models.manifest import Reference
-from hearth.models.model import Model
 from hearth.telemetry.features import FEATURES, FEEDBACK, LABELS, Observed, count, observe, script_of
 from hearth.telemetry.timing import current
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from hearth.models.manifest import Reference
+    from hearth.models.model import Model
 
 Array = np.ndarray[Any, Any]
 SAMPLES = (32, 32)
@@ -34,7 +35,8 @@ def observe_texts(model: Model[Any, Any], texts: Sequence[str], feeds: Mapping[s
     if (observed := current().observed) is None:
         return
     ids, mask = feeds["input_ids"], feeds["attention_mask"]
-    maximum, unknown = model.preprocessing.max_tokens, model.unknown_token
+    maximum = model.manifest.preprocessing.max_tokens  # type: ignore[union-attr]
+    unknown = model.unknown_token
     lengths = [ids.shape[1]] if len(texts) == 1 else mask.sum(1).tolist()
     for text, row, length in zip(texts, ids.tolist(), lengths, strict=True):
         _observe_text(observed, text, length, length < maximum)
