@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MAX_RESPONSE_BYTES = 6_291_556
 """Largest size of a synchronous response, envelope included."""
+SHADOW = "hearth.tasks.shadow"
+"""The module that the first request whose alias has a shadow imports."""
 
 
 class Handler:
@@ -54,7 +56,8 @@ class Handler:
 
             try:
                 response = storage_events.handle(self.tasks, event, context)
-                run_shadows(context)
+                if SHADOW in sys.modules:
+                    run_shadows(context)
                 return response
             except (AttributeError, KeyError, TypeError, ValueError):  # errors of single objects are caught before
                 return error_body(
@@ -65,7 +68,8 @@ class Handler:
 
             try:
                 response = batch.handle(self.tasks, event, context)
-                run_shadows(context)
+                if SHADOW in sys.modules:
+                    run_shadows(context)
                 return response
             except BadRequest as error:
                 return error_body(error)
@@ -176,7 +180,7 @@ def _ping() -> dict[str, Any]:
 
 def run_shadows(context: Any) -> None:
     """Compute the answers of shadows whose requests have been answered, until the invocation's timeout."""
-    if shadow := sys.modules.get("hearth.tasks.shadow"):  # the first request whose alias has a shadow imports it
+    if shadow := sys.modules.get(SHADOW):
         deadline.set_from(context)
         shadow.run_waiting()
 
