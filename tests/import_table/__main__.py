@@ -90,8 +90,6 @@ def measure(path: Path) -> Row:
     try:
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder)
-            if path.name == "rt-detr":
-                path = pictures.spread_queries(path, work)
             imported = read(str(path), ImportOptions(precision="fp32", **options_of(path)))
             if imported.build is None:
                 manifest, _ = build_import(imported.recipe, imported.quantizers, work, "hearth import", "fp32")

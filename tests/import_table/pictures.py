@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import numpy as np
 import torch
 import transformers
 from PIL import Image
-from safetensors.torch import load_file, save_file
 
 from hearth.models.model import Model
 from hearth_build.data.images import synthetic_images
@@ -29,21 +27,6 @@ def photo() -> bytes:
     stream = io.BytesIO()
     Image.open(io.BytesIO(synthetic_images()[1])).resize((300, 200)).save(stream, "PNG")
     return stream.getvalue()
-
-
-def spread_queries(folder: Path, work: Path) -> Path:
-    """A copy of a two-stage detector of random weights whose queries do not have equal scores: of equal ones two exact
-    implementations choose others."""
-    copy = work / folder.name
-    shutil.copytree(folder, copy)
-    weights = load_file(copy / "model.safetensors")
-    for name in weights:
-        if "enc_score_head.weight" in name:
-            weights[name] = weights[name] * 50
-        elif "enc_output.0.bias" in name or "enc_output.1.bias" in name:  # of queries outside the picture
-            weights[name] = weights[name] * 0
-    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
-    return copy
 
 
 def reference(folder: Path) -> tuple[Any, Any, dict[str, Any]]:
