@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import nn
 from torch.optim import Optimizer
 
+from hearth_build.pipeline import distributed
 from hearth_build.pipeline.fingerprint import of_stage
 from hearth_build.recipe import SGD, AdamW, RecipeError, Stage
 
@@ -35,7 +36,8 @@ def train(stage: Stage, work: Path, seed: int, inputs: str = "") -> Path:
     folder, fingerprint = work / stage.name, of_stage(stage, seed, inputs)
     folder.mkdir(parents=True, exist_ok=True)
     weights, marker = folder / "weights.pt", folder / "trained"
-    if weights.exists() and marker.exists() and marker.read_text(encoding="utf-8") == fingerprint:
+    is_trained = weights.exists() and marker.exists() and marker.read_text(encoding="utf-8") == fingerprint
+    if distributed.agree(is_trained):
         return weights
     marker.unlink(missing_ok=True)
     run = Run(stage, work, folder, seed, fingerprint)
@@ -87,9 +89,9 @@ class Run:
 
     def resume(self) -> None:
         path = self.folder / "checkpoint.pt"
-        if not path.exists():
+        state = distributed.agree(torch.load(path, weights_only=True) if path.exists() else None)
+        if state is None:
             return
-        state = torch.load(path, weights_only=True)
         if state["fingerprint"] != self.fingerprint:
             raise RecipeError(
                 f"{path} was written with other settings or data. Delete {self.folder} to train from scratch."
@@ -103,6 +105,8 @@ class Run:
         console.print(f"{self.stage.name}: resumed at epoch {self.epoch + 1}, step {self.step + 1}")
 
     def checkpoint(self) -> None:
+        if distributed.rank():
+            return
         names = ("epoch", "step", "best", "best_epoch", "best_weights", "history", "losses", "seconds", "elapsed")
         state = {name: getattr(self, name) for name in names}
         state |= {"fingerprint": self.fingerprint}
@@ -148,21 +152,24 @@ class Run:
                 loss = self.run_step(plan[self.step], progress)
                 self.losses.append(loss)
                 self.step += 1
-                self.seconds, self.elapsed = earlier_seconds + time.process_time(), earlier + time.monotonic()
+                self.seconds = earlier_seconds + time.process_time()
+                self.elapsed = distributed.agree(earlier + time.monotonic())
                 report(self.step, sum(self.losses) / len(self.losses))
                 if time.monotonic() - last_checkpoint > CHECKPOINT_SECONDS:
                     self.checkpoint()
                     last_checkpoint = time.monotonic()
 
-    def run_step(self, indices: Iterable[int], progress: float) -> float:
+    def run_step(self, indices: Sequence[int], progress: float) -> float:
         stage = self.stage
-        batch = self.batches.collate(list(indices), progress)
+        indices, weight = distributed.share(indices)
+        batch = self.batches.collate(indices, progress)
         factor = stage.schedule.factor(progress)
         for group in self.optimiser.param_groups:
             group["lr"] = stage.optimiser.learning_rate * factor
         loss = stage.loss(self.network, batch)
         self.optimiser.zero_grad()
-        loss.backward()
+        (loss * weight).backward()
+        distributed.average_gradients(self.network)
         if stage.max_grad_norm:
             nn.utils.clip_grad_norm_(self.network.parameters(), stage.max_grad_norm)
         self.optimiser.step()
@@ -173,6 +180,8 @@ class Run:
     def end_epoch(self) -> None:
         """Score the weights, keep them if they are the best, and write the history."""
         stage = self.stage
+        for network in {id(network): network for network in (self.network, self.averaged)}.values():
+            distributed.average_buffers(network)
         entry = {"epoch": self.epoch + 1.0, "loss": sum(self.losses) / len(self.losses), "seconds": self.seconds}
         if stage.score is None:
             score = float(self.epoch)

@@ -12,7 +12,7 @@ from typing import Any
 
 from hearth_build.data.report import DataReport
 from hearth_build.data.split import Split
-from hearth_build.pipeline import train
+from hearth_build.pipeline import distributed, train
 from hearth_build.recipe import NoQuantization, Quantizer, Recipe, Stage
 from hearth_build.training import bases
 from hearth_build.training.plan import Plan
@@ -60,7 +60,7 @@ class Session:
     def seconds_left(self) -> float:
         """The time left to train, without what is reserved."""
         total = self.plan.minutes * 60
-        return total * (1 - RESERVED) - (time.monotonic() - self.started)
+        return distributed.agree(total * (1 - RESERVED) - (time.monotonic() - self.started))
 
     def epochs(self, stage: Callable[[int], Stage], maximum: int) -> tuple[int, float]:
         """How many epochs of a stage fit into the time that is left, at most `maximum` and at least one, and the
@@ -68,8 +68,9 @@ class Session:
         if "epochs" in self.plan.settings:
             return int(self.plan.settings["epochs"]), 0.0
         resolved = self.work / "epochs.json"  # an interrupted training goes on with the same numbers
-        if resolved.exists():
-            count, minutes = json.loads(resolved.read_text(encoding="utf-8"))
+        earlier = distributed.agree(json.loads(resolved.read_text(encoding="utf-8")) if resolved.exists() else None)
+        if earlier:
+            count, minutes = earlier
             return count, minutes
         left = max(self.seconds_left(), 1.0)  # what came before may have taken all of the time
         run = train.Run(stage(1), self.work, self.work, self.plan.seed, "")
@@ -84,6 +85,7 @@ class Session:
         seconds = (time.monotonic() - begin) / max(len(batches) - 1, 1) * len(plan)
         count = max(1, min(maximum, int(left / (seconds * 1.05))))
         train.console.print(f"One epoch takes about {seconds:.0f} s; {count} of them")
+        count = distributed.agree(count)
         resolved.write_text(json.dumps([count, left / 60]), encoding="utf-8")
         return count, left / 60
 

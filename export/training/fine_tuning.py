@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from hearth_build.pipeline import train
+from hearth_build.pipeline import distributed, train
 from hearth_build.recipe import AdamW, Batch, Batches, Linear, OneCycle, Stage
 from hearth_build.training.candidates import Session
 
@@ -75,7 +75,7 @@ def fit(
         current = stage(epochs, minutes, rate, number)
         train.train(current, session.work, session.plan.seed)
         results.append(current)
-        seconds = time.monotonic() - begin
+        seconds = distributed.agree(time.monotonic() - begin)
         if epochs < preset.epochs or session.seconds_left() < seconds * 1.2:
             break
     best = max(results, key=lambda result: best_score(session, result))

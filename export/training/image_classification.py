@@ -22,6 +22,7 @@ from hearth_build.data.split import duplicate_images
 from hearth_build.networks import efficientnet
 from hearth_build.networks.efficientnet import EfficientNetLite
 from hearth_build.onnx_export.export import traced
+from hearth_build.pipeline import distributed
 from hearth_build.recipe import Batch, Example, OneCycle, Recipe, RecipeError, Stage, StaticInt8
 from hearth_build.training import bases, linear
 from hearth_build.training.candidates import Candidate, Data, Session, Trainer
@@ -122,7 +123,7 @@ def choose_size(session: Session, data: ImageData) -> int:
         begin = time.monotonic()
         network(batch).sum().backward()  # type: ignore[no-untyped-call]
         seconds.append(time.monotonic() - begin)
-    epoch = min(seconds) * len(data.split.train) / PRESET.batch_size
+    epoch = distributed.agree(min(seconds)) * len(data.split.train) / PRESET.batch_size
     largest = max(3 * min(data.sides), SIZES[-1])
     fitting = [
         size

@@ -13,6 +13,7 @@ from msgspec import structs
 from rich.table import Table
 
 from hearth.task_table import TASKS
+from hearth_build.pipeline import distributed
 from hearth_build.pipeline.build import Step, build
 from hearth_build.pipeline.evaluation import evaluation_of
 from hearth_build.pipeline.train import console
@@ -41,11 +42,16 @@ TRAINABLE = (
 
 
 def run(plan: Plan, work: Path, command: str, *, check: bool = False) -> Path | None:
-    """Train and return the artifact folder, or None with `check`, which ends after the report on the data.
+    """Train and return the artifact folder, or None with `check`, which ends after the report on the data, and in all
+    but the first process of torchrun.
 
     Raises DataError, RecipeError, GateError.
     """
     trainer = trainer_of(plan.task)
+    distributed.start()
+    if distributed.rank():
+        console.quiet = True
+        work = work.with_name(f"{work.name}.rank{distributed.rank()}")
     plan = plans.with_checksums(structs.replace(plan, base=bases.pin(plan.base)))
     session = Session(plan, work, command)
     console.rule(f"{plan.name}: data")
@@ -70,6 +76,8 @@ def run(plan: Plan, work: Path, command: str, *, check: bool = False) -> Path | 
     title = f"{data.metric or evaluation.metric} in {trainer.chosen_in}"
     if len(results) > 1:
         print_table(results, chosen, title)
+    if distributed.rank():  # the first process measures and writes
+        return None
     trainer.require_learning(chosen, results)
     assert chosen.recipe is not None
     recipe = chosen.recipe()

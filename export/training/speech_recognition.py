@@ -47,7 +47,7 @@ WIDE = AudioPreprocessing(rate=16000, window=400, hop=160, fft=512, mels=64, low
 MARGIN = 0.25
 """Seconds of silence before and after a recording: tightly cut words are recognised badly without."""
 PRESET = Preset(
-    epochs=60, learning_rate=3e-3, batch_size=3600, schedule=OneCycle(warmup=0.15), weight_decay=0.01, is_averaged=True
+    epochs=60, learning_rate=3e-3, batch_size=3600, schedule=OneCycle(warmup=0.15), weight_decay=0.01, average=0.995
 )
 """The batch size is in frames."""
 SIZES = {0.0: {"channels": 96, "hidden": 64}, 5.0: {"channels": 192, "hidden": 160, "dilations": (1, 1, 2, 2)}}
