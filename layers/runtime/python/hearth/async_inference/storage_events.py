@@ -31,8 +31,8 @@ from hearth.tasks.task import Tasks
 from hearth.telemetry.log import attempt, logger, sanitize
 from hearth.telemetry.timing import step
 
-FILM_BYTES = 4096
-"""Shorter objects hold no film that could take longer than an invocation: their work has no checkpoint."""
+FILM_BYTES = 512
+"""Shorter objects hold no film, whose index alone takes more: their work has no checkpoint."""
 
 
 class EventFailedError(Exception):
