@@ -156,6 +156,19 @@ def test_every_command_is_one_that_there_is(line: str) -> None:
 
 def test_other_programs_are_the_ones_that_are_named() -> None:
     assert {shlex.split(line)[0] for line in all_commands()} <= {
-        *("hearth", "curl", "git", "cd", "python3", ".venv/bin/pip", "source", "sam", "aws", "docker", "kubectl"),
+        *(
+            "hearth",
+            "curl",
+            "git",
+            "cd",
+            "python3",
+            ".venv/bin/pip",
+            "source",
+            "sam",
+            "aws",
+            "docker",
+            "kubectl",
+            "torchrun",
+        ),
         *("echo", "mkdir"),
     }

@@ -85,7 +85,7 @@ def test_without_space_an_upload_is_refused_and_leaves_nothing(
         ticket = client.post(
             "/uploads", json={"model": "sentiment-en", "content_type": "text/plain", "size": 50_000}
         ).json()
-        response = client.put(ticket["url"], content=b"good " * 10_000, headers=ticket["headers"])
+        response = client.post(ticket["url"], data=ticket["fields"], files={"file": b"good " * 10_000})
         assert response.status_code == 503, response.text
         assert client.post("/models/sentiment-en", json={"inputs": "good"}).status_code == 200
     assert not [path for path in full.rglob("*") if path.is_file() and path.name != "filler"]

@@ -341,7 +341,7 @@ def test_storage_events_and_calls_by_reference_have_the_objects_digest(
     with TestClient(serve.app()) as client:
         upload_request = {"model": "sentiment-en", "content_type": "text/plain", "size": len(data)}
         ticket = client.post("/uploads", json=upload_request, headers=key_header("words")).json()
-        client.put(ticket["url"], content=data, headers=ticket["headers"])
+        client.post(ticket["url"], data=ticket["fields"], files={"file": data})
         path, deadline = f"/results/{ticket['id']}", time.monotonic() + 20
         while client.get(path, headers=key_header("words")).status_code == 202:
             assert time.monotonic() < deadline
