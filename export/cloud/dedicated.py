@@ -127,7 +127,10 @@ def expand(template: str, rows: Sequence[Dedicated]) -> str:
     return template.replace(ROUTES_MARK, routes).replace(RESOURCES_MARK, resources)
 
 
-_FUNCTIONS = "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2021-11-15/functions"
+_URI = (
+    "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2021-11-15/functions/${Alias}"
+    "/response-streaming-invocations"
+)
 
 
 def _routes(row: Dedicated) -> str:
@@ -143,7 +146,9 @@ def _routes(row: Dedicated) -> str:
                 httpMethod: POST
                 responseTransferMode: STREAM
                 timeoutInMillis: 900000
-                uri: !Sub {_FUNCTIONS}/${{{row.id}.Alias}}/response-streaming-invocations
+                uri: !Sub
+                  - {_URI}
+                  - {{Alias: !Ref {row.id}.Alias}}
           /models/{row.model}/{{proxy+}}: {{get: {operation}, post: {operation}, options: *public}}
           /v2/models/{row.model}: {{get: {operation}, options: *public}}
           /v2/models/{row.model}/{{proxy+}}: {{get: {operation}, post: {operation}, options: *public}}

@@ -33,7 +33,8 @@ class ServedNetwork:
         self.tokenizer = Tokenizer.from_str(tokenizer.to_str())
         self.tokenizer.enable_truncation(preprocessing.max_tokens)
         self.preprocessing, self.head = preprocessing, head
-        self.manifest = SimpleNamespace(limits=Limits(batch=64, characters=1_000_000), head=head)
+        limits = Limits(batch=64, characters=1_000_000)
+        self.manifest = SimpleNamespace(limits=limits, preprocessing=preprocessing, head=head)
 
     def run(self, feeds: dict[str, np.ndarray[Any, Any]], graph: str = "main") -> list[np.ndarray[Any, Any]]:
         with torch.no_grad():

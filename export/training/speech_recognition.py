@@ -80,8 +80,8 @@ def read(session: Session) -> SpeechData:
     test = usable(plan.test, plan.columns, report) if plan.test else []
     count = len(examples)
     preprocessing = features_of(examples)
-    kept, keys, seconds = survey([*examples, *test], preprocessing.rate, report)
-    examples, test = ([item for item in part if id(item) in kept] for part in (examples, test))
+    audible, keys, seconds = survey([*examples, *test], preprocessing.rate, report)
+    examples, test = ([item for item in part if id(item) in audible] for part in (examples, test))
     if len(examples) < MIN_EXAMPLES:
         raise DataError(f"{len(examples)} of the {count} recordings of {plan.data} can be used; see the notes above.")
     lengths = np.array(seconds)
@@ -140,7 +140,7 @@ def features_of(examples: Sequence[Example]) -> AudioPreprocessing:
 
 def survey(examples: Sequence[Example], rate: int, report: DataReport) -> tuple[set[int], list[str], list[float]]:
     """Decode every recording once: the ids of usable examples, with a key of the content and the seconds of each."""
-    kept: set[int] = set()
+    audible: set[int] = set()
     keys, seconds, broken, silent, crowded = [], [], [], [], []
     for example in examples:
         try:
@@ -154,7 +154,7 @@ def survey(examples: Sequence[Example], rate: int, report: DataReport) -> tuple[
         if needed_frames(example.expected) > len(samples) / rate * 100 / STRIDE:
             crowded.append(example.name)
             continue
-        kept.add(id(example))
+        audible.add(id(example))
         keys.append(hashlib.sha256(samples.tobytes()).hexdigest())
         seconds.append(len(samples) / rate)
     for names, reason in (
@@ -165,9 +165,9 @@ def survey(examples: Sequence[Example], rate: int, report: DataReport) -> tuple[
         if names:
             listed = ", ".join(names[:LISTED]) + (", …" if len(names) > LISTED else "")
             report.warnings.append(f"{len(names):,} recordings {reason} and are left out: {listed}")
-    if not kept:
+    if not audible:
         raise DataError(f"None of the {len(examples)} recordings can be used: {'; '.join(report.warnings)}.")
-    return kept, keys, seconds
+    return audible, keys, seconds
 
 
 def needed_frames(text: str) -> int:

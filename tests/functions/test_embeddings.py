@@ -24,8 +24,10 @@ from sentence_transformers import SentenceTransformer  # noqa: E402
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer  # noqa: E402
 
 from hearth.errors import BadRequest, PayloadTooLarge  # noqa: E402
-from hearth.models import manifest  # noqa: E402
+from hearth.models import heads  # noqa: E402
+from hearth.models.manifest import Limits  # noqa: E402
 from hearth.models.model import Model  # noqa: E402
+from hearth.models.preprocessing import TextPreprocessing  # noqa: E402
 from hearth_build.networks.sentence_encoder import graph  # noqa: E402
 from hearth_build.networks.word_vectors import WordVectors  # noqa: E402
 from hearth_build.onnx_export.export import describe, optimise  # noqa: E402
@@ -223,9 +225,9 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> tuple[KeyedVectors, Model
         version="1",
         task="feature-extraction",
         graph=describe(work / "fp32"),
-        preprocessing=manifest.TextPreprocessing(tokenizer="tokenizer.json", max_tokens=50),
-        head=manifest.Pooling(method="mean", normalise=False, dimensions=16, words=True),
-        limits=manifest.Limits(batch=8, characters=1000),
+        preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=50),
+        head=heads.Pooling(method="mean", normalise=False, dimensions=16, words=True),
+        limits=Limits(batch=8, characters=1000),
     )
     return reference, Model(artifact_manifest, work / "fp32", threads=1)
 

@@ -13,7 +13,7 @@ transformers = pytest.importorskip("transformers", reason="the export extra (tra
 
 import torch  # noqa: E402
 
-from hearth.models.manifest import Seq2Seq  # noqa: E402
+from hearth.models.heads import Seq2Seq  # noqa: E402
 from hearth.models.model import Model  # noqa: E402
 from hearth.tasks import seq2seq  # noqa: E402
 from hearth_build.data.translation import joint_bpe  # noqa: E402

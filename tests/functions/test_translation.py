@@ -18,7 +18,7 @@ transformers = pytest.importorskip("transformers", reason="the export extra (tra
 from huggingface_hub import TranslationOutput  # noqa: E402
 from transformers.utils import sentencepiece_model_pb2_new as spm  # noqa: E402
 
-from hearth.models.manifest import Seq2Seq  # noqa: E402
+from hearth.models.heads import Seq2Seq  # noqa: E402
 from hearth.models.model import Model  # noqa: E402
 from hearth.tasks import seq2seq  # noqa: E402
 from hearth_build.data.translation import PAD_ID, joint_bpe  # noqa: E402

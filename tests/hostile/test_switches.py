@@ -52,7 +52,7 @@ def _test_switches(source: str) -> list[str]:
 
 
 def test_deployed_code_has_no_test_switches() -> None:
-    documented = set(re.findall(r"\bHEARTH_[A-Z_]+", (ROOT / "docs/settings.md").read_text()))
+    documented = set(re.findall(r"\b(?:HEARTH|OTEL)_[A-Z_]+", (ROOT / "docs/settings.md").read_text()))
     for path in DEPLOYED:
         source = path.read_text()
         unknown = {name for name in _read_variables(source) if not name.startswith("AWS_LAMBDA_")} - KNOWN - documented

@@ -112,5 +112,11 @@ def _localise(folder: Path, variables: dict[str, str]) -> None:
             resource["Properties"]["Layers"] = [
                 LAYER.format(layer["Ref"]) for layer in resource["Properties"]["Layers"]
             ]
+    for methods in template["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"].values():
+        for operation in methods.values():
+            integration = operation["x-amazon-apigateway-integration"]
+            text, values = integration["uri"]["Fn::Sub"]  # SAM's local API reads only ${Function.Arn}
+            function = values["Alias"]["Ref"].removesuffix(".Alias")
+            integration["uri"] = {"Fn::Sub": text.replace("${Alias}", f"${{{function}.Arn}}")}
     (folder / "built/local.json").write_text(json.dumps(template))
     (folder / "variables.json").write_text(json.dumps({"Parameters": variables}))

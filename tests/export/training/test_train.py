@@ -188,5 +188,4 @@ def test_a_schedule_ends_when_the_time_is_over(tmp_path: Path) -> None:
     toy.prepare(tmp_path)
     train.train(stage, tmp_path, 1)
     history = train.history_of(tmp_path, stage.name)
-    assert len(history) < 100
-    assert history[-1]["accuracy"] > 0.5
+    assert 0 < len(history) < 100

@@ -42,7 +42,7 @@ def _best_path(paths: dict[str, Any], path: str) -> str:
 
 
 def _function(operation: Any) -> str:
-    found = re.search(r"\$\{(\w+)Aliaslive\}", json.dumps(operation))
+    found = re.search(r'"Ref": "(\w+)Aliaslive"', json.dumps(operation))
     return found[1] if found else ""
 
 
