@@ -204,10 +204,10 @@ def test_evaluation_measures_as_squad_does(both: tuple[Model, Any], tmp_path: Pa
     ]
     paragraph = {"context": SHORT, "qas": questions}
     (tmp_path / "dev.json").write_text(json.dumps({"data": [{"paragraphs": [paragraph]}]}), encoding="utf-8")
-    examples = evaluation.read(tmp_path / "dev.json")
+    examples = evaluation.EVALUATION.read(tmp_path / "dev.json")
     metrics = evaluation.score(model, examples, evaluation.outputs(model, examples))
     assert metrics["exact match"] == 0.5
     assert evaluation.word_f1(["big", "mill"], ["mill"]) == pytest.approx(2 / 3)
     (tmp_path / "bad.json").write_text("[]", encoding="utf-8")
     with pytest.raises(DataError, match="SQuAD"):
-        evaluation.read(tmp_path / "bad.json")
+        evaluation.EVALUATION.read(tmp_path / "bad.json")
