@@ -28,15 +28,15 @@ class StackLog:
     def __init__(self, groups: Sequence[str], start: float, pattern: str = "") -> None:
         """`start` is in seconds since 1970; `pattern` is a filter pattern of CloudWatch Logs."""
         self._groups, self._start, self._pattern = groups, int(start * 1000), pattern
-        self._seen = set[str]()
+        self._seen = set[tuple[object, ...]]()
 
     def read(self) -> list[str]:
         """The lines that came since the last call. Raises AwsError."""
         events = [event for group in self._groups for event in self._events(group)]
         new = sorted(
-            (event for event in events if event["eventId"] not in self._seen), key=lambda event: event["timestamp"]
+            (event for event in events if _identity(event) not in self._seen), key=lambda event: event["timestamp"]
         )
-        self._seen = {event["eventId"] for event in events}
+        self._seen = set(map(_identity, events))
         if new:
             self._start = max(self._start, new[-1]["timestamp"] - LATE_SECONDS * 1000)
         return [event["message"].rstrip() for event in new]
@@ -51,3 +51,7 @@ class StackLog:
                 yield from page["events"]
         except (BotoCoreError, ClientError) as error:
             raise AwsError(f"The log {group} cannot be read: {error}") from error
+
+
+def _identity(event: dict[str, Any]) -> tuple[object, ...]:
+    return event["logStreamName"], event["timestamp"], event["message"]

@@ -35,6 +35,7 @@ class ServedNetwork:
         self.preprocessing, self.head = preprocessing, head
         limits = Limits(batch=64, characters=1_000_000)
         self.manifest = SimpleNamespace(limits=limits, preprocessing=preprocessing, head=head)
+        self.unknown_token = self.known_tokens = self.centre = None  # nothing is known of what is usual yet
 
     def run(self, feeds: dict[str, np.ndarray[Any, Any]], graph: str = "main") -> list[np.ndarray[Any, Any]]:
         with torch.no_grad():

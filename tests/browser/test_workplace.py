@@ -96,14 +96,16 @@ def test_an_upload_can_be_stopped(page: Page, visit: Visit, long_recording: Path
 
 
 def test_a_reload_keeps_what_was_typed_and_a_link_carries_it(page: Page, visit: Visit) -> None:
+    from playwright.sync_api import expect
+
     visit("sentiment-en")
     page.get_by_label("Text", exact=True).fill("What a bore.")
     page.reload()
-    page.wait_for_function("document.querySelector('textarea')?.value === 'What a bore.'")
+    expect(page.get_by_label("Text", exact=True)).to_have_value("What a bore.")
     page.goto("/")
     page.locator(".card").first.wait_for()
     page.go_back()
-    page.wait_for_function("document.querySelector('textarea')?.value === 'What a bore.'")
+    expect(page.get_by_label("Text", exact=True)).to_have_value("What a bore.")
 
     visit("gpt-shakespeare")
     page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
@@ -116,7 +118,7 @@ def test_a_reload_keeps_what_was_typed_and_a_link_carries_it(page: Page, visit: 
     page.evaluate("sessionStorage.clear()")
     page.goto("/")
     page.goto(link)
-    page.wait_for_function("document.querySelector('textarea')?.value === 'HAMLET:'")
+    expect(page.get_by_label("Prompt")).to_have_value("HAMLET:")
     assert page.locator("h1").inner_text() == "gpt-shakespeare@2"
     assert '"max_new_tokens":7' in page.get_by_role("tabpanel").inner_text()
 
