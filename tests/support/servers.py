@@ -24,6 +24,14 @@ def running(server: ThreadingHTTPServer) -> Iterator[str]:
         server.server_close()
 
 
+def http_responses(*answers: tuple[int, bytes]) -> list[list[bytes]]:
+    """Responses of these statuses and bodies for `scripted_server`, one a connection."""
+    return [
+        [b"HTTP/1.1 %d X\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (status, len(body), body)]
+        for status, body in answers
+    ]
+
+
 @contextmanager
 def scripted_server(
     *responses: Sequence[bytes], close: bool = True, until: bytes = b""

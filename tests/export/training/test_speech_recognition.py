@@ -20,7 +20,7 @@ PITCHES = {"a": 300, "b": 800, "c": 1500, "d": 2400}
 WORDS = ("ab", "cd", "bc", "da")
 
 
-def spoken(random: np.random.Generator, word: str) -> bytes:
+def synthesized(random: np.random.Generator, word: str) -> bytes:
     """A tone for each letter."""
     parts = []
     for letter in word:
@@ -35,7 +35,7 @@ def recordings(folder: Path, count: int) -> list[list[Any]]:
     rows = []
     for number in range(count):
         word = WORDS[number % len(WORDS)]
-        (folder / "wavs" / f"{number}.wav").write_bytes(spoken(random, word))
+        (folder / "wavs" / f"{number}.wav").write_bytes(synthesized(random, word))
         rows.append([f"{number}.wav", word.upper() + "."])
     return rows
 
@@ -54,7 +54,7 @@ def test_recordings_of_a_table(tmp_path: Path) -> None:
     assert manifest.preprocessing.rate == RATE  # type: ignore[union-attr]
     assert manifest.metrics.served["WER (test)"] < 0.5
     assert manifest.metrics.served["WER (test), low"] <= manifest.metrics.served["WER (test), high"]
-    assert answer(spoken(np.random.default_rng(2), "cd")) in WORDS
+    assert answer(synthesized(np.random.default_rng(2), "cd")) in WORDS
     card = (tmp_path / "work/artifact/report.md").read_text()
     for text in ("broken.wav", "silent.wav", "1 recordings without a text", "always the most frequent text"):
         assert text in card

@@ -11,7 +11,7 @@ import pytest
 from hearth.aws import retry, ssm
 from hearth.errors import StoreError
 from tests.support.s3 import CREDENTIALS
-from tests.support.servers import scripted_server
+from tests.support.servers import http_responses, scripted_server
 
 VALUE = (200, b'{"Parameter": {"Value": "whsec_x"}}')
 
@@ -28,11 +28,7 @@ def patch(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
 @contextmanager
 def parameters(patch: pytest.MonkeyPatch, *answers: tuple[int, bytes]) -> Iterator[list[bytes]]:
     """Parameter Store gives these responses, one a connection; yield the requests that it received."""
-    raw = [
-        [b"HTTP/1.1 %d X\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (status, len(body), body)]
-        for status, body in answers
-    ]
-    with scripted_server(*raw) as (address, received):
+    with scripted_server(*http_responses(*answers)) as (address, received):
         patch.setenv("AWS_ENDPOINT_URL_SSM", address)
         ssm._endpoint.cache_clear()
         yield received
