@@ -19,6 +19,7 @@ from hearth_build.importing.graph_choice import main_graph
 from hearth_build.importing.picture_parts import Parts, activation_of, detector_head, is_softmax, text_fields
 from hearth_build.importing.source import Source
 from hearth_build.onnx_export import file
+from hearth_build.onnx_export.graph_walk import names_needed
 from hearth_build.onnx_export.rewrite import rename
 from hearth_build.recipe import RecipeError
 
@@ -71,16 +72,7 @@ def fit_to_graph(preprocessing: ImagePreprocessing, source: Source) -> ImagePrep
 def keep(model: onnx.ModelProto, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:
     """Reduce the graph to what these outputs need. Raises RecipeError if they need other inputs."""
     graph = model.graph
-    producers = {name: node for node in graph.node for name in node.output}
-    needed: set[str] = set()
-    pending = list(outputs)
-    while pending:
-        name = pending.pop()
-        if name in needed:
-            continue
-        needed.add(name)
-        if name in producers:
-            pending += [*producers[name].input, *outer_names(producers[name])]
+    needed = names_needed(graph, outputs)
     weights = {tensor.name for tensor in graph.initializer}
     used = [value for value in graph.input if value.name in needed and value.name not in weights]
     if extra := sorted({value.name for value in used} - set(inputs)):
@@ -99,16 +91,6 @@ def keep(model: onnx.ModelProto, inputs: Sequence[str], outputs: Sequence[str]) 
         del field[:]
         field.extend(values)
     return model
-
-
-def outer_names(node: onnx.NodeProto) -> set[str]:
-    """The names that the subgraphs of a node may take from outside."""
-    names: set[str] = set()
-    for attribute in node.attribute:
-        for inner in attribute.g.node:
-            names |= set(inner.input) | outer_names(inner)
-        names |= {value.name for value in attribute.g.output}
-    return names
 
 
 def output_named(model: onnx.ModelProto, names: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from hearth_build.onnx_export import file
+from hearth_build.onnx_export.graph_walk import names_needed, outer_names
 from hearth_build.recipe import RecipeError
 
 CACHE_FLAG = "use_cache_branch"
@@ -70,21 +71,12 @@ def branch_of(model: onnx.ModelProto, *, with_past: bool) -> onnx.ModelProto:
         outputs.append(helper.make_tensor_value_info(outer, value.type.tensor_type.elem_type, None))
     names = {value.name for value in branch.initializer}
     weights = [*(tensor for tensor in graph.initializer if tensor.name not in names), *branch.initializer]
-    read = {name for node in nodes for name in (*node.input, *names_in_branches(node))}
+    read = {name for node in nodes for name in (*node.input, *outer_names(node))}
     inputs = [value for value in graph.input if value.name in read]
     taken = helper.make_graph(nodes, graph.name, inputs, outputs, [w for w in weights if w.name in read])
     result = helper.make_model(taken, opset_imports=model.opset_import, ir_version=model.ir_version)
     result.functions.extend(model.functions)
     return result
-
-
-def names_in_branches(node: onnx.NodeProto) -> set[str]:
-    names: set[str] = set()
-    for attribute in node.attribute:
-        for inner in attribute.g.node:
-            names |= {*inner.input, *names_in_branches(inner)}
-        names |= {value.name for value in attribute.g.output}
-    return names
 
 
 def shape_of(files: OptimumFiles) -> tuple[int, int, int]:
@@ -232,16 +224,7 @@ def shape_nodes(source: str, target: str, start: str, end: str) -> list[onnx.Nod
 
 def needed(graph: onnx.GraphProto, outputs: Sequence[str]) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     """The nodes and weights that these outputs depend on."""
-    producers = {name: node for node in graph.node for name in node.output}
-    names: set[str] = set()
-    pending = list(outputs)
-    while pending:
-        name = pending.pop()
-        if name in names:
-            continue
-        names.add(name)
-        if name in producers:
-            pending += [*producers[name].input, *names_in_branches(producers[name])]
+    names = names_needed(graph, outputs)
     nodes = [node for node in graph.node if names & set(node.output)]
     return nodes, [tensor for tensor in graph.initializer if tensor.name in names]
 
