@@ -118,6 +118,8 @@ def vectors(model: Model[Any, Any], folder: Path) -> float:
         from sentence_transformers import SentenceTransformer
 
         encoder = SentenceTransformer(str(folder), device="cpu", model_kwargs={"dtype": torch.float32})
+        if encoder.tokenizer.pad_token is None:  # sentence-transformers asks for it, though one text needs no padding
+            encoder.tokenizer.pad_token = encoder.tokenizer.eos_token
         expected = np.stack([encoder.encode(text) for text in TEXTS])
     else:
         network, tokenizer = reference(folder, "AutoModel")
