@@ -12,7 +12,7 @@ import numpy as np
 from msgspec import structs
 
 from hearth.models.manifest import Reference
-from hearth.models.preprocessing import TextPreprocessing
+from hearth.models.preprocessing import TablePreprocessing, TextPreprocessing
 from hearth.telemetry.features import FEEDBACK
 from hearth.telemetry.sketches import Sketch
 from hearth.telemetry.timing import begin
@@ -23,6 +23,9 @@ MAX_EXAMPLES = 2000
 TOKEN_BITS = 32768
 """Bits of `Reference.known_tokens`: 4 kB, one for each token of most vocabularies of encoders."""
 MIN_EXAMPLES = 30
+VALUES = 9
+"""Usual values of a column of a table: so many rows are scored for each set of columns that an explanation leaves
+out."""
 DECIMALS = 4
 
 
@@ -70,7 +73,7 @@ def make_reference(model: Any, evaluation: Evaluation, examples: Sequence[Exampl
     examples = _sample(examples, MAX_EXAMPLES)
     if len(examples) < MIN_EXAMPLES:
         return None
-    first = Reference(dataset, len(examples), {})
+    first = Reference(dataset, len(examples), {}, columns=usual_values(model, examples))
     if isinstance(model.manifest.preprocessing, TextPreprocessing) and len(examples) >= 2 * MIN_EXAMPLES:
         recorder = _Recorder(model)
         observe(recorder, evaluation, examples[::2])
@@ -78,9 +81,26 @@ def make_reference(model: Any, evaluation: Evaluation, examples: Sequence[Exampl
         first = Reference(dataset, len(examples), {}, known_tokens=bits, centre=_centre(model, examples[::2]))
         model, examples = _WithReference(model, first), examples[1::2]
     counts = observe(model, evaluation, examples)
-    if not counts:
+    if not counts and not first.columns:
         return None
     return structs.replace(first, inputs=len(examples), counts={name: _trim(row) for name, row in counts.items()})
+
+
+def usual_values(model: Any, examples: Sequence[Example]) -> dict[str, tuple[str | float | None, ...]]:
+    """VALUES values of each column of a table, at equal steps of its sorted values; missing ones come first."""
+    preprocessing = model.manifest.preprocessing
+    if not isinstance(preprocessing, TablePreprocessing):
+        return {}
+    kinds = {tensor.name: tensor.dtype for tensor in model.manifest.graphs["main"].inputs}
+    places = [(2 * step + 1) * len(examples) // (2 * VALUES) for step in range(VALUES)]
+    result = {}
+    for column in preprocessing.columns:
+        values = [example.inputs.get(column.name) for example in examples]
+        present = [value for value in values if value is not None]
+        convert: Any = str if kinds[column.input] == "string" else float
+        ordered = [*[None] * (len(values) - len(present)), *sorted(map(convert, present))]
+        result[column.name] = tuple(ordered[place] for place in places)
+    return result
 
 
 def observe(model: Any, evaluation: Evaluation, examples: Sequence[Example]) -> dict[str, list[int]]:

@@ -21,7 +21,8 @@ from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.text.nearest_words import nearest
 from hearth.ops.text.pooling import Array, Mask, cosine, normalise, pool
 from hearth.ops.text.windows import Row, list_texts, pad, tokenize_whole, window_capacity
-from hearth.tasks.task import Prediction, Task, Usage
+from hearth.tasks.schema import Explained, ExplainOptions
+from hearth.tasks.task import Prediction, Task, Usage, explainable
 from hearth.telemetry.observation import observe_texts, observe_vectors
 from hearth.telemetry.timing import step
 
@@ -45,6 +46,11 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     """Number of neighbours of words."""
     prompt_name: Annotated[str, Meta(max_length=100)] | None = None
     """The prompt of the model that is put before each text, such as `query`; default: as in the manifest."""
+
+
+class SimilarityParameters(Parameters, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    explain: bool | ExplainOptions = False
+    """Whether the response also says which words made the similarity."""
 
 
 class Words(Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,10 +83,10 @@ class Sentences(Struct, frozen=True, forbid_unknown_fields=True):
 
 class SimilarityRequest(Struct, frozen=True, forbid_unknown_fields=True):
     inputs: Sentences
-    parameters: Parameters = Parameters()
+    parameters: SimilarityParameters = SimilarityParameters()
 
 
-SimilarityResponse = list[float]
+SimilarityResponse = list[float] | Explained
 """The cosine similarity of each sentence with the source sentence."""
 
 
@@ -214,17 +220,19 @@ TASKS = (
         predict,
         {"inputs": ["A man is playing the guitar.", "Two dogs run through the snow."]},
     ),
-    Task(
-        "sentence-similarity",
-        SimilarityRequest,
-        SimilarityResponse,
-        predict_similarity,
-        {
-            "inputs": {
-                "source_sentence": "A man is playing the guitar.",
-                "sentences": ["Somebody plays an instrument.", "The bank raised its interest rates."],
-            }
-        },
+    explainable(
+        Task(
+            "sentence-similarity",
+            SimilarityRequest,
+            SimilarityResponse,
+            predict_similarity,
+            {
+                "inputs": {
+                    "source_sentence": "A man is playing the guitar.",
+                    "sentences": ["Somebody plays an instrument.", "The bank raised its interest rates."],
+                }
+            },
+        )
     ),
 )
 handler = create_handler(TASKS)

@@ -15,7 +15,8 @@ from hearth.models.model import Model
 from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.activations import activate, top_indices
 from hearth.ops.text.windows import Feeds, list_texts, pad
-from hearth.tasks.task import Prediction, Task, Usage
+from hearth.tasks.schema import Explainable, Explained
+from hearth.tasks.task import Prediction, Task, Usage, explainable
 from hearth.telemetry.timing import step
 
 MAX_MASKS = 64
@@ -25,7 +26,7 @@ MaskedModel = Model[TextPreprocessing, Mask]
 Word = Annotated[str, Meta(max_length=200)]
 
 
-class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
+class Parameters(Explainable, frozen=True):
     top_k: Annotated[int, Meta(ge=1, le=1000)] = 5
     targets: Annotated[list[Word], Meta(min_length=1, max_length=1000)] | Word | None = None
     """Choose only among these words; of a word of several tokens, the first one is used."""
@@ -44,7 +45,7 @@ class Guess(Struct, frozen=True):
     """The text with the guess; other masks stay."""
 
 
-Response = list[Guess | list[Guess | list[Guess]]]
+Response = list[Guess | list[Guess | list[Guess]]] | Explained
 """Guesses, best first; one list per mask for a text with several masks, and one list per text for a list of texts."""
 
 
@@ -137,5 +138,5 @@ def predict(model: MaskedModel, request: Request) -> Prediction:
     return Prediction(response, Usage(len(mask), int(np.count_nonzero(mask))))
 
 
-TASKS = (Task("fill-mask", Request, Response, predict, {"inputs": "The capital of France is [MASK]."}),)
+TASKS = (explainable(Task("fill-mask", Request, Response, predict, {"inputs": "The capital of France is [MASK]."})),)
 handler = create_handler(TASKS)

@@ -13,7 +13,7 @@ from hearth.models.preprocessing import ImagePreprocessing
 from hearth.ops.activations import activate, top_indices
 from hearth.ops.vision.images import open_images, to_tensor
 from hearth.tasks.schema import Explainable, Explained, Label
-from hearth.tasks.task import Prediction, Task, Usage
+from hearth.tasks.task import Prediction, Task, Usage, explainable
 from hearth.telemetry.observation import observe_label, observe_pictures
 from hearth.telemetry.timing import step
 
@@ -53,10 +53,6 @@ def decode(model: Classifier, request: Request, outputs: list[np.ndarray[Any, An
 
 
 def predict(model: Classifier, request: Request) -> Prediction:
-    if request.parameters.explain:
-        from hearth.tasks.explanation import explain  # few requests ask for it
-
-        return explain(TASKS[0], model, request)
     with step("encode"):
         feeds = encode(model, request)
     with step("run"):
@@ -68,12 +64,14 @@ def predict(model: Classifier, request: Request) -> Prediction:
 
 # The example is a red pixel as PNG.
 TASKS = (
-    Task(
-        "image-classification",
-        Request,
-        Response,
-        predict,
-        {"inputs": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"},
+    explainable(
+        Task(
+            "image-classification",
+            Request,
+            Response,
+            predict,
+            {"inputs": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"},
+        )
     ),
 )
 handler = create_handler(TASKS)

@@ -14,8 +14,8 @@ from hearth.models.model import Model
 from hearth.models.preprocessing import ImagePreprocessing
 from hearth.ops.activations import activate, top_indices
 from hearth.ops.vision.images import open_images, to_tensor
-from hearth.tasks.schema import Label
-from hearth.tasks.task import Prediction, Task, Usage
+from hearth.tasks.schema import Explainable, Explained, Label
+from hearth.tasks.task import Prediction, Task, Usage, explainable
 from hearth.telemetry.observation import observe_pictures
 from hearth.telemetry.timing import step
 
@@ -44,7 +44,7 @@ EmbeddingResponse = list[list[float]]
 """One vector per picture."""
 
 
-class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
+class Parameters(Explainable, frozen=True):
     candidate_labels: (
         Annotated[list[LabelText], Meta(min_length=1, max_length=MAX_LABELS)] | Annotated[str, Meta(max_length=20_000)]
     )
@@ -60,7 +60,7 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True):
     parameters: Parameters
 
 
-Response = list[Label | list[Label]]
+Response = list[Label | list[Label]] | Explained
 """The scores of all labels, best first; one list per picture for a list of pictures."""
 
 
@@ -148,12 +148,14 @@ def predict_vectors(model: ContrastiveModel, request: EmbeddingRequest) -> Predi
 # The example is a red pixel as PNG.
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
 TASKS = (
-    Task(
-        "zero-shot-image-classification",
-        Request,
-        Response,
-        predict,
-        {"inputs": PIXEL, "parameters": {"candidate_labels": ["a cat", "a dog"]}},
+    explainable(
+        Task(
+            "zero-shot-image-classification",
+            Request,
+            Response,
+            predict,
+            {"inputs": PIXEL, "parameters": {"candidate_labels": ["a cat", "a dog"]}},
+        )
     ),
     Task("image-feature-extraction", EmbeddingRequest, EmbeddingResponse, predict_vectors, {"inputs": PIXEL}),
 )

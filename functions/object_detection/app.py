@@ -12,7 +12,7 @@ from hearth.ops.vision.drawing import draw_boxes, to_jpeg
 from hearth.ops.vision.images import open_images
 from hearth.tasks.detection import DetectionModel, Detections, detect
 from hearth.tasks.schema import Box, Explainable, Explained
-from hearth.tasks.task import Prediction, Task, Usage
+from hearth.tasks.task import Prediction, Task, Usage, explainable
 from hearth.telemetry.observation import observe_boxes, observe_pictures
 from hearth.telemetry.timing import step
 
@@ -78,10 +78,6 @@ def decode(model: DetectionModel, request: Request, images: list[Image], outputs
 
 
 def predict(model: DetectionModel, request: Request) -> Prediction:
-    if request.parameters.explain:
-        from hearth.tasks.explanation import explain  # few requests ask for it
-
-        return explain(TASKS[0], model, request)
     head, parameters = model.head, request.parameters
     threshold = head.threshold if parameters.threshold is None else parameters.threshold
     iou = head.iou if parameters.iou is None else parameters.iou
@@ -100,12 +96,14 @@ def predict(model: DetectionModel, request: Request) -> Prediction:
 
 # The example is a red pixel as PNG.
 TASKS = (
-    Task(
-        "object-detection",
-        Request,
-        Response,
-        predict,
-        {"inputs": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"},
+    explainable(
+        Task(
+            "object-detection",
+            Request,
+            Response,
+            predict,
+            {"inputs": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"},
+        )
     ),
 )
 handler = create_handler(TASKS)

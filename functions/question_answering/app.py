@@ -16,7 +16,8 @@ from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.activations import activate
 from hearth.ops.text.answer_spans import best_spans, mask_logits
 from hearth.ops.text.windows import MAX_WINDOWS, Row, check_lengths, pad, tokenize_whole, window_capacity, windows
-from hearth.tasks.task import Prediction, Task, Usage
+from hearth.tasks.schema import Explainable, Explained
+from hearth.tasks.task import Prediction, Task, Usage, explainable
 from hearth.telemetry.timing import step
 
 BATCH = 16
@@ -30,7 +31,7 @@ Logits = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
 Positive = Annotated[int, Meta(ge=1)]
 
 
-class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
+class Parameters(Explainable, frozen=True):
     top_k: Annotated[int, Meta(ge=1, le=100)] = 1
     max_answer_len: Annotated[int, Meta(ge=1, le=1000)] | None = None
     """Largest number of tokens of an answer; default: from the manifest."""
@@ -63,7 +64,7 @@ class Answer(Struct, frozen=True):
     answer: str
 
 
-Response = Answer | list[Answer | list[Answer]]
+Response = Answer | list[Answer | list[Answer]] | Explained
 """The answer, or with `top_k` over 1 a list, best first; a list of these for a list of pairs."""
 
 
@@ -183,12 +184,14 @@ def predict(model: SpanModel, request: Request) -> Prediction:
 
 
 TASKS = (
-    Task(
-        "question-answering",
-        Request,
-        Response,
-        predict,
-        {"inputs": {"question": "Where does Anna live?", "context": "My name is Anna and I live in Oslo."}},
+    explainable(
+        Task(
+            "question-answering",
+            Request,
+            Response,
+            predict,
+            {"inputs": {"question": "Where does Anna live?", "context": "My name is Anna and I live in Oslo."}},
+        )
     ),
 )
 handler = create_handler(TASKS)

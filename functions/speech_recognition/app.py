@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -14,13 +15,17 @@ from hearth.models.model import Model
 from hearth.models.preprocessing import MAX_SECONDS, AudioPreprocessing
 from hearth.ops.audio import ngram_lm
 from hearth.ops.audio.chunking import chunk_bounds, join
-from hearth.ops.audio.ctc import beam_search, greedy, to_words
+from hearth.ops.audio.ctc import Logs, SymbolSpan, beam_search, greedy, to_words
 from hearth.ops.audio.log_mel import log_mel, standardise
 from hearth.ops.text.sampling import log_probabilities
 from hearth.tasks.audio_file import read_audio
-from hearth.tasks.task import Prediction, Task, Usage
-from hearth.tasks.whisper import Options, transcribe
+from hearth.tasks.schema import Explainable, Explained, ExplainOptions
+from hearth.tasks.task import Prediction, Task, Usage, explainable
+from hearth.tasks.whisper import Options, Transcript, transcribe
 from hearth.telemetry.timing import step
+
+if TYPE_CHECKING:
+    from hearth.tasks.explanation.subjects import Subject
 
 OVERLAP = 0.2
 """Share of a chunk that overlaps with the next chunk, so that the model has context at the edges."""
@@ -30,7 +35,7 @@ CtcModel = Model[AudioPreprocessing, Ctc]
 Samples = np.ndarray[Any, Any]
 
 
-class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
+class Parameters(Explainable, frozen=True):
     return_timestamps: bool | Literal["word"] = False
     """The times of words, or of sentences where the model is a Whisper, which has no times of words."""
     num_beams: Annotated[int, Meta(ge=1, le=MAX_BEAMS)] | None = None
@@ -65,6 +70,9 @@ class Response(Struct, frozen=True, omit_defaults=True):
     """Code of the spoken language, if the model recognises languages."""
 
 
+ResponseOrExplained = Response | Explained
+
+
 def encode(model: CtcModel, samples: Samples) -> list[tuple[int, dict[str, np.ndarray[Any, Any]]]]:
     """For each chunk its first output frame, and its features: (1, frames, mels), or (1, samples), float32."""
     preprocessing, head = model.preprocessing, model.head
@@ -85,18 +93,21 @@ def encode(model: CtcModel, samples: Samples) -> list[tuple[int, dict[str, np.nd
     return chunks
 
 
-def decode(model: CtcModel, request: Request, starts: list[int], outputs: list[np.ndarray[Any, Any]]) -> Response:
-    """`outputs`: log-probabilities (frames, symbols) of chunks that begin at the frames `starts`."""
-    preprocessing, head, labels = model.preprocessing, model.head, model.manifest.labels
-    logprobs = join(list(map(log_probabilities, outputs)), starts, head.blank)
-    beams = request.parameters.num_beams or head.beams
+def find_symbols(model: CtcModel, parameters: Parameters, logprobs: Logs) -> list[SymbolSpan]:
+    """The symbols of the transcript. `logprobs`: (frames, symbols)."""
+    head = model.head
+    beams = parameters.num_beams or head.beams
     if head.language_model is not None:
         data = model.resources[head.language_model]
-        language_model = ngram_lm.read(data, labels, head.language_weight, head.letter_bonus)
-        symbols = beam_search(logprobs, head.blank, beams, language_model)
-    else:
-        symbols = beam_search(logprobs, head.blank, beams) if beams > 1 else greedy(logprobs, head.blank)
-    words = to_words(symbols, labels)
+        language_model = ngram_lm.read(data, model.manifest.labels, head.language_weight, head.letter_bonus)
+        return beam_search(logprobs, head.blank, beams, language_model)
+    return beam_search(logprobs, head.blank, beams) if beams > 1 else greedy(logprobs, head.blank)
+
+
+def decode(model: CtcModel, request: Request, symbols: list[SymbolSpan], logprobs: Logs) -> Response:
+    """`logprobs`: (frames, symbols)."""
+    preprocessing, head = model.preprocessing, model.head
+    words = to_words(symbols, model.manifest.labels)
     text = " ".join(word.text for word in words)
     if not request.parameters.return_timestamps:
         return Response(text)
@@ -117,7 +128,16 @@ def decode(model: CtcModel, request: Request, starts: list[int], outputs: list[n
     return Response(text, chunks)
 
 
-def recognise_letters(model: CtcModel, request: Request, samples: Samples) -> Response:
+def run(model: CtcModel, samples: Samples) -> Logs:
+    """The log-probabilities of a recording, (frames, symbols)."""
+    with step("encode"):
+        chunks = encode(model, samples)
+    with step("run"):
+        outputs = [model.run(feeds)[0][0] for _, feeds in chunks]
+    return join(list(map(log_probabilities, outputs)), [first for first, _ in chunks], model.head.blank)
+
+
+def recognise_letters(model: CtcModel, request: Request, samples: Samples) -> tuple[Response, list[SymbolSpan]]:
     """Raises BadRequest."""
     parameters, language = request.parameters, model.head.language
     if parameters.language not in (None, language):
@@ -127,18 +147,16 @@ def recognise_letters(model: CtcModel, request: Request, samples: Samples) -> Re
         raise BadRequest("This model does not translate", param="task")
     if parameters.prompt:
         raise BadRequest("This model does not take a `prompt`; leave it out", param="prompt")
-    with step("encode"):
-        chunks = encode(model, samples)
-    with step("run"):
-        outputs = [model.run(feeds)[0][0] for _, feeds in chunks]
+    logprobs = run(model, samples)
     with step("decode"):
-        return decode(model, request, [first for first, _ in chunks], outputs)
+        symbols = find_symbols(model, parameters, logprobs)
+        return decode(model, request, symbols, logprobs), symbols
 
 
 def recognise_words(
     model: Model[AudioPreprocessing, Whisper], request: Request, samples: Samples
-) -> tuple[Response, int]:
-    """The response, and the number of generated tokens. Raises BadRequest."""
+) -> tuple[Response, Transcript]:
+    """Raises BadRequest."""
     parameters = request.parameters
     if parameters.return_timestamps == "word":
         raise BadRequest("This model has no times of words; set `return_timestamps` to true for those of sentences")
@@ -149,32 +167,65 @@ def recognise_words(
     with step("run"):
         transcript = transcribe(model, samples, options)
     chunks = [Chunk(part.text, (part.start, part.end), part.logprob) for part in transcript.segments]
-    return Response(transcript.text, chunks if timestamps else UNSET, transcript.language), transcript.tokens
+    return Response(transcript.text, chunks if timestamps else UNSET, transcript.language), transcript
+
+
+def read(model: Model[AudioPreprocessing, Any], recording: bytes) -> Samples:
+    """The samples of a recording. Raises BadRequest, PayloadTooLarge, UnsupportedMedia."""
+    with step("read"):
+        return read_audio(recording, model.preprocessing.rate, model.manifest.limits.seconds or MAX_SECONDS)
 
 
 def predict(model: Model[AudioPreprocessing, Any], request: Request) -> Prediction:
     """Raises BadRequest, PayloadTooLarge, UnsupportedMedia."""
-    rate, tokens = model.preprocessing.rate, 0
-    with step("read"):
-        samples = read_audio(request.inputs, rate, model.manifest.limits.seconds or MAX_SECONDS)
+    samples, tokens = read(model, request.inputs), 0
     if isinstance(model.head, Whisper):
-        response, tokens = recognise_words(model, request, samples)
+        response, transcript = recognise_words(model, request, samples)
+        tokens = transcript.tokens
     else:
-        response = recognise_letters(model, request, samples)
-    return Prediction(response, Usage(seconds=round(len(samples) / rate, 3), output_tokens=tokens))
+        response, _ = recognise_letters(model, request, samples)
+    return Prediction(response, usage_of(model, samples, tokens))
+
+
+def usage_of(model: Model[AudioPreprocessing, Any], samples: Samples, tokens: int) -> Usage:
+    return Usage(seconds=round(len(samples) / model.preprocessing.rate, 3), output_tokens=tokens)
+
+
+def subject(model: Model[AudioPreprocessing, Any], request: Request, options: ExplainOptions) -> Subject:
+    """What an explanation of the transcript is of. Raises BadRequest, PayloadTooLarge, UnsupportedMedia."""
+    from hearth.tasks.explanation.transcript import spoken_letters, spoken_words
+
+    samples = read(model, request.inputs)
+    if isinstance(model.head, Whisper):
+        response, transcript = recognise_words(model, request, samples)
+        prediction = Prediction(response, usage_of(model, samples, transcript.tokens))
+        reader = partial(read, model)
+        return spoken_words(model, request.inputs, options, prediction, transcript.windows, reader)
+    response, spans = recognise_letters(model, request, samples)
+    prediction = Prediction(response, usage_of(model, samples, 0))
+
+    def logprobs_of(recording: bytes) -> Logs:
+        return run(model, read(model, recording))
+
+    symbols = [span.symbol for span in spans]
+    labels, blank = model.manifest.labels, model.head.blank
+    return spoken_letters(request.inputs, options, prediction, labels, blank, logprobs_of, symbols)
 
 
 # The example is twenty milliseconds of silence as WAV.
 TASKS = (
-    Task(
-        "automatic-speech-recognition",
-        Request,
-        Response,
-        predict,
-        {
-            "inputs": "UklGRjgAAABXQVZFZm10IBAAAAABAAEA6AMAAOgDAAABAAgAZGF0YRQAAACAgICAgICAgICAgICAgICAgICAgA==",
-            "parameters": {"return_timestamps": "word"},
-        },
+    explainable(
+        Task(
+            "automatic-speech-recognition",
+            Request,
+            ResponseOrExplained,
+            predict,
+            {
+                "inputs": "UklGRjgAAABXQVZFZm10IBAAAAABAAEA6AMAAOgDAAABAAgAZGF0YRQAAACAgICAgICAgICAgICAgICAgICAgA==",
+                "parameters": {"return_timestamps": "word"},
+            },
+            subject=subject,
+        )
     ),
 )
 handler = create_handler(TASKS)

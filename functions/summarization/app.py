@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from msgspec import Struct
 
 from hearth.aws_lambda.handler import create_handler
 from hearth.tasks import seq2seq
+from hearth.tasks.schema import Explained, ExplainOptions
 from hearth.tasks.seq2seq import Array, EncoderDecoder, Parameters
-from hearth.tasks.task import Prediction, Task, Usage
+from hearth.tasks.task import Prediction, Task, Usage, explainable
 from hearth.telemetry.timing import step
+
+if TYPE_CHECKING:
+    from hearth.tasks.explanation.subjects import Subject
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
@@ -21,7 +27,7 @@ class Summary(Struct, frozen=True):
     summary_text: str
 
 
-Response = list[Summary]
+Response = list[Summary] | Explained
 """One summary per text, in order."""
 
 
@@ -30,12 +36,13 @@ def encode(model: EncoderDecoder, request: Request) -> dict[str, Array]:
     return seq2seq.encode(model, request.inputs, request.parameters.truncation, model.head.prefix)
 
 
-def decode(model: EncoderDecoder, request: Request, outputs: list[list[int]]) -> Response:
+def decode(model: EncoderDecoder, request: Request, outputs: list[list[int]]) -> list[Summary]:
     texts = seq2seq.decode(model, request.inputs, request.parameters.clean_up_tokenization_spaces, outputs)
     return [Summary(text) for text in texts]
 
 
-def predict(model: EncoderDecoder, request: Request) -> Prediction:
+def answer(model: EncoderDecoder, request: Request) -> tuple[Prediction, list[list[int]]]:
+    """The response, and the tokens of each text. Raises BadRequest, PayloadTooLarge."""
     with step("encode"):
         feeds = encode(model, request)
     with step("run"):
@@ -43,16 +50,32 @@ def predict(model: EncoderDecoder, request: Request) -> Prediction:
     with step("decode"):
         response = decode(model, request, outputs)
     input_tokens = int(np.count_nonzero(feeds["attention_mask"]))
-    return Prediction(response, Usage(len(response), input_tokens, sum(map(len, outputs))))
+    usage = Usage(len(response), input_tokens, output_tokens=sum(map(len, outputs)))
+    return Prediction(response, usage), outputs
+
+
+def predict(model: EncoderDecoder, request: Request) -> Prediction:
+    return answer(model, request)[0]
+
+
+def subject(model: EncoderDecoder, request: Request, options: ExplainOptions) -> Subject:
+    """What an explanation of the text is of. Raises BadRequest, PayloadTooLarge."""
+    from hearth.tasks.explanation.written_text import written_text
+
+    config = seq2seq.generation_config(model, request.parameters)
+    return written_text(model, request, options, answer(model, request), encode, config)
 
 
 TASKS = (
-    Task(
-        "summarization",
-        Request,
-        Response,
-        predict,
-        {"inputs": "The mill stands by the river since 1873. Anna Berg bought it and made it a hotel of ten rooms."},
+    explainable(
+        Task(
+            "summarization",
+            Request,
+            Response,
+            predict,
+            {"inputs": "The mill stands by the river since 1873. Anna Berg bought it and made it a hotel."},
+            subject=subject,
+        )
     ),
 )
 handler = create_handler(TASKS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from msgspec import Meta, Struct
@@ -19,13 +19,15 @@ from hearth.ops.activations import activate, top_indices
 from hearth.ops.json_tensors import dtype_of
 from hearth.strict_json import safe_name
 from hearth.tasks.graph import run
-from hearth.tasks.schema import Label
-from hearth.tasks.task import Prediction, Task, Usage
+from hearth.tasks.schema import Explainable, Explained, ExplainOptions, Label, Value
+from hearth.tasks.task import Prediction, Task, Usage, explainable
 from hearth.telemetry.observation import observe_label
 from hearth.telemetry.timing import step
 
+if TYPE_CHECKING:
+    from hearth.tasks.explanation.subjects import Subject
+
 TableModel = Model[TablePreprocessing, None]
-Value = str | int | float | bool | None
 Columns = dict[str, list[Value]]
 
 
@@ -33,11 +35,11 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True):
     data: Columns
 
 
-class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
+class Parameters(Explainable, frozen=True):
     pass
 
 
-class ClassificationParameters(Struct, frozen=True, forbid_unknown_fields=True):
+class ClassificationParameters(Explainable, frozen=True):
     top_k: Annotated[int, Meta(ge=1)] | None = None
     """Return the best labels of each row with their scores, instead of the best label alone."""
 
@@ -59,9 +61,9 @@ class ClassificationRequest(Request, frozen=True, forbid_unknown_fields=True):
     parameters: ClassificationParameters = ClassificationParameters()
 
 
-ClassificationResponse = list[str | list[Label]]
+ClassificationResponse = list[str | list[Label]] | Explained
 """The label of each row; with `top_k`, labels and scores, best first."""
-RegressionResponse = list[float | list[float]]
+RegressionResponse = list[float | list[float]] | Explained
 """The number of each row; several numbers for a model that predicts several."""
 
 
@@ -147,33 +149,90 @@ def decode_labels(model: TableModel, request: ClassificationRequest, scores: np.
     return [[Label(labels[index], row[index]) for index in indices] for row, indices in ranked]
 
 
-def predict(model: TableModel, request: ClassificationRequest) -> Prediction:
+def run_labels(model: TableModel, request: Request) -> np.ndarray[Any, Any]:
+    """Scores (rows, labels). Raises BadRequest, PayloadTooLarge."""
     with step("encode"):
         feeds = encode(model, request)
     with step("run"):
         outputs = run(model, feeds)
+    return activate(outputs[0].astype(np.float32), model.manifest.activation)
+
+
+def predict(model: TableModel, request: ClassificationRequest) -> Prediction:
+    scores = run_labels(model, request)
     with step("decode"):
-        scores = activate(outputs[0].astype(np.float32), model.manifest.activation)  # (rows, labels)
         response = decode_labels(model, request, scores)
     return Prediction(response, Usage(len(response)))
 
 
-def predict_numbers(model: TableModel, request: RegressionRequest) -> Prediction:
+def run_numbers(model: TableModel, request: Request) -> np.ndarray[Any, Any]:
+    """(rows, numbers). Raises BadRequest, PayloadTooLarge."""
     with step("encode"):
         feeds = encode(model, request)
     with step("run"):
         outputs = run(model, feeds)
+    numbers: np.ndarray[Any, Any] = outputs[0].reshape(len(outputs[0]), -1).astype(float)
+    if not np.isfinite(numbers).all():
+        raise BadRequest("The model answers NaN or infinity for these values; does it allow missing values?")
+    return numbers
+
+
+def predict_numbers(model: TableModel, request: RegressionRequest) -> Prediction:
+    numbers = run_numbers(model, request)
     with step("decode"):
-        numbers = outputs[0].reshape(len(outputs[0]), -1).astype(float)  # (rows, numbers)
-        if not np.isfinite(numbers).all():
-            raise BadRequest("The model answers NaN or infinity for these values; does it allow missing values?")
         response = numbers[:, 0].tolist() if numbers.shape[1] == 1 else numbers.tolist()
     return Prediction(response, Usage(len(response)))
 
 
+def subject(model: TableModel, request: ClassificationRequest, options: ExplainOptions) -> Subject:
+    """What an explanation of a row's label is of. Raises BadRequest."""
+    from hearth.tasks.explanation.subjects import no_target
+    from hearth.tasks.explanation.table_row import only_row, table_row
+
+    labels, prediction = model.manifest.labels, predict(model, request)
+    best: Any = prediction.output[0]
+    name = options.target or (best if isinstance(best, str) else best[0].label)
+    if name not in labels:
+        raise no_target(name, "label")
+
+    def scores_of(rows: list[dict[str, Value]]) -> np.ndarray[Any, Any]:
+        return run_labels(model, Request(rows))[:, labels.index(name)].astype(float)
+
+    return table_row(model, only_row(read_table(request)), options, prediction, name, "score", scores_of)
+
+
+def subject_of_numbers(model: TableModel, request: RegressionRequest, options: ExplainOptions) -> Subject:
+    """What an explanation of a row's number is of. Raises BadRequest."""
+    from hearth.tasks.explanation.subjects import find_index
+    from hearth.tasks.explanation.table_row import only_row, table_row
+
+    prediction = predict_numbers(model, request)
+    first: Any = prediction.output[0]
+    numbers = first if isinstance(first, list) else [first]
+    index = 0 if options.target is None else find_index(options.target, numbers, "number")
+
+    def scores_of(rows: list[dict[str, Value]]) -> np.ndarray[Any, Any]:
+        return run_numbers(model, Request(rows))[:, index]
+
+    return table_row(model, only_row(read_table(request)), options, prediction, str(index), "prediction", scores_of)
+
+
 _EXAMPLE = {"inputs": [{"age": 39, "hours": 40.5}]}
 TASKS = (
-    Task("tabular-classification", ClassificationRequest, ClassificationResponse, predict, _EXAMPLE),
-    Task("tabular-regression", RegressionRequest, RegressionResponse, predict_numbers, _EXAMPLE),
+    explainable(
+        Task(
+            "tabular-classification", ClassificationRequest, ClassificationResponse, predict, _EXAMPLE, subject=subject
+        )
+    ),
+    explainable(
+        Task(
+            "tabular-regression",
+            RegressionRequest,
+            RegressionResponse,
+            predict_numbers,
+            _EXAMPLE,
+            subject=subject_of_numbers,
+        )
+    ),
 )
 handler = create_handler(TASKS)

@@ -16,7 +16,7 @@ from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.activations import activate, top_indices
 from hearth.ops.text.windows import Row, list_texts, pad, tokenize_whole, truncate, window_capacity
 from hearth.tasks.schema import Explainable, Explained, Label
-from hearth.tasks.task import Prediction, Task, Usage
+from hearth.tasks.task import Prediction, Task, Usage, explainable
 from hearth.telemetry.observation import observe_label, observe_texts
 from hearth.telemetry.timing import step
 
@@ -64,10 +64,6 @@ def decode(model: Classifier, request: Request, outputs: list[np.ndarray[Any, An
 
 
 def predict(model: Classifier, request: Request) -> Prediction:
-    if request.parameters.explain:
-        from hearth.tasks.explanation import explain  # few requests ask for it
-
-        return explain(TASKS[0], model, request)
     with step("encode"):
         feeds = encode(model, request)
     with step("run"):
@@ -152,10 +148,6 @@ def decode_zero_shot(model: Classifier, request: ZeroShotRequest, logits: np.nda
 
 
 def predict_zero_shot(model: Classifier, request: ZeroShotRequest) -> Prediction:
-    if request.parameters.explain:
-        from hearth.tasks.explanation import explain  # few requests ask for it
-
-        return explain(TASKS[1], model, request)
     with step("encode"):
         rows = encode_zero_shot(model, request)
     with step("run"):
@@ -167,16 +159,18 @@ def predict_zero_shot(model: Classifier, request: ZeroShotRequest) -> Prediction
 
 
 TASKS = (
-    Task("text-classification", Request, Response, predict, {"inputs": "I like this film very much."}),
-    Task(
-        "zero-shot-classification",
-        ZeroShotRequest,
-        ZeroShotResponse,
-        predict_zero_shot,
-        {
-            "inputs": "My phone does not charge.",
-            "parameters": {"candidate_labels": ["complaint", "praise"]},
-        },
+    explainable(Task("text-classification", Request, Response, predict, {"inputs": "I like this film very much."})),
+    explainable(
+        Task(
+            "zero-shot-classification",
+            ZeroShotRequest,
+            ZeroShotResponse,
+            predict_zero_shot,
+            {
+                "inputs": "My phone does not charge.",
+                "parameters": {"candidate_labels": ["complaint", "praise"]},
+            },
+        )
     ),
 )
 handler = create_handler(TASKS)

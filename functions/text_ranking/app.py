@@ -16,7 +16,8 @@ from hearth.models.model import Model
 from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.activations import activate
 from hearth.ops.text.windows import Row, check_lengths, pad, tokenize_whole, truncate, window_capacity
-from hearth.tasks.task import Prediction, Task, Usage
+from hearth.tasks.schema import Explainable, Explained
+from hearth.tasks.task import Prediction, Task, Usage, explainable
 from hearth.telemetry.timing import step
 
 BATCH = 16
@@ -27,7 +28,7 @@ MAX_TEXTS = 1000
 Ranker = Model[TextPreprocessing, Ranking]
 
 
-class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
+class Parameters(Explainable, frozen=True):
     top_n: Annotated[int, Meta(ge=1)] | None = None
     """Return only so many texts."""
     raw_scores: bool = False
@@ -56,7 +57,7 @@ class RankedText(Struct, frozen=True, omit_defaults=True):
     text: str | None = None
 
 
-Response = list[RankedText]
+Response = list[RankedText] | Explained
 """The texts, best first."""
 
 
@@ -118,17 +119,19 @@ def predict(model: Ranker, request: Request) -> Prediction:
 
 
 TASKS = (
-    Task(
-        "text-ranking",
-        Request,
-        Response,
-        predict,
-        {
-            "inputs": {
-                "query": "Who bought the mill?",
-                "texts": ["Anna Berg bought it from her uncle.", "The night train leaves at nine."],
-            }
-        },
+    explainable(
+        Task(
+            "text-ranking",
+            Request,
+            Response,
+            predict,
+            {
+                "inputs": {
+                    "query": "Who bought the mill?",
+                    "texts": ["Anna Berg bought it from her uncle.", "The night train leaves at nine."],
+                }
+            },
+        )
     ),
 )
 handler = create_handler(TASKS)

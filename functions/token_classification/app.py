@@ -16,7 +16,8 @@ from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.activations import activate
 from hearth.ops.text.entities import aggregate, aggregate_overlapping_entities, gather_pre_entities, strip
 from hearth.ops.text.windows import MAX_WINDOWS, Row, list_texts, pad, tokenize_whole, window_capacity, windows
-from hearth.tasks.task import Prediction, Task, Usage
+from hearth.tasks.schema import Explainable, Explained
+from hearth.tasks.task import Prediction, Task, Usage, explainable
 from hearth.telemetry.observation import observe_text
 from hearth.telemetry.timing import step
 
@@ -26,7 +27,7 @@ BATCH = 16
 Tagger = Model[TextPreprocessing, Tagging | None]
 
 
-class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
+class Parameters(Explainable, frozen=True):
     aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple"
     ignore_labels: Annotated[tuple[str, ...], Meta(max_length=1000)] = ("O",)
     stride: Annotated[int, Meta(ge=0)] | None = None
@@ -51,7 +52,7 @@ class Entity(Struct, frozen=True, omit_defaults=True):
     """The label without B- or I-, with the other strategies."""
 
 
-Response = list[Entity | list[Entity]]
+Response = list[Entity | list[Entity]] | Explained
 """The entities of the text in order; one list per text for a list of texts."""
 
 
@@ -124,8 +125,14 @@ def predict(model: Tagger, request: Request) -> Prediction:
 
 
 TASKS = (
-    Task(
-        "token-classification", Request, Response, predict, {"inputs": "Maria lives in Berlin and works for Siemens."}
+    explainable(
+        Task(
+            "token-classification",
+            Request,
+            Response,
+            predict,
+            {"inputs": "Maria lives in Berlin and works for Siemens."},
+        )
     ),
 )
 handler = create_handler(TASKS)

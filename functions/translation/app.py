@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from msgspec import Struct
 
 from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest
 from hearth.tasks import seq2seq
+from hearth.tasks.schema import Explained, ExplainOptions
 from hearth.tasks.seq2seq import Array, EncoderDecoder
-from hearth.tasks.task import Prediction, Task, Usage
+from hearth.tasks.task import Prediction, Task, Usage, explainable
 from hearth.telemetry.timing import step
+
+if TYPE_CHECKING:
+    from hearth.tasks.explanation.subjects import Subject
 
 
 class Parameters(seq2seq.Parameters, frozen=True, forbid_unknown_fields=True):
@@ -27,7 +33,7 @@ class Translation(Struct, frozen=True):
     translation_text: str
 
 
-Response = list[Translation]
+Response = list[Translation] | Explained
 """One translation per text, in order."""
 
 
@@ -44,7 +50,7 @@ def encode(model: EncoderDecoder, request: Request) -> dict[str, Array]:
     return feeds
 
 
-def decode(model: EncoderDecoder, request: Request, outputs: list[list[int]]) -> Response:
+def decode(model: EncoderDecoder, request: Request, outputs: list[list[int]]) -> list[Translation]:
     texts = seq2seq.decode(model, request.inputs, request.parameters.clean_up_tokenization_spaces, outputs)
     return [Translation(text) for text in texts]
 
@@ -80,7 +86,8 @@ def with_token(text: str, token: str) -> str:
     return text if not token or not text.strip() or text.lstrip().startswith(">>") else f"{token} {text}"
 
 
-def predict(model: EncoderDecoder, request: Request) -> Prediction:
+def answer(model: EncoderDecoder, request: Request) -> tuple[Prediction, list[list[int]]]:
+    """The response, and the tokens of each text. Raises BadRequest, PayloadTooLarge."""
     with step("encode"):
         feeds = encode(model, request)
     with step("run"):
@@ -88,8 +95,32 @@ def predict(model: EncoderDecoder, request: Request) -> Prediction:
     with step("decode"):
         response = decode(model, request, outputs)
     input_tokens = int(np.count_nonzero(feeds["attention_mask"]))
-    return Prediction(response, Usage(len(response), input_tokens, sum(map(len, outputs))))
+    usage = Usage(len(response), input_tokens, output_tokens=sum(map(len, outputs)))
+    return Prediction(response, usage), outputs
 
 
-TASKS = (Task("translation", Request, Response, predict, {"inputs": "Two children are playing in the park."}),)
+def predict(model: EncoderDecoder, request: Request) -> Prediction:
+    return answer(model, request)[0]
+
+
+def subject(model: EncoderDecoder, request: Request, options: ExplainOptions) -> Subject:
+    """What an explanation of the text is of. Raises BadRequest, PayloadTooLarge."""
+    from hearth.tasks.explanation.written_text import written_text
+
+    config = seq2seq.generation_config(model, request.parameters, target_id(model, request.parameters))
+    return written_text(model, request, options, answer(model, request), encode, config)
+
+
+TASKS = (
+    explainable(
+        Task(
+            "translation",
+            Request,
+            Response,
+            predict,
+            {"inputs": "Two children are playing in the park."},
+            subject=subject,
+        )
+    ),
+)
 handler = create_handler(TASKS)

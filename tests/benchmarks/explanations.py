@@ -117,28 +117,22 @@ def faithfulness(score: Score, values: Floats) -> tuple[float, float, float]:
 
 def texts(data: Path, samples: int) -> Iterator[Game]:
     """SST-2's first long sentences: the score of the label that the zoo's model gives."""
-    from hearth.tasks.explanation import parts_of
-
     task, model = _open("sentiment-en", "text-classification")
     with (data / "sentiment_en/sst2_dev.tsv").open(encoding="utf-8") as file:
         sentences = [row[0] for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
     for sentence in [text for text in sentences if len(text.split()) >= 15][:samples]:
-        yield _game(task, model, parts_of(task, model, sentence), sentence, split_sequence, 1)
+        yield _game(task, model, sentence, split_sequence, 1)
 
 
 def pictures(data: Path, samples: int) -> Iterator[Game]:
     """CIFAR-10's pictures, eight by eight tiles."""
-    from hearth.tasks.explanation import parts_of
-
     task, model = _open("resnet20-cifar10", "image-classification")
     with tarfile.open(data / "image_classification/cifar10_train_jpg.tar.gz") as archive:
         members = [member for member in archive if member.name.endswith((".jpg", ".jpeg"))]
         for member in members[:: max(1, len(members) // samples)][:samples]:
             file = archive.extractfile(member)
             assert file
-            picture = file.read()
-            parts = parts_of(task, model, picture)
-            yield _game(task, model, parts, picture, split_grid(16), 16)
+            yield _game(task, model, file.read(), split_grid(16), 16)
 
 
 def _open(name: str, task: str) -> tuple[Any, Any]:
@@ -151,13 +145,15 @@ def _open(name: str, task: str) -> tuple[Any, Any]:
     return opened, lease.model
 
 
-def _game(task: Any, model: Any, parts: Any, value: Any, split: Split, columns: int) -> Game:
+def _game(task: Any, model: Any, value: Any, split: Split, columns: int) -> Game:
     from hearth import strict_json
-    from hearth.tasks.explanation import score_of
+    from hearth.tasks.explanation import prepare, score_of
+    from hearth.tasks.schema import ExplainOptions
 
     request = strict_json.convert({"inputs": value}, task.request)
-    prediction = task.predict(model, request)
-    return score_of(task, model, request, parts, prediction, None)[1], parts.count, split, columns
+    subject, parts = prepare(task, model, request, ExplainOptions())
+    score = score_of(subject, parts)
+    return lambda masks: score(masks)[:, 0], parts.count, split, columns
 
 
 def main() -> None:

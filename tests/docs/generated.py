@@ -67,6 +67,33 @@ def task_functions() -> str:
     return rows("task|function|input|also answers for models of|streams", cells)
 
 
+def explanations() -> str:
+    """What explanations of each task are of, and what they give values to."""
+    cells = [[f"`{row.id}`", PARTS[row.parts], EXPLAINED[row.comparison]] for row in TASKS.values() if row.parts]
+    return rows("task|parts|score", cells)
+
+
+PARTS = {
+    "words": "words (`text`, `start`, `end`, and `field` where there are several texts)",
+    "tiles": "tiles (`box`)",
+    "segments": "segments (`start`, `end` in seconds)",
+    "columns": "columns (`column`, `content`)",
+}
+EXPLAINED = {
+    "scores": "score of a label",
+    "token_labels": "score of an entity; `target`: its text",
+    "word_guesses": "score of a token in the place of the mask; `target`: the token",
+    "answer": "score of an answer; `target`: its text",
+    "vectors": "similarity of a sentence with the source sentence; `target`: its number, from 0",
+    "ranking": "score of a text; `target`: its number, from 0",
+    "written_text": "log-probability of the text and of each word; `target`: a word",
+    "boxes": "score of a box times the overlap with it; `target`: a label",
+    "transcript": "log-probability of the transcript and of each word; `target`: a word",
+    "table_scores": "score of a label",
+    "table": "the number; `target`: its place from 0, for several numbers",
+}
+
+
 def task_parameters() -> str:
     """The parameters that a request of each task takes, required ones in bold."""
     cells = []
@@ -159,6 +186,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "tasks": task_functions,
     "task-parameters": task_parameters,
+    "explanations": explanations,
     "template-parameters": template_parameters,
     "metrics": metrics,
     "idle-cost": idle_cost,

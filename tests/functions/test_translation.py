@@ -21,6 +21,7 @@ from transformers.utils import sentencepiece_model_pb2_new as spm  # noqa: E402
 from hearth.models.heads import Seq2Seq  # noqa: E402
 from hearth.models.model import Model  # noqa: E402
 from hearth.tasks import seq2seq  # noqa: E402
+from hearth.tasks.explanation.written_text import score_tokens  # noqa: E402
 from hearth_build.data.translation import PAD_ID, joint_bpe  # noqa: E402
 from hearth_build.recipe import RecipeError  # noqa: E402
 from hearth_functions.translation import app  # noqa: E402
@@ -271,3 +272,19 @@ def test_the_tokenizer_is_built_from_sentencepiece_files(both: tuple[Model, Any]
     (tmp_path / "vocab.json").unlink()
     with pytest.raises(RecipeError, match=r"vocab\.json"):
         checkpoints.load(tmp_path)
+
+
+def test_log_probabilities_of_a_given_text_are_the_networks(both: tuple[Model, Any]) -> None:
+    """Explanations score the tokens of one output for several inputs."""
+    model, network = both
+    feeds = app.encode(model, app.Request([TEXTS[0], TEXTS[1]]))
+    longest = tokens_of(model, app.Request(TEXTS[0]))[0]
+    tokens, config = longest[:6], seq2seq.generation_config(model, app.Parameters())
+    assert len(longest) == MAX_LENGTH - 2
+    assert not score_tokens(model, feeds, longest, config)[:, -1].any()  # the end is forced there
+    scores = score_tokens(model, feeds, tokens, config)
+    inputs = {name: torch.from_numpy(value) for name, value in feeds.items()}
+    with torch.no_grad():
+        logits = network(**inputs, decoder_input_ids=torch.tensor([[PAD_ID, *tokens]] * 2)).logits
+    expected = logits.log_softmax(-1).gather(2, torch.tensor([[*tokens, 1]] * 2)[:, :, None])[:, :, 0]
+    np.testing.assert_allclose(scores, expected.numpy(), rtol=1e-3, atol=2e-3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import get_args
 
 import pytest
@@ -32,3 +33,9 @@ def test_no_codec_or_comparison_is_left_over() -> None:
 def test_videos_are_preprocessed_as_pictures() -> None:
     assert TASKS["object-tracking"].preprocessing == "image"
     assert TASKS["automatic-speech-recognition"].preprocessing == "audio"
+
+
+def test_the_page_explains_the_tasks_that_have_explanations() -> None:
+    script = (ROOT / "functions/catalog/page/explain.js").read_text(encoding="utf-8")
+    listed = script[script.index("new Set([") : script.index("]);")]
+    assert set(re.findall(r'"([a-z0-9-]+)"', listed)) == {row.id for row in TASKS.values() if row.parts}

@@ -18,8 +18,18 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from hearth.models.download import describe
-from hearth.models.manifest import Graph, Limits, Manifest, Metrics, Provenance, Quantization, Tensor, dump
-from hearth.models.preprocessing import ImagePreprocessing, TextPreprocessing
+from hearth.models.manifest import (
+    Graph,
+    Limits,
+    Manifest,
+    Metrics,
+    Provenance,
+    Quantization,
+    Reference,
+    Tensor,
+    dump,
+)
+from hearth.models.preprocessing import Column, ImagePreprocessing, TablePreprocessing, TextPreprocessing
 
 POSITIVE = ("good", "great", "love", "wonderful", "喜", "欢", "好")
 NEGATIVE = ("bad", "awful", "hate", "terrible", "糟", "糕", "坏")
@@ -112,6 +122,52 @@ def make_image_artifact(
         ),
         labels=tuple(labels),
         limits=limits or Limits(batch=8, pixels=4_000_000),
+    )
+    return publish(artifact, manifest)
+
+
+TABLE_WEIGHTS, TABLE_BIAS = (2.0, -3.0, 0.5), 10.0
+
+
+def make_table_artifact(
+    folder: Path,
+    task: str = "tabular-regression",
+    model: str = "",
+    *,
+    columns: dict[str, tuple[float, ...]] | None = None,
+) -> Path:
+    """Publish a linear model of the columns `age`, `hours` and `rooms`: its number, or the scores of the labels `low`
+    and `high`. `columns` are the usual values of its manifest; none by default."""
+    model = model or task
+    artifact = folder / model / "1"
+    artifact.mkdir(parents=True)
+    weights = np.array([TABLE_WEIGHTS], np.float32).T
+    bias = np.array([TABLE_BIAS], np.float32)
+    labels: tuple[str, ...] = ()
+    if task == "tabular-classification":
+        labels = ("low", "high")
+        weights, bias = np.hstack([-weights, weights]) / 10, np.array([0, 1], np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["numbers", "weights"], ["products"]),
+        helper.make_node("Add", ["products", "bias"], ["scores"]),
+    ]
+    graph = Graph(
+        path="model.onnx",
+        inputs=(Tensor("numbers", "float32", ("rows", 3)),),
+        outputs=(Tensor("scores", "float32", ("rows", len(labels) or 1)),),
+    )
+    _write_graph(artifact, graph, nodes, {"weights": weights, "bias": bias}, 0)
+    reference = None if columns is None else Reference("tests", 100, {}, columns=columns)
+    manifest = describe_artifact(
+        artifact,
+        model=model,
+        version="1",
+        task=task,
+        graph=graph,
+        preprocessing=TablePreprocessing(tuple(Column(name, "numbers") for name in ("age", "hours", "rooms"))),
+        labels=labels,
+        limits=Limits(batch=100),
+        reference=reference,
     )
     return publish(artifact, manifest)
 

@@ -6,14 +6,16 @@ import io
 from pathlib import Path
 
 import numpy as np
+from msgspec import structs
 from PIL import Image
 
 from hearth.models.cache import warm_cache
 from hearth.models.manifest import dump, parse
 from hearth_build.drift.comparison import compare
-from hearth_build.drift.reference import _WithReference, make_reference, observe
+from hearth_build.drift.reference import _WithReference, make_reference, observe, usual_values
 from hearth_build.pipeline.evaluation import evaluation_of
 from hearth_build.recipe import Example
+from tests.support.artifacts import make_table_artifact
 
 TEXTS = ["the film is good", "a bad movie", "this is a great film", "a terrible movie this is"]
 
@@ -44,8 +46,6 @@ def test_too_few_examples_make_no_reference(serving: Path) -> None:
 
 
 def test_a_manifest_keeps_its_reference(serving: Path) -> None:
-    from msgspec import structs
-
     with warm_cache().get("sentiment-en") as model:
         reference = make_reference(model, evaluation_of("text-classification"), examples(80), "dev")
         manifest = structs.replace(model.manifest, reference=reference)
@@ -75,3 +75,19 @@ def test_a_dimmed_camera_is_noticed_within_50_pictures(serving: Path) -> None:
             assert not compare(reference.counts, usual, rate=0.001).moved
             dimmed = observe(model, evaluation, photos(20 + seed, 50, 0.7))
             assert "brightness" in {feature.name for feature in compare(reference.counts, dimmed).moved}
+
+
+def test_a_table_has_usual_values_of_each_column_but_none_of_its_rows(serving: Path) -> None:
+    make_table_artifact(serving)
+    rows = [Example({"age": index, "hours": 5, "rooms": "7.5"}, str(index)) for index in range(90)]
+    np.random.default_rng(0).shuffle(rows)  # type: ignore[arg-type]
+    missing = [Example({**row.inputs, "hours": None if row.inputs["age"] < 30 else 5}, "") for row in rows]
+    with warm_cache().get("tabular-regression") as model:
+        reference = make_reference(model, evaluation_of("tabular-regression"), rows, "table")
+        assert reference is not None
+        assert parse(dump(structs.replace(model.manifest, reference=reference))).reference == reference
+        assert usual_values(model, missing)["hours"] == (None,) * 3 + (5,) * 6
+    with warm_cache().get("sentiment-en") as model:
+        assert usual_values(model, examples(100)) == {}
+    assert reference.columns["age"] == (5, 15, 25, 35, 45, 55, 65, 75, 85)
+    assert reference.columns["rooms"] == (7.5,) * 9

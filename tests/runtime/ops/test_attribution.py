@@ -43,7 +43,7 @@ def test_few_runs_find_the_one_unit_that_matters() -> None:
 
 
 def test_units_that_depend_on_each_other_have_errors() -> None:
-    result = attribute(lambda masks: masks.all(1).astype(float), split_sequence, 2, 10)
+    result = attribute(lambda masks: masks.all(1).astype(float), split_sequence, 2, 5)
     assert result.values.tolist() == [0.5, 0.5]
     assert result.errors.tolist() == [0.5, 0.5]
 
@@ -61,3 +61,25 @@ def test_a_rectangle_is_halved_across_its_longer_side() -> None:
     first, second = split_grid(1)(np.arange(3))
     assert len(first) > 0
     assert len(second) > 0
+
+
+def test_further_orders_come_near_the_owen_values_of_the_halves() -> None:
+    """Units 0 to 3 count only together: one half of a group that both are needed gets half of the group's value."""
+
+    def score(masks: Masks) -> np.ndarray:
+        return masks[:, :4].all(1).astype(float)
+
+    single, many = attribute(score, split_sequence, 12, 24), attribute(score, split_sequence, 12, 3000)
+    expected = [1 / 4, 1 / 8, 1 / 8, 1 / 2]  # of the halves 0-2 and 3-5; 0 and 1-2; 1 and 2
+    assert many.values[:4].tolist() == pytest.approx(expected, abs=0.06)
+    assert single.values[:4].tolist() != pytest.approx(expected, abs=0.06)
+    assert many.runs > single.runs
+    assert many.errors.sum() < 0.2 * single.errors.sum()
+    assert many.values.sum() == pytest.approx(1)
+
+
+def test_several_scores_are_attributed_together() -> None:
+    weights = np.random.default_rng(2).normal(size=(9, 3))
+    result = attribute(lambda masks: masks @ weights, split_sequence, 9, 100)
+    assert np.allclose(result.values, weights)
+    assert result.score.shape == result.base_score.shape == (3,)

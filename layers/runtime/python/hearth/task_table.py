@@ -43,6 +43,7 @@ Comparison = Literal[
     "table_scores",
     "tensors",
 ]
+Parts = Literal["words", "tiles", "segments", "columns"]
 
 
 class TaskRow(Struct, frozen=True):
@@ -58,6 +59,9 @@ class TaskRow(Struct, frozen=True):
     `open_inference.signatures.CODECS`."""
     comparison: Comparison
     """How predictions are compared with golden answers: a key of `tasks.golden.COMPARISONS`."""
+    parts: Parts | None = None
+    """What the explanations of its answers give values to: a key of `tasks.explanation.parts.PARTS`; None: the task has
+    no explanations."""
     models_of: tuple[str, ...] = ()
     """Other tasks whose models this task serves too; a detector can be used for tracking, for example."""
 
@@ -80,6 +84,7 @@ _ROWS = (
         ("", "entailment"),
         "scores",
         "scores",
+        parts="words",
         models_of=("zero-shot-classification",),
     ),
     TaskRow(
@@ -89,11 +94,14 @@ _ROWS = (
         ("entailment",),
         "candidate_scores",
         "scores",
+        parts="words",
         models_of=("text-classification",),
     ),
-    TaskRow("token-classification", "token_classification", "text", ("", "tagging"), "json", "token_labels"),
-    TaskRow("fill-mask", "fill_mask", "text", ("mask",), "json", "word_guesses"),
-    TaskRow("question-answering", "question_answering", "text", ("spans",), "answers", "answer"),
+    TaskRow(
+        "token-classification", "token_classification", "text", ("", "tagging"), "json", "token_labels", parts="words"
+    ),
+    TaskRow("fill-mask", "fill_mask", "text", ("mask",), "json", "word_guesses", parts="words"),
+    TaskRow("question-answering", "question_answering", "text", ("spans",), "answers", "answer", parts="words"),
     TaskRow(
         "feature-extraction",
         "embeddings",
@@ -110,15 +118,18 @@ _ROWS = (
         ("pooling",),
         "similarities",
         "vectors",
+        parts="words",
         models_of=("feature-extraction",),
     ),
     TaskRow("text-generation", "text_generation", "text", ("decoder",), "generated_texts", "continuation"),
-    TaskRow("text-ranking", "text_ranking", "text", ("ranking",), "rankings", "ranking"),
-    TaskRow("translation", "translation", "text", ("seq2seq",), "translations", "written_text"),
-    TaskRow("summarization", "summarization", "text", ("seq2seq",), "summaries", "written_text"),
-    TaskRow("text2text-generation", "text2text_generation", "text", ("seq2seq",), "texts", "written_text"),
-    TaskRow("image-classification", "image_classification", "image", ("",), "scores", "scores"),
-    TaskRow("object-detection", "object_detection", "image", ("detector",), "detections", "boxes"),
+    TaskRow("text-ranking", "text_ranking", "text", ("ranking",), "rankings", "ranking", parts="words"),
+    TaskRow("translation", "translation", "text", ("seq2seq",), "translations", "written_text", parts="words"),
+    TaskRow("summarization", "summarization", "text", ("seq2seq",), "summaries", "written_text", parts="words"),
+    TaskRow(
+        "text2text-generation", "text2text_generation", "text", ("seq2seq",), "texts", "written_text", parts="words"
+    ),
+    TaskRow("image-classification", "image_classification", "image", ("",), "scores", "scores", parts="tiles"),
+    TaskRow("object-detection", "object_detection", "image", ("detector",), "detections", "boxes", parts="tiles"),
     TaskRow(
         "object-tracking",
         "object_tracking",
@@ -135,6 +146,7 @@ _ROWS = (
         ("contrastive",),
         "candidate_scores",
         "scores",
+        parts="tiles",
         models_of=("image-feature-extraction",),
     ),
     TaskRow(
@@ -154,9 +166,10 @@ _ROWS = (
         ("ctc", "whisper"),
         "transcripts",
         "transcript",
+        parts="segments",
     ),
-    TaskRow("tabular-classification", "tabular", "table", ("",), "table_scores", "table_scores"),
-    TaskRow("tabular-regression", "tabular", "table", ("",), "table", "table"),
+    TaskRow("tabular-classification", "tabular", "table", ("",), "table_scores", "table_scores", parts="columns"),
+    TaskRow("tabular-regression", "tabular", "table", ("",), "table", "table", parts="columns"),
     TaskRow("tensors", "tensors", "tensors", ("",), "tensors", "tensors"),
 )
 TASKS: dict[str, TaskRow] = {row.id: row for row in _ROWS}

@@ -134,6 +134,8 @@ class Reference(Strict, frozen=True):
     counts the other half."""
     centre: tuple[float, ...] = ()
     """The mean vector of half of the inputs, of a model of vectors; `distance` counts the other half."""
+    columns: dict[str, tuple[str | float | None, ...]] = field(default_factory=dict)
+    """Usual values of each column of a table, for explanations: values at equal steps of its sorted values."""
 
 
 class Manifest(Strict, frozen=True, kw_only=True):

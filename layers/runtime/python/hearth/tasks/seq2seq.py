@@ -14,6 +14,7 @@ from hearth.models.model import Model
 from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.text.beam_search import DecoderStep, GenerationConfig, search
 from hearth.ops.text.windows import list_texts, pad
+from hearth.tasks.schema import ExplainOptions
 
 MAX_ROWS = 64
 """Largest number of beams of all texts generated at once, which bounds memory."""
@@ -32,12 +33,14 @@ class Generation(Struct, frozen=True, forbid_unknown_fields=True):
     """At most the model's own maximum."""
 
 
-class Parameters(Generation, frozen=True, forbid_unknown_fields=True):
+class Parameters(Generation, frozen=True, forbid_unknown_fields=True, kw_only=True):
     truncation: Truncation | None = None
     clean_up_tokenization_spaces: bool = False
     """Remove a space before a full stop, a comma, a question or exclamation mark."""
     generate_parameters: Generation = Generation()
     """The same parameters, as huggingface_hub's client sends them."""
+    explain: bool | ExplainOptions = False
+    """Whether the response also says which words of the source made which words of the text."""
 
 
 def encode(

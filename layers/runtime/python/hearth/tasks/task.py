@@ -16,7 +16,9 @@ from hearth.models.registry import Resolved
 from hearth.task_table import TASKS, TaskRow
 
 if TYPE_CHECKING:
+    from hearth.tasks.explanation.subjects import Subject
     from hearth.tasks.generation import Generation
+    from hearth.tasks.schema import ExplainOptions
 
 
 class Usage(msgspec.Struct):
@@ -63,6 +65,8 @@ class Task(msgspec.Struct, frozen=True):
     """An example request for the documentation."""
     stream: Callable[[Model[Any, Any], Any], Generation] | None = None
     """As `predict`, but token by token, for tasks whose requests have a field `stream`."""
+    subject: Callable[[Model[Any, Any], Any, ExplainOptions], Subject] | None = None
+    """(model, request, options) -> what an explanation is of; None: `explanation.subjects` knows it."""
 
     @property
     def row(self) -> TaskRow:
@@ -78,11 +82,26 @@ class Task(msgspec.Struct, frozen=True):
         return self
 
 
+def explainable(task: Task) -> Task:
+    """The task whose predictions are explained where a request asks for it."""
+    predict = task.predict
+
+    def predict_or_explain(model: Model[Any, Any], request: Any) -> Prediction:
+        if request.parameters.explain:
+            from hearth.tasks.explanation import explain  # few requests ask for it
+
+            return explain(task, model, request)
+        return predict(model, request)
+
+    return msgspec.structs.replace(task, predict=predict_or_explain)
+
+
 def with_explanation(task: Task, request: Any, options: Any = True) -> Any:
-    """The request with `explain`, by default with these options. Raises BadRequest for a task without scores."""
-    explain = getattr(request.parameters, "explain", None)
-    if explain is None:
-        raise BadRequest(f"{task.id} has no explanations; classifiers and object detection have them")
+    """The request with `explain`, by default with these options. Raises BadRequest for a task without explanations."""
+    if task.row.parts is None:
+        tasks = ", ".join(row.id for row in TASKS.values() if row.parts)
+        raise BadRequest(f"{task.id} has no explanations; these tasks have them: {tasks}")
+    explain = request.parameters.explain
     if explain:
         return request
     return msgspec.structs.replace(request, parameters=msgspec.structs.replace(request.parameters, explain=options))

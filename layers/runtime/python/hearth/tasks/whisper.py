@@ -56,6 +56,8 @@ class Transcript:
     """Its code; empty if the model does not know its language."""
     tokens: int
     """Number of generated tokens."""
+    windows: tuple[Part, ...]
+    """The windows whose text is in the transcript."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,20 @@ class Window:
     tokens: list[int]
     logprob: float
     no_speech: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """A window's part of a transcript."""
+
+    position: int
+    """The first frame of the window."""
+    prompt: list[int]
+    """The tokens before `tokens`."""
+    tokens: list[int]
+    """Text and times up to the last token of the transcript."""
+    is_whole: bool
+    """Whether the window's text ends with `tokens`."""
 
 
 class DecoderState:
@@ -109,12 +125,13 @@ def transcribe(model: WhisperModel, samples: Array, options: Options) -> Transcr
     prompt = initial_tokens(head, options, language)
     previous = prompt_tokens(model, options.prompt)
     segments: list[TimedText] = []
+    windows: list[Part] = []
     position = generated = 0
     while position < frames:
         length = min(N_FRAMES, frames - position)
         window = decode_window(model, features[None, :, position : position + N_FRAMES], previous, prompt, options)
         generated += len(window.tokens)
-        previous = []
+        window_prompt, previous = [*previous, *prompt], []
         if options.timestamps and head.timestamps is not None:
             parts, covered = split_segments(window.tokens, head.timestamps, length)
             spans = [(part.start, part.end, part.tokens) for part in parts]
@@ -127,9 +144,22 @@ def transcribe(model: WhisperModel, samples: Array, options: Options) -> Transcr
                 if text.strip():
                     times = round(offset + start, 2), round(offset + end, 2)
                     segments.append(TimedText(text, *times, round(window.logprob, 4)))
+            windows.append(
+                part_of(head, window.tokens, sum(len(tokens) for *_, tokens in spans), position, window_prompt)
+            )
         position += covered
     text = "".join(segment.text for segment in segments).strip()
-    return Transcript(text, tuple(replace(part, text=part.text.strip()) for part in segments), language, generated)
+    return Transcript(
+        text, tuple(replace(part, text=part.text.strip()) for part in segments), language, generated, tuple(windows)
+    )
+
+
+def part_of(head: Whisper, tokens: list[int], count: int, position: int, prompt: list[int]) -> Part:
+    """The part of a transcript with the first `count` tokens of text of a window's `tokens`."""
+    is_text = [head.timestamps is None or token < head.timestamps for token in tokens]
+    texts = np.flatnonzero(is_text)
+    end = int(texts[count - 1]) + 1 if count else 0
+    return Part(position, prompt, tokens[:end], count == len(texts))
 
 
 def find_language(model: WhisperModel, options: Options, features: Array) -> str:

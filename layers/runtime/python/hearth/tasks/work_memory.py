@@ -41,9 +41,9 @@ def estimate(row: TaskRow, model: Model[Any, Any], request: Any) -> int:
     else:
         size = sum(_lengths(msgspec.to_builtins(request))) * BYTES_PER_TENSOR_VALUE
     if getattr(request.parameters, "explain", False):
-        from hearth.tasks.explanation import BATCH
+        from hearth.tasks.explanation.parts import COPIES
 
-        size *= BATCH
+        size *= COPIES[row.parts or "words"]
     return max(size, MIN_BYTES)
 
 

@@ -1,4 +1,4 @@
-"""Explanations through every protocol, for texts and pictures, with the errors of wrong requests."""
+"""Explanations through every protocol, with the errors of wrong requests."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from starlette.testclient import TestClient
 from hearth import settings
 from hearth.http.asgi import create_app
 from hearth.models.cache import warm_cache
+from hearth.task_table import TASKS as TABLE
 from hearth_build import ZOO
 from hearth_build.release.served import tasks_of
 
 TASKS = tuple(
     task
-    for name in ("text-classification", "image-classification", "object-detection", "translation")
+    for name in ("text-classification", "image-classification", "object-detection", "translation", "text-generation")
     for task in tasks_of(name)
 )
 TEXT = "this movie is wonderful but the film is a bit awful , i love it"
@@ -143,7 +144,21 @@ def test_a_box_is_explained_by_the_tiles_below_it(zoo: TestClient) -> None:
     assert inside > 0.6 * body["explanation"]["score"]
 
 
-def test_tasks_without_scores_have_no_explanations(zoo: TestClient) -> None:
-    response = zoo.post("/models/translate-en-de/explain", json={"inputs": "hello"})
+def test_tasks_without_explanations_say_which_have_them(zoo: TestClient) -> None:
+    response = zoo.post("/models/gpt-shakespeare/explain", json={"inputs": "hello"})
     assert response.status_code == 400
-    assert "translation has no explanations" in response.json()["error"]
+    message = response.json()["error"]
+    assert "text-generation has no explanations" in message
+    assert all(row.id in message for row in TABLE.values() if row.parts)
+    assert "tensors" not in message
+
+
+def test_a_translation_of_the_zoo_is_explained_word_by_word(zoo: TestClient) -> None:
+    response = zoo.post("/models/translate-en-de/explain", json={"inputs": "A black dog runs through the snow ."})
+    assert response.status_code == 200, response.text
+    explanation = response.json()["explanation"]
+    words = {word["text"]: word["values"] for word in explanation["outputs"]}
+    sources = [part["text"] for part in explanation["parts"]]
+    for written, source in (("schwarzer", "black"), ("schnee", "snow")):
+        values = words[written]
+        assert sources[values.index(max(values))] == source
