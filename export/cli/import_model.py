@@ -90,7 +90,11 @@ def import_model(
         float, typer.Option(help="Of two boxes that overlap more than this, only the better is kept.", min=0, max=1)
     ] = 0.5,
     calibrate: Annotated[
-        Path | None, typer.Option(help="Images that activation ranges are measured on; int8 of image models needs it.")
+        Path | None,
+        typer.Option(
+            help="What a quantized model is calibrated on: a folder of images, which int8 of image models needs, or a "
+            "text for int4 of decoders."
+        ),
     ] = None,
     keep: Annotated[
         list[str] | None, typer.Option(help="Regular expression for names of nodes that stay in fp32. Repeatable.")

@@ -1,7 +1,7 @@
 """Decoder-only language models with safetensors: one tensor at a time goes from the checkpoint to the quantized graph.
 
 No fp32 copy is made. transformers' own model, whose weights are read a module at a time, reads a text first; the served
-graph is compared with its predictions, and the quantizer learns from it which inputs of each matrix matter.
+graph is compared with its predictions, and weights of 4 bits are rounded for what its matrices read.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from hearth.tasks.generation import CHUNK, KeyValueCache
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
 from hearth_build.importing.decoder_families import FAMILIES, FamilyWeights, architecture_of
 from hearth_build.importing.recipe import import_recipe
+from hearth_build.importing.recorded_inputs import RecordedInputs
 from hearth_build.importing.source import INDEX, Source, require_files
 from hearth_build.importing.streamed_model import StreamedModel
 from hearth_build.importing.tensor_files import TensorFiles, fingerprint
@@ -52,6 +53,11 @@ GOLDEN_TOLERANCE = 0.5
 """Of a log-probability: a golden answer is the served model's own, so this is for other processors' rounding."""
 REFERENCE = Path(__file__).with_name("reference.txt")
 REFERENCE_TOKENS = 1024
+CALIBRATION = Path(__file__).with_name("calibration.txt")
+CALIBRATION_TOKENS = 2048
+"""Their inputs take less disk than the artifact of a model of a billion parameters or more."""
+CALIBRATION_WINDOW = 256
+"""Tokens that are read together: different places of a text tell more than a long context."""
 LARGEST_REFERENCE = 64_000_000
 """Log-probabilities that are compared: tokens times vocabulary."""
 CHAT_TEMPLATE = "chat_template.jinja"
@@ -74,6 +80,8 @@ class DecoderImport:
     architecture: Architecture
     data: Path | None
     """A text to compare on, in place of REFERENCE."""
+    calibrate: Path | None
+    """A text to round 4 bits by, in place of CALIBRATION."""
     is_whole: bool = True
     """Whether the model has all its layers."""
 
@@ -96,13 +104,14 @@ class DecoderImport:
         whose graph differs from transformers' model.
         """
         work.mkdir(parents=True, exist_ok=True)
-        reference = self.reference(work)
         tried: Sequence[Any] = (precision,)
         if precision == "auto":
             tried = ("int4", "int8", "fp32") if self.parameters >= LARGE else ("int8", "fp32")
+        recorded = RecordedInputs(work / "inputs")
+        reference = self.reference(work, recorded if "int4" in tried else None)
         sentences = []
         for candidate in tried:
-            self.write(work, candidate, reference)
+            self.write(work, candidate, recorded)
             manifest = self.verify(work, candidate, command, reference)
             sentences.append(describe(candidate, manifest))
             divergence = manifest.metrics.served[DIVERGENCE]
@@ -118,6 +127,7 @@ class DecoderImport:
                 self.first_layers().build(work / "fp32", command, "fp32")
                 shutil.rmtree(work / "fp32")
         save_manifest(manifest, work / "artifact")
+        shutil.rmtree(recorded.folder, ignore_errors=True)
         return manifest, [*sentences, f"precision: {candidate}"] if precision == "auto" else sentences
 
     def first_layers(self) -> DecoderImport:
@@ -142,32 +152,46 @@ class DecoderImport:
             is_whole=False,
         )
 
-    def reference(self, work: Path) -> Reference:
-        """Read the text with transformers' model; done once for a checkpoint and a text."""
+    def reference(self, work: Path, recorded: RecordedInputs | None = None) -> Reference:
+        """Read the text with transformers' model; done once for a checkpoint and its texts. `recorded` gets the inputs
+        that 4 bits are rounded by."""
         path = work / "reference.npz"
         text = (self.data or REFERENCE).read_text(encoding="utf-8")
-        key = json.dumps([fingerprint(self.source.folder), text])
+        key = json.dumps([fingerprint(self.source.folder), text, self.calibration()])
         if path.is_file():
             stored = dict(np.load(path))
-            if str(stored.pop("key")) == key:
-                tokens, expected = stored.pop("tokens"), stored.pop("expected")
-                return Reference(tokens.tolist(), expected, stored)
-        console.print(f"Reading a text of {len(text):,} characters with transformers' model …")
-        encoding = Tokenizer.from_file(str(self.source.folder / "tokenizer.json")).encode(text)
-        tokens = encoding.ids[: min(REFERENCE_TOKENS, self.architecture.context)]
-        if len(tokens) < 16:
-            raise RecipeError(f"{self.source.folder}/tokenizer.json makes only {len(tokens)} tokens of a page of text.")
+            if str(stored["key"]) == key and (recorded is None or recorded.open()):
+                return Reference(stored["tokens"].tolist(), stored["expected"])
+        console.print("Reading pages of text with transformers' model …")
+        tokens = self.tokens(text)[: min(REFERENCE_TOKENS, self.architecture.context)]
         start = len(tokens) // 2
         tokens = tokens[: start + max(8, min(start, LARGEST_REFERENCE // self.architecture.vocabulary))]
         model = StreamedModel(self.source, self.weights.config, self.weights.files)
         expected = model.log_probabilities(tokens, start)
-        np.savez(path, key=key, tokens=tokens, expected=expected, **model.importance)
-        return Reference(tokens, expected, model.importance)
+        if recorded is not None:
+            window = min(CALIBRATION_WINDOW, self.architecture.context)
+            model.record(self.tokens(self.calibration())[:CALIBRATION_TOKENS], window, recorded)
+        np.savez(path, key=key, tokens=tokens, expected=expected)
+        return Reference(tokens, expected)
 
-    def write(self, work: Path, precision: Precision, reference: Reference) -> None:
+    def calibration(self) -> str:
+        return (self.calibrate or CALIBRATION).read_text(encoding="utf-8")
+
+    def tokens(self, text: str) -> list[int]:
+        """Raises RecipeError for too few."""
+        tokens: list[int] = Tokenizer.from_file(str(self.source.folder / "tokenizer.json")).encode(text).ids
+        if len(tokens) < 16:
+            raise RecipeError(
+                f"{self.source.folder}/tokenizer.json makes only {len(tokens)} tokens of a text of {len(text):,} "
+                "characters; give a page of text."
+            )
+        return tokens
+
+    def write(self, work: Path, precision: Precision, recorded: RecordedInputs) -> None:
         """Write the graph, unless that of an interrupted import is complete."""
         folder, marker = work / "artifact", work / "source.txt"
-        key = json.dumps([precision, fingerprint(self.source.folder)])
+        calibration = self.calibration() if precision == "int4" else ""
+        key = json.dumps([precision, fingerprint(self.source.folder), calibration])
         if (folder / "model.onnx").exists() and marker.exists() and marker.read_text(encoding="utf-8") == key:
             return
         shutil.rmtree(folder, ignore_errors=True)
@@ -179,13 +203,11 @@ class DecoderImport:
             def advance(part: str) -> None:
                 progress.update(task, description=f"{precision}: {part}", advance=1)
 
-            def importance(name: str) -> np.ndarray | None:
+            def inputs(name: str) -> np.ndarray | None:
                 sources = weights.sources(f"{name}.weight")
-                return reference.importance.get(sources[0]) if sources else None
+                return recorded.load(sources[0]) if sources else None
 
-            decoder_graph.write_decoder(
-                self.architecture, weights, folder / "model.onnx", precision, importance, advance
-            )
+            decoder_graph.write_decoder(self.architecture, weights, folder / "model.onnx", precision, inputs, advance)
         if self.is_whole:
             weights.check_all_read()
         marker.write_text(key, encoding="utf-8")
@@ -234,8 +256,6 @@ class Reference:
     tokens: list[int]
     expected: np.ndarray
     """Log-probabilities (last tokens, vocabulary) of what follows each of the last tokens."""
-    importance: dict[str, np.ndarray]
-    """Mean square of each input of the matrices, by their names in the checkpoint."""
 
     @property
     def perplexity(self) -> float:
@@ -296,7 +316,7 @@ def read(source: Source, options: ImportOptions) -> ImportedModel:
     architecture = architecture_of(FAMILIES[config.model_type], config, model.rotary())
     weights = FamilyWeights(FAMILIES[config.model_type], config, files)
     recipe = decoder_recipe(source, options, architecture, weights)
-    imported = DecoderImport(source, recipe, weights, architecture, options.data)
+    imported = DecoderImport(source, recipe, weights, architecture, options.data, options.calibrate)
     return ImportedModel(recipe, [imported.line], build=imported.build)
 
 

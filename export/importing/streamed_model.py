@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hearth_build.importing.recorded_inputs import RecordedInputs
 from hearth_build.importing.source import Source
 from hearth_build.importing.tensor_files import TensorFiles
 from hearth_build.onnx_export.decoder_architecture import RotaryTable
@@ -30,8 +31,6 @@ class StreamedModel:
         from transformers import AutoModelForCausalLM
 
         self.config = config
-        self.importance: dict[str, np.ndarray] = {}
-        """Mean square of each input (inputs,) of the matrices, by the name of the matrix, after `log_probabilities`."""
         with without_parameters(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
@@ -43,7 +42,7 @@ class StreamedModel:
         self.model.eval()
         self._files = files
         self._sources = self._stored_names(source)
-        self._counted = 0
+        self._recorded: RecordedInputs | None = None
         for name, module in self.model.named_modules():
             if any(True for _ in module.parameters(recurse=False)):
                 module.register_forward_pre_hook(self._load(name))
@@ -80,21 +79,32 @@ class StreamedModel:
                     assert values is not None
                     module._parameters[key] = nn.Parameter(torch.from_numpy(values), requires_grad=False)
             is_matrix = getattr(module, "weight", None) is not None and module.weight.ndim == 2
-            if is_matrix and inputs and inputs[0].is_floating_point() and self._counted:
-                counted = inputs[0].reshape(-1, inputs[0].shape[-1])[: self._counted]
-                self.importance[f"{name}.weight"] = counted.square().mean(0).numpy()
+            if self._recorded is not None and is_matrix and inputs and inputs[0].is_floating_point():
+                self._recorded.add(f"{name}.weight", inputs[0], inputs[0].reshape(-1, inputs[0].shape[-1]).numpy())
 
         return load
 
     def log_probabilities(self, tokens: Sequence[int], start: int) -> np.ndarray:
-        """Log-probabilities (tokens - start, vocabulary) of what follows each token from `start`. The inputs of the
-        tokens before are counted for `importance`."""
-        self._counted = start
+        """Log-probabilities (tokens - start, vocabulary) of what follows each token from `start`."""
         with torch.no_grad():
-            hidden = self.model.base_model(torch.tensor([list(tokens)]), use_cache=False).last_hidden_state
-            self._counted = 0
-            logits = self._head(hidden[:, start:])[0]
-            return torch.log_softmax(logits, -1).numpy()
+            hidden = self._read([list(tokens)])
+            return torch.log_softmax(self._head(hidden[:, start:])[0], -1).numpy()
+
+    def record(self, tokens: Sequence[int], window: int, recorded: RecordedInputs) -> None:
+        """Record what the matrices read of a text, in whole windows of so many tokens where it has more than one. The
+        output matrix is left out: it has 8 bits."""
+        window = min(window, len(tokens))
+        texts = [list(tokens[start : start + window]) for start in range(0, len(tokens) - window + 1, window)]
+        recorded.clear()
+        self._recorded = recorded
+        with torch.no_grad():
+            self._read(texts)
+        self._recorded = None
+        recorded.save()
+
+    def _read(self, texts: list[list[int]]) -> Tensor:
+        """The last hidden state (texts, tokens, width) of texts of the same length."""
+        return self.model.base_model(torch.tensor(texts), use_cache=False).last_hidden_state  # type: ignore[no-any-return]
 
     def _head(self, hidden: Tensor) -> Tensor:
         """Logits, by the output layer and what the model's class does after it."""

@@ -27,7 +27,7 @@ from hearth_build.onnx_export.decoder_architecture import (
     head_order,
     padded_head_size,
 )
-from hearth_build.onnx_export.decoder_matrices import Matrices, Precision
+from hearth_build.onnx_export.decoder_matrices import Inputs, Matrices, Precision
 from hearth_build.onnx_export.graph_file import MICROSOFT, GraphFile, tensor_info
 
 Weights = Callable[[str], "np.ndarray | None"]
@@ -67,16 +67,16 @@ def write_decoder(
     weights: Weights,
     path: Path,
     precision: Precision = "fp32",
-    importance: Callable[[str], np.ndarray | None] = lambda name: None,
+    inputs: Inputs = lambda name: None,
     progress: Callable[[str], None] = lambda part: None,
 ) -> None:
     """Write the graph to `path` and its weights beside it; only one matrix is in memory at a time.
 
-    `importance` is the mean square of each input (inputs,) of a matrix by its name, as `decoder_matrices` uses it.
+    `inputs` are those of each matrix, by which 4 bits are rounded.
     `progress` gets the name of each part before it is written.
     """
     with GraphFile(path) as graph:
-        DecoderWriter(architecture, weights, graph, precision, importance, progress).write()
+        DecoderWriter(architecture, weights, graph, precision, inputs, progress).write()
 
 
 class DecoderWriter:
@@ -86,12 +86,12 @@ class DecoderWriter:
         weights: Weights,
         graph: GraphFile,
         precision: Precision,
-        importance: Callable[[str], np.ndarray | None],
+        inputs: Inputs,
         progress: Callable[[str], None],
     ) -> None:
         self.architecture, self.weights, self.graph, self.progress = architecture, weights, graph, progress
-        self.importance = importance
-        self.matrices = Matrices(graph, precision, self.input_importance)
+        self.inputs = inputs
+        self.matrices = Matrices(graph, precision, self.ordered_inputs)
         self.size = padded_head_size(architecture.head_size)
         rotated = next((2 * table.cosine.shape[1] for table in architecture.rotary.values()), 0)
         order = head_order(architecture, rotated)
@@ -199,12 +199,12 @@ class DecoderWriter:
         out = np.ascontiguousarray(out) * np.float32(architecture.residual_multiplier)
         return self.bias(f"{name}.out", self.matrices.product(f"{name}.out", out, name), residual=True)
 
-    def input_importance(self, name: str) -> np.ndarray | None:
-        """The importance of each input of a matrix, in the order in which the graph has them."""
-        values = self.importance(name)
+    def ordered_inputs(self, name: str) -> np.ndarray | None:
+        """The inputs of a matrix (tokens, inputs), in the order in which the graph has them."""
+        values = self.inputs(name)
         if values is None or not name.endswith(".attention.out"):
             return values
-        return self.in_order(values, self.architecture.heads)
+        return self.in_order(values.T, self.architecture.heads).T
 
     def attention_options(self, index: int) -> dict[str, float | int]:
         """Attributes of GroupQueryAttention that differ from its defaults."""

@@ -1,9 +1,9 @@
 """The matrix products of a decoder's graph at each precision.
 
 `int8` has seven-bit weights with a scale per output and activations with a scale per token: a token's result does not
-depend on which others are read with it. `int4` has blocks of 32 weights with one scale. In both, embedding and output
-matrix have 8-bit blocks: they matter most, and a tied matrix is stored once. Speeds are compared by `hearth bench
-large`.
+depend on which others are read with it. `int4` has blocks of 32 weights with one scale, rounded for the inputs of a
+text where they are known. In both, embedding and output matrix have 8-bit blocks: they matter most, and a tied matrix
+is stored once. Speeds are compared by `hearth bench large`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from typing import Literal
 import numpy as np
 from onnx import TensorProto
 
+from hearth_build.onnx_export.calibrated_rounding import round_calibrated
 from hearth_build.onnx_export.graph_file import MICROSOFT, GraphFile, tensor_info
-from hearth_build.onnx_export.matrices import blockwise, int8_per_row
+from hearth_build.onnx_export.matrices import blockwise, int8_per_row, packed_blocks
 
 Precision = Literal["fp32", "int8", "int4"]
+Inputs = Callable[[str], "np.ndarray | None"]
+"""Name of a matrix -> its inputs in a text (tokens, inputs); None where they are not known."""
 BLOCK = 32
 """Weights of one scale."""
 INTEGER_ACTIVATIONS = 4
@@ -25,14 +28,14 @@ INTEGER_ACTIVATIONS = 4
 DETAILS = {
     "fp32": "fp32",
     "int8": "MatMul: 7-bit weights per output, 8-bit activations per token; embedding and output: 8-bit blocks of 32",
-    "int4": "MatMul: 4-bit weights in blocks of 32, scales by expected error, 8-bit activations while running; "
+    "int4": "MatMul: 4-bit weights in blocks of 32, rounded by the inputs of a text, 8-bit activations while running; "
     "embedding and output: 8-bit blocks of 32",
 }
 
 
 class Matrices:
-    def __init__(self, graph: GraphFile, precision: Precision, importance: Callable[[str], np.ndarray | None]) -> None:
-        self.graph, self.precision, self.importance = graph, precision, importance
+    def __init__(self, graph: GraphFile, precision: Precision, inputs: Inputs) -> None:
+        self.graph, self.precision, self.inputs = graph, precision, inputs
         self._activations: dict[str, tuple[str, str]] = {}
         """Quantized activations and their scales, by input: query, key and value share them."""
 
@@ -127,7 +130,12 @@ class Matrices:
         """Store a matrix in blocks, once for each name; returns the names of codes and scales."""
         names = f"{name}.codes", f"{name}.block_scales"
         if not self.graph.has(names[0]):
-            codes, scales = blockwise(matrix, bits, BLOCK, self.importance(name))
+            inputs = self.inputs(name) if bits == 4 else None
+            if inputs is None:
+                codes, scales = blockwise(matrix, bits, BLOCK)
+            else:
+                rounded, scales = round_calibrated(matrix, inputs, BLOCK)
+                codes = packed_blocks(rounded, bits, BLOCK)
             self.graph.constant(names[0], codes)
             self.graph.constant(names[1], scales)
         return names

@@ -22,28 +22,29 @@ def int8_per_row(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.round(matrix / scales[:, None]).astype(np.int8), scales.astype(np.float32)
 
 
-def blockwise(
-    matrix: np.ndarray, bits: int, block: int, importance: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def blockwise(matrix: np.ndarray, bits: int, block: int) -> tuple[np.ndarray, np.ndarray]:
     """Quantize (rows, columns) to blocks of columns with one scale each, as MatMulNBits reads them.
 
-    Returns uint8 (rows, blocks, block * bits / 8), low nibbles first, and scales (rows, blocks). `importance`
-    (columns,) is the mean square of each column's input: 4-bit scales are those with the smallest expected error of the
-    product.
+    Returns uint8 (rows, blocks, block * bits / 8), low nibbles first, and scales (rows, blocks).
     """
     rows, columns = matrix.shape
     blocks = -(-columns // block)
-    padding = blocks * block - columns
-    weights = np.pad(np.ones(columns, np.float32) if importance is None else importance, (0, padding))
-    weights = weights.reshape(1, blocks, block).astype(np.float32) + TINY
+    weights = np.ones((1, blocks, block), np.float32)
     packed = np.empty((rows, blocks, block * bits // 8), np.uint8)
     scales = np.empty((rows, blocks), np.float32)
     for part in chunks(rows, columns):
-        values = np.pad(matrix[part], ((0, 0), (0, padding))).reshape(-1, blocks, block)
+        values = np.pad(matrix[part], ((0, 0), (0, blocks * block - columns))).reshape(-1, blocks, block)
         rounded, scales[part] = round_blocks(values, bits, weights)
-        codes = (rounded + 2 ** (bits - 1)).astype(np.uint8)
-        packed[part] = codes if bits == 8 else codes[..., ::2] | (codes[..., 1::2] << 4)
+        packed[part] = packed_blocks(rounded.reshape(len(rounded), -1), bits, block)
     return packed, scales
+
+
+def packed_blocks(rounded: np.ndarray, bits: int, block: int) -> np.ndarray:
+    """Integers (rows, columns) of `bits` bits as uint8 (rows, blocks, block * bits / 8), low nibbles first."""
+    rows, columns = rounded.shape
+    codes = np.pad(rounded, ((0, 0), (0, -columns % block))).reshape(rows, -1, block)
+    codes = (codes + 2 ** (bits - 1)).astype(np.uint8)
+    return codes if bits == 8 else codes[..., ::2] | (codes[..., 1::2] << 4)
 
 
 def chunks(rows: int, columns: int) -> Iterator[slice]:
@@ -54,6 +55,7 @@ def chunks(rows: int, columns: int) -> Iterator[slice]:
 def round_blocks(values: np.ndarray, bits: int, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Round blocks (rows, blocks, block) to integers of `bits` bits; returns them and their scales (rows, blocks).
 
+    Scales of 4 bits are those of FACTORS with the smallest squared error, which `weights` (1, blocks, block) weigh.
     The value with the largest magnitude becomes the lowest integer, since there is one more negative than positive one.
     """
     lowest = -(2 ** (bits - 1))

@@ -160,3 +160,43 @@ def save(folder: Path, name: str, dtype: torch.dtype = torch.float32, **options:
     network.to(dtype).save_pretrained(folder, **options)
     tokenizer().save(str(folder / "tokenizer.json"))
     return network.float()
+
+
+def save_stories(folder: Path) -> None:
+    """stories260K, whose weights are trained, as transformers would save it."""
+    from safetensors.torch import save_file
+
+    from hearth_build.recipes.stories260k import data
+
+    shape, weights = data.SHAPE, data.weights_of(data.WEIGHTS.file().read_bytes())
+    transformers.LlamaConfig(
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.width,
+        intermediate_size=shape.inner,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        max_position_embeddings=shape.context,
+        rms_norm_eps=shape.epsilon,
+        tie_word_embeddings=True,
+        architectures=["LlamaForCausalLM"],
+    ).save_pretrained(folder)
+    tensors = {"model.embed_tokens.weight": weights["tokens.weight"], "model.norm.weight": weights["norm.weight"]}
+    query, key = shape.heads * shape.head_size, shape.kv_heads * shape.head_size
+    for layer in range(shape.layers):
+        block, stored = f"blocks.{layer}", f"model.layers.{layer}"
+        qkv, up = weights[f"{block}.attention.qkv.weight"], weights[f"{block}.feed_forward.up.weight"]
+        parts = {
+            "input_layernorm": weights[f"{block}.before_attention.weight"],
+            "self_attn.q_proj": qkv[:query],
+            "self_attn.k_proj": qkv[query : query + key],
+            "self_attn.v_proj": qkv[query + key :],
+            "self_attn.o_proj": weights[f"{block}.attention.out.weight"],
+            "post_attention_layernorm": weights[f"{block}.before_feed_forward.weight"],
+            "mlp.gate_proj": up[: shape.inner],
+            "mlp.up_proj": up[shape.inner :],
+            "mlp.down_proj": weights[f"{block}.feed_forward.down.weight"],
+        }
+        tensors |= {f"{stored}.{name}.weight": values.contiguous() for name, values in parts.items()}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    data.tokenizer_of(data.TOKENIZER.file().read_bytes()).save(str(folder / "tokenizer.json"))

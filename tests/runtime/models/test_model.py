@@ -1,4 +1,4 @@
-"""The execution provider that a manifest names: used if it is installed, reported if it is not."""
+"""The execution provider that a manifest names: used if it is installed, reported if it is not; how weights load."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from msgspec import structs
 
 from hearth.errors import ManifestError, Unavailable
+from hearth.models import model as model_module
 from hearth.models.manifest import Manifest, dump, parse
 from hearth.models.model import OPENVINO, Model
 from tests.support.artifacts import make_text_artifact
@@ -57,3 +58,24 @@ def test_an_installed_provider_gets_its_threads(folder: Path, monkeypatch: pytes
     tokens = np.ones((1, 3), np.int64)
     names = [tensor.name for tensor in model.manifest.graphs["main"].inputs]
     assert len(model.run(dict.fromkeys(names, tokens))) == 1
+
+
+@pytest.mark.parametrize(
+    ("threads", "largest", "is_parallel"), [(2, 1 << 20, True), (2, 0, False), (1, 1 << 20, False)]
+)
+def test_large_weights_are_not_repacked_by_all_threads_at_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, threads: int, largest: int, is_parallel: bool
+) -> None:
+    entries: list[str] = []
+
+    class Options(onnxruntime.SessionOptions):  # type: ignore[misc]
+        def add_session_config_entry(self, key: str, value: str) -> None:
+            entries.append(key)
+            super().add_session_config_entry(key, value)
+
+    graph = folder / manifest(folder).graphs["main"].path
+    graph.with_suffix(".bin").write_bytes(bytes(1000))
+    monkeypatch.setattr(onnxruntime, "SessionOptions", Options)
+    monkeypatch.setattr(model_module, "PARALLEL_PREPACK_BYTES", largest)
+    Model(manifest(folder), folder, threads)
+    assert ("session.prepack.enable_parallel" in entries) == is_parallel

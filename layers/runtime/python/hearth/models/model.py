@@ -25,6 +25,10 @@ SPIN_MICROSECONDS = "1000"
 ONNX Runtime's threads poll at growing intervals, which makes short runs slower, and use a CPU meanwhile (`hearth bench
 gpt2`)."""
 
+PARALLEL_PREPACK_BYTES = 256 << 20
+"""Weights up to which threads repack them together. They then hold all of them twice at once, which for 1.1 billion
+parameters of int8 took 2,031 MB instead of 1,107, and saved 0.4 seconds."""
+
 
 class Model(Generic[P, H]):
     """A model loaded from a folder of verified files. It can run in several threads at once.
@@ -113,7 +117,8 @@ def _session(path: Path, threads: int, provider: Provider, *, fixed_shapes: bool
     options.enable_cpu_mem_arena = fixed_shapes
     options.enable_mem_pattern = fixed_shapes
     if threads > 1:
-        options.add_session_config_entry("session.prepack.enable_parallel", "1")
+        if _weight_bytes(path) <= PARALLEL_PREPACK_BYTES:
+            options.add_session_config_entry("session.prepack.enable_parallel", "1")
         options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_MICROSECONDS)
     providers = ["CPUExecutionProvider"] if provider == "cpu" else _openvino(threads)
     try:
@@ -122,6 +127,12 @@ def _session(path: Path, threads: int, provider: Provider, *, fixed_shapes: bool
         if "bad_alloc" in str(error) or "allocate memory" in str(error):
             raise Unavailable(f"{path.name} needs more memory than is available; give the function more") from error
         raise IntegrityError(f"{path.name} cannot be loaded: {type(error).__name__}") from error
+
+
+def _weight_bytes(path: Path) -> int:
+    """Size of a graph's external weights, which are in a file beside it."""
+    weights = path.with_suffix(".bin")
+    return weights.stat().st_size if weights.is_file() else 0
 
 
 def _openvino(threads: int) -> list[Any]:
