@@ -78,9 +78,9 @@ def classification_metrics(model: Any, examples: Sequence[Example], scores: Sequ
 def metrics_of(
     labels: Sequence[str], expected: Sequence[Expected], scores: Sequence[Scores], *, several: bool = False
 ) -> dict[str, float]:
-    """Accuracy, F1 averaged over labels and, if an input can have `several` labels, F1 over all of them.
+    """Accuracy, F1 averaged over the labels that occur and, if an input can have `several` labels, F1 over all of them.
 
-    An input with several labels is right if it gets all of them and no other.
+    A label occurs if an input has it or gets it, as scikit-learn counts. An input with several labels is right if it gets all of them and no other.
     """
     truth = np.zeros((len(expected), len(labels)), bool)
     predicted = np.zeros_like(truth)
@@ -92,8 +92,9 @@ def metrics_of(
         if not several:
             predicted[row, columns[top_label(by_label)]] = True
     hits, totals = (truth & predicted).sum(0), truth.sum(0) + predicted.sum(0)
-    f1_scores = np.divide(2 * hits, totals, out=np.zeros(len(labels)), where=totals > 0)
-    metrics = {"accuracy": float((truth == predicted).all(1).mean()), "F1": float(f1_scores.mean())}
+    occurs = totals > 0
+    f1 = float((2 * hits[occurs] / totals[occurs]).mean()) if occurs.any() else 0.0
+    metrics = {"accuracy": float((truth == predicted).all(1).mean()), "F1": f1}
     if several:
         metrics["F1 micro"] = float(2 * hits.sum() / max(totals.sum(), 1))
     return metrics
