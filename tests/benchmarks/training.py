@@ -243,7 +243,9 @@ def cells(name: str, result: dict[str, object]) -> str:
     figure = f"{row.metric} {metrics[test]:.3f} ({metrics[f'{test}, low']:.3f} to {metrics[f'{test}, high']:.3f})"
     seconds, processor = float(str(result["seconds"])), float(str(result["processor"]))
     share = processor / seconds / (os.cpu_count() or 1)
-    return f"| `{result['command']}` | {result['precision']} | {figure} | {row.aim} | {seconds / 60:.1f} | {share:.0%} |"
+    return (
+        f"| `{result['command']}` | {result['precision']} | {figure} | {row.aim} | {seconds / 60:.1f} | {share:.0%} |"
+    )
 
 
 def main() -> None:

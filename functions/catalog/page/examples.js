@@ -53,6 +53,7 @@ const BY_RECIPE = {
     { title: "新闻", value: { text: "联合国秘书长安南今天在纽约会见了中国外交部长唐家璇。" } },
   ],
   "resnet20-cifar10 image-classification": [{ title: "A ship", file: "ship.jpg", type: "image/jpeg" }],
+  "efficientnet-lite0-imagenet image-classification": [{ title: "A ship", file: "ship.jpg", type: "image/jpeg" }],
   "translate-en-de translation": [
     { title: "Captions", value: { text: "Two children play in the snow with a dog.\nA woman in a red coat is waiting for the bus." } },
     { title: "A bicycle", value: { text: "A man is riding a bicycle." } },
