@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.browser.test_page import (
     visible_clients,
     wait_for_output,
 )
+from tests.support.artifacts import make_table_artifact
 from tests.support.s3 import CREDENTIALS, client, moto_s3
 
 if TYPE_CHECKING:
@@ -242,6 +244,61 @@ def test_an_explanation_is_shown_on_the_text_and_on_the_picture(page: Page, visi
     page.get_by_role("button", name="Explain").click()
     page.get_by_role("heading", name=re.compile("^Why ship")).wait_for()
     assert page.locator(".tile").count() > 3
+
+
+def strengths(page: Page, selector: str) -> list[int]:
+    """How strong the marks are, in percent."""
+    script = "nodes => nodes.map(node => parseInt(node.style.getPropertyValue('--strength')))"
+    found: list[int] = page.locator(selector).evaluate_all(script)
+    return found
+
+
+def test_a_written_word_shows_the_source_words_that_it_is_due_to(page: Page, visit: Visit) -> None:
+    visit("translate-en-de")
+    page.get_by_label("English").fill("A black dog runs through the snow.")
+    run(page)
+    page.get_by_role("button", name="Explain").click()
+    page.get_by_role("button", name="schwarzer", exact=True).click()
+    assert page.locator(".explained .part").all_inner_texts()[1] == "black"
+    marked = strengths(page, ".explained .part")
+    assert marked.index(max(marked)) == 1
+    page.get_by_role("button", name="schnee", exact=True).click()
+    marked = strengths(page, ".explained .part")
+    assert marked.index(max(marked)) == 6
+    check_accessibility(page, "an explanation of a translation")
+
+
+def test_the_seconds_of_a_word_are_marked_on_the_waveform(page: Page, visit: Visit) -> None:
+    visit("deepspeech-digits")
+    run(page)
+    page.get_by_role("button", name="Explain").click()
+    words = page.get_by_role("group", name=re.compile("^Written words"))
+    words.wait_for(timeout=60_000)
+    places = []
+    for word in ("four", "nine"):
+        words.get_by_role("button", name=word, exact=True).click()
+        marked = strengths(page, ".segment")
+        places.append(marked.index(max(marked)) / len(marked))
+    assert places[0] < 0.2  # the first of five digits
+    assert places[1] > 0.6
+    check_accessibility(page, "an explanation of a recording")
+
+
+def test_columns_of_the_chosen_row_are_bars(page: Page, visit: Visit, store: Path) -> None:
+    make_table_artifact(store, model="rent", columns=dict.fromkeys(("age", "hours", "rooms"), (1.0, 2.0, 3.0)))
+    try:
+        visit("rent")
+        page.get_by_role("textbox", name="Table").fill("age,hours,rooms\n2,2,2\n9,4,2")
+        run(page)
+        page.get_by_label("Row to explain").select_option("1")
+        page.get_by_role("button", name="Explain").click()
+        first = page.locator(".causes li").first
+        first.wait_for()
+        assert first.inner_text().split() == ["age", "=", "9", "+14.000"]
+        assert page.locator(".causes li.against").inner_text().startswith("hours = 4")
+        check_accessibility(page, "an explanation of a row")
+    finally:
+        shutil.rmtree(store / "rent")
 
 
 def test_labels_of_boxes_do_not_overlap(page: Page, visit: Visit) -> None:
