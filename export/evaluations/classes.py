@@ -80,7 +80,8 @@ def metrics_of(
 ) -> dict[str, float]:
     """Accuracy, F1 averaged over the labels that occur and, if an input can have `several` labels, F1 over all of them.
 
-    A label occurs if an input has it or gets it, as scikit-learn counts. An input with several labels is right if it gets all of them and no other.
+    A label occurs if an input has it or gets it, as scikit-learn counts. An input with several labels is right if it
+    gets all of them and no other.
     """
     truth = np.zeros((len(expected), len(labels)), bool)
     predicted = np.zeros_like(truth)

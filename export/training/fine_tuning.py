@@ -29,7 +29,7 @@ class Preset:
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
     average: float = 0.0
-    """Decay of a moving average of the weights, which is then scored and kept; it is over at most a tenth of the
+    """Decay of a moving average of the weights, which is then scored and kept; it is over at most a quarter of the
     training. 0: no average."""
 
 
@@ -61,7 +61,7 @@ def fit(
             epochs=epochs,
             batch_size=preset.batch_size,
             max_grad_norm=1.0,
-            ema_decay=max(0.0, min(preset.average, 1 - 10 / (epochs * steps))),
+            ema_decay=max(0.0, min(preset.average, 1 - 4 / (epochs * steps))),
             minutes=minutes,
         )
 

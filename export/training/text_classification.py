@@ -46,7 +46,8 @@ from hearth_build.training.fine_tuning import Preset, fit, trained
 
 MAX_TOKENS = 256
 """Longest text of a fine-tuned encoder; shorter if 99 % of the texts are."""
-PRESET = Preset(epochs=4, learning_rate=5e-5, batch_size=32)
+PRESET = Preset(epochs=4, learning_rate=5e-5, batch_size=32, average=0.995)
+"""The average: 0.882 in the place of 0.877, and 0.890 in that of 0.883, of two trainings on SST-2."""
 LARGEST_EMBEDDED = 20_000
 """Texts whose vectors are computed for the linear model of embeddings."""
 GOLDEN = TEXTS

@@ -16,7 +16,7 @@ from hearth.ops.vision.images import open_image, to_tensor
 from hearth_build.data.boxes import read_coco
 from hearth_build.data.files import content
 from hearth_build.data.images import MAX_PIXELS, calibration_feeds, synthetic_images
-from hearth_build.networks.efficientnet import MEAN, STD, EfficientNetLite
+from hearth_build.networks.efficientnet import MEAN, STD
 from hearth_build.onnx_export.export import traced
 from hearth_build.recipe import Example, Gate, Recipe, StaticInt8
 from hearth_build.recipes.yolox_nano_coco.recipe import IMAGES
