@@ -42,10 +42,12 @@ class Family:
     """Part of the network, as in `decoder_graph.Weights`, -> name; several names are concatenated."""
     options: Callable[[Any], dict[str, Any]] = lambda config: {}
     """Configuration -> fields of the architecture that are particular to the family. Raises RecipeError."""
+    renamed: Callable[[Any], Mapping[str, str]] = lambda config: {}
+    """Names that depend on the configuration."""
     transposed: bool = False
     """Whether matrices are stored as (inputs, outputs)."""
-    grouped_by_head: bool = False
-    """Whether the packed matrix has query, key and value of the first head, then those of the second, and so on."""
+    unpacked: Callable[[Any, np.ndarray], np.ndarray] = lambda config, values: values
+    """Brings the rows of the packed matrix into the order of all queries, all keys and all values."""
     norm_offset: float = 0.0
     """Added to the weights of norms."""
     first_position: int = 0
@@ -78,6 +80,28 @@ BLOOM_LAYER: dict[str, str | tuple[str, ...]] = {
     "feed_forward.up": "mlp.dense_h_to_4h",
     "feed_forward.down": "mlp.dense_4h_to_h",
 }
+
+
+def by_head(config: Any, values: np.ndarray) -> np.ndarray:
+    """Of a matrix that has query, key and value of the first head, then those of the second, and so on."""
+    grouped = values.reshape(config.num_attention_heads, 3, -1, *values.shape[1:])
+    return np.swapaxes(grouped, 0, 1).reshape(values.shape)
+
+
+def by_group(config: Any, values: np.ndarray) -> np.ndarray:
+    """Of Falcon's matrix: by head, or the queries that share a key and a value, then these."""
+    if not config.new_decoder_architecture:
+        return values if config.multi_query else by_head(config, values)
+    queries = config.num_attention_heads // config.num_kv_heads
+    grouped = values.reshape(config.num_kv_heads, queries + 2, -1, *values.shape[1:])
+    parts = grouped[:, :-2], grouped[:, -2:-1], grouped[:, -1:]
+    return np.concatenate([part.reshape(-1, *values.shape[1:]) for part in parts])
+
+
+def by_shard(config: Any, values: np.ndarray) -> np.ndarray:
+    """Of CodeGen's matrix: query, value and key of the first of the four parts that it was trained in, and so on."""
+    grouped = values.reshape(4, 3, -1, *values.shape[1:])
+    return np.swapaxes(grouped[:, [0, 2, 1]], 0, 1).reshape(values.shape)
 
 
 def gated(config: Any) -> dict[str, Any]:
@@ -143,11 +167,83 @@ def opt(config: Any) -> dict[str, Any]:
     return {"norm": "layer", "epsilon": 1e-5}
 
 
+def codegen(config: Any) -> dict[str, Any]:
+    return {"norm": "layer", "parallel": True, "interleaved": True}
+
+
+def gpt_neo(config: Any) -> dict[str, Any]:
+    kinds = config.attention_layers[: config.num_hidden_layers]
+    windows = tuple(config.window_size if kind == "local" else 0 for kind in kinds)
+    return {"norm": "layer", "scale": 1.0, "windows": windows}
+
+
+def gpt_bigcode(config: Any) -> dict[str, Any]:
+    require(config.scale_attn_weights, "scale_attn_weights must be true")
+    return {"norm": "layer"} | ({"kv_heads": 1} if config.multi_query else {})
+
+
+def falcon(config: Any) -> dict[str, Any]:
+    require(not config.alibi, "alibi must be false")
+    is_new = config.new_decoder_architecture
+    shared = config.num_kv_heads if is_new else 1 if config.multi_query else config.num_attention_heads
+    return {
+        "norm": "layer",
+        "parallel": is_new or config.parallel_attn,
+        "kv_heads": shared,
+        "activation": activation_of(config.activation),
+    }
+
+
+def falcon_norms(config: Any) -> dict[str, str]:
+    has_two = config.new_decoder_architecture and config.num_ln_in_parallel_attn in (None, 2)
+    return {"before_attention": "ln_attn", "before_feed_forward": "ln_mlp"} if has_two else {}
+
+
+def mpt(config: Any) -> dict[str, Any]:
+    attention, heads = config.attn_config, config.num_attention_heads
+    require(attention.alibi and attention.alibi_bias_max == 8, "attn_config must have alibi, with alibi_bias_max 8")
+    require(heads & (heads - 1) == 0, "n_heads must be a power of two")
+    require(not config.logit_scale, "logit_scale must be null")
+    require(not attention.clip_qkv and not attention.qk_ln, "attn_config must have neither clip_qkv nor qk_ln")
+    return {
+        "norm": "layer",
+        "alibi": True,
+        "activation": "gelu",
+        "context": config.max_seq_len,
+        "scale": attention.softmax_scale,
+    }
+
+
+def cohere(config: Any) -> dict[str, Any]:
+    require(not getattr(config, "use_qk_norm", False), "use_qk_norm must be false")
+    fields = {
+        "norm": "layer",
+        "parallel": True,
+        "interleaved": True,
+        "gated": True,
+        "logit_multiplier": config.logit_scale,
+    }
+    types = getattr(config, "layer_types", None)
+    if types:  # Command R7B: layers that attend to everything have no positions
+        fields["layer_rotary"] = tuple("rotary" if kind == "sliding_attention" else "" for kind in types)
+    return fields
+
+
+def glm(config: Any) -> dict[str, Any]:
+    return {"gated": True, "interleaved": True}
+
+
 def bloom(config: Any) -> dict[str, Any]:
     require(not config.apply_residual_connection_post_layernorm, "its residual connections must be before the norms")
     # A checkpoint states no context; BLOOM was trained on 2,048 tokens.
     context = getattr(config, "seq_length", None) or 2048
     return {"norm": "layer", "alibi": True, "activation": "gelu-tanh", "context": context}
+
+
+def activation_of(name: str) -> Activation:
+    if name not in ACTIVATIONS:
+        raise RecipeError(f"config.json: activation {name!r} is not supported; {', '.join(ACTIVATIONS)} are.")
+    return ACTIVATIONS[name]
 
 
 def require(condition: bool, message: str) -> None:
@@ -157,6 +253,41 @@ def require(condition: bool, message: str) -> None:
 
 LLAMA_LIKE = Family("model.", "layers", LLAMA, gated)
 PHI3 = LLAMA | {"attention.qkv": "self_attn.qkv_proj", "feed_forward.up": "mlp.gate_up_proj"}
+GLM4 = LLAMA | {
+    "feed_forward.up": "mlp.gate_up_proj",
+    "after_attention": "post_self_attn_layernorm",
+    "after_feed_forward": "post_mlp_layernorm",
+}
+GPT2: dict[str, str | tuple[str, ...]] = {
+    "tokens": "wte",
+    "positions": "wpe",
+    "norm": "ln_f",
+    "head": "lm_head",
+    "before_attention": "ln_1",
+    "attention.qkv": "attn.c_attn",
+    "attention.out": "attn.c_proj",
+    "before_feed_forward": "ln_2",
+    "feed_forward.up": "mlp.c_fc",
+    "feed_forward.down": "mlp.c_proj",
+}
+GPTJ: dict[str, str | tuple[str, ...]] = {
+    "tokens": "wte",
+    "norm": "ln_f",
+    "head": "lm_head",
+    "before_attention": "ln_1",
+    "attention.qkv": ("attn.q_proj", "attn.k_proj", "attn.v_proj"),
+    "attention.out": "attn.out_proj",
+    "feed_forward.up": "mlp.fc_in",
+    "feed_forward.down": "mlp.fc_out",
+}
+BLOOM = BLOOM_LAYER | {
+    "tokens": "word_embeddings",
+    "embedding_norm": "word_embeddings_layernorm",
+    "norm": "ln_f",
+    "head": "lm_head",
+    "attention.qkv": "self_attention.query_key_value",
+    "attention.out": "self_attention.dense",
+}
 FAMILIES = {
     "llama": LLAMA_LIKE,
     "mistral": LLAMA_LIKE,
@@ -169,6 +300,11 @@ FAMILIES = {
     "gemma2": Family("model.", "layers", LLAMA | POST_NORMS, gemma, norm_offset=1.0),
     "gemma3_text": Family("model.", "layers", LLAMA | POST_NORMS, gemma, norm_offset=1.0),
     "olmo2": Family("model.", "layers", LLAMA | POST_NORMS, gated),
+    "olmo3": Family("model.", "layers", LLAMA | POST_NORMS, gated),
+    "glm": Family("model.", "layers", LLAMA | {"feed_forward.up": "mlp.gate_up_proj"}, glm),
+    "glm4": Family("model.", "layers", GLM4, glm),
+    "cohere": Family("model.", "layers", LLAMA, cohere),
+    "cohere2": Family("model.", "layers", LLAMA, cohere),
     "granite": Family("model.", "layers", LLAMA, granite),
     "stablelm": Family("model.", "layers", LLAMA, stablelm),
     "starcoder2": Family(
@@ -189,38 +325,41 @@ FAMILIES = {
         },
         phi,
     ),
-    "gpt2": Family(
+    "gpt2": Family("transformer.", "h", GPT2, gpt2, transposed=True),
+    "gpt_bigcode": Family(
         "transformer.",
         "h",
-        {
-            "tokens": "wte",
-            "positions": "wpe",
-            "norm": "ln_f",
-            "head": "lm_head",
-            "before_attention": "ln_1",
-            "attention.qkv": "attn.c_attn",
-            "attention.out": "attn.c_proj",
-            "before_feed_forward": "ln_2",
-            "feed_forward.up": "mlp.c_fc",
-            "feed_forward.down": "mlp.c_proj",
-        },
-        gpt2,
-        transposed=True,
+        GPT2,
+        gpt_bigcode,
+        unpacked=lambda c, values: values if c.multi_query else by_head(c, values),
     ),
-    "gptj": Family(
+    "gpt_neo": Family(
         "transformer.",
         "h",
+        GPT2
+        | {
+            "attention.qkv": ("attn.attention.q_proj", "attn.attention.k_proj", "attn.attention.v_proj"),
+            "attention.out": "attn.attention.out_proj",
+        },
+        gpt_neo,
+    ),
+    "gptj": Family("transformer.", "h", GPTJ, gptj),
+    "codegen": Family("transformer.", "h", GPTJ | {"attention.qkv": "attn.qkv_proj"}, codegen, unpacked=by_shard),
+    "mpt": Family(
+        "transformer.",
+        "blocks",
         {
             "tokens": "wte",
-            "norm": "ln_f",
+            "norm": "norm_f",
             "head": "lm_head",
-            "before_attention": "ln_1",
-            "attention.qkv": ("attn.q_proj", "attn.k_proj", "attn.v_proj"),
+            "before_attention": "norm_1",
+            "attention.qkv": "attn.Wqkv",
             "attention.out": "attn.out_proj",
-            "feed_forward.up": "mlp.fc_in",
-            "feed_forward.down": "mlp.fc_out",
+            "before_feed_forward": "norm_2",
+            "feed_forward.up": "ffn.up_proj",
+            "feed_forward.down": "ffn.down_proj",
         },
-        gptj,
+        mpt,
     ),
     "gpt_neox": Family(
         "gpt_neox.",
@@ -234,7 +373,7 @@ FAMILIES = {
         }
         | BLOOM_LAYER,
         gpt_neox,
-        grouped_by_head=True,
+        unpacked=by_head,
     ),
     "opt": Family(
         "model.decoder.",
@@ -254,21 +393,8 @@ FAMILIES = {
         opt,
         first_position=2,
     ),
-    "bloom": Family(
-        "transformer.",
-        "h",
-        {
-            "tokens": "word_embeddings",
-            "embedding_norm": "word_embeddings_layernorm",
-            "norm": "ln_f",
-            "head": "lm_head",
-            "attention.qkv": "self_attention.query_key_value",
-            "attention.out": "self_attention.dense",
-        }
-        | BLOOM_LAYER,
-        bloom,
-        grouped_by_head=True,
-    ),
+    "bloom": Family("transformer.", "h", BLOOM, bloom, unpacked=by_head),
+    "falcon": Family("transformer.", "h", BLOOM, falcon, falcon_norms, unpacked=by_group),
 }
 """By `model_type`."""
 
@@ -282,8 +408,6 @@ def architecture_of(family: Family, config: Any, rotary: Mapping[str, RotaryTabl
     """Read transformers' configuration. `rotary` has the tables by the type of layer, or one under "". Raises
     RecipeError for what the graph cannot express."""
     activation = first(config, "hidden_act", "hidden_activation", "activation_function") or "gelu_new"
-    if activation not in ACTIVATIONS:
-        raise RecipeError(f"config.json: activation {activation!r} is not supported; {', '.join(ACTIVATIONS)} are.")
     contexts = [first(config, "max_position_embeddings", "n_positions") or 0]
     contexts += [len(table.cosine) for table in rotary.values()]
     layers, heads, width = config.num_hidden_layers, config.num_attention_heads, config.hidden_size
@@ -300,7 +424,7 @@ def architecture_of(family: Family, config: Any, rotary: Mapping[str, RotaryTabl
         "context": min(contexts),
         "norm": "rms",
         "epsilon": first(config, "rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon"),
-        "activation": ACTIVATIONS[activation],
+        "activation": activation_of(activation),
         "rotary": {f"rotary.{name}".rstrip("."): table for name, table in rotary.items()},
         "layer_rotary": tuple(
             f"rotary.{name}".rstrip(".") if keeps else "" for name, keeps in zip(names, has_rotary, strict=True)
@@ -325,6 +449,7 @@ class FamilyWeights:
 
     def __init__(self, family: Family, config: Any, files: TensorFiles) -> None:
         self.family, self.config, self.files = family, config, files
+        self.names = {**family.names, **family.renamed(config)}
 
     def sources(self, name: str) -> list[str]:
         """The checkpoint's names of the weight's parts; none if the family has no such weight."""
@@ -332,7 +457,7 @@ class FamilyWeights:
         match = re.fullmatch(r"(?:blocks\.(\d+)\.)?(.+)\.(weight|bias)", name)
         assert match
         layer, part, suffix = match.groups()
-        sources = family.names.get(part)
+        sources = self.names.get(part)
         if sources is None or (part == "norm" and layer is not None):
             return []
         prefix = family.root if layer is None else f"{family.root}{family.layers}.{layer}."
@@ -360,10 +485,8 @@ class FamilyWeights:
         family = self.family
         if family.transposed and values.ndim == 2 and name not in ("tokens.weight", "positions.weight", "head.weight"):
             values = np.ascontiguousarray(values.T)
-        if family.grouped_by_head and ".qkv." in name:
-            heads = self.config.num_attention_heads
-            grouped = values.reshape(heads, 3, -1, *values.shape[1:])
-            values = np.ascontiguousarray(np.swapaxes(grouped, 0, 1)).reshape(values.shape)
+        if ".qkv." in name:
+            values = np.ascontiguousarray(family.unpacked(self.config, values))
         if family.norm_offset and values.ndim == 1 and name.endswith(".weight"):
             values = values + np.float32(family.norm_offset)
         return values[family.first_position :] if name == "positions.weight" else values

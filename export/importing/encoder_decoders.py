@@ -14,7 +14,7 @@ from hearth.models.preprocessing import TextPreprocessing
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
 from hearth_build.importing.recipe import MAX_BYTES, import_recipe
 from hearth_build.importing.source import Source
-from hearth_build.importing.text_tasks import max_tokens
+from hearth_build.importing.text_tasks import is_classifier, max_tokens
 from hearth_build.importing.text_tokenizer import TextTokenizer, read_tokenizer
 from hearth_build.onnx_export import optimum_seq2seq
 from hearth_build.recipe import DynamicInt8, Gate, RecipeError
@@ -46,7 +46,7 @@ def accepts(source: Source, options: ImportOptions) -> bool:
     config = source.config
     if source.is_file or not config.get("is_encoder_decoder") or "vocab_size" not in config:
         return False
-    return source.model_type not in SPEECH
+    return source.model_type not in SPEECH and not is_classifier(source)
 
 
 def read(source: Source, options: ImportOptions) -> ImportedModel:

@@ -65,7 +65,10 @@ def example(inputs: Sequence[str], token: int) -> dict[str, Tensor]:
 
 def load_network(source: Source, task: TextTask, modules: SentenceModules | None) -> nn.Module:
     """The model in fp32, as the network whose graph is served."""
-    model = load_model(source, "AutoModel" if modules else source.architecture)
+    is_base = modules is not None and not source.architecture.endswith("EncoderModel")  # T5 without its decoder
+    model = load_model(source, "AutoModel" if is_base else source.architecture)
+    if source.config.get("is_encoder_decoder") and task.task != "feature-extraction":
+        return DecoderClassifier(model).eval()
     is_causal = hasattr(model, "score") and task.task == "text-classification"
     if isinstance(task.head, Mask):
         return MaskedTokens(model, task.head.token_id).eval()
@@ -144,6 +147,26 @@ class Encoder(nn.Module):
         if self.head is not None:
             return self.head(tensors[0], feeds["attention_mask"])
         return tensors[0] if len(tensors) == 1 else tensors
+
+
+class DecoderClassifier(nn.Module):
+    """Logits of an encoder-decoder such as BART: its head reads what the decoder says at the last end of a text."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        if not hasattr(model, "classification_head") or not hasattr(model, "model"):
+            raise RecipeError(
+                f"{type(model).__name__} is not supported; of the encoder-decoders that classify texts, those of "
+                "BART's family are. Export it to ONNX, and import the .onnx file."
+            )
+        self.base, self.head, self.eos = model.model, model.classification_head, model.config.eos_token_id
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        states = self.base(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).last_hidden_state
+        places = torch.arange(input_ids.shape[1]) * (input_ids == self.eos)
+        last = places.argmax(1, keepdim=True)[..., None].expand(-1, 1, states.shape[-1])
+        logits: Tensor = self.head(states.gather(1, last)[:, 0])
+        return logits
 
 
 class MaskedTokens(nn.Module):

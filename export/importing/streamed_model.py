@@ -111,6 +111,7 @@ class StreamedModel:
         cap = getattr(self.config, "final_logit_softcapping", None)
         logits: Tensor = self.model.get_output_embeddings()(hidden)
         logits = logits / (getattr(self.config, "logits_scaling", None) or 1.0)
+        logits = logits * (getattr(self.config, "logit_scale", None) or 1.0)
         return torch.tanh(logits / cap) * cap if cap else logits
 
     def rotary(self) -> dict[str, RotaryTable]:
@@ -129,8 +130,10 @@ class StreamedModel:
         with torch.no_grad():
             for kind in types or [""]:
                 cosine, sine = module(values, positions, kind) if kind else module(values, positions)
-                half = cosine.shape[-1] // 2
-                tables[kind] = RotaryTable(cosine[0, :, :half].numpy().copy(), sine[0, :, :half].numpy().copy())
+                # Each angle is there twice: in both halves, or side by side.
+                first, second = cosine.chunk(2, -1)
+                once = slice(None, first.shape[-1]) if torch.equal(first, second) else slice(None, None, 2)
+                tables[kind] = RotaryTable(cosine[0, :, once].numpy().copy(), sine[0, :, once].numpy().copy())
         return tables
 
     @property

@@ -78,17 +78,20 @@ OTHER_MEDIA = ("vision_config", "image_size", "num_channels", "conv_dim", "num_m
 
 def is_text_encoder(source: Source, options: ImportOptions) -> bool:
     """Whether a folder's class, its modules.json or --task says that it is a text encoder."""
-    if (
-        not source.config
-        or source.config.get("is_encoder_decoder")
-        or any(name in source.config for name in OTHER_MEDIA)
-    ):
+    if not source.config or any(name in source.config for name in OTHER_MEDIA):
         return False
+    if source.config.get("is_encoder_decoder"):
+        return is_classifier(source)
     if options.task in READERS or source.model_type == "sentence-transformers":
         return True
     names = source.config.get("architectures") or [""]
     has_text = any(name in source.config for name in ("vocab_size", "num_tokens"))
     return has_text and any(str(names[0]).endswith(ending) for ending in TASK_OF_CLASS)
+
+
+def is_classifier(source: Source) -> bool:
+    """Whether an encoder-decoder classifies texts, as the BART that is often used for zero-shot classification."""
+    return str((source.config.get("architectures") or [""])[0]).endswith("ForSequenceClassification")
 
 
 def read_task(source: Source, options: ImportOptions, tokenizer: Tokenizer, hidden: int) -> TextTask:

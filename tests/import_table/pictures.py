@@ -105,10 +105,13 @@ def zero_shot(model: Model[Any, Any], folder: Path) -> float:
     network, _, feeds = reference(folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-    texts = tokenizer([f"This is a photo of {label}." for label in LABELS], return_tensors="pt", padding=True)
-    names = ("input_ids", "attention_mask")
+    is_siglip = network.config.model_type == "siglip"
+    options = {"padding": "max_length", "max_length": 64} if is_siglip else {"padding": True}
+    texts = tokenizer([f"This is a photo of {label}." for label in LABELS], return_tensors="pt", **options)
+    names = ("input_ids",) if is_siglip else ("input_ids", "attention_mask")
     with torch.no_grad():
-        expected = network(**feeds, **{name: texts[name] for name in names}).logits_per_image[0].softmax(-1)
+        logits = network(**feeds, **{name: texts[name] for name in names}).logits_per_image[0]
+    expected = logits.sigmoid() if is_siglip else logits.softmax(-1)
     parameters = image_embeddings.Parameters(LABELS)
     answer = image_embeddings.predict(model, image_embeddings.Request(photo(), parameters)).output
     scores = dict(zip(LABELS, expected.tolist(), strict=True))

@@ -47,7 +47,8 @@ def reference(folder: Path, kind: str = "") -> tuple[Any, Any]:
         graph = next(iter(sorted(folder.glob("**/model.onnx"))))
         return PlainGraph(graph), transformers.AutoTokenizer.from_pretrained(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    model_class = getattr(transformers, kind or config["architectures"][0])
+    own = config["architectures"][0]
+    model_class = getattr(transformers, own if own.endswith("EncoderModel") else kind or own)
     model = model_class.from_pretrained(folder, dtype=torch.float32).eval()
     return model, transformers.AutoTokenizer.from_pretrained(folder)
 

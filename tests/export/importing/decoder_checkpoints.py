@@ -27,6 +27,7 @@ SHAPE: dict[str, Any] = {
 SAME_HEADS = {key: value for key, value in SHAPE.items() if key != "num_key_value_heads"}
 OLD: dict[str, Any] = {"vocab_size": V, "n_layer": 2, "n_head": 4, "bos_token_id": 0, "eos_token_id": 1}
 GPT2 = OLD | {"n_embd": 64, "n_positions": 128, "initializer_range": 0.2}
+FALCON = {key: SAME_HEADS[key] for key in SAME_HEADS if key != "intermediate_size"}
 MIXED = ["sliding_attention", "full_attention", "sliding_attention"]
 
 
@@ -127,6 +128,43 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "opt": (
         "OPTConfig",
         SAME_HEADS | {"ffn_dim": 128, "word_embed_proj_dim": 64, "init_std": 0.2, "pad_token_id": 1},
+    ),
+    "olmo3": ("Olmo3Config", SHAPE | {"sliding_window": 16, "layer_types": MIXED}),
+    "glm": ("GlmConfig", SHAPE | {"head_dim": 16}),
+    "glm4": ("Glm4Config", SHAPE | {"head_dim": 16}),
+    "cohere": ("CohereConfig", SHAPE | {"logit_scale": 0.5}),
+    "cohere2": ("Cohere2Config", SHAPE | {"sliding_window": 16, "layer_types": MIXED}),
+    "gpt-neo": (
+        "GPTNeoConfig",
+        {
+            "vocab_size": V,
+            "hidden_size": 64,
+            "num_layers": 3,
+            "num_heads": 4,
+            "attention_types": [[["global", "local", "local"], 1]],
+            "window_size": 16,
+            "max_position_embeddings": 128,
+            "initializer_range": 0.2,
+            "bos_token_id": 0,
+            "eos_token_id": 1,
+        },
+    ),
+    "gpt-bigcode": ("GPTBigCodeConfig", GPT2),
+    "gpt-bigcode, a key for each head": ("GPTBigCodeConfig", GPT2 | {"multi_query": False}),
+    "codegen": ("CodeGenConfig", GPT2 | {"rotary_dim": 8}),
+    "mpt": (
+        "MptConfig",
+        {"vocab_size": V, "d_model": 64, "n_heads": 4, "n_layers": 2, "max_seq_len": 128, "initializer_range": 0.2},
+    ),
+    "falcon": ("FalconConfig", FALCON),
+    "falcon, serial, a key for each head": (
+        "FalconConfig",
+        FALCON | {"multi_query": False, "parallel_attn": False, "bias": True},
+    ),
+    "falcon, shared keys": ("FalconConfig", FALCON | {"num_kv_heads": 2, "new_decoder_architecture": True}),
+    "falcon, shared keys, one norm": (
+        "FalconConfig",
+        FALCON | {"num_kv_heads": 2, "new_decoder_architecture": True, "num_ln_in_parallel_attn": 1},
     ),
     "bloom": ("BloomConfig", OLD | {"hidden_size": 96, "n_head": 6, "initializer_range": 0.2}),
 }
