@@ -162,3 +162,23 @@ def test_a_translation_of_the_zoo_is_explained_word_by_word(zoo: TestClient) -> 
     for written, source in (("schwarzer", "black"), ("schnee", "snow")):
         values = words[written]
         assert sources[values.index(max(values))] == source
+
+
+def test_open_inference_explains_a_translation(zoo: TestClient) -> None:
+    inputs = [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["A black dog ."]}]
+    response = zoo.post("/v2/models/translate-en-de/explain", json={"inputs": inputs})
+    assert response.status_code == 200, response.text
+    outputs = {output["name"]: output["data"] for output in response.json()["outputs"]}
+    explanation = json.loads(outputs["explanation"][0])
+    assert explanation["target"] == outputs["translation_text"][0]
+    assert "".join(word["text"] for word in explanation["outputs"]) == explanation["target"].replace(" ", "")
+
+
+def test_an_explanation_ends_before_the_deadline(zoo: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no time left, the values are those of the first runs: the empty and the whole input."""
+    monkeypatch.setattr("hearth.tasks.explanation.deadline.expires_within", lambda seconds: True)
+    text = "A black dog runs through the deep snow of the night."
+    response = zoo.post("/models/translate-en-de", json={"inputs": text, "parameters": {"explain": {"runs": 500}}})
+    explanation = response.json()["explanation"]
+    assert explanation["runs"] == 2
+    assert len({part["value"] for part in explanation["parts"]}) == 1

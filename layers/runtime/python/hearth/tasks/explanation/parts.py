@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 BATCH = 8
 """Largest number of parts of the input in one call of the task's function."""
-COPIES = {"words": BATCH, "tiles": BATCH, "segments": 2, "columns": 4096}
+COPIES = {"words": BATCH, "tiles": BATCH, "segments": 2, "columns": 512}
 """How many times the memory of one answer an explanation takes at most, by the kind of its parts."""
 GRID = 16
 """Number of tiles along the longer side of a picture."""
@@ -40,7 +40,7 @@ SEGMENT_SECONDS, MAX_SEGMENTS = 0.1, 128
 """Shortest segment of a recording, and the number from which segments are longer."""
 FADE_SECONDS = 0.01
 """Duration in which the sound fades at the edge of a segment that is left out: a sudden edge is a click."""
-ROWS = 2048
+ROWS = 512
 """Rows of a table in one call of the task's function."""
 WORD = re.compile(
     r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]|[^\W\u2e80-\ud7af]+(?:['’]\w+)*|[^\w\s]"
