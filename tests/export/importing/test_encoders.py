@@ -84,7 +84,7 @@ def test_another_classifying_encoder_decoder_has_its_own_sentence(tmp_path: Path
     shape = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
     config = transformers.T5Config(vocab_size=len(checkpoints.VOCABULARY), **shape, id2label=LABELS)
     save(tmp_path, "T5ForSequenceClassification", config)
-    recipe = read(str(tmp_path), ImportOptions(name="t5")).recipe
+    network = read(str(tmp_path), ImportOptions(name="t5")).recipe.network
+    assert network is not None
     with pytest.raises(RecipeError, match="T5ForSequenceClassification is not supported"):
-        assert recipe.network is not None
-        recipe.network(tmp_path)
+        network(tmp_path)
