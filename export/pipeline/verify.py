@@ -182,36 +182,41 @@ def reference_of(recipe: Recipe, work: Path, evaluation: Evaluation, model: Any)
 def manifest_of(
     recipe: Recipe, folder: Path, method: str, command: str, seconds: float, metrics: Metrics | None = None
 ) -> Manifest:
-    """Describe the files in `folder` as a manifest."""
+    """Describe the files in `folder` as a manifest. Raises RecipeError for a recipe that contradicts the graphs."""
     files = sorted(path for path in folder.iterdir() if path.name not in ("manifest.json", "manifest.partial"))
     quantizer: Quantizer = recipe.quantization["main"] if isinstance(recipe.quantization, dict) else recipe.quantization
-    return Manifest(
-        model=recipe.name,
-        version=recipe.version,
-        task=recipe.task,
-        files=tuple(describe_file(path) for path in files),
-        graphs={role: export.describe(folder, role) for role in recipe.graphs},
-        preprocessing=recipe.preprocessing,
-        head=recipe.head,
-        resources=tuple(recipe.resources),
-        labels=recipe.labels,
-        activation=recipe.activation,
-        limits=recipe.limits,
-        licence=recipe.licence,
-        description=recipe.description,
-        provenance=Provenance(
-            recipe=recipe.name,
-            command=command,
-            seed=recipe.seed,
-            data=tuple(source.sentence() for source in recipe.sources),
-            commit=commit(),
-            seconds=round(seconds, 1),
-            machine=machine(),
-            parents=recipe.parents,
-        ),
-        quantization=Quantization(method=METHODS.get(type(quantizer), "none"), details=method),  # type: ignore[arg-type]
-        metrics=metrics or Metrics(dataset="", torch={}, fp32={}, served={}),
-    )
+    try:
+        return Manifest(
+            model=recipe.name,
+            version=recipe.version,
+            task=recipe.task,
+            files=tuple(describe_file(path) for path in files),
+            graphs={role: export.describe(folder, role) for role in recipe.graphs},
+            preprocessing=recipe.preprocessing,
+            head=recipe.head,
+            resources=tuple(recipe.resources),
+            labels=recipe.labels,
+            activation=recipe.activation,
+            limits=recipe.limits,
+            licence=recipe.licence,
+            description=recipe.description,
+            provenance=Provenance(
+                recipe=recipe.name,
+                command=command,
+                seed=recipe.seed,
+                data=tuple(source.sentence() for source in recipe.sources),
+                commit=commit(),
+                seconds=round(seconds, 1),
+                machine=machine(),
+                parents=recipe.parents,
+            ),
+            quantization=Quantization(method=METHODS.get(type(quantizer), "none"), details=method),  # type: ignore[arg-type]
+            metrics=metrics or Metrics(dataset="", torch={}, fp32={}, served={}),
+        )
+    except ValueError as error:  # two of its fields contradict each other, such as labels and the graph's scores
+        raise RecipeError(
+            f"The model does not fit its description: {error}. --labels and other flags describe it."
+        ) from None
 
 
 def measure(recipe: Recipe, work: Path, evaluation: Evaluation, models: dict[str, Any]) -> Measurements:

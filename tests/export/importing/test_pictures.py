@@ -138,3 +138,11 @@ def test_weights_of_timm_are_refused_with_a_way_on(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(RecipeError, match="Export it to ONNX"):
         read(str(tmp_path), ImportOptions())
+
+
+def test_a_number_of_labels_that_does_not_fit_the_network_is_refused(tmp_path: Path) -> None:
+    network = transformers.ViTForImageClassification(transformers.ViTConfig(**VIT, image_size=64, **LABELS))
+    save(tmp_path, network, transformers.ViTImageProcessor(size={"height": 64, "width": 64}))
+    imported = read(str(tmp_path), ImportOptions(name="pictures", labels=Path("cat,dog")))
+    with pytest.raises(RecipeError, match="`labels` has 2 names, but the graph has 3 logits"):
+        build_import(imported.recipe, imported.quantizers, tmp_path / "work", "hearth import", "fp32")

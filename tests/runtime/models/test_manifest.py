@@ -48,6 +48,7 @@ def _set(*path: str | int, value: Any) -> Callable[[dict[str, Any]], None]:
     ("change", "message"),
     [
         (_set("task", value="mind-reading"), "`task`"),
+        (_set("labels", value=["good"]), "`labels` has 1 names, but the graph has"),
         (_set("schema", value=2), "`schema`"),
         (_set("version", value="0"), "`version`"),
         (_set("model", value="../up"), "`model`"),

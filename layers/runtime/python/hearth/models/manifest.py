@@ -48,6 +48,9 @@ DataType = Literal[
     "json",
 ]
 """NumPy's names, and `json`: a sequence or a map, which travels as a JSON text."""
+SCORES = ("logits", "probabilities")
+"""Outputs whose last dimension has a score for each label, of models whose answers are compared as in `BY_LABEL`."""
+BY_LABEL = ("scores", "token_labels", "table_scores")
 ANY_SHAPE = ("...",)
 """The shape of a tensor whose number of dimensions is unknown."""
 
@@ -192,6 +195,11 @@ class Manifest(Strict, frozen=True, kw_only=True):
         if head not in row.heads:
             kinds = " or ".join(name or "none" for name in row.heads)
             raise ValueError(f"`head.kind` is {head or 'none'}; a model of {self.task} has {kinds}")
+        if self.labels and row.comparison in BY_LABEL:
+            for output in self.graphs["main"].outputs:
+                scores = output.shape[-1] if output.shape and output.name in SCORES else None
+                if isinstance(scores, int) and scores != len(self.labels):
+                    raise ValueError(f"`labels` has {len(self.labels)} names, but the graph has {scores} {output.name}")
         for path in self.resources:
             if path not in paths:
                 raise ValueError(f"`resources` names {path}, which `files` does not list")
