@@ -63,10 +63,24 @@ def _native(text: str, name: str) -> list[Base]:
         ("tensors", {"inputs": {"x": [[1.0, -2.5, 3.0]]}}),
     ]
     bases = [_post("native", f"/models/{model}", document) for model, document in documents]
-    explained = [document for document in documents if document[0] in ("sentiment-en", "resnet20-cifar10")]
+    row = {"x0": 1.5, "x1": 0, "x2": -2}
+    options: dict[str, dict[str, Any]] = {
+        "sentiment-en": {"runs": 20},
+        "resnet20-cifar10": {"runs": 20, "target": "ship"},
+        "translate-en-zh": {"runs": 8},
+        "answers": {"runs": 8},
+        "masks": {"runs": 8, "target": text},
+        "ranks": {"runs": 8, "target": "1"},
+        "ner-zh": {"runs": 8},
+        "pictures": {"runs": 8},
+        "table": {"runs": 8, "reference": [row, {**row, "x1": 3}]},
+    }
     bases += [
-        _post("native", f"/models/{model}/explain", {**document, "parameters": {"explain": {"runs": 20}}})
-        for model, document in explained
+        _post(
+            "native", f"/models/{model}/explain", {**document, "parameters": explain | document.get("parameters", {})}
+        )
+        for model, document in documents
+        if (explain := {"explain": options.get(model)})["explain"]
     ]
     labels = {"candidate_labels": [text, "good"], "hypothesis_template": f"it is {{}} {text}"}
     tasks: list[tuple[str, str, Any]] = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ from hearth.models.heads import Seq2Seq
 from hearth.models.manifest import Limits
 from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.text.token_words import TokenWord
+from hearth.tasks import explanation
 from hearth.tasks.explanation.written_text import find_words, sum_words
 from hearth_functions.translation import app
 
@@ -61,26 +63,26 @@ def explain(text: str, **options: Any) -> dict[str, Any]:
 def test_each_word_is_due_to_the_word_that_it_is_translated_from() -> None:
     body = explain("black dog runs snow", runs=100)
     assert body["predictions"] == [{"translation_text": "schwarzer hund rennt schnee"}]
-    explanation = body["explanation"]
-    assert explanation["measure"] == "log-probability"
-    assert [part["text"] for part in explanation["parts"]] == list(DICTIONARY)
-    assert [word["text"] for word in explanation["outputs"]] == list(DICTIONARY.values())
-    for index, word in enumerate(explanation["outputs"]):
+    result = body["explanation"]
+    assert result["measure"] == "log-probability"
+    assert [part["text"] for part in result["parts"]] == list(DICTIONARY)
+    assert [word["text"] for word in result["outputs"]] == list(DICTIONARY.values())
+    for index, word in enumerate(result["outputs"]):
         values = word["values"]
         assert int(np.argmax(values)) == index
         assert values[index] > 3 * max(value for other, value in enumerate(values) if other != index)
         assert sum(values) == pytest.approx(word["score"] - word["base_score"])
         assert word["text"] == body["predictions"][0]["translation_text"][word["start"] : word["end"]]
-    total = sum(part["value"] for part in explanation["parts"])
-    assert total == pytest.approx(explanation["score"] - explanation["base_score"])
+    total = sum(part["value"] for part in result["parts"])
+    assert total == pytest.approx(result["score"] - result["base_score"])
 
 
 def test_a_word_of_the_text_can_be_chosen() -> None:
-    explanation = explain("black dog runs snow", target="hund")["explanation"]
-    values = {part["text"]: part["value"] for part in explanation["parts"]}
+    result = explain("black dog runs snow", target="hund")["explanation"]
+    values = {part["text"]: part["value"] for part in result["parts"]}
     assert max(values, key=lambda name: values[name]) == "dog"
-    assert [*values.values()] == pytest.approx(explanation["outputs"][1]["values"])
-    assert explanation["score"] == pytest.approx(explanation["outputs"][1]["score"])
+    assert [*values.values()] == pytest.approx(result["outputs"][1]["values"])
+    assert result["score"] == pytest.approx(result["outputs"][1]["score"])
     with pytest.raises(BadRequest, match="no word"):
         explain("black dog", target="katze")
 
@@ -88,6 +90,21 @@ def test_a_word_of_the_text_can_be_chosen() -> None:
 def test_a_text_without_an_answer_has_no_explanation() -> None:
     with pytest.raises(BadRequest, match="nothing to explain"):
         explain("   ")
+
+
+def test_slow_runs_are_not_started_shortly_before_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+    monkeypatch.setattr(explanation.deadline, "expires_within", lambda seconds: bool(asked.append(seconds)))
+    score_of = explanation.score_of
+
+    def slow(subject: Any, parts: Any) -> Any:
+        score = score_of(subject, parts)
+        return lambda masks: (time.sleep(0.05), score(masks))[1]
+
+    monkeypatch.setattr(explanation, "score_of", slow)
+    explain("black dog runs snow " * 3, runs=60)
+    assert len(asked) > 3
+    assert min(asked) >= explanation.SECONDS_LEFT + 2 * 0.05
 
 
 def test_usage_counts_the_tokens_of_all_runs() -> None:

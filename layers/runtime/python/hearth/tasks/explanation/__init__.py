@@ -8,6 +8,7 @@ The explanation calls the task's own function with parts of the input, so it nee
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -24,7 +25,7 @@ from hearth.tasks.task import Prediction, Task
 from hearth.telemetry.timing import current
 
 SECONDS_LEFT = 2.0
-"""An explanation ends with what it has this long before the deadline."""
+"""An explanation ends with what it has this long before the deadline, after the runs that it would start next."""
 
 
 def explain(task: Task, model: Model[Any, Any], request: Any) -> Prediction:
@@ -39,9 +40,19 @@ def explain(task: Task, model: Model[Any, Any], request: Any) -> Prediction:
     subject, parts = prepare(task, model, request, options)
     timing = current()
     observed, timing.observed = timing.observed, None  # parts of the input are no inputs of their own
-    result = parts.attribute(
-        score_of(subject, parts), options.runs or parts.runs, lambda: deadline.expires_within(SECONDS_LEFT)
-    )
+    score, slowest = score_of(subject, parts), 0.0
+
+    def timed_score(masks: Masks) -> Floats:
+        nonlocal slowest
+        begin = perf_counter()
+        scores = score(masks)
+        slowest = max(slowest, perf_counter() - begin)
+        return scores
+
+    def is_late() -> bool:
+        return deadline.expires_within(SECONDS_LEFT + 2 * slowest)  # the next round may have twice as many runs
+
+    result = parts.attribute(timed_score, options.runs or parts.runs, is_late)
     timing.observed = observed
     prediction = subject.prediction
     return Prediction(Explained(prediction.output, describe(subject, parts, result)), prediction.usage)
