@@ -65,10 +65,8 @@ def columns(explanation: Explanation, inputs: Any, path: Path) -> None:
     names = [f"{part.column} = {part.content}" for part in parts]
     axes.barh(names, [part.value for part in parts], xerr=[part.error for part in parts], color=colours)
     axes.axvline(0, color="#555", linewidth=0.8)
-    axes.set_xlabel(
-        f"what it adds to the {explanation.measure} of {explanation.target}: from {explanation.base_score:.4g} to "
-        f"{explanation.score:.4g}"
-    )
+    whole = "the number" if explanation.target == "number" else f"the {explanation.measure} of {explanation.target}"
+    axes.set_xlabel(f"what it adds to {whole}: from {explanation.base_score:.4g} to {explanation.score:.4g}")
     _save(figure, path)
 
 

@@ -210,11 +210,12 @@ def subject_of_numbers(model: TableModel, request: RegressionRequest, options: E
     first: Any = prediction.output[0]
     numbers = first if isinstance(first, list) else [first]
     index = 0 if options.target is None else find_index(options.target, numbers, "number")
+    name = str(index) if len(numbers) > 1 else "number"
 
     def scores_of(rows: list[dict[str, Value]]) -> np.ndarray[Any, Any]:
         return run_numbers(model, Request(rows))[:, index]
 
-    return table_row(model, only_row(read_table(request)), options, prediction, str(index), "prediction", scores_of)
+    return table_row(model, only_row(read_table(request)), options, prediction, name, "prediction", scores_of)
 
 
 _EXAMPLE = {"inputs": [{"age": 39, "hours": 40.5}]}

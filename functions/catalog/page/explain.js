@@ -56,9 +56,11 @@ async function panel(explanation, value, call) {
   const view = await VIEWS[parts[0].type](explanation, value, call);
   view.mark(parts.map((part) => part.value));
   const format = measure === "score" ? percent : (number) => number.toFixed(3).replace("-", "−");
-  return h("div", null, h("h3", null, `Why ${outputs.length ? "these words" : target}`),
+  const chosen = parts.some(({ field }) => field === "texts" || field === "sentences") ? "this text" : measure === "prediction" ? "this number" : target;
+  const name = outputs.length ? "these words" : chosen;
+  return h("div", null, h("h3", null, `Why ${name}`),
     outputs.length > 0 && choice(outputs, view, parts), view.node,
-    h("p.hint", null, h("span.for", null, "raises"), " or ", h("span.against", null, "lowers"), ` the ${measure} of ${outputs.length ? "the words" : target}: ${format(score)}, and ${format(base)} without any part of the input. ${runs} parts were scored.`));
+    h("p.hint", null, h("span.for", null, "raises"), " or ", h("span.against", null, "lowers"), ` the ${measure} of ${name}: ${format(score)}, and ${format(base)} without any part of the input. ${runs} parts were scored.`));
 }
 
 /** Buttons for the words of a written answer; the parts of the input show what they add to the chosen word. */
