@@ -82,6 +82,11 @@ class Stack:
     """Types of resources by logical id."""
     api_key: str
 
+    @property
+    def address(self) -> str:
+        """Of the API, ending in a slash."""
+        return f"{self.aws.url}/restapis/{self.resources['Api']}/prod/_user_request_/"
+
     def call(
         self,
         method: str,
@@ -92,8 +97,7 @@ class Stack:
         content_type: str = "application/json",
     ) -> tuple[int, bytes]:
         """Send a request through API Gateway; return status and body. `key` replaces the stack's own key."""
-        api = self.resources["Api"]
-        address = f"{self.aws.url}/restapis/{api}/prod/_user_request_{path}"
+        address = self.address.removesuffix("/") + path
         headers = {"content-type": content_type, "x-api-key": self.api_key if key is None else key}
         request = urllib.request.Request(address, body, headers, method=method)
         context = ssl.create_default_context(cafile=str(self.aws.certificate))

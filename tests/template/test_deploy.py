@@ -60,7 +60,7 @@ def test_a_stream_is_buffered_where_streaming_is_not_supported(stack: Stack) -> 
 
 @pytest.mark.parametrize("path", ["/models", "/models/sentiment-en", "/v2/health/ready"])
 def test_a_request_without_the_key_is_refused(stack: Stack, path: str) -> None:
-    assert stack.call("GET", path, key="")[0] == 403
+    assert stack.call("GET", path, key="")[0] == 401
 
 
 @pytest.mark.parametrize("path", ["/v2/health/live", "/openapi.json", "/docs", "/", "/page/any/main.js"])

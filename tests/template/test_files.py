@@ -94,7 +94,7 @@ def test_a_batch_by_the_state_machine(account: Stack) -> None:
 
 
 def test_the_doctor_of_the_deployment(account: Stack, tmp_path: Path) -> None:
-    url = f"{account.aws.url}/restapis/{account.resources['Api']}/prod/_user_request_"
+    url = account.address.removesuffix("/")
     command = ["doctor", "--stack", STACK, "--url", url]
     for name in account.resources:
         if name.endswith("DeadLetters"):  # other tests of this stack leave messages
