@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -143,6 +144,18 @@ def benchmarks() -> str:
     return (RESULTS / "summary.md").read_text(encoding="utf-8").replace("](", "](../tests/benchmarks/results/")
 
 
+def first_paint() -> str:
+    """What the last run of `python -m tests.browser.first_paint` recorded."""
+    recorded = json.loads((ROOT / "tests/browser/first_paint.json").read_text(encoding="utf-8"))
+    cells = [
+        [page, f"{one['requests']}", f"{one['bytes'] / 1000:.0f}", f"{one['first paint']}", f"{one['ready']}"]
+        for page, one in recorded.items()
+    ]
+    return rows(
+        "first visit|requests|kB|ms to the first paint|ms until it can be used", cells, "---|---:|---:|---:|---:|"
+    )
+
+
 def clients() -> str:
     """The summary of the last run of `python -m tests.clients.matrix`."""
     text = (ROOT / "tests/clients/matrix.md").read_text(encoding="utf-8")
@@ -192,4 +205,5 @@ TABLES: dict[str, Callable[[], str]] = {
     "idle-cost": idle_cost,
     "benchmarks": benchmarks,
     "clients": clients,
+    "first-paint": first_paint,
 }

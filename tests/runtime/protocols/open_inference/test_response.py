@@ -12,11 +12,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from hearth.errors import BadRequest
-from hearth.protocols.base import Response
-from hearth.protocols.open_inference.request import ParsedRequest, RequestedOutput
-from hearth.protocols.open_inference.response import MIN_COMPRESSED_BYTES, AvailableOutput, _classes, encode_response
+from hearth.protocols.open_inference.request import RequestedOutput
+from hearth.protocols.open_inference.response import AvailableOutput, _classes
 from hearth.protocols.open_inference.tensors import bytes_array
-from hearth.tasks.task import Usage
 from tests.runtime.protocols.open_inference.calls import IDS, LENGTH, MASK, TEXT, infer, infer_binary, texts
 
 
@@ -59,45 +57,6 @@ def test_the_classification_extension_returns_the_best_labels(client: TestClient
     assert header["outputs"][0]["shape"] == [1, 2]
     (length,) = struct.unpack("<I", data[:4])
     assert data[4 : 4 + length].endswith((b":0:negative", b":1:positive"))
-
-
-def encoded(body_size: int, **headers: str) -> Response:
-    """A response with a text of this size."""
-    text = bytes_array([b"x" * body_size])
-    available = {"response": AvailableOutput("BYTES", lambda: text)}
-    request = ParsedRequest({}, (RequestedOutput("response", False),), "i", {})
-    return encode_response(request, headers, "m", "1", available, Usage())
-
-
-@pytest.mark.parametrize(
-    ("accepted", "encoding"),
-    [
-        ("gzip", "gzip"),
-        ("deflate, gzip", "gzip"),
-        ("deflate;q=0.5", "deflate"),
-        ("GZIP ; q=1.0", "gzip"),
-        ("gzip;q=0, deflate", "deflate"),
-        ("gzip;q=0.000", None),
-        ("br, *", None),
-        ("", None),
-    ],
-)
-def test_a_large_body_is_compressed_as_the_client_accepts_it(accepted: str, encoding: str | None) -> None:
-    response = encoded(5000, **{"accept-encoding": accepted})
-    assert response.headers.get("Content-Encoding") == encoding
-    assert isinstance(response.body, bytes)
-    if encoding:
-        assert response.headers["Vary"] == "Accept-Encoding"
-        plain = zlib.decompress(response.body, 31 if encoding == "gzip" else 15)
-        assert json.loads(plain)["outputs"][0]["data"] == ["x" * 5000]
-
-
-def test_a_small_body_is_not_compressed() -> None:
-    overhead = len(encoded(0).body)  # type: ignore[arg-type]
-    limit = MIN_COMPRESSED_BYTES - overhead
-    for size, compressed in ((0, False), (limit - 1, False), (limit, True), (limit + 1, True)):
-        response = encoded(size, **{"accept-encoding": "gzip"})
-        assert ("Content-Encoding" in response.headers) is compressed
 
 
 def classes(array: Any, count: int, labels: tuple[str, ...] = ()) -> Any:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
 import uuid
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,15 +13,11 @@ from msgspec import UNSET
 from hearth.errors import BadRequest
 from hearth.ops.activations import top_indices
 from hearth.protocols.base import BINARY, JSON, Response
+from hearth.protocols.compression import compress
 from hearth.protocols.open_inference.request import ParsedRequest, RequestedOutput
 from hearth.protocols.open_inference.schema import HEADER_LENGTH, InferenceResponse, Parameters, ResponseOutput
 from hearth.protocols.open_inference.tensors import Array, bytes_array, to_bytes, to_json
 from hearth.tasks.task import Usage
-
-COMPRESSION_BITS = {"gzip": 31, "deflate": 15}
-"""Content-Encoding -> zlib's window bits."""
-MIN_COMPRESSED_BYTES = 1024
-"""Smallest size of a body that is compressed."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +59,10 @@ def encode_response(
         )
     document = msgspec.json.encode(InferenceResponse(name, version, parsed.id or str(uuid.uuid4()), outputs))
     if not parts:
-        return _compressed(document, JSON, {}, headers, usage)
-    return _compressed(b"".join([document, *parts]), BINARY, {HEADER_LENGTH: str(len(document))}, headers, usage)
+        body, encoding = compress(document, headers)
+        return Response(body, JSON, encoding, usage=usage)
+    body, encoding = compress(b"".join([document, *parts]), headers)
+    return Response(body, BINARY, {HEADER_LENGTH: str(len(document)), **encoding}, usage=usage)
 
 
 def _classes(requested: RequestedOutput, output: AvailableOutput, array: Array) -> Array:
@@ -83,26 +79,3 @@ def _classes(requested: RequestedOutput, output: AvailableOutput, array: Array) 
             elements.append(f"{float(row[index]):f}:{index}{label}".encode())
     count = min(requested.classes, rows.shape[1])
     return bytes_array(elements, (len(rows), count) if array.ndim > 1 else (count,))
-
-
-def _compressed(
-    body: bytes,
-    media_type: str,
-    response_headers: Mapping[str, str],
-    request_headers: Mapping[str, str],
-    usage: Usage,
-) -> Response:
-    """The response, compressed if it is large enough and the client accepts it."""
-    accepted = _accepted_encodings(request_headers.get("accept-encoding", ""))
-    encoding = next((name for name in COMPRESSION_BITS if name in accepted), None)
-    if encoding is None or len(body) < MIN_COMPRESSED_BYTES:
-        return Response(body, media_type, response_headers, usage=usage)
-    compressor = zlib.compressobj(level=1, wbits=COMPRESSION_BITS[encoding])
-    response_headers = {**response_headers, "Content-Encoding": encoding, "Vary": "Accept-Encoding"}
-    return Response(compressor.compress(body) + compressor.flush(), media_type, response_headers, usage=usage)
-
-
-def _accepted_encodings(header: str) -> set[str]:
-    """The encodings that a client accepts, without those of weight 0."""
-    matches = (re.fullmatch(r"\s*([\w*-]+)\s*(?:;\s*q=([\d.]+)\s*)?", item) for item in header.lower().split(","))
-    return {match[1] for match in matches if match and (match[2] or "1").strip("0.")}
