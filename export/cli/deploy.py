@@ -99,4 +99,11 @@ def _publish(stack_name: str, folders: list[Path], key: str | None) -> None:
         console.print(f"{label}: {stack.output(output_key)}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"To show the API key: hearth api-key --stack {stack_name}", highlight=False, markup=False)
     console.print(f"Model store: HEARTH_STORE={store_uri}", highlight=False, markup=False, soft_wrap=True)
+    uploads, results = stack.output("UploadBucketName"), stack.output("ResultBucketName")
+    console.print(
+        f"Uploads: s3://{uploads}/uploads/MODEL/…, answered at s3://{results}/results/uploads/MODEL/….json",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
     console.print(f"Next: hearth doctor --stack {stack_name}", highlight=False, markup=False)

@@ -37,6 +37,8 @@ STACK = {
         "ApiUrl": {"Value": "https://api/prod"},
         "PageUrl": {"Value": "https://api/prod/"},
         "ApiKeyId": {"Value": "k123"},
+        "UploadBucketName": {"Value": "inbox"},
+        "ResultBucketName": {"Value": "outbox"},
     },
 }
 """The parts of a deployed stack that `hearth deploy` reads."""
@@ -93,7 +95,12 @@ def test_deploy_builds_deploys_and_publishes_models(
     assert overrides == ['Memory="3538"', 'Threads=""', 'Architecture="arm64"']
     assert command[command.index("--region") + 1] == "us-east-1"
     assert build["built for"] == deployment["built for"] == "arm64"
-    for expected in ("resnet20-cifar10@1 is published, alias prod points to it", "https://api/prod", "k123"):
+    for expected in (
+        "resnet20-cifar10@1 is published, alias prod points to it",
+        "https://api/prod",
+        "k123",
+        "s3://inbox/uploads/MODEL/…, answered at s3://outbox/results/uploads/MODEL/….json",
+    ):
         assert expected in result.output
     s3 = aws.client("s3")
     bucket = next(row["Name"] for row in s3.list_buckets()["Buckets"] if "h5-deploy" in row["Name"])
