@@ -1,4 +1,4 @@
-"""Small random BERT checkpoints with a WordPiece tokenizer, and the same checkpoints as loaded artifacts."""
+"""Small random BERT checkpoints with a WordPiece tokenizer, and the same checkpoints and word vectors as artifacts."""
 
 from __future__ import annotations
 
@@ -9,27 +9,38 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
 from huggingface_hub import InferenceClient
 from msgspec.structs import replace
+from numpy.typing import NDArray
 from starlette.testclient import TestClient
-from tokenizers import decoders
+from tokenizers import Regex, Tokenizer, decoders
+from tokenizers.models import WordLevel
+from tokenizers.normalizers import Lowercase
+from tokenizers.pre_tokenizers import Split
 
 from hearth import settings
 from hearth.http.asgi import create_app
 from hearth.models.cache import warm_cache
-from hearth.models.manifest import Manifest
+from hearth.models.heads import Pooling
+from hearth.models.manifest import Limits, Manifest
 from hearth.models.model import Model
+from hearth.models.preprocessing import TextPreprocessing
 from hearth.tasks.task import Task
 from hearth_build.data.text import wordpiece
 from hearth_build.importing import read
 from hearth_build.importing.base import ImportOptions
+from hearth_build.networks.sentence_encoder import graph
+from hearth_build.networks.word_vectors import WordVectors
+from hearth_build.onnx_export.export import describe, optimise
 from hearth_build.pipeline.build import export_graphs, prepare
 from hearth_build.pipeline.verify import manifest_of
 from hearth_build.recipe import Recipe
-from tests.support.artifacts import publish
+from hearth_build.recipes.glove_50d import recipe as glove
+from tests.support.artifacts import describe_artifact, publish
 
 TEXT = """the a of in on to and is was anna berg oslo berlin works for mill river hotel ten rooms who where when
 bought film good bad it her uncle by new york ! ? . , - ' 1 8 7 3"""
@@ -47,6 +58,8 @@ RANDOM: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("entails", "BertForSequenceClassification", {**LABELS, "label2id": {v: k for k, v in LABELS["id2label"].items()}}),
 )
 """Models with random weights for the tasks that have no model in the zoo."""
+ROYALS = {"king": (1, 1, 0), "queen": (1, -1, 0), "man": (0, 1, 0), "woman": (0, -1, 0), "guitar": (0, 0, 1)}
+"""Word vectors of which king - man + woman is queen."""
 
 
 def save(folder: Path, kind: str, seed: int = 0, **config: Any) -> Any:
@@ -100,6 +113,30 @@ def build_model(folder: Path, work: Path) -> Model:
     return Model(manifest_of(recipe, work / "fp32", "fp32", "tests", 0.0), work / "fp32", threads=1)
 
 
+def word_vectors(words: Sequence[str], vectors: NDArray[np.float32], work: Path) -> Model:
+    """Return word vectors (words, dimensions) as a loaded artifact with the tokenizer of glove-50d, named `words`."""
+    dimensions = vectors.shape[1]
+    graph()(WordVectors(torch.cat([torch.zeros(1, dimensions), torch.from_numpy(vectors)])), work / "raw.onnx")
+    optimise(work / "raw.onnx", work / "fp32")
+    tokenizer = Tokenizer(
+        WordLevel({word: n for n, word in enumerate([glove.UNKNOWN, *words])}, unk_token=glove.UNKNOWN)
+    )
+    tokenizer.normalizer = Lowercase()
+    tokenizer.pre_tokenizer = Split(Regex(glove.WORDS), behavior="removed", invert=True)
+    tokenizer.save(str(work / "fp32" / "tokenizer.json"))
+    manifest = describe_artifact(
+        work / "fp32",
+        model="words",
+        version="1",
+        task="feature-extraction",
+        graph=describe(work / "fp32"),
+        preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=50),
+        head=Pooling(method="mean", normalise=False, dimensions=dimensions, words=True),
+        limits=Limits(batch=8, characters=1000),
+    )
+    return Model(manifest, work / "fp32", threads=1)
+
+
 def put(manifest: Manifest, work: Path, store: Path) -> None:
     """Copy the artifact that `build_model` left in `work` into a store, under the name in `manifest`."""
     shutil.copytree(work / "fp32", store / manifest.model / "1")
@@ -107,11 +144,14 @@ def put(manifest: Manifest, work: Path, store: Path) -> None:
 
 
 def put_random(work: Path, store: Path) -> None:
-    """Build the models of RANDOM in `work` and put them into a store."""
+    """Build the models of RANDOM, and of ROYALS, in `work` and put them into a store."""
     for name, kind, config in RANDOM:
         save(work / name, kind, **config)
         model = build_model(work / name, work / name / "made")
         put(replace(model.manifest, model=name), work / name / "made", store)
+    (work / "words").mkdir()
+    words = word_vectors(list(ROYALS), np.array(list(ROYALS.values()), np.float32), work / "words")
+    put(words.manifest, work / "words", store)
 
 
 @dataclass

@@ -11,31 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 from huggingface_hub import InferenceClient
-from tokenizers import Regex, Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.normalizers import Lowercase
-from tokenizers.pre_tokenizers import Split
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-torch = pytest.importorskip("torch", reason="the export extra (torch) is not installed")
+pytest.importorskip("torch", reason="the export extra (torch) is not installed")
 
-from gensim.models import KeyedVectors  # noqa: E402
-from sentence_transformers import SentenceTransformer  # noqa: E402
-from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer  # noqa: E402
+from gensim.models import KeyedVectors
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
-from hearth.errors import BadRequest, PayloadTooLarge  # noqa: E402
-from hearth.models import heads  # noqa: E402
-from hearth.models.manifest import Limits  # noqa: E402
-from hearth.models.model import Model  # noqa: E402
-from hearth.models.preprocessing import TextPreprocessing  # noqa: E402
-from hearth_build.networks.sentence_encoder import graph  # noqa: E402
-from hearth_build.networks.word_vectors import WordVectors  # noqa: E402
-from hearth_build.onnx_export.export import describe, optimise  # noqa: E402
-from hearth_build.recipe import RecipeError  # noqa: E402
-from hearth_build.recipes.glove_50d.recipe import UNKNOWN, WORDS  # noqa: E402
-from hearth_functions.embeddings import app  # noqa: E402
-from tests.functions import checkpoints  # noqa: E402
-from tests.support.artifacts import describe_artifact  # noqa: E402
+from hearth.errors import BadRequest, PayloadTooLarge
+from hearth.models.model import Model
+from hearth_build.recipe import RecipeError
+from hearth_functions.embeddings import app
+from tests.functions import checkpoints
 
 TEXTS = [
     "Anna Berg works in Oslo.",
@@ -213,23 +201,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> tuple[KeyedVectors, Model
     vectors = np.random.default_rng(0).normal(size=(len(VOCABULARY), 16)).astype(np.float32)
     reference = KeyedVectors(16)
     reference.add_vectors(VOCABULARY, vectors)
-    graph()(WordVectors(torch.cat([torch.zeros(1, 16), torch.from_numpy(vectors)])), work / "raw.onnx")
-    optimise(work / "raw.onnx", work / "fp32")
-    tokenizer = Tokenizer(WordLevel({word: n for n, word in enumerate([UNKNOWN, *VOCABULARY])}, unk_token=UNKNOWN))
-    tokenizer.normalizer = Lowercase()
-    tokenizer.pre_tokenizer = Split(Regex(WORDS), behavior="removed", invert=True)
-    tokenizer.save(str(work / "fp32" / "tokenizer.json"))
-    artifact_manifest = describe_artifact(
-        work / "fp32",
-        model="words",
-        version="1",
-        task="feature-extraction",
-        graph=describe(work / "fp32"),
-        preprocessing=TextPreprocessing(tokenizer="tokenizer.json", max_tokens=50),
-        head=heads.Pooling(method="mean", normalise=False, dimensions=16, words=True),
-        limits=Limits(batch=8, characters=1000),
-    )
-    return reference, Model(artifact_manifest, work / "fp32", threads=1)
+    return reference, checkpoints.word_vectors(VOCABULARY, vectors, work)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +252,7 @@ def test_similarity_of_words_equals_gensims(words: tuple[KeyedVectors, Model]) -
     ("inputs", "message"),
     [
         (app.Words(["king", "unheard"]), r"no vector for `inputs.positive\[1\]`"),
-        (app.Words([UNKNOWN]), "no vector for"),
+        (app.Words(["[UNK]"]), "no vector for"),
         (app.Words([""]), r"no vector for `inputs.positive\[0\]`"),
         (app.Words([], []), "at least one word"),
     ],

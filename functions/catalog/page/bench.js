@@ -8,7 +8,7 @@ import { remember } from "./history.js";
 import { many } from "./many.js";
 import { drafts } from "./saved.js";
 import { controls } from "./settings.js";
-import { TASKS, title } from "./tasks.js";
+import { TASKS, pathOf, title } from "./tasks.js";
 import { times } from "./times.js";
 import { errorPanel } from "./trouble.js";
 import { LEFT, isLarge, unfinished, upload } from "./uploads.js";
@@ -35,7 +35,7 @@ export function bench(model, task, name, suitable, start = {}) {
   const snippets = code();
   let running = null;
 
-  const path = task === model.task ? `models/${encodeURIComponent(name)}` : `pipeline/${task}/${encodeURIComponent(name)}`;
+  const path = pathOf(task, name, model.task);
   const callOf = (value) => ({ task, model: name, path, ...view.call(value, settings.values(), model) });
   const typed = () => (form.isText ? form.value() : null);
   const refresh = () => {

@@ -4,7 +4,7 @@ import { difference } from "./difference.js";
 import { h, uniqueId } from "./dom.js";
 import { examples } from "./examples.js";
 import { controls } from "./settings.js";
-import { TASKS, title } from "./tasks.js";
+import { TASKS, pathOf, title } from "./tasks.js";
 import { times } from "./times.js";
 import { errorPanel } from "./trouble.js";
 
@@ -42,7 +42,7 @@ export async function comparePage({ compare: first, with: second, task: wanted, 
 
   async function side(name, index, value, signal) {
     const output = outputs[index];
-    const path = `pipeline/${task}/${encodeURIComponent(name)}`;
+    const path = pathOf(task, name);
     panels[index].setAttribute("aria-busy", "true");
     try {
       const call = { task, model: name, path, ...view.call(value, settings.values(), manifests[index]) };

@@ -25,6 +25,11 @@ const ENGLISH = {
     { title: "A mill", value: { text: "The mill stands by the river since 1873. Anna Berg bought it from her uncle and made it a hotel of ten rooms. In summer its guests take the boat to the town; in winter the mill is closed." } },
   ],
   "text2text-generation": [{ title: "German", value: { text: "translate English to German: The house is small." } }],
+  analogies: [
+    { title: "A queen", value: { words: "king - man + woman" } },
+    { title: "A capital", value: { words: "paris - france + italy" } },
+    { title: "Neighbours", value: { words: "guitar" } },
+  ],
   "text-ranking": [
     { title: "Who bought it?", value: { query: "Who bought the mill?", others: "Anna Berg bought the mill from her uncle.\nThe mill stands by the river.\nThe night train leaves at nine." } },
   ],

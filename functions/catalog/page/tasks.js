@@ -6,10 +6,13 @@ import { speechRecognition } from "./speech.js";
 import { tabular, tensors } from "./tables.js";
 import { textClassification, zeroShotClassification } from "./text.js";
 import { summarization, text2textGeneration, translation } from "./translation.js";
-import { featureExtraction, sentenceSimilarity, textRanking } from "./vectors.js";
+import { analogies, featureExtraction, sentenceSimilarity, textRanking } from "./vectors.js";
 import { fillMask, questionAnswering, tokenClassification } from "./words.js";
 
-/** The title, family and view of each task; `bench.js` describes views. `chat.js` is the page of `chat`. */
+/**
+ * The title, family and view of each task; `bench.js` describes views. `chat.js` is the page of `chat`. `of` is the task that
+ * answers a kind of call which is no task of the service.
+ */
 export const TASKS = {
   "text-classification": { title: "Text classification", family: "Text", view: textClassification },
   "zero-shot-classification": { title: "Zero-shot classification", family: "Text", view: zeroShotClassification },
@@ -24,6 +27,7 @@ export const TASKS = {
   "text-ranking": { title: "Ranking", family: "Text", view: textRanking },
   "feature-extraction": { title: "Embeddings", family: "Text", view: featureExtraction },
   "sentence-similarity": { title: "Sentence similarity", family: "Text", view: sentenceSimilarity },
+  analogies: { title: "Analogies", family: "Text", view: analogies, of: "feature-extraction" },
   "image-classification": { title: "Image classification", family: "Images and video", view: imageClassification },
   "object-detection": { title: "Object detection", family: "Images and video", view: objectDetection },
   "image-segmentation": { title: "Image segmentation", family: "Images and video", view: imageSegmentation },
@@ -47,6 +51,12 @@ const RELATED_TASKS = {
 };
 
 /** The tasks that a model can perform, its own first. */
-export const tasksOf = ({ task, head }) => [task, ...(RELATED_TASKS[task] ?? []), ...(head?.chat_template ? ["chat"] : [])].filter((name) => name in TASKS);
+export const tasksOf = ({ task, head }) => [task, ...(RELATED_TASKS[task] ?? []), ...(head?.chat_template ? ["chat"] : []), ...(head?.words ? ["analogies"] : [])].filter((name) => name in TASKS);
+
+/** The path of a call of a task; a model's own task needs no name. */
+export const pathOf = (task, name, own) => {
+  const service = TASKS[task].of ?? task;
+  return service === own ? `models/${encodeURIComponent(name)}` : `pipeline/${service}/${encodeURIComponent(name)}`;
+};
 
 export const title = (task) => TASKS[task]?.title ?? task;

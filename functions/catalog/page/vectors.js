@@ -43,6 +43,23 @@ export const sentenceSimilarity = {
   summarise: (scores, { others }) => lines(others)[scores.indexOf(Math.max(...scores))],
 };
 
+/** The words of "king - man + woman": {positive, negative}. A sign within a word belongs to it. */
+function terms(text) {
+  const words = { positive: [], negative: [] };
+  for (const [, sign, word] of text.matchAll(/(?:^|\s)\s*([+\-−]?)\s*([^\s+\-−]\S*)/g)) words[sign === "" || sign === "+" ? "positive" : "negative"].push(word);
+  return words;
+}
+
+export const analogies = {
+  verb: "Find",
+  hint: "The nearest words appear here.",
+  form: (model, { lang }) => texts([{ name: "words", label: "Words", rows: 1, hint: "Such as king - man + woman. A single word shows its neighbours." }], lang),
+  settings: () => [{ name: "top_k", label: "Neighbours", kind: "number", min: 1, max: 1000, placeholder: "10" }],
+  call: ({ words }, parameters) => ({ json: { inputs: terms(words), ...parameters } }),
+  render: (neighbours) => h("div", null, h("p.verdict", null, neighbours[0].word), bars(neighbours.map(({ word: label, score }) => ({ label, score })), { format: twoDecimals })),
+  summarise: ([best]) => best.word,
+};
+
 export const textRanking = {
   verb: "Rank",
   form: (model, { lang }) => texts([{ name: "query", label: "Query", rows: 1 }, { name: "others", label: "Texts", rows: 5, hint: "One per line." }], lang),
