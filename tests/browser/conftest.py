@@ -1,4 +1,4 @@
-"""One local server of the zoo and one Chromium, shared by all tests of the page."""
+"""One local server of the zoo, shared by all tests of the page, which run in Chromium and in Firefox."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from hearth_build import ZOO
 from tests.support.emulator import free_port
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Request
+
+BROWSERS = {"chromium": "chromium", "firefox": "firefox-esr"}
+"""Debian's packages of the browsers, and the programs that they install."""
 
 
 def skip_or_fail(reason: str) -> None:
@@ -47,6 +50,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of `hearth serve`, ending in a slash."""
     with serving(store, tmp_path_factory.mktemp("serve")) as address:
+        yield address
+
+
+@pytest.fixture(scope="package")
+def zoo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server of the zoo alone, ending in a slash."""
+    with serving(ZOO, tmp_path_factory.mktemp("zoo")) as address:
         yield address
 
 
@@ -88,19 +98,55 @@ def speech_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests that use a browser run in each; those marked `one_browser` in Chromium alone."""
+    if "browser" in metafunc.fixturenames:
+        is_alone = metafunc.definition.get_closest_marker("one_browser")
+        metafunc.parametrize("browser", ["chromium"] if is_alone else list(BROWSERS), indirect=True, scope="package")
+
+
 # Package scope, not session: Playwright sets an event loop in this thread, which can disturb other tests.
 @pytest.fixture(scope="package")
-def browser(speech_file: Path) -> Iterator[Browser]:
-    """Chromium, whose fake microphone plays the five digits in a loop."""
+def playwright() -> Iterator[Playwright]:
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
         skip_or_fail("playwright is not installed (the test extra has it)")
-    path = shutil.which("chromium")
-    if path is None:
-        skip_or_fail("chromium is not installed (apt-get install -y --no-install-recommends chromium)")
     with sync_playwright() as playwright:
-        yield playwright.chromium.launch(
+        yield playwright
+
+
+@pytest.fixture(scope="package")
+def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder into which browsers save files."""
+    return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="package")
+def browser(
+    request: pytest.FixtureRequest, playwright: Playwright, speech_file: Path, downloads: Path
+) -> Iterator[Browser]:
+    """One of `BROWSERS`, with a fake microphone: Chromium's plays the five digits in a loop, Firefox's a tone."""
+    program = BROWSERS[request.param]
+    path = shutil.which(program)
+    if path is None:
+        skip_or_fail(f"{program} is not installed (apt-get install -y --no-install-recommends {program})")
+    if request.param == "firefox":
+        # The channel makes Playwright speak WebDriver BiDi, as Firefox itself does, not the protocol of its own build.
+        browser = playwright.firefox.launch(
+            channel="moz-firefox",
+            executable_path=path,
+            downloads_path=downloads,
+            firefox_user_prefs={
+                "media.navigator.permission.disabled": True,
+                "media.navigator.streams.fake": True,
+                "media.autoplay.default": 0,
+                "browser.sessionhistory.max_total_viewers": 0,  # Playwright waits for pages from the cache in vain
+                "ui.prefersReducedMotion": 1,
+            },
+        )
+    else:
+        browser = playwright.chromium.launch(
             executable_path=path,
             args=[
                 "--no-sandbox",
@@ -110,6 +156,8 @@ def browser(speech_file: Path) -> Iterator[Browser]:
                 "--autoplay-policy=no-user-gesture-required",
             ],
         )
+    yield browser
+    browser.close()
 
 
 class PageMonitor:
@@ -135,7 +183,11 @@ class PageMonitor:
         # on the page that the stream was complete.
         streams = '"stream":true' in (request.post_data or "")
         # A page that is left or reloaded does not wait for what it reads.
-        if not ((streams or request.method == "GET") and request.failure == "net::ERR_ABORTED"):
+        # Firefox's requests come without their bodies, so that those of its streams are not told apart.
+        is_aborted = request.failure == "NS_BINDING_ABORTED" or (
+            (streams or request.method == "GET") and request.failure == "net::ERR_ABORTED"
+        )
+        if not is_aborted:
             self.errors.append(f"failed: {request.url} {request.failure}")
 
     def on_request(self, url: str) -> None:

@@ -54,6 +54,7 @@ def calling(browser: Browser, origin: str) -> Iterator[Any]:
     page.close()
 
 
+@pytest.mark.one_browser
 def test_a_page_of_an_allowed_origin_uses_the_server(browser: Browser, page_origin: str, tmp_path: Path) -> None:
     with serving(ZOO, tmp_path, HEARTH_CORS_ORIGINS=page_origin) as address, calling(browser, page_origin) as call:
         answer = call(address, "POST", "models/sentiment-en", JSON, REVIEW)  # the browser sends a preflight request
@@ -68,6 +69,7 @@ def test_a_page_of_an_allowed_origin_uses_the_server(browser: Browser, page_orig
         assert call(address, "DELETE", "results/x", JSON, None)["status"] == 404
 
 
+@pytest.mark.one_browser
 def test_a_page_of_another_origin_can_neither_call_nor_read(browser: Browser, page_origin: str, tmp_path: Path) -> None:
     with (
         serving(ZOO, tmp_path, HEARTH_CORS_ORIGINS="https://shop.example") as address,

@@ -87,8 +87,11 @@ export const metadata = (response) => ({
   novelty: Number(response.headers.get("X-Hearth-Novelty")) || 0,
 });
 
-/** The events of a stream: {data} for each, {timing} for the comment at its end. Throws ServiceError for an error event. */
-export async function* events(response) {
+/**
+ * The events of a stream: {data} for each, {timing} for the comment at its end. Throws ServiceError for an error event, and
+ * AbortError as soon as `signal` aborts, also where the rest of the stream has arrived already.
+ */
+export async function* events(response, signal) {
   const reader = response.body.getReader();
   const decoder = new TextDecoder();
   let buffer = "";
@@ -98,6 +101,7 @@ export async function* events(response) {
     const blocks = buffer.split(/\r?\n\r?\n/);
     buffer = done ? "" : blocks.pop();
     for (const block of blocks) {
+      signal.throwIfAborted();
       for (const line of block.split(/\r?\n/)) {
         if (line.startsWith(": server-timing")) yield { timing: timing(line.slice(": server-timing".length)) };
         if (!line.startsWith("data:") || line.trim() === "data: [DONE]") continue;

@@ -63,7 +63,7 @@ export function chat(model, name, snippets) {
       current.json.logprobs = true;
       const response = await send(current, signal);
       const result = metadata(response);
-      for await (const { data, timing } of events(response)) {
+      for await (const { data, timing } of events(response, signal)) {
         if (timing) result.timing = timing;
         const choice = data?.choices?.[0];
         if (!choice?.delta?.content) continue;

@@ -38,7 +38,7 @@ async function stream(call, signal, target) {
     const isBuffered = response.headers.get("X-Hearth-Stream") === "buffered";
     let last = null;
     if ((response.headers.get("Content-Type") ?? "").startsWith("text/event-stream")) {
-      for await (const { data, timing } of events(response)) {
+      for await (const { data, timing } of events(response, signal)) {
         if (timing) result.timing = timing;
         if (!data?.token) continue;
         firstAt ??= performance.now();

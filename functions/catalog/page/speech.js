@@ -25,7 +25,8 @@ export const speechRecognition = {
       { name: "num_beams", label: "Beams", kind: "number", min: 1, max: 64, hint: "1: greedy decoding." },
     ]),
   call: (file, query) => ({ file, name: file?.name ?? "speech.wav", query }),
-  render: async ({ text, chunks }, file) => h("div", null, h("p.verdict.long", null, text || "No speech was recognised."), chunks?.length > 0 && (await player(file, chunks))),
+  render: async ({ text, chunks }, file) => h("div", null, h("p.verdict.long", null, text || "No speech was recognised."),
+    chunks?.length > 0 && (await player(file, chunks).catch(() => h("p.hint", null, "This browser cannot play the file; the times of its words are in the JSON below.")))),
   summarise: ({ text }) => text || "No speech was recognised.",
 };
 

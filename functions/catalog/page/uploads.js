@@ -9,7 +9,7 @@ const MAX_UPLOAD = 64 * 1024 * 1024;
 const JOBS = "hearth-uploads";
 
 /** The reason with which a page is left: the upload then continues at the next visit. */
-export const LEFT = "left";
+export const LEFT = new DOMException("The page was left.", "AbortError");
 
 export const isLarge = (call) => Boolean(call.file) && call.file.size > MAX_BODY;
 
@@ -32,7 +32,9 @@ export async function unfinished(model, task) {
   const job = jobs.get({ model, task });
   const file = job && (await files.get(keyOf({ model, task })));
   if (job && !file) await jobs.delete({ model, task });
-  return file ? { file, settings: job.settings } : null;
+  if (!file) return null;
+  // A copy: Firefox cannot read a stored file any more once it is deleted, which it is before its result is shown.
+  return { file: new File([await file.arrayBuffer()], file.name, { type: file.type }), settings: job.settings };
 }
 
 /**
