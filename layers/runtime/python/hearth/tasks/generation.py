@@ -19,6 +19,7 @@ from hearth.ops.text.detokenizer import Detokenizer
 from hearth.ops.text.sampling import candidates, draw, log_probabilities, penalise
 from hearth.ops.text.stop_strings import StopStrings
 from hearth.tasks import prefix_cache
+from hearth.tasks.prompt_lookup import PromptLookup
 from hearth.tasks.task import Usage
 from hearth.telemetry.timing import current, time_tokens
 
@@ -210,6 +211,8 @@ def _generate(
     detokenizer = Detokenizer(model.tokenizer.decode, prompt)
     stop_strings = StopStrings(stop)
     logits = cache.read_prompt(prompt)
+    # Where a result depends on what else is read, drafts would change the text.
+    lookup = PromptLookup(cache, len(prompt) + max_new_tokens) if model.head.reusable else None
     seen, counts = np.zeros(len(logits), bool), np.zeros(len(logits), np.float32)
     seen[list(prompt)] = True
     started, slowest = time.monotonic(), 0.0  # seconds per token, including the consumer's time
@@ -240,7 +243,7 @@ def _generate(
             yield Piece(token, logprob, text + stop_strings.flush(), False, "length", likely)
             return
         yield Piece(token, logprob, text, top=likely)
-        logits = cache.read([token])[0]
+        logits = cache.read([token])[0] if lookup is None else lookup.read(token)
 
 
 def _next_token(
