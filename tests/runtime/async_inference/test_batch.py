@@ -15,7 +15,9 @@ from hearth.async_inference.batch import BatchFailedError
 from hearth.errors import StoreError
 from hearth.storage.s3 import S3Store
 from hearth_functions.image_classification import app as image
+from hearth_functions.tabular import app as tabular
 from hearth_functions.text_classification import app as text
+from tests.support.artifacts import make_table_artifact
 from tests.support.pictures import picture
 from tests.support.s3 import s3_of_this_process
 
@@ -41,6 +43,20 @@ def event(s3: Any, prefix: str, model: str = "sentiment-en", run: str = "run-1")
 def results(s3: Any) -> dict[str, Any]:
     objects = s3.list_objects_v2(Bucket="outbox").get("Contents", ())
     return {row["Key"]: json.loads(s3.get_object(Bucket="outbox", Key=row["Key"])["Body"].read()) for row in objects}
+
+
+def test_objects_may_ask_for_explanations(s3: Any, serving: Path) -> None:
+    make_table_artifact(serving, columns=dict.fromkeys(("age", "hours", "rooms"), (1.0, 2.0, 3.0)))
+    row = {"age": 9, "hours": 4, "rooms": 2}
+    body = json.dumps({"inputs": [row], "parameters": {"explain": True}}).encode()
+    s3.put_object(Bucket="inbox", Key="batch/tabular-regression/row.json", Body=body)
+    output = tabular.handler(event(s3, "batch/", "tabular-regression"), CONTEXT)
+    assert (output["done"], output["failed"]) == (1, [])
+    (explanation,) = (
+        result["output"]["explanation"] for result in results(s3).values() if "explanation" in str(result)
+    )
+    assert [part["value"] for part in explanation["parts"]] == pytest.approx([14, -6, 0], abs=1e-4)
+    assert "outputs" not in explanation  # only of written answers
 
 
 def test_every_item_has_a_result_or_a_failure(s3: Any) -> None:

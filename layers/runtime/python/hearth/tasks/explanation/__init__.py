@@ -87,7 +87,7 @@ def describe(subject: Subject, parts: Parts, result: Attribution) -> Explanation
     """The explanation of the chosen output, or of all together, and of each of the words of a written answer."""
     chosen = slice(None) if subject.chosen is None else slice(subject.chosen, subject.chosen + 1)
     values, errors = result.values[:, chosen].sum(1), result.errors[:, chosen].sum(1)
-    outputs = [
+    outputs = tuple(
         OutputAttribution(
             word.text,
             word.start,
@@ -97,7 +97,7 @@ def describe(subject: Subject, parts: Parts, result: Attribution) -> Explanation
             result.values[:, index].tolist(),
         )
         for index, word in enumerate(subject.words)
-    ]
+    )
     return Explanation(
         result.method,
         subject.target,
