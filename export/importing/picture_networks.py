@@ -1,4 +1,4 @@
-"""Networks of image models with safetensors: transformers' own class, exported by the tracing exporter."""
+"""Networks of image models with safetensors: transformers' own class, exported by tracing where that is possible."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.onnx.errors import SymbolicValueError, UnsupportedOperatorError
 
 from hearth.models.heads import Contrastive, Segmenter
 from hearth.models.preprocessing import ImagePreprocessing
@@ -17,7 +18,7 @@ from hearth.ops.vision.images import to_tensor
 from hearth_build.data.images import synthetic_images
 from hearth_build.importing.picture_parts import Parts, activation_of, detector_head, is_softmax, text_fields
 from hearth_build.importing.source import Source
-from hearth_build.onnx_export.export import traced
+from hearth_build.onnx_export.export import exported, traced
 from hearth_build.recipe import RecipeError
 
 TIE = 1e-5
@@ -64,11 +65,19 @@ def pixel_graph(
     height, width = preprocessing.height, preprocessing.width
     if dynamic:  # an aspect ratio of 4 to 3 within the bounds
         width = min(round(height * 4 / 3), width)
-    return traced(
-        lambda: {"pixel_values": torch.randn(2, len(preprocessing.mean), height, width)},
-        {"pixel_values": {0: "batch", **dynamic}, output: output_axes},
-        (output,),
-    )
+
+    def example() -> dict[str, Tensor]:
+        return {"pixel_values": torch.randn(2, len(preprocessing.mean), height, width)}
+
+    axes = {"pixel_values": {0: "batch", **dynamic}, output: output_axes}
+
+    def write(network: nn.Module | None, path: Path) -> None:
+        try:
+            traced(example, axes, (output,))(network, path)
+        except (UnsupportedOperatorError, SymbolicValueError):  # torch's other exporter knows more operators
+            exported(example, axes, (output,))(network, path)
+
+    return write
 
 
 def classifier(source: Source, preprocessing: ImagePreprocessing, labels: tuple[str, ...]) -> Parts:

@@ -118,7 +118,7 @@ def exported(
         shapes: tuple[object, ...] = tuple(dict.fromkeys(names, torch.export.Dim.DYNAMIC) for names in axes_of.values())
         parameters = inspect.signature(network.forward).parameters.values()
         if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
-            named = sum(parameter.kind is not inspect.Parameter.VAR_POSITIONAL for parameter in parameters)
+            named = sum(parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for parameter in parameters)
             shapes = (*shapes[:named], shapes[named:])
         logging.disable(logging.WARNING)
         try:
