@@ -85,6 +85,17 @@ def test_another_answer_can_be_chosen(kind: tuple[str, Any, Any]) -> None:
             explain(kind, target="2")
 
 
+@pytest.mark.parametrize("kind", ["fill-mask"], indirect=True)
+def test_a_text_with_several_masks_is_refused(kind: tuple[str, Any, Any]) -> None:
+    name, app, model = kind
+    for inputs in ("anna [MASK] in [MASK].", ["anna [MASK] in [MASK]."]):
+        request = msgspec.convert({"inputs": inputs, "parameters": {"explain": True}}, app.Request)
+        with pytest.raises(BadRequest, match="one mask"):
+            app.TASKS[0].predict(model, request)
+    request = msgspec.convert({"inputs": [INPUTS[name]], "parameters": {"explain": True}}, app.Request)
+    assert app.TASKS[0].predict(model, request).output.explanation == explain(kind).explanation
+
+
 @pytest.mark.parametrize("task", [task for task in tasks() if task.row.parts], ids=lambda task: task.id)
 def test_a_task_with_parts_says_what_is_explained_and_takes_the_parameter(task: Any) -> None:
     assert task.subject is not None or task.row.comparison in _SUBJECTS

@@ -180,7 +180,7 @@ def _guess(task: Task, model: Model[Any, Any], request: Any, target: str | None)
     """The score of a token in the place of the only mask."""
     value = only_input(request.inputs)
     prediction = task.predict(model, request)
-    guesses = _row(prediction.output)
+    guesses = prediction.output[0] if isinstance(request.inputs, list) else prediction.output
     if isinstance(guesses[0], list):
         raise BadRequest("A text with one mask is explained; fill the others", param="parameters.explain")
     tokenizer = model.tokenizer
