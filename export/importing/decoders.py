@@ -33,7 +33,7 @@ from hearth_build.importing.decoder_families import FAMILIES, FamilyWeights, arc
 from hearth_build.importing.recipe import import_recipe
 from hearth_build.importing.recorded_inputs import RecordedInputs
 from hearth_build.importing.source import INDEX, Source, require_files
-from hearth_build.importing.streamed_model import StreamedModel
+from hearth_build.importing.streamed_model import StreamedModel, return_freed_matrices
 from hearth_build.importing.tensor_files import TensorFiles, fingerprint
 from hearth_build.onnx_export import decoder_graph, export
 from hearth_build.onnx_export.decoder_architecture import Architecture
@@ -104,6 +104,7 @@ class DecoderImport:
         whose graph differs from transformers' model.
         """
         work.mkdir(parents=True, exist_ok=True)
+        return_freed_matrices()
         tried: Sequence[Any] = (precision,)
         if precision == "auto":
             tried = ("int4", "int8", "fp32") if self.parameters >= LARGE else ("int8", "fp32")

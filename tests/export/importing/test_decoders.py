@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from hearth.tasks.generation import KeyValueCache, Sampling, generate
 from hearth_build.importing import decoders, read
 from hearth_build.importing.base import ImportOptions
 from hearth_build.importing.recorded_inputs import RecordedInputs
+from hearth_build.importing.streamed_model import return_freed_matrices
 from hearth_build.recipe import RecipeError
 from tests.export.importing.decoder_checkpoints import CONFIGS, V, save, save_stories
 
@@ -81,6 +83,10 @@ def test_calibrated_rounding_is_better_on_a_text_it_has_not_seen(
     plain = build(tmp_path / "model", tmp_path / "plain", "int4")[1]
     # 0.12 instead of 0.15 nats
     assert calibrated.metrics.served["divergence"] < 0.9 * plain.metrics.served["divergence"]
+
+
+def test_glibc_returns_freed_matrices() -> None:
+    assert return_freed_matrices() == (platform.libc_ver()[0] == "glibc")
 
 
 def test_a_text_of_ones_own_replaces_the_calibration(tmp_path: Path) -> None:
