@@ -19,7 +19,6 @@ from hearth.ops.text.detokenizer import Detokenizer
 from hearth.ops.text.sampling import candidates, draw, log_probabilities, penalise
 from hearth.ops.text.stop_strings import StopStrings
 from hearth.tasks import prefix_cache
-from hearth.tasks.prompt_lookup import PromptLookup
 from hearth.tasks.task import Usage
 from hearth.telemetry.timing import current, time_tokens
 
@@ -211,7 +210,6 @@ def _generate(
     detokenizer = Detokenizer(model.tokenizer.decode, prompt)
     stop_strings = StopStrings(stop)
     logits = cache.read_prompt(prompt)
-    lookup = PromptLookup(cache, len(prompt) + max_new_tokens) if takes_drafts(model) else None
     seen, counts = np.zeros(len(logits), bool), np.zeros(len(logits), np.float32)
     seen[list(prompt)] = True
     started, slowest = time.monotonic(), 0.0  # seconds per token, including the consumer's time
@@ -242,16 +240,7 @@ def _generate(
             yield Piece(token, logprob, text + stop_strings.flush(), False, "length", likely)
             return
         yield Piece(token, logprob, text, top=likely)
-        logits = cache.read([token])[0] if lookup is None else lookup.read(token)
-
-
-def takes_drafts(model: LanguageModel) -> bool:
-    """Whether a token has the same logits alone and among others, but for the last digits.
-
-    ONNX Runtime's products of one row and of several differ by 1e-5. Where activations are rounded to 8 bits, that is
-    now and then another integer: one of three greedy texts of 300 tokens became another one in int8.
-    """
-    return model.head.reusable and model.manifest.quantization.method == "none"
+        logits = cache.read([token])[0]
 
 
 def _next_token(
