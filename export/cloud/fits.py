@@ -1,7 +1,7 @@
 """Whether a model fits the function that will serve it: said when it is published, not by the first request.
 
 Measured with the decoders of docs/large-models.md: ONNX Runtime repacks weights while it loads them, so that a graph of
-754 MB takes 1,276 MB with one thread, and up to twice its size with several.
+754 MB takes 1,276 MB with one thread. Of weights below 256 MiB it takes up to twice their size with several.
 """
 
 from __future__ import annotations

@@ -156,8 +156,7 @@ class StreamedModel:
 def return_freed_matrices() -> bool:
     """Let glibc give memory of a megabyte and more back when it is freed; returns whether it does.
 
-    By itself it raises this limit to 32 MB as matrices come and go, and keeps what is smaller: 190 MB for each layer
-    of 50 million parameters.
+    By itself it raises this limit to 32 MB as matrices come and go, and keeps what is smaller.
     """
     return platform.libc_ver()[0] == "glibc" and ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 20) == 1
 
