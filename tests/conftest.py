@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextvars
+import inspect
 import json
 import os
 from collections.abc import Iterator
@@ -54,6 +56,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return 0 if fixtures & set(CONTAINERS) else 2 if "browser" in item.path.parts else 1
 
     items.sort(key=priority)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test in a context of its own: it leaves no caller, deadline or observation to the tests after it."""
+    if inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    contextvars.copy_context().run(pyfuncitem.obj, **arguments)
+    return True
 
 
 def set_alias(store: Path, model: str, version: str, alias: str = "prod") -> None:
