@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -79,3 +81,26 @@ def test_large_weights_are_not_repacked_by_all_threads_at_once(
     monkeypatch.setattr(model_module, "PARALLEL_PREPACK_BYTES", largest)
     Model(manifest(folder), folder, threads)
     assert ("session.prepack.enable_parallel" in entries) == is_parallel
+
+
+def test_numpy_is_imported_whole_before_onnx_runtime(folder: Path) -> None:
+    """A thread that loads a model ahead and one that imports NumPy meanwhile broke both: 18 times of 72."""
+    code = """
+import sys
+from pathlib import Path
+from hearth.models.manifest import parse
+from hearth.models.model import Model
+
+class Recorder:
+    names = []
+
+    def find_spec(self, name, path=None, target=None):
+        self.names.append(name)
+
+folder = Path(sys.argv[1])
+sys.meta_path.insert(0, Recorder())
+Model(parse((folder / "manifest.json").read_bytes()), folder, 1)
+assert Recorder.names.index("numpy") < Recorder.names.index("onnxruntime")
+"""
+    process = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, timeout=60)
+    assert process.returncode == 0, process.stderr

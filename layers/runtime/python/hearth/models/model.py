@@ -105,6 +105,9 @@ class Model(Generic[P, H]):
 
 
 def _session(path: Path, threads: int, provider: Provider, *, fixed_shapes: bool) -> Any:
+    # First: ONNX Runtime starts in the middle of NumPy. If another thread imports NumPy at that moment, while this one
+    # loads a model ahead, both fail, and so does every later request of the process.
+    import numpy  # noqa: F401
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
