@@ -53,11 +53,17 @@ def load_function(module: str, environ: Mapping[str, str] = os.environ) -> Any:
     with _yield_to_download_thread():
         if environ.get("HEARTH_MODELS"):
             importlib.import_module("hearth.models.preload").start_fetch()
-            importlib.import_module("onnxruntime")
+            import_onnxruntime()
         handler = importlib.import_module(module).handler
         if getattr(handler, "tasks", ()):
-            importlib.import_module("onnxruntime")
+            import_onnxruntime()
         return handler
+
+
+def import_onnxruntime() -> None:
+    """Import NumPy whole before: see `hearth.models.model`."""
+    importlib.import_module("numpy")
+    importlib.import_module("onnxruntime")
 
 
 @contextmanager
