@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -128,12 +129,14 @@ def local_aws(scratch: Path) -> Iterator[Aws]:
         "TMPDIR": str(scratch),
     }
     aws = Aws(f"https://127.0.0.1:{port}", certificate)
-    with (scratch / "ministack.log").open("w") as log:
-        process = subprocess.Popen(
-            [tool("ministack") / "bin/ministack"], env=environment, stdout=log, stderr=log, start_new_session=True
-        )
+    program = tool("ministack") / "bin/ministack"
+    with (scratch / "ministack.log").open("w") as log, (program.parent / "start.lock").open("w") as lock:
+        # One after another: the first takes port 443 if it is free, and two at once would both try.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = subprocess.Popen([program], env=environment, stdout=log, stderr=log, start_new_session=True)
         try:
             _wait_until_ready(aws, process)
+            fcntl.flock(lock, fcntl.LOCK_UN)
             yield aws
         finally:
             # Kill it with its functions' processes; on SIGTERM it would wait for open connections.
