@@ -88,10 +88,15 @@ def by_head(config: Any, values: np.ndarray) -> np.ndarray:
     return np.swapaxes(grouped, 0, 1).reshape(values.shape)
 
 
+def by_head_unless_shared(config: Any, values: np.ndarray) -> np.ndarray:
+    """Of a matrix by head, unless all heads share one key and one value, which then follow the queries."""
+    return values if config.multi_query else by_head(config, values)
+
+
 def by_group(config: Any, values: np.ndarray) -> np.ndarray:
     """Of Falcon's matrix: by head, or the queries that share a key and a value, then these."""
     if not config.new_decoder_architecture:
-        return values if config.multi_query else by_head(config, values)
+        return by_head_unless_shared(config, values)
     queries = config.num_attention_heads // config.num_kv_heads
     grouped = values.reshape(config.num_kv_heads, queries + 2, -1, *values.shape[1:])
     parts = grouped[:, :-2], grouped[:, -2:-1], grouped[:, -1:]
@@ -165,10 +170,6 @@ def opt(config: Any) -> dict[str, Any]:
     require(config.word_embed_proj_dim == config.hidden_size, "word_embed_proj_dim must be hidden_size")
     require(not config._remove_final_layer_norm, "_remove_final_layer_norm must be false")
     return {"norm": "layer", "epsilon": 1e-5}
-
-
-def codegen(config: Any) -> dict[str, Any]:
-    return {"norm": "layer", "parallel": True, "interleaved": True}
 
 
 def gpt_neo(config: Any) -> dict[str, Any]:
@@ -326,13 +327,7 @@ FAMILIES = {
         phi,
     ),
     "gpt2": Family("transformer.", "h", GPT2, gpt2, transposed=True),
-    "gpt_bigcode": Family(
-        "transformer.",
-        "h",
-        GPT2,
-        gpt_bigcode,
-        unpacked=lambda c, values: values if c.multi_query else by_head(c, values),
-    ),
+    "gpt_bigcode": Family("transformer.", "h", GPT2, gpt_bigcode, unpacked=by_head_unless_shared),
     "gpt_neo": Family(
         "transformer.",
         "h",
@@ -344,7 +339,7 @@ FAMILIES = {
         gpt_neo,
     ),
     "gptj": Family("transformer.", "h", GPTJ, gptj),
-    "codegen": Family("transformer.", "h", GPTJ | {"attention.qkv": "attn.qkv_proj"}, codegen, unpacked=by_shard),
+    "codegen": Family("transformer.", "h", GPTJ | {"attention.qkv": "attn.qkv_proj"}, gptj, unpacked=by_shard),
     "mpt": Family(
         "transformer.",
         "blocks",

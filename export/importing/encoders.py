@@ -101,11 +101,7 @@ def load_model(source: Source, name: str) -> nn.Module:
         )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise RecipeError(f"{source.path} does not fit config.json: {str(error)[:400]}") from None
-    missing = sorted(
-        name
-        for name in info["missing_keys"]
-        if not name.endswith(("position_ids", "pooler.dense.weight", "pooler.dense.bias"))
-    )
+    missing = sorted(name for name in info["missing_keys"] if not name.endswith(OPTIONAL))
     if missing or info.get("mismatched_keys"):
         names = ", ".join([*missing, *(str(key) for key in info.get("mismatched_keys") or ())][:5])
         raise RecipeError(
@@ -117,9 +113,8 @@ def load_model(source: Source, name: str) -> nn.Module:
     return network
 
 
-POSITIONS = ("position_ids",)
-POOLER = ("pooler.dense.weight", "pooler.dense.bias")
-"""Weights that some folders lack: the first are computed, and only classifiers of sequences read the second."""
+OPTIONAL = ("position_ids", "pooler.dense.weight", "pooler.dense.bias")
+"""Weights that some folders lack: the first are computed, and only classifiers of sequences read the others."""
 
 
 def known_types() -> Collection[str]:

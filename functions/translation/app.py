@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from msgspec import Struct
 
 from hearth.aws_lambda.handler import create_handler
@@ -12,8 +11,7 @@ from hearth.errors import BadRequest
 from hearth.tasks import seq2seq
 from hearth.tasks.schema import Explained, ExplainOptions
 from hearth.tasks.seq2seq import Array, EncoderDecoder
-from hearth.tasks.task import Prediction, Task, Usage, explainable
-from hearth.telemetry.timing import step
+from hearth.tasks.task import Prediction, Task, explainable
 
 if TYPE_CHECKING:
     from hearth.tasks.explanation.subjects import Subject
@@ -88,15 +86,7 @@ def with_token(text: str, token: str) -> str:
 
 def answer(model: EncoderDecoder, request: Request) -> tuple[Prediction, list[list[int]]]:
     """The response, and the tokens of each text. Raises BadRequest, PayloadTooLarge."""
-    with step("encode"):
-        feeds = encode(model, request)
-    with step("run"):
-        outputs = seq2seq.generate(model, request.parameters, feeds, target_id(model, request.parameters))
-    with step("decode"):
-        response = decode(model, request, outputs)
-    input_tokens = int(np.count_nonzero(feeds["attention_mask"]))
-    usage = Usage(len(response), input_tokens, output_tokens=sum(map(len, outputs)))
-    return Prediction(response, usage), outputs
+    return seq2seq.answer(model, request, encode, decode, target_id(model, request.parameters))
 
 
 def predict(model: EncoderDecoder, request: Request) -> Prediction:

@@ -24,6 +24,8 @@ from xml.etree import ElementTree
 
 from PIL import Image
 
+from hearth_build.data.boxes import voc_boxes
+from hearth_build.recipes.deepspeech_digits.data import WORDS
 from tests.support.record import record
 
 HEARTH_DATA = Path(os.environ.get("HEARTH_DATA", "../shared/data"))
@@ -99,10 +101,7 @@ def write_voc(folder: Path) -> None:
 
 def voc_objects(path: Path) -> Iterator[tuple[str, list[float]]]:
     """Label and corners (left, top, right, bottom, in pixels) of each box."""
-    for item in ElementTree.parse(path).iter("object"):
-        box = item.find("bndbox")
-        assert box is not None
-        yield item.findtext("name", ""), [float(box.findtext(side, "")) for side in ("xmin", "ymin", "xmax", "ymax")]
+    return ((box["label"], box["box"]) for box in voc_boxes(ElementTree.parse(path).getroot()))
 
 
 def write_coco(folder: Path) -> None:
@@ -181,14 +180,13 @@ def write_shakespeare(folder: Path) -> None:
 
 def write_fsdd(folder: Path) -> None:
     """The takes 5 to 9 of every digit and speaker to test with."""
-    words = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
     folder.mkdir(parents=True, exist_ok=True)
     with tarfile.open(HEARTH_DATA / "speech/fsdd_train.tar.gz") as archive:
         archive.extractall(folder, filter="data")
     recordings = sorted((folder / "recordings").glob("*.wav"))
     for part in PARTS:
         chosen = [path for path in recordings if (int(path.stem.split("_")[2]) < 10) == (part == "test")]
-        rows = [(path.relative_to(folder), words[int(path.name[0])]) for path in chosen]
+        rows = [(path.relative_to(folder), WORDS[int(path.name[0])]) for path in chosen]
         write_csv(folder / f"{part}.csv", ("path", "text"), rows)
 
 

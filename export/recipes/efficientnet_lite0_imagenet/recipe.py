@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from hearth.models.manifest import Limits
 from hearth.models.preprocessing import ImagePreprocessing
-from hearth.ops.vision.images import open_image, to_tensor
+from hearth.ops.vision.images import open_image
 from hearth_build.data.boxes import read_coco
 from hearth_build.data.files import content
 from hearth_build.data.images import MAX_PIXELS, calibration_feeds, synthetic_images
@@ -35,6 +34,7 @@ PREPROCESSING = ImagePreprocessing(
     std=(STD,) * 3,
 )
 FP32_NODES = (r"_conv_stem|_blocks\.[0-2]/|ReduceMean",)
+"""Regular expressions of names of nodes that stay in fp32: without them 23 % of the labels differ, with them 13 %."""
 CROPS = 32
 """Of each photo, half of them to calibrate with and half to measure with."""
 SMALLEST = 96
@@ -67,10 +67,10 @@ def calibration(work: Path) -> list[dict[str, Tensor]]:
 def dev(work: Path) -> list[Example]:
     """Crops, with the label that the network in fp32 gives: no images of ImageNet are at hand."""
     files = crops(1)
-    pixels = to_tensor((Image.open(io.BytesIO(file)) for file in files), PREPROCESSING, len(files))
+    feeds = calibration_feeds(files, PREPROCESSING, "pixels", CROPS // 2)
     full = network(work)
     with torch.no_grad():
-        best = torch.cat([full(part).argmax(1) for part in torch.from_numpy(pixels).split(32)])
+        best = torch.cat([full(torch.from_numpy(feed["pixels"])).argmax(1) for feed in feeds])
     return [Example(file, LABELS[index]) for file, index in zip(files, best.tolist(), strict=True)]
 
 

@@ -76,29 +76,27 @@ def test_pictures_are_preprocessed_as_transformers_does(
     np.testing.assert_allclose(actual, pixels_of(processor, file).numpy(), atol=1e-5)
 
 
-def test_a_classifier_has_the_scores_of_transformers(tmp_path: Path) -> None:
-    model = transformers.ViTForImageClassification(transformers.ViTConfig(**VIT, **LABELS, image_size=64))
+def check_classifier(folder: Path, model: Any) -> None:
+    """The artifact of a classifier for LABELS has the scores of transformers."""
     processor = transformers.ViTImageProcessorPil(size={"height": 64, "width": 64})
-    save(tmp_path / "vit", model, processor)
-    served = build_model(tmp_path / "vit", tmp_path / "work")
+    save(folder / "vit", model, processor)
+    served = build_model(folder / "vit", folder / "work")
     file = photo(90, 70)
     with torch.no_grad():
         expected = model(pixel_values=pixels_of(processor, file)).logits.softmax(-1)[0].numpy()
     scores = {item.label: item.score for item in classification.predict(served, classification.Request(file)).output}
     np.testing.assert_allclose([scores[label] for label in ("cat", "dog", "cow")], expected, atol=1e-5)
+
+
+def test_a_classifier_has_the_scores_of_transformers(tmp_path: Path) -> None:
+    model = transformers.ViTForImageClassification(transformers.ViTConfig(**VIT, **LABELS, image_size=64))
+    check_classifier(tmp_path, model)
 
 
 def test_an_operator_that_tracing_does_not_know_is_exported_another_way(tmp_path: Path) -> None:
     config = transformers.MobileViTV2Config(image_size=64, width_multiplier=0.5, n_attn_blocks=[1, 1, 1], **LABELS)
     model = transformers.MobileViTV2ForImageClassification(config)
-    processor = transformers.ViTImageProcessorPil(size={"height": 64, "width": 64})
-    save(tmp_path / "vit", model, processor)
-    served = build_model(tmp_path / "vit", tmp_path / "work")
-    file = photo(90, 70)
-    with torch.no_grad():
-        expected = model(pixel_values=pixels_of(processor, file)).logits.softmax(-1)[0].numpy()
-    scores = {item.label: item.score for item in classification.predict(served, classification.Request(file)).output}
-    np.testing.assert_allclose([scores[label] for label in ("cat", "dog", "cow")], expected, atol=1e-5)
+    check_classifier(tmp_path, model)
 
 
 def test_a_detector_that_keeps_the_aspect_ratio_has_the_boxes_of_transformers(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -15,6 +15,8 @@ from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.text.beam_search import DecoderStep, GenerationConfig, search
 from hearth.ops.text.windows import list_texts, pad
 from hearth.tasks.schema import ExplainOptions
+from hearth.tasks.task import Prediction, Usage
+from hearth.telemetry.timing import step
 
 MAX_ROWS = 64
 """Largest number of beams of all texts generated at once, which bounds memory."""
@@ -125,3 +127,25 @@ def clean_up_spaces(text: str) -> str:
     for mark in ".,?!":
         text = text.replace(f" {mark}", mark)
     return text
+
+
+def answer(
+    model: EncoderDecoder,
+    request: Any,
+    encode: Callable[[EncoderDecoder, Any], dict[str, Array]],
+    decode: Callable[[EncoderDecoder, Any, list[list[int]]], list[Any]],
+    forced_bos: int | None = None,
+) -> tuple[Prediction, list[list[int]]]:
+    """The response of a task with its `encode` and `decode`, and the tokens of each text. `forced_bos`: as in `generate`.
+
+    Raises BadRequest, PayloadTooLarge.
+    """
+    with step("encode"):
+        feeds = encode(model, request)
+    with step("run"):
+        outputs = generate(model, request.parameters, feeds, forced_bos)
+    with step("decode"):
+        response = decode(model, request, outputs)
+    input_tokens = int(np.count_nonzero(feeds["attention_mask"]))
+    usage = Usage(len(response), input_tokens, output_tokens=sum(map(len, outputs)))
+    return Prediction(response, usage), outputs
