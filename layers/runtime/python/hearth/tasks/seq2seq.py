@@ -136,8 +136,9 @@ def answer(
     decode: Callable[[EncoderDecoder, Any, list[list[int]]], list[Any]],
     forced_bos: int | None = None,
 ) -> tuple[Prediction, list[list[int]]]:
-    """The response of a task with its `encode` and `decode`, and the tokens of each text. `forced_bos`: as in `generate`.
+    """The response of a task with its `encode` and `decode`, and the tokens of each text.
 
+    `forced_bos`: as in `generate`.
     Raises BadRequest, PayloadTooLarge.
     """
     with step("encode"):
