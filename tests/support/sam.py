@@ -40,7 +40,7 @@ class Sam:
         """Run `sam local invoke` with one event in a new container. Raises RuntimeError with SAM's message."""
         command = [tool("sam") / "bin/sam", "local", "invoke", function, "--event", "-", *self.arguments]
         result = subprocess.run(command, input=json.dumps(event), env=self.environment, capture_output=True, text=True)
-        if result.returncode:
+        if result.returncode or not result.stdout.strip():  # SAM ends with 0 where the function's time was over
             raise RuntimeError(result.stderr)
         # The function's log goes to stderr; its output is the last line.
         return json.loads(result.stdout.strip().splitlines()[-1])
