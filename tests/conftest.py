@@ -46,14 +46,14 @@ other libraries."""
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of slow folders. Run containers first and the browser last: a container network that appears or
-    goes breaks browser requests."""
+    goes breaks a page's requests."""
     for item in items:
         if item.path.relative_to(ROOT / "tests").parts[0] not in QUICK:
             item.add_marker(pytest.mark.slow)
 
     def priority(item: pytest.Item) -> int:
         fixtures = set(getattr(item, "fixturenames", ()))
-        return 0 if fixtures & set(CONTAINERS) else 2 if "browser" in item.path.parts else 1
+        return 2 if fixtures & {"browser", "page"} else 0 if fixtures & set(CONTAINERS) else 1
 
     items.sort(key=priority)
 

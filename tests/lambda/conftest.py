@@ -76,28 +76,31 @@ def s3_url(zoo: Path) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def containers() -> Iterator[dict[str, str]]:
-    """A container engine with Lambda's image: the environment that makes docker and SAM use it."""
+    """A container engine with Lambda's image: the environment that makes docker and SAM use it.
+
+    It ends with its module: browsers drop their requests when a network of containers appears or goes.
+    """
     with engine() as environment:
         build_image(environment)
         yield environment
 
 
-@pytest.fixture(scope="session")
-def container_variables(every_model: Path) -> Iterator[dict[str, str]]:
+@pytest.fixture(scope="module")
+def container_variables(containers: dict[str, str], every_model: Path) -> Iterator[dict[str, str]]:
     """Variables of functions in containers: a local S3 that they can reach, with every model."""
-    with moto_s3(BRIDGE) as url:
+    with moto_s3(BRIDGE) as url:  # the engine's address
         fill_buckets(client(url), every_model)
         yield settings(url)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def container_s3(container_variables: dict[str, str]) -> Any:
     return client(container_variables["AWS_ENDPOINT_URL"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sam(
     containers: dict[str, str], container_variables: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Sam:
