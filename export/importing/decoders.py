@@ -29,7 +29,8 @@ from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.text.sampling import log_probabilities
 from hearth.tasks.generation import CHUNK, KeyValueCache
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
-from hearth_build.importing.decoder_families import FAMILIES, FamilyWeights, architecture_of
+from hearth_build.importing.decoder_families import FAMILIES, architecture_of
+from hearth_build.importing.decoder_weights import FamilyWeights
 from hearth_build.importing.recipe import import_recipe
 from hearth_build.importing.recorded_inputs import RecordedInputs
 from hearth_build.importing.source import INDEX, Source, require_files

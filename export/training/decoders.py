@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from hearth.models.heads import Decoder as Head
 from hearth.tasks.chat_template import render
 from hearth_build.importing.base import ImportOptions
-from hearth_build.importing.decoder_families import FAMILIES, FamilyWeights, architecture_of
+from hearth_build.importing.decoder_families import FAMILIES, architecture_of
+from hearth_build.importing.decoder_weights import FamilyWeights
 from hearth_build.importing.decoders import CHAT_TEMPLATE, accepts, chat_template, decoder_recipe, read_config
 from hearth_build.importing.encoders import load_model
 from hearth_build.importing.source import Source, require_files
