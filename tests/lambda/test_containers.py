@@ -51,7 +51,7 @@ def function_for(trigger: str) -> str:
 def invoke(sam: Sam) -> Iterator[Callable[[str, object], Any]]:
     """Invokes a function with an event by boto3; its container stays warm after the first event."""
     with sam.running("start-lambda") as port:
-        unsigned = Config(signature_version=UNSIGNED, read_timeout=300, retries={"total_max_attempts": 1})
+        unsigned = Config(signature_version=UNSIGNED, read_timeout=400, retries={"total_max_attempts": 1})
         client = boto3.client(
             "lambda", endpoint_url=f"http://127.0.0.1:{port}", region_name="us-east-1", config=unsigned
         )

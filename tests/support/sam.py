@@ -100,7 +100,7 @@ def _localise(folder: Path, variables: dict[str, str]) -> None:
     # Starting a container and loading count as the function's time, and the machine may be busy with other tests.
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
-            resource["Properties"]["Timeout"] = 120
+            resource["Properties"]["Timeout"] = 300
     declared.update({name: declared.get(name, "") for name in variables})
     for name, resource in template["Resources"].items():
         if resource["Type"] == "AWS::Serverless::LayerVersion":
