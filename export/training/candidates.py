@@ -44,6 +44,8 @@ class Candidate:
     """None for what is only compared with."""
     details: str = ""
     """What the model card says of it, such as its learning curve."""
+    is_larger: bool = False
+    """Whether it is not served because it is larger than `--size small` allows."""
 
 
 @dataclass
@@ -56,23 +58,40 @@ class Session:
     started: float = field(default_factory=time.monotonic)
     settings: dict[str, object] = field(default_factory=dict)
     """Resolved settings, which go to recipe.yaml."""
+    teachers: list[Candidate] = field(default_factory=list)
+    """The networks from which those of `--size small` learnt."""
+
+    @property
+    def is_small(self) -> bool:
+        return self.plan.size == "small"
+
+    @property
+    def method(self) -> str:
+        """How a network with the best score came to be, for descriptions."""
+        return "distilled to half of its layers" if self.is_small else "fine-tuned"
+
+    def title(self, network: str) -> str:
+        """The name of the candidate that is a tuned network."""
+        return f"distilled {network}" if self.is_small else f"fine-tuned {network}"
 
     def seconds_left(self) -> float:
         """The time left to train, without what is reserved."""
         total = self.plan.minutes * 60
         return distributed.agree(total * (1 - RESERVED) - (time.monotonic() - self.started))
 
-    def epochs(self, stage: Callable[[int], Stage], maximum: int) -> tuple[int, float]:
-        """How many epochs of a stage fit into the time that is left, at most `maximum` and at least one, and the
-        limit in minutes. Both are 0.0 minutes and the number of the recipe where a training is repeated."""
-        if "epochs" in self.plan.settings:
-            return int(self.plan.settings["epochs"]), 0.0
-        resolved = self.work / "epochs.json"  # an interrupted training goes on with the same numbers
+    def epochs(
+        self, stage: Callable[[int], Stage], maximum: int, share: float = 1.0, setting: str = "epochs"
+    ) -> tuple[int, float]:
+        """How many epochs of a stage fit into a share of the time that is left, at most `maximum` and at least one, and
+        the limit in minutes. Both are 0.0 minutes and the number of the recipe where a training is repeated."""
+        if setting in self.plan.settings:
+            return int(self.plan.settings[setting]), 0.0
+        resolved = self.work / f"{setting}.json"  # an interrupted training goes on with the same numbers
         earlier = distributed.agree(json.loads(resolved.read_text(encoding="utf-8")) if resolved.exists() else None)
         if earlier:
             count, minutes = earlier
             return count, minutes
-        left = max(self.seconds_left(), 1.0)  # what came before may have taken all of the time
+        left = max(self.seconds_left() * share, 1.0)  # what came before may have taken all of the time
         run = train.Run(stage(1), self.work, self.work, self.plan.seed, "")
         plan = run.batches.plan(0, run.stage.batch_size, self.plan.seed)
         middle = len(plan) // 2
@@ -125,6 +144,8 @@ class Trainer:
     """The preset that training starts from, if the user names none; empty: from scratch."""
     require_learning: Callable[[Candidate, Sequence[Candidate]], None] = lambda chosen, results: None
     """Raises RecipeError if the chosen candidate has learnt nothing."""
+    can_be_small: bool = False
+    """Whether it has networks for `--size small`."""
     chosen_in: str = "validation"
     """Where the scores of candidates come from."""
 

@@ -108,7 +108,11 @@ class TextGroups:
 
 def vectors(head: Pooling, network: nn.Module, batch: Batch) -> Tensor:
     """The unit vector of each text, (texts, dimensions)."""
-    output = network(batch["input_ids"], batch["attention_mask"])
+    return unit_vectors(head, network(batch["input_ids"], batch["attention_mask"]), batch)
+
+
+def unit_vectors(head: Pooling, output: Tensor, batch: Batch) -> Tensor:
+    """Of the network's output: vectors (texts, dimensions), or those of tokens (texts, sequence, dimensions)."""
     pooled = output if head.method == "none" else pool(output, batch["attention_mask"], head.method)
     return functional.normalize(pooled, dim=1)
 
@@ -134,6 +138,12 @@ def contrast_loss(head: Pooling, network: nn.Module, batch: Batch) -> Tensor:
     return functional.cross_entropy(
         similarities.masked_fill(torch.cat([repeated, others], 1), -torch.inf), torch.arange(count)
     )
+
+
+def soft_vectors(head: Pooling, outputs: Tensor, taught: Tensor, batch: Batch) -> Tensor:
+    """How far the unit vectors are from the teacher's, times the weight at which that decides."""
+    own, other = (unit_vectors(head, values, batch) for values in (outputs, taught))
+    return SHARPNESS * (1 - (own * other).sum(1)).mean()
 
 
 def lexical(data: Data) -> Candidate:
@@ -188,12 +198,18 @@ def candidates(session: Session, data: Data) -> list[Candidate]:
         batches=TextGroups(rows, torch.tensor(values), checkpoint.pad_id),
         loss=partial(scored_loss if has_scores else contrast_loss, head),
         score=score,
+        soft=partial(soft_vectors, head),
     )
     finished = partial(recipe_of, session, data, checkpoint, head, max_tokens)
     return [
         lexical(data),
-        Candidate("the encoder as it is", unchanged, partial(finished, network=start)),
-        Candidate("fine-tuned encoder", best_score(session, stage), partial(finished, stages=(stage,))),
+        Candidate(
+            "the encoder as it is",
+            unchanged,
+            None if session.is_small else partial(finished, network=start),
+            is_larger=session.is_small,
+        ),
+        Candidate(session.title("encoder"), best_score(session, stage), partial(finished, stages=(stage,))),
     ]
 
 
@@ -212,7 +228,7 @@ class Embedder(nn.Module):
 def recipe_of(
     session: Session, data: Data, checkpoint: Checkpoint, head: Pooling, max_tokens: int, **fields: object
 ) -> Recipe:
-    kind = "fine-tuned" if "stages" in fields else "as it is"
+    kind = session.method if "stages" in fields else "as it is"
     outputs = ("vectors",) if head.method == "none" else ("tokens",)
     return session.recipe(
         data,
@@ -231,4 +247,4 @@ def recipe_of(
     )
 
 
-TRAINER = Trainer(read, candidates, default_base)
+TRAINER = Trainer(read, candidates, default_base, can_be_small=True)

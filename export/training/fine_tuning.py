@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from hearth_build.pipeline import distributed, train
 from hearth_build.recipe import AdamW, Batch, Batches, Linear, OneCycle, Stage
-from hearth_build.training.candidates import Session
+from hearth_build.training.candidates import Candidate, Session
+from hearth_build.training.distillation import SoftLoss, distilled, layers_of
 
 RATES = (1.0, 2.0, 0.5)
 """Learning rates that are tried, times that of the preset."""
@@ -42,11 +44,41 @@ def fit(
     loss: Callable[[nn.Module, Batch], Tensor],
     score: Callable[[nn.Module, Path], dict[str, float]],
     name: str = "fine-tuning",
+    soft: SoftLoss | None = None,
 ) -> Stage:
     """Train as many epochs as there is time for, keep the weights of the best one by `score`, and return the stage.
 
     If there is time for all epochs once more, other learning rates are tried; the stage of the best one is returned.
+    For `--size small`, this network gets half of the time, and half of its layers learn from it by `soft`; the stage
+    of these is returned.
     """
+    train_best = partial(_fit, session, batches=batches, score=score)
+    if not session.is_small or soft is None:
+        return train_best(preset, network=network, loss=loss, name=name)
+    teacher = train_best(preset, network=network, loss=loss, name=name, share=0.5)
+    session.teachers.append(Candidate("with all layers", best_score(session, teacher), is_larger=True))
+    return train_best(
+        replace(preset, epochs=2 * preset.epochs, learning_rate=2 * preset.learning_rate),
+        network=lambda work: layers_of(work, network, train.weights_of(work, teacher.name)),
+        loss=distilled(lambda: trained(session, teacher), loss, soft),
+        name="distillation",
+        prefix="student_",
+    )
+
+
+def _fit(
+    session: Session,
+    preset: Preset,
+    *,
+    network: Callable[[Path], nn.Module],
+    batches: Batches,
+    loss: Callable[[nn.Module, Batch], Tensor],
+    score: Callable[[nn.Module, Path], dict[str, float]],
+    name: str,
+    share: float = 1.0,
+    prefix: str = "",
+) -> Stage:
+    """`share`: of the time that is left. `prefix`: of the names of its settings in the recipe."""
     steps = len(batches.plan(0, preset.batch_size, 0))
 
     def stage(epochs: int, minutes: float = 0.0, rate: float = preset.learning_rate, number: int = 0) -> Stage:
@@ -65,10 +97,11 @@ def fit(
             minutes=minutes,
         )
 
-    epochs, minutes = session.epochs(stage, preset.epochs)
+    after = session.seconds_left() * (1 - share)
+    epochs, minutes = session.epochs(stage, preset.epochs, share, f"{prefix}epochs")
     rates = [preset.learning_rate * factor for factor in RATES]
-    if "learning_rate" in session.plan.settings:
-        rates = [float(session.plan.settings["learning_rate"])]
+    if f"{prefix}learning_rate" in session.plan.settings:
+        rates = [float(session.plan.settings[f"{prefix}learning_rate"])]
     results: list[Stage] = []
     for number, rate in enumerate(rates):
         begin = time.monotonic()
@@ -76,10 +109,10 @@ def fit(
         train.train(current, session.work, session.plan.seed)
         results.append(current)
         seconds = distributed.agree(time.monotonic() - begin)
-        if epochs < preset.epochs or session.seconds_left() < seconds * 1.2:
+        if epochs < preset.epochs or session.seconds_left() - after < seconds * 1.2:
             break
     best = max(results, key=lambda result: best_score(session, result))
-    session.settings |= {"epochs": epochs, "learning_rate": best.optimiser.learning_rate}
+    session.settings |= {f"{prefix}epochs": epochs, f"{prefix}learning_rate": best.optimiser.learning_rate}
     return best
 
 

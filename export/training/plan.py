@@ -20,6 +20,7 @@ from hearth_build.data.split import Split, content_key
 from hearth_build.recipe import RecipeError
 
 Precision = Literal["int8", "fp32"]
+Size = Literal["", "small"]
 
 
 class Plan(Struct, kw_only=True, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -40,6 +41,8 @@ class Plan(Struct, kw_only=True, frozen=True, omit_defaults=True, forbid_unknown
     minutes: float = 15.0
     seed: int = 1
     precision: Precision = "int8"
+    size: Size = ""
+    """`small`: half of the layers learn from the fine-tuned network."""
     licence: str = "not stated"
     settings: dict[str, Any] = {}
     """Chosen by the first training, for the next ones to repeat it: epochs, learning rate, size of the input."""
@@ -56,6 +59,7 @@ class Plan(Struct, kw_only=True, frozen=True, omit_defaults=True, forbid_unknown
             sorted(self.columns.items()),
             self.base,
             self.seed,
+            self.size,
         ]
         return hashlib.sha256(repr([*fields, self.minutes]).encode()).hexdigest()
 

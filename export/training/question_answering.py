@@ -37,6 +37,7 @@ from hearth_build.recipe import Batch, DynamicInt8, Example, Gate, RecipeError
 from hearth_build.training import bases
 from hearth_build.training.candidates import Candidate, Data, Session, Trainer
 from hearth_build.training.classification import cell, data_section
+from hearth_build.training.distillation import soft_edges
 from hearth_build.training.encoders import Checkpoint, open_encoder
 from hearth_build.training.fine_tuning import Preset, best_score, fit
 from hearth_build.training.served_network import ServedNetwork
@@ -134,10 +135,10 @@ def candidates(session: Session, data: Data) -> list[Candidate]:
             + functional.cross_entropy(end.masked_fill(mask, -1e4), last)
         ) / 2
 
-    stage = fit(session, PRESET, network=network, batches=batches, loss=loss, score=score)
+    stage = fit(session, PRESET, network=network, batches=batches, loss=loss, score=score, soft=soft_edges)
     recipe = session.recipe(
         data,
-        description=f"Finds the answer to a question in a text: {bases.title(session.plan.base)}, fine-tuned.",
+        description=f"Finds the answer to a question in a text: {bases.title(session.plan.base)}, {session.method}.",
         prepare=lambda work: checkpoint.tokenizer.save(str(work / "tokenizer.json"), pretty=False),
         stages=(stage,),
         graphs={"main": checkpoint.graph(inputs, OUTPUTS, per_token=True)},
@@ -159,7 +160,7 @@ def candidates(session: Session, data: Data) -> list[Candidate]:
             "The best epoch was chosen by the validation questions.",
         ),
     )
-    return [nearest_sentence(data), Candidate("fine-tuned encoder", best_score(session, stage), lambda: recipe)]
+    return [nearest_sentence(data), Candidate(session.title("encoder"), best_score(session, stage), lambda: recipe)]
 
 
 def window_size(checkpoint: Checkpoint, examples: Sequence[Example]) -> int:
@@ -259,4 +260,4 @@ def sections(data: Data) -> Callable[[Path, Sequence[Example], Sequence[str]], S
     return report
 
 
-TRAINER = Trainer(read, candidates, default_base, require_learning)
+TRAINER = Trainer(read, candidates, default_base, require_learning, can_be_small=True)

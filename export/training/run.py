@@ -48,6 +48,8 @@ def run(plan: Plan, work: Path, command: str, *, check: bool = False) -> Path | 
     Raises DataError, RecipeError, GateError.
     """
     trainer = trainer_of(plan.task)
+    if plan.size and not trainer.can_be_small:
+        raise RecipeError(f"--size small: {plan.task} has no smaller network. Leave --size out.")
     distributed.start()
     if distributed.rank():
         console.quiet = True
@@ -61,6 +63,11 @@ def run(plan: Plan, work: Path, command: str, *, check: bool = False) -> Path | 
         console.print(f"  {line}", highlight=False, markup=False)
     if not plan.base:
         session.plan = structs.replace(session.plan, base=trainer.default_base(data))
+    if session.is_small and not session.plan.base:
+        raise RecipeError(
+            "--size small: no encoder for these texts is at hand from which a smaller one could learn, and what is "
+            "trained without one is small. Leave --size out, or name an encoder with --from."
+        )
     base = "from scratch"
     if session.plan.base:
         base = bases.SCRATCH.get(session.plan.base, f"starts from {bases.title(session.plan.base)}")
@@ -70,7 +77,7 @@ def run(plan: Plan, work: Path, command: str, *, check: bool = False) -> Path | 
         return None
     forget_other_data(session)
     console.rule(f"{plan.name}: candidates")
-    results = trainer.candidates(session, data)
+    results = [*trainer.candidates(session, data), *session.teachers]
     evaluation = evaluation_of(plan.task)
     chosen = best(results, evaluation.higher_is_better)
     title = f"{data.metric or evaluation.metric} in {trainer.chosen_in}"
@@ -134,7 +141,8 @@ def build_trained(recipe: Recipe, session: Session) -> Path:
 def print_table(results: list[Candidate], chosen: Candidate, title: str) -> None:
     table = Table("candidate", title, "")
     for candidate in results:
-        note = "served" if candidate is chosen else "" if candidate.recipe else "baseline"
+        note = "served" if candidate is chosen else "larger" if candidate.is_larger else ""
+        note = note or ("" if candidate.recipe else "baseline")
         table.add_row(candidate.name, f"{candidate.score:.4f}", note)
     console.print(table)
 
@@ -142,7 +150,7 @@ def print_table(results: list[Candidate], chosen: Candidate, title: str) -> None
 def better_baseline(results: Sequence[Candidate], chosen: Candidate, higher_is_better: bool) -> str:
     """A sentence if something that is only compared with is better than what is served; else empty."""
     sign = 1 if higher_is_better else -1
-    baselines = [candidate for candidate in results if candidate.recipe is None]
+    baselines = [candidate for candidate in results if candidate.recipe is None and not candidate.is_larger]
     strongest = max(baselines, key=lambda candidate: sign * candidate.score, default=chosen)
     if sign * strongest.score <= sign * chosen.score:
         return ""

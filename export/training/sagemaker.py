@@ -25,7 +25,7 @@ ROOT = Path("/opt/ml")
 CHANNELS = ("training", "train", "data")
 """Names of the channel with the data; the first that exists."""
 TEST_CHANNELS = ("test", "testing", "validation")
-PARAMETERS = ("task", "name", "from", "minutes", "precision", "seed", "licence")
+PARAMETERS = ("task", "name", "from", "minutes", "precision", "size", "seed", "licence")
 COLUMN = "column."
 Train = Callable[[Plan, Path, str], Path | None]
 

@@ -41,6 +41,7 @@ from hearth_build.training.classification import (
     targets_of,
     temperature,
 )
+from hearth_build.training.distillation import soft_classes, soft_labels
 from hearth_build.training.encoders import AXES, TEXT, open_encoder
 from hearth_build.training.fine_tuning import Preset, fit, trained
 
@@ -145,12 +146,14 @@ def encoders(session: Session, data: Data) -> list[Candidate]:
         preprocessing=checkpoint.preprocessing(max_tokens),
         parents=(details,),
     )
+    of_vectors = partial(finished, embedded, f"a linear model of the vectors of {details}")
     results = [
         Candidate(
             "embeddings, logistic regression",
             score,
-            partial(finished, embedded, f"a linear model of the vectors of {details}"),
+            None if session.is_small else of_vectors,
             curve,
+            is_larger=session.is_small,
         )
     ]
     head = {name: value.clone() for name, value in embedded.state_dict().items() if name.startswith("classifier.")}
@@ -166,8 +169,8 @@ def encoders(session: Session, data: Data) -> list[Candidate]:
     logits = logits_of(tuned, rows["validation"], pad_id=pad_id).numpy()
     tuned_score = score_of(data, data.split.validation)(logits)
     scale(tuned.classifier, temperature(logits, targets_of(data, data.split.validation)))
-    recipe = partial(finished, tuned, f"{details}, fine-tuned", stages=(stage,))
-    return [*results, Candidate("fine-tuned encoder", tuned_score, recipe)]
+    recipe = partial(finished, tuned, f"{details}, {session.method}", stages=(stage,))
+    return [*results, Candidate(session.title("encoder"), tuned_score, recipe)]
 
 
 def fit_head(
@@ -216,7 +219,8 @@ def fine_tuning(
     def score(network: nn.Module, work: Path) -> dict[str, float]:
         return {data.metric or "accuracy": measure(logits_of(network, rows["validation"], pad_id=pad_id).numpy())}
 
-    return fit(session, PRESET, network=network, batches=batches, loss=batch_loss, score=score)
+    soft = soft_labels if data.several else soft_classes
+    return fit(session, PRESET, network=network, batches=batches, loss=batch_loss, score=score, soft=soft)
 
 
 def recipe_of(
@@ -251,4 +255,4 @@ def recipe_of(
     )
 
 
-TRAINER = Trainer(read, candidates, default_base, require_learning)
+TRAINER = Trainer(read, candidates, default_base, require_learning, can_be_small=True)

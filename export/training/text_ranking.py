@@ -29,6 +29,7 @@ from hearth_build.recipe import Batch, DynamicInt8, Example, Gate, RecipeError
 from hearth_build.training import bases
 from hearth_build.training.candidates import Candidate, Data, Session, Trainer
 from hearth_build.training.classification import cell, data_section
+from hearth_build.training.distillation import soft_labels
 from hearth_build.training.encoders import TEXT, Checkpoint, open_encoder
 from hearth_build.training.fine_tuning import Preset, best_score, fit
 from hearth_build.training.served_network import ServedNetwork
@@ -119,10 +120,10 @@ def candidates(session: Session, data: Data) -> list[Candidate]:
         return functional.binary_cross_entropy_with_logits(logits, batch["relevance"])
 
     results = [in_order_of(data), by_words(data), by_vectors(checkpoint, data, max_tokens)]
-    stage = fit(session, PRESET, network=network, batches=batches, loss=loss, score=score)
+    stage = fit(session, PRESET, network=network, batches=batches, loss=loss, score=score, soft=soft_labels)
     recipe = session.recipe(
         data,
-        description=f"Ranks texts by how well they fit a query: {bases.title(session.plan.base)}, fine-tuned.",
+        description=f"Ranks texts by how well they fit a query: {bases.title(session.plan.base)}, {session.method}.",
         prepare=lambda work: checkpoint.tokenizer.save(str(work / "tokenizer.json"), pretty=False),
         stages=(stage,),
         graphs={"main": checkpoint.graph(inputs)},
@@ -139,7 +140,7 @@ def candidates(session: Session, data: Data) -> list[Candidate]:
             "The best epoch was chosen by the validation queries.",
         ),
     )
-    return [*results, Candidate("fine-tuned cross-encoder", best_score(session, stage), lambda: recipe)]
+    return [*results, Candidate(session.title("cross-encoder"), best_score(session, stage), lambda: recipe)]
 
 
 def training_pairs(
@@ -223,4 +224,4 @@ def sections(data: Data) -> Callable[[Path, Sequence[Example], Sequence[Sequence
     return report
 
 
-TRAINER = Trainer(read, candidates, default_base, require_learning)
+TRAINER = Trainer(read, candidates, default_base, require_learning, can_be_small=True)

@@ -32,6 +32,7 @@ from hearth_build.recipe import Batch, DynamicInt8, Example, Gate, OneCycle, Rec
 from hearth_build.training import bases, fine_tuning
 from hearth_build.training.candidates import Candidate, Data, Session, Trainer
 from hearth_build.training.classification import cell, data_section
+from hearth_build.training.distillation import soft_classes
 from hearth_build.training.encoders import AXES, TEXT, open_encoder
 from hearth_build.training.fine_tuning import Preset
 
@@ -193,7 +194,7 @@ def encoder(session: Session, data: TaggedData) -> Candidate:
         "graphs": {"main": checkpoint.graph(per_token=True)},
         "preprocessing": checkpoint.preprocessing(min(MAX_TOKENS, checkpoint.max_tokens)),
     }
-    return fit(session, data, "encoder", "fine-tuned encoder", checkpoint.tokenizer, network, served)
+    return fit(session, data, "encoder", session.title("encoder"), checkpoint.tokenizer, network, served)
 
 
 def characters(session: Session, data: TaggedData) -> Candidate:
@@ -255,10 +256,12 @@ def fit(
         loss=loss,
         score=score,
         name="fine-tuning" if session.plan.base else "training",
+        soft=soft_classes,
     )
     tokenizer.no_truncation()
-    details = bases.title(session.plan.base) if session.plan.base else "trained from scratch"
-    recipe = partial(recipe_of, session, data, tokenizer, stage, f"{name}, {details}", served)
+    base = session.plan.base
+    kind = f"{bases.title(base)}, {session.method}" if base else f"{name}, trained from scratch"
+    recipe = partial(recipe_of, session, data, tokenizer, stage, kind, served)
     return Candidate(name, fine_tuning.best_score(session, stage), recipe)
 
 
@@ -300,4 +303,4 @@ def sections(data: TaggedData) -> Callable[[Path, Sequence[Example], Sequence[An
     return report
 
 
-TRAINER = Trainer(read, candidates, default_base, require_learning)
+TRAINER = Trainer(read, candidates, default_base, require_learning, can_be_small=True)

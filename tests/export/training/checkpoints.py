@@ -36,11 +36,13 @@ CONFIGS = {
 WORDS = (*toy.GOOD, *toy.BAD, *toy.FILLER, "anna", "otto", "mia", "who", "where", "is", "in", "lives", "rome", "oslo")
 
 
-def save_encoder(folder: Path, family: str = "bert", words: tuple[str, ...] = WORDS) -> Path:
+def save_encoder(folder: Path, family: str = "bert", words: tuple[str, ...] = WORDS, layers: int = 1) -> Path:
     """Save an encoder that has a token for each of the words and for each character."""
     tokenizer = word_tokenizer(words)
     torch.manual_seed(0)
-    model = transformers.AutoModel.from_config(CONFIGS[family](tokenizer.get_vocab_size()))
+    config = CONFIGS[family](tokenizer.get_vocab_size())
+    config.num_hidden_layers = layers
+    model = transformers.AutoModel.from_config(config)
     model.save_pretrained(folder)
     fast = transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
