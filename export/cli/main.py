@@ -29,6 +29,8 @@ COMMANDS = {
     "rollout": "rollout:rollout",
     "catalog": "publish:catalog",
     "export-hub": "export_hub:export_hub",
+    "push": "registry:push",
+    "pull": "registry:pull",
     "deploy": "deploy:deploy",
     "template": "deploy:template",
     "destroy": "stacks:destroy",
