@@ -249,6 +249,7 @@ def record_file_writes(child: Child) -> None:
     allowed = (
         str(child.work / "cache"),
         str(child.work / "watch"),
+        str(child.work / "captured"),
         str(child.work / "audit"),
         str(child.work / "statuses"),
         "/dev/null",

@@ -92,6 +92,27 @@ def test_a_store_that_fails_fails_no_request(serving: Path, tmp_path: Path, monk
     assert client.post("/models/sentiment-en", json={"inputs": "good"}).status_code == 200
 
 
+def test_a_slow_store_keeps_few_requests_in_memory(
+    serving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = capturing(tmp_path / "captured", monkeypatch)
+    open_store, is_fast, opened = answers.open_store, threading.Event(), []
+
+    def slow(uri: str) -> Any:
+        opened.append(uri)
+        is_fast.wait(30)
+        return open_store(uri)
+
+    monkeypatch.setattr(answers, "open_store", slow)
+    for _ in range(3 * answers.MAX_WRITING):
+        assert client.post("/models/sentiment-en", json={"inputs": "good"}).status_code == 200
+    assert len(opened) <= answers.MAX_WRITING
+    is_fast.set()
+    assert len(captured(tmp_path / "captured")) == answers.MAX_WRITING
+    client.post("/models/sentiment-en", json={"inputs": "good"})
+    assert len(captured(tmp_path / "captured")) == answers.MAX_WRITING + 1
+
+
 def test_old_days_are_deleted(tmp_path: Path) -> None:
     for day in ("2026-10-01", "2026-11-29", "labels"):
         (tmp_path / "m/1" / day).mkdir(parents=True)

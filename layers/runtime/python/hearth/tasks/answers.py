@@ -34,6 +34,8 @@ MAX_INPUTS = 32
 """Inputs of a request that are captured at most."""
 MAX_BYTES = 4 * 1024 * 1024
 """Size of an input beyond which it is not captured."""
+MAX_WRITING = 8
+"""Requests whose inputs are being written at once; while a store is slow, others are not captured."""
 REDACTIONS = {
     "email": (re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"), "[email]"),
     "url": (re.compile(r"\b(?:https?://|www\.)\S+"), "[url]"),
@@ -41,6 +43,7 @@ REDACTIONS = {
 }
 """Rule of HEARTH_CAPTURE_REDACT -> pattern and what stands in its place. `number` covers three digits and more."""
 _generator = random.SystemRandom()
+_writing = threading.Semaphore(MAX_WRITING)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -120,7 +123,7 @@ def _remember(task: Task, model: Model[Any, Any], request: Any, output: Any) -> 
     for number, (value, row) in enumerate(zip(inputs, scores or [{}] * len(inputs), strict=False)):
         if number < MAX_INPUTS and isinstance(value, str | bytes) and len(value) <= MAX_BYTES:
             captured.append((f"{request_id}-{number}", value, row))
-    if captured:
+    if captured and _writing.acquire(blocking=False):
         threading.Thread(target=_capture, args=(task.id, model, captured), name="capture", daemon=True).start()
 
 
@@ -146,7 +149,7 @@ def scores_of(output: Any, inputs: int) -> Iterator[dict[str, float]]:
 
 
 def _capture(task: str, model: Model[Any, Any], inputs: Sequence[tuple[str, str | bytes, dict[str, float]]]) -> None:
-    """Write inputs with their answers. What fails is not captured."""
+    """Write inputs with their answers, and let others write. What fails is not captured."""
     config, manifest = settings.get(), model.manifest
     now = datetime.now(UTC)
     folder = f"{manifest.model}/{manifest.version}/{now:%Y-%m-%d}"
@@ -172,6 +175,8 @@ def _capture(task: str, model: Model[Any, Any], inputs: Sequence[tuple[str, str 
         expire(config.capture, f"{manifest.model}/{manifest.version}", now - timedelta(days=config.capture_days))
     except (HearthError, OSError) as error:
         logger().error("not captured", extra={"reason": getattr(error, "code", type(error).__name__)})
+    finally:
+        _writing.release()
 
 
 def redact(text: str, rules: Sequence[str]) -> str:
