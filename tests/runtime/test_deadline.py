@@ -120,6 +120,15 @@ def test_a_run_with_bound_buffers_is_stopped(tmp_path: Path) -> None:
         endless.run_bound(binding)
 
 
+def test_a_block_shortens_the_deadline_and_never_extends_it() -> None:
+    deadline.set_from(None)
+    with deadline.within(5):
+        assert 4 < (deadline.remaining() or 0) <= 5
+        with deadline.within(60):
+            assert (deadline.remaining() or 60) <= 5
+    assert deadline.remaining() is None
+
+
 def test_each_thread_has_its_own_deadline(tmp_path: Path) -> None:
     endless = loaded(make_endless(tmp_path))
 

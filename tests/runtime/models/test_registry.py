@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from hearth import deadline
 from hearth.errors import BadRequest, Forbidden, NotFound, StoreError
-from hearth.models.registry import Ref, Registry
+from hearth.models.registry import REFRESH_SECONDS, Ref, Registry
 from hearth.storage.open import open_store
 from hearth_build.release.catalog import rebuild
 from tests.support.artifacts import make_text_artifact
@@ -56,6 +59,38 @@ def test_unreadable_aliases_keep_their_last_value(folder: Path) -> None:
     assert models.resolve(MODEL).ref.version == "2"
     with pytest.raises(StoreError, match="cannot be read"):
         registry(folder).resolve(MODEL)
+
+
+def test_a_store_that_does_not_respond_delays_one_request_and_only_a_little(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rebuild(open_store(folder.as_uri()))
+    models, seconds = registry(folder, alias_seconds=3600), list[float | None]()
+    assert (models.find(MODEL), models.models()) == (Ref(MODEL, "2"), [MODEL])
+    long_ago = time.monotonic() - 3601
+    models._aliases[MODEL] = (long_ago, models._aliases[MODEL][1])
+    assert models._catalog
+    models._catalog = (long_ago, models._catalog[1])
+
+    def no_response(*_: Any, **__: Any) -> Any:
+        seconds.append(deadline.remaining())
+        raise StoreError("the store did not respond")
+
+    monkeypatch.setattr(models.store, "get_with_etag", no_response)
+    for _ in range(3):
+        assert (models.find(MODEL), models.models()) == (Ref(MODEL, "2"), [MODEL])
+    assert len(seconds) == 2  # the aliases and the catalogue once each
+    assert all(left is not None and left <= REFRESH_SECONDS for left in seconds)
+
+
+def test_a_model_that_was_removed_is_not_found_by_any_request(folder: Path) -> None:
+    models = registry(folder, alias_seconds=3600)
+    models.find(MODEL)
+    models._aliases[MODEL] = (time.monotonic() - 3601, models._aliases[MODEL][1])
+    (folder / MODEL / "aliases.json").unlink()
+    for _ in range(2):
+        with pytest.raises(NotFound, match="There is no model"):
+            models.find(MODEL)
 
 
 def test_aliases_are_read_again_after_they_are_forgotten(folder: Path) -> None:

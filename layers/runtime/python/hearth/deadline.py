@@ -10,6 +10,8 @@ import functools
 import io
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
@@ -31,6 +33,17 @@ def set_from(context: Any) -> None:
 def set_seconds(seconds: float) -> None:
     """Set the deadline to this many seconds from now."""
     _end.set(time.monotonic() + seconds)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Let the deadline be at most this many seconds away in the block."""
+    end, current = time.monotonic() + seconds, _end.get()
+    token = _end.set(end if current is None else min(end, current))
+    try:
+        yield
+    finally:
+        _end.reset(token)
 
 
 def remaining() -> float | None:

@@ -8,12 +8,13 @@ import re
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from msgspec import Meta
 
+from hearth import deadline
 from hearth.auth import api_keys
 from hearth.errors import BadRequest, Forbidden, HearthError, IntegrityError, ManifestError, NotFound, StoreError
 from hearth.models import catalog
@@ -30,6 +31,8 @@ MAX_MANIFESTS, MAX_MANIFEST_BYTES, MAX_ALIASES = 2000, 32 * 1024 * 1024, 10_000
 """Manifests, bytes of their files and models' aliases that a registry remembers; the oldest are forgotten first."""
 MAX_BYTES = 4 * 1024 * 1024
 """Largest size of a manifest, a signature or aliases.json; they are read before anything verifies them."""
+REFRESH_SECONDS = 2.0
+"""How long a request waits for the store where an older value is known."""
 VERSION = re.compile("[1-9][0-9]{0,8}")
 _NAME = re.compile(r"(?P<model>[a-z0-9][a-z0-9._-]{0,62})(@(?P<suffix>[A-Za-z0-9][A-Za-z0-9._-]{0,62}))?")
 
@@ -160,10 +163,14 @@ class Registry:
         now = time.monotonic()
         if cached and now - cached[0] < self._alias_seconds:
             return cached[1]
+        if cached:  # this request asks the store, the others do not wait for its response
+            self._aliases[model] = (now, cached[1])
         try:
-            raw = self.store.get(f"{model}/aliases.json", limit=MAX_BYTES)
+            with deadline.within(REFRESH_SECONDS) if cached else nullcontext():
+                raw = self.store.get(f"{model}/aliases.json", limit=MAX_BYTES)
             aliases = msgspec.json.decode(raw, type=dict[str, Alias])
         except NotFound:
+            self._aliases.pop(model, None)
             self.store.check()
             raise NotFound(f"There is no model {model} here; GET /models lists the available models") from None
         except (StoreError, msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -290,16 +297,21 @@ class Registry:
     def _stored_catalog(self) -> Catalog | None:
         """The store's catalogue, at most `alias_seconds` old, or older if the store does not respond; None: there is
         none."""
-        now = time.monotonic()
-        if self._catalog is None or now - self._catalog[0] >= self._alias_seconds:
-            try:
+        now, known = time.monotonic(), self._catalog
+        if known and now - known[0] < self._alias_seconds:
+            return known[1]
+        if known:
+            self._catalog = now, known[1]
+        try:
+            with deadline.within(REFRESH_SECONDS) if known else nullcontext():
                 found = catalog.read(self.store)
-            except StoreError:
-                if self._catalog is None:
-                    raise
-            else:
-                self._catalog = now, found[0] if found else None
-        return self._catalog[1]
+        except StoreError:
+            if known is None:
+                raise
+            return known[1]
+        entries = found[0] if found else None
+        self._catalog = now, entries
+        return entries
 
     def all_versions(self) -> dict[str, list[str]]:
         """The served versions of each of the caller's models, oldest first. Raises StoreError."""
