@@ -126,11 +126,16 @@ def test_tiles_cover_a_picture_and_sum_to_the_score(client: TestClient) -> None:
     )
 
 
-def test_a_box_is_explained_by_the_tiles_below_it(zoo: TestClient) -> None:
+@pytest.mark.parametrize("factor", [1, 3])
+def test_a_box_is_explained_by_the_tiles_below_it(zoo: TestClient, factor: int) -> None:
+    """Also in a picture that is larger than what its parts are made of."""
     golden = json.loads(next((ZOO / "yolo-cells").glob("*/golden.json")).read_text(encoding="utf-8"))
-    response = zoo.post("/models/yolo-cells/explain", json={"inputs": golden["cases"][0]["inputs"]["base64"]})
+    picture = Image.open(io.BytesIO(base64.b64decode(golden["cases"][0]["inputs"]["base64"])))
+    large = picture.resize((picture.width * factor, picture.height * factor))
+    response = zoo.post("/models/yolo-cells/explain", json={"inputs": png(large)})
     assert response.status_code == 200, response.text
     body = response.json()
+    assert body["explanation"]["score"] == pytest.approx(body["predictions"][0]["score"], rel=0.05)
     box, parts = body["predictions"][0]["box"], body["explanation"]["parts"]
 
     def is_inside(part: dict[str, Any]) -> bool:

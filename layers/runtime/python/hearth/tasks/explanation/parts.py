@@ -140,25 +140,35 @@ def _word_spans(text: str, kept: str) -> list[tuple[int, int]]:
     return spans
 
 
+def shrink(data: bytes, model: Model[Any, Any]) -> tuple[Image, tuple[int, int]]:
+    """A picture as its parts have it, and its own size.
+
+    Twice the model's input is enough for its scores, and keeps hundreds of copies of a large photo cheap. Raises
+    BadRequest, PayloadTooLarge, UnsupportedMedia.
+    """
+    from hearth.ops.vision.images import MAX_PIXELS, open_image
+
+    picture = open_image(data, model.manifest.limits.pixels or MAX_PIXELS)
+    size, edge = picture.size, 2 * max(model.preprocessing.width, model.preprocessing.height)
+    picture.thumbnail((edge, edge))
+    return picture, size
+
+
 class Tiles:
     """Tiles of a picture, whose mean colour takes the place of those that are left out."""
 
     runs = 100
 
     def __init__(self, data: bytes, model: Model[Any, Any]) -> None:
-        from hearth.ops.vision.images import MAX_PIXELS, open_image
+        from hearth.ops.vision.images import MAX_PIXELS
 
-        limits, preprocessing = model.manifest.limits, model.preprocessing
-        pixels = limits.pixels or MAX_PIXELS
-        picture = open_image(data, pixels)
-        self._size = picture.size
-        # Twice the model's input is enough for its scores, and keeps hundreds of copies of a large photo cheap.
-        edge = 2 * max(preprocessing.width, preprocessing.height)
-        picture.thumbnail((edge, edge))
+        limits = model.manifest.limits
+        picture, self._size = shrink(data, model)
         self._picture: Image = picture
         longer = max(picture.size)
         self._columns, self._rows = (max(1, min(side, round(GRID * side / longer))) for side in picture.size)
         self.count = self._columns * self._rows
+        pixels = limits.pixels or MAX_PIXELS
         self.batch = max(1, min(BATCH, limits.batch, pixels // (picture.width * picture.height)))
         self._background = tuple(round(mean) for mean in np.asarray(picture).reshape(-1, 3).mean(0))
 

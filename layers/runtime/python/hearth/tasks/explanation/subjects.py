@@ -15,7 +15,7 @@ from hearth.errors import BadRequest
 from hearth.models.model import Model
 from hearth.ops.attribution import Floats
 from hearth.strict_json import safe_name
-from hearth.tasks.explanation.parts import Texts
+from hearth.tasks.explanation.parts import Texts, shrink
 from hearth.tasks.schema import Box, ExplainOptions, Measure
 from hearth.tasks.task import Prediction, Task
 
@@ -148,9 +148,13 @@ def _box(task: Task, model: Model[Any, Any], request: Any, target: str | None) -
         name = "nothing" if target is None else f"no {safe_name(target)}"
         raise BadRequest(f"There is {name} in the answer that could be explained", param="parameters.explain")
 
+    picture, size = shrink(value, model)
+    scale = picture.width / size[0], picture.height / size[1]
+    place = [edge * factor for edge, factor in zip(_edges(found.box), scale * 2, strict=True)]
+
     def score(row: Any) -> float:
         same = (detection for detection in row if detection.label == found.label)
-        return max((detection.score * _overlap(detection.box, found.box) for detection in same), default=0.0)
+        return max((detection.score * _overlap(_edges(detection.box), place) for detection in same), default=0.0)
 
     request = change(request, threshold=MIN_SCORE, annotate=False)
     scores = scorer(task, model, request, prediction, score)
@@ -244,12 +248,16 @@ def _row(output: list[Any]) -> list[Any]:
     return output[0] if output and isinstance(output[0], list) else output
 
 
-def _overlap(box: Box, other: Box) -> float:
-    """Intersection over union."""
-    width = min(box.xmax, other.xmax) - max(box.xmin, other.xmin)
-    height = min(box.ymax, other.ymax) - max(box.ymin, other.ymin)
+def _edges(box: Box) -> tuple[int, int, int, int]:
+    return box.xmin, box.ymin, box.xmax, box.ymax
+
+
+def _overlap(box: Sequence[float], other: Sequence[float]) -> float:
+    """Intersection over union of two boxes: xmin, ymin, xmax, ymax."""
+    width = min(box[2], other[2]) - max(box[0], other[0])
+    height = min(box[3], other[3]) - max(box[1], other[1])
     common = max(width, 0) * max(height, 0)
-    areas = ((edges.xmax - edges.xmin) * (edges.ymax - edges.ymin) for edges in (box, other))
+    areas = ((edges[2] - edges[0]) * (edges[3] - edges[1]) for edges in (box, other))
     return common / (sum(areas) - common) if common else 0.0
 
 
