@@ -16,6 +16,7 @@ from hearth.models import download
 from hearth.models.cache import Cache
 from hearth.models.disk_cache import DiskCache
 from hearth.models.manifest import CHUNK, File
+from hearth.models.model import Model
 from hearth.models.registry import Ref, Registry
 from hearth.storage.file import FileStore
 from hearth.storage.open import open_store
@@ -133,6 +134,23 @@ def test_a_request_does_not_wait_for_a_load_beyond_its_deadline(store_folder: Pa
     deadline.set_from(None)
     with cache.open(resolved) as model:
         assert model.manifest.model == MODEL
+
+
+def test_models_that_are_loaded_too_late_stay_within_the_memory(
+    store_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class SlowModel(Model[Any, Any]):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            deadline.set_seconds(-1)
+
+    monkeypatch.setattr("hearth.models.cache.Model", SlowModel)
+    cache = Cache(Registry(open_store(store_folder.as_uri())), DiskCache(tmp_path / "cache", 1 << 30), 1, 1, 60)
+    for name in (MODEL, "resnet20-cifar10"):
+        deadline.set_seconds(60)
+        with pytest.raises(Loading, match="too late"):
+            cache.get(name)
+        assert cache.loaded() == {Ref(name, "1")}
 
 
 def test_a_model_larger_than_the_memory_or_the_disk_names_both_sizes(

@@ -219,6 +219,8 @@ class Cache:
             model, loaded = self._wait_or_load(ref, slot, for_request=for_request)
         except BaseException:
             with self._lock:
+                if slot.model:  # loaded too late for this request; it stays, and others may have to go
+                    self._evict()
                 slot.users -= 1
                 if (
                     slot.users == 0 and slot.model is None
