@@ -79,6 +79,37 @@ def test_a_store_that_fails_keeps_no_request_and_loses_nothing(
     assert [sketch["requests"] for sketch in written(watched)] == [1]
 
 
+def test_a_slow_store_has_one_write_at_a_time_and_keeps_the_newest_counts(
+    watched: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, begun, goes_on = FileStore.put, threading.Event(), threading.Event()
+
+    def slow_put(self: FileStore, path: str, data: bytes, **options: Any) -> str:
+        if not begun.is_set():
+            begun.set()
+            goes_on.wait(10)
+        return put(self, path, data, **options)
+
+    def writes() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name == "sketches"]
+
+    monkeypatch.setattr(FileStore, "put", slow_put)
+    writer, manifest = SketchWriter(), warm_cache().resolve("sentiment-en").manifest
+    sketches.add_observed("m", "1", {("label", 0): 1})
+    writer.start_if_due(manifest)
+    assert begun.wait(10)
+    for _ in range(5):
+        sketches.add_observed("m", "1", {("label", 0): 1})
+        writer.start_if_due(manifest)
+    assert len(writes()) == 1
+    last = threading.Thread(target=writer.write)  # at the end of the server
+    last.start()
+    goes_on.set()
+    for thread in (last, *writes()):
+        thread.join()
+    assert [sketch["requests"] for sketch in written(watched)] == [6]
+
+
 def test_a_request_starts_a_write_when_it_is_due(watched: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = structs.replace(
         warm_cache().resolve("sentiment-en").manifest, reference=Reference("dev", 400, {"label": (200, 200)})

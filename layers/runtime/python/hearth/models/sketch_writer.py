@@ -27,12 +27,14 @@ class SketchWriter:
         self._due = 0.0
         self._process = ""
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        """Held by a write, so that it never puts older counts in the place of newer ones."""
 
     def start_if_due(self, manifest: Manifest) -> None:
-        """Start a write in a thread, if HEARTH_WATCH is set and the last one is SECONDS ago. `manifest` is that of the
-        request's model, whose drift is reported."""
+        """Start a write in a thread, if HEARTH_WATCH is set, the last one was started SECONDS ago and has ended.
+        `manifest` is that of the request's model, whose drift is reported."""
         now = time.monotonic()
-        if now < self._due or not settings.get().watch:
+        if now < self._due or self._writing.locked() or not settings.get().watch:
             return
         with self._lock:
             if now < self._due:
@@ -51,8 +53,11 @@ class SketchWriter:
 
     def write(self) -> None:
         """Write the windows that changed. Those that cannot be written are tried again later."""
-        if not settings.get().watch:
-            return
+        if settings.get().watch:
+            with self._writing:
+                self._write()
+
+    def _write(self) -> None:
         # Not at import: environments that start from one snapshot must have different names.
         self._process = self._process or secrets.token_hex(8)
         store, windows = open_store(settings.get().watch), sketches.take_unwritten()
