@@ -136,6 +136,27 @@ def test_fields_that_change_the_answer_are_refused_by_name(client: TestClient, f
     )
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "hint"),
+    [
+        ("max_tokens", 5, "max_output_tokens"),
+        ("response_format", {"type": "json_object"}, "text.format"),
+        ("messages", [QUESTION], "input"),
+        ("stop", ["."], "stop"),
+        ("seed", 1, "seed"),
+        ("top_k", 5, "top_k"),
+        ("logit_bias", {"5": 1}, "logit_bias"),
+        ("guided_regex", "a", "guided_regex"),
+    ],
+)
+def test_fields_of_chat_completions_are_not_ignored_in_responses(
+    client: TestClient, field: str, value: Any, hint: str
+) -> None:
+    refused = error(client, "/v1/responses", model="gpt-shakespeare", input="hi", **{field: value})
+    assert refused["param"] == field
+    assert f"`{hint}`" in refused["message"]
+
+
 def test_messages_that_are_too_long_have_openais_error(client: TestClient) -> None:
     context = json.loads((ZOO / "gpt-shakespeare/2/manifest.json").read_text())["head"]["context"]
     failure = error(client, "/v1/chat/completions", **CHAT, messages=[{**QUESTION, "content": "word " * context}])

@@ -60,11 +60,17 @@ def error_headers(error: HearthError) -> Mapping[str, str]:
     return {"x-should-retry": "true" if isinstance(error, (Unavailable, TooManyRequests)) else "false"}
 
 
-def read(request: Request, schema: type[T], refused: Mapping[str, Sequence[Any]]) -> T:
+def read(
+    request: Request, schema: type[T], refused: Mapping[str, Sequence[Any]], names: Mapping[str, str] | None = None
+) -> T:
     """Decode the body as `schema`, without unknown fields. No model here supports the fields in `refused`, which would
-    change the answer, so they may only have the values listed there. Raises BadRequest with `param`."""
+    change the answer, so they may only have the values listed there; `names` has fields of another route, and what they
+    are in this one. Raises BadRequest with `param`."""
     document = strict_json.loads(request.body)
     if isinstance(document, dict):
+        for name, own_name in (names or {}).items():
+            if document.get(name) is not None:
+                raise BadRequest(f"`{name}` is `{own_name}` in this request; send that", param=name)
         for name in refused.keys() & document.keys():
             if document[name] is not None and document[name] not in refused[name]:
                 raise BadRequest(f"No model here supports this value of `{name}`; leave it out", param=name)

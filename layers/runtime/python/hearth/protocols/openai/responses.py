@@ -14,6 +14,7 @@ from hearth.errors import BadRequest
 from hearth.protocols.base import EVENT_STREAM, Request, Response, server_sent_event
 from hearth.protocols.openai import common, conversation
 from hearth.protocols.openai.responses_schema import (
+    NAMES_IN_RESPONSES,
     REFUSED_IN_RESPONSES,
     ContentPart,
     FunctionCallItem,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 
 def create_response(request: Request) -> Response:
-    document = common.read(request, ResponseRequest, REFUSED_IN_RESPONSES)
+    document = common.read(request, ResponseRequest, REFUSED_IN_RESPONSES, NAMES_IN_RESPONSES)
     task, model = common.open_model(request, document.model, "text-generation")
     sampler = Sampler(task, model, f"resp_{request.request_id}", [_prompt(document)], _parameters(document), 1)
     if document.stream:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from hearth.protocols.openai.schema import NamedFunction
+from hearth.protocols.openai.schema import REFUSED, NamedFunction
 
 
 class ContentPart(Struct, frozen=True):
@@ -81,6 +81,17 @@ class ResponseRequest(Struct, frozen=True, kw_only=True):
 
 
 REFUSED_IN_RESPONSES: dict[str, Sequence[Any]] = {
+    **REFUSED,
+    "n": (1,),
+    "stop": ([],),
+    "seed": (),
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+    "repetition_penalty": (1,),
+    "logit_bias": ({},),
+    "top_k": (-1, 0),
+    "min_p": (0,),
+    "ignore_eos": (False,),
     "previous_response_id": (),
     "conversation": (),
     "background": (False,),
@@ -90,7 +101,14 @@ REFUSED_IN_RESPONSES: dict[str, Sequence[Any]] = {
     "top_logprobs": (0,),
     "max_tool_calls": (),
 }
-"""Responses are not stored, so a conversation is sent as a whole."""
+"""Responses are not stored, so a conversation is sent as a whole; options of sampling are those of OpenAI's route."""
+NAMES_IN_RESPONSES = {
+    "messages": "input",
+    "max_tokens": "max_output_tokens",
+    "max_completion_tokens": "max_output_tokens",
+    "response_format": "text.format",
+}
+"""Fields of chat completions -> what they are here."""
 
 
 class OutputText(Struct, frozen=True):
