@@ -73,6 +73,29 @@ def test_no_documents_are_refused(ranker: Ranker) -> None:
         call(rerank.rerank, {"model": "ranker", "query": "q", "documents": []})
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"rank_fields": ["title", "text"]}, r"title.*rank_fields\[0\]"),
+        ({"top_k": 1}, "did you mean `top_n`"),
+        ({"return_document": True}, "did you mean `return_documents`"),
+    ],
+)
+def test_fields_that_would_change_the_answer_are_not_ignored(
+    ranker: Ranker, fields: dict[str, Any], message: str
+) -> None:
+    body = {"model": "ranker", "query": "q", "documents": [{"title": "a", "text": "b"}, "c"]}
+    with pytest.raises(BadRequest, match=message):
+        call(rerank.rerank, body | fields)
+    harmless = {"rank_fields": ["text"], "max_chunks_per_doc": 10, "user": "u"}
+    assert len(call(rerank.rerank, body | harmless)["results"]) == 2
+
+
+def test_a_misspelt_field_of_tei_is_refused(ranker: Ranker) -> None:
+    with pytest.raises(BadRequest, match="did you mean `raw_scores`"):
+        call(rerank.rank, {"query": "q", "texts": ["a", "b"], "raw_score": True})
+
+
 def test_an_error_has_the_fields_of_all_three_forms() -> None:
     error = msgspec.json.decode(rerank.encode_error(PayloadTooLarge("Too many texts"), "r-1"))
     assert {error[name] for name in ("error", "message", "detail")} == {"Too many texts"}

@@ -6,7 +6,7 @@ Jina's requests name their model. Their responses share a form, so one route ans
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -14,7 +14,9 @@ from msgspec import Meta, Struct
 from hearth import strict_json
 from hearth.errors import BadRequest, HearthError
 from hearth.protocols.base import Protocol, Request, Response, Route, named_model
+from hearth.tasks.payload import known_fields
 
+T = TypeVar("T")
 TASK = "text-ranking"
 
 
@@ -55,6 +57,8 @@ class RerankRequest(Struct, frozen=True):
     documents: list[str | RerankDocument]
     top_n: Annotated[int, Meta(ge=1)] | None = None
     return_documents: bool = False
+    rank_fields: list[Literal["text"]] | None = None
+    """Fields of the documents that are read; others than `text` are not supported."""
 
 
 class RerankResult(Struct, frozen=True, omit_defaults=True):
@@ -81,9 +85,18 @@ def encode_error(error: HearthError, request_id: str) -> bytes:
     return msgspec.json.encode(RerankError(error.message, error.code, error.message, error.message, request_id))
 
 
+def _read(request: Request, schema: type[T]) -> T:
+    """Decode the body as `schema`, without unknown fields. Raises BadRequest, also for a misspelt field."""
+    document = strict_json.loads(request.body)
+    fields = schema.__struct_fields__  # type: ignore[attr-defined]
+    if isinstance(document, dict) and document.keys() - set(fields):
+        document = known_fields(document, fields)
+    return strict_json.convert(document, schema)
+
+
 def rank(request: Request) -> Response:
     """Text Embeddings Inference's form."""
-    document = strict_json.convert(strict_json.loads(request.body), TeiRequest)
+    document = _read(request, TeiRequest)
     task, model = request.open_model(request.path_params["name"], TASK)
     parameters = {
         "raw_scores": document.raw_scores,
@@ -99,7 +112,7 @@ def rank(request: Request) -> Response:
 
 def rerank(request: Request) -> Response:
     """Cohere's and Jina's form."""
-    document = strict_json.convert(strict_json.loads(request.body), RerankRequest)
+    document = _read(request, RerankRequest)
     texts = [item if isinstance(item, str) else item.text for item in document.documents]
     if not texts:
         raise BadRequest("`documents` is empty; send at least one document")
