@@ -206,6 +206,8 @@ def grammar_of(model: LanguageModel, request: Request) -> Grammar | None:
 def stream(model: LanguageModel, request: Request) -> Generation:
     """Start to generate a text; its pieces come as they are generated. Raises BadRequest, TextTooLong."""
     parameters = request.parameters
+    if request.stream and parameters.decoder_input_details:
+        raise BadRequest("`decoder_input_details` cannot be streamed", param="parameters.decoder_input_details")
     with step("encode"):
         prompt = encode(model, request)
         bias = read_bias(model, parameters.logit_bias) if parameters.logit_bias else {}
@@ -242,7 +244,7 @@ def stream(model: LanguageModel, request: Request) -> Generation:
         ignore_eos=parameters.ignore_eos,
         usage=usage,
     )
-    return Generation(usage, pieces)
+    return Generation(usage, pieces, prompt_text(model, request) if parameters.return_full_text else "")
 
 
 def read_bias(model: LanguageModel, logit_bias: dict[str, float]) -> dict[int, float]:
@@ -256,12 +258,11 @@ def read_bias(model: LanguageModel, logit_bias: dict[str, float]) -> dict[int, f
     return bias
 
 
-def decode(model: LanguageModel, request: Request, pieces: Sequence[Piece], usage: Usage) -> Response:
-    parameters, tokenizer = request.parameters, model.tokenizer
-    text = "".join(piece.text for piece in pieces)
-    full_text = prompt_text(model, request) + text if parameters.return_full_text else text
+def decode(model: LanguageModel, request: Request, pieces: Sequence[Piece], generation: Generation) -> Response:
+    parameters, tokenizer, usage = request.parameters, model.tokenizer, generation.usage
+    text = generation.prefix + "".join(piece.text for piece in pieces)
     if not (parameters.details or parameters.decoder_input_details):
-        return [GeneratedText(full_text)]
+        return [GeneratedText(text)]
     prefill = []
     if parameters.decoder_input_details:
         prompt, _ = prompt_tokens(model, request)
@@ -278,7 +279,7 @@ def decode(model: LanguageModel, request: Request, pieces: Sequence[Piece], usag
         top_tokens=[[Token(*top) for top in piece.top] for piece in pieces] if parameters.top_n_tokens else UNSET,
         input_length=usage.input_tokens,
     )
-    return [GeneratedText(full_text, details)]
+    return [GeneratedText(text, details)]
 
 
 def predict(model: LanguageModel, request: Request) -> Prediction:
@@ -286,7 +287,7 @@ def predict(model: LanguageModel, request: Request) -> Prediction:
     with step("run"):
         pieces = list(generation)
     with step("decode"):
-        response = decode(model, request, pieces, generation.usage)
+        response = decode(model, request, pieces, generation)
     return Prediction(response, generation.usage)
 
 

@@ -85,6 +85,21 @@ def test_a_stream_has_an_event_per_token_and_the_text_at_its_end(client: TestCli
     assert whole[0]["generated_text"].endswith(text)
 
 
+def test_a_stream_ends_with_the_full_text_that_was_requested(client: TestClient) -> None:
+    parameters = {"max_new_tokens": 5, "seed": 7, "return_full_text": True}
+    whole = client.post(GENERATE, json={"inputs": "ROMEO:\n", "parameters": parameters}).json()
+    last = generate(client, return_full_text=True)[-1]
+    assert last["generated_text"] == whole[0]["generated_text"]
+    assert last["generated_text"].startswith("ROMEO:\n")
+
+
+def test_details_of_the_prompt_are_not_streamed(client: TestClient) -> None:
+    body = {"inputs": "a", "stream": True, "parameters": {"decoder_input_details": True}}
+    response = client.post(GENERATE, json=body)
+    assert response.status_code == 400
+    assert "`decoder_input_details` cannot be streamed" in response.json()["error"]
+
+
 def test_the_likeliest_tokens_are_sent_on_request(client: TestClient) -> None:
     events = generate(client, top_n_tokens=2, do_sample=False)
     for event in events:

@@ -98,6 +98,19 @@ def test_a_stream_has_role_text_and_end_of_each_choice(client: TestClient) -> No
     assert '"usage":{' not in plain
 
 
+def test_a_stream_has_the_logprobs_of_tokens_whose_text_comes_later(client: TestClient) -> None:
+    fields: dict[str, Any] = {"temperature": 0, "logprobs": True}
+    text = chat(client, **fields)["choices"][0]["message"]["content"]
+    fields["stop"] = [f"{text[1:-2]}\0"]  # holds back text that may be its beginning
+    (whole,) = chat(client, **fields)["choices"]
+    assert "" in [token["token"] for token in whole["logprobs"]["content"]]
+    lines = post(client, **fields, stream=True).text.splitlines()
+    parts = [json.loads(line[6:])["choices"][0] for line in lines if line.startswith("data: {")]
+    tokens = [token for part in parts if part["logprobs"] for token in part["logprobs"]["content"]]
+    assert tokens == whole["logprobs"]["content"]
+    assert "".join(part["delta"].get("content", "") for part in parts) == text
+
+
 @pytest.mark.parametrize(
     ("fields", "status", "param"),
     [

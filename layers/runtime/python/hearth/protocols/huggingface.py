@@ -175,7 +175,7 @@ def _events(generation: Generation, top_tokens: bool) -> Iterator[bytes]:
                     for token, text, logprob in piece.top
                 ]
             if piece.finish:
-                document["generated_text"] = text
+                document["generated_text"] = generation.prefix + text
                 document["details"] = {
                     "finish_reason": piece.finish,
                     "generated_tokens": index,

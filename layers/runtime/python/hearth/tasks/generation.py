@@ -67,9 +67,11 @@ class Piece:
 class Generation:
     """A text that is being generated: an iterator over its pieces."""
 
-    def __init__(self, usage: Usage, pieces: Iterator[Piece]) -> None:
+    def __init__(self, usage: Usage, pieces: Iterator[Piece], prefix: str = "") -> None:
         self.usage = usage
         """Updated with each piece; seed and input tokens are set from the beginning."""
+        self.prefix = prefix
+        """What the whole answer has before the texts of the pieces."""
         self._pieces = time_tokens(pieces)
 
     def __iter__(self) -> Iterator[Piece]:

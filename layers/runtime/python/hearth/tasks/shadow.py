@@ -90,7 +90,7 @@ def observe(task: Task, resolved: Resolved, answered: Ref, request_id: str = "")
             for piece in remaining:
                 texts.append(piece.text)
                 yield piece
-            submit_answer(request, [{"generated_text": "".join(texts)}], generation.usage.seed)
+            submit_answer(request, [{"generated_text": generation.prefix + "".join(texts)}], generation.usage.seed)
 
         generation.wrap(pieces)
         return generation

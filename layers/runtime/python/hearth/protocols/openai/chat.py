@@ -130,7 +130,7 @@ def _chunks(sampler: Sampler, document: ChatCompletionRequest, with_usage: bool)
             if piece.finish:
                 rest, calls = answer.finish()
                 content += rest
-            if content:
+            if content or document.logprobs:  # a token whose text is held back has a log-probability too
                 yield chunk(ChatChunkChoice(index, ChatDelta(content=content), _logprobs(document, [piece])))
             for number, call in enumerate(calls):
                 yield chunk(ChatChunkChoice(index, ChatDelta(tool_calls=[_tool_call(call, number)])))
