@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -250,7 +251,7 @@ def stream(model: LanguageModel, request: Request) -> Generation:
 def read_bias(model: LanguageModel, logit_bias: dict[str, float]) -> dict[int, float]:
     """Token id -> bias. Raises BadRequest."""
     vocabulary = vocabulary_size(model)
-    bias = {int(token): value for token, value in logit_bias.items() if token.isascii() and token.isdigit()}
+    bias = {int(token): value for token, value in logit_bias.items() if re.fullmatch(r"\d{1,9}", token, re.ASCII)}
     if len(bias) < len(logit_bias) or max(bias) >= vocabulary:
         raise BadRequest(
             f"The keys of `logit_bias` must be token ids below {vocabulary}", param="parameters.logit_bias"

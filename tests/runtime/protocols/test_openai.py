@@ -157,6 +157,12 @@ def test_fields_of_chat_completions_are_not_ignored_in_responses(
     assert f"`{hint}`" in refused["message"]
 
 
+@pytest.mark.parametrize("token", ["-1", "a", "400000", "9" * 5000])
+def test_a_bias_of_what_is_no_token_is_refused(client: TestClient, token: str) -> None:
+    refused = error(client, "/v1/chat/completions", **CHAT, messages=[QUESTION], logit_bias={token: 1})
+    assert refused["param"] == "logit_bias"
+
+
 def test_messages_that_are_too_long_have_openais_error(client: TestClient) -> None:
     context = json.loads((ZOO / "gpt-shakespeare/2/manifest.json").read_text())["head"]["context"]
     failure = error(client, "/v1/chat/completions", **CHAT, messages=[{**QUESTION, "content": "word " * context}])
