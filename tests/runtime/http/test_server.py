@@ -8,26 +8,28 @@ import json
 import signal
 import threading
 import urllib.request
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import uvicorn
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, StreamingResponse
 
 from hearth import settings
 from hearth.http import server
 from hearth.protocols.base import Request
 from hearth.protocols.open_inference import metadata
 
+OK = PlainTextResponse("ok")
 HEAD = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 
 @contextmanager
-def running() -> Iterator[int]:
-    """The port of a server that answers `ok`."""
-    running = uvicorn.Server(server.config(PlainTextResponse("ok"), "127.0.0.1", 0))
+def running(app: Any = OK) -> Iterator[int]:
+    """The port of a server for an ASGI app."""
+    running = uvicorn.Server(server.config(app, "127.0.0.1", 0))
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
     while not running.started:
@@ -40,8 +42,8 @@ def running() -> Iterator[int]:
 Connect = Callable[[], Awaitable["Client"]]
 
 
-def run(scenario: Callable[[Connect], Awaitable[None]]) -> None:
-    """Run a scenario against a server, and close its clients."""
+def run(scenario: Callable[[Connect], Awaitable[None]], app: Any = OK) -> None:
+    """Run a scenario against a server for an ASGI app, and close its clients."""
 
     async def with_clients(port: int) -> None:
         clients: list[Client] = []
@@ -58,7 +60,7 @@ def run(scenario: Callable[[Connect], Awaitable[None]]) -> None:
                 with contextlib.suppress(OSError):
                     await client.writer.wait_closed()
 
-    with running() as port:
+    with running(app) as port:
         asyncio.run(with_clients(port))
 
 
@@ -116,6 +118,36 @@ def test_an_idle_connection_is_kept_and_a_second_half_request_on_it_is_dropped()
         assert await client.is_closed(10)
 
     run(scenario)
+
+
+def test_a_client_that_stops_reading_a_stream_is_closed_and_one_that_reads_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "READ_SECONDS", 0.5)
+    ended = list[str]()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async def pieces() -> AsyncIterator[bytes]:
+            while True:
+                yield bytes(64 * 1024)
+                await asyncio.sleep(0)
+
+        if scope["type"] == "http":
+            try:
+                await StreamingResponse(pieces())(scope, receive, send)
+            finally:
+                ended.append(scope["path"])
+
+    async def scenario(connect: Connect) -> None:
+        silent, reading = await connect(), await connect()
+        for client, path in ((silent, b"/silent"), (reading, b"/reading")):
+            client.writer.write(HEAD.replace(b"/", path, 1))
+        async with asyncio.timeout(20):
+            while not ended:
+                assert await reading.reader.read(1 << 20)
+        assert ended == ["/silent"]
+
+    run(scenario, app)
 
 
 def test_beyond_the_limit_the_oldest_waiting_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """The local HTTP server: uvicorn with deadlines for what clients send slowly, and a bound on their connections.
 
 uvicorn itself limits only the time between two requests: a client could hold a connection with half a header for as
-long as it likes (Slowloris).
+long as it likes (Slowloris), and a stream with its place among the requests by not reading it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from hearth.protocols.open_inference import metadata
 
 HEADER_SECONDS = 10.0
 """Seconds in which a client must send the headers of a request."""
+READ_SECONDS = 60.0
+"""Seconds in which a client must read some of a response that is ready."""
 MAX_CONNECTIONS = 512
 """Open connections beyond which those that wait for headers are closed, the oldest first."""
 
@@ -37,11 +39,12 @@ MAX_ARENAS = 4
 
 
 class Connection(H11Protocol):
-    """A connection that is closed if headers do not arrive in time."""
+    """A connection that is closed if headers do not arrive in time, or if the client stops reading."""
 
     _waiting: ClassVar[weakref.WeakKeyDictionary[Any, dict[Connection, None]]] = weakref.WeakKeyDictionary()
     """By server: its connections that wait for headers, oldest first."""
     _timer: asyncio.TimerHandle | None = None
+    _reading: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -62,13 +65,35 @@ class Connection(H11Protocol):
         super().on_response_complete()
         self._others()[self] = None  # an idle connection may be closed when there are too many
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._expect_reading(math.inf)
+
+    def resume_writing(self) -> None:
+        self._stop_expecting()
+        super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self._stop_expecting()
         super().connection_lost(exc)
 
     def close(self) -> None:
         self._stop_waiting()
         self.transport.abort()
+
+    def _expect_reading(self, before: float) -> None:
+        """Close the connection if as many bytes wait to be sent as `before`, and otherwise look again later."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent >= before:
+            self.close()
+        else:
+            self._reading = self.loop.call_later(READ_SECONDS, self._expect_reading, unsent)
+
+    def _stop_expecting(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
 
     def _others(self) -> dict[Connection, None]:
         return self._waiting.setdefault(self.server_state, {})
