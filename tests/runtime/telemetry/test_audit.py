@@ -110,6 +110,21 @@ def test_every_response_has_one_record_including_errors(client: TestClient, audi
     assert (report.error, [end.number for end in report.chains.values()]) == ("", [len(requests)])
 
 
+def test_a_part_of_a_record_is_an_error_and_harms_no_other_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, write = tmp_path / "audit.jsonl", os.write
+    chain = Chain(path.as_uri())
+    chain.add({"status": 1})
+    with monkeypatch.context() as full:
+        full.setattr(audit.os, "write", lambda descriptor, line: write(descriptor, line[: len(line) // 2]))
+        with pytest.raises(OSError, match="No space left"):
+            chain.add({"status": 2})
+    chain.add({"status": 3})
+    assert "record 2 of chain" in check(path.read_bytes().splitlines()).error
+    assert "missing: line 2 has record 3" in check(path.read_bytes().splitlines()).error
+
+
 def test_on_lambda_log_line_and_record_have_the_cost(
     serving: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -10,6 +10,7 @@ the last hash of each chain, which `hearth audit` prints, or the file itself, wh
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -64,10 +65,14 @@ class Chain:
 
 
 def _append(path: str, line: bytes) -> None:
-    """Append a line in a single write, which is atomic among processes."""
+    """Append a line in a single write, which is atomic among processes.
+
+    Raises OSError, also if there is space for a part of the line only.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        os.write(descriptor, line)
+        if os.write(descriptor, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     finally:
         os.close(descriptor)
 
