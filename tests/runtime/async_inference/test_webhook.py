@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from hearth import settings
+from hearth import deadline, settings
 from hearth.async_inference import storage_events, webhook
 from hearth.async_inference.storage_events import EventFailedError
 from hearth.aws import retry
@@ -100,6 +101,14 @@ def test_a_webhook_that_cannot_be_reached_is_an_error(receiver: Receiver) -> Non
     receiver.server.server_close()
     with pytest.raises(webhook.WebhookError, match="cannot be reached"):
         webhook.post("http://127.0.0.1:1/hook", SECRET, "a", {})
+
+
+def test_a_webhook_that_does_not_respond_leaves_time_to_say_so() -> None:
+    """Otherwise Lambda would end the process, and with it the other messages of the batch."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, deadline.within(1.0):
+        with pytest.raises(webhook.WebhookError, match="cannot be reached: TimeoutError"):
+            webhook.post(f"http://127.0.0.1:{silent.getsockname()[1]}/hook", SECRET, "a", {})
+        assert (deadline.remaining() or -9) > -1
 
 
 def test_the_key_may_be_in_parameter_store_and_is_remembered(

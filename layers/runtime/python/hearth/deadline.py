@@ -52,6 +52,12 @@ def remaining() -> float | None:
     return None if end is None else end - time.monotonic()
 
 
+def timeout(seconds: float) -> float:
+    """`seconds`, or less if the deadline is nearer; at least a moment, since a socket takes 0 for no waiting at all."""
+    left = remaining()
+    return seconds if left is None else min(seconds, max(left, 0.1))
+
+
 def check() -> None:
     """Raise DeadlineExceeded if the deadline has passed."""
     end = _end.get()

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from hearth import __version__, settings
+from hearth import __version__, deadline, settings
 from hearth.aws.client import CONNECT_SECONDS, READ_SECONDS
 from hearth.aws.http1 import Connection
 from hearth.aws.retry import RETRYABLE_STATUSES, TransientError, retry
@@ -88,9 +88,9 @@ def _attempt(url: str, secret: str, message_id: str, body: bytes) -> None:
     }
     parts = urlsplit(url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    connection = Connection(url, CONNECT_SECONDS, _tls() if parts.scheme == "https" else None)
+    connection = Connection(url, deadline.timeout(CONNECT_SECONDS), _tls() if parts.scheme == "https" else None)
     try:
-        connection.connect().settimeout(READ_SECONDS)
+        connection.connect().settimeout(deadline.timeout(READ_SECONDS))
         response = connection.request("POST", target, headers, body)
         response.readinto(memoryview(bytearray(MAX_BODY)))
     except OSError as error:

@@ -115,8 +115,7 @@ class Endpoint:
 
     def _read_timeout(self) -> float:
         """Seconds to wait for data, at most the remaining time of the request."""
-        remaining = deadline.remaining()
-        return self._read_seconds if remaining is None else min(self._read_seconds, max(remaining, 0.1))
+        return deadline.timeout(self._read_seconds)
 
     def _correct_clock(self, response: Response) -> bool:
         """Correct our clock if a refusal shows that it is wrong; whether it did. Signatures expire after a few
