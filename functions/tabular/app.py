@@ -128,14 +128,24 @@ def convert_column(tensor: Tensor, name: str, values: list[Value]) -> np.ndarray
             return np.array(texts, object)
         if dtype.kind == "f":
             return np.array([np.nan if value is None else float(value) for value in values], dtype)
-        numbers = [float(value) if value is not None else np.nan for value in values]
-        if any(number != int(number) for number in numbers):
-            raise ValueError
-        return np.array([int(number) for number in numbers], dtype)
+        return np.array([to_integer(value) for value in values], dtype)
     except (TypeError, ValueError, OverflowError):
         kind = "numbers" if dtype.kind == "f" else "integers"
         optional = "; a missing value is null" if dtype.kind == "f" else ", none of them missing"
         raise BadRequest(f"The column {safe_name(name)} must have {kind}{optional}") from None
+
+
+def to_integer(value: Value) -> int:
+    """A whole number as it is: as a float, one above 2**53 would become another. Raises TypeError, ValueError,
+    OverflowError."""
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, str) and value.strip().lstrip("+-").isdecimal():
+        return int(value)
+    number = float(value)  # type: ignore[arg-type]
+    if number != int(number):
+        raise ValueError
+    return int(number)
 
 
 def decode_labels(model: TableModel, request: ClassificationRequest, scores: np.ndarray[Any, Any]) -> list[Any]:

@@ -91,5 +91,11 @@ def test_integers_must_be_whole() -> None:
     assert app.convert_column(tensor, "x", [1, 2.0, True]).tolist() == [1, 2, 1]
     with pytest.raises(BadRequest, match="none of them missing"):
         app.convert_column(tensor, "x", [1, None])
+    vast = 2**53 + 1  # no float
+    values = app.convert_column(tensor, "x", [vast, str(vast), f" -{vast} ", "7", "7.0"])
+    assert values.tolist() == [vast, vast, -vast, 7, 7]
+    for value in (2**63, "9" * 5000):
+        with pytest.raises(BadRequest, match="must have integers"):
+            app.convert_column(tensor, "x", [value])
     with pytest.raises(BadRequest, match="must have integers"):
         app.convert_column(tensor, "x", [1.5])
