@@ -11,7 +11,9 @@ from tokenizers import Tokenizer
 
 from hearth.errors import BadRequest
 from hearth.models.cache import warm_cache
+from hearth.protocols.openai import completions
 from hearth.protocols.openai.completions import list_prompts
+from hearth.tasks.generation import Piece
 
 MODEL = "gpt-shakespeare"
 PROMPT = "ROMEO:\n"
@@ -84,6 +86,12 @@ def test_a_stop_string_ends_a_text(client: TestClient) -> None:
     text = complete(client, temperature=0, max_tokens=20)["choices"][0]["text"]
     stopped = complete(client, temperature=0, max_tokens=20, stop=text[4:6])["choices"][0]
     assert (stopped["text"], stopped["finish_reason"]) == (text[: text.index(text[4:6])], "stop")
+
+
+def test_of_tokens_with_the_same_text_the_likeliest_counts() -> None:
+    top = ((7, "\ufffd", -0.5), (3, "a", -1.5), (8, "\ufffd", -4.0))
+    (likely,) = completions._logprobs([Piece(7, -0.5, "", top=top)], 3).top_logprobs or ()
+    assert list((likely or {}).items()) == [("\ufffd", -0.5), ("a", -1.5)]
 
 
 def test_logprobs_have_the_likeliest_tokens_and_offsets(client: TestClient) -> None:

@@ -110,9 +110,18 @@ def _logprobs(pieces: Sequence[Piece], top: int, prefill: Sequence[Any] = (), st
     texts = [*(token.text for token in prefill), *(piece.text for piece in pieces)]
     offsets = list(accumulate(map(len, texts[:-1]), initial=start))
     likely: list[dict[str, float] | None] = [None] * len(prefill)
-    likely += [{text: logprob for _, text, logprob in piece.top} for piece in pieces]
+    likely += [_by_text(piece) for piece in pieces]
     values = [*(token.logprob for token in prefill), *(piece.logprob for piece in pieces)]
     return CompletionLogprobs(texts, values, likely if top else None, offsets)
+
+
+def _by_text(piece: Piece) -> dict[str, float]:
+    """The log-probabilities of the likeliest tokens by their texts. Tokens that are parts of a character have the same
+    text, and the likeliest of them counts."""
+    logprobs: dict[str, float] = {}
+    for _, text, logprob in piece.top:
+        logprobs.setdefault(text, logprob)
+    return logprobs
 
 
 def _chunks(sampler: Sampler, document: CompletionRequest, with_usage: bool) -> Iterator[Completion]:
