@@ -37,15 +37,15 @@ FORMS = (SCORE, NEGATIVE, None)
 """The third column, in the order in which it is looked for."""
 
 
+COMMENTS = re.compile(r"\A(# .*\n)+")
 def read(path: Path, columns: Columns = NO_COLUMNS) -> list[Example]:
     """Read pairs and triplets; `inputs` are two or three texts, `expected` is a number, or None without scores. Lines
-    that begin with `# ` are comments.
+    at the beginning with `# ` are comments.
 
     Raises DataError.
     """
     if path.suffix.lower() in (".csv", ".tsv", ".txt"):
-        text = "\n".join(line for line in read_text(path).splitlines() if not line.startswith("# "))
-        header, records = None, read_delimited(text, path.suffix.lower())
+        header, records = None, read_delimited(COMMENTS.sub("", read_text(path)))
     else:
         header, records = read_records(path)
     table, form = interpret(path, header, records, columns)

@@ -8,8 +8,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +20,10 @@ from typing import Any
 from hearth_build.data.datasets import DataError
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".jsonl", ".ndjson", ".json", ".parquet")
-DELIMITERS = (",", ";", "\t", "|")
+DELIMITERS = ("\t", ";", ",", "|")
+"""The first of those that part all lines alike: a comma may be within numbers, as in 1,5;2,5."""
+SEPARATOR_LINE = re.compile(r"sep=([,;|\t])\r?\n", re.IGNORECASE)
+"""The first line by which a file tells Excel its delimiter."""
 QUOTING: tuple[dict[str, Any], ...] = ({"strict": True}, {"quoting": csv.QUOTE_NONE}, {})
 """How quotation marks are read: as spreadsheets write them; as part of texts, where one would otherwise swallow the
 lines after it; leniently."""
@@ -88,8 +93,14 @@ def table_of(
         header = [f"column {number}" for number in range(1, width + 1)]
     if repeated := [name for name, count in Counter(header).items() if count > 1]:
         raise DataError(f"{path} has several columns named {repeated[0]!r}; rename or remove all but one.")
+    for number, record in enumerate(records, 1):
+        if filled(record[len(header) :]):
+            raise DataError(
+                f"{path}, row {number} ({' '.join(map(str, record))[:60]!r}) has {len(record)} fields, but there are "
+                f"{len(header)} columns. Put texts that contain the delimiter in quotation marks."
+            )
     rows = [dict(zip(header, record, strict=False)) for record in records]
-    rows = [row for row in rows if any(value not in (None, "") for value in row.values())]
+    rows = [row for row in rows if filled(list(row.values()))]
     if not rows:
         raise DataError(f"{path} has no rows.")
     return Table(path, rows, find_columns(path, header, roles, columns))
@@ -137,6 +148,20 @@ def split_header(
     return header, records[1:]
 
 
+def table_part(records: list[list[Any]]) -> list[list[Any]]:
+    """The records without those above the table that have a value in one column only, such as a title, and without
+    empty columns at the end.
+    """
+    start = next((number for number, record in enumerate(records) if len(filled(record)) > 1), 0)
+    width = max((filled(record)[-1] + 1 for record in records[start:] if filled(record)), default=0)
+    return [record[:width] for record in records[start:]]
+
+
+def filled(record: Sequence[Any]) -> list[int]:
+    """The numbers of the columns that have a value."""
+    return [number for number, value in enumerate(record) if value not in (None, "")]
+
+
 def has_header(records: Sequence[Sequence[Any]]) -> bool:
     """Whether the first record differs from the others: a word above numbers, or above values that all repeat."""
     for number, first in enumerate(records[0]):
@@ -159,7 +184,8 @@ def join_flags(
     columns = [{flag_of(row[number]) for row in rows if len(row) > number} for number in range(len(names))]
     flags = [number for number, values in enumerate(columns) if values <= FLAGS and values & ONE]
     others = [number for number in range(len(names)) if number not in flags]
-    if len(flags) < 2 or not others or any(normal(name) in usual for name in names):
+    is_ragged = any(len(row) > len(names) for row in rows)
+    if len(flags) < 2 or not others or is_ragged or any(normal(name) in usual for name in names):
         return header, records
     joined = []
     for row in rows:
@@ -193,6 +219,9 @@ def listed(header: Sequence[str]) -> str:
 def read_records(path: Path) -> tuple[list[str] | None, list[list[Any]]]:
     """The header, or None where the format has none of its own, and the records. Raises DataError."""
     suffix = path.suffix.lower()
+    if path.is_dir():
+        tables = [file.name for file in sorted(path.iterdir()) if file.suffix.lower() in SUFFIXES]
+        raise DataError(f"{path} is a folder. Give a table{f' in it: {listed(tables)}' if tables else ''}.")
     try:
         if suffix == ".parquet":
             return read_parquet(path)
@@ -200,7 +229,7 @@ def read_records(path: Path) -> tuple[list[str] | None, list[list[Any]]]:
             return None, read_spreadsheet(path)
         if suffix in (".json", ".jsonl", ".ndjson"):
             return records_of(path, read_json(path))
-        return None, read_delimited(read_text(path), suffix)
+        return None, read_delimited(read_text(path))
     except (OSError, ValueError, KeyError, csv.Error) as error:
         raise DataError(f"{path} cannot be read: {error}.") from None
 
@@ -210,7 +239,7 @@ def read_text(path: Path) -> str:
     return decode_text(path, path.read_bytes())
 
 
-def decode_text(path: Path, data: bytes) -> str:
+def decode_text(path: Path | str, data: bytes) -> str:
     """The text of a file's bytes, as `read_text`. Raises DataError."""
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
@@ -221,12 +250,14 @@ def decode_text(path: Path, data: bytes) -> str:
         raise DataError(f"{path}, line {line}, is not UTF-8. {advice}.") from None
 
 
-def read_delimited(text: str, suffix: str) -> list[list[str]]:
+def read_delimited(text: str) -> list[list[str]]:
     """The records of a delimited file, by the delimiter that gives most records the same number of fields.
 
     Raises DataError if no delimiter does.
     """
-    candidates = ["\t", *DELIMITERS] if suffix in (".tsv", ".txt") else list(DELIMITERS)
+    candidates = DELIMITERS
+    if separator := SEPARATOR_LINE.match(text):
+        candidates, text = (separator[1],), text[separator.end() :]
     best: tuple[tuple[bool, float], list[list[str]]] = ((False, 0.0), [])
     for quoting in QUOTING:
         for delimiter in candidates:
@@ -239,7 +270,7 @@ def read_delimited(text: str, suffix: str) -> list[list[str]]:
                 best = (quality, records)
         if best[0] == (True, 1.0):
             break
-    return best[1]
+    return table_part(best[1])
 
 
 def regularity(records: Sequence[Sequence[str]]) -> tuple[bool, float]:
@@ -250,14 +281,26 @@ def regularity(records: Sequence[Sequence[str]]) -> tuple[bool, float]:
 
 
 def read_json(path: Path) -> list[Any]:
-    """The objects of a JSON list, of a JSON object with one list in it, or of JSON lines."""
-    text = read_text(path)
-    if path.suffix.lower() == ".json":
+    """The objects of a JSON list, of columns, of a JSON object with one list in it, or of JSON lines. Either suffix may
+    have either form, but an object in a file of JSON lines is a row. Items of labelling tools become rows.
+    """
+    return read_items(path)
+
+
+def read_items(path: Path) -> list[Any]:
+    text, is_document = read_text(path), path.suffix.lower() == ".json"
+    try:
         document = json.loads(text)
-        if isinstance(document, dict):
-            lists = [value for value in document.values() if isinstance(value, list)]
-            document = lists[0] if len(lists) == 1 else [document]
-        return list(document)
+    except json.JSONDecodeError as error:
+        if is_document and error.msg != "Extra data":  # a whole value before it: JSON lines
+            raise
+        return read_json_lines(text)
+    if isinstance(document, dict):
+        return rows_of(document) if is_document else [document]
+    return list(document)
+
+
+def read_json_lines(text: str) -> list[Any]:
     items = []
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
@@ -266,6 +309,20 @@ def read_json(path: Path) -> list[Any]:
             except ValueError as error:
                 raise ValueError(f"line {number} is not JSON ({error})") from None
     return items
+
+
+def rows_of(document: dict[str, Any]) -> list[Any]:
+    """The rows of an object: of its columns, as pandas writes them (lists, or objects by number), or its only list."""
+    lists = [value for value in document.values() if isinstance(value, list)]
+    columns = list(document.values())
+    if all(isinstance(column, dict) and column.keys() == columns[0].keys() for column in columns):
+        columns = [list(column.values()) for column in columns]
+    are_columns = len(columns) > 1 and all(isinstance(column, list) for column in columns)
+    if are_columns and len({len(column) for column in columns}) == 1:
+        rows = list(zip(*columns, strict=True))
+        if not any(isinstance(value, dict) for row in rows for value in row):
+            return [dict(zip(document, row, strict=True)) for row in rows]
+    return lists[0] if len(lists) == 1 else [document]
 
 
 def records_of(path: Path, items: Sequence[Any]) -> tuple[list[str], list[list[Any]]]:
@@ -279,18 +336,56 @@ def read_parquet(path: Path) -> tuple[list[str], list[list[Any]]]:
     from pyarrow import parquet  # type: ignore[import-untyped]
 
     table = parquet.read_table(path)
-    return records_of(path, table.to_pylist())
+    header, records = records_of(path, table.to_pylist())
+    features = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    names = [class_names(features.get(name)) for name in header]
+    return header, [[named(value, names[column]) for column, value in enumerate(record)] for record in records]
+
+
+def class_names(feature: Any) -> list[str]:
+    """The names of the numbers in a column of Hugging Face datasets, or of those in its lists; empty if it has none."""
+    if isinstance(feature, list):
+        return class_names(feature[0]) if feature else []
+    if not isinstance(feature, dict):
+        return []
+    return list(feature.get("names") or ()) or class_names(feature.get("feature"))
+
+
+def named(value: Any, names: Sequence[str]) -> Any:
+    """A number, or a list of them, by its names; None for -1, which marks hidden labels."""
+    if not names or value is None:
+        return value
+    if isinstance(value, list):
+        return [named(item, names) for item in value]
+    return names[value] if value >= 0 else None
 
 
 def read_spreadsheet(path: Path) -> list[list[Any]]:
-    """The records of the first sheet, without empty rows and columns at its end."""
+    """The records of the first sheet that has a table, without empty rows. Raises DataError if several sheets have the
+    same columns, as those of months have: which of them are meant is not known.
+    """
     import zipfile
 
     from openpyxl import load_workbook  # type: ignore[import-untyped]
 
     try:
-        sheet = load_workbook(path, read_only=True, data_only=True).worksheets[0]
+        with closing(load_workbook(path, read_only=True, data_only=True)) as book:
+            tables = {sheet.title: table_part(sheet_records(sheet)) for sheet in book.worksheets}
     except zipfile.BadZipFile:
         raise ValueError("it is not an .xlsx file") from None
+    tables = {title: records for title, records in tables.items() if len(records) > 1}
+    wide = {title: records for title, records in tables.items() if len(filled(records[0])) > 1}
+    first = next(iter((wide or tables).values()), [])
+    if len(alike := [title for title, records in wide.items() if records[0] == first[0]]) > 1:
+        raise DataError(
+            f"{path} has several sheets with the same columns: {listed(alike)}. Put the rows to learn from into one "
+            "sheet, and test data into a file for --test."
+        )
+    return first
+
+
+def sheet_records(sheet: Any) -> list[list[Any]]:
+    """The records of a sheet without empty ones."""
+    sheet.reset_dimensions()  # some programs write wrong ones
     records = [["" if value is None else value for value in record] for record in sheet.iter_rows(values_only=True)]
-    return [record for record in records if any(value != "" for value in record)]
+    return [record for record in records if filled(record)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hearth_build.data import labelled_images, labelled_texts
+from hearth_build.data import labelled_images, labelled_rows, labelled_texts
 from hearth_build.data.datasets import DataError
 
 ROWS = [("A fine, calm hotel", "good"), ('They said "never again"', "bad"), ("Two\nlines", "good"), ("Loud", "bad")]
@@ -103,3 +103,80 @@ def test_columns_of_zeros_and_ones_are_labels(tmp_path: Path) -> None:
     ]
     (tmp_path / "b.csv").write_text("text,label,checked,new\none,0,1,0\ntwo,1,0,1\n")
     assert [example.expected for example in labelled_texts.read(tmp_path / "b.csv")] == ["0", "1"]
+
+
+def test_rows_with_more_fields_than_columns_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\nfine,1\nI like it, really,1\n")
+    with pytest.raises(DataError, match=r"row 2 \('I like it  really 1'\) has 3 fields, but there are 2 columns\. Put"):
+        labelled_texts.read(tmp_path / "a.csv")
+    (tmp_path / "b.csv").write_text("text,rude,loud\nfine,1,0\nso, so,1,1\n")
+    with pytest.raises(DataError, match="row 2"):
+        labelled_texts.read(tmp_path / "b.csv")
+
+
+def test_the_line_that_names_the_delimiter_to_excel_is_no_header(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("sep=;\r\ntext;label\r\nfine, really;1\r\nbad;0\r\n")
+    examples = labelled_texts.read(tmp_path / "a.csv")
+    assert [(example.inputs, example.expected) for example in examples] == [("fine, really", "1"), ("bad", "0")]
+
+
+def test_commas_within_numbers_are_no_delimiters(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("1,5;2,5;A\n2,5;3,5;B\n")
+    rows = labelled_rows.read(tmp_path / "a.csv")
+    assert [(list(row.inputs.values()), row.expected) for row in rows] == [(["1.5", "2.5"], "A"), (["2.5", "3.5"], "B")]
+
+
+@pytest.mark.parametrize(
+    "name_text",
+    [
+        ("a.json", '{"text": "fine", "label": 1}\n{"text": "bad", "label": 0}\n'),
+        ("a.jsonl", '[{"text": "fine", "label": 1},\n {"text": "bad", "label": 0}]'),
+        ("a.json", '{"text": ["fine", "bad"], "label": [1, 0]}'),
+        ("a.json", '{"text": {"0": "fine", "1": "bad"}, "label": {"0": 1, "1": 0}}'),
+        ("a.json", '{"version": 1, "data": [{"text": "fine", "label": 1}, {"text": "bad", "label": 0}]}'),
+    ],
+)
+def test_json_is_read_in_each_form(name_text: tuple[str, str], tmp_path: Path) -> None:
+    file = tmp_path / name_text[0]
+    file.write_text(name_text[1])
+    examples = labelled_texts.read(file)
+    assert [(example.inputs, example.expected) for example in examples] == [("fine", "1"), ("bad", "0")]
+
+
+def test_titles_cover_sheets_and_empty_columns_of_spreadsheets_are_skipped(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.append(["All reviews of May"])
+    book.active.append(["made by the front desk"])
+    sheet = book.create_sheet("May")
+    for row in [("Reviews",), (), ("Nights", "Guest", "Grade", ""), (3, "alone", "good"), (2, "family", "bad", None)]:
+        sheet.append(row)
+    book.save(tmp_path / "a.xlsx")
+    rows = labelled_rows.read(tmp_path / "a.xlsx")
+    assert [(row.inputs, row.expected) for row in rows] == [
+        ({"Nights": 3, "Guest": "alone"}, "good"),
+        ({"Nights": 2, "Guest": "family"}, "bad"),
+    ]
+
+
+def test_several_sheets_with_the_same_columns_are_refused(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for sheet in (book.active, book.create_sheet("test")):
+        for row in [("text", "label"), ("fine", 1)]:
+            sheet.append(row)
+    book.save(tmp_path / "a.xlsx")
+    with pytest.raises(DataError, match="several sheets with the same columns: 'Sheet', 'test'"):
+        labelled_texts.read(tmp_path / "a.xlsx")
+
+
+def test_numbers_of_classes_in_hugging_face_parquet_files_are_read_as_their_names(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    classes = {"names": ["bad", "good"], "_type": "ClassLabel"}
+    features = {"text": {"dtype": "string", "_type": "Value"}, "label": classes}
+    metadata = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+    table = pyarrow.table({"text": ["fine", "loud", "hidden"], "label": [1, 0, -1]}).replace_schema_metadata(metadata)
+    parquet.write_table(table, tmp_path / "a.parquet")
+    assert [example.expected for example in labelled_texts.read(tmp_path / "a.parquet")] == ["good", "bad", ""]
