@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hearth_build.data.datasets import DataError
-from hearth_build.data.tables import read_json, read_text
+from hearth_build.data.tables import read_json, read_records, read_text
 from hearth_build.recipe import Example
 
 DATA_FORMAT = (
@@ -15,8 +15,8 @@ DATA_FORMAT = (
     "sentences), or JSON or JSON lines with `tokens` and `tags`, or with `text` and spans, as Doccano, Label Studio "
     "and Prodigy write them"
 )
-BEGIN_PREFIXES, INSIDE_PREFIXES = ("B-", "S-"), ("I-", "M-", "E-")
-"""Label prefixes of the BIO, BMES and BIOES schemes."""
+BEGIN_PREFIXES, INSIDE_PREFIXES = ("B-", "S-", "U-"), ("I-", "M-", "E-", "L-")
+"""Label prefixes of the BIO, BMES, BIOES and BILOU schemes."""
 DOCUMENT_START = "-DOCSTART-"
 """Marks the beginning of a document in CoNLL 2003."""
 Span = list[Any]
@@ -30,23 +30,28 @@ TAGS = ("tags", "labels", "ner_tags", "ner")
 def read(path: Path) -> list[Example]:
     """Read examples; `expected` is a list of spans without white space at their ends. Raises DataError."""
     try:
-        if path.suffix.lower() in (".json", ".jsonl", ".ndjson"):
-            items = read_json(path)
+        if path.suffix.lower() in (".json", ".jsonl", ".ndjson", ".parquet"):
+            items = read_json(path) if path.suffix.lower() != ".parquet" else read_rows(path)
             return [json_example(path, number, item) for number, item in enumerate(items, 1)]
         return read_conll(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error}); it must be {DATA_FORMAT}.") from None
 
 
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    header, records = read_records(path)
+    return [dict(zip(header or (), record, strict=True)) for record in records]
+
+
 def read_conll(path: Path) -> list[Example]:
     rows: list[list[str]] = []
-    for number, line in enumerate(read_text(path).splitlines(), 1):
+    for number, line in enumerate(read_text(path).replace("\r\n", "\n").split("\n"), 1):
         fields = line.split("\t") if "\t" in line else line.split()
-        prefixes = ("O", *BEGIN_PREFIXES, *INSIDE_PREFIXES)
-        if line.strip() and (len(fields) < 2 or not fields[-1].strip().startswith(prefixes)):
-            raise DataError(f"{path}, line {number} is {line[:60]!r}; the file must be {DATA_FORMAT}.")
         is_separator = not line.strip() or fields[0] == DOCUMENT_START
-        rows.append([] if is_separator else [fields[0], fields[-1].strip()])
+        if is_separator or (len(fields) > 1 and is_tag(fields[-1].strip())):
+            rows.append([] if is_separator else [fields[0], fields[-1].strip()])
+        elif not line.startswith("#"):  # a comment
+            raise DataError(f"{path}, line {number} is {line[:60]!r}; the file must be {DATA_FORMAT}.")
     # If no token is longer than one character, the tokens are characters. Otherwise they are words with spaces.
     has_words = any(row and len(row[0]) > 1 for row in rows)
     examples: list[Example] = []
@@ -77,6 +82,10 @@ def make_example(rows: Sequence[Sequence[str]], has_words: bool, name: str = "")
     return Example(text, spans, name)
 
 
+def is_tag(label: str) -> bool:
+    return label == "O" or label.startswith((*BEGIN_PREFIXES, *INSIDE_PREFIXES))
+
+
 def is_cjk(character: str) -> bool:
     """Whether the character belongs to a script that is written without spaces."""
     return "\u2e80" <= character <= "\u9fff" or "\uf900" <= character <= "\uffef"
@@ -85,24 +94,34 @@ def is_cjk(character: str) -> bool:
 def json_example(path: Path, number: int, item: Any) -> Example:
     """An item of a labelling tool. Raises DataError, which numbers it."""
     name = f"item {number}"
+    if isinstance(item, list) and len(item) == 2 and isinstance(item[1], dict):  # spaCy's [text, {"entities": […]}]
+        item = {"text": item[0], **item[1]}
     if not isinstance(item, dict):
         raise DataError(f"{path}, {name} is not a JSON object; the file must be {DATA_FORMAT}.")
     tags = next((item[field] for field in TAGS if isinstance(item.get(field), list)), None)
-    if isinstance(item.get("tokens"), list) and tags is not None and all(isinstance(tag, str) for tag in tags):
+    if isinstance(item.get("tokens"), list) and tags and not isinstance(tags[0], dict | list):
+        if wrong := [tag for tag in tags if not is_tag(str(tag))]:
+            raise DataError(f"{path}, {name} has the tag {wrong[0]!r}; tags must be names, B-X, I-X or O.")
         if len(tags) != len(item["tokens"]):
             raise DataError(f"{path}, {name} has {len(item['tokens'])} tokens and {len(tags)} tags.")
         rows = list(zip(map(str, item["tokens"]), tags, strict=True))
         return make_example(rows, any(len(token) > 1 for token, _ in rows), name)
-    if "annotations" in item and isinstance(item.get("data"), dict):  # Label Studio
-        text = next((value for value in item["data"].values() if isinstance(value, str)), None)
-        results = [result for entry in item["annotations"][:1] for result in entry.get("result", ())]
-        spans = [result["value"] for result in results if "start" in result.get("value", {})]
-    else:
-        text = item.get("text", item.get("data"))
-        spans = next((item[field] for field in SPANS if isinstance(item.get(field), list)), [])
+    text = item.get("text", item.get("data"))
+    if not isinstance(text, str):  # Label Studio's data, by a name of the user's own
+        text = max((value for value in item.values() if isinstance(value, str)), key=len, default=None)
+    spans = next((item[field] for field in SPANS if isinstance(item.get(field), list)), None)
+    if spans is None:
+        spans = next((value for value in item.values() if are_spans(value)), [])
     if not isinstance(text, str):
         raise DataError(f"{path}, {name} has no `text`; the file must be {DATA_FORMAT}.")
     return Example(text, sorted(trim(text, span_of(path, name, text, span)) for span in spans), name)
+
+
+def are_spans(value: Any) -> bool:
+    """Whether a value is a list of Label Studio's spans, of which JSON-MIN has one by the name of each control."""
+    return isinstance(value, list) and any(
+        isinstance(span, dict) and {"start", "labels"} <= set(span) for span in value
+    )
 
 
 def span_of(path: Path, name: str, text: str, span: Any) -> Span:

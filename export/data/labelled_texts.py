@@ -23,7 +23,21 @@ TEXT = Role(
 )
 LABEL = Role(
     "label",
-    ("label", "labels", "class", "category", "sentiment", "intent", "topic", "target", "rating", "stars", "tags"),
+    (
+        "label",
+        "labels",
+        "class",
+        "category",
+        "sentiment",
+        "intent",
+        "topic",
+        "target",
+        "rating",
+        "stars",
+        "tags",
+        "choice",
+        "choices",
+    ),
 )
 ROLES = (TEXT, LABEL, GROUP, TIME)
 SEPARATORS = ("|", ";", ",")
@@ -58,7 +72,10 @@ def has_swapped(table: Table) -> bool:
 
 
 def split_labels(values: Sequence[Any]) -> list[str | tuple[str, ...]]:
-    """Labels as text; tuples if the values are lists, or texts that list labels which also stand alone."""
+    """Labels as text; tuples if the values are lists, which do not all have one label, or texts that list labels which
+    also stand alone."""
+    if all(isinstance(value, list | tuple) and len(value) == 1 for value in values):
+        return [clean(value[0]) for value in values]
     if any(isinstance(value, list | tuple) for value in values):
         return [
             tuple(map(clean, value)) if isinstance(value, list | tuple) else tuple(filter(None, [clean(value)]))

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hearth_build.data.datasets import DataError
+from hearth_build.data.labelling_tools import labelled_rows
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".jsonl", ".ndjson", ".json", ".parquet")
 DELIMITERS = ("\t", ";", ",", "|")
@@ -284,7 +285,7 @@ def read_json(path: Path) -> list[Any]:
     """The objects of a JSON list, of columns, of a JSON object with one list in it, or of JSON lines. Either suffix may
     have either form, but an object in a file of JSON lines is a row. Items of labelling tools become rows.
     """
-    return read_items(path)
+    return labelled_rows(read_items(path))
 
 
 def read_items(path: Path) -> list[Any]:

@@ -46,7 +46,8 @@ def difference(first: Scores, second: Scores) -> float:
 def expected_labels(name: str, labels: Sequence[str], examples: Sequence[Example]) -> list[Expected]:
     """The numbers of the labels of each example, which are given as names or numbers. Raises DataError."""
     numbers = {label: number for number, label in enumerate(labels)}
-    numbers = {str(number): number for number in range(len(labels))} | numbers
+    if not any(label.isdigit() for label in labels):  # else 0 would be the first of the labels 1 to 5
+        numbers = {str(number): number for number in range(len(labels))} | numbers
     results: list[Expected] = []
     unknown: set[str] = set()
     for example in examples:

@@ -86,3 +86,43 @@ def test_rows_have_missing_values_and_numbers_of_other_countries(tmp_path: Path)
 )
 def test_languages_are_recognised(text: str, language: str) -> None:
     assert language_of([text]) == language
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["-DOCSTART-", "", "Anna B-PER", "Berg I-PER", "left O"],
+        ["-DOCSTART- -X- O", "Anna -X- _ B-PER", "Berg -X- _ I-PER", "left -X- _ O"],
+        ["# id 12 domain=en", "Anna\tB-PER", "Berg\tL-PER", "left\tO"],
+        ["# O", "", "Anna B-PER", "Berg I-PER", "left O"],
+    ],
+)
+def test_conll_is_read_as_tools_write_it(lines: list[str], tmp_path: Path) -> None:
+    (tmp_path / "a.conll").write_text("\n".join(lines))
+    example = entities.read(tmp_path / "a.conll")[-1]
+    assert (example.inputs, example.expected) == ("Anna Berg left", [[0, 9, "PER"]])
+
+
+def test_tags_without_a_scheme_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.conll").write_text("Acme ORG\nsells O\n")
+    with pytest.raises(DataError, match="line 1 is 'Acme ORG'"):
+        entities.read(tmp_path / "a.conll")
+    (tmp_path / "a.jsonl").write_text('{"tokens": ["Acme"], "ner_tags": [3]}')
+    with pytest.raises(DataError, match="item 1 has the tag 3; tags must be names"):
+        entities.read(tmp_path / "a.jsonl")
+
+
+def test_tags_in_hugging_face_parquet_files_are_read_by_their_names(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    tags = {"feature": {"names": ["O", "B-PER", "I-PER"], "_type": "ClassLabel"}, "_type": "Sequence"}
+    metadata = {b"huggingface": json.dumps({"info": {"features": {"ner_tags": tags}}}).encode()}
+    table = pyarrow.table({"tokens": [["Anna", "Berg", "left"]], "ner_tags": [[1, 2, 0]]})
+    parquet.write_table(table.replace_schema_metadata(metadata), tmp_path / "a.parquet")
+    assert entities.read(tmp_path / "a.parquet")[0].expected == [[0, 9, "PER"]]
+
+
+def test_spacy_examples_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps([[TEXT, {"entities": [[0, 9, "PER"], [19, 23, "LOC"]]}]]))
+    assert entities.read(tmp_path / "a.json")[0].expected == SPANS
