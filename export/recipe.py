@@ -188,7 +188,7 @@ class Example:
     group: str = ""
     """Examples of a group, such as a person's, stay on one side of a split."""
     time: str = ""
-    """Later examples are held out, if there are times: an ISO date, or anything that sorts."""
+    """Later examples are held out, if there are times: dates, numbers, or dates with times."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from hearth_build.data.datasets import DataError, text_key
+from hearth_build.data.tables import is_number
 from hearth_build.recipe import Example
 
 PARTS = ("train", "validation", "test")
@@ -22,6 +24,10 @@ SIMILAR = 0.8
 """Jaccard similarity of the shingles of near-duplicates."""
 TEXTS = {"query", "texts", "question", "context", "messages"}
 """Keys of inputs that consist of texts alone."""
+ISO_DATE = re.compile(r"\d{4}([-/.]\d\d([-/.]\d\d)?)?([T ,].*)?")
+"""Times whose order is that of their texts."""
+DATE = re.compile(r"(\d{1,2})([./-])(\d{1,2})([./-])(\d{4}|\d\d)(\b.*)")
+"""A day and a month, in one of two orders, a year, and the time of the day."""
 SHINGLE = 8
 """Characters of a shingle."""
 
@@ -55,7 +61,7 @@ def split(
         examples, clusters = [example for example, _ in kept], [cluster for _, cluster in kept]
     fraction = 0.2 if len(examples) < 1000 else 0.1
     size = min(int(len(examples) * fraction), LARGEST_PART)
-    if all(example.time for example in examples) and examples:
+    if any(example.time for example in examples):
         sides, dropped = by_time(examples, clusters, size, has_test=test is None)
         if dropped:
             notes.append(f"{dropped} later examples repeat earlier ones: left out of the held-out parts")
@@ -78,7 +84,7 @@ def split(
 
 def by_time(examples: Sequence[Example], clusters: Sequence[int], size: int, has_test: bool) -> tuple[list[str], int]:
     """The side of each example, the latest ones held out, and the number of repetitions that have no side."""
-    order = sorted(range(len(examples)), key=lambda index: examples[index].time)
+    order = by_age(examples)
     held = 2 * size if has_test else size
     names = ["train"] * (len(order) - held) + ["validation"] * size + ["test"] * (held - size)
     first: dict[int, str] = {}
@@ -89,6 +95,48 @@ def by_time(examples: Sequence[Example], clusters: Sequence[int], size: int, has
         else:
             dropped += 1
     return sides, dropped
+
+
+def by_age(examples: Sequence[Example]) -> list[int]:
+    """The numbers of the examples, the oldest first. Raises DataError for times whose order is not known."""
+    times = [example.time for example in examples]
+    if untimed := [example for example in examples if not example.time]:
+        raise DataError(
+            f"{len(untimed):,} examples have no time, for example {untimed[0].name}. Leave them out of the data, or "
+            "train without --column time=…."
+        )
+    keys: list[Any] = times
+    if all(map(is_number, times)):
+        keys = [float(time.replace(",", ".")) for time in times]
+    elif all(matches := [DATE.fullmatch(time) for time in times]):
+        keys = dates_of([matched.groups() for matched in matches if matched])
+    elif not all(map(ISO_DATE.fullmatch, times)):
+        wrong = next(time for time in times if not ISO_DATE.fullmatch(time))
+        raise DataError(
+            f"The time {wrong[:40]!r} cannot be put in order. Write times as 2024-12-31 or 2024-12-31 23:59."
+        )
+    return sorted(range(len(examples)), key=keys.__getitem__)
+
+
+def dates_of(fields: Sequence[tuple[str, ...]]) -> list[tuple[int, int, int, bool, str]]:
+    """Dates as year, month and day, with their times of the day. Raises DataError if days and months look alike."""
+    firsts, seconds = ({int(field[number]) for field in fields} for number in (0, 2))
+    has_points = all(field[1] == "." for field in fields)
+    if max(firsts) <= 12 and max(seconds) <= 12 and not has_points:
+        raise DataError(
+            f"Is {''.join(fields[0][:5])} a day and a month, or a month and a day? Write times as 2024-12-31."
+        )
+    days_first = has_points or max(firsts) > 12
+    keys = []
+    for first, _, second, _, year, clock in fields:
+        day, month = (first, second) if days_first else (second, first)
+        hours = clock.strip(" ,T").upper()
+        hours = hours if re.match(r"\d\d", hours) else f"0{hours}"
+        is_afternoon = "PM" in hours
+        if hours.startswith("12") and (is_afternoon or "AM" in hours):
+            hours = f"00{hours[2:]}"
+        keys.append((int(year) + 2000 * (len(year) == 2), int(month), int(day), is_afternoon, hours))
+    return keys
 
 
 def by_content(examples: Sequence[Example], clusters: Sequence[int], size: int, seed: int, has_test: bool) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -41,7 +42,7 @@ from hearth_build.data.report import (
     describe_split,
     usable_labels,
 )
-from hearth_build.data.split import counts, exact_duplicates, split
+from hearth_build.data.split import by_age, counts, exact_duplicates, split
 from hearth_build.data.tables import is_number
 from hearth_build.onnx_export.export import OPSET
 from hearth_build.recipe import Example, Gate, NoQuantization, Recipe, RecipeError
@@ -52,6 +53,8 @@ CLASSIFICATION = "tabular-classification"
 FOLDS = 5
 MAX_CATEGORIES = 200
 """A column of texts with more different values is left out."""
+IDENTIFIER = re.compile(r"(.*[\W_])?(id|Id|ID|index|Index)|.*[a-z](Id|ID)|Unnamed: 0")
+"""Names of columns whose numbers say nothing about their rows."""
 MAX_ROWS = 10_000
 """Rows of a request."""
 TOLERANCE = 0.01
@@ -79,9 +82,16 @@ def read(session: Session) -> TableData:
     """Read, check and split the rows. Raises DataError."""
     plan, report = session.plan, DataReport()
     usable = usable_classes if plan.task == CLASSIFICATION else usable_numbers
-    examples = usable(plan.data, plan.columns, report)
-    test = usable(plan.test, plan.columns, report) if plan.test else []
+    rows = labelled_rows.read_rows(Path(plan.data), plan.columns)
+    report.facts.append(f"Predicts the column {rows.target!r}")
+    if rows.is_guess:
+        report.warnings.append(
+            f"{rows.target!r} is predicted because it is the last column; name another with --column target=NAME"
+        )
+    examples = usable(plan.data, rows.examples, report)
+    test = usable(plan.test, own_test_rows(plan.test, rows.target, plan.columns), report) if plan.test else []
     numbers, texts = describe_columns(examples, report)
+    check_columns(plan.test, test, numbers, texts)
     together = [*examples, *test]
     duplicates = exact_duplicates([repr(example.inputs) for example in together])
     labels: tuple[str, ...] = ()
@@ -97,12 +107,27 @@ def read(session: Session) -> TableData:
     return TableData(parts, labels, report, numbers=numbers, texts=texts)
 
 
-def usable_classes(path: str, columns: dict[str, str], report: DataReport) -> list[Example]:
-    return usable_labels(labelled_rows.read(Path(path), columns), report, path, "rows")
+def own_test_rows(path: str, target: str, columns: dict[str, str]) -> list[Example]:
+    """The rows of the user's test data, with the same column to predict. Raises DataError without it."""
+    return labelled_rows.read(Path(path), {**columns, "target": target})
 
 
-def usable_numbers(path: str, columns: dict[str, str], report: DataReport) -> list[Example]:
-    examples = labelled_rows.read(Path(path), columns)
+def check_columns(path: str, test: Sequence[Example], numbers: Sequence[str], texts: Sequence[str]) -> None:
+    """Raises DataError for test data without a column of the training data, or with texts in one of numbers."""
+    for example in test:
+        if absent := [name for name in (*numbers, *texts) if name not in example.inputs]:
+            raise DataError(f"{path} has no column {absent[0]!r}, which --data has.")
+        for name in numbers:
+            value = example.inputs[name]
+            if value is not None and not is_number(value):
+                raise DataError(f"{path}, {example.name}: {name} is {str(value)[:40]!r}, but a number in --data.")
+
+
+def usable_classes(path: str, examples: list[Example], report: DataReport) -> list[Example]:
+    return usable_labels(examples, report, path, "rows")
+
+
+def usable_numbers(path: str, examples: list[Example], report: DataReport) -> list[Example]:
     wrong = [example for example in examples if example.expected and not is_number(example.expected)]
     if wrong:
         raise DataError(
@@ -133,7 +158,7 @@ def describe_columns(examples: Sequence[Example], report: DataReport) -> tuple[t
             report.warnings.append(f"column {name!r} is left out: it has the same value in all rows")
         elif not any(isinstance(value, bool) for value in present) and all(map(is_number, present)):
             numbers.append(name)
-            if len(distinct) == len(examples) and is_counter(present):
+            if len(distinct) == len(examples) and (is_counter(present) or is_identifier(name, present)):
                 report.warnings.append(f"column {name!r} is left out: it numbers the rows")
                 numbers.remove(name)
         elif len(distinct) > min(MAX_CATEGORIES, len(examples) / 2):
@@ -156,6 +181,11 @@ def describe_columns(examples: Sequence[Example], report: DataReport) -> tuple[t
 def is_counter(values: Sequence[Any]) -> bool:
     steps = np.diff(np.array([float(value) for value in values]))
     return bool((steps == 1).all())
+
+
+def is_identifier(name: str, values: Sequence[Any]) -> bool:
+    """Whether a column of different values is an identifier by its name, such as `customer_id`."""
+    return bool(IDENTIFIER.fullmatch(name.strip())) and all(float(value).is_integer() for value in values)
 
 
 def describe_leaks(examples: Sequence[Example], report: DataReport) -> None:
@@ -266,7 +296,7 @@ def folds(
     """Training and held-out rows, which honour groups and times."""
     count = min(FOLDS, len(examples) // 2)
     if all(example.time for example in examples):
-        order = np.argsort([example.time for example in examples], kind="stable")
+        order = np.array(by_age(examples))
         return [(order[training], order[held]) for training, held in TimeSeriesSplit(count).split(order)]
     groups = [example.group for example in examples]
     if len(set(groups)) >= count:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from hearth_build.data.split import duplicate_images, duplicate_texts, split
+from hearth_build.data.datasets import DataError
+from hearth_build.data.split import by_age, duplicate_images, duplicate_texts, split
 from hearth_build.recipe import Example
 
 SENTENCE = "The room on the third floor was large and bright, and breakfast was served until eleven. Number {}."
@@ -66,3 +68,32 @@ def test_recompressed_images_are_near_duplicates() -> None:
     duplicates = duplicate_images(images)
     assert duplicates.clusters[3] == duplicates.clusters[0]
     assert len(set(duplicates.clusters)) == 3
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ["9", "10", "11.5"],
+        ["2023-12-31 23:59", "2024-01-01", "2024-02-01T00:00Z"],
+        ["31.01.2023", "1.2.2023", "02.01.2024"],
+        ["31/01/2023", "01/02/2023", "02/01/2024"],
+        ["1/31/2023 12:30 AM", "1/31/2023 1:00 AM", "1/31/2023 12:00 PM", "02/01/2023", "01/02/2024"],
+    ],
+)
+def test_times_are_put_in_order_as_they_are_written(times: list[str]) -> None:
+    examples = [Example("text", "a", time=time) for time in reversed(times)]
+    assert by_age(examples) == list(reversed(range(len(times))))
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        (["01/02/2024", "03/04/2024"], "Is 01/02/2024 a day and a month, or a month and a day"),
+        (["Jan 5", "Feb 6"], "'Jan 5' cannot be put in order"),
+        (["2024-1-5", "2024-10-05"], "'2024-1-5' cannot be put in order"),
+        (["2024-01-05", ""], "1 examples have no time"),
+    ],
+)
+def test_times_whose_order_is_not_known_are_refused(times: list[str], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        by_age([Example("text", "a", time=time) for time in times])
