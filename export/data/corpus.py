@@ -9,7 +9,7 @@ from typing import Any
 
 from hearth_build.data.datasets import DataError
 from hearth_build.data.files import list_files
-from hearth_build.data.tables import GROUP, NO_COLUMNS, TIME, Columns, Role, read_table
+from hearth_build.data.tables import GROUP, NO_COLUMNS, TIME, Columns, Role, decode_text, read_table
 from hearth_build.recipe import Example
 
 DATA_FORMAT = (
@@ -19,12 +19,14 @@ DATA_FORMAT = (
 ROLES = (
     Role("messages", ("messages", "conversations", "conversation"), required=False),
     Role("prompt", ("prompt", "instruction", "question"), required=False),
+    Role("context", ("input", "context"), required=False),
     Role("completion", ("completion", "response", "answer", "output"), required=False),
     Role("text", ("text", "content", "document"), required=False),
+    Role("system", ("system", "system_prompt"), required=False),
     GROUP,
     TIME,
 )
-SPEAKERS = {"human": "user", "gpt": "assistant"}
+SPEAKERS = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "model": "assistant", "bot": "assistant"}
 """How some tools name the roles of messages."""
 ROLE_NAMES = ("system", "user", "assistant", "tool")
 Message = dict[str, str]
@@ -36,9 +38,9 @@ def read(path: Path, columns: Columns = NO_COLUMNS) -> list[Example]:
         files = [file for file in list_files(path) if file.path.suffix.lower() in (".txt", ".md")]
         if not files:
             raise DataError(f"{path} has no .txt files; it must be {DATA_FORMAT}.")
-        return [Example(decode(file.read(), str(file)), None, str(file.path)) for file in files]
+        return [Example(plain_text(file.read(), str(file)), None, str(file.path)) for file in files]
     if path.suffix.lower() in (".txt", ".md", ""):
-        text = decode(path.read_bytes(), str(path))
+        text = plain_text(path.read_bytes(), str(path))
         return [Example(text, None, path.name)] if text else []
     table = read_table(path, ROLES, columns)
     if not {"messages", "completion", "text"} & set(table.columns):
@@ -51,18 +53,22 @@ def read(path: Path, columns: Columns = NO_COLUMNS) -> list[Example]:
         inputs: Any = table.text(row, "text")
         if "messages" in table.columns:
             inputs = {"messages": messages_of(table.value(row, "messages"), f"{path}, row {number}")}
+            if table.text(row, "system") and inputs["messages"][:1] and inputs["messages"][0]["role"] != "system":
+                inputs["messages"].insert(0, {"role": "system", "content": table.text(row, "system")})
         elif "completion" in table.columns:
-            turns = (("user", table.text(row, "prompt")), ("assistant", table.text(row, "completion")))
+            prompt = "\n\n".join(filter(None, (table.text(row, "prompt"), table.text(row, "context"))))
+            turns = (
+                ("system", table.text(row, "system")),
+                ("user", prompt),
+                ("assistant", table.text(row, "completion")),
+            )
             inputs = {"messages": [{"role": role, "content": text} for role, text in turns if text]}
         examples.append(Example(inputs, None, f"row {number}", table.text(row, "group"), table.text(row, "time")))
     return examples
 
 
-def decode(data: bytes, name: str) -> str:
-    try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError:
-        raise DataError(f"{name} is not UTF-8. Save it as Unicode text. It must be {DATA_FORMAT}.") from None
+def plain_text(data: bytes, name: str) -> str:
+    return decode_text(name, data).replace("\r\n", "\n")
 
 
 def messages_of(value: Any, place: str) -> list[Message]:
@@ -78,7 +84,7 @@ def messages_of(value: Any, place: str) -> list[Message]:
     for message in value:
         role = str(message.get("role", message.get("from", "")))
         role = SPEAKERS.get(role, role)
-        content = message.get("content", message.get("value"))
+        content = text_of(message.get("content", message.get("value")))
         if role not in ROLE_NAMES or not isinstance(content, str):
             raise DataError(
                 f"{place}: a message needs a role ({', '.join(ROLE_NAMES)}) and a content that is a text; this one has "
@@ -86,6 +92,13 @@ def messages_of(value: Any, place: str) -> list[Message]:
             )
         messages.append({"role": role, "content": content})
     return messages
+
+
+def text_of(content: Any) -> Any:
+    """The text of a message whose content is a list of texts, as OpenAI writes it; other contents as they are."""
+    if isinstance(content, list) and all(isinstance(part, Mapping) and part.get("type") == "text" for part in content):
+        return "\n".join(str(part.get("text", "")) for part in content)
+    return content
 
 
 def whole_text(example: Example) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from hearth_build.data.datasets import DataError
 from hearth_build.data.files import list_files
-from hearth_build.data.tables import GROUP, NO_COLUMNS, TIME, Columns, Role, Table, read_table
+from hearth_build.data.tables import GROUP, NO_COLUMNS, TIME, Columns, Role, Table, decode_text, read_table
 from hearth_build.recipe import Example
 
 DATA_FORMAT = (
@@ -109,9 +109,6 @@ def read_folders(path: Path) -> list[Example]:
         raise DataError(f"{path} has no .txt files in folders; it must be {DATA_FORMAT}.")
     examples = []
     for file in files:
-        try:
-            text = file.read().decode("utf-8-sig")
-        except UnicodeDecodeError:
-            raise DataError(f"{file} is not UTF-8. Save it as Unicode text.") from None
+        text = decode_text(str(file), file.read())
         examples.append(Example(text.strip(), file.path.parts[-2], name=str(file.path)))
     return examples

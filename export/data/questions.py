@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hearth_build.data.datasets import DataError
-from hearth_build.data.tables import GROUP, NO_COLUMNS, TIME, Columns, Role, read_table
+from hearth_build.data.tables import GROUP, NO_COLUMNS, TIME, Columns, Role, is_number, read_table
 from hearth_build.recipe import Example
 
 DATA_FORMAT = (
@@ -20,9 +22,12 @@ ROLES = (
     Role("question", ("question", "query")),
     Role("context", ("context", "passage", "paragraph", "text", "document")),
     Role("answers", ("answers", "answer", "answer_text")),
+    Role("answer_start", ("answer_start", "start"), required=False),
     GROUP,
     TIME,
 )
+ARRAY = re.compile(r"array\((\[[^\]]*\])(, dtype=\w+)?\)")
+"""A list within an object that pandas wrote into a cell."""
 
 
 class Answer(NamedTuple):
@@ -33,20 +38,30 @@ class Answer(NamedTuple):
 
 def read(path: Path, columns: Columns = NO_COLUMNS) -> list[Example]:
     """Read examples; `expected` are the possible answers, none if the context has no answer. Raises DataError."""
-    if path.suffix.lower() == ".json" and not columns:
+    if path.suffix.lower() == ".json" and not columns and is_squad(path):
         return read_squad(path)
     table = read_table(path, ROLES, columns)
     return [
         example_of(
             table.text(row, "question"),
             str(table.value(row, "context") or ""),
-            answers_of(table.value(row, "answers")),
+            with_start(answers_of(table.value(row, "answers")), table.text(row, "answer_start")),
             f"row {number}",
             table.text(row, "group"),
             table.text(row, "time"),
         )
         for number, row in enumerate(table.rows, 1)
     ]
+
+
+def is_squad(path: Path) -> bool:
+    """Whether a JSON file has articles with paragraphs, not a question in each item."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return False
+    articles = document.get("data") if isinstance(document, dict) else None
+    return isinstance(articles, list) and any(isinstance(item, dict) and "paragraphs" in item for item in articles)
 
 
 def read_squad(path: Path) -> list[Example]:
@@ -70,11 +85,12 @@ def read_squad(path: Path) -> list[Example]:
 def answers_of(value: Any) -> list[tuple[str, int | None]]:
     """Texts and offsets of a cell: a text, a list of texts or of SQuAD's answers, or an object of two lists."""
     if isinstance(value, str):
-        if value[:1] in ("{", "["):  # a JSON value in a spreadsheet
-            try:
-                return answers_of(json.loads(value))
-            except ValueError:
-                pass
+        if value[:1] in ("{", "["):  # a value of JSON or of Python in a spreadsheet
+            for parse in (json.loads, ast.literal_eval):
+                try:
+                    return answers_of(parse(ARRAY.sub(r"\1", value)))
+                except (ValueError, SyntaxError):
+                    continue
         return [(value.strip(), None)] if value.strip() else []
     if isinstance(value, Mapping):
         if isinstance(value.get("text"), str):
@@ -85,6 +101,11 @@ def answers_of(value: Any) -> list[tuple[str, int | None]]:
     if isinstance(value, Sequence):
         return [pair for item in value for pair in answers_of(item)]
     return []
+
+
+def with_start(answers: list[tuple[str, int | None]], start: str) -> list[tuple[str, int | None]]:
+    """The answers with the offset of a column of its own, if there is one."""
+    return [(answers[0][0], int(float(start)))] if len(answers) == 1 and is_number(start) else answers
 
 
 def pair_of(answer: Mapping[str, Any]) -> tuple[str, int | None]:
