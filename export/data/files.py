@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ from hearth_build.data.datasets import DataError
 IMAGES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic"})
 CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 """Names of files and folders that are not data, in lower case; so are all that begin with a dot."""
+
+MAIN_TABLE = re.compile(r"metadata\.(csv|tsv|jsonl|parquet)|_classes\.csv")
+PARTS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
+"""Folders of the parts of a data set, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,19 @@ def list_files(root: Path) -> list[DataFile]:
             raise DataError(f"{root} cannot be read: {error}.") from None
     paths = sorted(map(PurePosixPath, names))
     return [DataFile(path, root) for path in paths if visible(path.parts)]
+
+
+def main_table(folder: Path) -> Path | None:
+    """The table that lists the files of a folder: `metadata.csv` of Hugging Face, `_classes.csv` of Roboflow."""
+    if not folder.is_dir():
+        return None
+    return next((file for file in sorted(folder.iterdir()) if MAIN_TABLE.fullmatch(file.name)), None)
+
+
+def original_of(name: str) -> str:
+    """The name of the image of which Roboflow made augmented copies, `cat_jpg.rf.1f3d.jpg`; empty for other names."""
+    original, mark, _ = name.rpartition(".rf.")
+    return original if mark else ""
 
 
 def content(inputs: Any) -> Any:

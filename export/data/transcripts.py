@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from pathlib import Path
 
 from hearth_build.data.datasets import DataError
-from hearth_build.data.files import DataFile, list_files
-from hearth_build.data.tables import NO_COLUMNS, SUFFIXES, TIME, Columns, Role, read_table
+from hearth_build.data.files import DataFile, list_files, main_table
+from hearth_build.data.listed_files import listed_files
+from hearth_build.data.tables import NO_COLUMNS, SUFFIXES, TIME, Columns, Role, decode_text, read_table
 from hearth_build.recipe import Example
 
 DATA_FORMAT = (
@@ -24,14 +26,12 @@ ROLES = (
     Role("group", ("group", "group_id", "client_id", "speaker_id", "speaker"), required=False),
     TIME,
 )  # fmt: skip
-FOLDERS = ("", "clips", "wavs", "audio", "recordings")
-"""Folders beside a table in which recordings are looked for."""
 FEW_GROUPS = 20
 """Speakers of a column that the user does not name are kept on one side of the split from this number on."""
 
 
 def read(path: Path, columns: Columns = NO_COLUMNS) -> list[Example]:
-    """Read examples; `inputs` are DataFiles. Raises DataError, which names recordings and texts that are missing."""
+    """Read examples; `inputs` are DataFiles or bytes. Raises DataError, which names what is missing."""
     if path.is_file() and path.suffix.lower() in SUFFIXES:
         return read_listed(path, columns)
     if not path.is_dir() and path.suffix.lower() != ".zip":
@@ -42,15 +42,20 @@ def read(path: Path, columns: Columns = NO_COLUMNS) -> list[Example]:
     if not recordings:
         raise DataError(f"{path} has no recordings; it must be {DATA_FORMAT}.")
     examples, missing = [], []
+    listed = transcripts_of(files)
     for file in recordings:
         text = texts.get(file.path.with_suffix(""))
         digit = re.fullmatch(r"(\d)_.+_\d+", file.path.stem)
         if text is not None:
-            examples.append(Example(file, decoded(text), str(file.path)))
+            examples.append(Example(file, decode_text(str(text), text.read()).strip(), str(file.path)))
+        elif file.path.stem in listed:
+            examples.append(Example(file, listed[file.path.stem], str(file.path)))
         elif digit:
             examples.append(Example(file, DIGITS[int(digit[1])], str(file.path)))
         else:
             missing.append(file.path.name)
+    if missing and (table := main_table(path)):
+        return read_listed(table, columns)
     if missing:
         raise DataError(
             f"{len(missing):,} of {len(recordings):,} recordings of {path} have no text file of the same name: "
@@ -59,31 +64,25 @@ def read(path: Path, columns: Columns = NO_COLUMNS) -> list[Example]:
     return examples
 
 
-def decoded(file: DataFile) -> str:
-    try:
-        return file.read().decode("utf-8-sig").strip()
-    except UnicodeDecodeError:
-        raise DataError(f"{file} is not UTF-8. Save it as Unicode text.") from None
+def transcripts_of(files: Sequence[DataFile]) -> dict[str, str]:
+    """Texts by the names of recordings without suffix, from the lists of LibriSpeech, `84-121123.trans.txt`."""
+    texts = {}
+    for file in files:
+        if file.path.name.lower().endswith(".trans.txt"):
+            for line in decode_text(str(file), file.read()).splitlines():
+                name, _, text = line.strip().partition(" ")
+                texts[name] = text.strip()
+    return texts
 
 
 def read_listed(path: Path, columns: Columns) -> list[Example]:
-    """Read a table of paths, relative to its folder or to a usual folder beside it."""
+    """Read a table of paths. Raises DataError, which names recordings that are missing."""
     table = read_table(path, ROLES, columns)
-    root = path.parent.resolve()
-    names = [table.text(row, "recording").replace("\\", "/") for row in table.rows]
-    folder = next((folder for folder in FOLDERS if any((root / folder / name).is_file() for name in names[:100])), "")
-    missing = [name for name in names if not (root / folder / name).is_file()]
-    if missing:
-        raise DataError(
-            f"{len(missing):,} of the {len(names):,} recordings of {path} do not exist in {root / folder}: "
-            f"{', '.join(missing[:3])}{', …' if len(missing) > 3 else ''}"
-        )
+    files = listed_files(table, "recording", RECORDINGS, "recordings")
     groups = [table.text(row, "group") for row in table.rows]
     if "group" not in columns and len(set(groups)) < FEW_GROUPS:
         groups = [""] * len(groups)
     return [
-        Example(
-            DataFile(PurePosixPath(folder) / name, root), table.text(row, "text"), name, group, table.text(row, "time")
-        )
-        for name, row, group in zip(names, table.rows, groups, strict=True)
+        Example(file, table.text(row, "text"), name, group, table.text(row, "time"))
+        for (file, name), row, group in zip(files, table.rows, groups, strict=True)
     ]

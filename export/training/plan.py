@@ -90,7 +90,7 @@ def with_examples(plan: Plan, parts: Split) -> Plan:
     total = hashlib.sha256()
     for part in (parts.train, parts.validation, parts.test):
         for example in part:
-            key = content_key(example) if isinstance(example.inputs, DataFile) else repr(example.inputs)
+            key = content_key(example) if isinstance(example.inputs, DataFile | bytes) else repr(example.inputs)
             total.update(f"{key}\n{example.expected!r}\n".encode(errors="surrogatepass"))
         total.update(b"\n")
     checksum = total.hexdigest()
