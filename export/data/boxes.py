@@ -13,7 +13,7 @@ import yaml
 from PIL import Image
 
 from hearth_build.data.datasets import DataError
-from hearth_build.data.files import IMAGES, DataFile, visible
+from hearth_build.data.files import IMAGES, DataFile, original_of, visible
 from hearth_build.recipe import Example
 
 DATA_FORMAT = (
@@ -41,20 +41,23 @@ def with_alike_boxes(example: Example) -> Example:
     """Boxes in the order of their edges, which are rounded: YOLO has fractions of the image with few digits."""
     boxes = [{**box, "box": [round(float(edge), 2) for edge in box["box"]]} for box in example.expected]
     boxes = [box for box in boxes if box["box"][2] > box["box"][0] and box["box"][3] > box["box"][1]]
-    return replace(example, expected=sorted(boxes, key=lambda box: (box["box"], box["label"])))
+    boxes.sort(key=lambda box: (box["box"], box["label"]))
+    return replace(example, expected=boxes, group=original_of(example.name))
 
 
 def read_form(path: Path) -> list[Example]:
     """Read images as `read`, in the order of their form."""
     if path.suffix.lower() in (".yaml", ".yml"):
-        return read_yolo(path.parent, path)
+        return read_yolo(yolo_folder(path), path)
     if path.suffix.lower() == ".json":
         return read_coco(path)
     if path.suffix.lower() == ".txt":
         return read_voc(path)
+    if path.suffix.lower() == ".zip":
+        raise ValueError("unpack it and give the folder")
     if not path.is_dir():
         raise ValueError("it is neither a folder nor a .json, .yaml or .txt file")
-    if documents := [file for file in sorted(path.glob("*.json")) if visible([file.name]) and is_coco(file)]:
+    if documents := coco_documents(path):
         return [example for document in documents for example in read_coco(document)]
     if any(visible(file.relative_to(path).parts) for file in path.rglob("*.xml")):
         return read_voc(path)
@@ -63,6 +66,18 @@ def read_form(path: Path) -> list[Example]:
 
 def data_file(path: Path) -> DataFile:
     return DataFile(PurePosixPath(path.name), path.parent)
+
+
+def coco_documents(folder: Path) -> list[Path]:
+    """The COCO files in a folder, or else in those in it: `annotations`, or the parts of Roboflow's form.
+
+    Of several kinds of annotations, `instances_….json` have the boxes.
+    """
+    for pattern in ("*.json", "*/*.json"):
+        files = [file for file in sorted(folder.glob(pattern)) if visible([file.name]) and is_coco(file)]
+        if files:
+            return [file for file in files if file.name.startswith("instances")] or files
+    return []
 
 
 def is_coco(path: Path) -> bool:
@@ -81,15 +96,25 @@ def read_coco(path: Path) -> list[Example]:
         x, y, width, height = annotation["bbox"]
         box = {"label": names[annotation["category_id"]], "box": [x, y, x + width, y + height]}
         boxes[annotation["image_id"]].append({**box, "crowd": bool(annotation.get("iscrowd"))})
-    folders = (path.parent / "images", path.parent, path.parent.parent / "images")
+    root = path.parent.parent if path.parent.name == "annotations" else path.parent
+    folders = (path.parent / "images", path.parent, path.parent.parent / "images", *folders_of(path, root))
     examples = []
     for image in document["images"]:
-        places = [folder / name for folder in folders for name in (image["file_name"], Path(image["file_name"]).name)]
-        file = next((place for place in places if place.is_file()), None)
+        name = PurePosixPath(image["file_name"].replace("\\", "/"))
+        file = next(
+            (place for folder in folders for place in (folder / name, folder / name.name) if place.is_file()), None
+        )
         if file is None:
-            raise ValueError(f"the image {image['file_name']} is in none of {', '.join(map(str, folders))}")
+            raise ValueError(f"the image {name} is in none of {', '.join(map(str, folders))}")
         examples.append(Example(data_file(file), boxes[image["id"]], file.name))
     return examples
+
+
+def folders_of(document: Path, root: Path) -> list[Path]:
+    """Folders that are named like the part in the name of a COCO file: `train2017` or `images/train2017` of
+    `instances_train2017.json`."""
+    part = document.stem.removeprefix("instances_")
+    return [folder for folder in (root / part, root / "images" / part) if folder.is_dir()]
 
 
 def read_voc(path: Path) -> list[Example]:
@@ -172,6 +197,13 @@ def read_yolo(folder: Path, names: Path) -> list[Example]:
         Example(data_file(image), yolo_boxes(text, image, labels) if text.is_file() else [], image.name)
         for image, text in zip(images, texts, strict=True)
     ]
+
+
+def yolo_folder(file: Path) -> Path:
+    """The folder of the images of YOLO's yaml: what it calls `path`, if that exists, or its own."""
+    content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+    folder = file.parent / str(content.get("path") or "") if isinstance(content, dict) else file.parent
+    return folder if folder.is_dir() else file.parent
 
 
 def label_file(image: Path) -> Path:

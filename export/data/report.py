@@ -6,10 +6,12 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from hearth_build.data.datasets import DataError, text_key
+from hearth_build.data.files import PARTS
 from hearth_build.data.split import Duplicates, Split, counts
 from hearth_build.recipe import Example
 
@@ -52,6 +54,18 @@ def describe_split(report: DataReport, split: Split, duplicates: Duplicates) -> 
             f"{duplicates.exact:,} duplicates and {duplicates.near:,} near-duplicates, kept on one side of the split"
         )
     report.facts += [note[0].upper() + note[1:] for note in split.notes]
+
+
+def describe_parts(report: DataReport, path: str) -> None:
+    """Says so if a folder has parts, which are read together."""
+    folder = Path(path).parent if Path(path).suffix.lower() in (".yaml", ".yml") else Path(path)
+    places = sorted(place for pattern in ("*", "images/*") for place in folder.glob(pattern) if place.is_dir())
+    parts = [place.name for place in places if place.name.lower() in PARTS]
+    if len(parts) > 1:
+        report.facts.append(
+            f"The folders {', '.join(parts)} are read together and split anew. To keep a part for the test, give it as "
+            "--test, and another one as --data"
+        )
 
 
 def describe_measured(report: DataReport, split: Split, measured: Split) -> None:

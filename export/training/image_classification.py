@@ -17,7 +17,7 @@ from hearth.models.manifest import Limits
 from hearth.models.preprocessing import ImagePreprocessing
 from hearth_build.data import labelled_images, pixels
 from hearth_build.data.images import synthetic_images
-from hearth_build.data.report import DataReport, usable_labels
+from hearth_build.data.report import DataReport, describe_parts, usable_labels
 from hearth_build.data.split import duplicate_images
 from hearth_build.networks import efficientnet
 from hearth_build.networks.efficientnet import EfficientNetLite
@@ -72,6 +72,7 @@ def read(session: Session) -> ImageData:
     plan, report = session.plan, DataReport()
     examples = usable(plan.data, plan.columns, report)
     test = usable(plan.test, plan.columns, report) if plan.test else []
+    describe_parts(report, plan.data)
     seen = pixels.survey([*examples, *test], report)
     # Names of a test item may equal one of the other folder, so the two are told apart by their number.
     readable = set(map(id, seen.examples))

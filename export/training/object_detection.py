@@ -20,7 +20,7 @@ from hearth.models.manifest import Limits
 from hearth.models.preprocessing import ImagePreprocessing
 from hearth_build.data import boxes, detections, pixels
 from hearth_build.data.datasets import DataError
-from hearth_build.data.report import LISTED, DataReport, describe_split
+from hearth_build.data.report import LISTED, DataReport, describe_parts, describe_split
 from hearth_build.data.split import duplicate_images, split
 from hearth_build.networks import yolox, yolox_loss
 from hearth_build.onnx_export.export import traced
@@ -75,6 +75,7 @@ def read(session: Session) -> BoxData:
     listed = ", ".join(f"{label} {count:,}" for label, count in counts.most_common(20))
     empty = sum(not example.expected for example in examples)
     report.facts.append(f"{len(examples):,} images, {empty:,} of them without boxes; boxes: {listed}")
+    describe_parts(report, plan.data)
     seen = pixels.survey([*examples, *test], report)
     readable = set(map(id, seen.examples))
     examples, test = ([item for item in part if id(item) in readable] for part in (examples, test))

@@ -111,3 +111,62 @@ def test_what_is_broken_is_named(yolo: Path, change: object, message: str) -> No
     change(yolo)  # type: ignore[operator]
     with pytest.raises(DataError, match=message):
         boxes.read(yolo)
+
+
+def coco(file: Path, *names: str, label: str = "cat") -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    document = {
+        "images": [{"id": number, "file_name": name} for number, name in enumerate(names)],
+        "annotations": [{"image_id": n, "category_id": 3, "bbox": [10, 20, 40, 40]} for n in range(len(names))],
+        "categories": [{"id": 3, "name": label}],
+    }
+    file.write_text(json.dumps(document))
+
+
+def names_of(path: Path) -> list[str]:
+    return [str(example.inputs) for example in boxes.read(path)]
+
+
+def test_coco_is_read_as_its_authors_publish_it(tmp_path: Path) -> None:
+    for part in ("train2017", "val2017"):
+        save(tmp_path / part / "1.jpg")
+        coco(tmp_path / f"annotations/instances_{part}.json", "1.jpg")
+        coco(tmp_path / f"annotations/person_keypoints_{part}.json", "1.jpg", label="person")
+    assert names_of(tmp_path) == [str(tmp_path / part / "1.jpg") for part in ("train2017", "val2017")]
+    assert names_of(tmp_path / "annotations/instances_val2017.json") == [str(tmp_path / "val2017/1.jpg")]
+
+
+def test_coco_is_read_as_cvat_roboflow_and_windows_write_it(tmp_path: Path) -> None:
+    save(tmp_path / "cvat/images/default/1.jpg")
+    coco(tmp_path / "cvat/annotations/instances_default.json", "1.jpg")
+    assert len(boxes.read(tmp_path / "cvat")) == 1
+    for part in ("train", "valid"):
+        save(tmp_path / f"roboflow/{part}/{part}.jpg")
+        coco(tmp_path / f"roboflow/{part}/_annotations.coco.json", f"{part}.jpg")
+    assert [example.name for example in boxes.read(tmp_path / "roboflow")] == ["train.jpg", "valid.jpg"]
+    save(tmp_path / "windows/images/1.jpg")
+    coco(tmp_path / "windows/result.json", "images\\1.jpg")
+    assert len(boxes.read(tmp_path / "windows")) == 1
+
+
+def test_augmented_copies_of_an_image_are_a_group(tmp_path: Path) -> None:
+    names = ["cat_jpg.rf.1a2b.jpg", "cat_jpg.rf.3c4d.jpg", "dog.jpg"]
+    for name in names:
+        save(tmp_path / name)
+    coco(tmp_path / "_annotations.coco.json", *names)
+    assert [example.group for example in boxes.read(tmp_path)] == ["cat_jpg", "cat_jpg", ""]
+
+
+def test_images_of_yolo_are_where_the_yaml_says(tmp_path: Path) -> None:
+    save(tmp_path / "datasets/photos/images/train/1.jpg")
+    (tmp_path / "datasets/photos/labels/train").mkdir(parents=True)
+    (tmp_path / "datasets/photos/labels/train/1.txt").write_text("0 0.5 0.5 0.2 0.2")
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/photos.yaml").write_text("path: ../datasets/photos\ntrain: images/train\nnames: {0: cat}\n")
+    assert [example.name for example in boxes.read(tmp_path / "configs/photos.yaml")] == ["1.jpg"]
+
+
+def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match="unpack it and give the folder"):
+        boxes.read(tmp_path / "a.zip")
