@@ -6,6 +6,7 @@ import gzip
 import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from hearth_build.data.datasets import DataError
 from hearth_build.data.tables import (
@@ -22,7 +23,7 @@ from hearth_build.data.tables import (
 from hearth_build.recipe import Example
 
 DATA_FORMAT = "a CSV, TSV, XLSX, JSON lines or Parquet file with the columns `{0}` and `{1}`, or with two columns"
-PARALLEL_FORMAT = "; or the first of two files with a text a line, of which the other one stands beside it"
+PARALLEL_FORMAT = "; a TMX file; or the first of two files with a text a line, of which the other one stands beside it"
 TRANSLATION = (
     Role("source", ("source", "src", "source_text", "source_sentence", "input", "original")),
     Role("target", ("target", "tgt", "target_text", "target_sentence", "translation", "output", "reference")),
@@ -51,6 +52,7 @@ CODES = {
     "Dutch": "nl", "Chinese": "zh", "Japanese": "ja", "Korean": "ko", "Thai": "th", "Greek": "el", "Hebrew": "he",
 }  # fmt: skip
 """Codes of the languages that are recognised in texts."""
+XML_LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 Roles = tuple[Role, Role]
 
 
@@ -68,7 +70,7 @@ def read(path: Path, columns: Columns = NO_COLUMNS, roles: Roles = TRANSLATION) 
         raise DataError(f"{path} is a folder. Give a table, or the first of two files with a text a line.")
     if is_parallel(path):
         return read_parallel(path, companion(path, columns))
-    header, records = read_records(path)
+    header, records = read_translations(path)
     if header is None and len(records) > 1 and all(is_code(name) for name in records[0]):
         header, records = [str(name).strip() for name in records[0]], records[1:]
     header, records = flatten(header, records)
@@ -88,6 +90,28 @@ def read(path: Path, columns: Columns = NO_COLUMNS, roles: Roles = TRANSLATION) 
         )
         for number, row in enumerate(table.rows, 1)
     ]
+
+
+def read_translations(path: Path) -> tuple[list[str] | None, list[list[Any]]]:
+    """The header, or None, and the records of a table, or of a TMX file, by language. Raises DataError."""
+    if path.suffix.lower() != ".tmx":
+        return read_records(path)
+    try:
+        units = list(ElementTree.fromstring(path.read_bytes()).iter("tu"))  # noqa: S314 -- a user's own file
+    except (ElementTree.ParseError, OSError) as error:
+        raise DataError(f"{path} cannot be read: {error}.") from None
+    rows = [
+        {variant.get(XML_LANGUAGE) or variant.get("lang", ""): segment(variant) for variant in unit.iter("tuv")}
+        for unit in units
+    ]
+    header = list(dict.fromkeys(language for row in rows for language in row))
+    return header, [[row.get(language) for language in header] for row in rows]
+
+
+def segment(variant: ElementTree.Element) -> str:
+    """The text of a translation unit in a language, without marks of its form."""
+    seg = variant.find("seg")
+    return "" if seg is None else "".join(seg.itertext())
 
 
 def is_code(name: Any) -> bool:
@@ -114,7 +138,7 @@ def column_languages(path: Path, columns: Columns = NO_COLUMNS) -> tuple[str, st
     """The codes of the two languages, where files or columns are named by them; else empty."""
     if is_parallel(path):
         return language_of(path), language_of(companion(path, columns))
-    header, records = read_records(path)
+    header, records = read_translations(path)
     header, records = flatten(header, records)
     names = [str(name).strip() for name in (header or (records[0] if records else ()))]
     if all(role.name in columns for role in TRANSLATION):
@@ -125,6 +149,8 @@ def column_languages(path: Path, columns: Columns = NO_COLUMNS) -> tuple[str, st
 
 def is_parallel(path: Path) -> bool:
     """Whether a file is one of two with a text a line: `train.en`, `train.de.gz`, or `train.en.txt`."""
+    if path.suffix.lower() == ".tmx":
+        return False
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
     if not path.is_file() or not suffixes or suffixes[-1] not in SUFFIXES:
         return path.is_file()

@@ -62,3 +62,17 @@ def test_files_that_are_no_pair_say_why(tmp_path: Path) -> None:
         contents(tmp_path / "a.csv")
     with pytest.raises(DataError, match="is a folder"):
         contents(tmp_path)
+
+
+def test_translation_memories_are_read(tmp_path: Path) -> None:
+    units = "".join(
+        f'<tu><tuv xml:lang="en-GB"><seg>{a} <bpt i="1"/>here</seg></tuv><tuv xml:lang="de"><seg>{b}</seg></tuv></tu>'
+        for a, b in ROWS
+    )
+    (tmp_path / "a.tmx").write_text(f'<?xml version="1.0"?><tmx version="1.4"><body>{units}</body></tmx>')
+    assert contents(tmp_path / "a.tmx") == [(f"{a} here", b) for a, b in ROWS]
+    assert contents(tmp_path / "a.tmx", columns={"source": "de", "target": "en-GB"})[0] == ("ein Hund", "a dog here")
+    assert parallel_texts.column_languages(tmp_path / "a.tmx") == ("en-GB", "de")
+    (tmp_path / "b.tmx").write_text("<tmx>")
+    with pytest.raises(DataError, match="cannot be read"):
+        contents(tmp_path / "b.tmx")
