@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hearth_build.data import retrieval
 from hearth_build.data.bm25 import Bm25
 from hearth_build.data.datasets import DataError
 from hearth_build.data.tables import GROUP, NO_COLUMNS, TIME, Columns, Role, is_number, read_table
@@ -16,12 +17,13 @@ from hearth_build.recipe import Example
 DATA_FORMAT = (
     "a CSV, TSV, XLSX, JSON lines or Parquet file with columns of queries, texts and labels (`query`, `passage`, "
     "`label`), several rows for each query; a label is a number, 0: does not fit, or yes and no; where all texts fit, "
-    "the texts of other queries are added"
+    f"the texts of other queries are added; or {retrieval.DATA_FORMAT}"
 )
 ROLES = (
     Role("query", ("query", "question", "search", "anchor", "sentence1")),
     Role("passage", ("passage", "text", "document", "answer", "positive", "content", "sentence2")),
     Role("label", ("label", "relevance", "score", "relevant", "grade", "rating"), required=False),
+    Role("negative", ("negative", "hard_negative"), required=False),
     GROUP,
     TIME,
 )
@@ -56,6 +58,17 @@ def with_negatives(examples: Sequence[Example]) -> list[Example]:
 
 def read_queries(path: Path, columns: Columns = NO_COLUMNS) -> list[Example]:
     """As `read`, with the texts of the file alone; without labels, all of them fit. Raises DataError."""
+    listed = None if columns else retrieval.read_queries(path)
+    if listed is not None:
+        return [
+            Example(
+                {"query": query.text, "texts": [*query.positives, *query.negatives]},
+                [1.0] * len(query.positives) + [0.0] * len(query.negatives),
+                f"item {number}",
+            )
+            for number, query in enumerate(listed, 1)
+            if query.text and query.positives
+        ]
     table = read_table(path, ROLES, columns)
     queries: dict[str, Example] = {}
     for number, row in enumerate(table.rows, 1):
@@ -75,4 +88,7 @@ def read_queries(path: Path, columns: Columns = NO_COLUMNS) -> list[Example]:
         )
         example.inputs["texts"].append(text)
         example.expected.append(max(relevance, 0.0))
+        if negative := table.text(row, "negative"):
+            example.inputs["texts"].append(negative)
+            example.expected.append(0.0)
     return list(queries.values())

@@ -3,9 +3,12 @@ of a text, one that belongs to it and one that does not."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hearth_build.data import retrieval
 from hearth_build.data.datasets import DataError
 from hearth_build.data.tables import (
     GROUP,
@@ -25,7 +28,8 @@ from hearth_build.recipe import Example
 DATA_FORMAT = (
     "a CSV, TSV, XLSX, JSON lines or Parquet file of two sentences (or two words) and their similarity, in columns "
     "named sentence1, sentence2 and score or in three columns without a header; without scores, of two texts that "
-    "belong together (anchor, positive), or of these and one that does not (anchor, positive, negative)"
+    "belong together (anchor, positive), or of these and one that does not (anchor, positive, negative); or "
+    f"{retrieval.DATA_FORMAT}"
 )
 SENTENCES = (
     Role("sentence1", ("sentence1", "text1", "sentence_1", "text_1", "sentence_a", "anchor", "query", "question")),
@@ -33,23 +37,41 @@ SENTENCES = (
 )
 SCORE = Role("score", ("score", "similarity", "label", "similarity_score", "rating"))
 NEGATIVE = Role("negative", ("negative", "sentence3", "text3", "hard_negative"))
+COMMENTS = re.compile(r"\A(# .*\n)+")
 FORMS = (SCORE, NEGATIVE, None)
 """The third column, in the order in which it is looked for."""
 
 
-COMMENTS = re.compile(r"\A(# .*\n)+")
 def read(path: Path, columns: Columns = NO_COLUMNS) -> list[Example]:
     """Read pairs and triplets; `inputs` are two or three texts, `expected` is a number, or None without scores. Lines
     at the beginning with `# ` are comments.
 
     Raises DataError.
     """
+    listed = None if columns else retrieval.read_queries(path)
+    if listed is not None:
+        return pairs_of(listed)
     if path.suffix.lower() in (".csv", ".tsv", ".txt"):
         header, records = None, read_delimited(COMMENTS.sub("", read_text(path)))
     else:
         header, records = read_records(path)
     table, form = interpret(path, header, records, columns)
     return [example_of(table, form, row, number) for number, row in enumerate(table.rows, 1)]
+
+
+def pairs_of(queries: Sequence[retrieval.Query]) -> list[Example]:
+    """A pair for each text that fits, or a triplet where all queries have texts that do not."""
+    queries = [query for query in queries if query.text and query.positives]
+    are_triplets = all(query.negatives for query in queries)
+    return [
+        Example(
+            [query.text, positive, *([query.negatives[place % len(query.negatives)]] if are_triplets else [])],
+            None,
+            f"item {number}",
+        )
+        for number, query in enumerate(queries, 1)
+        for place, positive in enumerate(query.positives)
+    ]
 
 
 def interpret(
