@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+import onnx.inliner
 from onnx.external_data_helper import _get_all_tensors, uses_external_data
 
 from hearth.models.manifest import Tensor
 from hearth_build.onnx_export.export import tensor_of
+from hearth_build.onnx_export.operator_domains import custom_domains
 from hearth_build.recipe import RecipeError
 
 PROTOBUF_BYTES = 2**31
@@ -91,10 +93,12 @@ def load(path: Path) -> onnx.ModelProto:
             onnx.checker.check_model(model)
     except Exception as error:  # protobuf's and the checker's own classes share no narrower base
         raise RecipeError(f"{path} is not a valid ONNX file: {str(error).splitlines()[0][:200]}") from None
-    foreign = sorted({entry.domain for entry in model.opset_import} - {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
-    if foreign:
+    if model.functions:  # as torch's exporter writes them; operators of their own afterwards
+        model = onnx.inliner.inline_local_functions(model)
+    if custom := custom_domains(model):
         raise RecipeError(
-            f"{path} uses operators of {', '.join(foreign)}, which ONNX Runtime does not have. Export it without them."
+            f"{path} uses operators of {', '.join(sorted(custom))}, which ONNX Runtime does not have. Export it "
+            "without them."
         )
     return model
 

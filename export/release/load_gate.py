@@ -13,13 +13,14 @@ import signal
 import string
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hearth.errors import BadRequest, HearthError
 from hearth.models.manifest import File, Manifest, parse
 from hearth.models.preprocessing import TextPreprocessing
+from hearth_build.onnx_export.operator_domains import custom_domains, submessages
 
 SECONDS = 300
 """Limit of CPU time; the limit of elapsed time is twice as long."""
@@ -31,8 +32,6 @@ MAX_FILE_BYTES = 1024 * 1024
 """Largest file that the process may write. Libraries write small ones to find a folder for temporary files."""
 EXIT_REFUSED, EXIT_MISSING_MODULE = 3, 4
 """Exit statuses for an invalid artifact, and for a machine without the export extra."""
-ALLOWED_DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
-"""Operator sets that ONNX Runtime has built in."""
 REPETITIONS = 1000
 """Length of the texts on which a tokenizer is tried."""
 MAX_TOKENS_PER_CHARACTER = 24
@@ -152,13 +151,10 @@ def check_graph(path: Path, files: Sequence[File]) -> None:
     except DecodeError:
         raise BadRequest(f"{path.name} is not an ONNX graph") from None
     sizes = {file.path: file.size for file in files}
-    domains = set()  # from the nodes: graphs that ONNX Runtime wrote import every domain that it knows
-    for message in _submessages(model):
-        if isinstance(message, onnx.NodeProto | onnx.FunctionProto):
-            domains.add(message.domain)
+    for message in submessages(model):
         if isinstance(message, onnx.TensorProto) and (message.external_data or message.data_location):
             _check_external_data(path.name, message, sizes)
-    if custom := domains - ALLOWED_DOMAINS:
+    if custom := custom_domains(model):
         raise BadRequest(f"{path.name} has operators of {', '.join(sorted(custom))}, which ONNX Runtime does not have")
 
 
@@ -172,15 +168,6 @@ def _check_external_data(graph: str, tensor: Any, sizes: dict[str, int]) -> None
     unknown_keys = set(reference) - {"location", "offset", "length"}
     if not are_numbers or int(offset) + int(length) > sizes[location] or unknown_keys:
         raise BadRequest(f"{graph} reads outside {location}: {str(reference)[:200]}")
-
-
-def _submessages(message: Any) -> Iterator[Any]:
-    """Yield every message nested in a message, at any depth."""
-    for field, value in message.ListFields():
-        if field.message_type is not None:
-            for submessage in value if field.is_repeated else [value]:
-                yield submessage
-                yield from _submessages(submessage)
 
 
 if __name__ == "__main__":
