@@ -29,6 +29,8 @@ def load_model(source: Source) -> Any:
     """The model as transformers loads it, in float32. Raises RecipeError."""
     import transformers
 
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     try:
         model = getattr(transformers, source.architecture).from_pretrained(
             source.folder, dtype=torch.float32, attn_implementation="eager"
