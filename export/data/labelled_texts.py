@@ -40,16 +40,25 @@ LABEL = Role(
     ),
 )
 ROLES = (TEXT, LABEL, GROUP, TIME)
+MISSING = frozenset({"nan", "#n/a", "<na>"})
+"""How programs write a missing label, in lower case."""
 SEPARATORS = ("|", ";", ",")
 
 
 def read(path: Path, columns: Columns = NO_COLUMNS) -> list[Example]:
     """Read examples; `expected` is a label, or a tuple of labels if texts have several. Raises DataError."""
-    if path.is_dir():
-        return read_folders(path)
+    return read_folders(path) if path.is_dir() else examples_of(labelled_table(path, columns))
+
+
+def labelled_table(path: Path, columns: Columns = NO_COLUMNS) -> Table:
+    """A table with the columns of texts and labels. Raises DataError."""
     table = read_table(path, ROLES, columns, flags=LABEL.name)
     if "label" not in columns and "text" not in columns and has_swapped(table):
         table.columns["text"], table.columns["label"] = table.columns["label"], table.columns["text"]
+    return table
+
+
+def examples_of(table: Table) -> list[Example]:
     labels = split_labels([table.value(row, "label") for row in table.rows])
     return [
         Example(
@@ -95,8 +104,8 @@ def split_labels(values: Sequence[Any]) -> list[str | tuple[str, ...]]:
 
 
 def clean(value: Any) -> str:
-    """A label as text; a number that a spreadsheet wrote as 1.0 is 1."""
-    if value is None:
+    """A label as text, empty if it is missing; a number that a spreadsheet wrote as 1.0 is 1."""
+    if value is None or str(value).strip().lower() in MISSING:
         return ""
     if isinstance(value, float) and value.is_integer():
         value = int(value)

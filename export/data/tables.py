@@ -65,6 +65,12 @@ class Table:
         """The value of a role's column; None without such a column."""
         return row.get(self.columns[role]) if role in self.columns else None
 
+    def sentence(self) -> str:
+        """Which columns are read, and which are not."""
+        read = ", ".join(f"{name!r} ({role})" for role, name in self.columns.items())
+        others = [name for name in self.rows[0] if name not in self.columns.values()]
+        return f"Columns: {read}{f'; not read: {listed(others)}' if others else ''}"
+
     def text(self, row: Row, role: str) -> str:
         """The value as text without spaces at its ends; empty without such a column."""
         value = self.value(row, role)

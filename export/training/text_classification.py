@@ -68,7 +68,12 @@ def read(session: Session) -> Data:
 
 
 def usable(path: str, columns: dict[str, str], report: DataReport) -> list[Example]:
-    examples = labelled_texts.read(Path(path), columns)
+    if Path(path).is_dir():
+        examples = labelled_texts.read(Path(path))
+    else:
+        table = labelled_texts.labelled_table(Path(path), columns)
+        examples = labelled_texts.examples_of(table)
+        report.facts.append(table.sentence())
     names = [Path(example.inputs[-260:]).suffix.lower() in IMAGES for example in examples]
     if names and all(names):
         raise DataError(f"The texts of {path} are names of images. Train image-classification on it.")

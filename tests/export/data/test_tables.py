@@ -180,3 +180,10 @@ def test_numbers_of_classes_in_hugging_face_parquet_files_are_read_as_their_name
     table = pyarrow.table({"text": ["fine", "loud", "hidden"], "label": [1, 0, -1]}).replace_schema_metadata(metadata)
     parquet.write_table(table, tmp_path / "a.parquet")
     assert [example.expected for example in labelled_texts.read(tmp_path / "a.parquet")] == ["good", "bad", ""]
+
+
+def test_labels_that_programs_write_for_missing_ones_are_empty(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\none,nan\ntwo,#N/A\nthree,a\n")
+    assert [example.expected for example in labelled_texts.read(tmp_path / "a.csv")] == ["", "", "a"]
+    (tmp_path / "a.jsonl").write_text('{"text": "one", "label": NaN}\n{"text": "two", "label": 1.0}\n')
+    assert [example.expected for example in labelled_texts.read(tmp_path / "a.jsonl")] == ["", "1"]

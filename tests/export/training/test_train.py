@@ -159,6 +159,7 @@ def test_check_reports_and_trains_nothing(tmp_path: Path, capsys: pytest.Capture
     data = write_csv(tmp_path / "a.csv", [["text", "label"], *rows, ["", "bad"]])
     assert run(Plan(task="text-classification", name="tiny", data=str(data)), tmp_path / "work", "", check=True) is None
     output = " ".join(capsys.readouterr().out.split())
+    assert "Columns: 'text' (text), 'label' (label)" in output
     assert "'Good' and 'good' differ only in spelling" in output
     assert "1 duplicates" in output
     assert "left out: row 65" in output
