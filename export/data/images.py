@@ -14,6 +14,7 @@ from hearth.errors import HearthError
 from hearth.models.preprocessing import ImagePreprocessing
 from hearth.ops.vision.images import open_image, to_tensor
 from hearth_build.data.datasets import DataError
+from hearth_build.data.files import visible
 
 MAX_PIXELS = 100_000_000
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"}
@@ -35,7 +36,8 @@ def synthetic_images() -> list[bytes]:
 
 def sample_images(folder: Path, limit: int) -> list[Path]:
     """At most `limit` image files below the folder, evenly spaced in sorted order. Raises DataError if none exist."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in files if visible(path.relative_to(folder).parts))
     if not paths:
         raise DataError(f"{folder} contains no images ({', '.join(sorted(SUFFIXES))}).")
     return [paths[index] for index in np.linspace(0, len(paths) - 1, min(limit, len(paths))).round().astype(int)]

@@ -28,6 +28,8 @@ from hearth.models.model import Model
 from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.text.sampling import log_probabilities
 from hearth.tasks.generation import CHUNK, KeyValueCache
+from hearth_build.data.datasets import DataError
+from hearth_build.data.tables import read_text
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
 from hearth_build.importing.decoder_families import FAMILIES, architecture_of
 from hearth_build.importing.decoder_weights import FamilyWeights
@@ -177,7 +179,10 @@ class DecoderImport:
         return Reference(tokens, expected)
 
     def calibration(self) -> str:
-        return (self.calibrate or CALIBRATION).read_text(encoding="utf-8")
+        path = self.calibrate or CALIBRATION
+        if not path.is_file():
+            raise DataError(f"--calibrate {path} is no file. Give a text file.")
+        return read_text(path)
 
     def tokens(self, text: str) -> list[int]:
         """Raises RecipeError for too few."""

@@ -18,6 +18,7 @@ from hearth.models.manifest import Manifest, parse
 from hearth.models.model import Model
 from hearth.ops.text.sampling import log_probabilities
 from hearth.tasks.generation import KeyValueCache, Sampling, generate
+from hearth_build.data.datasets import DataError
 from hearth_build.importing import decoders, read
 from hearth_build.importing.base import ImportOptions
 from hearth_build.importing.recorded_inputs import RecordedInputs
@@ -100,6 +101,16 @@ def test_a_text_of_ones_own_replaces_the_calibration(tmp_path: Path) -> None:
         imported.build(tmp_path / name, "", "int4")
     weights = [(tmp_path / name / "artifact" / "model.bin").read_bytes() for name in ("default", "mine")]
     assert weights[0] != weights[1]
+
+
+def test_a_calibration_that_is_no_text_says_so(tmp_path: Path) -> None:
+    save(tmp_path / "model", "llama")
+    (tmp_path / "latin.txt").write_text("schön", encoding="cp1252")
+    for name, message in (("model", "is no file"), ("latin.txt", "is not UTF-8")):
+        imported = read(str(tmp_path / "model"), ImportOptions(name="tiny", calibrate=tmp_path / name))
+        assert imported.build is not None
+        with pytest.raises(DataError, match=message):
+            imported.build(tmp_path / "work", "", "int4")
 
 
 def test_shards_and_one_file_give_the_same_graph(tmp_path: Path) -> None:
