@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,11 +24,13 @@ NO_NUMBERS = frozenset({"none", "-", "--", "–", "—", "inf", "-inf", "infinit
 """What is written for missing values in columns of numbers, but may be a category elsewhere."""
 UNIT = re.compile(r"([$€£¥₹]?)\s*(.*?)\s*([%$€£¥₹]|EUR|USD|GBP|CHF)?")
 """What stands before or after a number, and the number."""
-POINT = re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(,\d{3})+)?(\.\d*)?(e[+-]?\d+)?", re.IGNORECASE)
-COMMA = re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(\.\d{3})+)?(,\d*)?(e[+-]?\d+)?", re.IGNORECASE)
+POINT = re.compile(r"[+-]?(?=[.,]?\d)(\d+|[1-9]\d{0,2}(,\d{3})+)?(\.\d*)?(e[+-]?\d+)?", re.IGNORECASE)
+COMMA = re.compile(r"[+-]?(?=[.,]?\d)(\d+|[1-9]\d{0,2}(\.\d{3})+)?(,\d*)?(e[+-]?\d+)?", re.IGNORECASE)
 """Numbers with a decimal point or a decimal comma; the other sign may part thousands."""
 SPACES = re.compile(r"(?<=\d)[ \u00a0\u202f'’](?=\d{3}(?!\d))")
 """Other signs that part thousands."""
+LARGEST = 3.4e38
+"""Larger numbers are infinite in the precision in which models read them: missing values."""
 Reading = Callable[[str], str]
 
 
@@ -65,8 +66,9 @@ def read_rows(path: Path, columns: Columns = NO_COLUMNS) -> Rows:
                 return None
             if name not in readings:
                 return raw
-            return None if raw.lower() in NO_NUMBERS else readings[name](raw)
-        if isinstance(raw, float) and not math.isfinite(raw):
+            number = None if raw.lower() in NO_NUMBERS else readings[name](raw)
+            return None if number is None or abs(float(number)) > LARGEST else number
+        if isinstance(raw, float) and not abs(raw) <= LARGEST:  # also without a value: NaN
             return None
         return raw if raw is None or isinstance(raw, bool | int | float) else str(raw)
 

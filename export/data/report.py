@@ -48,7 +48,8 @@ class DataReport:
 
 def describe_split(report: DataReport, split: Split, duplicates: Duplicates) -> None:
     sizes = f"{len(split.train):,} to train, {len(split.validation):,} to validate, {len(split.test):,} to test"
-    report.facts.append(f"{sizes}; split by content")
+    by_time = any(example.time for example in split.train)
+    report.facts.append(f"{sizes}; split by {'time' if by_time else 'content'}")
     if duplicates.exact or duplicates.near:
         report.facts.append(
             f"{duplicates.exact:,} duplicates and {duplicates.near:,} near-duplicates, kept on one side of the split"

@@ -32,10 +32,16 @@ DATA_FORMAT = (
     f"{retrieval.DATA_FORMAT}"
 )
 SENTENCES = (
-    Role("sentence1", ("sentence1", "text1", "sentence_1", "text_1", "sentence_a", "anchor", "query", "question")),
-    Role("sentence2", ("sentence2", "text2", "sentence_2", "text_2", "sentence_b", "positive", "answer", "passage")),
+    Role(
+        "sentence1",
+        ("sentence1", "text1", "sentence_1", "text_1", "sentence_a", "question1", "anchor", "query", "question"),
+    ),
+    Role(
+        "sentence2",
+        ("sentence2", "text2", "sentence_2", "text_2", "sentence_b", "question2", "positive", "answer", "passage"),
+    ),
 )
-SCORE = Role("score", ("score", "similarity", "label", "similarity_score", "rating"))
+SCORE = Role("score", ("score", "similarity", "label", "similarity_score", "rating", "is_duplicate"))
 NEGATIVE = Role("negative", ("negative", "sentence3", "text3", "hard_negative"))
 COMMENTS = re.compile(r"\A(# .*\n)+")
 FORMS = (SCORE, NEGATIVE, None)

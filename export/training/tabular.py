@@ -55,6 +55,8 @@ MAX_CATEGORIES = 200
 """A column of texts with more different values is left out."""
 IDENTIFIER = re.compile(r"(.*[\W_])?(id|Id|ID|index|Index)|.*[a-z](Id|ID)|Unnamed: 0")
 """Names of columns whose numbers say nothing about their rows."""
+FEW_TEXTS = 0.2
+"""Share of texts below which a column seems to be of numbers."""
 MAX_ROWS = 10_000
 """Rows of a request."""
 TOLERANCE = 0.01
@@ -156,15 +158,23 @@ def describe_columns(examples: Sequence[Example], report: DataReport) -> tuple[t
         distinct = set(map(str, present))
         if len(distinct) < 2:
             report.warnings.append(f"column {name!r} is left out: it has the same value in all rows")
-        elif not any(isinstance(value, bool) for value in present) and all(map(is_number, present)):
-            numbers.append(name)
+            continue
+        others = [value for value in present if isinstance(value, bool) or not is_number(value)]
+        if not others:
             if len(distinct) == len(examples) and (is_counter(present) or is_identifier(name, present)):
                 report.warnings.append(f"column {name!r} is left out: it numbers the rows")
-                numbers.remove(name)
-        elif len(distinct) > min(MAX_CATEGORIES, len(examples) / 2):
+            else:
+                numbers.append(name)
+            continue
+        if len(others) < len(present) * FEW_TEXTS:
             report.warnings.append(
-                f"column {name!r} is left out: {len(distinct):,} different texts are no categories. For texts, train "
-                "text-classification"
+                f"column {name!r} has texts among its numbers, for example {str(others[0])[:30]!r}, so it is read as "
+                "categories. Empty the cells without a number"
+            )
+        if len(distinct) > min(MAX_CATEGORIES, len(examples) / 2):
+            report.warnings.append(
+                f"column {name!r} is left out: {len(distinct):,} different texts or dates are no categories. For "
+                "texts, train text-classification"
             )
         else:
             texts.append(name)

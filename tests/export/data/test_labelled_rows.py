@@ -31,6 +31,8 @@ def column(tmp_path: Path, *values: str, other: str = "1") -> list[object]:
         (["12%", "0.2"], ["12%", "0.2"]),
         (["1,5", "2.5"], ["1.5", "2.5"]),
         (["1", "n.a.", "#N/A", "none", "inf"], ["1", None, None, None, None]),
+        (["1", "1e300"], ["1", None]),
+        (["E10", "e5"], ["E10", "e5"]),
         (["+", "-"], ["+", "-"]),
         (["none", "mild"], ["none", "mild"]),
         (["12 kg", "13 kg"], ["12 kg", "13 kg"]),

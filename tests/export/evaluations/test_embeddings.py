@@ -28,6 +28,7 @@ DATA = "HEARTH_DATA"
     [
         ("pairs.csv", 'a plane,"the plane, here",5.0\none,two,0.5\n'),
         ("pairs.csv", 'score,sentence1,genre,sentence2\n5,a plane,x,"the plane, here"\n0.5,one,x,two\n'),
+        ("quora.csv", 'id,question1,question2,is_duplicate\n1,a plane,"the plane, here",5\n2,one,two,0.5\n'),
         ("pairs.tsv", "a plane\tthe plane, here\t5.0\r\none\ttwo\t0.5\r\n\r\n"),
         ("pairs.txt", "# Word 1\tWord 2\tmean\na plane\tthe plane, here\t5.0\none\ttwo\t0.5\n"),
     ],
