@@ -47,8 +47,11 @@ from hearth_build.training.fine_tuning import Preset, fit, trained
 
 MAX_TOKENS = 256
 """Longest text of a fine-tuned encoder; shorter if 99 % of the texts are."""
-PRESET = Preset(epochs=4, learning_rate=5e-5, batch_size=32, average=0.995)
-"""On SST-2, the average was better than the last weights after each of four trainings, by 0.003 to 0.012."""
+PRESET = Preset(epochs=3, learning_rate=1e-4, batch_size=32, average=0.995)
+"""Of an encoder whose vectors have WIDTH numbers. On SST-2, the average was better than the last weights after each of
+four trainings, by 0.003 to 0.012; and three epochs of this learning rate were better than four of half of it, once, by
+0.005 of 1,563 sentences."""
+WIDTH = 384
 LARGEST_EMBEDDED = 20_000
 """Texts whose vectors are computed for the linear model of embeddings."""
 GOLDEN = TEXTS
@@ -168,7 +171,9 @@ def encoders(session: Session, data: Data) -> list[Candidate]:
         network.load_state_dict(head, strict=False)
         return network
 
-    stage = fine_tuning(session, data, rows, pad_id, network)
+    # Adam's steps have the same size in every layer, so a wider one changes more: see Yang et al. 2022.
+    preset = replace(PRESET, learning_rate=PRESET.learning_rate * WIDTH / checkpoint.hidden)
+    stage = fine_tuning(session, preset, data, rows, pad_id, network)
     tuned = trained(session, stage)
     assert isinstance(tuned, TextClassifier)
     logits = logits_of(tuned, rows["validation"], pad_id=pad_id).numpy()
@@ -209,6 +214,7 @@ def vectors(network: TextClassifier, rows: Sequence[Sequence[int]], pad_id: int,
 
 def fine_tuning(
     session: Session,
+    preset: Preset,
     data: Data,
     rows: dict[str, list[list[int]]],
     pad_id: int,
@@ -225,7 +231,7 @@ def fine_tuning(
         return {data.metric or "accuracy": measure(logits_of(network, rows["validation"], pad_id=pad_id).numpy())}
 
     soft = soft_labels if data.several else soft_classes
-    return fit(session, PRESET, network=network, batches=batches, loss=batch_loss, score=score, soft=soft)
+    return fit(session, preset, network=network, batches=batches, loss=batch_loss, score=score, soft=soft)
 
 
 def recipe_of(
