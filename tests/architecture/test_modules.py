@@ -17,7 +17,6 @@ EXCEPTIONS = {
     "layers/runtime/python/hearth/ops/vision/jpeg_scans.py": "ops/vision/test_images counts scans",
     "layers/runtime/python/hearth/protocols/openai/responses.py": "clients/test_openai_formats calls it",
     "layers/runtime/python/hearth/protocols/openai/responses_schema.py": "has only documents",
-    "layers/runtime/python/hearth/tasks/constraint.py": "clients/test_openai_formats generates with grammars",
     "layers/runtime/python/hearth/tasks/seq2seq.py": "functions/test_translation compares it with transformers",
     "functions/summarization/app.py": "test_text2text_generation compares it with transformers",
     "functions/tensors/app.py": "export/importing/test_tensors predicts with it",

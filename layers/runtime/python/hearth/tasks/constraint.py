@@ -3,7 +3,13 @@ next. llguidance computes which ones; it is imported when a request asks for a f
 
 from __future__ import annotations
 
+import json
+import math
+import re
 import weakref
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -18,6 +24,12 @@ if TYPE_CHECKING:
 
 MAX_CHARACTERS = 100_000
 """Largest size of a grammar."""
+MAX_REMAINDERS = 100_000
+"""Largest number of states for `multipleOf`; a million take ten seconds and half a gigabyte."""
+MAX_DIGITS = 20
+"""Largest number of digits of a value of `multipleOf` before or after its point."""
+SCHEMA = re.compile(r"%json\s*")
+"""What precedes a JSON schema in llguidance's Lark."""
 _tokenizers: weakref.WeakKeyDictionary[Any, LLTokenizer] = weakref.WeakKeyDictionary()
 """llguidance's view of each loaded model's tokens."""
 
@@ -69,6 +81,7 @@ def _compile(kind: str, text: str) -> str:
 
     if kind == "regex":
         return str(LLMatcher.grammar_from_regex(text))
+    check_multiples(_schemas(kind, text))
     if kind == "lark":
         return str(LLMatcher.grammar_from_lark(text))
     try:
@@ -76,6 +89,53 @@ def _compile(kind: str, text: str) -> str:
         return str(LLMatcher.grammar_from_json_schema(text, defaults={"whitespace_flexible": False}))
     except ValueError as error:
         raise BadRequest(f"The JSON schema is invalid: {str(error)[:200]}", param="parameters.grammar") from None
+
+
+def _schemas(kind: str, text: str) -> Iterator[Any]:
+    """The JSON schemas in a grammar, with numbers as Decimal; none that is not JSON, which llguidance refuses. Raises
+    BadRequest."""
+    decode = json.JSONDecoder(parse_int=Decimal, parse_float=Decimal).raw_decode
+    starts = [len(text) - len(text.lstrip())] if kind == "json" else [match.end() for match in SCHEMA.finditer(text)]
+    for start in starts:
+        if kind == "lark" and text[start : start + 1] != "{":
+            raise BadRequest("`%json` must be followed by a schema, {…}", param="parameters.grammar")
+        with suppress(ValueError, RecursionError):
+            yield decode(text, start)[0]
+
+
+def check_multiples(schemas: Iterable[Any]) -> None:
+    """Check that numbers which must be multiples need no more than MAX_REMAINDERS states: llguidance has one for each
+    remainder, and no limit of its own for them. Raises BadRequest.
+
+    A number may have to be a multiple of all values, which is one of their least common multiple; the zeros at the end
+    of a single value take no states.
+    """
+    values = {value.normalize() for schema in schemas for value in _multiples(schema) if value.is_finite() and value}
+    places = min((int(value.as_tuple().exponent) for value in values), default=0)
+    if max((abs(value.adjusted()) for value in values), default=0) > MAX_DIGITS:
+        remainders = MAX_REMAINDERS + 1
+    elif len(values) == 1:
+        remainders = int(abs(next(iter(values))).scaleb(-places))
+    else:
+        remainders = math.lcm(*(int(abs(value).scaleb(-places)) for value in values))
+    if remainders > MAX_REMAINDERS:
+        raise BadRequest(
+            f"The values of `multipleOf` need {remainders} states; at most {MAX_REMAINDERS} are allowed",
+            param="parameters.grammar",
+        )
+
+
+def _multiples(schema: Any) -> Iterator[Decimal]:
+    """The values of `multipleOf` anywhere in a schema."""
+    remaining = [schema]
+    while remaining:
+        value = remaining.pop()
+        if isinstance(value, list):
+            remaining += value
+        elif isinstance(value, dict):
+            if isinstance(multiple := value.get("multipleOf"), Decimal):
+                yield multiple
+            remaining += value.values()
 
 
 def _tokenizer(model: LanguageModel) -> LLTokenizer:
