@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,13 +126,14 @@ class UploadFolder:
         total = 0
         for folder in self._folders:
             for path in folder.rglob("*"):
-                status = path.stat(follow_symlinks=False)
-                if not path.is_file():
-                    continue
-                if status.st_mtime + KEEP_SECONDS < now:
-                    path.unlink(missing_ok=True)
-                else:
-                    total += status.st_size
+                with suppress(FileNotFoundError):  # renamed by the worker, or deleted by a client
+                    status = path.stat(follow_symlinks=False)
+                    if not path.is_file():
+                        continue
+                    if status.st_mtime + KEEP_SECONDS < now:
+                        path.unlink(missing_ok=True)
+                    else:
+                        total += status.st_size
         return total
 
 

@@ -105,6 +105,12 @@ def test_the_size_of_all_files_is_limited_and_deleting_makes_room(
         assert send(client, second) == 204
 
 
+def test_a_file_that_is_renamed_meanwhile_fails_no_upload(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    rglob = Path.rglob
+    monkeypatch.setattr(Path, "rglob", lambda folder, pattern: [*rglob(folder, pattern), folder / ".partial"])
+    assert send(client, create(client)) == 204
+
+
 def test_old_files_are_deleted(client: TestClient, folders: Path) -> None:
     old = folders / "uploads/uploads/sentiment-en/u0"
     old.parent.mkdir(parents=True)
