@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from hearth_build.data.datasets import DataError
-from hearth_build.data.tables import read_json, read_records, read_text
+from hearth_build.data.tables import Role, read_json, read_records, read_table, read_text
 from hearth_build.recipe import Example
 
 DATA_FORMAT = (
     "a CoNLL file (on each line a token, a word or a character, and its label B-X, I-X or O, and an empty line between "
-    "sentences), or JSON or JSON lines with `tokens` and `tags`, or with `text` and spans, as Doccano, Label Studio "
-    "and Prodigy write them"
+    "sentences), a CSV or XLSX file with a token, its label and its sentence in each row, or JSON, JSON lines or Parquet "
+    "with `tokens` and `tags`, or with `text` and spans, as Doccano, Label Studio, Prodigy and spaCy write them"
 )
 BEGIN_PREFIXES, INSIDE_PREFIXES = ("B-", "S-", "U-"), ("I-", "M-", "E-", "L-")
 """Label prefixes of the BIO, BMES, BIOES and BILOU schemes."""
@@ -21,6 +21,12 @@ DOCUMENT_START = "-DOCSTART-"
 """Marks the beginning of a document in CoNLL 2003."""
 Span = list[Any]
 """[start, end, entity type], with positions in characters of the text."""
+WORDS = (
+    Role("token", ("token", "word", "tokens", "words")),
+    Role("tag", ("tag", "ner_tag", "label", "ner", "tags", "ner_tags")),
+    Role("sentence", ("sentence_#", "sentence_id", "sentence", "sent_id", "sentence_number")),
+)
+"""Columns of a table with a token in each row."""
 SPANS = ("label", "labels", "entities", "spans")
 """Fields that hold spans."""
 TAGS = ("tags", "labels", "ner_tags", "ner")
@@ -33,6 +39,8 @@ def read(path: Path) -> list[Example]:
         if path.suffix.lower() in (".json", ".jsonl", ".ndjson", ".parquet"):
             items = read_json(path) if path.suffix.lower() != ".parquet" else read_rows(path)
             return [json_example(path, number, item) for number, item in enumerate(items, 1)]
+        if path.suffix.lower() in (".csv", ".xlsx"):
+            return read_words(path)
         return read_conll(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error}); it must be {DATA_FORMAT}.") from None
@@ -41,6 +49,20 @@ def read(path: Path) -> list[Example]:
 def read_rows(path: Path) -> list[dict[str, Any]]:
     header, records = read_records(path)
     return [dict(zip(header or (), record, strict=True)) for record in records]
+
+
+def read_words(path: Path) -> list[Example]:
+    """A table with a token in each row; the number of the sentence may be in its first row only. Raises DataError."""
+    table = read_table(path, WORDS)
+    sentences: list[tuple[str, list[list[str]]]] = []
+    for row in table.rows:
+        token, tag, sentence = (table.text(row, role.name) for role in WORDS)
+        if not is_tag(tag):
+            raise DataError(f"{path} has the tag {tag!r} of {token!r}; tags must be B-X, I-X or O.")
+        if not sentences or (sentence and sentence != sentences[-1][0]):
+            sentences.append((sentence, []))
+        sentences[-1][1].append([token, tag])
+    return [make_example(rows, has_words=True, name=name) for name, rows in sentences]
 
 
 def read_conll(path: Path) -> list[Example]:

@@ -35,6 +35,11 @@ class DataFile:
         with zipfile.ZipFile(self.root) as archive:
             return archive.read(str(self.path))
 
+    def folder_label(self) -> str:
+        """The name of the file's folder; empty if that is the name of a part of the data set."""
+        folder = self.path.parent.name
+        return "" if folder.lower() in PARTS else folder
+
     def __str__(self) -> str:
         return str(self.root / self.path)
 

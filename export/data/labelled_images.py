@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hearth_build.data.datasets import DataError
-from hearth_build.data.files import IMAGES, PARTS, DataFile, list_files, main_table, original_of
+from hearth_build.data.files import IMAGES, list_files, main_table, original_of
 from hearth_build.data.labelled_texts import LABEL, split_labels
 from hearth_build.data.listed_files import listed_files
 from hearth_build.data.tables import GROUP, NO_COLUMNS, SUFFIXES, TIME, Columns, Role, read_table
@@ -43,7 +43,7 @@ def read(path: Path, columns: Columns = NO_COLUMNS) -> list[Example]:
     files = [file for file in list_files(path) if file.path.suffix.lower() in IMAGES]
     # Files beside the folders of the classes, such as an overview, have no label.
     examples = [
-        Example(file, label_of(file), str(file.path), original_of(file.path.name))
+        Example(file, file.folder_label(), str(file.path), original_of(file.path.name))
         for file in files
         if len(file.path.parts) > 1
     ]
@@ -55,12 +55,6 @@ def read(path: Path, columns: Columns = NO_COLUMNS) -> list[Example]:
         advice = f" Give the table of their labels: {tables}." if tables else ""
         raise DataError(f"{path} has no images in folders of labels; it must be {DATA_FORMAT}.{advice}")
     return examples
-
-
-def label_of(file: DataFile) -> str:
-    """The folder of an image; empty if that is the name of a part of the data set."""
-    folder = file.path.parts[-2]
-    return "" if folder.lower() in PARTS else folder
 
 
 def read_listed(path: Path, columns: Columns) -> list[Example]:

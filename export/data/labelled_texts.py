@@ -15,7 +15,7 @@ from hearth_build.recipe import Example
 DATA_FORMAT = (
     "a CSV, TSV, XLSX, JSON lines or Parquet file with a column of texts and one of labels (lists of labels, or labels "
     "joined by `|`, if a text has several; or a column of zeros and ones for each label), or a folder with one folder "
-    "of .txt files per class"
+    "of .txt files per class, or a .zip of it"
 )
 TEXT = Role(
     "text",
@@ -47,7 +47,12 @@ SEPARATORS = ("|", ";", ",")
 
 def read(path: Path, columns: Columns = NO_COLUMNS) -> list[Example]:
     """Read examples; `expected` is a label, or a tuple of labels if texts have several. Raises DataError."""
-    return read_folders(path) if path.is_dir() else examples_of(labelled_table(path, columns))
+    return read_folders(path) if is_folder(path) else examples_of(labelled_table(path, columns))
+
+
+def is_folder(path: Path) -> bool:
+    """Whether texts are files in folders, which may be packed."""
+    return path.is_dir() or path.suffix.lower() == ".zip"
 
 
 def labelled_table(path: Path, columns: Columns = NO_COLUMNS) -> Table:
@@ -119,5 +124,5 @@ def read_folders(path: Path) -> list[Example]:
     examples = []
     for file in files:
         text = decode_text(str(file), file.read())
-        examples.append(Example(text.strip(), file.path.parts[-2], name=str(file.path)))
+        examples.append(Example(text.strip(), file.folder_label(), name=str(file.path)))
     return examples

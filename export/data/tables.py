@@ -31,6 +31,8 @@ lines after it; leniently."""
 ONE = frozenset({"1", "1.0", "true", "yes", "x"})
 FLAGS = ONE | {"0", "0.0", "false", "no", ""}
 """What is written in columns that say of each label whether an example has it."""
+MIN_ROWS = 5
+"""Records that are a table below a title: fewer may be lines of text that happen to have as many delimiters."""
 csv.field_size_limit(100_000_000)  # texts of a whole document
 
 Row = dict[str, Any]
@@ -242,13 +244,15 @@ def read_records(path: Path) -> tuple[list[str] | None, list[list[Any]]]:
 
 
 def read_text(path: Path) -> str:
-    """A text file in UTF-8, or in UTF-16 with its byte order mark. Raises DataError."""
+    """A text file in UTF-8 or in UTF-16. Raises DataError."""
     return decode_text(path, path.read_bytes())
 
 
 def decode_text(path: Path | str, data: bytes) -> str:
     """The text of a file's bytes, as `read_text`. Raises DataError."""
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    if data[1:4:2] == b"\0\0":  # Latin letters of UTF-16 without the mark
+        encoding = "utf-16-le"
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -273,6 +277,9 @@ def read_delimited(text: str) -> list[list[str]]:
                 records = [record for record in reader if record]
             except csv.Error:  # a quotation mark within a text, which is not doubled
                 continue
+            part = table_part(records)
+            if MIN_ROWS <= len(part) < len(records) and regularity(part) == (True, 1.0):  # below lines of a title
+                records = part
             if (quality := regularity(records)) > best[0]:  # the first of equal ones
                 best = (quality, records)
         if best[0] == (True, 1.0):

@@ -71,7 +71,7 @@ def read(session: Session) -> Data:
 
 
 def usable(path: str, columns: dict[str, str], report: DataReport) -> list[Example]:
-    if Path(path).is_dir():
+    if labelled_texts.is_folder(Path(path)):
         examples = labelled_texts.read(Path(path))
     else:
         table = labelled_texts.labelled_table(Path(path), columns)

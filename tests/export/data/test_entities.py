@@ -126,3 +126,21 @@ def test_tags_in_hugging_face_parquet_files_are_read_by_their_names(tmp_path: Pa
 def test_spacy_examples_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps([[TEXT, {"entities": [[0, 9, "PER"], [19, 23, "LOC"]]}]]))
     assert entities.read(tmp_path / "a.json")[0].expected == SPANS
+
+
+def test_a_table_has_a_token_in_each_row(tmp_path: Path) -> None:
+    lines = [
+        "Sentence #,Word,POS,Tag",
+        "Sentence: 1,Anna,NNP,B-PER",
+        ",Berg,NNP,I-PER",
+        ",left,VB,O",
+        "Sentence: 2,No,DT,O",
+    ]
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    assert [(item.inputs, item.expected) for item in entities.read(tmp_path / "a.csv")] == [
+        ("Anna Berg left", [[0, 9, "PER"]]),
+        ("No", []),
+    ]
+    (tmp_path / "a.csv").write_text("\n".join([*lines, ",home,NN,place"]))
+    with pytest.raises(DataError, match="has the tag 'place' of 'home'"):
+        entities.read(tmp_path / "a.csv")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -187,3 +188,21 @@ def test_labels_that_programs_write_for_missing_ones_are_empty(tmp_path: Path) -
     assert [example.expected for example in labelled_texts.read(tmp_path / "a.csv")] == ["", "", "a"]
     (tmp_path / "a.jsonl").write_text('{"text": "one", "label": NaN}\n{"text": "two", "label": 1.0}\n')
     assert [example.expected for example in labelled_texts.read(tmp_path / "a.jsonl")] == ["", "1"]
+
+
+def test_lines_above_a_table_are_skipped(tmp_path: Path) -> None:
+    rows = "fine, really;1\nbad;0\n" * 4
+    (tmp_path / "a.csv").write_text(f"Reviews of May\nmade by the front desk\n\ntext;label\n{rows}")
+    assert [example.expected for example in labelled_texts.read(tmp_path / "a.csv")] == ["1", "0"] * 4
+
+
+def test_unicode_without_its_mark_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("text,label\nschön,1\nlaut,0\n".encode("utf-16-le"))
+    assert labelled_texts.read(tmp_path / "a.csv")[0].inputs == "schön"
+
+
+def test_texts_in_folders_may_be_packed(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("train/good/1.txt", "train/bad/2.txt", "train/urls.txt"):
+            archive.writestr(name, name)
+    assert [example.expected for example in labelled_texts.read(tmp_path / "a.zip")] == ["bad", "good", ""]
