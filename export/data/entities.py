@@ -12,7 +12,7 @@ from hearth_build.recipe import Example
 
 DATA_FORMAT = (
     "a CoNLL file (on each line a token, a word or a character, and its label B-X, I-X or O, and an empty line between "
-    "sentences), a CSV or XLSX file with a token, its label and its sentence in each row, or JSON, JSON lines or Parquet "
+    "sentences), CSV or XLSX with a token, its label and its sentence in each row, or JSON, JSON lines or Parquet "
     "with `tokens` and `tags`, or with `text` and spans, as Doccano, Label Studio, Prodigy and spaCy write them"
 )
 BEGIN_PREFIXES, INSIDE_PREFIXES = ("B-", "S-", "U-"), ("I-", "M-", "E-", "L-")
