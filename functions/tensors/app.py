@@ -5,10 +5,10 @@ from __future__ import annotations
 import binascii
 import math
 from base64 import b64decode
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from hearth.aws_lambda.handler import create_handler
 from hearth.errors import BadRequest
@@ -21,6 +21,8 @@ from hearth.tasks.task import Prediction, Task, Usage
 from hearth.telemetry.timing import step
 
 Graph = Model[None, None]
+MAX_DIMENSIONS = 64
+"""Of NumPy's arrays."""
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,7 +33,7 @@ class Binary(Struct, frozen=True, forbid_unknown_fields=True):
     """A tensor as bytes: little-endian, in row-major order."""
 
     base64: str
-    shape: list[int]
+    shape: Annotated[list[int], Meta(max_length=MAX_DIMENSIONS)]
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,7 +82,10 @@ def _from_binary(tensor: Tensor, binary: Binary) -> np.ndarray[Any, Any]:
         )
     if tensor.dtype == "bool" and raw.strip(b"\0\1"):
         raise BadRequest(f"Input {safe_name(tensor.name)}: the bytes of bool must be 0 or 1")
-    return np.frombuffer(raw, dtype).reshape(binary.shape)
+    try:
+        return np.frombuffer(raw, dtype).reshape(binary.shape)
+    except ValueError:  # a dimension of 0 beside vast ones
+        raise BadRequest(f"Input {safe_name(tensor.name)}: the shape {binary.shape} is too large") from None
 
 
 def decode(model: Graph, request: Request, outputs: list[Any]) -> Response:

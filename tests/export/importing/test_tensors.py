@@ -202,6 +202,8 @@ def test_a_changed_answer_fails_the_replay(client: TestClient, monkeypatch: pyte
         ("several", INPUTS["several"] | {"x": [[1e39, 0, 0]]}, "does not fit into float32"),
         ("several", INPUTS["several"] | {"flag": [1]}, "must be true or false"),
         ("several", INPUTS["several"] | {"x": {"base64": "AAAA", "shape": [1, 3]}}, "needs 12 bytes"),
+        ("several", INPUTS["several"] | {"x": {"base64": "AAAAAA==", "shape": [1] * 65}}, "length <= 64"),
+        ("several", INPUTS["several"] | {"x": {"base64": "", "shape": [0, 10**30]}}, "too large"),
         ("several", INPUTS["several"] | {"x": []}, "must be at least 1"),
         ("maps", {"row": [1, 2]}, r"must be JSON of the type map\(string,tensor\(float\)\)"),
         ("sequence", {"parts": 3}, r"must be JSON of the type seq\(tensor\(float\)\)"),
