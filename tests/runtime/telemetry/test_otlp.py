@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
+import socket
+
 import pytest
 
 from hearth.telemetry import otlp, tracing
@@ -14,6 +17,30 @@ def test_values_have_the_types_of_the_protocol() -> None:
     assert _value(2**40) == {"intValue": str(2**40)}
     assert _value(0.5) == {"doubleValue": 0.5}
     assert _value(["a", 1]) == {"arrayValue": {"values": [{"stringValue": "a"}, {"intValue": "1"}]}}
+
+
+@pytest.mark.parametrize("headers", [{}, {"authorization": "a\nb"}])
+def test_on_lambda_a_message_that_fails_delays_no_other_request(
+    headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections, connection = list[str](), http.client.HTTPConnection
+
+    def connect(address: str, timeout: float) -> http.client.HTTPConnection:
+        connections.append(address)
+        return connection(address, timeout=timeout)
+
+    monkeypatch.setattr(http.client, "HTTPConnection", connect)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        exporter = Exporter(f"http://127.0.0.1:{silent.getsockname()[1]}", headers, {}, waits=True)
+        timing = begin()
+        timing.trace = tracing.Trace("a" * 32, "b" * 16)
+        for _ in range(3):
+            exporter.export(timing, 1.0, {}, 200)
+        assert (len(connections), exporter.dropped) == (1, 2)
+        monkeypatch.setattr(otlp, "PAUSE", 0.0)
+        exporter._resumes = 0.0
+        exporter.export(timing, 1.0, {}, 200)
+        assert len(connections) == 2
 
 
 def test_a_full_queue_drops_spans_and_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:

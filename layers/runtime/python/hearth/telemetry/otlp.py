@@ -2,7 +2,8 @@
 generative AI.
 
 A server sends them from a thread, in batches; a queue that is full drops spans rather than keep requests waiting. A
-Lambda sends them at the end of each request, because its threads stop between requests.
+Lambda sends them at the end of each request, because its threads stop between requests; after a message that failed,
+the next requests do not wait for one.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ SECONDS = 1.0
 TIMEOUT = 3.0
 """Seconds until a message is given up."""
 LAMBDA_TIMEOUT = 0.5
+PAUSE = 10.0
+"""Seconds after a message that failed in which requests of a Lambda drop their spans."""
 INTERNAL, SERVER = 1, 2
 """Kinds of spans."""
 ERROR = 2
@@ -53,12 +56,15 @@ class Exporter:
         self._resource = _attributes(resource)
         self._waits = waits
         self._queue: queue.Queue[list[dict[str, Any]]] = queue.Queue(QUEUE)
-        self._reported = 0.0
+        self._reported = self._resumes = 0.0
         self.dropped = 0
         if not waits:
             threading.Thread(target=self._run, name="otlp", daemon=True).start()
 
     def export(self, timing: Timing, ms: float, attributes: dict[str, Any], status: int) -> None:
+        if self._waits and time.monotonic() < self._resumes:
+            self.dropped += 1
+            return
         spans = spans_of(timing, ms, attributes, status)
         if self._waits:
             self._send(spans, LAMBDA_TIMEOUT)
@@ -101,8 +107,10 @@ class Exporter:
             finally:
                 connection.close()
             reason = f"status {status}" if status >= 300 else ""
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: of a header's value
             reason = type(error).__name__
+        if reason:
+            self._resumes = time.monotonic() + PAUSE
         if reason and time.monotonic() - self._reported > 60:
             self._reported = time.monotonic()
             logger().error("spans not exported", extra={"reason": reason})
