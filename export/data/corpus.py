@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hearth_build.data.datasets import DataError
 from hearth_build.data.files import list_files
-from hearth_build.data.tables import GROUP, NO_COLUMNS, TIME, Columns, Role, decode_text, read_table
+from hearth_build.data.tables import GROUP, NO_COLUMNS, TIME, Columns, Role, decode_text, parse_literal, read_table
 from hearth_build.recipe import Example
 
 DATA_FORMAT = (
@@ -75,7 +74,7 @@ def messages_of(value: Any, place: str) -> list[Message]:
     """The messages of a conversation. Raises DataError, which names the `place`."""
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = parse_literal(value)
         except ValueError:
             raise DataError(f"{place}: the messages are no JSON.") from None
     if not isinstance(value, Sequence) or not all(isinstance(message, Mapping) for message in value):

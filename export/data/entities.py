@@ -71,16 +71,18 @@ def read_conll(path: Path) -> list[Example]:
         fields = line.split("\t") if "\t" in line else line.split()
         is_separator = not line.strip() or fields[0] == DOCUMENT_START
         if is_separator or (len(fields) > 1 and is_tag(fields[-1].strip())):
-            rows.append([] if is_separator else [fields[0], fields[-1].strip()])
+            rows.append([] if is_separator else [*fields[:-1], fields[-1].strip()])
         elif not line.startswith("#"):  # a comment
             raise DataError(f"{path}, line {number} is {line[:60]!r}; the file must be {DATA_FORMAT}.")
+    if is_numbered(rows):
+        rows = [row[1:] for row in rows]
     # If no token is longer than one character, the tokens are characters. Otherwise they are words with spaces.
     has_words = any(row and len(row[0]) > 1 for row in rows)
     examples: list[Example] = []
     sentence: list[list[str]] = []
     for number, row in enumerate([*rows, []], 1):
         if row:
-            sentence.append(row)
+            sentence.append([row[0], row[-1]])
         elif sentence:
             examples.append(make_example(sentence, has_words, f"line {number - len(sentence)}"))
             sentence = []
@@ -102,6 +104,16 @@ def make_example(rows: Sequence[Sequence[str]], has_words: bool, name: str = "")
             spans.append([start, len(text), entity_type])
         previous_type = entity_type
     return Example(text, spans, name)
+
+
+def is_numbered(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first column numbers the tokens of each sentence."""
+    number = 0
+    for row in rows:
+        number = number + 1 if row else 0
+        if row and (len(row) < 3 or row[0] != str(number)):
+            return False
+    return any(rows)
 
 
 def is_tag(label: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,17 @@ from typing import Any
 
 from hearth_build.data.datasets import DataError
 from hearth_build.data.files import list_files
-from hearth_build.data.tables import GROUP, NO_COLUMNS, TIME, Columns, Role, Table, decode_text, read_table
+from hearth_build.data.tables import (
+    GROUP,
+    NO_COLUMNS,
+    TIME,
+    Columns,
+    Role,
+    Table,
+    decode_text,
+    parse_literal,
+    read_table,
+)
 from hearth_build.recipe import Example
 
 DATA_FORMAT = (
@@ -19,7 +30,22 @@ DATA_FORMAT = (
 )
 TEXT = Role(
     "text",
-    ("text", "sentence", "review", "content", "comment", "message", "body", "tweet", "document", "utterance", "title"),
+    (
+        "text",
+        "sentence",
+        "review",
+        "content",
+        "comment",
+        "message",
+        "body",
+        "tweet",
+        "document",
+        "utterance",
+        "title",
+        "comment_text",
+        "review_text",
+        "tweet_text",
+    ),
 )
 LABEL = Role(
     "label",
@@ -42,6 +68,7 @@ LABEL = Role(
 ROLES = (TEXT, LABEL, GROUP, TIME)
 MISSING = frozenset({"nan", "#n/a", "<na>"})
 """How programs write a missing label, in lower case."""
+LIST = re.compile(r"\[.*\]", re.DOTALL)
 SEPARATORS = ("|", ";", ",")
 
 
@@ -88,6 +115,8 @@ def has_swapped(table: Table) -> bool:
 def split_labels(values: Sequence[Any]) -> list[str | tuple[str, ...]]:
     """Labels as text; tuples if the values are lists, which do not all have one label, or texts that list labels which
     also stand alone."""
+    if all(isinstance(value, str) and LIST.fullmatch(value.strip()) for value in values):
+        values = [as_list(value) for value in values]
     if all(isinstance(value, list | tuple) and len(value) == 1 for value in values):
         return [clean(value[0]) for value in values]
     if any(isinstance(value, list | tuple) for value in values):
@@ -106,6 +135,14 @@ def split_labels(values: Sequence[Any]) -> list[str | tuple[str, ...]]:
             parted = [tuple(filter(None, (part.strip() for part in label.split(separator)))) for label in labels]
             return [parts or "" for parts in parted]
     return list(labels)
+
+
+def as_list(text: str) -> Any:
+    """A list that is written into a cell; other texts as they are."""
+    try:
+        return parse_literal(text)
+    except ValueError:
+        return text
 
 
 def clean(value: Any) -> str:

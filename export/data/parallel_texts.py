@@ -71,7 +71,7 @@ def read(path: Path, columns: Columns = NO_COLUMNS, roles: Roles = TRANSLATION) 
     if is_parallel(path):
         return read_parallel(path, companion(path, columns))
     header, records = read_translations(path)
-    if header is None and len(records) > 1 and all(is_code(name) for name in records[0]):
+    if header is None and len(records) > 1 and all(is_language(name) for name in records[0]):
         header, records = [str(name).strip() for name in records[0]], records[1:]
     header, records = flatten(header, records)
     if header is None and max(map(len, records), default=0) < 2:
@@ -118,6 +118,12 @@ def is_code(name: Any) -> bool:
     """Whether a header is a language code, such as `en` or `zh-Hans`."""
     text = str(name).strip()
     return bool(LANGUAGE.fullmatch(text)) and re.split("[-_]", text)[0].lower() in ISO_639
+
+
+def is_language(name: Any) -> bool:
+    """Whether a header is a language: its code, or a name such as `English sentences`."""
+    first = next(iter(str(name).split()), "")
+    return is_code(name) or first.capitalize() in CODES
 
 
 def flatten(header: list[str] | None, records: list[list[Any]]) -> tuple[list[str] | None, list[list[Any]]]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hearth_build.data.datasets import DataError
-from hearth_build.data.tables import GROUP, NO_COLUMNS, TIME, Columns, Role, is_number, read_table
+from hearth_build.data.tables import GROUP, NO_COLUMNS, TIME, Columns, Role, is_number, parse_literal, read_table
 from hearth_build.recipe import Example
 
 DATA_FORMAT = (
@@ -26,8 +24,6 @@ ROLES = (
     GROUP,
     TIME,
 )
-ARRAY = re.compile(r"array\((\[[^\]]*\])(, dtype=\w+)?\)")
-"""A list within an object that pandas wrote into a cell."""
 
 
 class Answer(NamedTuple):
@@ -86,11 +82,10 @@ def answers_of(value: Any) -> list[tuple[str, int | None]]:
     """Texts and offsets of a cell: a text, a list of texts or of SQuAD's answers, or an object of two lists."""
     if isinstance(value, str):
         if value[:1] in ("{", "["):  # a value of JSON or of Python in a spreadsheet
-            for parse in (json.loads, ast.literal_eval):
-                try:
-                    return answers_of(parse(ARRAY.sub(r"\1", value)))
-                except (ValueError, SyntaxError):
-                    continue
+            try:
+                return answers_of(parse_literal(value))
+            except ValueError:
+                pass
         return [(value.strip(), None)] if value.strip() else []
     if isinstance(value, Mapping):
         if isinstance(value.get("text"), str):

@@ -5,6 +5,7 @@ Byte order marks, delimiters, quoted newlines, the case of headers and missing h
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import json
@@ -21,13 +22,34 @@ from hearth_build.data.datasets import DataError
 from hearth_build.data.labelling_tools import labelled_rows
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".jsonl", ".ndjson", ".json", ".parquet")
+OTHER_FORMATS = frozenset(
+    {
+        ".xls",
+        ".xlsb",
+        ".ods",
+        ".numbers",
+        ".gz",
+        ".zip",
+        ".7z",
+        ".rar",
+        ".pkl",
+        ".feather",
+        ".arrow",
+        ".arff",
+        ".sav",
+        ".dta",
+    }
+)
 DELIMITERS = ("\t", ";", ",", "|")
 """The first of those that part all lines alike: a comma may be within numbers, as in 1,5;2,5."""
 SEPARATOR_LINE = re.compile(r"sep=([,;|\t])\r?\n", re.IGNORECASE)
 """The first line by which a file tells Excel its delimiter."""
-QUOTING: tuple[dict[str, Any], ...] = ({"strict": True}, {"quoting": csv.QUOTE_NONE}, {})
-"""How quotation marks are read: as spreadsheets write them; as part of texts, where one would otherwise swallow the
-lines after it; leniently."""
+ESCAPED: dict[str, Any] = {"strict": True, "doublequote": False, "escapechar": "\\"}
+QUOTING: tuple[dict[str, Any], ...] = ({"strict": True}, ESCAPED, {"quoting": csv.QUOTE_NONE}, {})
+"""How quotation marks are read: as spreadsheets write them; with a backslash before those within texts; as part of
+texts, where one would otherwise swallow the lines after it; leniently."""
+ARRAY = re.compile(r"array\((\[[^\]]*\])(, dtype=\w+)?\)")
+"""A list within an object that pandas wrote into a cell."""
 ONE = frozenset({"1", "1.0", "true", "yes", "x"})
 FLAGS = ONE | {"0", "0.0", "false", "no", ""}
 """What is written in columns that say of each label whether an example has it."""
@@ -234,6 +256,8 @@ def read_records(path: Path) -> tuple[list[str] | None, list[list[Any]]]:
     try:
         if suffix == ".parquet":
             return read_parquet(path)
+        if suffix in OTHER_FORMATS:
+            raise ValueError("save it as CSV UTF-8, XLSX, JSON lines or Parquet, and unpack it if it is packed")
         if suffix == ".xlsx":
             return None, read_spreadsheet(path)
         if suffix in (".json", ".jsonl", ".ndjson"):
@@ -344,6 +368,18 @@ def records_of(path: Path, items: Sequence[Any]) -> tuple[list[str], list[list[A
         raise DataError(f"{path} must have a JSON object for each row.")
     header = list(dict.fromkeys(name for item in items for name in item))
     return header, [[item.get(name) for name in header] for item in items]
+
+
+def parse_literal(text: str) -> Any:
+    """A value of JSON, or of Python as pandas writes it into a cell. Raises ValueError."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    try:
+        return ast.literal_eval(ARRAY.sub(r"\1", text))
+    except (SyntaxError, TypeError, MemoryError, RecursionError):
+        raise ValueError("it is neither JSON nor a value of Python") from None
 
 
 def read_parquet(path: Path) -> tuple[list[str], list[list[Any]]]:

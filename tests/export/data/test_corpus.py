@@ -40,3 +40,8 @@ def test_conversations_keep_all_that_is_said(item: dict[str, Any], messages: lis
 def test_unicode_text_of_windows_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Größe", encoding="utf-16")
     assert corpus.read(tmp_path / "a.txt")[0].inputs == "Größe"
+
+
+def test_messages_that_pandas_wrote_into_a_cell_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f'messages\n"{[USER, ASSISTANT]}"\n')
+    assert corpus.read(tmp_path / "a.csv")[0].inputs == {"messages": [USER, ASSISTANT]}

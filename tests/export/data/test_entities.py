@@ -144,3 +144,13 @@ def test_a_table_has_a_token_in_each_row(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("\n".join([*lines, ",home,NN,place"]))
     with pytest.raises(DataError, match="has the tag 'place' of 'home'"):
         entities.read(tmp_path / "a.csv")
+
+
+def test_numbers_of_tokens_are_no_tokens(tmp_path: Path) -> None:
+    (tmp_path / "a.conll").write_text("1\tAnna\tB-PER\n2\tleft\tO\n\n1\tNo\tO\n")
+    assert [(item.inputs, item.expected) for item in entities.read(tmp_path / "a.conll")] == [
+        ("Anna left", [[0, 4, "PER"]]),
+        ("No", []),
+    ]
+    (tmp_path / "a.conll").write_text("1 O\n2 O\n")
+    assert entities.read(tmp_path / "a.conll")[0].inputs == "12"

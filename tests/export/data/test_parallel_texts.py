@@ -76,3 +76,9 @@ def test_translation_memories_are_read(tmp_path: Path) -> None:
     (tmp_path / "b.tmx").write_text("<tmx>")
     with pytest.raises(DataError, match="cannot be read"):
         contents(tmp_path / "b.tmx")
+
+
+def test_columns_named_by_names_of_languages_are_a_header(tmp_path: Path) -> None:
+    lines = [f"{a}\t{b}" for a, b in [("English sentences", "German"), *ROWS]]
+    (tmp_path / "a.tsv").write_text("\n".join(lines))
+    assert contents(tmp_path / "a.tsv") == ROWS

@@ -206,3 +206,22 @@ def test_texts_in_folders_may_be_packed(tmp_path: Path) -> None:
         for name in ("train/good/1.txt", "train/bad/2.txt", "train/urls.txt"):
             archive.writestr(name, name)
     assert [example.expected for example in labelled_texts.read(tmp_path / "a.zip")] == ["bad", "good", ""]
+
+
+def test_quotation_marks_behind_a_backslash_are_part_of_a_text(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text('id\tlabel\ttext\n"1"\t1\t"a \\"fine\\"\nroom"\n"2"\t0\t"loud"\n')
+    examples = labelled_texts.read(tmp_path / "a.tsv")
+    assert [(example.inputs, example.expected) for example in examples] == [('a "fine"\nroom', "1"), ("loud", "0")]
+
+
+def test_lists_of_labels_in_cells_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,labels\na,\"['x', 'y']\"\nb,\"['x']\"\nc,[]\n")
+    assert [example.expected for example in labelled_texts.read(tmp_path / "a.csv")] == [("x", "y"), ("x",), ()]
+    (tmp_path / "a.csv").write_text("text,label\na,[not a list]\nb,[x]\n")
+    assert [example.expected for example in labelled_texts.read(tmp_path / "a.csv")] == ["[not a list]", "[x]"]
+
+
+def test_files_of_other_programs_say_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "a.xls").write_bytes(b"\xd0\xcf\x11\xe0")
+    with pytest.raises(DataError, match="save it as CSV UTF-8, XLSX"):
+        labelled_texts.read(tmp_path / "a.xls")
