@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 TableModel = Model[TablePreprocessing, None]
 Columns = dict[str, list[Value]]
+DELIMITERS = ",;\t"
 
 
 class Table(Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,9 +107,14 @@ def read_table(request: Request) -> Columns:
 
 
 def read_csv(text: str) -> Columns:
-    """The columns of a CSV text whose first line has their names; empty fields are missing. Raises BadRequest."""
+    """The columns of a CSV text whose first line has their names; empty fields are missing. Raises BadRequest.
+
+    The delimiter is the comma, semicolon or tab that the first line has most of: spreadsheets write each of them.
+    """
+    text = text.removeprefix("\ufeff")
+    delimiter = max(DELIMITERS, key=text.partition("\n")[0].count)
     try:
-        names, *rows = [row for row in csv.reader(io.StringIO(text), strict=True) if row]
+        names, *rows = [row for row in csv.reader(io.StringIO(text), strict=True, delimiter=delimiter) if row]
         if any(len(row) != len(names) for row in rows):
             raise ValueError
     except (csv.Error, ValueError):

@@ -41,6 +41,7 @@ TABLES: dict[str, dict[str, Any]] = {
     "columns": {"table": {"age": [39, 70], "hours": [40.5, None], "city": ["Oslo", "Bergen"]}},
     "data": {"inputs": {"data": {"age": [39, 70], "hours": ["40.5", None], "city": ["Oslo", "Bergen"]}}},
     "CSV": {"inputs": "city,hours,age\nOslo,40.5,39\nBergen,,70\n"},
+    "CSV with semicolons": {"inputs": "\ufeffcity;hours;age\r\nOslo;40.5;39\r\nBergen;;70\r\n"},
 }
 
 
