@@ -45,6 +45,7 @@ TEXT = Role(
         "comment_text",
         "review_text",
         "tweet_text",
+        "data",
     ),
 )
 LABEL = Role(
@@ -68,6 +69,8 @@ LABEL = Role(
 ROLES = (TEXT, LABEL, GROUP, TIME)
 MISSING = frozenset({"nan", "#n/a", "<na>"})
 """How programs write a missing label, in lower case."""
+CHOICES = re.compile(r'\{"choices": *(\[.*\])\}', re.DOTALL)
+"""Several labels in a cell of Label Studio's CSV."""
 LIST = re.compile(r"\[.*\]", re.DOTALL)
 SEPARATORS = ("|", ";", ",")
 
@@ -115,6 +118,7 @@ def has_swapped(table: Table) -> bool:
 def split_labels(values: Sequence[Any]) -> list[str | tuple[str, ...]]:
     """Labels as text; tuples if the values are lists, which do not all have one label, or texts that list labels which
     also stand alone."""
+    values = [without_choices(value) for value in values]
     if all(isinstance(value, str) and LIST.fullmatch(value.strip()) for value in values):
         values = [as_list(value) for value in values]
     if all(isinstance(value, list | tuple) and len(value) == 1 for value in values):
@@ -135,6 +139,12 @@ def split_labels(values: Sequence[Any]) -> list[str | tuple[str, ...]]:
             parted = [tuple(filter(None, (part.strip() for part in label.split(separator)))) for label in labels]
             return [parts or "" for parts in parted]
     return list(labels)
+
+
+def without_choices(value: Any) -> Any:
+    """The list in a cell of Label Studio's CSV; other values as they are."""
+    matched = CHOICES.fullmatch(value) if isinstance(value, str) else None
+    return as_list(matched[1]) if matched else value
 
 
 def as_list(text: str) -> Any:

@@ -57,3 +57,15 @@ def test_entities_are_those_of_labelled_texts(tmp_path: Path) -> None:
         ("Anna left", spans),
         ("Anna came", spans),
     ]
+
+
+def test_csv_of_label_studio_and_doccano_is_read(tmp_path: Path) -> None:
+    choices = '{"choices":["good","noise"]}'.replace('"', '""')
+    (tmp_path / "a.csv").write_text(f'annotation_id,id,mood,text\n1,1,good,fine\n2,2,"{choices}",loud\n')
+    examples = labelled_texts.read(tmp_path / "a.csv", {"label": "mood"})
+    assert [(example.inputs, example.expected) for example in examples] == [
+        ("fine", ("good",)),
+        ("loud", ("good", "noise")),
+    ]
+    (tmp_path / "b.csv").write_text("id,data,label\n1,fine,good\n2,loud,bad\n")
+    assert [example.inputs for example in labelled_texts.read(tmp_path / "b.csv")] == ["fine", "loud"]
