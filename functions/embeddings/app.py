@@ -59,8 +59,7 @@ class Words(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Request(Parameters, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Parameters are beside `inputs`, as Hugging Face's clients send them, or in `parameters`, which take
-    precedence."""
+    """Parameters are either beside `inputs`, as Hugging Face's clients send them, or in `parameters`."""
 
     inputs: str | list[str] | Words
     parameters: Parameters | None = None
@@ -157,8 +156,19 @@ def embed(model: Embedder, texts: str | list[str], parameters: Parameters) -> tu
     return vectors, Usage(len(mask), int(np.count_nonzero(mask)))
 
 
+def parameters_of(request: Request) -> Parameters:
+    """The parameters of a request. Raises BadRequest for some in each place, of which one place would be ignored."""
+    if request.parameters is None:
+        return request
+    defaults = Parameters()
+    for name in Parameters.__struct_fields__:
+        if getattr(request, name) != getattr(defaults, name):
+            raise BadRequest(f"Send `{name}` in `parameters`, as the others", param=name)
+    return request.parameters
+
+
 def predict(model: Embedder, request: Request) -> Prediction:
-    parameters = request.parameters or request
+    parameters = parameters_of(request)
     if isinstance(request.inputs, Words):
         return Prediction(neighbours(model, request.inputs, parameters.top_k), Usage())
     vectors, usage = embed(model, request.inputs, parameters)

@@ -150,6 +150,7 @@ def test_the_hugging_face_client_reads_the_response(ask: checkpoints.ModelClient
         ("feature-extraction", {"inputs": "a", "dimensions": 0}, 400, "dimensions"),
         ("feature-extraction", {"inputs": "a", "prompt_name": "query"}, 400, "has no prompts"),
         ("feature-extraction", {"inputs": "a", "parameters": {"normalise": True}}, 400, "normalise"),
+        ("feature-extraction", {"inputs": "a", "truncate": False, "parameters": {}}, 400, "`truncate` in `parameters`"),
         ("feature-extraction", {"inputs": "a " * 50, "truncate": False}, 413, "more than 24 tokens"),
         ("feature-extraction", {"inputs": {"positive": ["good"]}}, 400, "has no neighbours"),
         ("sentence-similarity", {"inputs": "a"}, 400, "inputs"),
