@@ -21,6 +21,8 @@ DATA_FORMAT = (
     "`JPEGImages/`, or each .xml beside its image), one of VOC's lists, `ImageSets/Main/*.txt`, or YOLO's folder or "
     "yaml (`images/`, `labels/*.txt` and a .yaml or classes.txt with the names)"
 )
+LARGEST_FRACTION = 1.5
+"""Larger values of YOLO's files are no fractions of the image, but pixels."""
 Box = dict[str, Any]
 """{"label", "box": [x1, y1, x2, y2] in pixels, "crowd"}."""
 
@@ -133,13 +135,22 @@ def voc_example(file: Path) -> Example:
         boxes = voc_boxes(root)
     except (ElementTree.ParseError, ValueError) as error:
         raise ValueError(f"{file.name}: {error}") from None
-    folder = file.parent.parent / "JPEGImages" if file.parent.name == "Annotations" else file.parent
-    if not folder.is_dir():
-        folder = file.parent.parent / "images"
-    image = image_of(folder, file.stem) or image_of(folder, Path(root.findtext("filename") or "?").stem)
+    stems = (file.stem, Path(root.findtext("filename") or "?").stem)
+    images = (image_of(folder, stem) for folder in voc_folders(file.parent) for stem in stems)
+    image = next(filter(None, images), None)
     if image is None:
-        raise ValueError(f"no image {file.stem} in {folder}")
+        raise ValueError(f"no image {file.stem} in {', '.join(map(str, voc_folders(file.parent)))}")
     return Example(data_file(image), boxes, image.name)
+
+
+def voc_folders(folder: Path) -> list[Path]:
+    """Where the images of a folder of annotations may be: `JPEGImages/train` or `images/train` for `Annotations/train`,
+    the folder itself, and the one above it."""
+    folders = [folder]
+    for root in folder.parents[:2]:
+        below = folder.relative_to(root).parts[1:]
+        folders += [root.joinpath(name, *below) for name in ("JPEGImages", "images")]
+    return [place for place in (*folders, folder.parent) if place.is_dir()]
 
 
 def image_of(folder: Path, stem: str) -> Path | None:
@@ -166,7 +177,7 @@ def names_file(folder: Path) -> Path:
         for file in yamls:
             if isinstance(content := yaml.safe_load(file.read_text(encoding="utf-8-sig")), dict) and "names" in content:
                 return file
-        for name in ("classes.txt", "obj.names"):
+        for name in ("classes.txt", "obj.names", "_darknet.labels"):
             if (place / name).is_file():
                 return place / name
     raise ValueError("there is no .json, no .xml, and no .yaml or classes.txt with the names of YOLO's labels")
@@ -230,10 +241,13 @@ def yolo_boxes(text: Path, image: Path, labels: dict[int, str]) -> list[Box]:
             continue
         try:
             label, values = labels[int(float(fields[0]))], [float(value) for value in fields[1:]]
+            if max(values) > LARGEST_FRACTION:
+                raise ValueError
             edges = polygon(values) if len(values) > 5 else centre(values[:4])
         except (ValueError, KeyError):
             raise ValueError(
-                f"{text}, line {number}: {' '.join(fields[:6])!r} is not `label x y width height`; labels: {labels}"
+                f"{text}, line {number}: {' '.join(fields[:6])!r} is not `label x y width height` as fractions "
+                f"of the image; labels: {labels}"
             ) from None
         box = [edge * side for edge, side in zip(edges, (width, height, width, height), strict=True)]
         boxes.append({"label": label, "box": box, "crowd": False})

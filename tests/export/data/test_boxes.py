@@ -170,3 +170,27 @@ def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"PK")
     with pytest.raises(DataError, match="unpack it and give the folder"):
         boxes.read(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize(
+    ("image", "annotation"),
+    [
+        ("images/1.jpg", "annotations/1.xml"),
+        ("JPEGImages/train/1.jpg", "Annotations/train/1.xml"),
+        ("1.jpg", "xml/1.xml"),
+        ("train/1.jpg", "train/1.xml"),
+    ],
+)
+def test_images_of_voc_are_found_as_tools_lay_them_out(image: str, annotation: str, tmp_path: Path) -> None:
+    save(tmp_path / image)
+    (tmp_path / annotation).parent.mkdir(exist_ok=True, parents=True)
+    (tmp_path / annotation).write_text(XML.format(name="1.jpg"))
+    assert names_of(tmp_path) == [str(tmp_path / image)]
+
+
+def test_pixels_in_files_of_yolo_are_refused(tmp_path: Path) -> None:
+    save(tmp_path / "1.jpg")
+    (tmp_path / "1.txt").write_text("0 50 50 10 10")
+    (tmp_path / "classes.txt").write_text("cat")
+    with pytest.raises(DataError, match="as fractions of the image"):
+        boxes.read(tmp_path)
