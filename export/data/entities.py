@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from hearth_build.data.datasets import DataError
-from hearth_build.data.tables import Role, read_json, read_records, read_table, read_text
+from hearth_build.data.table_files import read_json, read_records, read_text
+from hearth_build.data.tables import Role, read_table
 from hearth_build.recipe import Example
 
 DATA_FORMAT = (

@@ -8,7 +8,8 @@ from hearth_build.data.datasets import DataError
 from hearth_build.data.files import IMAGES, list_files, main_table, original_of
 from hearth_build.data.labelled_texts import LABEL, split_labels
 from hearth_build.data.listed_files import listed_files
-from hearth_build.data.tables import GROUP, NO_COLUMNS, SUFFIXES, TIME, Columns, Role, read_table
+from hearth_build.data.table_files import SUFFIXES
+from hearth_build.data.tables import GROUP, NO_COLUMNS, TIME, Columns, Role, read_table
 from hearth_build.recipe import Example
 
 DATA_FORMAT = (

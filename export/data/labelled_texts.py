@@ -10,17 +10,8 @@ from typing import Any
 
 from hearth_build.data.datasets import DataError
 from hearth_build.data.files import list_files
-from hearth_build.data.tables import (
-    GROUP,
-    NO_COLUMNS,
-    TIME,
-    Columns,
-    Role,
-    Table,
-    decode_text,
-    parse_literal,
-    read_table,
-)
+from hearth_build.data.table_files import decode_text, parse_literal
+from hearth_build.data.tables import GROUP, NO_COLUMNS, TIME, Columns, Role, Table, read_table
 from hearth_build.recipe import Example
 
 DATA_FORMAT = (

@@ -9,17 +9,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 from hearth_build.data.datasets import DataError
-from hearth_build.data.tables import (
-    GROUP,
-    NO_COLUMNS,
-    SUFFIXES,
-    TIME,
-    Columns,
-    Role,
-    decode_text,
-    read_records,
-    table_of,
-)
+from hearth_build.data.table_files import SUFFIXES, decode_text, read_records
+from hearth_build.data.tables import GROUP, NO_COLUMNS, TIME, Columns, Role, table_of
 from hearth_build.recipe import Example
 
 DATA_FORMAT = "a CSV, TSV, XLSX, JSON lines or Parquet file with the columns `{0}` and `{1}`, or with two columns"

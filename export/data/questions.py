@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hearth_build.data.datasets import DataError
-from hearth_build.data.tables import GROUP, NO_COLUMNS, TIME, Columns, Role, is_number, parse_literal, read_table
+from hearth_build.data.table_files import parse_literal
+from hearth_build.data.tables import GROUP, NO_COLUMNS, TIME, Columns, Role, is_number, read_table
 from hearth_build.recipe import Example
 
 DATA_FORMAT = (

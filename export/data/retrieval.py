@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hearth_build.data.datasets import DataError
-from hearth_build.data.tables import Role, is_number, read_json, read_table
+from hearth_build.data.table_files import read_json
+from hearth_build.data.tables import Role, is_number, read_table
 
 DATA_FORMAT = (
     "JSON or JSON lines of queries with lists of texts (`query`, `pos`, `neg`, or DPR's), or BEIR's folder "

@@ -10,19 +10,8 @@ from typing import Any
 
 from hearth_build.data import retrieval
 from hearth_build.data.datasets import DataError
-from hearth_build.data.tables import (
-    GROUP,
-    NO_COLUMNS,
-    TIME,
-    Columns,
-    Role,
-    Table,
-    is_number,
-    read_delimited,
-    read_records,
-    read_text,
-    table_of,
-)
+from hearth_build.data.table_files import read_delimited, read_records, read_text
+from hearth_build.data.tables import GROUP, NO_COLUMNS, TIME, Columns, Role, Table, is_number, normal, table_of
 from hearth_build.recipe import Example
 
 DATA_FORMAT = (
@@ -43,6 +32,8 @@ SENTENCES = (
 )
 SCORE = Role("score", ("score", "similarity", "label", "similarity_score", "rating", "is_duplicate"))
 NEGATIVE = Role("negative", ("negative", "sentence3", "text3", "hard_negative"))
+INFERENCE = {"premise", "hypothesis"}
+"""Columns of natural language inference, whose labels 0 to 2 are no similarities."""
 COMMENTS = re.compile(r"\A(# .*\n)+")
 FORMS = (SCORE, NEGATIVE, None)
 """The third column, in the order in which it is looked for."""
@@ -62,6 +53,12 @@ def read(path: Path, columns: Columns = NO_COLUMNS) -> list[Example]:
     else:
         header, records = read_records(path)
     table, form = interpret(path, header, records, columns)
+    if not columns and {normal(name) for name in table.rows[0]} >= INFERENCE:
+        raise DataError(
+            f"{path} says what follows from a premise, not how similar texts are. Write a premise and what follows "
+            "from it as anchor and positive, and what contradicts it as negative; or, if a column has similarities, "
+            "name the columns with --column sentence1=premise --column sentence2=hypothesis --column score=NAME."
+        )
     return [example_of(table, form, row, number) for number, row in enumerate(table.rows, 1)]
 
 

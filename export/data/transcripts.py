@@ -9,7 +9,8 @@ from pathlib import Path
 from hearth_build.data.datasets import DataError
 from hearth_build.data.files import DataFile, list_files, main_table
 from hearth_build.data.listed_files import listed_files
-from hearth_build.data.tables import NO_COLUMNS, SUFFIXES, TIME, Columns, Role, decode_text, read_table
+from hearth_build.data.table_files import SUFFIXES, decode_text
+from hearth_build.data.tables import NO_COLUMNS, TIME, Columns, Role, read_table
 from hearth_build.recipe import Example
 
 DATA_FORMAT = (

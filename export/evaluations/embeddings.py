@@ -15,7 +15,8 @@ import numpy as np
 from hearth.ops.text.pooling import cosine
 from hearth_build.data import sentence_pairs
 from hearth_build.data.datasets import DataError
-from hearth_build.data.tables import NO_COLUMNS, Columns, read_text
+from hearth_build.data.table_files import read_text
+from hearth_build.data.tables import NO_COLUMNS, Columns
 from hearth_build.pipeline.evaluation import Evaluation, measure_by
 from hearth_build.recipe import Example
 from hearth_functions.embeddings import app

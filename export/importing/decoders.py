@@ -29,7 +29,7 @@ from hearth.models.preprocessing import TextPreprocessing
 from hearth.ops.text.sampling import log_probabilities
 from hearth.tasks.generation import CHUNK, KeyValueCache
 from hearth_build.data.datasets import DataError
-from hearth_build.data.tables import read_text
+from hearth_build.data.table_files import read_text
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
 from hearth_build.importing.decoder_families import FAMILIES, architecture_of
 from hearth_build.importing.decoder_weights import FamilyWeights

@@ -84,6 +84,7 @@ export async function request(call, signal) {
 export const metadata = (response) => ({
   timing: timing(response.headers.get("Server-Timing")),
   id: response.headers.get("X-Request-Id") ?? "",
+  answered: response.headers.get("X-Hearth-Model") ?? "",
   novelty: Number(response.headers.get("X-Hearth-Novelty")) || 0,
 });
 

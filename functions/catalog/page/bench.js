@@ -59,7 +59,7 @@ export function bench(model, task, name, suitable, start = {}) {
       const result = await (isLarge(call) ? upload(call, signal, output) : view.run ? view.run(call, signal, output) : request(call, signal));
       if (running !== controller) return;
       const nodes = view.run ? [...output.childNodes] : [await view.render(result.output, value, model)];
-      output.replaceChildren(...[...nodes, feedback(call, result.output, result.id, model.labels), explanation(call, value, result.output), times(result), json(result.output)].filter(Boolean));
+      output.replaceChildren(...[...nodes, feedback(call, result, model.labels), explanation(call, value, result.output), times(result), json(result.output)].filter(Boolean));
       status.textContent = "";
       const summary = view.summarise(result.output, value);
       announcement.textContent = `Output: ${summary}`;

@@ -5,7 +5,7 @@ const TASKS = new Set(["text-classification", "image-classification"]);
 const MAX_LABELS = 1000;
 
 /** Asks whether the best label is right, and sends the correct one; null for tasks without one label. */
-export function feedback(call, output, id, labels = []) {
+export function feedback(call, { output, id, answered }, labels = []) {
   const [best] = [output].flat(2);
   if (!TASKS.has(call.task) || !id || labels.length < 2 || labels.length > MAX_LABELS || typeof best?.label !== "string") return null;
   const status = h("span.muted", { role: "status" });
@@ -18,7 +18,7 @@ export function feedback(call, output, id, labels = []) {
 
   async function give(label) {
     try {
-      await request({ path: `models/${encodeURIComponent(call.model)}/feedback`, json: { request_id: id, label, prediction: best.label } });
+      await request({ path: `models/${encodeURIComponent(answered || call.model)}/feedback`, json: { request_id: id, label, prediction: best.label } });
       status.textContent = "Thank you; the service has your feedback.";
       question.hidden = correction.hidden = true;
     } catch (error) {
