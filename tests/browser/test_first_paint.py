@@ -25,4 +25,4 @@ def test_a_first_visit_transfers_no_more_than_recorded(browser: Browser, zoo_ser
     message = f"{measured}; python -m tests.browser.first_paint records it anew if it is meant"
     assert measured["requests"] <= recorded["requests"], message
     assert measured["bytes"] <= recorded["bytes"] * SLACK, message
-    assert 0 < measured["first paint"] <= measured["ready"]
+    assert measured["first paint"] > 0  # a frame later than the page is ready where both are fast

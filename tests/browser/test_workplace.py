@@ -381,7 +381,9 @@ def test_feedback_sends_the_correct_label(page: Page, visit: Visit) -> None:
     visit("sentiment-en")
     page.get_by_label("Text", exact=True).fill("Not bad at all.")
     run(page)
-    with page.expect_request(lambda request: request.url.endswith("/sentiment-en%401/feedback")) as sent:  # who answered
+    with page.expect_request(
+        lambda request: request.url.endswith("/sentiment-en%401/feedback")
+    ) as sent:  # who answered
         page.get_by_role("button", name="No", exact=True).click()
         page.get_by_role("button", name="Send").click()
     assert (sent.value.post_data_json or {}).keys() == {"request_id", "label", "prediction"}

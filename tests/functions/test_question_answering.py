@@ -208,6 +208,7 @@ def test_evaluation_measures_as_squad_does(both: tuple[Model, Any], tmp_path: Pa
     metrics = evaluation.score(model, examples, evaluation.outputs(model, examples))
     assert metrics["exact match"] == 0.5
     assert evaluation.word_f1(["big", "mill"], ["mill"]) == pytest.approx(2 / 3)
-    (tmp_path / "bad.json").write_text("[]", encoding="utf-8")
-    with pytest.raises(DataError, match="SQuAD"):
-        evaluation.EVALUATION.read(tmp_path / "bad.json")
+    for content, message in (("[]", "has no rows"), ('{"data": [{"paragraphs": [{}]}]}', "must be .*SQuAD")):
+        (tmp_path / "bad.json").write_text(content, encoding="utf-8")
+        with pytest.raises(DataError, match=message):
+            evaluation.EVALUATION.read(tmp_path / "bad.json")
