@@ -31,7 +31,7 @@ def pytest_configure() -> None:
     guardian.start_once()
     prepare_process()
     os.environ["HEARTH_ALLOWED_HOSTS"] = "testserver"  # the name that Starlette's TestClient calls
-    # Playwright's Node: its event loop was seen to spin for minutes (kernel 6.18) until a tracer interrupted its waiting.
+    # The event loop of Playwright's Node was seen to spin for minutes (kernel 6.18) until a tracer interrupted it.
     os.environ.setdefault("UV_USE_IO_URING", "0")
 
 
