@@ -149,11 +149,16 @@ def distillation_loss(logits: Tensor, batch: Batch) -> Tensor:
 
     See Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network".
     """
-    soft_targets = functional.softmax(batch["teacher"] / TEMPERATURE, 1)
-    soft = functional.cross_entropy(logits / TEMPERATURE, soft_targets) * TEMPERATURE**2
+    soft = softened_loss(logits, batch["teacher"])
     has_label = batch["labels"] >= 0
     hard = functional.cross_entropy(logits[has_label], batch["labels"][has_label], reduction="sum") / len(has_label)
     return soft + 0.5 * hard
+
+
+def softened_loss(logits: Tensor, taught: Tensor) -> Tensor:
+    """Cross-entropy of logits (rows, classes) with the teacher's, both softened."""
+    targets = functional.softmax(taught / TEMPERATURE, 1)
+    return functional.cross_entropy(logits / TEMPERATURE, targets) * TEMPERATURE**2
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:

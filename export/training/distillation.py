@@ -15,10 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hearth_build.data.text import softened_loss
 from hearth_build.recipe import Batch, RecipeError
 
-TEMPERATURE = 2.0
-"""Softens the teacher's logits."""
 HARD = 0.5
 """Weight of the task's own loss beside that of the teacher's outputs."""
 Loss = Callable[[nn.Module, Batch], Tensor]
@@ -72,8 +71,7 @@ def soft_classes(outputs: Tensor, taught: Tensor, batch: Batch) -> Tensor:
     if outputs.ndim == 3:
         inside = batch["attention_mask"].bool()
         outputs, taught = outputs[inside], taught[inside]
-    targets = functional.softmax(taught / TEMPERATURE, -1)
-    return functional.cross_entropy(outputs / TEMPERATURE, targets) * TEMPERATURE**2
+    return softened_loss(outputs, taught)
 
 
 def soft_labels(outputs: Tensor, taught: Tensor, batch: Batch) -> Tensor:
