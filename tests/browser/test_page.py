@@ -229,7 +229,6 @@ def test_tokens_arrive_one_by_one_and_can_be_stopped(page: Page, visit: Visit) -
     output = run(page)
     moments = page.evaluate("moments")
     assert len(moments) > 10, "all tokens arrived at once"
-    assert moments[-1] - moments[0] > 50
     assert re.search(r"tokens\s*96\s*tokens/s\s*\d+\s*first token\s*\d+ ms", output), output
     page.get_by_label("Show the probability of each token").check()
     assert page.locator(".script.sure .written span").count() > 10

@@ -88,6 +88,63 @@ def test_an_upload_can_be_stopped(page: Page, visit: Visit, long_recording: Path
     page.locator(".output", has_text="Stopped.").wait_for()
 
 
+def test_a_file_that_is_chosen_while_the_example_loads_stays(page: Page, long_recording: Path) -> None:
+    loading: list[Any] = []
+    page.route("**/digits.mp3", lambda route: loading.append(route))
+    page.goto("/#model=deepspeech-digits")
+    page.locator("#file").wait_for(state="attached")
+    while not loading:
+        page.wait_for_timeout(20)
+    page.locator("#file").set_input_files(long_recording)
+    page.get_by_text('Path("long.wav")').wait_for()
+    with page.expect_response("**/digits.mp3"):
+        loading[0].continue_()
+    page.wait_for_timeout(300)  # for a page that shows it
+    assert 'Path("long.wav")' in page.get_by_role("tabpanel").inner_text()
+
+
+def test_another_file_takes_the_place_of_one_that_is_being_uploaded(
+    page: Page, visit: Visit, long_recording: Path, monitor: PageMonitor
+) -> None:
+    monitor.expected = ["failed: "]  # the first one's request, which the second ends
+    tickets: list[str] = []
+    page.on("request", lambda request: tickets.append(request.url) if request.url.endswith("/uploads") else None)
+
+    def hold(route: Any) -> None:
+        route.fulfill(status=202, content_type="application/json", body='{"id": "x", "status": "waiting"}')
+
+    page.route("**/results/**", hold)
+    visit("deepspeech-digits")
+    for name in ("first.wav", "second.wav"):
+        path = long_recording.with_name(name)
+        path.write_bytes(long_recording.read_bytes())
+        page.locator("#file").set_input_files(path)
+        page.get_by_text(f'Path("{name}")').wait_for()
+        page.locator(".input").evaluate("form => form.requestSubmit()")  # the button waits for the first one
+        page.get_by_text(f"The model is working on {name}").wait_for()
+    assert len(tickets) == 2
+    page.unroute("**/results/**")
+    assert "four zero seven two nine" in wait_for_output(page)
+
+
+def test_an_upload_continues_after_the_server_did_not_respond(
+    page: Page, visit: Visit, long_recording: Path, monitor: PageMonitor
+) -> None:
+    monitor.expected = ["failed: ", "Failed to load resource"]
+    tickets: list[str] = []
+    page.on("request", lambda request: tickets.append(request.url) if request.url.endswith("/uploads") else None)
+    page.route("**/results/**", lambda route: route.abort())
+    visit("deepspeech-digits")
+    page.locator("#file").set_input_files(long_recording)
+    page.get_by_text('Path("long.wav")').wait_for()
+    page.locator(".input button[type=submit]").click()
+    page.get_by_text("The server does not respond.").wait_for()
+    page.unroute("**/results/**")
+    page.get_by_role("button", name="Try again").click()
+    assert "four zero seven two nine" in wait_for_output(page)
+    assert len(tickets) == 1, "the file was uploaded before"
+
+
 def test_a_reload_keeps_what_was_typed_and_a_link_carries_it(page: Page, visit: Visit) -> None:
     from playwright.sync_api import expect
 

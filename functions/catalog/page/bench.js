@@ -102,10 +102,11 @@ export function bench(model, task, name, suitable, start = {}) {
   /** Fills the form: what a link has, else an upload that is not finished, else what was typed, else an example. */
   async function open() {
     const draft = drafts.get(name, task);
-    const job = start.input ? null : await unfinished(name, task);
+    const job = form.set ? await unfinished(name, task) : null;
+    if (form.isTouched?.()) return; // a file was chosen in the meantime
     const entered = start.settings ?? job?.settings ?? draft?.settings;
     if (entered) settings.fill(entered);
-    if (job && form.set) {
+    if (job) {
       await form.set(job.file);
       begin();
     } else if (form.isText && (start.input ?? draft?.input)) form.fill({ value: start.input ?? draft.input });

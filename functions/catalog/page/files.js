@@ -11,6 +11,7 @@ const MAX_IMAGE_BYTES = 4_000_000;
 export function filePicker({ accept, hint, preview, prepare = (file) => file, extra }) {
   let file = null;
   let url = "";
+  let choices = 0; // a slower file, such as an example that is still being loaded, must not replace what was chosen later
   const input = h("input", { type: "file", accept, className: "visually-hidden" });
   input.id = "file";
   const view = h("div.preview");
@@ -18,14 +19,20 @@ export function filePicker({ accept, hint, preview, prepare = (file) => file, ex
   const zone = h("div.drop", null, view,
     h("p", null, h("label.button", { htmlFor: input.id }, "Choose a file"), input, h("span.muted", null, hint)), extra?.((chosen) => take(chosen)), note);
 
-  async function take(chosen) {
+  /** Shows a file, or one that is being loaded, unless another is chosen in the meantime. */
+  async function take(loading) {
+    const choice = ++choices;
     note.textContent = "";
+    const chosen = await loading;
+    let prepared;
     try {
-      file = await prepare(chosen);
+      prepared = await prepare(chosen);
     } catch (error) {
-      note.textContent = error.message;
+      if (choice === choices) note.textContent = error.message;
       return;
     }
+    if (choice !== choices) return;
+    file = prepared;
     if (file !== chosen) note.textContent = `Sent as ${file.name}, ${Math.round(file.size / 1000)} kB.`;
     URL.revokeObjectURL(url);
     url = URL.createObjectURL(file);
@@ -61,7 +68,8 @@ export function filePicker({ accept, hint, preview, prepare = (file) => file, ex
     value: () => file,
     accept,
     prepare,
-    fill: async (example) => { if (example) await take(example.blob ?? (await fetchExample(example.file, example.type))); },
+    fill: async (example) => { if (example) await take(example.blob ?? fetchExample(example.file, example.type)); },
+    isTouched: () => choices > 0,
     set: take,
     dispose: () => { removeEventListener("paste", paste); URL.revokeObjectURL(url); },
   };

@@ -19,51 +19,69 @@ const keyOf = ({ model, task }) => `${model} ${task}`;
 const jobs = {
   get: (call) => all()[keyOf(call)] ?? null,
   set: (call, job) => local.set(JOBS, { ...all(), [keyOf(call)]: job }),
-  delete: (call) => {
-    const others = all();
-    delete others[keyOf(call)];
-    local.set(JOBS, others);
-    return files.delete(keyOf(call));
+  /** Deletes a job, unless another has taken its place, and its file. */
+  delete: (call, job) => {
+    const { [keyOf(call)]: stored, ...others } = all();
+    if (stored?.number === job.number) local.set(JOBS, others);
+    return files.delete(job.number);
   },
 };
 
+/** The job of each file that this page has begun to upload or found: {number, settings, id once it is uploaded}. */
+const jobOf = new WeakMap();
+
 /** An upload that a former visit to this page left: {file, settings}, or null. */
 export async function unfinished(model, task) {
-  const job = jobs.get({ model, task });
-  const file = job && (await files.get(keyOf({ model, task })));
-  if (job && !file) await jobs.delete({ model, task });
-  if (!file) return null;
+  const call = { model, task };
+  const job = jobs.get(call);
+  const stored = job && (await files.get(job.number));
+  if (job && !stored) await jobs.delete(call, job);
+  if (!stored) return null;
   // A copy: Firefox cannot read a stored file any more once it is deleted, which it is before its result is shown.
-  return { file: new File([await file.arrayBuffer()], file.name, { type: file.type }), settings: job.settings };
+  const file = new File([await stored.arrayBuffer()], stored.name, { type: stored.type });
+  jobOf.set(file, job);
+  return { file, settings: job.settings };
 }
 
 /**
  * Sends a file that does not fit into a request, waits for its result and returns it as `request` does. Shows the
- * progress in `target`. If `signal` aborts, the upload is deleted, unless the page was just left.
+ * progress in `target`. If the same file with the same settings was sent before, this continues. If `signal` aborts, the
+ * upload is deleted, unless the page was just left; where the server does not respond, it is kept.
  */
 export async function upload(call, signal, target) {
   const view = progress(target, call.file);
   const started = performance.now();
-  let job = jobs.get(call);
+  const settings = call.query ?? {};
+  let job = jobOf.get(call.file);
+  const keep = (changed) => {
+    job = changed;
+    jobOf.set(call.file, job);
+    jobs.set(call, job);
+  };
   try {
-    if (!job?.id) {
-      await files.set(keyOf(call), call.file);
-      jobs.set(call, (job = { settings: call.query ?? {} }));
-      const id = await send(call, signal, view);
-      jobs.set(call, (job = { ...job, id }));
+    if (!job?.id || JSON.stringify(job.settings) !== JSON.stringify(settings)) {
+      const former = jobs.get(call);
+      if (former) await jobs.delete(call, former);
+      job = { number: crypto.getRandomValues(new Uint32Array(1))[0], settings };
+      await files.set(job.number, call.file);
+      keep(job);
+      keep({ ...job, id: await send(call, signal, view) });
     }
     const output = await (call.model.includes("@") ? byReference(call, job.id, signal, view) : result(job.id, signal, view));
     await forget(call, job);
     return { output, timing: { cold: false, steps: [], total: null }, id: "", elapsed: performance.now() - started };
   } catch (error) {
-    if (!(error.name === "AbortError" && signal.reason === LEFT)) await forget(call, job);
+    // A browser that reloads the page ends its requests first, which looks like a server that does not respond.
+    const isKept = error.name === "AbortError" ? signal.reason === LEFT : error.status === 0;
+    if (!isKept) await forget(call, job);
     throw error;
   }
 }
 
 async function forget(call, job) {
-  await jobs.delete(call);
-  if (job?.id) await request({ path: `results/${job.id}`, method: "DELETE" }).catch(() => null); // it expires anyway
+  jobOf.delete(call.file);
+  await jobs.delete(call, job);
+  if (job.id) await request({ path: `results/${job.id}`, method: "DELETE" }).catch(() => null); // it expires anyway
 }
 
 async function send(call, signal, view) {
