@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import warnings
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,7 +29,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from hearth.models.manifest import Limits
-from hearth.models.preprocessing import Column, TablePreprocessing
+from hearth.models.preprocessing import TablePreprocessing
 from hearth_build.data import labelled_rows
 from hearth_build.data.datasets import DataError
 from hearth_build.data.report import (
@@ -48,15 +46,10 @@ from hearth_build.onnx_export.export import OPSET
 from hearth_build.recipe import Example, Gate, NoQuantization, Recipe, RecipeError
 from hearth_build.training.candidates import Candidate, Data, Session, Trainer
 from hearth_build.training.classification import LISTED, cell, data_section, majority, natural, sections
+from hearth_build.training.table_columns import TableColumns, check_columns, describe_leaks, find_columns
 
 CLASSIFICATION = "tabular-classification"
 FOLDS = 5
-MAX_CATEGORIES = 200
-"""A column of texts with more different values is left out."""
-IDENTIFIER = re.compile(r"(.*[\W_])?(id|Id|ID|index|Index)|.*[a-z](Id|ID)|Unnamed: 0")
-"""Names of columns whose numbers say nothing about their rows."""
-FEW_TEXTS = 0.2
-"""Share of texts below which a column seems to be of numbers."""
 MAX_ROWS = 10_000
 """Rows of a request."""
 TOLERANCE = 0.01
@@ -64,16 +57,9 @@ TOLERANCE = 0.01
 GOLDEN_ROWS = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TableData(Data):
-    numbers: tuple[str, ...] = ()
-    """Columns of numbers."""
-    texts: tuple[str, ...] = ()
-    """Columns of texts: categories."""
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (*self.numbers, *self.texts)
+    columns: TableColumns
 
     @property
     def is_classification(self) -> bool:
@@ -92,8 +78,8 @@ def read(session: Session) -> TableData:
         )
     examples = usable(plan.data, rows.examples, report)
     test = usable(plan.test, own_test_rows(plan.test, rows.target, plan.columns), report) if plan.test else []
-    numbers, texts = describe_columns(examples, report)
-    check_columns(plan.test, test, numbers, texts)
+    columns = find_columns(examples, report)
+    check_columns(plan.test, test, columns)
     together = [*examples, *test]
     duplicates = exact_duplicates([repr(example.inputs) for example in together])
     labels: tuple[str, ...] = ()
@@ -106,23 +92,12 @@ def read(session: Session) -> TableData:
     describe_split(report, parts, duplicates)
     if plan.task == CLASSIFICATION:
         labels = tuple(sorted(counts(parts.train), key=natural))
-    return TableData(parts, labels, report, numbers=numbers, texts=texts)
+    return TableData(parts, labels, report, columns=columns)
 
 
 def own_test_rows(path: str, target: str, columns: dict[str, str]) -> list[Example]:
     """The rows of the user's test data, with the same column to predict. Raises DataError without it."""
     return labelled_rows.read(Path(path), {**columns, "target": target})
-
-
-def check_columns(path: str, test: Sequence[Example], numbers: Sequence[str], texts: Sequence[str]) -> None:
-    """Raises DataError for test data without a column of the training data, or with texts in one of numbers."""
-    for example in test:
-        if absent := [name for name in (*numbers, *texts) if name not in example.inputs]:
-            raise DataError(f"{path} has no column {absent[0]!r}, which --data has.")
-        for name in numbers:
-            value = example.inputs[name]
-            if value is not None and not is_number(value):
-                raise DataError(f"{path}, {example.name}: {name} is {str(value)[:40]!r}, but a number in --data.")
 
 
 def usable_classes(path: str, examples: list[Example], report: DataReport) -> list[Example]:
@@ -149,69 +124,10 @@ def usable_numbers(path: str, examples: list[Example], report: DataReport) -> li
     return kept
 
 
-def describe_columns(examples: Sequence[Example], report: DataReport) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The columns of numbers and of texts that can be learnt from. Raises DataError if there are none."""
-    numbers, texts = [], []
-    for name in examples[0].inputs:
-        values = [example.inputs.get(name) for example in examples]
-        present = [value for value in values if value is not None]
-        distinct = set(map(str, present))
-        if len(distinct) < 2:
-            report.warnings.append(f"column {name!r} is left out: it has the same value in all rows")
-            continue
-        others = [value for value in present if isinstance(value, bool) or not is_number(value)]
-        if not others:
-            if len(distinct) == len(examples) and (is_counter(present) or is_identifier(name, present)):
-                report.warnings.append(f"column {name!r} is left out: it numbers the rows")
-            else:
-                numbers.append(name)
-            continue
-        if len(others) < len(present) * FEW_TEXTS:
-            report.warnings.append(
-                f"column {name!r} has texts among its numbers, for example {str(others[0])[:30]!r}, so it is read as "
-                "categories. Empty the cells without a number"
-            )
-        if len(distinct) > min(MAX_CATEGORIES, len(examples) / 2):
-            report.warnings.append(
-                f"column {name!r} is left out: {len(distinct):,} different texts or dates are no categories. For "
-                "texts, train text-classification"
-            )
-        else:
-            texts.append(name)
-    missing = sum(value is None for example in examples for value in example.inputs.values())
-    report.facts.append(
-        f"{len(examples):,} rows; numbers: {', '.join(numbers) or 'none'}; categories: {', '.join(texts) or 'none'}; "
-        f"{missing:,} missing values"
-    )
-    if not numbers and not texts:
-        raise DataError("No column is left to predict from: all have a single value, or a different text in each row.")
-    return tuple(numbers), tuple(texts)
-
-
-def is_counter(values: Sequence[Any]) -> bool:
-    steps = np.diff(np.array([float(value) for value in values]))
-    return bool((steps == 1).all())
-
-
-def is_identifier(name: str, values: Sequence[Any]) -> bool:
-    """Whether a column of different values is an identifier by its name, such as `customer_id`."""
-    return bool(IDENTIFIER.fullmatch(name.strip())) and all(float(value).is_integer() for value in values)
-
-
-def describe_leaks(examples: Sequence[Example], report: DataReport) -> None:
-    """Name columns whose value alone gives the label."""
-    for name in examples[0].inputs:
-        labels: dict[str, Counter[str]] = {}
-        for example in examples:
-            labels.setdefault(str(example.inputs.get(name)), Counter())[example.expected] += 1
-        if 1 < len(labels) <= len(examples) / 5 and all(len(counter) == 1 for counter in labels.values()):
-            report.warnings.append(f"column {name!r} alone gives the label: is it known before the label is?")
-
-
 def candidates(session: Session, data: TableData) -> list[Candidate]:
     """Estimators by their score in cross-validation on the training and validation rows."""
     examples = [*data.split.train, *data.split.validation]
-    table, targets = arrays(data, examples)
+    table, targets = data.columns.values(examples), targets_of(data, examples)
     results = [baseline(data)]
     for name, make in estimators(data, session.plan.seed).items():
         if len(results) > 2 and session.seconds_left() < 0:
@@ -239,20 +155,12 @@ def baseline(data: TableData) -> Candidate:
     return Candidate("always the median", float(np.mean(errors)))
 
 
-def arrays(data: TableData, examples: Sequence[Example]) -> tuple[np.ndarray, np.ndarray]:
-    """The values, (rows, columns), rounded as the runtime rounds them, and the targets."""
-    table = np.empty((len(examples), len(data.columns)), object)
-    for row, example in enumerate(examples):
-        for column, name in enumerate(data.columns):
-            value = example.inputs.get(name)
-            if name in data.numbers:
-                table[row, column] = float("nan") if value is None else float(np.float32(value))
-            else:
-                table[row, column] = "" if value is None else str(value)
+def targets_of(data: TableData, examples: Sequence[Example]) -> np.ndarray:
+    """The numbers of the labels, or the values to predict."""
     expected = [example.expected for example in examples]
     if data.is_classification:
-        return table, np.array([data.labels.index(label) for label in expected])
-    return table, np.array(expected, float)
+        return np.array([data.labels.index(label) for label in expected])
+    return np.array(expected, float)
 
 
 def fit(pipeline: Pipeline, table: np.ndarray, targets: np.ndarray) -> Any:
@@ -292,10 +200,10 @@ def pipeline(data: TableData, make: Callable[[], Any], scaled: bool) -> Pipeline
         steps.append(("scale", StandardScaler()))
     numbers: Any = "passthrough" if boosts else Pipeline(steps)  # boosting has a way of its own for missing numbers
     texts = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    count = len(data.numbers)
+    count = len(data.columns.numbers)
     columns = [
         ("numbers", numbers, list(range(count))),
-        ("texts", texts, list(range(count, count + len(data.texts)))),
+        ("texts", texts, list(range(count, count + len(data.columns.texts)))),
     ]
     return Pipeline([("columns", ColumnTransformer([part for part in columns if part[2]])), ("model", model)])
 
@@ -333,7 +241,7 @@ def finish(
     """Fit the chosen estimator on all rows but the test's, and turn it into a graph. Raises RecipeError."""
     fitted = fit(make(), table, targets)
     model = graph_of(data, fitted)
-    feeds = feeds_of(data, table)
+    feeds = data.columns.feeds(table)
     probabilities = fitted.predict_proba(table) if data.is_classification else fitted.predict(table)[:, None]
     session_ = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     answers = session_.run(None, feeds)[-1]
@@ -344,12 +252,6 @@ def finish(
     return recipe_of(session, data, name, model)
 
 
-def feeds_of(data: TableData, table: np.ndarray) -> dict[str, np.ndarray]:
-    count = len(data.numbers)
-    feeds = {"numbers": table[:, :count].astype(np.float32), "texts": table[:, count:]}
-    return {name: values for name, values in feeds.items() if values.shape[1]}
-
-
 def graph_of(data: TableData, fitted: Pipeline) -> onnx.ModelProto:
     """The estimator as a graph from `numbers` and `texts` to the scores of the labels, or to a number."""
     from skl2onnx import to_onnx
@@ -357,10 +259,10 @@ def graph_of(data: TableData, fitted: Pipeline) -> onnx.ModelProto:
     from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 
     inputs = [
-        ("numbers", FloatTensorType([None, len(data.numbers)])),
-        ("texts", StringTensorType([None, len(data.texts)])),
+        ("numbers", FloatTensorType([None, len(data.columns.numbers)])),
+        ("texts", StringTensorType([None, len(data.columns.texts)])),
     ]
-    sizes = (len(data.numbers), len(data.texts))
+    sizes = (len(data.columns.numbers), len(data.columns.texts))
     # skl2onnx 1.20 writes the booleans of boosted trees as they are, which protobuf 7 refuses as integers.
     with mock.patch.object(_container, "make_node", with_integers(_container.make_node)):
         model = to_onnx(
@@ -386,19 +288,16 @@ def with_integers(make_node: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def recipe_of(session: Session, data: TableData, name: str, model: onnx.ModelProto) -> Recipe:
-    columns = [Column(column, "numbers") for column in data.numbers] + [
-        Column(column, "texts") for column in data.texts
-    ]
     rows = golden_rows(data)
     target = "a label" if data.is_classification else "a number"
     return session.recipe(
         data,
-        description=f"Predicts {target} from {', '.join(data.columns[:8])}: {name}.",
+        description=f"Predicts {target} from {', '.join(data.columns.names[:8])}: {name}.",
         graphs={"main": lambda network, path: onnx.save(model, str(path))},
         dev={"validation rows, which the estimator has seen too": lambda work: data.split.validation},
         report=sections(data) if data.is_classification else number_sections(data),
         golden=lambda: [rows, rows[:1]],
-        preprocessing=TablePreprocessing(columns=tuple(columns)),
+        preprocessing=TablePreprocessing(columns=data.columns.described()),
         quantization=NoQuantization(),
         gate=Gate(
             metric=0.0 if data.is_classification else float("inf"), quantization_loss=0.0, bytes=2**31, difference=1e-3
@@ -416,9 +315,9 @@ def golden_rows(data: TableData) -> list[dict[str, Any]]:
     """Rows whose values are drawn column by column: none of them is a row of the data."""
     random = np.random.default_rng(0)
     rows: list[dict[str, Any]] = [{} for _ in range(GOLDEN_ROWS)]
-    for name in data.columns:
+    for name in data.columns.names:
         values = [example.inputs.get(name) for example in data.split.train]
-        if name in data.numbers:
+        if name in data.columns.numbers:
             low, high = np.percentile([float(value) for value in values if value is not None], [10, 90])
             drawn: list[Any] = [round(float(value), 4) for value in random.uniform(low, high, GOLDEN_ROWS)]
         else:

@@ -28,17 +28,6 @@ def test_the_report_names_the_column_that_is_predicted(tmp_path: Path) -> None:
     assert not any("it is the last column" in warning for warning in report.warnings)
 
 
-def test_identifiers_are_left_out(tmp_path: Path) -> None:
-    data = read(tmp_path, *ROWS)
-    assert data.numbers == ("Age",)
-    assert "column 'CustomerId' is left out: it numbers the rows" in data.report.warnings
-
-
-def test_a_text_among_numbers_is_named(tmp_path: Path) -> None:
-    report = read(tmp_path, *ROWS, "9,many,A,1").report
-    assert any("'Age' has texts among its numbers, for example 'many'" in warning for warning in report.warnings)
-
-
 @pytest.mark.parametrize(
     ("header", "row", "message"),
     [
