@@ -31,8 +31,6 @@ def pytest_configure() -> None:
     guardian.start_once()
     prepare_process()
     os.environ["HEARTH_ALLOWED_HOSTS"] = "testserver"  # the name that Starlette's TestClient calls
-    # The event loop of Playwright's Node was seen to spin for minutes (kernel 6.18) until a tracer interrupted it.
-    os.environ.setdefault("UV_USE_IO_URING", "0")
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
@@ -48,15 +46,18 @@ other libraries."""
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of slow folders. Run containers first and the browser last: a container network that appears or
-    goes breaks a page's requests."""
-    for item in items:
-        if item.path.relative_to(ROOT / "tests").parts[0] not in QUICK:
-            item.add_marker(pytest.mark.slow)
+    goes breaks a page's requests. A test of a page that takes too long ends its worker, which is replaced: one whose
+    driver hangs is interrupted in vain, as closing the page waits for the driver too."""
 
     def priority(item: pytest.Item) -> int:
         fixtures = set(getattr(item, "fixturenames", ()))
         return 2 if fixtures & {"browser", "page"} else 0 if fixtures & set(CONTAINERS) else 1
 
+    for item in items:
+        if item.path.relative_to(ROOT / "tests").parts[0] not in QUICK:
+            item.add_marker(pytest.mark.slow)
+        if priority(item) == 2:
+            item.add_marker(pytest.mark.timeout(300, method="thread"))
     items.sort(key=priority)
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hearth_build import ZOO
+from tests.browser.driver import driver, program_or_skip
 from tests.support.emulator import free_port
 
 if TYPE_CHECKING:
@@ -24,13 +25,6 @@ if TYPE_CHECKING:
 
 BROWSERS = {"chromium": "chromium", "firefox": "firefox-esr"}
 """Debian's packages of the browsers, and the programs that they install."""
-
-
-def skip_or_fail(reason: str) -> None:
-    """Skip the tests on a machine without a browser; in CI, fail."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="package")
@@ -108,11 +102,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 # Package scope, not session: Playwright sets an event loop in this thread, which can disturb other tests.
 @pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        skip_or_fail("playwright is not installed (the test extra has it)")
-    with sync_playwright() as playwright:
+    with driver() as playwright:
         yield playwright
 
 
@@ -127,10 +117,7 @@ def browser(
     request: pytest.FixtureRequest, playwright: Playwright, speech_file: Path, downloads: Path
 ) -> Iterator[Browser]:
     """One of `BROWSERS`, with a fake microphone: Chromium's plays the five digits in a loop, Firefox's a tone."""
-    program = BROWSERS[request.param]
-    path = shutil.which(program)
-    if path is None:
-        skip_or_fail(f"{program} is not installed (apt-get install -y --no-install-recommends {program})")
+    path = program_or_skip(BROWSERS[request.param])
     if request.param == "firefox":
         # The channel makes Playwright speak WebDriver BiDi, as Firefox itself does, not the protocol of its own build.
         browser = playwright.firefox.launch(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ import pytest
 import soundfile
 
 from hearth_build import ZOO
-from tests.browser.conftest import skip_or_fail
+from tests.browser.driver import driver, program_or_skip
 from tests.browser.examples import PAGE, lengthen
 from tests.browser.test_page import run, wait_for_output
 from tests.template.local_stack import Stack
@@ -23,14 +22,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 def page(stack: Stack) -> Iterator[Page]:
     """A page of a Chromium that accepts the certificate of the local AWS; its base is the address of the API."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        skip_or_fail("playwright is not installed (the test extra has it)")
-    path = shutil.which("chromium")
-    if path is None:
-        skip_or_fail("chromium is not installed (apt-get install -y --no-install-recommends chromium)")
-    with sync_playwright() as playwright:
+    path = program_or_skip("chromium")
+    with driver() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         context = browser.new_context(ignore_https_errors=True, base_url=stack.address, reduced_motion="reduce")
         context.set_default_timeout(120_000)  # functions start cold
