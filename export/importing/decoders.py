@@ -41,8 +41,9 @@ from hearth_build.importing.tensor_files import TensorFiles, fingerprint
 from hearth_build.onnx_export import decoder_graph, export
 from hearth_build.onnx_export.decoder_architecture import Architecture
 from hearth_build.onnx_export.decoder_matrices import DETAILS, Precision
-from hearth_build.pipeline import model_card, verify
+from hearth_build.pipeline import model_card
 from hearth_build.pipeline.evaluation import evaluation_of
+from hearth_build.pipeline.manifest import graph_bytes, manifest_of
 from hearth_build.pipeline.train import console
 from hearth_build.recipe import BlockInt4, DynamicInt8, NoQuantization, Quantizer, Recipe, RecipeError
 
@@ -229,7 +230,7 @@ class DecoderImport:
         for name, make in self.recipe.resources.items():
             (folder / name).write_bytes(make(work))
         recipe = replace(self.recipe, quantization=QUANTIZERS[precision])
-        draft = verify.manifest_of(recipe, folder, DETAILS[precision], command, 0.0)
+        draft = manifest_of(recipe, folder, DETAILS[precision], command, 0.0)
         served = Model[Any, Any](draft, folder, threads=torch.get_num_threads())
         with console.status(f"Comparing the {precision} graph with transformers' model"):
             metrics = compare(served, reference)
@@ -240,7 +241,7 @@ class DecoderImport:
                 seconds.append(time.perf_counter() - started)
         golden = {"tolerance": GOLDEN_TOLERANCE, "expected": {}, "cases": answers}
         (folder / "golden.json").write_text(json.dumps(golden, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        size = verify.graph_bytes(recipe, folder)
+        size = graph_bytes(recipe, folder)
         results = Metrics(
             dataset=self.data.name if self.data else "a page of text",
             torch={
@@ -251,9 +252,9 @@ class DecoderImport:
             served=metrics | {"bytes": float(size), "milliseconds": 1000 * statistics.median(seconds)},
             metric=DIVERGENCE,
         )
-        draft = verify.manifest_of(recipe, folder, DETAILS[precision], command, 0.0, results)
+        draft = manifest_of(recipe, folder, DETAILS[precision], command, 0.0, results)
         (folder / "report.md").write_text(model_card.card(recipe, draft), encoding="utf-8")
-        return verify.manifest_of(recipe, folder, DETAILS[precision], command, 0.0, results)
+        return manifest_of(recipe, folder, DETAILS[precision], command, 0.0, results)
 
 
 @dataclass(frozen=True)

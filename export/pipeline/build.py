@@ -12,7 +12,7 @@ from rich.console import Console
 from hearth.models.manifest import Manifest, Provider
 from hearth_build.onnx_export import export
 from hearth_build.onnx_export.quantize import quantize
-from hearth_build.pipeline import fingerprint, verify
+from hearth_build.pipeline import fingerprint, gates, verify
 from hearth_build.pipeline.model_card import measured
 from hearth_build.recipe import Recipe, RecipeError
 
@@ -33,7 +33,7 @@ def build(recipe: Recipe, work: Path, command: str, step: Step | None = None, pr
     `provider` is an execution provider that `verify` measures in addition to ONNX Runtime's default one. Raises
     RecipeError, DataError, GateError.
     """
-    verify.require_provider(provider)  # fails before hours of training
+    gates.require_provider(provider)  # fails before hours of training
     work.mkdir(parents=True, exist_ok=True)
     steps: dict[Step, Callable[[], object]] = {
         Step.PREPARE: lambda: prepare(recipe, work),

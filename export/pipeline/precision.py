@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hearth.models.manifest import Manifest
 from hearth_build.pipeline import build
-from hearth_build.pipeline.verify import DIFFERENCE
+from hearth_build.pipeline.measurements import DIFFERENCE
 from hearth_build.recipe import GateError, NoQuantization, Quantizer, Recipe, RecipeError
 
 MIN_SPEED = 0.95

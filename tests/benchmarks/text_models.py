@@ -137,7 +137,7 @@ def artifact(work: Path, checkpoint: Path, precision: Precision = "int8") -> Pat
         from hearth_build.importing import read
         from hearth_build.importing.base import ImportOptions
         from hearth_build.pipeline import build
-        from hearth_build.pipeline.verify import manifest_of
+        from hearth_build.pipeline.manifest import manifest_of
 
         logging.getLogger().setLevel(logging.ERROR)
         imported = read(str(checkpoint), ImportOptions(name=work.name))

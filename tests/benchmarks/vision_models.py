@@ -25,7 +25,7 @@ from hearth.models.preprocessing import ImagePreprocessing
 from hearth_build.onnx_export import export
 from hearth_build.onnx_export.export import traced
 from hearth_build.pipeline import build
-from hearth_build.pipeline.verify import manifest_of
+from hearth_build.pipeline.manifest import manifest_of
 from hearth_build.recipe import Gate, Recipe, StaticInt8
 from tests.benchmarks.yolov8 import YoloV8
 

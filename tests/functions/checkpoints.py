@@ -37,7 +37,7 @@ from hearth_build.networks.sentence_encoder import graph
 from hearth_build.networks.word_vectors import WordVectors
 from hearth_build.onnx_export.export import describe, optimise
 from hearth_build.pipeline.build import export_graphs, prepare
-from hearth_build.pipeline.verify import manifest_of
+from hearth_build.pipeline.manifest import manifest_of
 from hearth_build.recipe import Recipe
 from hearth_build.recipes.glove_50d import recipe as glove
 from tests.support.artifacts import describe_artifact, publish

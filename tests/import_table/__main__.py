@@ -30,7 +30,7 @@ from hearth.storage.open import open_store
 from hearth_build.data.datasets import DataError
 from hearth_build.importing import read
 from hearth_build.importing.base import ImportOptions
-from hearth_build.pipeline import verify
+from hearth_build.pipeline import measurements
 from hearth_build.pipeline.precision import build_import
 from hearth_build.recipe import GateError, RecipeError
 from hearth_build.release.publish import publish
@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write the table into docs/import.md")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    verify.LATENCY_ROUNDS = 1  # speeds are not compared here
+    measurements.LATENCY_ROUNDS = 1  # speeds are not compared here
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     paths = sorted(path for path in arguments.folder.iterdir() if path.is_dir() or path.suffix == ".onnx")

@@ -92,7 +92,7 @@ def test_glove_is_as_good_as_gensim_measures_its_source(tmp_path: Path) -> None:
     from gensim.models import KeyedVectors
 
     from hearth.models.model import Model
-    from hearth_build.pipeline.verify import manifest_of
+    from hearth_build.pipeline.manifest import manifest_of
     from hearth_build.recipes.glove_50d.recipe import ANALOGIES, WORDSIM, vectors
 
     recipe = load("glove-50d")

@@ -24,7 +24,7 @@ from hearth.tasks.audio_file import read_audio
 from hearth_build.importing import read
 from hearth_build.importing.base import ImportOptions
 from hearth_build.onnx_export.export import traced
-from hearth_build.pipeline import verify
+from hearth_build.pipeline import measurements
 from hearth_build.pipeline.precision import build_import
 from hearth_functions.image_classification import app as image_classification
 from hearth_functions.object_detection import app as object_detection
@@ -49,7 +49,7 @@ def package(module: str, name: str) -> Path:
 
 @pytest.fixture
 def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(verify, "LATENCY_ROUNDS", 1)
+    monkeypatch.setattr(measurements, "LATENCY_ROUNDS", 1)
 
     def run(source: Path, **options: Any) -> Model[Any, Any]:
         imported = read(str(source), ImportOptions(precision="fp32", name="net", **options))

@@ -25,7 +25,7 @@ from hearth_build.onnx_export.quantize import quantize
 from hearth_build.onnx_export.seq2seq_graphs import DecoderStep, Encoder, graphs, head
 from hearth_build.pipeline.build import build
 from hearth_build.pipeline.evaluation import evaluation_of
-from hearth_build.pipeline.verify import DIFFERENCE
+from hearth_build.pipeline.measurements import DIFFERENCE
 from hearth_build.recipe import DynamicInt8, Example, Gate
 from hearth_build.recipes.translate_en_de import data as en_de
 from hearth_build.recipes.translate_en_de.recipe import RECIPE

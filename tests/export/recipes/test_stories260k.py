@@ -13,7 +13,7 @@ from hearth.models.model import Model
 from hearth_build.onnx_export.decoder_reference import DecoderReference
 from hearth_build.onnx_export.export import network_of
 from hearth_build.pipeline.build import export_graphs, prepare, quantize_graphs
-from hearth_build.pipeline.verify import manifest_of
+from hearth_build.pipeline.manifest import manifest_of
 from hearth_build.recipe import load
 from hearth_build.recipes.stories260k import data
 from hearth_functions.text_generation import app

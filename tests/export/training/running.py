@@ -9,7 +9,7 @@ from unittest import mock
 
 from hearth.models.manifest import Manifest, parse
 from hearth.models.model import Model
-from hearth_build.pipeline import verify
+from hearth_build.pipeline import measurements
 from hearth_build.pipeline.evaluation import evaluation_of
 from hearth_build.training.plan import Plan
 from hearth_build.training.run import run
@@ -18,7 +18,7 @@ from hearth_build.training.run import run
 def train_on(task: str, data: Path, work: Path, **fields: Any) -> tuple[Manifest, Any]:
     """Train, and return the manifest and a function from an input to the summary of the answer."""
     plan = Plan(task=task, name="tiny", data=str(data), **{"minutes": 0.3, **fields})
-    with mock.patch.object(verify, "LATENCY_ROUNDS", 2):
+    with mock.patch.object(measurements, "LATENCY_ROUNDS", 2):
         artifact = run(plan, work, "hearth train")
     assert artifact is not None
     manifest = parse((artifact / "manifest.json").read_bytes())
