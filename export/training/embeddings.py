@@ -33,7 +33,7 @@ from hearth_build.training import bases
 from hearth_build.training.candidates import Candidate, Data, Session, Trainer
 from hearth_build.training.classification import data_section
 from hearth_build.training.encoders import TEXT, Checkpoint, open_encoder
-from hearth_build.training.fine_tuning import Preset, best_score, fit
+from hearth_build.training.fine_tuning import Preset, Training, best_score, fit
 from hearth_build.training.served_network import ServedNetwork
 
 MAX_TOKENS = 128
@@ -193,11 +193,13 @@ def candidates(session: Session, data: Data) -> list[Candidate]:
     unchanged = score(start(session.work), session.work)[data.metric]
     stage = fit(
         session,
-        SCORED if has_scores else CONTRASTED,
-        network=start,
-        batches=TextGroups(rows, torch.tensor(values), checkpoint.pad_id),
-        loss=partial(scored_loss if has_scores else contrast_loss, head),
-        score=score,
+        Training(
+            SCORED if has_scores else CONTRASTED,
+            network=start,
+            batches=TextGroups(rows, torch.tensor(values), checkpoint.pad_id),
+            loss=partial(scored_loss if has_scores else contrast_loss, head),
+            score=score,
+        ),
         soft=partial(soft_vectors, head),
     )
     finished = partial(recipe_of, session, data, checkpoint, head, max_tokens)

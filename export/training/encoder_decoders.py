@@ -27,7 +27,7 @@ from hearth_build.importing.text_tokenizer import read_tokenizer
 from hearth_build.recipe import Batch, Example, Recipe, RecipeError
 from hearth_build.training import bases, fine_tuning, transformer
 from hearth_build.training.candidates import Candidate, Session
-from hearth_build.training.fine_tuning import Preset
+from hearth_build.training.fine_tuning import Preset, Training
 from hearth_build.training.parallel_texts import PairData, TextTask, recipe_fields
 
 LEARNING_RATES = {"t5": 3e-4, "mt5": 5e-4}
@@ -94,7 +94,7 @@ def fine_tuned(session: Session, data: PairData, task: TextTask) -> list[Candida
         "the checkpoint as it is", measure(network(None)), partial(finished, "as it is", network=imported.network)
     )
     preset = Preset(MAX_EPOCHS, LEARNING_RATES.get(source.model_type, LEARNING_RATE), BATCH_TOKENS)
-    stage = fine_tuning.fit(session, preset, network=network, batches=parts[0], loss=loss, score=score)
+    stage = fine_tuning.fit(session, Training(preset, network=network, batches=parts[0], loss=loss, score=score))
     tuned = measure(fine_tuning.trained(session, stage))
     return [unchanged, Candidate("fine-tuned checkpoint", tuned, partial(finished, "fine-tuned", stages=(stage,)))]
 

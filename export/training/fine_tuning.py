@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -35,60 +34,32 @@ class Preset:
     training. 0: no average."""
 
 
-def fit(
-    session: Session,
-    preset: Preset,
-    *,
-    network: Callable[[Path], nn.Module],
-    batches: Batches,
-    loss: Callable[[nn.Module, Batch], Tensor],
-    score: Callable[[nn.Module, Path], dict[str, float]],
-    name: str = "fine-tuning",
-    soft: SoftLoss | None = None,
-) -> Stage:
-    """Train as many epochs as there is time for, keep the weights of the best one by `score`, and return the stage.
+@dataclass(frozen=True)
+class Training:
+    """What a network learns, from which batches, and by which score its best weights are found."""
 
-    If there is time for all epochs once more, other learning rates are tried; the stage of the best one is returned.
-    For `--size small`, this network gets half of the time, and half of its layers learn from it by `soft`; the stage
-    of these is returned.
-    """
-    train_best = partial(_fit, session, batches=batches, score=score)
-    if not session.is_small or soft is None:
-        return train_best(preset, network=network, loss=loss, name=name)
-    teacher = train_best(preset, network=network, loss=loss, name=name, share=0.5)
-    session.teachers.append(Candidate("with all layers", best_score(session, teacher), is_larger=True))
-    return train_best(
-        replace(preset, epochs=2 * preset.epochs, learning_rate=2 * preset.learning_rate),
-        network=lambda work: layers_of(work, network, train.weights_of(work, teacher.name)),
-        loss=distilled(lambda: trained(session, teacher), loss, soft),
-        name="distillation",
-        prefix="student_",
-    )
+    preset: Preset
+    network: Callable[[Path], nn.Module]
+    batches: Batches
+    loss: Callable[[nn.Module, Batch], Tensor]
+    score: Callable[[nn.Module, Path], dict[str, float]]
+    name: str = "fine-tuning"
 
-
-def _fit(
-    session: Session,
-    preset: Preset,
-    *,
-    network: Callable[[Path], nn.Module],
-    batches: Batches,
-    loss: Callable[[nn.Module, Batch], Tensor],
-    score: Callable[[nn.Module, Path], dict[str, float]],
-    name: str,
-    share: float = 1.0,
-    prefix: str = "",
-) -> Stage:
-    """`share`: of the time that is left. `prefix`: of the names of its settings in the recipe."""
-    steps = len(batches.plan(0, preset.batch_size, 0))
-
-    def stage(epochs: int, minutes: float = 0.0, rate: float = preset.learning_rate, number: int = 0) -> Stage:
+    def stage(self, epochs: int, minutes: float = 0.0, rate: float | None = None, number: int = 0) -> Stage:
+        """The stage of a recipe, with the preset's learning rate unless there is a `rate`."""
+        preset = self.preset
+        steps = len(self.batches.plan(0, preset.batch_size, 0))
         return Stage(
-            name=f"{name}-{number}" if number else name,
-            network=network,
-            batches=lambda work: batches,
-            loss=loss,
-            score=score,
-            optimiser=AdamW(learning_rate=rate, weight_decay=preset.weight_decay, betas=preset.betas),
+            name=f"{self.name}-{number}" if number else self.name,
+            network=self.network,
+            batches=lambda work: self.batches,
+            loss=self.loss,
+            score=self.score,
+            optimiser=AdamW(
+                learning_rate=preset.learning_rate if rate is None else rate,
+                weight_decay=preset.weight_decay,
+                betas=preset.betas,
+            ),
             schedule=preset.schedule,
             epochs=epochs,
             batch_size=preset.batch_size,
@@ -97,15 +68,41 @@ def _fit(
             minutes=minutes,
         )
 
+
+def fit(session: Session, training: Training, soft: SoftLoss | None = None) -> Stage:
+    """Train as many epochs as there is time for, keep the weights of the best one by `score`, and return the stage.
+
+    If there is time for all epochs once more, other learning rates are tried; the stage of the best one is returned.
+    For `--size small`, this network gets half of the time, and half of its layers learn from it by `soft`; the stage
+    of these is returned.
+    """
+    if not session.is_small or soft is None:
+        return fit_best(session, training)
+    teacher = fit_best(session, training, share=0.5)
+    session.teachers.append(Candidate("with all layers", best_score(session, teacher), is_larger=True))
+    preset = training.preset
+    student = replace(
+        training,
+        preset=replace(preset, epochs=2 * preset.epochs, learning_rate=2 * preset.learning_rate),
+        network=lambda work: layers_of(work, training.network, train.weights_of(work, teacher.name)),
+        loss=distilled(lambda: trained(session, teacher), training.loss, soft),
+        name="distillation",
+    )
+    return fit_best(session, student, prefix="student_")
+
+
+def fit_best(session: Session, training: Training, *, share: float = 1.0, prefix: str = "") -> Stage:
+    """`share`: of the time that is left. `prefix`: of the names of its settings in the recipe."""
+    preset = training.preset
     after = session.seconds_left() * (1 - share)
-    epochs, minutes = session.epochs(stage, preset.epochs, share, f"{prefix}epochs")
+    epochs, minutes = session.epochs(training.stage, preset.epochs, share, f"{prefix}epochs")
     rates = [preset.learning_rate * factor for factor in RATES]
     if f"{prefix}learning_rate" in session.plan.settings:
         rates = [float(session.plan.settings[f"{prefix}learning_rate"])]
     results: list[Stage] = []
     for number, rate in enumerate(rates):
         begin = time.monotonic()
-        current = stage(epochs, minutes, rate, number)
+        current = training.stage(epochs, minutes, rate, number)
         train.train(current, session.work, session.plan.seed)
         results.append(current)
         seconds = distributed.agree(time.monotonic() - begin)

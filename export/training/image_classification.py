@@ -39,7 +39,7 @@ from hearth_build.training.classification import (
     targets_of,
     temperature,
 )
-from hearth_build.training.fine_tuning import Preset, fit, trained
+from hearth_build.training.fine_tuning import Preset, Training, fit, trained
 
 SIZES = (224, 192, 160, 128, 96)
 """Sides of the input that are tried, the largest for which there is time."""
@@ -230,7 +230,7 @@ def fine_tuned(
             data.metric or "accuracy": measure(logits_of(network, arrays.pixels["validation"], arrays.preprocessing))
         }
 
-    stage = fit(session, PRESET, network=network, batches=batches, loss=batch_loss, score=score)
+    stage = fit(session, Training(PRESET, network=network, batches=batches, loss=batch_loss, score=score))
     tuned = trained(session, stage)
     assert isinstance(tuned, EfficientNetLite)
     logits = logits_of(tuned, arrays.pixels["validation"], arrays.preprocessing)

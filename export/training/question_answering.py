@@ -39,7 +39,7 @@ from hearth_build.training.candidates import Candidate, Data, Session, Trainer
 from hearth_build.training.classification import cell, data_section
 from hearth_build.training.distillation import soft_edges
 from hearth_build.training.encoders import Checkpoint, open_encoder
-from hearth_build.training.fine_tuning import Preset, best_score, fit
+from hearth_build.training.fine_tuning import Preset, Training, best_score, fit
 from hearth_build.training.served_network import ServedNetwork
 
 WINDOW = 384
@@ -135,7 +135,7 @@ def candidates(session: Session, data: Data) -> list[Candidate]:
             + functional.cross_entropy(end.masked_fill(mask, -1e4), last)
         ) / 2
 
-    stage = fit(session, PRESET, network=network, batches=batches, loss=loss, score=score, soft=soft_edges)
+    stage = fit(session, Training(PRESET, network=network, batches=batches, loss=loss, score=score), soft=soft_edges)
     recipe = session.recipe(
         data,
         description=f"Finds the answer to a question in a text: {bases.title(session.plan.base)}, {session.method}.",

@@ -39,7 +39,7 @@ from hearth_build.recipe import Batch, Example, Gate, OneCycle, Recipe, RecipeEr
 from hearth_build.training import fine_tuning
 from hearth_build.training.candidates import Candidate, Data, Session, Trainer
 from hearth_build.training.classification import DOUBTFUL, cell, data_section
-from hearth_build.training.fine_tuning import Preset
+from hearth_build.training.fine_tuning import Preset, Training
 
 NARROW = AudioPreprocessing(rate=8000, window=200, hop=80, fft=256, mels=40, low=60.0, high=3900.0)
 WIDE = AudioPreprocessing(rate=16000, window=400, hop=160, fft=512, mels=64, low=60.0, high=7600.0)
@@ -205,7 +205,9 @@ def candidates(session: Session, data: SpeechData) -> list[Candidate]:
 
     frames = (hours * 3600 + len(recordings) / 2) * preprocessing.rate / preprocessing.hop
     preset = replace(PRESET, batch_size=int(min(PRESET.batch_size, max(400, frames / 16))))  # few need more steps
-    stage = fine_tuning.fit(session, preset, network=network, batches=batches, loss=loss, score=score, name="training")
+    stage = fine_tuning.fit(
+        session, Training(preset, network=network, batches=batches, loss=loss, score=score, name="training")
+    )
     rows = log_probabilities(fine_tuning.trained(session, stage), features)
     frequent = Counter(example.expected for example in data.split.train).most_common(1)[0][0]
     results = [Candidate("always the most frequent text", error_rates(references, [frequent] * len(references))["WER"])]

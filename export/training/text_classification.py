@@ -43,7 +43,7 @@ from hearth_build.training.classification import (
 )
 from hearth_build.training.distillation import soft_classes, soft_labels
 from hearth_build.training.encoders import AXES, TEXT, open_encoder
-from hearth_build.training.fine_tuning import Preset, fit, trained
+from hearth_build.training.fine_tuning import Preset, Training, fit, trained
 
 MAX_TOKENS = 256
 """Longest text of a fine-tuned encoder; shorter if 99 % of the texts are."""
@@ -231,7 +231,7 @@ def fine_tuning(
         return {data.metric or "accuracy": measure(logits_of(network, rows["validation"], pad_id=pad_id).numpy())}
 
     soft = soft_labels if data.several else soft_classes
-    return fit(session, preset, network=network, batches=batches, loss=batch_loss, score=score, soft=soft)
+    return fit(session, Training(preset, network=network, batches=batches, loss=batch_loss, score=score), soft=soft)
 
 
 def recipe_of(

@@ -31,7 +31,7 @@ from hearth_build.training import bases
 from hearth_build.training.candidates import Candidate, Data, Session, Trainer
 from hearth_build.training.classification import data_section
 from hearth_build.training.decoders import IGNORED, ChatFormat, open_decoder, train_tokenizer
-from hearth_build.training.fine_tuning import Preset, best_score, fit
+from hearth_build.training.fine_tuning import Preset, Training, best_score, fit
 
 MIN_CHARACTERS = 5_000
 PIECE = 4_000
@@ -178,12 +178,14 @@ def scratch(session: Session, data: TextData) -> Candidate:
 
     stage = fit(
         session,
-        SCRATCH,
-        network=network,
-        batches=windows,
-        loss=loss,
-        score=score_on(data, tokenizer, chat, shape.context),
-        name="training",
+        Training(
+            SCRATCH,
+            network=network,
+            batches=windows,
+            loss=loss,
+            score=score_on(data, tokenizer, chat, shape.context),
+            name="training",
+        ),
     )
     template = {chat.name: lambda work: chat.template.encode()} if data.is_chat else {}
     head = decoder_graph.head(architecture_of(shape), ends, None, chat.name if data.is_chat else None)
@@ -214,11 +216,13 @@ def pretrained(session: Session, data: TextData) -> list[Candidate]:
     score = score_on(data, tokenizer, chat, context)
     stage = fit(
         session,
-        TUNED,
-        network=lambda work: base.load(),
-        batches=Windows.of(data.split.train, tokenizer, chat, context),
-        loss=loss,
-        score=score,
+        Training(
+            TUNED,
+            network=lambda work: base.load(),
+            batches=Windows.of(data.split.train, tokenizer, chat, context),
+            loss=loss,
+            score=score,
+        ),
     )
 
     def recipe(kind: str, **fields: Any) -> Any:

@@ -31,7 +31,7 @@ from hearth_build.training.candidates import Candidate, Data, Session, Trainer
 from hearth_build.training.classification import cell, data_section
 from hearth_build.training.distillation import soft_labels
 from hearth_build.training.encoders import TEXT, Checkpoint, open_encoder
-from hearth_build.training.fine_tuning import Preset, best_score, fit
+from hearth_build.training.fine_tuning import Preset, Training, best_score, fit
 from hearth_build.training.served_network import ServedNetwork
 
 MAX_TOKENS = 256
@@ -120,7 +120,7 @@ def candidates(session: Session, data: Data) -> list[Candidate]:
         return functional.binary_cross_entropy_with_logits(logits, batch["relevance"])
 
     results = [in_order_of(data), by_words(data), by_vectors(checkpoint, data, max_tokens)]
-    stage = fit(session, PRESET, network=network, batches=batches, loss=loss, score=score, soft=soft_labels)
+    stage = fit(session, Training(PRESET, network=network, batches=batches, loss=loss, score=score), soft=soft_labels)
     recipe = session.recipe(
         data,
         description=f"Ranks texts by how well they fit a query: {bases.title(session.plan.base)}, {session.method}.",

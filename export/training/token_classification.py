@@ -34,7 +34,7 @@ from hearth_build.training.candidates import Candidate, Data, Session, Trainer
 from hearth_build.training.classification import cell, data_section
 from hearth_build.training.distillation import soft_classes
 from hearth_build.training.encoders import AXES, TEXT, open_encoder
-from hearth_build.training.fine_tuning import Preset
+from hearth_build.training.fine_tuning import Preset, Training
 
 MAX_TOKENS = 128
 """Longest window of training and of the served model; longer texts are read in windows that share STRIDE tokens."""
@@ -250,12 +250,14 @@ def fit(
     preset = replace(preset, batch_size=min(preset.batch_size, max(4, len(flat) // 16)))  # few examples, more steps
     stage = fine_tuning.fit(
         session,
-        preset,
-        network=network,
-        batches=batches,
-        loss=loss,
-        score=score,
-        name="fine-tuning" if session.plan.base else "training",
+        Training(
+            preset,
+            network=network,
+            batches=batches,
+            loss=loss,
+            score=score,
+            name="fine-tuning" if session.plan.base else "training",
+        ),
         soft=soft_classes,
     )
     tokenizer.no_truncation()

@@ -20,7 +20,7 @@ from hearth_build.onnx_export.seq2seq_graphs import Seq2SeqReference, graphs, he
 from hearth_build.recipe import Example, OneCycle, Recipe, Stage
 from hearth_build.training import fine_tuning
 from hearth_build.training.candidates import Candidate, Session
-from hearth_build.training.fine_tuning import Preset
+from hearth_build.training.fine_tuning import Preset, Training
 from hearth_build.training.parallel_texts import PairData, TextTask, recipe_fields
 
 SIZE: dict[str, Any] = {"hidden": 192, "encoder_layers": 3, "decoder_layers": 3, "heads": 4, "intermediate": 512}
@@ -59,18 +59,20 @@ def candidate(session: Session, data: PairData, task: TextTask) -> Candidate:
     is_short = epochs * len(pairs.plan(0, batch_size, 0)) < FEW_STEPS
     stage = fine_tuning.fit(
         session,
-        Preset(
-            epochs=epochs,
-            learning_rate=LEARNING_RATE / 2 if is_short else LEARNING_RATE,
-            batch_size=batch_size,
-            schedule=OneCycle(warmup=0.2 if is_short else 0.1),
-            average=0.99,
+        Training(
+            Preset(
+                epochs=epochs,
+                learning_rate=LEARNING_RATE / 2 if is_short else LEARNING_RATE,
+                batch_size=batch_size,
+                schedule=OneCycle(warmup=0.2 if is_short else 0.1),
+                average=0.99,
+            ),
+            network=lambda work: Marian(shape),
+            batches=pairs,
+            loss=loss,
+            score=lambda network, work: score(network, validation),
+            name="training",
         ),
-        network=lambda work: Marian(shape),
-        batches=pairs,
-        loss=loss,
-        score=lambda network, work: score(network, validation),
-        name="training",
     )
     network = fine_tuning.trained(session, stage)
     assert isinstance(network, Marian)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hearth_build.training.candidates import Session
-from hearth_build.training.fine_tuning import Preset, best_score, fit, trained
+from hearth_build.training.fine_tuning import Preset, Training, best_score, fit, trained
 from hearth_build.training.plan import Plan
 from tests.export import toy
 
@@ -18,7 +18,7 @@ def run(work: Path, minutes: float = 5, **settings: float) -> tuple[Session, str
     session, kind = Session(plan, work, ""), toy.stage()
     assert kind.score is not None
     parts = {"network": kind.network, "batches": toy.batches(work), "loss": kind.loss, "score": kind.score}
-    best = fit(session, PRESET, **parts, name="train")
+    best = fit(session, Training(PRESET, **parts, name="train"))
     assert best_score(session, best) >= best_score(session, toy.stage())
     assert not trained(session, best).training
     return session, best.name, best.optimiser.learning_rate
