@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hearth_build.data.datasets import DataError
-from hearth_build.data.table_files import read_json, read_records, read_text
+from hearth_build.data.table_files import read_json, read_text
 from hearth_build.data.tables import Role, read_table
 from hearth_build.recipe import Example
 
@@ -38,18 +38,13 @@ def read(path: Path) -> list[Example]:
     """Read examples; `expected` is a list of spans without white space at their ends. Raises DataError."""
     try:
         if path.suffix.lower() in (".json", ".jsonl", ".ndjson", ".parquet"):
-            items = read_json(path) if path.suffix.lower() != ".parquet" else read_rows(path)
+            items = read_json(path) if path.suffix.lower() != ".parquet" else read_table(path, ()).rows
             return [json_example(path, number, item) for number, item in enumerate(items, 1)]
         if path.suffix.lower() in (".csv", ".xlsx"):
             return read_words(path)
         return read_conll(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error}); it must be {DATA_FORMAT}.") from None
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    header, records = read_records(path)
-    return [dict(zip(header or (), record, strict=True)) for record in records]
 
 
 def read_words(path: Path) -> list[Example]:

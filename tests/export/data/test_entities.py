@@ -118,9 +118,9 @@ def test_tags_in_hugging_face_parquet_files_are_read_by_their_names(tmp_path: Pa
 
     tags = {"feature": {"names": ["O", "B-PER", "I-PER"], "_type": "ClassLabel"}, "_type": "Sequence"}
     metadata = {b"huggingface": json.dumps({"info": {"features": {"ner_tags": tags}}}).encode()}
-    table = pyarrow.table({"tokens": [["Anna", "Berg", "left"]], "ner_tags": [[1, 2, 0]]})
+    table = pyarrow.table({"tokens": [["Anna", "Berg", "left"], None], "ner_tags": [[1, 2, 0], None]})
     parquet.write_table(table.replace_schema_metadata(metadata), tmp_path / "a.parquet")
-    assert entities.read(tmp_path / "a.parquet")[0].expected == [[0, 9, "PER"]]
+    assert [example.expected for example in entities.read(tmp_path / "a.parquet")] == [[[0, 9, "PER"]]]
 
 
 def test_spacy_examples_are_read(tmp_path: Path) -> None:
