@@ -1,4 +1,4 @@
-"""Entities of CoNLL files and of labelling tools; rows of tables with the column to predict."""
+"""Entities of CoNLL files and of labelling tools."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from hearth_build.data import entities, labelled_rows
+from hearth_build.data import entities
 from hearth_build.data.datasets import DataError
-from hearth_build.data.report import language_of
 
 TEXT = "Anna Berg lives in Oslo."
 SPANS = [[0, 9, "PER"], [19, 23, "LOC"]]
@@ -61,31 +60,6 @@ def test_a_span_outside_its_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(json.dumps({"text": "Oslo", "label": [[0, 9, "LOC"]]}))
     with pytest.raises(DataError, match="item 1 has the span"):
         entities.read(tmp_path / "a.jsonl")
-
-
-def test_rows_have_missing_values_and_numbers_of_other_countries(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text('age;city;price\n"3,5";Rome;"1,5"\nNA;"Oslo, west";"2,0"\n', encoding="utf-8")
-    first, second = labelled_rows.read(tmp_path / "a.csv")
-    assert (first.inputs, first.expected) == ({"age": "3.5", "city": "Rome"}, "1.5")
-    assert second.inputs == {"age": None, "city": "Oslo, west"}
-    assert labelled_rows.read(tmp_path / "a.csv", {"target": "City"})[0].expected == "Rome"
-    (tmp_path / "b.csv").write_text("a,a,target\n1,2,x\n")
-    with pytest.raises(DataError, match="several columns named 'a'"):
-        labelled_rows.read(tmp_path / "b.csv")
-
-
-@pytest.mark.parametrize(
-    ("text", "language"),
-    [
-        ("The room was large and it is in the centre of the town", "English"),
-        ("Das Zimmer war groß und es ist nicht weit von der Stadt", "German"),
-        ("酒店房间挺大，设施还可以", "Chinese"),
-        ("とても良いホテルでした", "Japanese"),
-        ("xqz bgt plm", "unknown language"),
-    ],
-)
-def test_languages_are_recognised(text: str, language: str) -> None:
-    assert language_of([text]) == language
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from hearth_build.data import labelled_rows
+from hearth_build.data.datasets import DataError
 
 
 def column(tmp_path: Path, *values: str, other: str = "1") -> list[object]:
@@ -55,3 +56,14 @@ def test_none_is_a_label_but_no_number(tmp_path: Path) -> None:
     assert [row.expected for row in labelled_rows.read(tmp_path / "a.csv")] == ["none", "mild", ""]
     (tmp_path / "b.csv").write_text("age,price\n30,none\n40,2\n50,-\n")
     assert [row.expected for row in labelled_rows.read(tmp_path / "b.csv")] == ["", "2", ""]
+
+
+def test_rows_have_missing_values_and_numbers_of_other_countries(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('age;city;price\n"3,5";Rome;"1,5"\nNA;"Oslo, west";"2,0"\n', encoding="utf-8")
+    first, second = labelled_rows.read(tmp_path / "a.csv")
+    assert (first.inputs, first.expected) == ({"age": "3.5", "city": "Rome"}, "1.5")
+    assert second.inputs == {"age": None, "city": "Oslo, west"}
+    assert labelled_rows.read(tmp_path / "a.csv", {"target": "City"})[0].expected == "Rome"
+    (tmp_path / "b.csv").write_text("a,a,target\n1,2,x\n")
+    with pytest.raises(DataError, match="several columns named 'a'"):
+        labelled_rows.read(tmp_path / "b.csv")

@@ -45,8 +45,3 @@ def test_beir_is_read(tmp_path: Path) -> None:
     first, second = sentence_pairs.read(tmp_path)
     assert (first.inputs, second.inputs) == (["opening hours", "Hours We open at nine."], ["weather", "It rains."])
     assert ranked_texts.read(tmp_path)[0].expected == [1.0, 0.0]
-
-
-def test_negatives_of_triplets_do_not_fit(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("anchor,positive,negative\nhours,at nine,it rains\nweather,it rains,at nine\n")
-    assert [item.expected for item in ranked_texts.read(tmp_path / "a.csv")] == [[1.0, 0.0], [1.0, 0.0]]

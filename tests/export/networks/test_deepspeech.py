@@ -9,10 +9,8 @@ import onnxruntime
 import pytest
 import torch
 
-from hearth.ops.audio import ngram_lm
 from hearth.ops.audio.ctc import greedy
 from hearth.ops.audio.log_mel import logarithm, mel_power
-from hearth_build.data.ngram_lm import arpa
 from hearth_build.networks.deepspeech import STRIDE, DeepSpeech, ctc_loss
 from hearth_build.onnx_export import export
 from hearth_build.recipe import load
@@ -97,12 +95,3 @@ def test_a_network_learns_its_letters(strings: data.Strings) -> None:
     decoded = ["".join(data.ALPHABET[letter.symbol] for letter in greedy(row, data.BLANK)) for row in logs]
     assert loss.item() < 0.5
     assert decoded == texts
-
-
-def test_probabilities_of_letters_sum_to_one_after_any_context() -> None:
-    texts = ["two one", "one", "one two two", "ten"]
-    language_model = ngram_lm.read(arpa(texts, order=3), (*" abcdefghijklmnopqrstuvwxyz", ""), 1.0, 0.0)
-    tokens = [gram[0] for gram in language_model.grams if len(gram) == 1 and gram[0] != ngram_lm.START]
-    for context in [(), ("o",), ("t",), ("|",), ("o", "n"), (ngram_lm.START, "t"), ("n", "o"), ("w", "e")]:
-        assert sum(10 ** language_model.probability(context, token) for token in tokens) == pytest.approx(1, abs=2e-3)
-    assert 10 ** language_model.probability(("t",), "w") == pytest.approx((3 - 0.5) / 4, abs=1e-3)

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from hearth.models.heads import Pooling
-from hearth_build.data import sentence_pairs
 from hearth_build.data.datasets import DataError
 from hearth_build.training.embeddings import contrast_loss
 from hearth_build.training.plan import Plan
@@ -56,15 +55,6 @@ def test_texts_that_belong_together(form: str, metric: str, family: str, tmp_pat
         closer += float(answer([first, second])) > float(answer([first, texts(generator)[1]]))
     assert closer >= 7
     assert "| BM25 |" in (tmp_path / "work/artifact/report.md").read_text()
-
-
-def test_labels_of_inference_are_no_similarities(tmp_path: Path) -> None:
-    lines = [["A man sleeps.", f"He is awake {number}.", str(number % 3)] for number in range(30)]
-    data = write_csv(tmp_path / "nli.csv", [["premise", "hypothesis", "label"], *lines])
-    with pytest.raises(DataError, match="what follows from a premise, not how similar"):
-        sentence_pairs.read(data)
-    columns = {"sentence1": "premise", "sentence2": "hypothesis", "score": "label"}
-    assert sentence_pairs.read(data, columns)[2].expected == 2
 
 
 def test_texts_equal_to_the_own_partner_are_no_negatives() -> None:

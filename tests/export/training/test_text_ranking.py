@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from hearth_build.data import ranked_texts
 from hearth_build.data.datasets import DataError
 from hearth_build.training.plan import Plan
 from hearth_build.training.run import run
@@ -41,25 +40,6 @@ def test_queries_with_labelled_texts(tmp_path: Path) -> None:
     card = (tmp_path / "work/artifact/report.md").read_text()
     assert "BM25" in card
     assert "random order" in card
-
-
-def test_labels_are_numbers_or_yes_and_no(tmp_path: Path) -> None:
-    data = write_csv(tmp_path / "a.csv", [["query", "text", "relevant"], ["q", "a", "Yes"], ["q", "b", "no"]])
-    (example,) = ranked_texts.read(data)
-    assert example.inputs == {"query": "q", "texts": ["a", "b"]}
-    assert example.expected == [1.0, 0.0]
-
-
-def test_queries_whose_texts_all_fit_get_texts_of_others_that_share_words(tmp_path: Path) -> None:
-    lines = [
-        ["query", "passage"],
-        ["red apple", "apples are red"],
-        ["blue sky", "the sky is blue"],
-        ["red sky", "dawn"],
-    ]
-    first, *_ = ranked_texts.read(write_csv(tmp_path / "a.csv", lines))
-    assert first.inputs["texts"][0] == "apples are red"
-    assert first.expected == [1.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize(
