@@ -157,19 +157,6 @@ def test_the_task_is_served_over_http_and_documented(ask: Any) -> None:
 
 
 CONLL = "-DOCSTART- -X- O\n\nAnna NNP B-PER\nBerg NNP I-PER\nin IN O\nOslo NNP B-LOC\n. . O\n"
-CHARACTERS = "王\tB-PER\n明\tE-PER\n到\tO\n北\tB-LOC\n京\tM-LOC\n\n3\tO\n3\tO\n"
-
-
-def test_evaluation_reads_words_and_characters(tmp_path: Path) -> None:
-    for name, text in (("words.txt", CONLL), ("characters.txt", CHARACTERS)):
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    words = evaluation.read(tmp_path / "words.txt")
-    assert words == [Example("Anna Berg in Oslo .", [[0, 9, "PER"], [13, 17, "LOC"]])]
-    characters = evaluation.read(tmp_path / "characters.txt")
-    assert characters == [Example("王明到北京", [[0, 2, "PER"], [3, 5, "LOC"]]), Example("33", [])]
-    (tmp_path / "bad.txt").write_text("no label here\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"line 1 .*CoNLL"):
-        evaluation.read(tmp_path / "bad.txt")
 
 
 def test_evaluation_counts_whole_entities(both: tuple[Model, Any]) -> None:
@@ -183,12 +170,3 @@ def test_evaluation_counts_whole_entities(both: tuple[Model, Any]) -> None:
     assert evaluation.EVALUATION.measure(model, examples)["F1"] == pytest.approx(1 - 0.5 / len(entities), abs=1e-6)
     with pytest.raises(DataError, match="MISC"):
         evaluation.EVALUATION.measure(model, [Example("a", [[0, 1, "MISC"]])])
-
-
-def test_difference_of_two_outputs_is_that_of_their_scores() -> None:
-    def token(entity: str, score: float) -> list[dict[str, Any]]:
-        return [{"word": "anna", "entity": entity, "score": score}]
-
-    assert evaluation.difference(token("O", 0.9), token("O", 0.7)) == pytest.approx(0.2)
-    assert evaluation.difference(token("O", 0.9), token("B-PER", 0.8)) == pytest.approx(0.7)
-    assert evaluation.difference(token("O", 0.34), token("B-PER", 0.35)) == pytest.approx(0, abs=0.02)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from PIL import Image
 
 from hearth_build.data import boxes
 from hearth_build.data.datasets import DataError
+from hearth_build.pipeline.evaluation import examples_from
 
 XML = """<annotation><filename>{name}</filename>
   <object><name> cat </name><bndbox><xmin>10</xmin><ymin>20</ymin><xmax>50</xmax><ymax>60</ymax></bndbox></object>
@@ -194,3 +196,49 @@ def test_pixels_in_files_of_yolo_are_refused(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("cat")
     with pytest.raises(DataError, match="as fractions of the image"):
         boxes.read(tmp_path)
+
+
+def truth(label: str, *box: float, crowd: bool = False) -> dict[str, Any]:
+    return {"label": label, "box": list(box), "crowd": crowd}
+
+
+def picture() -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (100, 80)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_coco_files_are_read(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").write_bytes(picture())
+    document = {
+        "images": [{"id": 7, "file_name": "a.png"}],
+        "categories": [{"id": 3, "name": "dog"}],
+        "annotations": [{"id": 1, "image_id": 7, "category_id": 3, "bbox": [10, 20, 30, 40], "iscrowd": 0}],
+    }
+    (tmp_path / "boxes.json").write_text(json.dumps(document))
+    for path in (tmp_path, tmp_path / "boxes.json"):
+        (example,) = examples_from(path, "object-detection")
+        assert example.inputs.read() == picture()
+        assert example.expected == [truth("dog", 10, 20, 40, 60)]
+
+
+def test_voc_folders_are_read(tmp_path: Path) -> None:
+    for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("a", "b"):
+        (tmp_path / "JPEGImages" / f"{name}.png").write_bytes(picture())
+        box = "<xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax>"
+        empty = "<object><name>cat</name><bndbox>" + box.replace("4", "2") + "</bndbox></object>"
+        valid = f"<object><name>cat</name><bndbox>{box}</bndbox></object>"
+        (tmp_path / "Annotations" / f"{name}.xml").write_text(f"<annotation>{valid}{empty}</annotation>")
+    (tmp_path / "ImageSets/Main/val.txt").write_text("b\n")
+    assert len(examples_from(tmp_path, "object-detection")) == 2
+    (example,) = examples_from(tmp_path / "ImageSets/Main/val.txt", "object-detection")
+    assert example.expected == [truth("cat", 1, 2, 3, 4)]
+
+
+def test_an_unreadable_file_error_names_the_formats(tmp_path: Path) -> None:
+    (tmp_path / "boxes.json").write_text("{}")
+    with pytest.raises(DataError, match=r"COCO \.json file"):
+        examples_from(tmp_path, "object-detection")

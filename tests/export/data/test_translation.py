@@ -2,37 +2,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
+from tokenizers import Tokenizer
 
 from hearth_build.data.translation import (
     EOS_ID,
     PAD_ID,
     Pairs,
     joint_bpe,
-    language_token,
     read_pairs,
     scripts,
     write_pairs,
 )
-
-
-def test_texts_of_one_script_are_recognised() -> None:
-    assert scripts("A dog") == []
-    assert scripts("我读书") == ["zh-Hans"]
-    assert scripts("我讀書 here") == ["zh-Hant"]
-    assert scripts("人") == ["zh-Hans", "zh-Hant"]
-    assert language_token("zh-Hans") == ">>zh-Hans<<"
-
-
-def test_words_are_restored_and_special_tokens_are_never_split() -> None:
-    texts = ["A man walks.", "Ein Mann geht."] * 5
-    tokenizer = joint_bpe(texts, 80, lowercase=True, special=[language_token("de")])
-    encoding = tokenizer.encode(">>de<< A  man walks.")
-    assert encoding.tokens[0] == ">>de<<"
-    assert encoding.ids[-1] == EOS_ID
-    assert tokenizer.decode(tokenizer.encode("Ein Mann").ids) == "ein mann"
-    characters = joint_bpe(["一只狗"] * 5, 80, lowercase=True, characters=True)
-    assert set(characters.encode("一只狗").tokens) >= {"只", "狗"}
 
 
 def test_pairs_are_written_and_read(tmp_path: Path) -> None:
@@ -56,3 +38,55 @@ def test_batches_have_about_as_many_target_tokens() -> None:
     assert sorted(index for indices in plan for index in indices) == list(range(24))
     sizes = [sum(lengths[index] for index in indices) for indices in plan]
     assert max(sizes) <= 2 * min(sizes)
+
+
+PAIRS = [
+    ("A man is walking.", "Ein Mann geht."),
+    ("Two dogs play in the snow.", "Zwei Hunde spielen im Schnee."),
+    ("A man sits.", "Ein Mann sitzt."),
+    ("A woman and a man are walking in the snow.", "Eine Frau und ein Mann gehen im Schnee."),
+]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("translation")
+    texts = [text for pair in PAIRS for text in pair] * 4
+    joint_bpe(texts, 120, lowercase=True, special=[">>de<<"]).save(str(folder / "tokenizer.json"))
+    write_pairs(folder, "train", PAIRS)
+    return folder
+
+
+def test_decoded_tokens_give_the_text(work: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
+    for text in (text for pair in PAIRS for text in pair):
+        assert tokenizer.decode(tokenizer.encode(text).ids) == text.lower()
+    assert tokenizer.encode(">>de<< a man").tokens[0] == ">>de<<"
+    assert tokenizer.encode("a man").ids[-1] == EOS_ID
+
+
+def test_each_chinese_character_is_a_token() -> None:
+    tokenizer = joint_bpe(["我喜歡讀書。", "我喜歡讀書。", "I like it."] * 9, 60, lowercase=True, characters=True)
+    assert tokenizer.encode("我喜歡").tokens == ["▁", "我", "喜", "歡", "</s>"]
+    assert tokenizer.decode(tokenizer.encode("我喜歡。").ids) == "我喜歡。"
+
+
+def test_scripts_of_a_text() -> None:
+    assert scripts("我们读书") == ["zh-Hans"]
+    assert scripts("我們讀書") == ["zh-Hant"]
+    assert scripts("你好") == ["zh-Hans", "zh-Hant"]
+    assert scripts("我们讀書") == []
+    assert scripts("hello") == []
+
+
+def test_batches_hold_every_pair_once_and_are_shifted(work: Path) -> None:
+    pairs = Pairs.read(work, "train", 20)
+    plan = pairs.plan(epoch=0, size=20, seed=1)
+    assert sorted(index for batch in plan for index in batch) == [0, 1, 2, 3]
+    assert plan == pairs.plan(0, 20, 1)
+    assert len(plan) == len(pairs.plan(1, 20, 1))
+    batch = pairs.collate([1, 2], 0.0)
+    rows = [pairs.targets[1], pairs.targets[2]]
+    assert batch["labels"].tolist() == [*rows[0], *rows[1]]
+    assert batch["decoder_input_ids"][0].tolist() == [PAD_ID, *rows[0][:-1]]
+    assert batch["decoder_input_ids"][1, : len(rows[1])].tolist() == [PAD_ID, *rows[1][:-1]]
