@@ -36,7 +36,7 @@ def test_the_candidates_of_a_zero_shot_classifier_are_the_labels_of_the_examples
         return SimpleNamespace(output=[score(label, request.inputs) for label in labels])
 
     monkeypatch.setattr(app, "predict_zero_shot", predict)
-    fake = model(head=Entailment(entailment=2))
+    fake = model(head=Entailment(entailment=2, contradiction=0))
     examples = [Example("a film about a hotel", "hotel"), Example("a film", "film"), Example("a hotel", "film")]
     assert EVALUATION.measure(fake, examples)["accuracy"] == pytest.approx(1 / 3)
     assert EVALUATION.predict(fake, {"inputs": "a film", "candidate_labels": ["x", "film"]}) == {

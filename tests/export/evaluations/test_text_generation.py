@@ -56,7 +56,7 @@ def test_the_first_token_of_a_text_is_not_predicted(fake: Any) -> None:
         rel=1e-5,
     )
     with pytest.raises(DataError, match="fewer than two tokens"):
-        score(None, [Example("a")], [(0.0, 0, 0)])
+        score(None, [Example("a", None)], [(0.0, 0, 0)])
 
 
 def test_a_text_is_predicted_from_the_one_before_it(fake: Any) -> None:
