@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import queue
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -42,17 +43,22 @@ class LogLines:
     """Log lines of a process, read as they are printed."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self.lines: list[dict[str, Any]] = []
-        self.thread = threading.Thread(target=self._read, args=(process.stdout,), daemon=True)
-        self.thread.start()
+        self.lines: queue.Queue[dict[str, Any]] = queue.Queue()
+        threading.Thread(target=self._read, args=(process.stdout,), daemon=True).start()
 
     def _read(self, stream: Any) -> None:
         for line in stream:
             if line.startswith(b"{"):
-                self.lines.append(json.loads(line))
+                self.lines.put(json.loads(line))
 
-    def requests(self) -> list[dict[str, Any]]:
-        return [line for line in self.lines if line.get("message") == "request"]
+    def requests(self, count: int) -> list[dict[str, Any]]:
+        """The lines of this many requests."""
+        lines = list[dict[str, Any]]()
+        while len(lines) < count:
+            line = self.lines.get(timeout=60)
+            if line.get("message") == "request":
+                lines.append(line)
+        return lines
 
 
 @pytest.fixture
@@ -80,7 +86,7 @@ def test_each_token_is_sent_in_its_own_chunk(generation: tuple[RuntimeApi, LogLi
     assert b"first;dur=" in timing
     assert b"gap;dur=" in timing
     api.request()  # the next event is requested only after the log line is written
-    (line,) = lines.requests()
+    (line,) = lines.requests(1)
     assert line["status"] == 200
     assert line["output_tokens"] == TOKENS
     assert 0 < line["ms"]["first"] < line["ms"]["total"]
@@ -101,7 +107,7 @@ def test_a_disconnected_client_ends_the_generation(generation: tuple[RuntimeApi,
     api.drop(reset=True)  # while the model is loading
     assert api.streamed(request())[0]["statusCode"] == 200
     api.request()
-    disconnected, next_request = lines.requests()
+    disconnected, next_request = lines.requests(2)
     assert disconnected["client_gone"] is True
     assert disconnected["output_tokens"] <= 2
     assert next_request["output_tokens"] == TOKENS
