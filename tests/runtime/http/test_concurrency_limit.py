@@ -14,12 +14,16 @@ from starlette.testclient import TestClient
 
 from hearth import settings
 from hearth.errors import TooManyRequests
-from hearth.http.asgi import create_app
+from hearth.http.asgi import READERS, create_app
 from hearth.http.concurrency_limit import ConcurrencyLimit
+from hearth.models.cache import warm_cache
+from hearth.storage.file import FileStore
 from hearth_build.cli.serve import tasks
 from hearth_functions.text_classification import app as text
 
 BODY = b'{"inputs": "good"}'
+IMMEDIATE = ("/v2/health/live", "/v2/health/ready", "/ping", "/metrics")
+"""Paths that are answered on the event loop."""
 
 
 @pytest.fixture
@@ -87,6 +91,12 @@ class Request:
         return self.status
 
 
+async def _read(app: Any, path: str) -> int:
+    request = Request(app, path, "GET")
+    request.send_body(b"")
+    return await request.finish()
+
+
 async def _ask(app: Any, body: bytes = BODY, path: str = "/models/sentiment-en") -> int:
     request = Request(app, path)
     request.send_body(body)
@@ -149,12 +159,69 @@ def test_health_and_catalogue_answer_while_all_workers_are_busy(monkeypatch: pyt
         working = [asyncio.create_task(_ask(app)) for _ in range(2)]
         await asyncio.sleep(0.1)
         assert await _ask(app) == 429
-        for path in ("/v2/health/live", "/v2/health/ready", "/ping", "/models", "/v1/models"):
-            request = Request(app, path, "GET")
-            request.send_body(b"")
-            assert await asyncio.wait_for(request.finish(), 10) == 200, path
+        for path in (*IMMEDIATE, "/models", "/v1/models"):
+            assert await asyncio.wait_for(_read(app, path), 10) == 200, path
         release.set()
         assert await asyncio.gather(*working) == [200, 200]
+
+    asyncio.run(scenario())
+
+
+@pytest.fixture
+def respond(serving: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Let the store respond only while the event is set."""
+    monkeypatch.setenv("HEARTH_ALIAS_SECONDS", "60")
+    for cached in (settings.get, warm_cache):
+        cached.cache_clear()
+    event = threading.Event()
+
+    def wait(read: Any) -> Any:
+        def read_later(self: FileStore, *args: Any, **options: Any) -> Any:
+            event.wait(5)
+            return read(self, *args, **options)
+
+        return read_later
+
+    for name in ("get_with_etag", "iter_paths"):
+        monkeypatch.setattr(FileStore, name, wait(getattr(FileStore, name)))
+    yield event
+    event.set()
+
+
+def test_a_store_that_does_not_respond_holds_up_only_the_route_that_reads_it(
+    serving: Path, respond: threading.Event
+) -> None:
+    answered = (*IMMEDIATE, "/models", "/v1/models", "/models/sentiment-en")
+    (serving / "catalog.json").write_bytes(b"{}")
+
+    async def scenario() -> None:
+        app = create_app(text.TASKS, local=True)
+        respond.set()
+        for path in answered:
+            assert await _read(app, path) == 200
+        respond.clear()
+        path = "/models/sentiment-en/versions"
+        waiting = [asyncio.create_task(_read(app, path)) for _ in range(READERS + 1)]
+        await asyncio.sleep(0.1)
+        for path in answered:
+            assert await asyncio.wait_for(_read(app, path), 10) == 200, path
+        assert not any(task.done() for task in waiting)
+        respond.set()
+        assert set(await asyncio.gather(*waiting)) == {200}
+
+    asyncio.run(scenario())
+
+
+def test_the_document_is_made_beside_the_event_loop(respond: threading.Event) -> None:
+    async def scenario() -> None:
+        app = create_app(text.TASKS, local=True)
+        document = asyncio.create_task(_read(app, "/openapi.json"))
+        asyncio.get_running_loop().call_later(0.1, respond.set)
+        await asyncio.sleep(0.01)
+        for path in IMMEDIATE:
+            assert await _read(app, path) == 200
+        assert not document.done()
+        assert await document == 200
 
     asyncio.run(scenario())
 
@@ -164,8 +231,6 @@ def test_a_stream_holds_its_slot_until_its_end_or_its_client_has_gone(monkeypatc
 
     monkeypatch.setenv("HEARTH_STORE", ZOO.as_uri())
     monkeypatch.setenv("HEARTH_MAX_QUEUE", "1")
-    from hearth.models.cache import warm_cache
-
     for cached in (settings.get, warm_cache):
         cached.cache_clear()
     document = {"model": "gpt-shakespeare", "prompt": "Yes", "max_tokens": 3, "stream": True}

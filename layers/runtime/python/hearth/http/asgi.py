@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hearth import __version__, deadline, settings
@@ -33,8 +36,12 @@ from hearth.telemetry.log import as_hearth_error, finish_request
 from hearth.telemetry.timing import begin
 
 ROUTING_ERRORS = {404: NotFound, 405: MethodNotAllowed}
+DOCUMENT_PATH = "/openapi.json"
 READERS = 8
-"""Threads for requests that only read, such as the catalogue: whatever the work does, they have threads."""
+"""Threads for the requests of each route that only reads, such as the catalogue: whatever the work does, they have
+threads, and what waits for the store takes none of another route."""
+
+T = TypeVar("T")
 
 
 def create_app(tasks: Tasks, *, local: bool = False, folder: Path | None = None, host: str = "127.0.0.1") -> FastAPI:
@@ -73,7 +80,23 @@ def create_app(tasks: Tasks, *, local: bool = False, folder: Path | None = None,
             return openapi.document(app.title, app.description, protocols(), tasks)
 
     app.openapi = document  # type: ignore[method-assign]
+    if threads:
+        app.router.routes.insert(0, StarletteRoute(DOCUMENT_PATH, _document(app, threads)))
     return app
+
+
+def _document(app: FastAPI, threads: _Threads) -> Callable[[Request], Awaitable[Response]]:
+    """The endpoint of the OpenAPI document. FastAPI's own one would read the store on the event loop."""
+
+    async def respond(request: Request) -> Response:
+        deadline.set_seconds(settings.get().run_seconds)
+        try:
+            document = await threads.read(DOCUMENT_PATH, app.openapi)
+        except HearthError as error:
+            return _refuse(request, error)
+        return JSONResponse(document)
+
+    return respond
 
 
 class _WithoutSlash:
@@ -94,7 +117,7 @@ class _Threads:
 
     def __init__(self) -> None:
         self.limit = ConcurrencyLimit()
-        self._readers = CapacityLimiter(READERS)
+        self._readers: defaultdict[str, CapacityLimiter] = defaultdict(lambda: CapacityLimiter(READERS))
         self._workers = CapacityLimiter(settings.get().max_queue)
 
     async def run(self, exchange: Exchange, body: bytes) -> base.Response:
@@ -102,7 +125,7 @@ class _Threads:
         if exchange.route.is_immediate:
             return exchange.handle(body)
         if exchange.route.method == "GET":
-            return await to_thread.run_sync(exchange.handle, body, limiter=self._readers)
+            return await self.read(exchange.route.path, partial(exchange.handle, body))
         self.limit.take_slot()
         try:
             response = await to_thread.run_sync(_handle, exchange, body, limiter=self._workers)
@@ -112,6 +135,10 @@ class _Threads:
         if isinstance(response.body, bytes):
             self.limit.release_slot()
         return response
+
+    async def read(self, path: str, function: Callable[[], T]) -> T:
+        """Run a function that only reads, for the route with this path."""
+        return await to_thread.run_sync(function, limiter=self._readers[path])
 
 
 def _handle(exchange: Exchange, body: bytes) -> base.Response:
