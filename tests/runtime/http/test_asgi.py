@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from hearth import settings
 from hearth.http.concurrency_limit import ConcurrencyLimit
 from hearth.models.model import Model
 from hearth.telemetry import log
@@ -203,3 +204,21 @@ def test_work_takes_a_slot_and_gives_it_back(
         monkeypatch.setattr(ConcurrencyLimit, name, lambda _, name=name: calls.append(name))
     client.request(method, path, content=body)
     assert calls == ["take_slot", "release_slot"] * slots
+
+
+@pytest.mark.filterwarnings("ignore:open_binary is deprecated")  # fastapi-swagger's, on Python 3.11
+def test_the_local_server_answers_below_a_base_path(serving: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEARTH_BASE_PATH", "/ai")
+    settings.get.cache_clear()
+    with TestClient(serve.app()) as client:
+        for path in ("/ai/models/sentiment-en", "/models/sentiment-en", "/ai/models/sentiment-en/"):
+            assert client.post(path, json=TEXT).status_code == 200, path
+        assert client.get("/ai/").headers["content-type"].startswith("text/html")
+        assert "error" in client.get("/ai/v1/models/none").json()["error"]["type"], "the protocol's own form"
+        assert client.get("/aim/models").status_code == 404
+        assert client.get("/ai/openapi.json").json()["servers"] == [{"url": "/ai"}]
+        addresses = re.findall(r'(?:src|href)="([^"]+)"', client.get("/ai/docs").text)
+        assert addresses
+        for address in addresses:
+            assert "/ai/" in address
+            assert client.get(address).status_code == 200

@@ -66,7 +66,7 @@ def create_app(tasks: Tasks, *, local: bool = False, folder: Path | None = None,
     threads = _Threads() if local else None  # AWS limits the concurrency of a Lambda
     for protocol, route in router.routes():
         app.add_route(route.path, _endpoint(protocol, route, tasks, threads), [route.method])
-    app.add_middleware(_WithoutSlash)
+    app.add_middleware(_PlainPath)
     app.add_middleware(OriginCheck, refuse=_refuse, host=host if local else None)
 
     @app.exception_handler(HTTPException)
@@ -94,20 +94,25 @@ def _document(app: FastAPI, threads: _Threads) -> Callable[[Request], Awaitable[
             document = await threads.read(DOCUMENT_PATH, app.openapi)
         except HearthError as error:
             return _refuse(request, error)
-        return JSONResponse(document)
+        root = request.scope.get("root_path")
+        return JSONResponse(document | ({"servers": [{"url": root}]} if root else {}))
 
     return respond
 
 
-class _WithoutSlash:
-    """ASGI middleware: a slash at the end of a path means nothing."""
+class _PlainPath:
+    """ASGI middleware: a slash at the end of a path means nothing, and HEARTH_BASE_PATH is not part of it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            scope = {**scope, "path": without_slash(scope["path"])}
+            path, base_path = scope["path"], settings.get().base_path
+            if base_path and f"{path}/".startswith(f"{base_path}/"):
+                path = path[len(base_path) :]
+                scope = {**scope, "root_path": base_path}  # links of the documentation begin with it
+            scope = {**scope, "path": without_slash(path)}
         await self._app(scope, receive, send)
 
 
