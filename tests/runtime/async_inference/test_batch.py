@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from hearth.async_inference import uploads
+from hearth import deadline
+from hearth.async_inference import batch, uploads
 from hearth.async_inference.batch import BatchFailedError
+from hearth.async_inference.results import predict_object
 from hearth.errors import StoreError
 from hearth.storage.s3 import S3Store
 from hearth_functions.image_classification import app as image
@@ -63,10 +65,10 @@ def test_every_item_has_a_result_or_a_failure(s3: Any) -> None:
     bodies = {"a b+ü.png": picture(), "b.png": b"no picture", "c.png": picture(), "folder/": b""}
     for name, body in bodies.items():
         s3.put_object(Bucket="inbox", Key=f"batch/resnet20-cifar10/{name}", Body=body)
-    batch = event(s3, "batch/", "resnet20-cifar10")
-    batch["Items"].append({"Key": "batch/gone.png", "Etag": "x", "Size": 5})
-    batch["Items"].append({"Key": "batch/vast.png", "Etag": "x", "Size": uploads.MAX_BYTES + 1})
-    output = image.handler(batch, CONTEXT)
+    sent = event(s3, "batch/", "resnet20-cifar10")
+    sent["Items"].append({"Key": "batch/gone.png", "Etag": "x", "Size": 5})
+    sent["Items"].append({"Key": "batch/vast.png", "Etag": "x", "Size": uploads.MAX_BYTES + 1})
+    output = image.handler(sent, CONTEXT)
     assert output["done"] == 3
     assert {row["key"].rpartition("/")[2]: row["error_type"] for row in output["failed"]} == {
         "b.png": "unsupported_media",
@@ -113,13 +115,80 @@ def test_a_store_error_makes_the_map_retry(s3: Any, monkeypatch: pytest.MonkeyPa
     assert len(results(s3)) == 3
 
 
+class Clock:
+    """A clock that advances only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Invocation(SimpleNamespace):
+    """A context whose invocation leaves 100 s for the work."""
+
+    def get_remaining_time_in_millis(self) -> float:
+        return (100 + deadline.MARGIN) * 1000
+
+
+@pytest.fixture
+def send(s3: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[int]], list[dict[str, Any] | None]]:
+    """Send a batch until it is not raised any more, as the state machine does; return each answer, None for a raised
+    one. Each object takes as many seconds as it says."""
+    clock = Clock()
+
+    def predict(tasks: Any, model: str, task: str, body: bytes, source: Any) -> Any:
+        clock.now += min(int(body), max(deadline.remaining() or 0, 0))
+        deadline.check()
+        return predict_object(tasks, model, task, b"good", source)
+
+    def send_until_done(seconds: list[int]) -> list[dict[str, Any] | None]:
+        for number, value in enumerate(seconds):
+            s3.put_object(Bucket="inbox", Key=f"batch/{number}.txt", Body=str(value).encode())
+        answers: list[dict[str, Any] | None] = []
+        while len(answers) < 3 and not any(answers):
+            try:
+                answers.append(text.handler(event(s3, "batch/"), Invocation(aws_request_id="request-1")))
+            except BatchFailedError:
+                answers.append(None)
+        return answers
+
+    monkeypatch.setattr(deadline, "time", clock)
+    monkeypatch.setattr(batch, "predict_object", predict)
+    return send_until_done
+
+
+@pytest.mark.parametrize(
+    ("seconds", "attempts", "late"),
+    [
+        ([1, 900, 1], 1, [1]),
+        ([900, 1, 1], 1, [0]),
+        ([60, 60], 2, []),
+        ([40, 900, 1], 2, [1]),
+        ([900, 900, 0], 2, [0, 1]),
+        ([900], 1, [0]),
+        ([60, 60, 60], 3, []),
+    ],
+)
+def test_an_object_that_takes_a_whole_invocation_blocks_none_behind_it(
+    send: Any, seconds: list[int], attempts: int, late: list[int]
+) -> None:
+    answers = send(seconds)
+    assert answers[:-1] == [None] * (attempts - 1)
+    assert answers[-1]["done"] == len(seconds) - len(late)
+    assert [(row["key"], row["error_type"]) for row in answers[-1]["failed"]] == [
+        (f"batch/{number}.txt", "timeout") for number in late
+    ]
+
+
 @pytest.mark.parametrize(
     "change",
     [{"Items": 5}, {"Items": [{"Size": 1}]}, {"batch": {}}, {"batch": {"bucket": "b", "model": "m", "run": "../x"}}],
 )
 def test_a_malformed_batch_is_a_bad_request(serving: Path, change: dict[str, Any]) -> None:
-    batch = {"batch": {"bucket": "inbox", "model": "sentiment-en", "run": "r"}, "Items": []} | change
-    assert text.handler(batch, CONTEXT)["error_type"] == "bad_request"
+    sent = {"batch": {"bucket": "inbox", "model": "sentiment-en", "run": "r"}, "Items": []} | change
+    assert text.handler(sent, CONTEXT)["error_type"] == "bad_request"
 
 
 def test_an_unknown_model_fails_each_item(s3: Any) -> None:

@@ -2,28 +2,34 @@
 
 Event: {"batch": {"bucket", "model", "run"}, "Items": [{"Key", "Etag", "Size"}, …]}. The result of each object is
 written to `<HEARTH_OUTPUT>/<run>/<key>.json` if there is none, so a batch can be repeated. Errors of an object are
-listed in `failed`. Errors of a store and timeouts are raised, and the map retries the batch, which then skips objects
-that have a result.
+listed in `failed`; one is that it took the time of an invocation. Errors of a store are raised, and that there was no
+time for all objects; the map retries the batch, which then skips objects that have a result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from hearth import settings, strict_json
+from hearth import deadline, settings, strict_json
 from hearth.async_inference import uploads
 from hearth.async_inference.results import predict_object
 from hearth.auth import api_keys
-from hearth.errors import HearthError, Internal, NotFound, SettingsError
+from hearth.errors import DeadlineExceeded, HearthError, Internal, NotFound, SettingsError
 from hearth.storage.base import Conflict, Store
 from hearth.storage.open import open_store
 from hearth.tasks.task import Tasks
 from hearth.telemetry import log
 from hearth.telemetry.timing import step
+
+WHOLE = 0.9
+"""Part of the time of an invocation that an object may take while others wait behind it. One that took as much would
+fail again."""
+ANSWERED = "answered"
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -76,12 +82,23 @@ class BatchJob(msgspec.Struct, frozen=True):
         return f"{self.run}/{key}.json" if self.run else f"{key}.json"
 
     def process(self, item: Item, request_id: str = "") -> FailedItem | None:
-        """Write the result of one object, or return its error. Raises HearthError for errors that are not the
-        object's."""
-        failure = log.attempt(lambda: self._write_result(item), request_id=request_id, trigger="batch")
+        """Write the result of one object, or return its error. Raises as `attempt`."""
+        outcome = self.attempt(item, request_id)
+        return outcome if isinstance(outcome, FailedItem) else None
+
+    def attempt(self, item: Item, request_id: str = "") -> FailedItem | str:
+        """Write the result of one object and return the outcome, or its error. Raises HearthError for errors that are
+        not the object's."""
+        outcomes: list[str] = []
+
+        def write() -> str:
+            outcomes.append(self._write_result(item))
+            return outcomes[0]
+
+        failure = log.attempt(write, request_id=request_id, trigger="batch")
         if failure and failure.status >= 500 and not isinstance(failure, Internal):
             raise failure
-        return FailedItem(item.key, failure.code, failure.message) if failure else None
+        return FailedItem(item.key, failure.code, failure.message) if failure else outcomes[0]
 
     def _write_result(self, item: Item) -> str:
         if item.key.endswith("/"):
@@ -102,7 +119,7 @@ class BatchJob(msgspec.Struct, frozen=True):
                 self.output.put(path, msgspec.json.encode(result), if_absent=True)
             except Conflict:
                 return "answered meanwhile"
-        return "answered"
+        return ANSWERED
 
 
 def handle(tasks: Tasks, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
@@ -114,18 +131,25 @@ def handle(tasks: Tasks, event: Mapping[str, Any], context: Any) -> dict[str, An
         raise BatchFailedError(SettingsError("HEARTH_OUTPUT is not set; set it to the location of the results").message)
     source = open_store(f"s3://{document.batch.bucket}")
     job = BatchJob(tasks, document.batch.model, source, open_store(output), document.batch.run)
-    done, failed = 0, list[FailedItem]()
-    for item in document.items:
+    time, request_id = deadline.remaining() or 0.0, getattr(context, "aws_request_id", "")
+    outcomes, failed, late = list[str](), list[FailedItem](), list[FailedItem]()
+    for others, item in zip(reversed(range(len(document.items))), document.items, strict=True):
+        given = (deadline.remaining() or 0.0) * (WHOLE if others else 1)
         try:
-            failed_item = job.process(item, getattr(context, "aws_request_id", ""))
+            with deadline.within(given) if time else nullcontext():
+                outcome = job.attempt(item, request_id)
+        except DeadlineExceeded as error:
+            has_failed = given >= WHOLE * WHOLE * time
+            (failed if has_failed else late).append(FailedItem(item.key, error.code, error.message))
+            continue
         except HearthError as error:
-            # An object that used the time of a whole invocation would fail again.
-            if error.code != "timeout" or done or failed:
-                raise BatchFailedError(f"{error.code}: {error.message}") from error
-            failed_item = FailedItem(item.key, error.code, error.message)
-        if failed_item:
-            failed.append(failed_item)
+            raise BatchFailedError(f"{error.code}: {error.message}") from error
+        if isinstance(outcome, FailedItem):
+            failed.append(outcome)
         else:
-            done += 1
+            outcomes.append(outcome)
+    if late and ANSWERED in outcomes:  # the next invocation has more time for the others
+        raise BatchFailedError(f"{late[0].error_type}: there was no time for {len(late)} of the objects")
+    done, failed = len(outcomes), failed + late
     result: dict[str, Any] = msgspec.to_builtins(BatchResult(done, failed))
     return result
