@@ -12,12 +12,10 @@ import msgspec
 
 from hearth.errors import BadRequest, NotFound
 from hearth.storage.base import Store
-from hearth.tasks.answers import Captured
+from hearth.tasks.answers import LABELS, Captured
 
 READERS = 16
 T = TypeVar("T")
-LABELS = "labels"
-"""The folder of a version with its labels; the other folders are days."""
 
 
 class Label(msgspec.Struct):

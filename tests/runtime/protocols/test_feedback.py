@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -109,3 +110,15 @@ def test_labels_lie_beside_captured_inputs(client: TestClient, tmp_path: Path, m
     (path,) = (tmp_path / "captured").rglob("*.json")
     assert path.relative_to(tmp_path / "captured").as_posix() == f"sentiment-en/1/labels/{request_id}-0.json"
     assert json.loads(path.read_text())["label"] == "negative"
+    assert (tmp_path / "captured").stat().st_mode & 0o077 == 0
+
+
+def test_a_label_deletes_what_is_older(client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = tmp_path / "captured/sentiment-en/1/labels/old-0.json"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    os.utime(old, (0, 0))
+    monkeypatch.setenv("HEARTH_CAPTURE", (tmp_path / "captured").as_uri())
+    settings.get.cache_clear()
+    give(client, request_id=ask(client, "good"), label="negative")
+    assert not old.exists()

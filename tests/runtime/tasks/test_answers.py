@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -113,11 +114,28 @@ def test_a_slow_store_keeps_few_requests_in_memory(
     assert len(captured(tmp_path / "captured")) == answers.MAX_WRITING + 1
 
 
-def test_old_days_are_deleted(tmp_path: Path) -> None:
-    for day in ("2026-10-01", "2026-11-29", "labels"):
-        (tmp_path / "m/1" / day).mkdir(parents=True)
-    expire(tmp_path.as_uri(), "m/1", datetime(2026, 11, 1, tzinfo=UTC))
-    assert {path.name for path in (tmp_path / "m/1").iterdir()} == {"2026-11-29", "labels"}
+def test_what_is_older_is_deleted_of_every_version(tmp_path: Path) -> None:
+    for version, day in (("1", "2026-10-01"), ("1", "2026-11-29"), ("2", "2026-10-31"), ("2", "2026-11-01")):
+        (tmp_path / "m" / version / day).mkdir(parents=True)
+    before = datetime(2026, 11, 1, tzinfo=UTC)
+    labels = tmp_path / "m/1/labels"
+    labels.mkdir()
+    for name, age in (("old-0.json", 1), ("new-0.json", -1)):
+        (labels / name).touch()
+        os.utime(labels / name, (before.timestamp() - age,) * 2)
+    expire(tmp_path, before)
+    left = {path.relative_to(tmp_path / "m").as_posix() for path in tmp_path.glob("m/*/*")}
+    assert left == {"1/2026-11-29", "1/labels", "2/2026-11-01"}
+    assert [path.name for path in labels.iterdir()] == ["new-0.json"]
+
+
+def test_a_capture_deletes_what_is_older(serving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = tmp_path / "captured/another-model/7/2026-01-01"
+    old.mkdir(parents=True)
+    client = capturing(tmp_path / "captured", monkeypatch)
+    client.post("/models/sentiment-en", json={"inputs": "good"})
+    assert len(captured(tmp_path / "captured")) == 1
+    assert not old.exists()
 
 
 def test_pictures_lose_their_metadata() -> None:

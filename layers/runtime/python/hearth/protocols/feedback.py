@@ -9,11 +9,10 @@ from msgspec import Meta
 
 from hearth import settings, strict_json
 from hearth.auth.api_keys import current_tenant
-from hearth.errors import BadRequest, NotFound
+from hearth.errors import BadRequest, NotFound, StoreError
 from hearth.models.cache import warm_cache
 from hearth.models.manifest import Manifest
 from hearth.protocols.base import Request, Response, Route
-from hearth.storage.open import open_store
 from hearth.telemetry import statistics
 
 if TYPE_CHECKING:
@@ -110,13 +109,17 @@ def _prediction(feedback: Feedback, manifest: Manifest, known: Answer | None) ->
 
 def _capture(feedback: Feedback, model: str, version: str) -> None:
     """Write the label beside captured inputs, if inputs are captured. Raises StoreError."""
-    config = settings.get()
-    if config.capture and feedback.label is not None:
+    if settings.get().capture and feedback.label is not None:
         from datetime import UTC, datetime
 
+        from hearth.tasks.answers import LABELS, capture_store
+
         label = {"label": feedback.label, "time": datetime.now(UTC).isoformat(timespec="seconds")}
-        path = f"{model}/{version}/labels/{feedback.request_id}-{feedback.item}.json"
-        open_store(config.capture).put(path, msgspec.json.encode(label))
+        path = f"{model}/{version}/{LABELS}/{feedback.request_id}-{feedback.item}.json"
+        try:
+            capture_store().put(path, msgspec.json.encode(label))
+        except OSError as error:
+            raise StoreError(f"The label could not be written: {error.strerror}") from error
 
 
 def _count(model: str, version: str, tenant: str, right: bool | None) -> Verdict:

@@ -7,11 +7,14 @@ switches it on; texts are redacted by rules, pictures lose their metadata, and a
 
 from __future__ import annotations
 
+import math
 import random
 import re
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from hearth import settings
 from hearth.auth.api_keys import current_tenant
 from hearth.errors import HearthError
 from hearth.models.model import Model
+from hearth.storage.base import Store
 from hearth.storage.open import open_store
 from hearth.tasks.task import Prediction, Task
 from hearth.telemetry.log import logger
@@ -42,6 +46,9 @@ REDACTIONS = {
     "number": (re.compile(r"\+?\d(?:[ .()/-]?\d){2,24}"), "[number]"),
 }
 """Rule of HEARTH_CAPTURE_REDACT -> pattern and what stands in its place. `number` covers three digits and more."""
+LABELS = "labels"
+"""The folder of a version with the labels of its inputs; the other folders are days."""
+EXPIRY_SECONDS = 3600
 _generator = random.SystemRandom()
 _writing = threading.Semaphore(MAX_WRITING)
 
@@ -154,8 +161,7 @@ def _capture(task: str, model: Model[Any, Any], inputs: Sequence[tuple[str, str 
     now = datetime.now(UTC)
     folder = f"{manifest.model}/{manifest.version}/{now:%Y-%m-%d}"
     try:
-        make_private(config.capture)
-        store = open_store(config.capture)
+        store = capture_store()
         for name, value, scores in inputs:
             best = max(scores, key=lambda label: scores[label], default="")
             captured = Captured(
@@ -172,7 +178,6 @@ def _capture(task: str, model: Model[Any, Any], inputs: Sequence[tuple[str, str 
             )
             if captured.text or captured.picture:
                 store.put(f"{folder}/{name}.json", msgspec.json.encode(captured))
-        expire(config.capture, f"{manifest.model}/{manifest.version}", now - timedelta(days=config.capture_days))
     except (HearthError, OSError) as error:
         logger().error("not captured", extra={"reason": getattr(error, "code", type(error).__name__)})
     finally:
@@ -195,19 +200,42 @@ def without_metadata(data: bytes) -> bytes:
     return to_jpeg(open_image(data, MAX_PIXELS)) if count_pixels(data) else b""
 
 
-def make_private(uri: str) -> None:
-    """Create a local folder that only its owner may read. S3 encrypts objects itself. Raises OSError."""
-    if uri.startswith("file://"):
-        path = Path(unquote(uri.removeprefix("file://")))
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+def capture_store() -> Store:
+    """The store of HEARTH_CAPTURE. A local folder is readable by its owner alone, and loses what has expired; S3
+    encrypts objects itself. Raises OSError."""
+    config = settings.get()
+    if config.capture.startswith("file://"):
+        folder = Path(unquote(config.capture.removeprefix("file://")))
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _expiry.run(folder, config.capture_days)
+    return open_store(config.capture)
 
 
-def expire(uri: str, folder: str, before: datetime) -> None:
-    """Delete the days of a local folder that are older; on S3 the bucket's lifecycle does it. Raises OSError."""
-    if not uri.startswith("file://"):
-        return
+class _Expiry:
+    """Deletes what is too old, at most once an hour: a folder may have many labels."""
+
+    def __init__(self) -> None:
+        self._done: dict[Path, float] = {}
+
+    def run(self, folder: Path, days: float) -> None:
+        now = time.monotonic()
+        if now - self._done.get(folder, -math.inf) >= EXPIRY_SECONDS:
+            self._done[folder] = now
+            expire(folder, datetime.now(UTC) - timedelta(days=days))
+
+
+_expiry = _Expiry()
+
+
+def expire(root: Path, before: datetime) -> None:
+    """Delete what was captured on earlier days by any version, and earlier labels."""
     import shutil
 
-    for day in (Path(unquote(uri.removeprefix("file://"))) / folder).iterdir():
-        if re.fullmatch(r"\d{4}-\d\d-\d\d", day.name) and day.name < f"{before:%Y-%m-%d}":
-            shutil.rmtree(day)
+    for folder in root.glob("*/*/*"):
+        if folder.name == LABELS:
+            for label in folder.iterdir():
+                with suppress(FileNotFoundError):  # another process deletes too
+                    if label.stat().st_mtime < before.timestamp():
+                        label.unlink()
+        elif re.fullmatch(r"\d{4}-\d\d-\d\d", folder.name) and folder.name < f"{before:%Y-%m-%d}":
+            shutil.rmtree(folder, ignore_errors=True)
