@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,11 @@ def test_a_finished_stage_is_not_trained_again(toy_work: Path) -> None:
     train.train(toy.stage(), toy_work, seed=1, inputs=(toy_work / "prepared").read_text(encoding="utf-8"))
     assert (toy_work / "train" / "weights.pt").stat().st_mtime_ns == before
     assert (toy_work / "train" / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_schedule_ends_when_the_time_is_over(tmp_path: Path) -> None:
+    stage = replace(toy.stage(epochs=1000, kind=toy.SlowTexts), minutes=0.08)
+    toy.prepare(tmp_path)
+    train.train(stage, tmp_path, 1)
+    history = train.history_of(tmp_path, stage.name)
+    assert 0 < len(history) < 100

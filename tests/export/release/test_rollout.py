@@ -16,7 +16,7 @@ from hearth.storage.base import Store
 from hearth.storage.open import open_store
 from hearth_build.release import aliases
 from hearth_build.release.rollout import FileLog, Plan, RolledBack, Rollout
-from hearth_build.release.traffic_figures import Figures, Limits
+from hearth_build.release.traffic_figures import Limits
 from tests.support.artifacts import make_text_artifact
 
 MODEL = "toy"
@@ -160,11 +160,3 @@ def test_a_log_file_is_read_from_its_end_on(tmp_path: Path) -> None:
     assert log.read() == []
     path.write_text("new\n")  # rotated
     assert log.read() == ["new"]
-
-
-def test_other_lines_are_skipped() -> None:
-    figures = Figures(MODEL, "1", "2")
-    others = [request("3"), comparison(shadow="3"), comparison(model="other"), "{", "1", '{"message": "request"}']
-    figures.add(["Serving 2 models", *others, *GOOD])
-    assert {version: requests.count for version, requests in figures.requests.items()} == {"1": 5, "2": 5}
-    assert figures.comparisons == 5

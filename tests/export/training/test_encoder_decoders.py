@@ -12,7 +12,7 @@ transformers = pytest.importorskip("transformers", reason="the export extra (tra
 import torch  # noqa: E402
 
 from hearth_build.data.translation import joint_bpe  # noqa: E402
-from tests.export.training.test_train import train_on, write_csv  # noqa: E402
+from tests.export.training.running import train_on, write_csv  # noqa: E402
 
 WORDS = [f"word{letter}" for letter in "abcdefghij"]
 

@@ -13,7 +13,7 @@ from hearth_build.data.datasets import DataError
 from hearth_build.recipe import RecipeError
 from hearth_build.training.run import run
 from hearth_build.training.sagemaker import is_job, plan_of, run_job
-from tests.export.training.test_train import texts, write_csv
+from tests.export.training.running import texts, write_csv
 
 
 def job(root: Path, rows: list[list[str]], **parameters: Any) -> Path:

@@ -13,7 +13,7 @@ from hearth_build.training import speech_recognition
 from hearth_build.training.plan import Plan
 from hearth_build.training.run import run
 from hearth_build.training.speech_recognition import needed_frames, wav
-from tests.export.training.test_train import train_on, write_csv
+from tests.export.training.running import train_on, write_csv
 
 RATE = 8000
 PITCHES = {"a": 300, "b": 800, "c": 1500, "d": 2400}

@@ -14,7 +14,7 @@ from hearth_build.training.candidates import Session
 from hearth_build.training.plan import Plan, with_checksums, with_examples
 from hearth_build.training.run import run
 from hearth_build.training.translation import TRAINER, dictionary
-from tests.export.training.test_train import train_on, write_csv
+from tests.export.training.running import train_on, write_csv
 
 NOUNS = {"dog": "Hund", "cat": "Katze", "man": "Mann", "tree": "Baum", "house": "Haus", "child": "Kind"}
 VERBS = {"sees": "sieht", "likes": "mag", "finds": "findet", "paints": "malt"}
