@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel
+from tokenizers.models import BPE
 
 from hearth.errors import BadRequest
-from hearth.tasks.constraint import _compile
+from hearth.tasks.constraint import Constraint, Grammar, _compile
 
 pytest.importorskip("llguidance", reason="llguidance is not installed")
 
@@ -65,3 +69,28 @@ def test_a_deep_schema_is_no_internal_error() -> None:
 def test_a_schema_in_a_grammar_follows_its_mark() -> None:
     with pytest.raises(BadRequest, match="must be followed by a schema"):
         _compile("lark", 'start: %json // {}\n{"multipleOf": 999983}')
+
+
+class WithoutEnd(SimpleNamespace):
+    """A language model whose tokens are letters and "!", and none of which is an end."""
+
+    __hash__ = object.__hash__
+
+    def __init__(self) -> None:
+        tokenizer = Tokenizer(BPE({"!": 0, "a": 1, "b": 2}, []))
+        tokenizer.decoder = ByteLevel()
+        outputs = [SimpleNamespace(shape=(1, 3))]
+        super().__init__(
+            tokenizer=tokenizer,
+            head=SimpleNamespace(eos=()),
+            manifest=SimpleNamespace(graphs={"main": SimpleNamespace(outputs=outputs)}),
+        )
+
+
+def test_a_model_without_an_end_token_writes_as_much_as_the_grammar_allows() -> None:
+    constraint = Constraint(WithoutEnd(), Grammar("regex", "[ab]{2,4}"))  # type: ignore[arg-type]
+    ended = []
+    for token in (1, 2, 1, 2):
+        assert constraint.allowed().tolist() == [False, True, True]
+        ended.append(constraint.accept(token))
+    assert ended == [False, False, False, True]

@@ -28,6 +28,7 @@ MAX_REMAINDERS = 100_000
 """Largest number of states for `multipleOf`; a million take ten seconds and half a gigabyte."""
 MAX_DIGITS = 20
 """Largest number of digits of a value of `multipleOf` before or after its point."""
+END = "<|end of the grammar|>"
 SCHEMA = re.compile(r"%json\s*")
 """What precedes a JSON schema in llguidance's Lark."""
 _tokenizers: weakref.WeakKeyDictionary[Any, LLTokenizer] = weakref.WeakKeyDictionary()
@@ -55,7 +56,10 @@ class Constraint:
         if len(text) > MAX_CHARACTERS:
             raise BadRequest(f"The grammar has {len(text)} characters; at most {MAX_CHARACTERS} are allowed")
         self._vocabulary = vocabulary_size(model)
-        self._matcher = LLMatcher(_tokenizer(model), _compile(grammar.type, text), log_level=0)
+        tokenizer = _tokenizer(model)
+        self._unknown = [] if model.head.eos else [tokenizer.eos_token]
+        """Tokens that the model itself does not have."""
+        self._matcher = LLMatcher(tokenizer, _compile(grammar.type, text), log_level=0)
         if self._matcher.is_error():
             reason = self._matcher.get_error().strip().partition("\n")[0]
             raise BadRequest(f"The {grammar.type} grammar is invalid: {reason[:200]}", param="parameters.grammar")
@@ -65,7 +69,9 @@ class Constraint:
         mask = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
         if self._matcher.is_error():
             raise BadRequest("The grammar is too complex for this text", param="parameters.grammar")
-        bits = np.unpackbits(mask, bitorder="little")[: self._vocabulary].astype(bool)
+        bits = np.unpackbits(mask, bitorder="little").astype(bool)
+        bits[self._unknown] = False
+        bits = bits[: self._vocabulary]
         if not bits.any():
             raise BadRequest("The model has no tokens that continue its text within the grammar")
         return np.pad(bits, (0, self._vocabulary - len(bits)))
@@ -142,6 +148,18 @@ def _tokenizer(model: LanguageModel) -> LLTokenizer:
     from llguidance import LLTokenizer
 
     if model not in _tokenizers:
-        eos = list(model.head.eos) or None
-        _tokenizers[model] = LLTokenizer(model.tokenizer.to_str(), n_vocab=vocabulary_size(model), eos_token=eos)
+        text, size, eos = model.tokenizer.to_str(), vocabulary_size(model), list(model.head.eos)
+        if not eos:
+            text, end = _with_end(text)
+            eos, size = [end], max(size, end + 1)
+        _tokenizers[model] = LLTokenizer(text, n_vocab=size, eos_token=eos)
     return _tokenizers[model]
+
+
+def _with_end(tokenizer: str) -> tuple[str, int]:
+    """A tokenizer with an end token, which its model never writes; llguidance would take the first token for it."""
+    from tokenizers import Tokenizer
+
+    extended = Tokenizer.from_str(tokenizer)
+    extended.add_special_tokens([END])
+    return extended.to_str(), extended.get_vocab()[END]
