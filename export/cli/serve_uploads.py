@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import os
 import queue
 import secrets
@@ -24,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hearth import settings
-from hearth.async_inference import dead_letters, presign, storage_events
+from hearth.async_inference import dead_letters, presign, storage_events, uploads
 from hearth.errors import (
     Forbidden,
     HearthError,
@@ -45,6 +46,10 @@ from hearth_build.cli.upload_form import FormReader
 
 KEEP_SECONDS = 24 * 3600
 """After which uploads and results are deleted."""
+COUNT_SECONDS = 10
+"""After which files are counted again, for results take room too."""
+BLOCK = 4096
+"""Bytes that a file takes on a disk beside its content: it may have a single byte, and there may be many."""
 
 
 @dataclass(frozen=True)
@@ -88,40 +93,69 @@ class Worker:
 class UploadFolder:
     """The files of uploads and their results, below two folders. Used from the event loop alone."""
 
-    def __init__(self, uploads: Path, results: Path | None, limit: int) -> None:
-        self.root, self._folders, self._limit = uploads, [folder for folder in (uploads, results) if folder], limit
+    def __init__(self, root: Path, results: Path | None, limit: int) -> None:
+        self.root, self._folders, self._limit = root, [folder for folder in (root, results) if folder], limit
         self._used: dict[str, float] = {}
         """Signatures of used forms -> when they expire anyway (seconds since 1970)."""
-        self._arriving = 0
-        """Bytes that uploads in progress may still write."""
+        self._size = 0
+        """Bytes of all files when they were last counted, and of uploads since."""
+        self._counted_at = -math.inf
+        self._counting: asyncio.Future[int] | None = None
+
+    async def count(self) -> None:
+        """Count the files again and delete those that have expired, if it is time or there may be no room: a thread
+        does it, since there may be many."""
+        if time.monotonic() - self._counted_at < COUNT_SECONDS and self._size + uploads.MAX_BYTES <= self._limit:
+            return
+        if self._counting is None:
+            self._counting = asyncio.ensure_future(asyncio.to_thread(self._count, time.time()))
+            self._counting.add_done_callback(self._finish_count)
+        await asyncio.shield(self._counting)
+
+    def _finish_count(self, counting: asyncio.Future[int]) -> None:
+        self._counting, self._counted_at = None, time.monotonic()
+        if not counting.cancelled() and counting.exception() is None:
+            self._size = counting.result()
 
     @contextmanager
-    def accept(self, signature: str, expires: float, size: int) -> Iterator[None]:
-        """Use a form for an upload of at most `size` bytes; if the upload fails, it can be used again.
+    def accept(self, signature: str, expires: float, size: int) -> Iterator[Callable[[int], None]]:
+        """Use a form for an upload of at most `size` bytes, and yield what counts the bytes that have arrived; if the
+        upload fails, the form can be used again.
 
-        Raises Forbidden for a used form, TooManyRequests if there is no room.
+        Raises Forbidden for a used form, TooManyRequests if there is no room. Only bytes that have arrived take room,
+        so that slow uploads take none of others.
         """
         now = time.time()
         self._used = {used: until for used, until in self._used.items() if until > now}
         if signature in self._used:
             raise Forbidden("This form was used already; request another with POST /uploads")
-        if self._size(now) + self._arriving + size > self._limit:
+        self._check_room(size)
+        self._used[signature] = expires
+        arrived = BLOCK
+
+        def add(length: int) -> None:
+            nonlocal arrived
+            self._check_room(length)
+            self._size += length
+            arrived += length
+
+        self._size += BLOCK
+        try:
+            yield add
+        except BaseException:
+            del self._used[signature]
+            self._size -= arrived
+            raise
+
+    def _check_room(self, size: int) -> None:
+        if self._size + size > self._limit:
             raise TooManyRequests(
                 f"The server keeps at most {self._limit // MEGABYTE} MB of uploads and results; delete some with "
                 "DELETE /results/{id}, or start it with a larger HEARTH_UPLOADS_MB",
                 retry_after=60,
             )
-        self._used[signature] = expires
-        self._arriving += size
-        try:
-            yield
-        except BaseException:
-            del self._used[signature]
-            raise
-        finally:
-            self._arriving -= size
 
-    def _size(self, now: float) -> int:
+    def _count(self, now: float) -> int:
         """Bytes of all files, after deleting those that have expired."""
         total = 0
         for folder in self._folders:
@@ -133,7 +167,7 @@ class UploadFolder:
                     if status.st_mtime + KEEP_SECONDS < now:
                         path.unlink(missing_ok=True)
                     else:
-                        total += status.st_size
+                        total += status.st_size + BLOCK
         return total
 
 
@@ -164,14 +198,21 @@ async def receive(request: Request, folder: UploadFolder) -> Upload:
     Raises Forbidden, UnsupportedMedia, PayloadTooLarge, RequestTimeout, TooManyRequests, BadRequest, Unavailable,
     ClientDisconnect.
     """
+    await folder.count()
     with ExitStack() as stack:
         arriving: list[_ArrivingFile] = []
 
         def open_file(fields: dict[str, str]) -> tuple[Callable[[bytes], None], int]:
             permission = presign.verify_form(fields)
-            stack.enter_context(folder.accept(permission.signature, permission.expires, permission.max_bytes))
-            arriving.append(stack.enter_context(_ArrivingFile(folder.root / permission.key, permission.key)))
-            return arriving[0].write, permission.max_bytes
+            add = stack.enter_context(folder.accept(permission.signature, permission.expires, permission.max_bytes))
+            file = stack.enter_context(_ArrivingFile(folder.root / permission.key, permission.key))
+            arriving.append(file)
+
+            def write(data: bytes) -> None:
+                add(len(data))
+                file.write(data)
+
+            return write, permission.max_bytes
 
         reader = FormReader(request.headers.get("content-type", ""), open_file)
         try:

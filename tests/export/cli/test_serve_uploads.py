@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import math
 import os
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from starlette.testclient import TestClient
 
 from hearth import settings
 from hearth.auth import api_keys
+from hearth.errors import TooManyRequests
 from hearth.models.cache import warm_cache
 from hearth_build.cli import serve, serve_uploads
 
@@ -103,6 +108,50 @@ def test_the_size_of_all_files_is_limited_and_deleting_makes_room(
         assert "DELETE /results" in refused.json()["error"]
         assert client.delete(f"/results/{first['id']}").status_code == 204
         assert send(client, second) == 204
+
+
+def test_an_upload_that_does_not_arrive_takes_no_room_of_others(folders: Path) -> None:
+    folder = serve_uploads.UploadFolder(folders / "uploads", None, 1_000_000)
+    with ExitStack() as stack:
+        slow = [stack.enter_context(folder.accept(f"slow {number}", math.inf, 900_000)) for number in range(20)]
+        with folder.accept("fast", math.inf, 600_000) as add:
+            add(600_000)
+        for add in slow[:3]:
+            add(100_000)
+        with pytest.raises(TooManyRequests):
+            slow[3](100_000)
+
+
+def test_small_files_take_room_too(folders: Path) -> None:
+    folder = serve_uploads.UploadFolder(folders / "uploads", None, 20 * serve_uploads.BLOCK)
+    for number in range(19):
+        with folder.accept(f"{number}", math.inf, 1) as add:
+            add(1)
+    with pytest.raises(TooManyRequests), folder.accept("one more", math.inf, serve_uploads.BLOCK):
+        pass
+
+
+def test_files_are_counted_beside_the_event_loop(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, release = serve_uploads.UploadFolder(folders / "uploads", None, 10**10), threading.Event()
+    counts: list[int] = []
+
+    def count(self: Any, now: float) -> int:
+        release.wait(30)
+        counts.append(5000)
+        return counts[-1]
+
+    monkeypatch.setattr(serve_uploads.UploadFolder, "_count", count)
+
+    async def scenario() -> None:
+        counting = [asyncio.create_task(folder.count()) for _ in range(5)]
+        await asyncio.sleep(0.01)
+        assert not any(task.done() for task in counting)
+        release.set()
+        await asyncio.gather(*counting)
+        await folder.count()
+
+    asyncio.run(scenario())
+    assert counts == [5000]
 
 
 def test_a_file_that_is_renamed_meanwhile_fails_no_upload(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
