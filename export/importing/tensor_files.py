@@ -49,7 +49,7 @@ class TensorFiles:
         if index.is_file():
             try:
                 names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-            except (ValueError, KeyError, AttributeError):
+            except (ValueError, KeyError, TypeError, AttributeError):
                 raise RecipeError(f"{index} is not the index of a sharded checkpoint; download it again.") from None
         self.entries: dict[str, Entry] = {}
         for name in sorted(names):
