@@ -52,6 +52,7 @@ def _change(
     """Change the alias as the options say, and return what it is. Raises as `aliases.set_alias`."""
     from hearth_build.release import aliases
 
+    store.check()
     if promote:
         return aliases.promote(store, name, alias)
     if rollback:

@@ -94,7 +94,9 @@ def _served(manifest: Manifest, watch: str, start: datetime, end: datetime) -> C
             "Where do servers write what they see? Set HEARTH_WATCH for `hearth serve` and here (--watch), or compare "
             "a file with --data"
         )
-    return merged(open_store(watch), manifest.model, manifest.version, start, end).counts
+    store = open_store(watch)
+    store.check()
+    return merged(store, manifest.model, manifest.version, start, end).counts
 
 
 def _counts_of_data(manifest: Manifest, data: Path) -> Counts:

@@ -45,6 +45,7 @@ def review(
     with similar_models(store, name):
         manifest = warm_cache().resolve(name).manifest
     location = open_store(capture)
+    location.check()
     items = read_items(location, manifest.model)
     if not items:
         raise BadRequest(f"No input of {manifest.model} is captured in {capture}")

@@ -38,6 +38,7 @@ def update(store: Store, model: str) -> None:
 
 def rebuild(store: Store) -> Catalog:
     """Write the catalogue anew from the models of the store. Raises Conflict, StoreError."""
+    store.check()
     return _write(store, lambda: describe_all(store))
 
 

@@ -59,12 +59,24 @@ def test_predict_reads_files_and_standard_input(folder: Path, monkeypatch: pytes
     assert "There is no file wonderful.txt" in refused.stderr
 
 
-@pytest.mark.parametrize("command", [("models",), ("predict", "sentiment-en", "good"), ("serve", "--port", "1")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("models", "--store"),
+        ("predict", "sentiment-en", "good", "--store"),
+        ("serve", "--port", "1", "--store"),
+        ("catalog", "--store"),
+        ("alias", "sentiment-en", "prod", "--store"),
+        ("drift", "sentiment-en", "--watch"),
+        ("review", "sentiment-en", "--capture"),
+    ],
+)
 def test_a_store_that_does_not_exist_is_an_error(folder: Path, command: tuple[str, ...]) -> None:
-    result = hearth(*command, "--store", (folder / "nope").as_uri(), cwd=folder)
+    result = hearth(*command, (folder / "nope").as_uri(), cwd=folder)
     assert result.returncode == 1
     assert result.stdout == ""
     assert f"{folder}/nope does not exist" in result.stderr.replace("\n", "")
+    assert not (folder / "nope").exists()
 
 
 def test_a_damaged_version_is_named_beside_the_others(folder: Path) -> None:
