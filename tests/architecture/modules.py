@@ -12,6 +12,7 @@ SOURCES = {
     Path("export"): Path("tests/export"),
 }
 FUNCTIONS = Path("functions")
+RECIPES = Path("export/recipes")
 
 
 def source_modules() -> list[Path]:
@@ -27,10 +28,13 @@ def has_code(path: Path) -> bool:
 
 def test_file(module: Path) -> Path:
     """The test file beside a module: of `a/b.py` it is `a/test_b.py` below the tests, of a package's `__init__.py` the
-    file with the package's name in its folder, of a function the file with its task's name."""
+    file with the package's name in its folder, of a function the file with its task's name, of a recipe's data, network
+    and description the file with the recipe's name."""
     if module.is_relative_to(FUNCTIONS):
         name = "app" if module.parent == FUNCTIONS else module.parent.name
         return Path("tests/functions") / f"test_{name}.py"
+    if module.parent.parent == RECIPES:
+        return Path("tests/export/recipes") / f"test_{module.parent.name}.py"
     source, tests = next(item for item in SOURCES.items() if module.is_relative_to(item[0]))
     path = module.relative_to(source)
     name = path.parent.name if path.name == "__init__.py" else path.stem

@@ -55,25 +55,6 @@ def strings() -> data.Strings:
     return data.Strings(np.array(digits), np.array(["someone"] * 20), powers, (noise, noise))
 
 
-def test_batches_hold_every_recording_and_are_repeatable(strings: data.Strings) -> None:
-    plan = strings.plan(0, 4, seed=1)
-    assert sorted(index for batch in plan for index in batch) == list(range(20))
-    for progress in (0.0, 0.5, 1.0):
-        torch.manual_seed(3)
-        first = strings.collate(plan[0], progress)
-        torch.manual_seed(3)
-        second = strings.collate(plan[0], progress)
-        assert all(torch.equal(first[name], second[name]) for name in first)
-        assert first["features"].isfinite().all()
-        texts = [
-            "".join(data.ALPHABET[letter] for letter in row[:length].tolist())
-            for row, length in zip(first["targets"], first["lengths"].tolist(), strict=True)
-        ]
-        assert all(word in data.WORDS for text in texts for word in text.split())
-        if progress == 0:
-            assert all(len(text.split()) <= 1 for text in texts)
-
-
 def test_a_network_learns_its_letters(strings: data.Strings) -> None:
     torch.manual_seed(0)
     network = DeepSpeech(data.FEATURES.mels, data.BLANK + 1, channels=24, hidden=16, dilations=())
