@@ -72,6 +72,10 @@ NOT_UNDERSTOOD = (
     {"source": "my.app", "detail-type": "Order Placed", "detail": {}},
     notification_of("a text that somebody published"),
     notification_of({"Records": [{"eventSource": "aws:kinesis"}]}),
+    notification_of(notification_of({"Records": []})),
+    {"Records": []},
+    [],
+    None,
 )
 
 

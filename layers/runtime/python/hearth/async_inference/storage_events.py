@@ -126,7 +126,10 @@ def _created_objects(event: Mapping[str, Any]) -> Iterator[CreatedObject]:
                 _version(entry.get("version-id")),
             )
         return
-    for record in event["Records"]:
+    records = event["Records"]
+    if not records:
+        raise ValueError("an event without a record")
+    for record in records:
         if record["eventSource"] != "aws:s3":
             raise ValueError("not an event of S3")
         if record["eventName"].startswith("ObjectCreated:"):
