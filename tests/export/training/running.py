@@ -13,6 +13,7 @@ from hearth_build.pipeline import measurements
 from hearth_build.pipeline.evaluation import evaluation_of
 from hearth_build.training.plan import Plan
 from hearth_build.training.run import run
+from tests.export import toy
 
 
 def train_on(task: str, data: Path, work: Path, **fields: Any) -> tuple[Manifest, Any]:
@@ -31,3 +32,8 @@ def write_csv(path: Path, rows: list[list[Any]]) -> Path:
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         csv.writer(file, delimiter=";").writerows(rows)
     return path
+
+
+def texts(count: int = 200) -> list[list[str]]:
+    """Rows of a text and its label."""
+    return [[text, ("bad", "good")[label]] for text, label in toy.sentences(3, count)]

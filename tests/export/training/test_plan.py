@@ -10,12 +10,7 @@ from hearth_build.data.split import Split
 from hearth_build.recipe import Example, RecipeError
 from hearth_build.training.plan import Plan, load, save, with_examples
 from hearth_build.training.run import run
-from tests.export import toy
-from tests.export.training.running import write_csv
-
-
-def texts(count: int = 200) -> list[list[str]]:
-    return [[text, ("bad", "good")[label]] for text, label in toy.sentences(3, count)]
+from tests.export.training.running import texts, write_csv
 
 
 def test_a_recipe_whose_data_changed_is_refused(tmp_path: Path) -> None:

@@ -12,11 +12,7 @@ from hearth_build.training import plan as plans
 from hearth_build.training.plan import Plan
 from hearth_build.training.run import run
 from tests.export import toy
-from tests.export.training.running import train_on, write_csv
-
-
-def texts(count: int = 200) -> list[list[str]]:
-    return [[text, ("bad", "good")[label]] for text, label in toy.sentences(3, count)]
+from tests.export.training.running import texts, train_on, write_csv
 
 
 def test_texts_of_a_spreadsheet(tmp_path: Path) -> None:
