@@ -25,8 +25,10 @@ def configured_store() -> str:
         return ""
     import tomllib
 
+    from hearth.strict_json import decode_text
+
     try:
-        store = tomllib.loads(CONFIGURATION.read_text(encoding="utf-8")).get("store", "")
+        store = tomllib.loads(decode_text(CONFIGURATION.read_bytes())).get("store", "")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise typer.BadParameter(f"{CONFIGURATION} cannot be read: {error}") from None
     if not isinstance(store, str) or (store and not store.startswith(("s3://", "file:///"))):

@@ -21,6 +21,7 @@ from pathlib import Path
 import msgspec
 
 from hearth.errors import BadRequest
+from hearth.strict_json import decode_text
 from hearth.task_table import TASKS, TaskRow
 
 FILE = "hearth.toml"
@@ -102,8 +103,8 @@ def read_configuration(path: Path) -> Configuration:
     if not path.is_file():
         return Configuration()
     try:
-        configuration = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Configuration)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        configuration = msgspec.convert(tomllib.loads(decode_text(path.read_bytes())), Configuration)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise BadRequest(f"{path}: {error}") from None
     problems = [sentence for row in configuration.dedicated for sentence in row.problems()]
     names = [row.model for row in configuration.dedicated]

@@ -105,7 +105,7 @@ def with_examples(plan: Plan, parts: Split) -> Plan:
 def load(path: Path) -> Plan:
     """Read a recipe.yaml. Raises RecipeError."""
     try:
-        return msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")), Plan)
+        return msgspec.convert(yaml.safe_load(path.read_bytes()), Plan)
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error.strerror}.") from None
     except (yaml.YAMLError, msgspec.ValidationError) as error:

@@ -37,10 +37,11 @@ def test_a_store_may_come_from_the_environment(command: str) -> None:
         assert store.envvar == "HEARTH_STORE"
 
 
-def test_the_store_of_hearth_toml_is_the_default(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_the_store_of_hearth_toml_is_the_default(tmp_path: Path, encoding: str) -> None:
     store = tmp_path / "models"
     shutil.copytree(ZOO / "sentiment-en", store / "sentiment-en")
-    (tmp_path / "hearth.toml").write_text(f'store = "{store.as_uri()}"\n')
+    (tmp_path / "hearth.toml").write_text(f'store = "{store.as_uri()}"\n', encoding)
     assert [row["model"] for row in json.loads(hearth("models", "--json", cwd=tmp_path).stdout)] == ["sentiment-en"]
     other = hearth("models", "--json", "--store", ZOO.as_uri(), cwd=tmp_path)
     assert len(json.loads(other.stdout)) > 1, "the command line wins"

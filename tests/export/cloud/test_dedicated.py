@@ -96,6 +96,13 @@ def test_a_missing_file_configures_nothing(tmp_path: Path) -> None:
     assert read_configuration(tmp_path / "hearth.toml") == Configuration()
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_may_have_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+    text = '[[dedicated]]\nmodel = "a"\ntask = "text-classification"\n'
+    (tmp_path / "hearth.toml").write_text(text, encoding)
+    assert [row.model for row in read_configuration(tmp_path / "hearth.toml").dedicated] == ["a"]
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

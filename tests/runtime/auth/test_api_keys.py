@@ -106,8 +106,11 @@ def test_unreadable_keys_are_a_settings_error(
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
-def test_keys_may_be_in_a_file(serving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
-    (tmp_path / "keys.json").write_text(json.dumps(ENTRIES))
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_keys_may_be_in_a_file(
+    serving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, encoding: str
+) -> None:
+    (tmp_path / "keys.json").write_text(json.dumps(ENTRIES), encoding=encoding)
     monkeypatch.setenv("HEARTH_API_KEYS", f"{scheme}{tmp_path}/keys.json")
     settings.get.cache_clear()
     client = TestClient(serve.app())

@@ -24,6 +24,7 @@ from msgspec import Meta
 from hearth import settings
 from hearth.auth.token_bucket import TokenBucket
 from hearth.errors import OutOfScope, SettingsError, TooManyRequests, Unauthorized
+from hearth.strict_json import decode_text
 
 HEADER = "x-api-key"
 SESSION_HEADER = "x-hearth-session"
@@ -106,7 +107,7 @@ def _read_table(source: str) -> KeyTable:
         except OSError as error:
             raise SettingsError(f"{source_name} cannot be read: {error.strerror}") from None
     try:
-        return KeyTable(msgspec.json.decode(raw, type=list[Entry]))
+        return KeyTable(msgspec.json.decode(decode_text(raw), type=list[Entry]))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{source_name} must be a JSON list of entries from `hearth api-key`: {error}") from None
 
