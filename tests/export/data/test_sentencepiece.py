@@ -38,6 +38,7 @@ def test_pieces_of_text_have_their_scores(tmp_path: Path) -> None:
     [
         (b"\x0a\xff", "is not a SentencePiece model"),
         (b"\x0f", "is not a SentencePiece model"),
+        (PIECES + bytes([3 << 3 | 2, 9]) + b"ab", "is not a SentencePiece model"),
         (b"", "is not a unigram SentencePiece model"),
         (PIECES + field(2, bytes([3 << 3, 2])), "is not a unigram SentencePiece model"),
     ],
