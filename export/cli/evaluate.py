@@ -29,7 +29,7 @@ def evaluate(
     """Measure a model on your own data."""
     from hearth.models.cache import warm_cache
     from hearth.tasks.task import open_model
-    from hearth_build.pipeline.evaluation import evaluation_of, examples_from
+    from hearth_build.pipeline.evaluation import evaluation_of, examples_from, measure
     from hearth_build.release.served import tasks_of
 
     check_task(task)
@@ -39,7 +39,7 @@ def evaluate(
     opened_task, lease = open_model(tasks_of(task or resolved.manifest.task), resolved, task)
     with lease as model:
         examples = examples_from(data, opened_task.id, parse_columns(column or []))[:limit]
-        metrics = evaluation_of(opened_task.id).measure(model, examples)
+        metrics = measure(evaluation_of(opened_task.id), model, examples)
     ref = resolved.ref
     if json:
         print_json({"model": ref.model, "version": ref.version, "examples": len(examples), "metrics": metrics})

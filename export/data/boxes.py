@@ -174,7 +174,7 @@ def names_file(folder: Path) -> Path:
     """YOLO's file of names, in the folder or above it, where a part of a data set is given. Raises ValueError."""
     for place in (folder, folder / "labels", folder.parent, folder.parent.parent):
         yamls = [*sorted(place.glob("*.yaml")), *sorted(place.glob("*.yml"))]
-        for file in yamls:
+        for file in (file for file in yamls if visible([file.name])):
             if isinstance(content := yaml.safe_load(file.read_text(encoding="utf-8-sig")), dict) and "names" in content:
                 return file
         for name in ("classes.txt", "obj.names", "_darknet.labels"):
@@ -227,14 +227,21 @@ def label_file(image: Path) -> Path:
     return beside if beside.is_file() else image.parent / "labels" / f"{image.stem}.txt"
 
 
+def _upright_size(image: Path) -> tuple[int, int]:
+    """The size of an image as labelling tools show it. Raises ValueError, which names the image."""
+    try:
+        with Image.open(image) as header:
+            width, height = header.size
+            return (height, width) if header.getexif().get(0x0112, 1) >= 5 else (width, height)  # turned by 90 degrees
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"{image.name} cannot be decoded: {error}") from None
+
+
 def yolo_boxes(text: Path, image: Path, labels: dict[int, str]) -> list[Box]:
     """The boxes of a text file: number of the label, then centre and size, or the corners of a polygon, as fractions of
     the image. Raises ValueError, which names the line."""
     lines = [line.split() for line in text.read_text(encoding="utf-8-sig").splitlines()]
-    with Image.open(image) as header:
-        width, height = header.size
-        if header.getexif().get(0x0112, 1) >= 5:  # turned by 90 degrees: labelling tools show it upright
-            width, height = height, width
+    width, height = _upright_size(image)
     boxes: list[Box] = []
     for number, fields in enumerate(lines, 1):
         if not fields:

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from hearth_build.data.datasets import DataError
+from hearth_build.data.files import visible
 from hearth_build.data.images import SUFFIXES
 from hearth_build.pipeline.evaluation import Evaluation
 from hearth_build.recipe import Example
@@ -27,11 +28,11 @@ def read(path: Path) -> list[Example]:
     if not path.is_dir():
         raise DataError(f"{path} must be {DATA_FORMAT}.")
     examples = []
-    for file in sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES):
+    for file in sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and visible([file.name])):
         mask = path / "masks" / f"{file.stem}.png"
         if not mask.is_file():
             raise DataError(f"{file} has no {mask}; the evaluation reads {DATA_FORMAT}.")
-        examples.append(Example(file.read_bytes(), mask.read_bytes()))
+        examples.append(Example(file.read_bytes(), mask.read_bytes(), file.name))
     return examples
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from hearth.ops.vision.bytetrack import TrackerConfig
 from hearth.tasks.detection import Detections
 from hearth.tasks.tracking import to_mot, track_objects
 from hearth_build.data.datasets import DataError
+from hearth_build.data.files import visible
 from hearth_build.pipeline.evaluation import Evaluation
 from hearth_build.recipe import Example
 from hearth_functions.object_tracking import app
@@ -40,8 +41,12 @@ def read(path: Path) -> list[Example]:
     of gt.txt."""
     if not path.is_dir():
         raise DataError(f"{path} must be {DATA_FORMAT}.")
-    truths = sorted({*path.rglob("gt.txt"), *path.rglob("*_gt.txt")})
-    return [Example(_read_inputs(truth), read_table(truth)) for truth in truths]
+    truths = _visible({*path.rglob("gt.txt"), *path.rglob("*_gt.txt")}, path)
+    return [Example(_read_inputs(truth), read_table(truth), str(truth.relative_to(path))) for truth in truths]
+
+
+def _visible(files: Iterable[Path], folder: Path) -> list[Path]:
+    return sorted(file for file in files if visible(file.relative_to(folder).parts))
 
 
 def read_table(path: Path) -> Table:
@@ -66,10 +71,10 @@ def _read_inputs(truth: Path) -> Any:
     for path in (folder / "det" / f"{prefix}det.txt", folder / f"{prefix}det.txt"):
         if path.exists():
             return to_detections(read_table(path))
-    images = sorted(folder.glob("img1/*.jpg"))
+    images = _visible(folder.glob("img1/*.jpg"), folder)
     if images and not prefix:
         return [image.read_bytes() for image in images]
-    videos = sorted(folder.glob(f"{prefix.removesuffix('_') or '*'}.mp4"))
+    videos = _visible(folder.glob(f"{prefix.removesuffix('_') or '*'}.mp4"), folder)
     if len(videos) != 1:
         raise DataError(f"Beside {truth} there must be one video or one file of detections: {DATA_FORMAT}.")
     return videos[0].read_bytes()

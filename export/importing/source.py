@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hearth_build.data.files import visible
 from hearth_build.recipe import RecipeError
 
 if TYPE_CHECKING:
@@ -194,13 +195,17 @@ def require_graph(path: Path) -> None:
 
 
 def open_folder(folder: Path, title: str) -> Source:
-    graphs = (*sorted(folder.glob("*.onnx")), *sorted(folder.glob("onnx/*.onnx")))
-    weights = tuple(sorted(folder.glob("*.safetensors")))
+    graphs = (*_files(folder, "*.onnx"), *_files(folder, "onnx/*.onnx"))
+    weights = tuple(_files(folder, "*.safetensors"))
     path = folder / "config.json"
     config = read_object(path) if path.is_file() else {}
     if not graphs and not weights:
         raise RecipeError(f"{folder} {describe_other_content(folder)}")
     return Source(folder, title, config, graphs, weights)
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    return sorted(path for path in folder.glob(pattern) if visible([path.name]))
 
 
 def describe_other_content(folder: Path) -> str:

@@ -14,7 +14,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from hearth.errors import BadRequest
 from hearth.task_table import TASKS
+from hearth_build.data.datasets import DataError
 from hearth_build.recipe import Example, Recipe
 
 
@@ -67,11 +69,22 @@ def evaluation_for(recipe: Recipe) -> Evaluation:
     return replace(evaluation, metric=recipe.metric) if recipe.metric else evaluation
 
 
+def measure(evaluation: Evaluation, model: Any, examples: Sequence[Example]) -> dict[str, float]:
+    """The metrics of a model. Raises DataError, which names the example that the model does not take."""
+    try:
+        return evaluation.measure(model, examples)
+    except BadRequest:  # of a whole batch, and it names none
+        for number, example in enumerate(examples, 1):
+            try:
+                (evaluation.outputs or evaluation.measure)(model, [example])
+            except BadRequest as error:
+                raise DataError(f"{example.name or f'Example {number}'}: {error.message}") from None
+        raise
+
+
 def examples_from(path: Path, task: str, columns: Mapping[str, str] = MappingProxyType({})) -> Sequence[Example]:
     """Read the examples in `path`; `columns` names columns of a table by role. Raises DataError, which describes the
     format of the task."""
-    from hearth_build.data.datasets import DataError
-
     evaluation = evaluation_of(task)
     if not path.exists():
         raise DataError(f"{path} does not exist. The evaluation of {task} reads {evaluation.data_format}.")

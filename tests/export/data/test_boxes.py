@@ -32,6 +32,7 @@ def yolo(tmp_path: Path) -> Path:
     (tmp_path / "train/labels").mkdir()
     (tmp_path / f"train/labels/{NAME}.txt").write_text("1 0.15 0.4 0.2 0.4\n\n")
     (tmp_path / "train/.DS_Store").write_bytes(b"\0")
+    (tmp_path / "._data.yaml").write_bytes(b"\0\5\x16\7")
     (tmp_path / "data.yaml").write_text("train: ../train/images\nnames: ['dog', 'cat']\n")
     return tmp_path
 

@@ -53,6 +53,7 @@ def test_pictures_are_read_with_their_masks(tmp_path: Path) -> None:
         EVALUATION.read(tmp_path)
     (tmp_path / "masks").mkdir()
     (tmp_path / "masks/a.png").write_bytes(b"mask")
+    (tmp_path / "._a.jpg").write_bytes(b"of macOS")
     assert EVALUATION.read(tmp_path) == [Example(b"picture", b"mask")]
 
 

@@ -49,6 +49,8 @@ def test_folders_of_the_mot_challenge_are_read(tmp_path: Path) -> None:
         for file, text in (("gt/gt.txt", TRUTH), ("det/det.txt", DETECTIONS)):
             (tmp_path / name / file).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name / file).write_text(text)
+    for name in ("._gt.txt", "gt/._one_gt.txt"):
+        (tmp_path / "one" / name).write_bytes(b"of macOS")
     examples = EVALUATION.read(tmp_path)
     assert len(examples) == 2
     measured = EVALUATION.measure(None, examples)

@@ -37,6 +37,13 @@ def test_a_file_of_another_format_says_a_way_on(tmp_path: Path) -> None:
         open_source(str(tmp_path / "model.safetensors"))
 
 
+def test_hidden_files_of_macos_are_no_weights(tmp_path: Path) -> None:
+    for name in ("model.onnx", "._model.onnx", "model.safetensors", "._model.safetensors"):
+        (tmp_path / name).write_bytes(b"x")
+    source = open_source(str(tmp_path))
+    assert [path.name for path in (*source.graphs, *source.weights)] == ["model.onnx", "model.safetensors"]
+
+
 def test_an_empty_folder_and_a_folder_of_models_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="is empty"):
         open_source(str(tmp_path))
