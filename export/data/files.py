@@ -13,7 +13,18 @@ from typing import Any
 from hearth_build.data.datasets import DataError
 
 IMAGES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic"})
-CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+CLUTTER = frozenset(
+    {
+        "thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+        "icon\r",
+        "__macosx",
+        "@eadir",
+        "$recycle.bin",
+        "system volume information",
+    }
+)
 """Names of files and folders that are not data, in lower case; so are all that begin with a dot."""
 
 MAIN_TABLE = re.compile(r"metadata\.(csv|tsv|jsonl|parquet)|_classes\.csv")

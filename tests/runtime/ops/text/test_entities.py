@@ -127,7 +127,7 @@ def test_without_marks_a_subword_has_no_space_before_it() -> None:
     assert pre[0].is_subword is False
 
 
-TEXT = "  Anna Berg \t\u3000in Oslo"
+TEXT = "\u200b Anna Berg \t\u3000in Oslo"
 
 
 def marked(start: int, end: int) -> Entity:

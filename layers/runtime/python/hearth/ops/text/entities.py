@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hearth.ops.text.windows import is_blank
+
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
@@ -130,15 +132,25 @@ def get_tag(label: str) -> tuple[bool, str]:
 
 
 def strip(entities: Sequence[Entity], text: str) -> list[Entity]:
-    """The entities of `text` without white space at their ends, and without those that are nothing else."""
+    """The entities of `text` without characters at their ends that are not seen, and without those that are nothing
+    else."""
     stripped = []
     for entity in entities:
-        source = text[entity.start : entity.end]
-        start = entity.start + len(source) - len(source.lstrip())
-        end = entity.start + len(source.rstrip())
-        if start < end:
-            stripped.append(replace(entity, word=entity.word.strip(), start=start, end=end))
+        first, end = _visible(text[entity.start : entity.end])
+        if first < end:
+            word = entity.word[slice(*_visible(entity.word))]
+            stripped.append(replace(entity, word=word, start=entity.start + first, end=entity.start + end))
     return stripped
+
+
+def _visible(text: str) -> tuple[int, int]:
+    """Where a text begins and ends, without white space and characters such as a zero width space."""
+    first, end = 0, len(text)
+    while first < end and is_blank(text[first]):
+        first += 1
+    while first < end and is_blank(text[end - 1]):
+        end -= 1
+    return first, end
 
 
 def aggregate_overlapping_entities(entities: Sequence[Entity]) -> list[Entity]:
