@@ -1,11 +1,19 @@
+import { session } from "./saved.js";
+
 /** The URL of the page and of the service, which may be below the name of an API Gateway stage. */
 export const base = new URL(".", document.baseURI);
 
 const KEY = "hearth-key";
 
+let secret = session.get(KEY) ?? "";
+
+/** The API key; without storage it lasts until the page is closed. */
 export const key = {
-  get: () => sessionStorage.getItem(KEY) ?? "",
-  set: (value) => (value ? sessionStorage.setItem(KEY, value) : sessionStorage.removeItem(KEY)),
+  get: () => secret,
+  set: (value) => {
+    secret = value;
+    session.set(KEY, value || null);
+  },
 };
 
 /** An error response of the service; status 0 if there was no response. */
@@ -44,12 +52,14 @@ export async function send(call, signal) {
   try {
     response = await fetch(url, { method: call.method ?? (body ? "POST" : "GET"), headers, body, signal });
   } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new ServiceError("The server does not respond.");
+    throw failure(error);
   }
   if (!response.ok) throw await errorOf(response);
   return response;
 }
+
+/** What an error of `fetch` or of reading a body means: TypeErrors are those of the connection. */
+const failure = (error) => (error instanceof TypeError ? new ServiceError("The server does not respond.") : error);
 
 async function errorOf(response) {
   return errorFrom(await response.text(), response.status, response.headers.get("X-Request-Id"), response.headers.get("Retry-After"));
@@ -59,25 +69,29 @@ async function errorOf(response) {
 export function errorFrom(text, status, id, retryAfter) {
   let body = {};
   try {
-    body = JSON.parse(text);
+    body = JSON.parse(text) ?? {};
   } catch {
     // the text of a proxy or the XML of S3, which is not JSON
     const message = /<Message>([^<]*)<\/Message>/.exec(text)?.[1];
     if (message) text = message;
   }
-  return new ServiceError(body.error ?? body.message ?? (text.slice(0, 200) || `The server responded with status ${status}.`), {
+  const { message, type } = described(body);
+  return new ServiceError(message ?? (text.slice(0, 200) || `The server responded with status ${status}.`), {
     status,
-    type: body.error_type ?? "",
+    type,
     id: body.request_id ?? id ?? "",
     retryAfter: Number(retryAfter) || 0,
   });
 }
 
+/** The message and the type of an error, which OpenAI's routes put into an object. */
+const described = ({ error, message, error_type: type = "" }) => (error?.message ? { message: error.message, type: error.type } : { message: error ?? message, type });
+
 /** Sends a call and returns its JSON output, the times of the server, the request id, and the total milliseconds. */
 export async function request(call, signal) {
   const started = performance.now();
   const response = await send(call, signal);
-  const output = response.status === 204 ? null : await response.json();
+  const output = response.status === 204 ? null : await response.json().catch((error) => { throw failure(error); });
   return { output, status: response.status, ...metadata(response), elapsed: performance.now() - started };
 }
 
@@ -97,7 +111,7 @@ export async function* events(response, signal) {
   const decoder = new TextDecoder();
   let buffer = "";
   for (;;) {
-    const { value, done } = await reader.read();
+    const { value, done } = await reader.read().catch((error) => { throw failure(error); });
     buffer += decoder.decode(value, { stream: !done });
     const blocks = buffer.split(/\r?\n\r?\n/);
     buffer = done ? "" : blocks.pop();
@@ -107,7 +121,10 @@ export async function* events(response, signal) {
         if (line.startsWith(": server-timing")) yield { timing: timing(line.slice(": server-timing".length)) };
         if (!line.startsWith("data:") || line.trim() === "data: [DONE]") continue;
         const data = JSON.parse(line.slice(5));
-        if (data.error) throw new ServiceError(data.error, { type: data.error_type, id: data.request_id });
+        if (data.error) {
+          const { message, type } = described(data);
+          throw new ServiceError(message, { type, id: data.request_id });
+        }
         yield { data };
       }
     }

@@ -17,23 +17,25 @@ const settingsOf = (model) => [
 /** A conversation with a model that has a chat template; kept until the tab is closed. */
 export function chat(model, name, snippets) {
   const kept = `hearth-chat ${name}`;
-  const state = { system: "", messages: [], ...session.get(kept) };
+  const state = { system: "", entry: "", settings: {}, messages: [], ...session.get(kept) };
   const settings = controls(settingsOf(model));
+  settings.fill(state.settings);
   const system = h("textarea", { rows: 2, value: state.system, spellcheck: false });
-  const entry = h("textarea", { rows: 3, id: uniqueId("message"), spellcheck: false });
+  const entry = h("textarea", { rows: 3, id: uniqueId("message"), value: state.entry, spellcheck: false });
   const log = h("ol.chat", { "aria-label": "Conversation" });
-  const status = h("p.status", { role: "status" });
+  const status = h("p.status");
+  const announcement = h("p.visually-hidden", { role: "status" }); // the speed, which changes with each token, is not read out
   const figures = h("div");
   const sendButton = h("button.primary", { type: "submit" }, "Send");
   const stop = h("button", { type: "button", hidden: true, onclick: () => controller?.abort() }, "Stop");
-  const regenerate = h("button", { type: "button", onclick: () => { state.messages.pop(); answer(); } }, "Regenerate");
+  const regenerate = h("button", { type: "button", onclick: regenerateAnswer }, "Regenerate");
   const clear = h("button", { type: "button", onclick: () => { controller?.abort(); state.messages = []; figures.replaceChildren(); save(); draw(); entry.focus(); } }, "New chat");
   const confident = h("input", { type: "checkbox", id: uniqueId("sure"), onchange: () => log.classList.toggle("sure", confident.checked) });
   let controller = null;
 
   const messages = () => [...(system.value.trim() ? [{ role: "system", content: system.value }] : []), ...state.messages.map(({ role, content }) => ({ role, content }))];
   const call = () => ({ task: "chat", model: name, path: "v1/chat/completions", json: { model: name, messages: messages(), ...settings.values(), stream: true } });
-  const save = () => { state.system = system.value; session.set(kept, state); };
+  const save = () => session.set(kept, { system: system.value, entry: entry.value, settings: settings.entered(), messages: state.messages.filter(({ content }) => content) });
   const refresh = () => {
     const pending = entry.value.trim() && !controller ? [{ role: "user", content: entry.value.trim() }] : [];
     const current = call();
@@ -44,9 +46,14 @@ export function chat(model, name, snippets) {
 
   function draw() {
     log.replaceChildren(...state.messages.map(bubble));
-    regenerate.hidden = state.messages.at(-1)?.role !== "assistant";
-    clear.hidden = !state.messages.length;
+    regenerate.hidden = clear.hidden = !state.messages.length;
     refresh();
+  }
+
+  /** Answers the last message, in place of a former answer or of a part of it. */
+  function regenerateAnswer() {
+    if (state.messages.at(-1)?.role === "assistant") state.messages.pop();
+    answer();
   }
 
   async function answer() {
@@ -76,10 +83,14 @@ export function chat(model, name, snippets) {
       }
       figures.replaceChildren(times({ ...result, elapsed: performance.now() - started }));
       status.textContent = speed(message.tokens.length, firstAt);
+      announcement.textContent = `Model: ${message.content}`;
     } catch (error) {
       if (!message.content) state.messages.pop();
-      if (error.name === "AbortError") status.textContent = "Stopped.";
-      else figures.replaceChildren(errorPanel(error, answer));
+      if (error.name === "AbortError") status.textContent = announcement.textContent = "Stopped.";
+      else {
+        status.textContent = announcement.textContent = "";
+        figures.replaceChildren(errorPanel(error, regenerateAnswer));
+      }
     } finally {
       controller = null;
       setBusy(false);
@@ -93,7 +104,7 @@ export function chat(model, name, snippets) {
     sendButton.disabled = isBusy;
     stop.hidden = !isBusy;
     regenerate.disabled = isBusy;
-    if (isBusy) { status.textContent = "Writing…"; regenerate.hidden = true; figures.replaceChildren(); }
+    if (isBusy) { status.textContent = announcement.textContent = "Writing…"; regenerate.hidden = true; figures.replaceChildren(); }
   }
 
   const form = h("form.panel", {
@@ -104,6 +115,7 @@ export function chat(model, name, snippets) {
       if (!entry.value.trim() || controller) return;
       state.messages.push({ role: "user", content: entry.value.trim() });
       entry.value = "";
+      save();
       answer();
     },
     onkeydown: (event) => { if (event.target === entry && event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); form.requestSubmit(); } },
@@ -111,7 +123,7 @@ export function chat(model, name, snippets) {
   h("details", { open: Boolean(state.system) }, h("summary", null, "System prompt"), labelledField("Instructions for the whole conversation", system)),
   log,
   labelledField("Message", entry, "Enter sends, Shift+Enter starts a new line."),
-  h("div.actions", null, sendButton, stop, regenerate, clear, status),
+  h("div.actions", null, sendButton, stop, regenerate, clear, status, announcement),
   h("div.field.check", null, confident, h("label", { htmlFor: confident.id }, "Show the probability of each token")),
   settings.node, figures);
   draw();

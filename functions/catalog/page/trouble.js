@@ -3,14 +3,14 @@ import { h } from "./dom.js";
 
 /** The message of an error and advice. A button calls `retry` if trying again may help. */
 export function errorPanel(error, retry) {
-  const { status = 0, type = "", id = "", retryAfter = 0 } = error;
+  const { status, type = "", id = "", retryAfter = 0 } = error; // errors of the page itself have no status
   const needsKey = status === 401 || (status === 403 && !type);
   return h("div.trouble", { role: "alert" },
     h("p.what", null, needsKey ? (key.get() ? "This API key is not valid." : "This service requires an API key.") : error.message),
-    h("p.do", null, advice(status, needsKey, retryAfter)),
+    status !== undefined && h("p.do", null, advice(status, needsKey, retryAfter)),
     h("div.actions", null,
       needsKey && h("button", { type: "button", onclick: () => document.getElementById("key").click() }, "Enter API key"),
-      retry && (status === 0 || status >= 429) && h("button", { type: "button", onclick: retry }, "Try again"),
+      retry && (!status || status >= 429) && h("button", { type: "button", onclick: retry }, "Try again"),
       status === 404 && h("a", { href: "#" }, "All models")),
     id && h("p.id", null, status ? `${status} · ` : "", "request ", h("code", null, id)),
   );
