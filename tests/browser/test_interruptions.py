@@ -134,3 +134,15 @@ def test_the_page_works_where_storage_is_forbidden(page: Page, visit: Visit) -> 
         visit("sentiment-en")
     assert request.value.headers["x-api-key"] == "secret"
     run(page)
+
+
+def test_a_report_that_could_not_be_loaded_is_asked_for_again(page: Page, visit: Visit, monitor: PageMonitor) -> None:
+    monitor.expected = ["Failed to load resource"]
+    page.route("**/card", lambda route: route.fulfill(status=503, json={"error": "not now"}))
+    with page.expect_response("**/card"):
+        visit("sentiment-en")
+    page.unroute("**/card")
+    page.get_by_role("link", name="All models").first.click()
+    page.locator(".card").first.wait_for()
+    visit("sentiment-en")
+    page.get_by_text("Report", exact=True).wait_for()

@@ -61,6 +61,7 @@ def test_a_large_file_is_uploaded_and_a_reload_does_not_lose_it(
     assert set(pending) == {"GET"}, "leaving the page must not delete the upload"
     page.unroute("**/results/**")
     assert "four zero seven two nine" in wait_for_output(page)
+    assert page.get_by_role("button", name="Explain").count() == 0, "the file does not fit into its request either"
     assert visible_clients(page) == ["requests"]
     monkeypatch.chdir(long_recording.parent)
     assert "four zero seven two nine" in run_snippet(page.get_by_role("tabpanel").inner_text())

@@ -1,5 +1,5 @@
 import { base, key } from "./api.js";
-import { address, py, pythonCall } from "./snippets.js";
+import { address, py, pyQuery, pythonCall } from "./snippets.js";
 
 /** The body of a call without the request for a stream, which needs more code than an example should have. */
 function plain({ stream, ...json }) {
@@ -10,7 +10,7 @@ export function requests(call) {
   const parts = [py(new URL(call.path, base).href)];
   if (call.json) parts.push(`json=${py(plain(call.json))}`);
   else parts.push(`data=Path(${py(call.name)}).read_bytes()`);
-  if (call.query && Object.keys(call.query).length) parts.push(`params=${py(call.query)}`);
+  if (call.query && Object.keys(call.query).length) parts.push(`params=${pyQuery(call.query)}`);
   if (key.get()) parts.push(`headers={"x-api-key": os.environ["HEARTH_KEY"]}`);
   const standard = [key.get() && "import os", !call.json && "from pathlib import Path"].filter(Boolean).join("\n");
   return `${standard && `${standard}\n\n`}import requests\n\n${pythonCall("requests.post", parts, "response = ")}\nresponse.raise_for_status()\nprint(response.json())`;
@@ -58,13 +58,20 @@ export function uploading(call) {
   const settings = call.query ?? {};
   const hasSettings = Object.keys(settings).length > 0;
   const type = hasSettings ? "application/json" : (call.file.type || "application/octet-stream").split(";")[0];
-  const [model] = call.model.split("@");
+  const [model, reference] = call.model.split("@");
   const headers = key.get() ? `session.headers["x-api-key"] = os.environ["HEARTH_KEY"]\n` : "";
   const body = hasSettings
     ? `inputs = base64.b64encode(Path(${py(call.name)}).read_bytes()).decode()\nbody = json.dumps({"inputs": inputs, "parameters": ${py(settings)}}).encode()`
     : `body = Path(${py(call.name)}).read_bytes()`;
-  return `${hasSettings ? "import base64\nimport json\n" : ""}${headers ? "import os\n" : ""}import time
-from pathlib import Path
+  const result = reference
+    ? `response = session.post(service + ${py(call.path)}, json={"inputs": {"upload": ticket["id"]}})
+response.raise_for_status()
+print(response.json())`
+    : `while (response := session.get(service + "results/" + ticket["id"])).status_code == 202:
+    time.sleep(1)
+response.raise_for_status()
+print(response.json()["output"])`;
+  return `${hasSettings ? "import base64\nimport json\n" : ""}${headers ? "import os\n" : ""}${reference ? "" : "import time\n"}from pathlib import Path
 from urllib.parse import urljoin
 
 import requests
@@ -76,7 +83,5 @@ document = {"model": ${py(model)}, "task": ${py(call.task)}, "content_type": ${p
 ticket = session.post(service + "uploads", json=document).json()
 url = urljoin(service, ticket["url"].lstrip("/"))
 requests.post(url, data=ticket["fields"], files={"file": body}).raise_for_status()
-while (response := session.get(service + "results/" + ticket["id"])).status_code == 202:
-    time.sleep(1)
-print(response.json()["output"])`;
+${result}`;
 }

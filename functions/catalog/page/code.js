@@ -17,7 +17,7 @@ export function code() {
 
   function choose(name) {
     chosen = name;
-    render(lastCall);
+    if (lastCall) render(lastCall);
   }
 
   function render(call) {

@@ -21,7 +21,7 @@ const lengths = (first, second, names) => (Array.isArray(first) && Array.isArray
 /** Scores by label, the best of each label; null if the output is no list of labels without boxes. */
 function labelScores(output) {
   const list = Array.isArray(output) ? output.flat() : [];
-  if (!list.length || !list.every((item) => typeof item?.label === "string" && typeof item.score === "number")) return null;
+  if (!list.length || !list.every((item) => !item?.box && typeof item?.label === "string" && typeof item.score === "number")) return null;
   const scores = new Map();
   for (const { label, score } of list) scores.set(label, Math.max(score, scores.get(label) ?? 0));
   return scores;

@@ -108,6 +108,9 @@ const cards = new Map();
 
 /** The report, plots and examples of an artifact, requested once; empty where the service has none. */
 export function card(name) {
-  if (!cards.has(name)) cards.set(name, request({ path: `models/${encodeURIComponent(name)}/card` }).then(({ output }) => output, () => ({ report: "", plots: [], examples: [] })));
+  if (!cards.has(name)) cards.set(name, request({ path: `models/${encodeURIComponent(name)}/card` }).then(({ output }) => output, () => {
+    cards.delete(name);
+    return { report: "", plots: [], examples: [] };
+  }));
   return cards.get(name);
 }

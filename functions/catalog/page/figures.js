@@ -1,7 +1,7 @@
 const FRACTIONS = /^(accuracy|F1|precision|recall|WER|CER|exact|AP\d*|MOTA|IDF1)\b/;
 /** What says nothing about how well a model does its task. */
 const TECHNICAL = /^(largest|bytes|milliseconds|seconds|size)|\(test\)|, (low|high)$/;
-const LOWER_IS_BETTER = /^(WER|CER|nats|perplexity|largest)/;
+const LOWER_IS_BETTER = /^(WER|CER|MAE|RMSE|nats|perplexity|largest|identity switches|false positives|misses)/;
 
 /** Formats a number of bytes. */
 export const size = (bytes) => (bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);

@@ -1,5 +1,5 @@
 import { events, metadata, send } from "./api.js";
-import { h } from "./dom.js";
+import { h, uniqueId } from "./dom.js";
 import { texts } from "./inputs.js";
 
 export const textGeneration = {
@@ -23,7 +23,7 @@ export const textGeneration = {
 async function stream(call, signal, target) {
   const written = h("span.written");
   const figures = h("dl.facts.live", null);
-  const showProbabilities = h("input", { type: "checkbox", id: "sure" });
+  const showProbabilities = h("input", { type: "checkbox", id: uniqueId("sure") });
   const text = h("div.script", { tabIndex: 0, role: "region", "aria-label": "Generated text" }, h("span.prompt", null, call.json.inputs), written);
   showProbabilities.addEventListener("change", () => text.classList.toggle("sure", showProbabilities.checked));
   target.replaceChildren(text, figures);
@@ -64,7 +64,7 @@ async function stream(call, signal, target) {
       details: last?.details,
     });
     if (!isStreamed) figures.after(h("p.hint", null, "This deployment does not stream: the text arrives all at once."));
-    if (count) figures.after(h("div.field.check", null, showProbabilities, h("label", { htmlFor: "sure" }, "Show the probability of each token")));
+    if (count) figures.after(h("div.field.check", null, showProbabilities, h("label", { htmlFor: showProbabilities.id }, "Show the probability of each token")));
     return { output: [{ generated_text: last?.generated_text ?? "", details: last?.details ?? null }], ...result, elapsed };
   } finally {
     text.classList.remove("writing");

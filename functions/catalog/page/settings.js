@@ -12,6 +12,7 @@ export function controls(specs) {
       kind === "check"
         ? h("div.field.check", null, control, h("label", { htmlFor: (control.id = uniqueId("field")) }, label), hint && h("p.hint", null, hint))
         : labelledField(label, control, hint))));
+  if (node) node.addEventListener("invalid", () => (node.open = true), true); // a browser cannot point at a folded field
   return {
     node,
     /** The settings as they were entered, for `fill`. */

@@ -12,6 +12,9 @@ export function py(value) {
   return JSON.stringify(value);
 }
 
+/** The query of a call as Python, whose own booleans would be sent as True and False. */
+export const pyQuery = (query) => py(Object.fromEntries(Object.entries(query).map(([name, value]) => [name, typeof value === "boolean" ? String(value) : value])));
+
 /** A call of a Python function, with one argument per line if it is too long for one line. */
 export function pythonCall(name, parts, before = "", after = "") {
   const line = `${before}${name}(${parts.join(", ")})${after}`;

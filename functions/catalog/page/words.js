@@ -38,7 +38,7 @@ export const tokenClassification = {
 
 const typeOf = (label) => label.replace(/^[BIES]-/, "");
 
-const BLANK = /\[MASK\]|<mask>|___+/;
+const BLANK = /\[MASK\]|<mask>/;
 
 export const fillMask = {
   form: (model, { lang }) => texts([{ name: "text", label: "Text with a blank", rows: 3, hint: "Write [MASK] where a word is missing." }], lang),
