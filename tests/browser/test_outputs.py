@@ -2,19 +2,56 @@
 
 from __future__ import annotations
 
+import io
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browser.examples import PAGE, lengthen
+from tests.browser.conftest import PageMonitor
+from tests.browser.examples import PAGE, lengthen, smear
 from tests.browser.test_page import check_snippets, run, run_snippet
+from tests.support.artifacts import make_table_artifact
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
 
 Visit = Callable[..., None]
+
+
+def test_predictions_and_explanations_are_those_of_their_rows(page: Page, visit: Visit, store: Path) -> None:
+    make_table_artifact(store, model="rooms", columns=dict.fromkeys(("age", "hours", "rooms"), (1.0, 2.0, 3.0)))
+    try:
+        visit("rooms")
+        page.get_by_role("textbox", name="Table").fill('age;hours;rooms\n2;2;2\n\n"9";4;2\n')
+        run(page)
+        rows = [row.split("\t") for row in page.locator(".answer table.list tr").all_inner_texts()]
+        assert [row[:3] for row in rows] == [["age", "hours", "rooms"], ["2", "2", "2"], ["9", "4", "2"]]
+        page.get_by_label("Row to explain").select_option("1")
+        page.get_by_role("button", name="Explain").click()
+        first = page.locator(".causes li").first
+        first.wait_for()
+        assert first.inner_text().split()[:3] == ["age", "=", "9"]
+        page.get_by_label("Row to explain").select_option("0")
+        assert page.locator(".causes").count() == 0, "those of another row"
+    finally:
+        shutil.rmtree(store / "rooms")
+
+
+def test_a_picture_that_the_browser_cannot_show_has_its_objects(page: Page, visit: Visit) -> None:
+    tiff = io.BytesIO()
+    smear(0).save(tiff, "TIFF")
+    visit("yolo-cells")
+    page.locator("#file").set_input_files({"name": "cells.tif", "mimeType": "image/tiff", "buffer": tiff.getvalue()})
+    page.get_by_text("@cells.tif").wait_for()
+    output = run(page)
+    assert "This browser cannot show this picture" in output
+    assert "RBC" in page.locator(".answer .verdict").inner_text()
+    page.get_by_role("button", name="Explain").click()
+    page.get_by_role("alert").get_by_text("Choose a file of another type.").wait_for()
 
 
 def test_the_same_boxes_are_the_same_output(page: Page) -> None:
@@ -53,6 +90,23 @@ def test_errors_of_numbers_are_better_lower(page: Page) -> None:
 
 
 @pytest.mark.one_browser
+def test_a_translation_has_the_language_that_was_chosen(page: Page) -> None:
+    def answer(route: Route) -> None:
+        if route.request.method == "POST":
+            return route.fulfill(json=[{"translation_text": "Bonjour"}])
+        document: dict[str, Any] = route.fetch().json()
+        document["head"]["target"] = ["de", "fr"]
+        return route.fulfill(json=document)
+
+    page.route("**/models/translate-en-de", answer)
+    page.goto("/#model=translate-en-de")
+    page.get_by_text("Settings").click()
+    page.get_by_label("Target language").select_option("fr")
+    run(page)
+    assert page.locator(".target").get_attribute("lang") == "fr"
+
+
+@pytest.mark.one_browser
 def test_lines_to_fill_in_are_no_blanks(page: Page, visit: Visit, server: str) -> None:
     def answer(route: Route) -> None:
         if route.request.method == "POST":
@@ -86,3 +140,27 @@ def test_snippets_send_switches_and_versions(
     snippet = page.get_by_role("tabpanel").inner_text()
     assert "deepspeech-digits%402" in snippet
     assert "four zero seven two nine" in run_snippet(snippet)
+
+
+@pytest.mark.one_browser
+def test_a_file_that_is_too_large_to_upload_is_not_read(page: Page, visit: Visit, tmp_path: Path) -> None:
+    visit("deepspeech-digits")
+    with (tmp_path / "huge.wav").open("wb") as file:
+        file.truncate(60_000_000)
+    page.locator("#file").set_input_files(tmp_path / "huge.wav")
+    page.get_by_text('Path("huge.wav")').wait_for()
+    page.locator(".input button[type=submit]").click()
+    page.get_by_text("The file has 60.0 MB; at most 50.3 MB can be uploaded.").wait_for()
+
+
+def test_tables_and_lists_of_texts_are_read_as_they_are_written(page: Page, visit: Visit, monitor: PageMonitor) -> None:
+    visit("sentiment-en")
+    page.get_by_text("Many texts at once").click()
+    picker = page.locator(".many input[type=file]")
+    for name, text, message in (
+        ("quoted.csv", '"id;no;sign",text\n1,"A, b"\n', "1 texts; the first line has the names id;no;sign, text"),
+        ("numbers.jsonl", '{"text": 1}\n\n{"text": 2}\n', "2 texts"),
+        ("broken.jsonl", '"a"\n\n{\n', "Line 3 of broken.jsonl is not JSON."),
+    ):
+        picker.set_input_files({"name": name, "mimeType": "text/plain", "buffer": text.encode()})
+        page.get_by_text(re.compile(f"^{re.escape(message)}$")).wait_for()

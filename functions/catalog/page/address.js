@@ -12,11 +12,13 @@ export function parse(hash) {
   return { ...state, input: object(parameters.get("input")), settings: object(parameters.get("settings")) };
 }
 
-/** The fragment of an address. Inputs that are too long for a link, and empty settings, are left out. */
-export function fragment({ input, settings, ...names }) {
+/** Whether a link can have an input. */
+export const fits = (input, limit = MAX_INPUT) => JSON.stringify(input ?? null).length <= limit;
+
+/** The fragment of an address. Inputs of more than `limit` characters, and empty settings, are left out. */
+export function fragment({ input, settings, ...names }, limit = MAX_INPUT) {
   const parameters = new URLSearchParams(Object.entries(names).filter(([, value]) => value));
-  const text = input ? JSON.stringify(input) : "";
-  if (text && text.length <= MAX_INPUT) parameters.set("input", text);
+  if (input && fits(input, limit)) parameters.set("input", JSON.stringify(input));
   if (settings && Object.keys(settings).length) parameters.set("settings", JSON.stringify(settings));
   return `#${parameters}`;
 }

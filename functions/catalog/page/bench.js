@@ -1,7 +1,7 @@
-import { link } from "./address.js";
+import { fits, fragment, link } from "./address.js";
 import { request } from "./api.js";
 import { code } from "./code.js";
-import { copyButton, h, uniqueId } from "./dom.js";
+import { copyButton, h, show, uniqueId } from "./dom.js";
 import { explanation } from "./explain.js";
 import { feedback } from "./feedback.js";
 import { remember } from "./history.js";
@@ -17,7 +17,7 @@ import { LEFT, isLarge, unfinished, upload } from "./uploads.js";
  * The panels to try a model: its input and settings, the output with its times and JSON, the call as code.
  *
  * A task's view has `form(model, {lang})` -> {node, value(), fill(example)}, `settings(model)`, `call(value, parameters,
- * model)` -> {json} or {file, query}, `render(output, value, model)` -> node, and `summarise(output)`, a short text for
+ * model)` -> {json} or {file, query}, `render(output, value, model, call)` -> node, and `summarise(output)`, a short text for
  * screen readers. A view with a streamed output has `run(call, signal, target)` -> result instead of `render`.
  * `start` has the input and the settings of a link.
  */
@@ -36,7 +36,7 @@ export function bench(model, task, name, suitable, start = {}) {
   let running = null;
 
   const path = pathOf(task, name, model.task);
-  const callOf = (value) => ({ task, model: name, path, ...view.call(value, settings.values(), model) });
+  const callOf = (value, parameters = settings.values()) => ({ task, model: name, path, ...view.call(value, parameters, model) });
   const typed = () => (form.isText ? form.value() : null);
   const refresh = () => {
     drafts.set(name, task, { input: typed(), settings: settings.entered() });
@@ -52,26 +52,27 @@ export function bench(model, task, name, suitable, start = {}) {
     const controller = (running = new AbortController());
     const { signal } = controller;
     const value = form.value();
+    const entered = settings.entered();
     refresh();
     setBusy(true);
     try {
       const call = callOf(value);
       const result = await (isLarge(call) ? upload(call, signal, output) : view.run ? view.run(call, signal, output) : request(call, signal));
-      if (running !== controller) return;
-      const nodes = view.run ? [...output.childNodes] : [await view.render(result.output, value, model)];
-      output.replaceChildren(...[...nodes, feedback(call, result, model.labels), explanation(call, value, result.output), times(result), json(result.output)].filter(Boolean));
+      const nodes = view.run ? [...output.childNodes] : [await view.render(result.output, value, model, call)];
+      signal.throwIfAborted(); // drawing may take longer than the next call
+      show(output, ...[...nodes, feedback(call, result, model.labels), explanation(call, value, result), times(result), json(result.output)].filter(Boolean));
       status.textContent = "";
       const summary = view.summarise(result.output, value);
       announcement.textContent = `Output: ${summary}`;
-      remember({ model: `${model.model}@${model.version}`, task, input: typed(), file: value?.name ?? "", settings: settings.entered(), output: summary, elapsed: result.elapsed });
+      remember({ model: result.answered || `${model.model}@${model.version}`, task, input: form.isText ? value : null, file: value?.name ?? "", settings: entered, output: summary, elapsed: result.elapsed });
     } catch (error) {
       if (running !== controller) return;
       if (error.name === "AbortError") {
         status.textContent = "Stopped.";
-        if (!view.run) output.replaceChildren(h("p.placeholder", null, "Stopped."));
+        if (!view.run) show(output, h("p.placeholder", null, "Stopped."));
       } else {
         if (error.status === undefined) console.error(error);
-        output.replaceChildren(errorPanel(error, begin));
+        show(output, errorPanel(error, begin));
         status.textContent = "";
       }
     } finally {
@@ -88,16 +89,31 @@ export function bench(model, task, name, suitable, start = {}) {
   }
 
   const chips = h("div.chips", { role: "group", "aria-label": "Examples" }, h("span", { "aria-hidden": "true" }, "Try"), suitable.list.map((example) =>
-    h("button.chip", { type: "button", onclick: async () => { await form.fill(example); begin(); } }, example.title)));
-  const share = copyButton("Copy link", () => link({ model: `${model.model}@${model.version}`, task, input: typed(), settings: settings.entered() }));
+    h("button.chip", { type: "button", onclick: async () => { if (await form.fill(example)) begin(); } }, example.title)));
+  const share = copyButton("Copy link", () => {
+    if (!fits(typed())) status.textContent = "The input is too long for a link, which has the settings alone.";
+    return link({ model: `${model.model}@${model.version}`, task, input: typed(), settings: settings.entered() });
+  });
   const input = h("form.panel.input", {
     "aria-label": title(task),
-    oninput: refresh,
+    oninput: () => { refresh(); leaveLink(); },
     onchange: refresh,
     onsubmit: (event) => { event.preventDefault(); if (form.value() !== null) begin(); else status.textContent = "Choose a file first."; },
     onkeydown: (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) input.requestSubmit(); },
   }, h("h2", null, "Input"), form.node, suitable.list.length > 0 && chips, settings.node, h("div.actions", null, run, stop, share, status));
-  const batch = many({ form, summarise: view.summarise, callOf: (item) => callOf(typeof item === "string" ? { ...form.value(), text: item } : item) });
+  const batch = many({ form, summarise: view.summarise, callsOf });
+
+  /** Makes the calls of texts or files with what the form has now, whatever changes in it during a batch. */
+  function callsOf() {
+    const [value, parameters] = [form.value(), settings.values()];
+    return (item) => callOf(typeof item === "string" ? { ...value, text: item } : item, parameters);
+  }
+
+  /** From the first change on, a reload keeps what was typed, not what the link had. */
+  function leaveLink() {
+    if (start.input || start.settings) history.replaceState(null, "", fragment({ model: name, task }));
+    start = {};
+  }
 
   /** Fills the form: what a link has, else an upload that is not finished, else what was typed, else an example. */
   async function open() {
@@ -107,8 +123,7 @@ export function bench(model, task, name, suitable, start = {}) {
     const entered = start.settings ?? job?.settings ?? draft?.settings;
     if (entered) settings.fill(entered);
     if (job) {
-      await form.set(job.file);
-      begin();
+      if (await form.set(job.file)) begin();
     } else if (form.isText && (start.input ?? draft?.input)) form.fill({ value: start.input ?? draft.input });
     else await form.fill(suitable.list[0]);
   }

@@ -1,8 +1,9 @@
 import { request } from "./api.js";
 import { fragment } from "./address.js";
 import { difference } from "./difference.js";
-import { h, uniqueId } from "./dom.js";
+import { h, show, uniqueId } from "./dom.js";
 import { examples } from "./examples.js";
+import { drafts } from "./saved.js";
 import { controls } from "./settings.js";
 import { TASKS, pathOf, title } from "./tasks.js";
 import { times } from "./times.js";
@@ -47,30 +48,36 @@ export async function comparePage({ compare: first, with: second, task: wanted, 
     try {
       const call = { task, model: name, path, ...view.call(value, settings.values(), manifests[index]) };
       const result = await (view.run ? view.run(call, signal, output) : request(call, signal));
-      const nodes = view.run ? [...output.childNodes] : [await view.render(result.output, value, manifests[index])];
-      output.replaceChildren(...nodes, times(result));
+      const nodes = view.run ? [...output.childNodes] : [await view.render(result.output, value, manifests[index], call)];
+      signal.throwIfAborted(); // drawing may take longer than the next call
+      show(output, ...nodes, times(result));
       return result;
     } catch (error) {
-      if (error.name !== "AbortError") output.replaceChildren(errorPanel(error, start));
+      if (!signal.aborted) show(output, errorPanel(error, start));
       return null;
     } finally {
-      panels[index].setAttribute("aria-busy", "false");
+      if (!signal.aborted) panels[index].setAttribute("aria-busy", "false");
     }
   }
 
+  const pair = `${first} and ${second}`;
+  const keep = () => drafts.set(pair, task, { input: form.isText ? form.value() : null, settings: settings.entered() });
   const panel = h("form.panel.input", {
     "aria-label": title(task),
+    oninput: keep,
+    onchange: keep,
     onsubmit: (event) => { event.preventDefault(); if (form.value() !== null) start(); else status.textContent = "Choose a file first."; },
     onkeydown: (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) panel.requestSubmit(); },
   }, h("h2", null, "Input of both"), form.node, settings.node, h("div.actions", null, h("button.primary", { type: "submit" }, "Run both"), status));
-  if (input && form.isText) form.fill({ value: input });
-  else await Promise.resolve(form.fill(suitable.list[0])).catch(() => null);
-  if (entered) settings.fill(entered);
+  const draft = drafts.get(pair, task);
+  settings.fill(entered ?? draft?.settings ?? {});
+  if (form.isText && (input ?? draft?.input)) form.fill({ value: input ?? draft.input });
+  else await form.fill(suitable.list[0]);
   return {
     node: h("div.page", null,
       h("p.above", null, h("a.back", { href: fragment({ model: first }) }, first), h("span.kind", null, title(task))),
       h("h1", { tabIndex: -1 }, "Compare"),
-      h("p.lead", null, `${first} and ${second} on the same input.`),
+      h("p.lead", null, `${pair} on the same input.`),
       h("div.compare", null, panel, verdict, h(`div.bench.sides.${task}`, null, panels))),
     dispose: () => { controller?.abort(); form.dispose?.(); },
   };

@@ -1,15 +1,23 @@
-/** The rows of a CSV text, RFC 4180: quoted fields may have separators, quotes and line breaks. */
-export function parseCsv(text) {
+/** The rows of a CSV text, each a list of its fields. */
+export const parseCsv = (text) => csvLines(text).map(({ fields }) => fields);
+
+/**
+ * The rows of a CSV text, RFC 4180: {fields, source}. Quoted fields may have separators, quotes and line breaks; empty lines
+ * are no rows.
+ */
+export function csvLines(text) {
   const source = text.replace(/^\uFEFF/, "");
   const separator = separatorOf(source);
   const rows = [];
-  let row = [];
+  let start = 0;
+  let fields = [];
   let field = "";
   let quoted = false;
-  const endRow = () => {
-    row.push(field);
-    if (row.length > 1 || field.trim()) rows.push(row);
-    row = [];
+  const endRow = (end) => {
+    const line = source.slice(start, end).replace(/\r$/, "");
+    if (line) rows.push({ fields: [...fields, field], source: line });
+    start = end + 1;
+    fields = [];
     field = "";
   };
   for (let index = 0; index < source.length; index++) {
@@ -19,16 +27,17 @@ export function parseCsv(text) {
       else if (source[index + 1] === '"') { field += '"'; index++; }
       else quoted = false;
     } else if (character === '"' && !field) quoted = true;
-    else if (character === separator) { row.push(field); field = ""; }
-    else if (character === "\n") endRow();
+    else if (character === separator) { fields.push(field); field = ""; }
+    else if (character === "\n") endRow(index);
     else if (character !== "\r") field += character;
   }
-  endRow();
+  endRow(source.length);
   return rows;
 }
 
+/** The sign that the first line has most of, outside of quotes. */
 function separatorOf(text) {
-  const [line] = text.split("\n", 1);
+  const [line] = text.replace(/"[^"]*"/g, "").split("\n", 1);
   return [",", ";", "\t"].map((sign) => [line.split(sign).length, sign]).sort((a, b) => b[0] - a[0])[0][1];
 }
 

@@ -45,6 +45,13 @@ export const hue = (index) => `hue-${(index % 8) + 1}`;
 
 export const percent = (fraction) => `${(100 * fraction).toFixed(fraction > 0 && fraction < 0.001 ? 2 : 1)} %`;
 
+/** Replaces what an element shows, and frees the files of the pictures, sounds and films that it showed. */
+export function show(target, ...nodes) {
+  const files = [...target.querySelectorAll("[src^='blob:']")];
+  target.replaceChildren(...nodes);
+  for (const element of files) if (!target.contains(element)) URL.revokeObjectURL(element.src);
+}
+
 /** A bar chart of labels and scores. */
 export function bars(rows, { format = percent } = {}) {
   return h(

@@ -1,7 +1,9 @@
-import { request } from "./api.js";
-import { h, percent, position } from "./dom.js";
+import { ServiceError, request } from "./api.js";
+import { csvLines } from "./csv.js";
+import { h, percent, position, show } from "./dom.js";
 import { decodeAudio, waveform } from "./sound.js";
 import { errorPanel } from "./trouble.js";
+import { isLarge } from "./uploads.js";
 
 /** Tasks with explanations, as the task table has them. */
 export const TASKS = new Set([
@@ -11,12 +13,16 @@ export const TASKS = new Set([
   "tabular-regression",
 ]);
 
-/** A button that asks which parts of the input made the score, or null for tasks and answers without that. */
-export function explanation(call, value, output) {
-  if (!TASKS.has(call.task) || output.length === 0 || Array.isArray(call.json?.inputs)) return null;
+/**
+ * A button that asks the version that answered which parts of the input made the score; null for tasks and answers without
+ * that, and for files that do not fit into a request.
+ */
+export function explanation(call, value, { output, answered }) {
+  if (!TASKS.has(call.task) || output.length === 0 || Array.isArray(call.json?.inputs) || isLarge(call)) return null;
+  const path = answered ? call.path.replace(/[^/]+$/, encodeURIComponent(answered)) : call.path;
   const target = h("div");
   const row = call.task.startsWith("tabular") && output.length > 1
-    ? h("select", { "aria-label": "Row to explain" }, output.map((_, index) => h("option", { value: String(index) }, `Row ${index + 1}`)))
+    ? h("select", { "aria-label": "Row to explain", onchange: () => target.replaceChildren() }, output.map((_, index) => h("option", { value: String(index) }, `Row ${index + 1}`)))
     : null;
   const button = h("button", { type: "button", onclick: run }, "Explain");
   const status = h("span.muted", { role: "status" });
@@ -24,11 +30,12 @@ export function explanation(call, value, output) {
 
   async function run() {
     button.disabled = true;
+    if (row) row.disabled = true;
     status.textContent = "Scoring parts of the input…";
-    const explained = withExplanation(row ? oneRow(call, Number(row.value)) : call);
+    const explained = { ...withExplanation(row ? oneRow(call, Number(row.value)) : call), path };
     try {
       const { output } = await request(explained);
-      target.replaceChildren(await panel(output.explanation, value, explained));
+      show(target, await panel(output.explanation, value, explained));
       status.textContent = "";
       button.hidden = !row;
     } catch (error) {
@@ -36,6 +43,7 @@ export function explanation(call, value, output) {
       target.replaceChildren(errorPanel(error, run));
     } finally {
       button.disabled = false;
+      if (row) row.disabled = false;
     }
   }
   return node;
@@ -47,7 +55,7 @@ const withExplanation = (call) => (call.file
 
 /** The call with one row of its CSV table. */
 function oneRow(call, index) {
-  const [names, ...rows] = call.json.inputs.trim().split("\n");
+  const [names, ...rows] = csvLines(call.json.inputs).map(({ source }) => source);
   return { ...call, json: { ...call.json, inputs: `${names}\n${rows[index]}` } };
 }
 
@@ -118,7 +126,7 @@ function textOf(inputs, field, target) {
 
 async function tiles({ parts }, file) {
   const image = h("img", { src: URL.createObjectURL(file), alt: "The picture with the parts that made the score" });
-  await image.decode();
+  await image.decode().catch(() => { throw new ServiceError("This browser cannot show the picture.", { status: 415 }); });
   const { naturalWidth: width, naturalHeight: height } = image;
   const elements = parts.map(({ box: { xmin, ymin, xmax, ymax } }) =>
     position(h("div.tile"), { left: xmin / width, top: ymin / height, width: (xmax - xmin) / width, height: (ymax - ymin) / height }));

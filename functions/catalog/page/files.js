@@ -1,4 +1,4 @@
-import { h } from "./dom.js";
+import { h, show } from "./dom.js";
 import { size } from "./figures.js";
 
 /** Images of more bytes are resized; the service accepts slightly larger bodies (HEARTH_MAX_BODY_MB). */
@@ -6,43 +6,51 @@ const MAX_IMAGE_BYTES = 4_000_000;
 
 /**
  * A field for a file that is chosen, dropped or pasted, shown by `preview(file, url)`. `prepare(file)` may convert it to
- * a format that the service reads. `extra(take)` adds another source of files. The value is a File or null.
+ * a format that the service reads. `extra(take)` adds another source of files: {node, dispose}. The value is a File or null.
  */
 export function filePicker({ accept, hint, preview, prepare = (file) => file, extra }) {
   let file = null;
-  let url = "";
+  let isDisposed = false;
   let choices = 0; // a slower file, such as an example that is still being loaded, must not replace what was chosen later
   const input = h("input", { type: "file", accept, className: "visually-hidden" });
   input.id = "file";
   const view = h("div.preview");
   const note = h("p.hint", { role: "status" });
+  const source = extra?.((chosen) => take(chosen));
   const zone = h("div.drop", null, view,
-    h("p", null, h("label.button", { htmlFor: input.id }, "Choose a file"), input, h("span.muted", null, hint)), extra?.((chosen) => take(chosen)), note);
+    h("p", null, h("label.button", { htmlFor: input.id }, "Choose a file"), input, h("span.muted", null, hint)), source?.node, note);
 
-  /** Shows a file, or one that is being loaded, unless another is chosen in the meantime. */
+  /**
+   * Shows a file, or one that is being loaded, unless another is chosen in the meantime; returns whether it did. Until the
+   * file is read there is none, so that the one before it is not sent in its place.
+   */
   async function take(loading) {
     const choice = ++choices;
-    note.textContent = "";
-    const chosen = await loading;
+    note.textContent = "Reading the file…";
+    file = null;
+    show(view);
+    let chosen;
     let prepared;
     try {
+      chosen = await loading;
       prepared = await prepare(chosen);
     } catch (error) {
       if (choice === choices) note.textContent = error.message;
-      return;
+      return false;
     }
-    if (choice !== choices) return;
+    if (choice !== choices || isDisposed) return false;
     file = prepared;
-    if (file !== chosen) note.textContent = `Sent as ${file.name}, ${Math.round(file.size / 1000)} kB.`;
-    URL.revokeObjectURL(url);
-    url = URL.createObjectURL(file);
-    const shown = preview(file, url);
+    note.textContent = file === chosen ? "" : `Sent as ${file.name}, ${size(file.size)}.`;
+    const shown = preview(file, URL.createObjectURL(file));
     shown.addEventListener("error", () => {
+      if (shown.parentNode !== view) return; // another file was chosen
+      URL.revokeObjectURL(shown.src);
       shown.replaceWith(h("p.hint", null, `${file.name}, ${size(file.size)}`));
       note.textContent = cannotShow(file, accept);
     });
     view.replaceChildren(shown);
     zone.dispatchEvent(new Event("change", { bubbles: true }));
+    return true;
   }
 
   input.addEventListener("change", (event) => {
@@ -68,10 +76,10 @@ export function filePicker({ accept, hint, preview, prepare = (file) => file, ex
     value: () => file,
     accept,
     prepare,
-    fill: async (example) => { if (example) await take(example.blob ?? fetchExample(example.file, example.type)); },
+    fill: async (example) => Boolean(example) && take(fetchExample(example.file, example.type)),
     isTouched: () => choices > 0,
     set: take,
-    dispose: () => { removeEventListener("paste", paste); URL.revokeObjectURL(url); },
+    dispose: () => { isDisposed = true; removeEventListener("paste", paste); source?.dispose(); },
   };
 }
 
@@ -84,8 +92,8 @@ function cannotShow(file, accept) {
 }
 
 async function fetchExample(name, type) {
-  const response = await fetch(new URL(name, import.meta.url));
-  if (!response.ok) throw new Error("The example could not be loaded; reload the page.");
+  const response = await fetch(new URL(name, import.meta.url)).catch(() => null);
+  if (!response?.ok) throw new Error("The example could not be loaded; reload the page.");
   return new File([await response.blob()], name, { type });
 }
 

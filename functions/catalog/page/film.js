@@ -1,4 +1,4 @@
-import { h, hue, position } from "./dom.js";
+import { h, hue, position, show } from "./dom.js";
 import { filePicker, objectUrl } from "./files.js";
 
 export const objectTracking = {
@@ -21,7 +21,7 @@ export const objectTracking = {
     const video = h("video", { src: URL.createObjectURL(file), muted: true, controls: true, loop: true, autoplay: true, playsInline: true, "aria-label": `Video ${file.name} with ${tracks.length} tracks` });
     const boxes = tracks.map((track) => h(`div.box.${colour(track)}`, { hidden: true }, h("span", null, `${track.id} ${track.label}`)));
     const stage = h("div.stage", null, video, h("div.boxes", { "aria-hidden": "true" }, boxes));
-    video.addEventListener("error", () => stage.replaceChildren(h("p.placeholder", null, "This browser cannot play this video; its tracks are listed below.")));
+    video.addEventListener("error", () => show(stage, h("p.placeholder", null, "This browser cannot play this video; its tracks are listed below.")));
     follow(video, (seconds) => tracks.forEach((track, index) => {
       const box = boxAt(track.sightings, seconds, 1 / rate);
       boxes[index].hidden = !box;

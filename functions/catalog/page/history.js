@@ -1,4 +1,4 @@
-import { fragment } from "./address.js";
+import { fits, fragment } from "./address.js";
 import { h } from "./dom.js";
 import { ms } from "./figures.js";
 import { local } from "./saved.js";
@@ -13,7 +13,7 @@ const calls = () => local.get(NAME) ?? [];
 
 /** Remembers a call in this browser: {model, task, input, settings, file, output, elapsed}. Long inputs are cut. */
 export function remember(call) {
-  const input = call.input && JSON.stringify(call.input).length <= MAX_TEXT ? call.input : null;
+  const input = fits(call.input, MAX_TEXT) ? call.input : null;
   const entry = { ...call, input, excerpt: call.file || Object.values(call.input ?? {}).join(" · ").slice(0, 200), output: String(call.output).slice(0, 300), at: Date.now() };
   for (let count = MAX_CALLS; count > 0; count = Math.floor(count / 2))
     if (local.set(NAME, [entry, ...calls()].slice(0, count))) return;
@@ -48,7 +48,7 @@ export function historyPage() {
     const { model, task, input, settings } = entry;
     return h("li", null,
       h("div", null,
-        h("p", null, h("a", { href: fragment({ model, task, input, settings }) }, model), h("span.muted", null, ` ${title(task)} · `), h("time.muted", { dateTime: new Date(entry.at).toISOString() }, new Date(entry.at).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" })), h("span.muted", null, ` · ${ms(entry.elapsed)}`)),
+        h("p", null, h("a", { href: fragment({ model, task, input, settings }, MAX_TEXT) }, model), h("span.muted", null, ` ${title(task)} · `), h("time.muted", { dateTime: new Date(entry.at).toISOString() }, new Date(entry.at).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" })), h("span.muted", null, ` · ${ms(entry.elapsed)}`)),
         h("p.excerpt", null, entry.excerpt || "(no text)"),
         h("p.outcome", null, entry.output)),
       h("button.quiet", { type: "button", onclick: remove, "aria-label": `Delete the call of ${model}: ${entry.excerpt.slice(0, 40)}` }, "Delete"));

@@ -9,6 +9,7 @@ export function texts(specs, lang) {
     value: () => Object.fromEntries(areas.map(({ name, area }) => [name, area.value])),
     fill: (example) => {
       for (const { name, area } of areas) area.value = example?.value?.[name] ?? "";
+      return true;
     },
   };
 }

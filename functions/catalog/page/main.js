@@ -6,7 +6,7 @@ import { catalogue, sidebar } from "./catalogue.js";
 import { chat } from "./chat.js";
 import { code } from "./code.js";
 import { comparePage } from "./compare.js";
-import { h } from "./dom.js";
+import { h, show } from "./dom.js";
 import { card, examples } from "./examples.js";
 import { historyPage } from "./history.js";
 import { TASKS, tasksOf, title } from "./tasks.js";
@@ -31,14 +31,16 @@ async function draw({ first = false } = {}) {
   let page;
   try {
     if (!name && !state.page) stored = null; // models that were published meanwhile
-    stored ??= await allModels();
+    const models = stored ?? (await allModels());
+    if (drawing !== drawings) return;
+    stored = models;
     page = await pageOf(state);
   } catch (error) {
     page = { node: h("div.page", null, h("h1", { tabIndex: -1 }, name || "Models"), errorPanel(error, () => draw())) };
   }
   if (drawing !== drawings) return page.dispose?.();
   dispose = page.dispose ?? dispose;
-  content.replaceChildren(page.node);
+  show(content, page.node);
   list.hidden = !name;
   list.replaceChildren(...(name && stored ? [h("details", { open: wide.matches }, h("summary", null, "Other models"), sidebar(stored.models, name.split("@")[0]))] : []));
   document.title = `${state.page === "history" ? "History · " : state.compare ? "Compare · " : name ? `${name} · ` : ""}Hearth`;
@@ -68,12 +70,13 @@ async function pageOf(state) {
 }
 
 async function modelPage({ model: name, task: requestedTask, input, settings }) {
+  const { models } = stored;
   const manifest = (await request({ path: `models/${encodeURIComponent(name)}` })).output;
   const tasks = tasksOf(manifest);
   const task = tasks.includes(requestedTask) ? requestedTask : tasks[0];
   if (!task) throw new Error(`This page does not support the task ${manifest.task}.`);
   const panel = TASKS[task].view ? bench(manifest, task, name, await examples(manifest, task), { input, settings }) : chat(manifest, name, code());
-  const others = stored.models.filter((other) => other.task === manifest.task && other.name !== manifest.model).map((other) => other.name);
+  const others = models.filter((other) => other.task === manifest.task && other.name !== manifest.model).map((other) => other.name);
   const taskLinks = tasks.length > 1 && h("nav.tasks", { "aria-label": "Tasks of this model" }, tasks.map((other) =>
     h("a", { href: fragment({ model: name, task: other === manifest.task ? "" : other }), "aria-current": other === task ? "page" : null }, title(other))));
   const node = h("div.page", null,

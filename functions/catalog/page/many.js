@@ -11,9 +11,9 @@ const ATTEMPTS = 5;
 
 /**
  * A panel that runs many inputs with the settings of the page: files, or the texts of a .txt, .csv or .jsonl file.
- * `callOf(input)` makes a call of a text or a File. Returns null for views that take neither.
+ * `callsOf()` returns what makes a call of a text or a File. Returns null for views that take neither.
  */
-export function many({ form, callOf, summarise }) {
+export function many({ form, callsOf, summarise }) {
   const texts = form.isText && "text" in form.value();
   if (form.isText && !texts) return null;
   const picker = h("input", { type: "file", id: uniqueId("many"), multiple: !texts, accept: texts ? ".txt,.csv,.tsv,.jsonl,text/plain,text/csv" : form.accept });
@@ -30,10 +30,15 @@ export function many({ form, callOf, summarise }) {
   let controller = null;
 
   picker.addEventListener("change", async () => {
+    const [file] = picker.files;
     results.replaceChildren();
+    status.textContent = "";
+    run.disabled = true;
     try {
       if (texts) {
-        rows = picker.files[0] ? await readTexts(picker.files[0]) : [];
+        const read = file ? await readTexts(file) : [];
+        if (file !== picker.files[0]) return; // another was chosen meanwhile
+        rows = read;
         const names = rows.names ?? [];
         const width = Math.max(0, ...rows.slice(0, 100).map((row) => row.length));
         const titles = rows.names ?? Array.from({ length: width }, (_, index) => `column ${index + 1}`);
@@ -43,8 +48,7 @@ export function many({ form, callOf, summarise }) {
       }
       choose();
     } catch (error) {
-      status.textContent = error.message;
-      run.disabled = true;
+      if (file === picker.files[0]) status.textContent = error.message;
     }
   });
   columns.addEventListener("change", choose);
@@ -57,20 +61,21 @@ export function many({ form, callOf, summarise }) {
 
   async function start() {
     const { signal } = (controller = new AbortController());
+    const callOf = callsOf();
     const answers = new Array(items.length).fill(null);
     const table = h("tbody");
     const started = performance.now();
     let next = 0;
     let done = 0;
-    bar.max = items.length;
-    [bar.hidden, stop.hidden, run.disabled] = [false, false, true];
+    [bar.max, bar.value] = [items.length, 0];
+    setBusy(true);
     results.replaceChildren(h("div.scroll.tall", { tabIndex: 0, role: "region", "aria-label": "Results" }, h("table.list", null,
       h("thead", null, h("tr", null, ["input", "result", "ms"].map((name) => h(name === "ms" ? "th.number" : "th", { scope: "col" }, name)))), table)));
 
     const worker = async () => {
       while (next < items.length && !signal.aborted) {
         const index = next++;
-        const answer = (answers[index] = await answerOf(items[index], signal));
+        const answer = (answers[index] = await answerOf(items[index], callOf, signal));
         if (signal.aborted) { answers[index] = null; return; }
         done++;
         bar.value = done;
@@ -82,7 +87,7 @@ export function many({ form, callOf, summarise }) {
     await Promise.all(Array.from({ length: PARALLEL }, worker));
     const finished = answers.filter(Boolean);
     const failed = finished.filter((answer) => answer.error).length;
-    [bar.hidden, stop.hidden, run.disabled] = [true, true, false];
+    setBusy(false);
     status.textContent = `${signal.aborted ? "Stopped after" : "Done:"} ${finished.length} of ${items.length}${failed ? `, ${failed} failed` : ""}.`;
     if (items.length > SHOWN) results.append(h("p.hint", null, `The first ${SHOWN} are shown; the downloads have all.`));
     results.append(h("div.actions", null,
@@ -90,7 +95,13 @@ export function many({ form, callOf, summarise }) {
       h("button", { type: "button", onclick: () => download("results.json", "application/json", JSON.stringify(finished.map(({ input, output, error }) => (error ? { input, error } : { input, output })), null, 1)) }, "Download JSON")));
   }
 
-  async function answerOf(item, signal) {
+  /** The inputs cannot be changed while they are run. */
+  function setBusy(isBusy) {
+    bar.hidden = stop.hidden = !isBusy;
+    run.disabled = picker.disabled = columns.disabled = isBusy;
+  }
+
+  async function answerOf(item, callOf, signal) {
     const input = texts ? item : item.name;
     const started = performance.now();
     for (let attempt = 1; ; attempt++) {
@@ -127,10 +138,11 @@ async function readTexts(file) {
   const text = (await file.text()).replace(/^\uFEFF/, "");
   if (text.includes("\u0000")) throw new Error(`${file.name} is not a text file.`);
   if (/\.jsonl$/i.test(file.name)) {
-    return text.split("\n").filter((line) => line.trim()).map((line, index) => {
+    return text.split("\n").flatMap((line, index) => {
+      if (!line.trim()) return [];
       try {
         const value = JSON.parse(line);
-        return [typeof value === "string" ? value : value.text ?? value.inputs ?? ""];
+        return [[String(typeof value === "string" ? value : value.text ?? value.inputs ?? "")]];
       } catch {
         throw new Error(`Line ${index + 1} of ${file.name} is not JSON.`);
       }

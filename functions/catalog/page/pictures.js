@@ -50,7 +50,7 @@ export const objectDetection = {
   call,
   render: async (detections, file, model) => {
     const image = h("img", { src: URL.createObjectURL(file), alt: `Image ${file.name}, with ${countLabels(detections)}` });
-    await image.decode();
+    const isShown = await image.decode().then(() => true, () => false);
     const { naturalWidth: width, naturalHeight: height } = image;
     const colour = ({ label }) => hue((model.labels ?? []).indexOf(label));
     const boxes = detections.map((detection) => {
@@ -65,8 +65,10 @@ export const objectDetection = {
       return h("li", { onmouseenter: highlight(true), onmouseleave: highlight(false) },
         h("button.row", { type: "button", onfocus: highlight(true), onblur: highlight(false) }, h(`span.dot.${colour(detection)}`), detection.label, h("span.score", null, percent(detection.score))));
     });
-    const stage = h("div.stage", null, image, h("div.boxes", { "aria-hidden": "true" }, boxes));
-    new ResizeObserver(() => separateLabels(stage, boxes)).observe(stage);
+    const stage = isShown
+      ? h("div.stage", null, image, h("div.boxes", { "aria-hidden": "true" }, boxes))
+      : h("p.placeholder", null, "This browser cannot show this picture; its objects are listed below.");
+    if (isShown) new ResizeObserver(() => separateLabels(stage, boxes)).observe(stage);
     return h("div", null,
       stage,
       h("p.verdict.small", null, countLabels(detections)),

@@ -30,16 +30,22 @@ export const speechRecognition = {
   summarise: ({ text }) => text || "No speech was recognised.",
 };
 
-/** A button that records until it is pressed again. Browsers allow the microphone only on secure pages. */
+/** A button that records until it is pressed again or the page is left. Browsers allow the microphone only on secure pages. */
 function microphone(take) {
   if (!navigator.mediaDevices?.getUserMedia) return null;
   let recorder = null;
+  let isAsking = false;
+  let isDisposed = false;
   const note = h("span.muted", { role: "status" });
   const button = h("button.record", { type: "button", "aria-pressed": "false" }, "Record");
   button.addEventListener("click", async () => {
     if (recorder) return recorder.stop();
+    if (isAsking) return;
+    isAsking = true;
     try {
       const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
+      const close = () => { for (const track of stream.getTracks()) track.stop(); };
+      if (isDisposed) return close();
       const chunks = [];
       recorder = new MediaRecorder(stream);
       const started = Date.now();
@@ -47,7 +53,7 @@ function microphone(take) {
       recorder.addEventListener("dataavailable", ({ data }) => chunks.push(data));
       recorder.addEventListener("stop", () => {
         clearInterval(clock);
-        for (const track of stream.getTracks()) track.stop();
+        close();
         const { mimeType } = recorder;
         recorder = null;
         button.textContent = "Record";
@@ -60,9 +66,11 @@ function microphone(take) {
       note.textContent = "";
     } catch {
       note.textContent = "The microphone is not available. Allow it in the browser, or choose a file.";
+    } finally {
+      isAsking = false;
     }
   });
-  return h("p", null, button, " ", note);
+  return { node: h("p", null, button, " ", note), dispose: () => { isDisposed = true; recorder?.stop(); } };
 }
 
 /** The waveform with the recognised words; a click on a word plays it. */

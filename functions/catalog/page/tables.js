@@ -1,4 +1,5 @@
 import { ServiceError } from "./api.js";
+import { parseCsv } from "./csv.js";
 import { h } from "./dom.js";
 import { texts } from "./inputs.js";
 
@@ -9,7 +10,7 @@ export const tabular = {
   form: (model) => texts([{ name: "table", label: "Table", rows: 6, hint: `CSV with a line of names: ${columns(model).join(",")}` }]),
   call: ({ table }) => ({ json: { inputs: table } }),
   render: (predictions, { table }) => {
-    const [names, ...rows] = table.trim().split("\n").map((line) => line.split(","));
+    const [names, ...rows] = parseCsv(table);
     return h("div.scroll", { tabIndex: 0, role: "region", "aria-label": "Predictions" }, h("table.list", null,
       h("thead", null, h("tr", null, [...names, "prediction"].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", null, predictions.map((prediction, index) => h("tr", null, (rows[index] ?? []).map((value) => h("td", null, value)), h("td", null, String(prediction)))))));

@@ -18,9 +18,9 @@ export const translation = {
     if (parameters.tgt_lang) parameters = { src_lang: model.head.source[0], ...parameters }; // clients need both
     return { json: { inputs: sentences.length === 1 ? sentences[0] : sentences, ...(Object.keys(parameters).length ? { parameters } : {}) } };
   },
-  render: (translations, { text }, model) => {
+  render: (translations, { text }, model, { json: { parameters } }) => {
     const sources = lines(text);
-    const lang = model.head?.target?.[0]?.split("-")[0] ?? "";
+    const lang = (parameters?.tgt_lang ?? model.head?.target?.[0])?.split("-")[0] ?? "";
     return h("ol.pairs-of-lines", null, translations.map(({ translation_text: target }, index) =>
       h("li", null, h("p.source", { lang: model.head?.source?.[0] ?? "" }, sources[index]), h("p.target", { lang }, target))));
   },

@@ -1,5 +1,5 @@
 import { ServiceError, base, errorFrom, request } from "./api.js";
-import { h } from "./dom.js";
+import { h, show } from "./dom.js";
 import { size } from "./figures.js";
 import { files, local } from "./saved.js";
 
@@ -49,9 +49,11 @@ export async function unfinished(model, task) {
  * upload is deleted, unless the page was just left; where the server does not respond, it is kept.
  */
 export async function upload(call, signal, target) {
+  const settings = call.query ?? {};
+  const maximum = Object.keys(settings).length ? 0.75 * MAX_UPLOAD : MAX_UPLOAD; // in base64, three bytes are four
+  if (call.file.size > maximum) throw new ServiceError(`The file has ${size(call.file.size)}; at most ${size(maximum)} can be uploaded.`, { status: 413 });
   const view = progress(target, call.file);
   const started = performance.now();
-  const settings = call.query ?? {};
   let job = jobOf.get(call.file);
   const keep = (changed) => {
     job = changed;
@@ -86,7 +88,6 @@ async function forget(call, job) {
 
 async function send(call, signal, view) {
   const body = await bodyOf(call);
-  if (body.size > MAX_UPLOAD) throw new ServiceError(`The file has ${size(body.size)}; at most ${size(MAX_UPLOAD)} can be uploaded.`, { status: 413 });
   const [model] = call.model.split("@");
   const { output: ticket } = await request({ path: "uploads", json: { model, content_type: body.type, size: body.size, task: call.task } }, signal);
   const form = new FormData();
@@ -149,7 +150,7 @@ export function pause(milliseconds, signal) {
 function progress(target, file) {
   const bar = h("progress", { max: 1, "aria-label": "Progress of the upload" });
   const text = h("p.hint", null, `Uploading ${file.name}…`);
-  target.replaceChildren(h("div.uploading", null, bar, text));
+  show(target, h("div.uploading", null, bar, text));
   return {
     sent: (loaded, total) => {
       bar.value = loaded / total;
