@@ -179,10 +179,11 @@ def test_an_upload_that_is_left_while_it_is_found_continues_at_the_next_visit(
 
 def test_the_microphone_is_closed_when_the_page_is_left(page: Page, visit: Visit) -> None:
     page.add_init_script("""
-        const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        const devices = window.MediaDevices?.prototype; // about:blank has none
+        const ask = devices?.getUserMedia;
         window.streams = [];
-        navigator.mediaDevices.getUserMedia = async (wanted) => {
-            const stream = await ask(wanted);
+        if (ask) devices.getUserMedia = async function (wanted) {
+            const stream = await ask.call(this, wanted);
             window.streams.push(stream);
             return stream;
         };

@@ -157,10 +157,43 @@ def test_tables_and_lists_of_texts_are_read_as_they_are_written(page: Page, visi
     visit("sentiment-en")
     page.get_by_text("Many texts at once").click()
     picker = page.locator(".many input[type=file]")
-    for name, text, message in (
-        ("quoted.csv", '"id;no;sign",text\n1,"A, b"\n', "1 texts; the first line has the names id;no;sign, text"),
-        ("numbers.jsonl", '{"text": 1}\n\n{"text": 2}\n', "2 texts"),
-        ("broken.jsonl", '"a"\n\n{\n', "Line 3 of broken.jsonl is not JSON."),
+    for name, data, message in (
+        ("quoted.csv", b'"id;no;sign",text\n1,"A, b"\n', "1 texts; the first line has the names id;no;sign, text"),
+        ("open.csv", b'id,text\n1,good\n2,"bad\n3,fine\n', "A quotation mark in line 3 is not closed."),
+        (
+            "excel.csv",
+            "id;text\n1;schön\n".encode("cp1252"),
+            'excel.csv is not in UTF-8; in Excel, save it as "CSV UTF-8".',
+        ),
+        ("numbers.jsonl", b'{"text": 1}\n\n{"text": 2}\n', "2 texts"),
+        ("broken.jsonl", b'"a"\n\n{\n', "Line 3 of broken.jsonl is not JSON."),
     ):
-        picker.set_input_files({"name": name, "mimeType": "text/plain", "buffer": text.encode()})
+        picker.set_input_files({"name": name, "mimeType": "text/plain", "buffer": data})
         page.get_by_text(re.compile(f"^{re.escape(message)}$")).wait_for()
+
+
+def test_the_times_of_a_batch_have_no_pauses(page: Page, visit: Visit, monitor: PageMonitor) -> None:
+    monitor.expected = ["Failed to load resource"]
+    refused: list[str] = []
+
+    def refuse_once(route: Route) -> None:
+        if route.request.method == "POST" and not refused:
+            refused.append(route.request.url)
+            return route.fulfill(status=503, json={"error": "not now"}, headers={"Retry-After": "1000"})
+        return route.fallback()
+
+    page.route("**/models/sentiment-en", refuse_once)
+    visit("sentiment-en")
+    page.evaluate("""() => {
+        let now = 0;
+        performance.now = () => now;
+        window.setTimeout = (act, milliseconds) => { now += milliseconds; queueMicrotask(act); };
+    }""")
+    page.get_by_text("Many texts at once").click()
+    page.locator(".many input[type=file]").set_input_files(
+        {"name": "one.txt", "mimeType": "text/plain", "buffer": b"A fine day"}
+    )
+    page.get_by_role("button", name="Run all").click()
+    page.get_by_text("Done: 1 of 1.").wait_for()
+    assert refused
+    assert page.locator(".many td.number").inner_text() == "0"

@@ -3,7 +3,7 @@ export const parseCsv = (text) => csvLines(text).map(({ fields }) => fields);
 
 /**
  * The rows of a CSV text, RFC 4180: {fields, source}. Quoted fields may have separators, quotes and line breaks; empty lines
- * are no rows.
+ * are no rows. Throws an Error for quotes that are not closed.
  */
 export function csvLines(text) {
   const source = text.replace(/^\uFEFF/, "");
@@ -31,6 +31,7 @@ export function csvLines(text) {
     else if (character === "\n") endRow(index);
     else if (character !== "\r") field += character;
   }
+  if (quoted) throw new Error(`A quotation mark in line ${source.slice(0, start).split("\n").length} is not closed.`);
   endRow(source.length);
   return rows;
 }

@@ -103,8 +103,8 @@ export function many({ form, callsOf, summarise }) {
 
   async function answerOf(item, callOf, signal) {
     const input = texts ? item : item.name;
-    const started = performance.now();
     for (let attempt = 1; ; attempt++) {
+      const started = performance.now(); // the time of a call has no pauses before it
       try {
         const prepared = texts ? item : await form.prepare(item);
         const call = callOf(prepared);
@@ -137,6 +137,7 @@ export function many({ form, callsOf, summarise }) {
 async function readTexts(file) {
   const text = (await file.text()).replace(/^\uFEFF/, "");
   if (text.includes("\u0000")) throw new Error(`${file.name} is not a text file.`);
+  if (text.includes("\uFFFD")) throw new Error(`${file.name} is not in UTF-8; in Excel, save it as "CSV UTF-8".`);
   if (/\.jsonl$/i.test(file.name)) {
     return text.split("\n").flatMap((line, index) => {
       if (!line.trim()) return [];
