@@ -9,6 +9,7 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -173,6 +174,7 @@ VARIANTS: dict[str, Callable[[str], str]] = {
     "lines of 76 columns": lambda text: "\r\n".join(text[start : start + 76] for start in range(0, len(text), 76)),
     "URL-safe": lambda text: text.replace("+", "-").replace("/", "_"),
     "data URL": lambda text: f"data:image/png;base64,{text}",
+    "data URL with escapes": lambda text: f" data:;base64,{quote(text, safe='')}",
     "data URL with parameters": lambda text: f"DATA:audio/wav;rate=8000;base64,{text}",
 }
 

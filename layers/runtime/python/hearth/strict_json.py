@@ -63,7 +63,7 @@ def loads(raw: bytes) -> Any:
 
 
 _BASE64_VARIANTS = bytes.maketrans(b"-_", b"+/")
-_DATA_URL = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
+_DATA_URL = re.compile(r"\s*data:[^,]{0,200};base64,", re.IGNORECASE)
 
 
 def decode_base64(text: str) -> bytes:
@@ -71,6 +71,10 @@ def decode_base64(text: str) -> bytes:
     BadRequest."""
     if prefix := _DATA_URL.match(text):
         text = text[prefix.end() :]
+        if "%" in text:  # RFC 2397 allows what URLs need
+            from urllib.parse import unquote  # few functions need it, and it takes long to import
+
+            text = unquote(text)
     elif text[:8].lower().startswith(("http://", "https://", "data:")):
         raise BadRequest("The server does not fetch addresses; send the file itself as base64, or as the body")
     encoded = text.encode("ascii", "replace").translate(_BASE64_VARIANTS, b" \t\r\n").rstrip(b"=")

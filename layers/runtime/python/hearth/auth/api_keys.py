@@ -24,7 +24,6 @@ from msgspec import Meta
 from hearth import settings
 from hearth.auth.token_bucket import TokenBucket
 from hearth.errors import OutOfScope, SettingsError, TooManyRequests, Unauthorized
-from hearth.strict_json import decode_text
 
 HEADER = "x-api-key"
 SESSION_HEADER = "x-hearth-session"
@@ -106,6 +105,8 @@ def _read_table(source: str) -> KeyTable:
             raw = Path(source.removeprefix("file://")).read_bytes()
         except OSError as error:
             raise SettingsError(f"{source_name} cannot be read: {error.strerror}") from None
+    from hearth.strict_json import decode_text  # where no keys are required, few functions read JSON
+
     try:
         return KeyTable(msgspec.json.decode(decode_text(raw), type=list[Entry]))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
