@@ -7,6 +7,7 @@ comes after that, precision, verification and publishing, is the same for all fa
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -90,6 +91,8 @@ def refusal(source: Source) -> str:
         )
     if {"num_local_experts", "num_experts", "n_routed_experts"} & source.config.keys():
         return f"{source.path} has a {names[0]}, a mixture of experts. Those are not imported; dense decoders are."
+    if not names[0].endswith("ForCausalLM"):
+        kinds = re.sub(r"^(decoders) \([^)]*\)", r"\1", kinds)  # its families are no help
     return (
         f"{source.path} has a {names[0]} (model_type {source.config.get('model_type')!r}), which cannot be imported. "
         f"Imported are {kinds}. Any model can be exported to ONNX and imported with --task tensors."

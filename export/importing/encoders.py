@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -66,7 +67,8 @@ def example(inputs: Sequence[str], token: int) -> dict[str, Tensor]:
 def load_network(source: Source, task: TextTask, modules: SentenceModules | None) -> nn.Module:
     """The model in fp32, as the network whose graph is served."""
     is_base = modules is not None and not source.architecture.endswith("EncoderModel")  # T5 without its decoder
-    model = load_model(source, "AutoModel" if is_base else source.architecture)
+    name = source.architecture.replace("ForPreTraining", "ForMaskedLM")  # without the head for next sentences
+    model = load_model(source, "AutoModel" if is_base else name)
     if source.config.get("is_encoder_decoder") and task.task != "feature-extraction":
         return DecoderClassifier(model).eval()
     is_causal = hasattr(model, "score") and task.task == "text-classification"
@@ -89,6 +91,11 @@ def load_model(source: Source, name: str) -> nn.Module:
             f"{source.path} has a {name}, which transformers {transformers.__version__} does not have: the model "
             "brings code of its own, which an import does not run. Export it to ONNX where it is trusted, and import "
             "the .onnx file."
+        )
+    if "bbox" in inspect.signature(model_class.forward).parameters:
+        raise RecipeError(
+            f"{source.path} has a {name}, which reads the place of each word on its page (bbox); no task here takes "
+            "places. Export it to ONNX, and import the .onnx file with --task tensors."
         )
     try:
         model, info = model_class.from_pretrained(

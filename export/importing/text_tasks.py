@@ -45,6 +45,7 @@ TASK_OF_CLASS = {
     "ForSequenceClassification": "text-classification",
     "ForTokenClassification": "token-classification",
     "ForMaskedLM": "fill-mask",
+    "ForPreTraining": "fill-mask",
     "ForQuestionAnswering": "question-answering",
     "Model": "feature-extraction",
 }

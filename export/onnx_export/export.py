@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import onnx
 import onnxruntime
@@ -79,8 +80,9 @@ def traced(
 
         assert network is not None
         inputs = example()
-        # The tracing exporter writes the graphs that the quantizer and the optimiser support best.
-        with warnings.catch_warnings():
+        # The tracing exporter writes the graphs that the quantizer and the optimiser support best. It prints those that
+        # it cannot write, whatever `verbose` says (torch 2.13: setup_onnx_logging).
+        with warnings.catch_warnings(), mock.patch.object(torch._C, "_jit_onnx_log"):
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 network.eval(),
@@ -120,7 +122,7 @@ def exported(
         if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
             named = sum(parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for parameter in parameters)
             shapes = (*shapes[:named], shapes[named:])
-        logging.disable(logging.WARNING)
+        logging.disable(logging.ERROR)  # what fails is raised
         try:
             with warnings.catch_warnings(), fused(network):
                 warnings.simplefilter("ignore")
@@ -138,8 +140,8 @@ def exported(
         except torch.onnx.errors.OnnxExporterError as error:
             cause = str(error.__cause__ or error).strip().splitlines()[0]
             raise RecipeError(
-                f"torch {torch.__version__} cannot export {path.parent.parent.name}: {cause[:300]}. Export it to ONNX "
-                "elsewhere (optimum-cli export onnx), and import that folder."
+                f"torch {torch.__version__} cannot export this model: {cause[:300]}. Export it to ONNX elsewhere "
+                "(optimum-cli export onnx), and import that folder."
             ) from None
         finally:
             logging.disable(logging.NOTSET)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hearth.models.manifest import Manifest
-from hearth_build.pipeline import build
+from hearth_build.pipeline import build, padding
 from hearth_build.pipeline.measurements import DIFFERENCE
 from hearth_build.recipe import GateError, NoQuantization, Quantizer, Recipe, RecipeError
 
@@ -46,11 +46,14 @@ def build_import(
     work.mkdir(parents=True, exist_ok=True)
     build.prepare(recipe, work)
     build.export_graphs(recipe, work)
+    limited = padding.limit_to_one_text(recipe, work)
+    sentences = [] if limited is recipe else ["a request may have one text: the answers depend on padding"]
+    recipe = limited
     if precision != "auto":
         quantizer = quantizers.get(precision, NoQuantization())
         candidate = build_precision(without_rounding_gate(recipe), precision, quantizer, work, command)
-        return keep(candidate, work), []
-    candidates, sentences = [], []
+        return keep(candidate, work), sentences
+    candidates = []
     for name, quantizer in quantizers.items():
         try:
             candidate = build_precision(recipe, name, quantizer, work, command)

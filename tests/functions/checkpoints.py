@@ -84,6 +84,15 @@ def save(folder: Path, kind: str, seed: int = 0, **config: Any) -> Any:
     return network
 
 
+def save_network(folder: Path, kind: str, config: Any) -> Any:
+    """Save a random model of transformers' class `kind` beside a tokenizer; return it."""
+    save(folder, "BertModel")  # for its tokenizer
+    torch.manual_seed(1)
+    network = getattr(transformers, kind)(config).eval()
+    network.save_pretrained(folder)
+    return network
+
+
 def tokenizer_of(folder: Path) -> Any:
     """Return the folder's tokenizer as transformers loads it."""
     names = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}

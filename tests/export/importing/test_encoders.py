@@ -11,7 +11,7 @@ import pytest
 import torch
 import transformers
 
-from hearth.models.heads import Entailment
+from hearth.models.heads import Entailment, Mask
 from hearth_build.importing import read
 from hearth_build.importing.base import ImportOptions
 from hearth_build.recipe import Recipe, RecipeError
@@ -38,15 +38,6 @@ BART: dict[str, Any] = {
 }
 
 
-def save(folder: Path, kind: str, config: Any) -> Any:
-    """Save a random model of transformers' class `kind` beside a tokenizer; return it."""
-    checkpoints.save(folder, "BertModel")  # for its tokenizer
-    torch.manual_seed(1)
-    network = getattr(transformers, kind)(config).eval()
-    network.save_pretrained(folder)
-    return network
-
-
 def exported(folder: Path, recipe: Recipe) -> onnxruntime.InferenceSession:
     assert recipe.network is not None
     recipe.graphs["main"](recipe.network(folder), folder / "graph.onnx")
@@ -54,7 +45,7 @@ def exported(folder: Path, recipe: Recipe) -> onnxruntime.InferenceSession:
 
 
 def test_a_bart_of_inference_reads_the_last_end_of_a_pair(tmp_path: Path) -> None:
-    reference = save(tmp_path, "BartForSequenceClassification", transformers.BartConfig(**BART))
+    reference = checkpoints.save_network(tmp_path, "BartForSequenceClassification", transformers.BartConfig(**BART))
     recipe = read(str(tmp_path), ImportOptions(name="nli")).recipe
     assert recipe.task == "zero-shot-classification"
     assert recipe.head == Entailment(2, 0)
@@ -70,7 +61,7 @@ def test_a_bart_of_inference_reads_the_last_end_of_a_pair(tmp_path: Path) -> Non
 def test_the_encoder_of_a_t5_embeds_texts(tmp_path: Path) -> None:
     shape = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4, "initializer_factor": 2.0}
     config = transformers.T5Config(vocab_size=len(checkpoints.VOCABULARY), **shape)
-    reference = save(tmp_path, "T5EncoderModel", config)
+    reference = checkpoints.save_network(tmp_path, "T5EncoderModel", config)
     recipe = read(str(tmp_path), ImportOptions(name="vectors")).recipe
     assert recipe.task == "feature-extraction"
     feeds = {"input_ids": torch.tensor([[9, 4, 8, 3]]), "attention_mask": torch.ones(1, 4, dtype=torch.int64)}
@@ -83,8 +74,46 @@ def test_the_encoder_of_a_t5_embeds_texts(tmp_path: Path) -> None:
 def test_another_classifying_encoder_decoder_has_its_own_sentence(tmp_path: Path) -> None:
     shape = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
     config = transformers.T5Config(vocab_size=len(checkpoints.VOCABULARY), **shape, id2label=LABELS)
-    save(tmp_path, "T5ForSequenceClassification", config)
+    checkpoints.save_network(tmp_path, "T5ForSequenceClassification", config)
     network = read(str(tmp_path), ImportOptions(name="t5")).recipe.network
     assert network is not None
     with pytest.raises(RecipeError, match="T5ForSequenceClassification is not supported"):
         network(tmp_path)
+
+
+def test_a_model_of_pretraining_fills_masks(tmp_path: Path) -> None:
+    config = transformers.BertConfig(
+        vocab_size=len(checkpoints.VOCABULARY),
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=checkpoints.LENGTH,
+        initializer_range=0.3,
+    )
+    reference = checkpoints.save_network(tmp_path, "BertForPreTraining", config)
+    recipe = read(str(tmp_path), ImportOptions(name="words")).recipe
+    assert recipe.task == "fill-mask"
+    assert isinstance(recipe.head, Mask)
+    ids = torch.tensor([[2, 9, recipe.head.token_id, 7, 3]])
+    feeds = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    with torch.no_grad():
+        expected = reference(**feeds).prediction_logits[:, 2].numpy()
+    outputs = exported(tmp_path, recipe).run(None, {name: value.numpy() for name, value in feeds.items()})
+    assert np.abs(outputs[0] - expected).max() < 1e-4
+
+
+def test_models_that_read_places_on_a_page_are_refused(tmp_path: Path) -> None:
+    config = transformers.LayoutLMConfig(
+        vocab_size=len(checkpoints.VOCABULARY),
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        intermediate_size=64,
+        id2label=LABELS,
+    )
+    checkpoints.save_network(tmp_path, "LayoutLMForTokenClassification", config)
+    recipe = read(str(tmp_path), ImportOptions(name="forms")).recipe
+    assert recipe.network is not None
+    with pytest.raises(RecipeError, match="reads the place of each word on its page"):
+        recipe.network(tmp_path)
