@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -197,3 +198,33 @@ def test_the_times_of_a_batch_have_no_pauses(page: Page, visit: Visit, monitor: 
     page.get_by_text("Done: 1 of 1.").wait_for()
     assert refused
     assert page.locator(".many td.number").inner_text() == "0"
+
+
+def test_the_json_of_an_output_with_thousands_of_spaces_is_shown(page: Page, visit: Visit) -> None:
+    answer = [[{"label": "[" + " " * 1900, "score": 0.5}, {"label": "box", "score": 0.5, "box": [1, 2.5, 3]}]]
+
+    def respond(route: Route) -> None:
+        route.fulfill(json=answer) if route.request.method == "POST" else route.continue_()
+
+    page.route("**/models/sentiment-en*", respond)
+    visit("sentiment-en")
+    run(page)
+    page.locator(".json summary").click()
+    shown = page.locator(".json code").inner_text()
+    assert json.loads(shown) == answer
+    assert "[1, 2.5, 3]" in shown
+
+
+@pytest.mark.one_browser
+def test_a_file_that_is_dropped_beside_its_field_does_not_replace_the_page(page: Page, visit: Visit) -> None:
+    visit("yolo-cells")
+    is_prevented = page.evaluate(
+        """() => {
+            const data = new DataTransfer();
+            data.items.add(new File(["x"], "x.txt"));
+            const event = new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true});
+            document.querySelector("h1").dispatchEvent(event);
+            return event.defaultPrevented;
+        }"""
+    )
+    assert is_prevented

@@ -138,8 +138,19 @@ export function bench(model, task, name, suitable, start = {}) {
 /** The output as JSON; long texts are cut, because a browser is slow with a megabyte of text. */
 function json(output) {
   const limit = 20000;
-  const text = JSON.stringify(output, (key, value) => (typeof value === "string" && value.length > 2000 ? `${value.slice(0, 80)}… (${value.length} characters)` : value), 2)
-    .replace(/\[\s+([-\d.e,\s]+?)\s+\]/g, (match, numbers) => `[${numbers.replace(/\s+/g, " ")}]`);
+  const text = pretty(output);
   return h("details.json", null, h("summary", null, "JSON"),
     h("pre", { tabIndex: 0, role: "region", "aria-label": "The output as JSON" }, h("code", null, text.length > limit ? `${text.slice(0, limit)}\n… (${text.length} characters)` : text)));
+}
+
+/** JSON with an entry a line, except for lists of numbers. */
+function pretty(value, indent = "") {
+  if (typeof value === "string" && value.length > 2000) return JSON.stringify(`${value.slice(0, 80)}… (${value.length} characters)`);
+  if (value === null || typeof value !== "object") return JSON.stringify(value);
+  const inner = `${indent}  `;
+  const isList = Array.isArray(value);
+  if (isList && value.every((item) => typeof item === "number")) return `[${value.join(", ")}]`;
+  const entries = isList ? value.map((item) => pretty(item, inner)) : Object.entries(value).map(([key, item]) => `${JSON.stringify(key)}: ${pretty(item, inner)}`);
+  const [open, close] = isList ? "[]" : "{}";
+  return entries.length ? `${open}\n${entries.map((entry) => inner + entry).join(",\n")}\n${indent}${close}` : open + close;
 }

@@ -21,6 +21,10 @@ let stored = null;
 let drawings = 0;
 let dispose = () => {};
 
+// A file that is dropped beside its field must not replace the page.
+for (const type of ["dragover", "drop"])
+  addEventListener(type, (event) => { if (event.dataTransfer?.types.includes("Files")) event.preventDefault(); });
+
 /** Draws what the address names (`address.js`); without a name all models. */
 async function draw({ first = false } = {}) {
   const drawing = ++drawings;

@@ -39,10 +39,15 @@ function transaction(mode, act) {
     opening.addEventListener("upgradeneeded", () => opening.result.createObjectStore(FILES));
     opening.addEventListener("error", () => reject(opening.error));
     opening.addEventListener("success", () => {
-      const running = opening.result.transaction(FILES, mode);
-      const request = act(running.objectStore(FILES));
-      running.addEventListener("complete", () => { opening.result.close(); resolve(request.result); });
-      running.addEventListener("abort", () => { opening.result.close(); reject(running.error); });
+      try {
+        const running = opening.result.transaction(FILES, mode);
+        const request = act(running.objectStore(FILES));
+        running.addEventListener("complete", () => { opening.result.close(); resolve(request.result); });
+        running.addEventListener("abort", () => { opening.result.close(); reject(running.error); });
+      } catch (error) { // such as a file that cannot be cloned
+        opening.result.close();
+        reject(error);
+      }
     });
   });
 }
