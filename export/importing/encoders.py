@@ -92,11 +92,6 @@ def load_model(source: Source, name: str) -> nn.Module:
             "brings code of its own, which an import does not run. Export it to ONNX where it is trusted, and import "
             "the .onnx file."
         )
-    if "bbox" in inspect.signature(model_class.forward).parameters:
-        raise RecipeError(
-            f"{source.path} has a {name}, which reads the place of each word on its page (bbox); no task here takes "
-            "places. Export it to ONNX, and import the .onnx file with --task tensors."
-        )
     try:
         model, info = model_class.from_pretrained(
             source.folder,
@@ -108,6 +103,11 @@ def load_model(source: Source, name: str) -> nn.Module:
         )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise RecipeError(f"{source.path} does not fit config.json: {str(error)[:400]}") from None
+    if "bbox" in inspect.signature(model.forward).parameters:
+        raise RecipeError(
+            f"{source.path} has a {type(model).__name__}, which reads the place of each word on its page (bbox); no task "
+            "here takes places. Export it to ONNX, and import the .onnx file with --task tensors."
+        )
     missing = sorted(name for name in info["missing_keys"] if not name.endswith(OPTIONAL))
     if missing or info.get("mismatched_keys"):
         names = ", ".join([*missing, *(str(key) for key in info.get("mismatched_keys") or ())][:5])

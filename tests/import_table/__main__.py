@@ -35,6 +35,7 @@ from hearth_build.pipeline.precision import build_import
 from hearth_build.recipe import GateError, RecipeError
 from hearth_build.release.publish import publish
 from tests.import_table import decoders, files, pictures, sound, text
+from tests.import_table.speed import Recorder, times_as_fast
 
 Compare = Callable[[Model[Any, Any], Path], float]
 COMPARISONS: dict[str, Compare] = {
@@ -71,16 +72,22 @@ class Row:
     seconds: float = 0.0
     megabytes: float = 0.0
     difference: float | None = None
+    speed: float | None = None
     problem: str = ""
 
     def markdown(self) -> str:
         served = "yes" if not self.problem else f"no: {self.problem}"
         difference = "" if self.difference is None else f"{self.difference:.1e}"
         size = f"{self.megabytes:.2f}" if self.megabytes else ""
-        return f"| {self.name} | {self.form} | {self.task} | {self.seconds:.1f} | {size} | {difference} | {served} |"
+        speed = "" if self.speed is None else f"{self.speed:.2f}"
+        cells = (self.name, self.form, self.task, f"{self.seconds:.1f}", size, difference, speed, served)
+        return f"| {' | '.join(cells)} |"
 
 
-HEADER = "| source | form | task | s | MB | difference | served |\n|---|---|---|---:|---:|---:|---|"
+HEADER = (
+    "| source | form | task | s | MB | difference | times the plain graph's speed | served |\n"
+    "|---|---|---|---:|---:|---:|---:|---|"
+)
 
 
 def measure(path: Path) -> Row:
@@ -98,9 +105,12 @@ def measure(path: Path) -> Row:
             seconds = time.perf_counter() - started
             publish(open_store((work / "store").as_uri()), work / "artifact")
             compare = (files.COMPARISONS if path.is_file() else COMPARISONS)[manifest.task]
-            difference = compare(Model(manifest, work / "artifact", threads=1), path)
+            model = Model(manifest, work / "artifact", threads=1)
+            recorder = Recorder(model)
+            difference = compare(model, path)
+            speed = times_as_fast(recorder, imported.recipe, work, path)
             problem = f"differs by {difference:.1e}" if difference > LIMIT else ""
-            return Row(path.name, form, manifest.task, seconds, manifest.size / 1e6, difference, problem)
+            return Row(path.name, form, manifest.task, seconds, manifest.size / 1e6, difference, speed, problem)
     except (HearthError, DataError, RecipeError, GateError) as error:
         return Row(path.name, form, seconds=time.perf_counter() - started, problem=str(error).replace("\n", " "))
     except Exception as error:  # the table has the defects too
