@@ -105,8 +105,8 @@ def load_model(source: Source, name: str) -> nn.Module:
         raise RecipeError(f"{source.path} does not fit config.json: {str(error)[:400]}") from None
     if "bbox" in inspect.signature(model.forward).parameters:
         raise RecipeError(
-            f"{source.path} has a {type(model).__name__}, which reads the place of each word on its page (bbox); no task "
-            "here takes places. Export it to ONNX, and import the .onnx file with --task tensors."
+            f"{source.path} has a {type(model).__name__}, which reads the place of each word on its page (bbox); no "
+            "task here takes places. Export it to ONNX, and import the .onnx file with --task tensors."
         )
     missing = sorted(name for name in info["missing_keys"] if not name.endswith(OPTIONAL))
     if missing or info.get("mismatched_keys"):
