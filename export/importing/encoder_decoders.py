@@ -56,10 +56,10 @@ def read(source: Source, options: ImportOptions) -> ImportedModel:
     task = task_of(source, options, config)
     fields: dict[str, Any]
     if source.weights:
-        from hearth_build.importing.encoders import load_model
+        from hearth_build.importing.transformers_models import load_model
         from hearth_build.onnx_export import encoder_decoder
 
-        model = load_model(source, source.architecture)
+        model = load_model(source)
         shape = encoder_decoder.shape_of(model)
         fields = {
             "network": lambda work: model,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-import transformers
 from torch import Tensor, nn
 
 from hearth.models.heads import Mask
@@ -18,6 +17,7 @@ from hearth_build.importing.recipe import import_recipe
 from hearth_build.importing.source import Source
 from hearth_build.importing.text_tasks import TextTask, is_text_encoder, read_task, recipe_fields
 from hearth_build.importing.text_tokenizer import read_tokenizer
+from hearth_build.importing.transformers_models import POOLER, load_model
 from hearth_build.networks.pooling import pool
 from hearth_build.onnx_export.export import exported
 from hearth_build.recipe import DynamicInt8, RecipeError
@@ -68,7 +68,12 @@ def load_network(source: Source, task: TextTask, modules: SentenceModules | None
     """The model in fp32, as the network whose graph is served."""
     is_base = modules is not None and not source.architecture.endswith("EncoderModel")  # T5 without its decoder
     name = source.architecture.replace("ForPreTraining", "ForMaskedLM")  # without the head for next sentences
-    model = load_model(source, "AutoModel" if is_base else name)
+    model: Any = load_model(source, "AutoModel", unread=POOLER) if is_base else load_model(source, name)
+    if "bbox" in inspect.signature(model.forward).parameters:
+        raise RecipeError(
+            f"{source.path} has a {name}, which reads the place of each word on its page (bbox); no task here takes "
+            "places. Export it to ONNX, and import the .onnx file with --task tensors."
+        )
     if source.config.get("is_encoder_decoder") and task.task != "feature-extraction":
         return DecoderClassifier(model).eval()
     is_causal = hasattr(model, "score") and task.task == "text-classification"
@@ -79,53 +84,6 @@ def load_network(source: Source, task: TextTask, modules: SentenceModules | None
     if is_causal:
         return CausalClassifier(model).eval()
     return Encoder(model, task.outputs).eval()
-
-
-def load_model(source: Source, name: str) -> nn.Module:
-    """Raises RecipeError for a class that transformers does not have, and for weights that do not fit it."""
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    model_class = getattr(transformers, name, None)
-    if model_class is None or ("auto_map" in source.config and source.config["model_type"] not in known_types()):
-        raise RecipeError(
-            f"{source.path} has a {name}, which transformers {transformers.__version__} does not have: the model "
-            "brings code of its own, which an import does not run. Export it to ONNX where it is trusted, and import "
-            "the .onnx file."
-        )
-    try:
-        model, info = model_class.from_pretrained(
-            source.folder,
-            dtype=torch.float32,
-            attn_implementation="eager",
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        raise RecipeError(f"{source.path} does not fit config.json: {str(error)[:400]}") from None
-    if "bbox" in inspect.signature(model.forward).parameters:
-        raise RecipeError(
-            f"{source.path} has a {type(model).__name__}, which reads the place of each word on its page (bbox); no "
-            "task here takes places. Export it to ONNX, and import the .onnx file with --task tensors."
-        )
-    missing = sorted(name for name in info["missing_keys"] if not name.endswith(OPTIONAL))
-    if missing or info.get("mismatched_keys"):
-        names = ", ".join([*missing, *(str(key) for key in info.get("mismatched_keys") or ())][:5])
-        raise RecipeError(
-            f"{source.path} does not fit config.json: a {name} needs {names}, which the safetensors do not have in "
-            "that shape. Save the model again with save_pretrained()."
-        )
-    model.config.use_cache = False
-    network: nn.Module = model.eval()
-    return network
-
-
-OPTIONAL = ("position_ids", "pooler.dense.weight", "pooler.dense.bias")
-"""Weights that some folders lack: the first are computed, and only classifiers of sequences read the others."""
-
-
-def known_types() -> Collection[str]:
-    return transformers.CONFIG_MAPPING.keys()
 
 
 def named(input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None) -> dict[str, Tensor]:

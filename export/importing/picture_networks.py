@@ -18,26 +18,11 @@ from hearth.ops.vision.images import to_tensor
 from hearth_build.data.images import synthetic_images
 from hearth_build.importing.picture_parts import Parts, activation_of, detector_head, is_softmax, text_fields
 from hearth_build.importing.source import Source
+from hearth_build.importing.transformers_models import load_model
 from hearth_build.onnx_export.export import exported, traced
-from hearth_build.recipe import RecipeError
 
 TIE = 1e-5
 """Scores of queries that differ by less are equal."""
-
-
-def load_model(source: Source) -> Any:
-    """The model as transformers loads it, in float32. Raises RecipeError."""
-    import transformers
-
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    try:
-        model = getattr(transformers, source.architecture).from_pretrained(
-            source.folder, dtype=torch.float32, attn_implementation="eager"
-        )
-    except (ValueError, AttributeError, OSError, ImportError, RuntimeError) as error:
-        raise RecipeError(f"transformers cannot load {source.folder}: {str(error).splitlines()[0][:300]}") from None
-    return model.eval()
 
 
 class Towers(nn.Module):

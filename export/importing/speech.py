@@ -15,10 +15,11 @@ from hearth.models.model import Model
 from hearth.models.preprocessing import AudioPreprocessing
 from hearth_build.importing.base import ImportedModel, Importer, ImportOptions
 from hearth_build.importing.labels import read_names
-from hearth_build.importing.picture_networks import Wrapper, load_model
+from hearth_build.importing.picture_networks import Wrapper
 from hearth_build.importing.pictures import architecture
 from hearth_build.importing.recipe import import_recipe
 from hearth_build.importing.source import Source
+from hearth_build.importing.transformers_models import load_model
 from hearth_build.importing.whisper_head import (
     RATE,
     SECONDS,

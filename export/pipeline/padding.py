@@ -32,7 +32,8 @@ def limit_to_one_text(recipe: Recipe, work: Path) -> Recipe:
 
     Raises RecipeError if that does not help, because the task pads within one request.
     """
-    if not isinstance(recipe.preprocessing, TextPreprocessing) or not depends_on_padding(recipe, work):
+    is_encoder = isinstance(recipe.preprocessing, TextPreprocessing) and set(recipe.graphs) == {"main"}
+    if not is_encoder or not depends_on_padding(recipe, work):
         return recipe
     if recipe.task not in ALONE:
         raise RecipeError(

@@ -19,10 +19,10 @@ from hearth_build.importing.base import ImportOptions
 from hearth_build.importing.decoder_families import FAMILIES, architecture_of
 from hearth_build.importing.decoder_weights import FamilyWeights
 from hearth_build.importing.decoders import CHAT_TEMPLATE, accepts, chat_template, decoder_recipe, read_config
-from hearth_build.importing.encoders import load_model
 from hearth_build.importing.source import Source, require_files
 from hearth_build.importing.streamed_model import StreamedModel
 from hearth_build.importing.tensor_files import TensorFiles
+from hearth_build.importing.transformers_models import load_model
 from hearth_build.onnx_export import decoder_graph
 from hearth_build.onnx_export.decoder_architecture import Architecture
 from hearth_build.recipe import Example, RecipeError
@@ -115,7 +115,7 @@ class DecoderBase:
     tokenizer: Tokenizer
 
     def load(self) -> nn.Module:
-        return PretrainedDecoder(load_model(self.source, self.source.architecture))
+        return PretrainedDecoder(load_model(self.source))
 
     @cached_property
     def chat(self) -> ChatFormat:

@@ -21,9 +21,9 @@ from hearth_build.data.text import pad, tokenize
 from hearth_build.data.translation import LABEL_SMOOTHING, Pairs
 from hearth_build.importing import encoder_decoders
 from hearth_build.importing.base import ImportOptions
-from hearth_build.importing.encoders import load_model
 from hearth_build.importing.source import Source
 from hearth_build.importing.text_tokenizer import read_tokenizer
+from hearth_build.importing.transformers_models import load_model
 from hearth_build.recipe import Batch, Example, Recipe, RecipeError
 from hearth_build.training import bases, fine_tuning, transformer
 from hearth_build.training.candidates import Candidate, Session
@@ -65,7 +65,7 @@ def fine_tuned(session: Session, data: PairData, task: TextTask) -> list[Candida
     parts = [rows(tokenizers, head, part, limits) for part in (data.split.train, data.measured)]
 
     def network(work: Any) -> nn.Module:
-        return load_model(source, source.architecture)
+        return load_model(source)
 
     def score(network: nn.Module, work: Any) -> dict[str, float]:
         return {"accuracy": accuracy(network, parts[1])}

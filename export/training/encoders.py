@@ -17,6 +17,7 @@ from hearth_build.importing.base import ImportOptions
 from hearth_build.importing.decoder_families import FAMILIES
 from hearth_build.importing.source import Source
 from hearth_build.importing.text_tokenizer import TextTokenizer, read_tokenizer
+from hearth_build.importing.transformers_models import POOLER, load_model
 from hearth_build.networks.bert import Encoder, Shape, rename_weights, shape_from
 from hearth_build.onnx_export.export import exported, traced
 from hearth_build.recipe import RecipeError
@@ -57,7 +58,7 @@ class Checkpoint:
     def load(self) -> nn.Module:
         """The encoder with its weights."""
         if self.shape is None:
-            return encoders.Encoder(encoders.load_model(self.source, "AutoModel"), ("tokens",))
+            return encoders.Encoder(load_model(self.source, "AutoModel", unread=POOLER), ("tokens",))
         network = Encoder(self.shape, pooler=False)
         names = network.state_dict()
         weights = rename_weights(self.source.load_weights()).items()

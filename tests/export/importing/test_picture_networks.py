@@ -1,23 +1,13 @@
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 
-import pytest
 import torch
 from torch import nn
 
 from hearth_build.importing import picture_graphs
-from hearth_build.importing.picture_networks import READERS, Towers, has_many_matrices, load_model, networks_of, pooled
+from hearth_build.importing.picture_networks import READERS, Towers, has_many_matrices, networks_of, pooled
 from hearth_build.importing.picture_parts import Parts
-from hearth_build.importing.source import Source
-from hearth_build.recipe import RecipeError
-
-
-def test_a_network_that_transformers_cannot_load_is_a_sentence(tmp_path: Path) -> None:
-    for name in ("ViTForImageClassification", "NoSuchClass"):
-        with pytest.raises(RecipeError, match="transformers cannot load"):
-            load_model(Source(tmp_path, "tiny", {"architectures": [name]}))
 
 
 def test_vectors_are_found_in_the_outputs_of_any_version() -> None:
