@@ -20,6 +20,7 @@ import onnx
 import onnxruntime
 
 from hearth.models.manifest import ANY_SHAPE, Graph, Provider, Tensor
+from hearth_build.onnx_export import blocks
 from hearth_build.recipe import Recipe, RecipeError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ OPSET = 17
 EXPORT_OPSET = 20
 """Of torch's exporter: the first with GELU, below the ones whose operators ONNX Runtime does not fuse."""
 DISABLED_OPTIMIZERS = [
-    "NchwcTransformer",  # its blocks are as wide as the registers of the build machine
+    "NchwcTransformer",  # its blocks are as wide as the registers of the build machine; see blocks.py
     "SkipLayerNormFusion",  # its operator takes eight times as long as a LayerNormalization
 ]
 """Disabled optimisers. NhwcTransformer, of the same level, is enabled: its channels-last int8 convolutions are a fifth
@@ -187,6 +188,8 @@ def optimise(source: Path, folder: Path, role: str = "main", provider: Provider 
     locations = external_files(folder / name)
     if locations - {weights}:
         raise RuntimeError(f"{folder / name} has weights in {sorted(locations)}; only {weights} beside it is allowed")
+    if provider == "cpu":
+        blocks.measure(folder / name)
 
 
 def copy_graph(source: Path, target: Path, weights: str) -> None:
@@ -224,6 +227,7 @@ def describe(folder: Path, role: str = "main") -> Graph:
         path=name,
         inputs=tuple(tensor_of(value) for value in model.graph.input if value.name not in weights),
         outputs=tuple(tensor_of(value) for value in model.graph.output),
+        blocked=blocks.is_marked(model),
     )
 
 

@@ -47,9 +47,17 @@ class Model(Generic[P, H]):
         self.preprocessing, self.head = manifest.preprocessing, manifest.head  # type: ignore[assignment]
         self.resources = {path: (folder / path).read_bytes() for path in manifest.resources}
         preprocessing = manifest.preprocessing
+        is_picture = isinstance(preprocessing, ImagePreprocessing)
         fixed_shapes = isinstance(preprocessing, ImagePreprocessing) and preprocessing.resize != "keep-aspect"
         self._sessions = {
-            role: _session(folder / graph.path, threads, manifest.provider, fixed_shapes=fixed_shapes)
+            role: create_session(
+                folder / graph.path,
+                threads,
+                manifest.provider,
+                keeps_memory=is_picture,
+                fixed_shapes=fixed_shapes,
+                blocked=graph.blocked,
+            )
             for role, graph in manifest.graphs.items()
         }
         for part in (manifest.preprocessing, manifest.head):
@@ -104,7 +112,16 @@ class Model(Generic[P, H]):
         return self._sessions[graph]
 
 
-def _session(path: Path, threads: int, provider: Provider, *, fixed_shapes: bool) -> Any:
+def create_session(
+    path: Path,
+    threads: int,
+    provider: Provider,
+    *,
+    keeps_memory: bool = False,
+    fixed_shapes: bool = False,
+    blocked: bool = False,
+) -> Any:
+    """An onnxruntime.InferenceSession of a graph of an artifact. Raises Unavailable and IntegrityError."""
     # First: ONNX Runtime starts in the middle of NumPy. If another thread imports NumPy at that moment, while this one
     # loads a model ahead, both fail, and so does every later request of the process.
     import numpy  # noqa: F401
@@ -112,12 +129,14 @@ def _session(path: Path, threads: int, provider: Provider, *, fixed_shapes: bool
 
     options = onnxruntime.SessionOptions()
     # The graph was optimised at export, and its weights are in a file that is mapped into memory.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    level = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = level.ORT_ENABLE_LAYOUT if blocked else level.ORT_DISABLE_ALL
     options.intra_op_num_threads = threads  # by default ONNX Runtime pins threads to CPUs that a Lambda does not have
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # errors are raised; its log lines might quote a caller's input
-    # Each new text length would add a memory plan and grow the arena, which never shrinks.
-    options.enable_cpu_mem_arena = fixed_shapes
+    # Each new text length would add a memory plan and grow the arena, which never shrinks. Pictures have a largest
+    # size: without the arena, a detector's tensors took five times as long as its work (YOLOS, 302 ms and 1,824).
+    options.enable_cpu_mem_arena = keeps_memory
     options.enable_mem_pattern = fixed_shapes
     if threads > 1:
         if _weight_bytes(path) <= PARALLEL_PREPACK_BYTES:
@@ -125,7 +144,8 @@ def _session(path: Path, threads: int, provider: Provider, *, fixed_shapes: bool
         options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_MICROSECONDS)
     providers = ["CPUExecutionProvider"] if provider == "cpu" else _openvino(threads)
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+        disabled = ["SkipLayerNormFusion"] if blocked else None  # as at export
+        return onnxruntime.InferenceSession(str(path), options, providers=providers, disabled_optimizers=disabled)
     except Exception as error:  # ONNX Runtime's exceptions have no narrower base class
         if "bad_alloc" in str(error) or "allocate memory" in str(error):
             raise Unavailable(f"{path.name} needs more memory than is available; give the function more") from error
