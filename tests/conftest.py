@@ -19,6 +19,7 @@ from hearth.telemetry import cost
 from tests.support import ROOT, guardian
 from tests.support.artifacts import make_image_artifact, make_text_artifact
 from tests.support.layers import python313
+from tests.support.scheduling import policy
 
 if TYPE_CHECKING:
     from tests.template.local_stack import Aws
@@ -38,6 +39,7 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 20 else None
 
 
+POLICY = policy()
 QUICK = ("architecture", "runtime", "support")
 """Folders whose tests are quick unless they are marked as slow; those of the others train, deploy, load or compare with
 other libraries."""
@@ -63,11 +65,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a test in a context of its own: it leaves no caller, deadline or observation to the tests after it."""
+    """Run a test in a context of its own: it leaves no caller, deadline, observation or real-time priority to the tests
+    after it."""
     if inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     contextvars.copy_context().run(pyfuncitem.obj, **arguments)
+    assert policy() == POLICY, "encode films in kept_policy()"
     return True
 
 

@@ -19,6 +19,7 @@ from hearth.models.heads import Detector
 from hearth.models.manifest import Graph, Limits, Tensor
 from hearth.models.preprocessing import ImagePreprocessing
 from tests.support.artifacts import describe_artifact, publish
+from tests.support.scheduling import kept_policy
 
 WIDTH, HEIGHT, SIDE = 96, 64, 16
 MODEL = "squares"
@@ -98,7 +99,7 @@ def make_video(
     in seconds, or at a constant rate."""
     file = io.BytesIO()
     options = {"g": "10", "preset": "10" if codec == "libsvtav1" else "ultrafast", "crf": "10"}
-    with av.open(file, "w", format=form) as container:
+    with kept_policy(), av.open(file, "w", format=form) as container:
         stream = container.add_stream(codec, rate=rate, options=options)
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"

@@ -21,6 +21,7 @@ from hearth.ops.vision.mp4_index import has_plausible_index
 from hearth.tasks.video_file import Bounds, ImageSequence, Video, _Clock, write_video
 from tests.functions.films import HEIGHT, WIDTH, cut_off, frame, frames, index_first, make_video, png
 from tests.hostile.bombs.pictures import png as png_file
+from tests.support.scheduling import kept_policy
 
 
 def at_ten_a_second(pictures: list[Image.Image]) -> list[tuple[float, Image.Image]]:
@@ -131,7 +132,7 @@ def test_a_packet_of_many_frames_is_damage() -> None:
     """FFmpeg would decode all frames of an AV1 packet before it returns."""
     pictures = [np.pad(picture, ((0, 64), (0, 96), (0, 0))) for picture in frames(3)]
     file = io.BytesIO()
-    with av.open(file, "w", format="matroska") as container:
+    with kept_policy(), av.open(file, "w", format="matroska") as container:
         stream = container.add_stream("libsvtav1", rate=10, options={"preset": "10"})
         stream.width, stream.height, stream.pix_fmt = 192, 128, "yuv420p"
         encoded = [stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")) for pixels in pictures]
