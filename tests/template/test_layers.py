@@ -51,8 +51,8 @@ import sys
 from pathlib import Path
 sys.path[:0] = sys.argv[2:]
 import numpy
-from hearth.models.model import _session
-session = _session(Path(sys.argv[1]), 1, "openvino", fixed_shapes=True)
+from hearth.models.model import create_session
+session = create_session(Path(sys.argv[1]), 1, "openvino", fixed_shapes=True)
 assert session.get_providers()[0] == "OpenVINOExecutionProvider", session.get_providers()
 (pixels,) = session.get_inputs()
 (logits,) = session.run(None, {pixels.name: numpy.zeros((1, *pixels.shape[1:]), "float32")})

@@ -73,8 +73,8 @@ export async function upload(call, signal, target) {
     await forget(call, job);
     return { output, timing: { cold: false, steps: [], total: null }, id: "", elapsed: performance.now() - started };
   } catch (error) {
-    // A browser that reloads the page ends its requests first, which looks like a server that does not respond.
-    const isKept = error.name === "AbortError" ? signal.reason === LEFT : error.status === 0;
+    // A browser that reloads the page ends its requests first, with errors of several kinds, but none has a status.
+    const isKept = signal.aborted ? signal.reason === LEFT : !error.status;
     if (!isKept) await forget(call, job);
     throw error;
   }

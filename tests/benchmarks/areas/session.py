@@ -23,7 +23,7 @@ def cases(work: Path) -> Sequence[Case]:
     by_bytes = session_way(
         "by bytes with optimisation", f"onnxruntime.InferenceSession(open({str(plain)!r}, 'rb').read(), options)"
     )
-    hearth = session_way("Hearth", f"_session(Path({str(ours)!r}), 2, 'cpu', fixed_shapes=False)")
+    hearth = session_way("Hearth", f"create_session(Path({str(ours)!r}), 2, 'cpu')")
     ways = [hearth, by_path, by_bytes]
     return [
         Case("seconds", ways, PATH, 0.30, limit="0.23, prepacked in parallel"),
@@ -32,7 +32,7 @@ def cases(work: Path) -> Sequence[Case]:
 
 
 def session_way(name: str, call: str) -> Way:
-    imports = "from pathlib import Path; import onnxruntime; from hearth.models.model import _session; "
+    imports = "from pathlib import Path; import onnxruntime; from hearth.models.model import create_session; "
     options = "options = onnxruntime.SessionOptions(); options.intra_op_num_threads = 2; "
     clock = "started, processor = time.perf_counter(), time.process_time(); "
     runtime = str(ROOT / "layers/runtime/python")

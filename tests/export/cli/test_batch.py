@@ -59,6 +59,7 @@ def test_an_empty_folder_is_refused(arguments: list[str]) -> None:
 
 
 def test_on_aws_failures_are_printed_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HEARTH_THREADS", raising=False)  # a batch on this machine sets it
     failed = {"key": "x", "error_type": "BadRequest", "error": "no text"}
     states = [("RUNNING", {"succeeded": 1, "total": 2}, ""), ("SUCCEEDED", {"succeeded": 2, "total": 2}, "")]
     stack = SimpleNamespace(output=lambda name: "results")

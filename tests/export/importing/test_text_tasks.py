@@ -68,15 +68,15 @@ def test_the_mask_is_the_tokenizers(tmp_path: Path) -> None:
 
 
 def test_other_classes_are_refused() -> None:
-    with pytest.raises(RecipeError, match="has a BertForPreTraining, which is none of"):
-        read(source("BertForPreTraining"))
+    with pytest.raises(RecipeError, match="has a BertForNextSentencePrediction, which is none of"):
+        read(source("BertForNextSentencePrediction"))
 
 
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
         (source("BertModel"), True),
-        (source("BertForPreTraining"), False),
+        (source("BertForNextSentencePrediction"), False),
         (source("ViTModel", image_size=32), False),
         (source("BartForSequenceClassification", is_encoder_decoder=True), True),
         (source("BartModel", is_encoder_decoder=True), False),

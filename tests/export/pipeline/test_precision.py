@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hearth_build.pipeline import build, precision
+from hearth_build.pipeline import build, padding, precision
 from hearth_build.pipeline.measurements import DIFFERENCE
 from hearth_build.pipeline.precision import build_import
 from hearth_build.recipe import BlockInt4, DynamicInt8, GateError, NoQuantization, RecipeError
@@ -36,6 +36,7 @@ def speeds(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     for step in ("prepare", "export_graphs", "quantize_graphs"):
         monkeypatch.setattr(build, step, lambda recipe, work: None)
     monkeypatch.setattr(build, "verify_artifact", verify)
+    monkeypatch.setattr(padding, "limit_to_one_text", lambda recipe, work: recipe)
     return times
 
 

@@ -144,8 +144,8 @@ def create_session(
         options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_MICROSECONDS)
     providers = ["CPUExecutionProvider"] if provider == "cpu" else _openvino(threads)
     try:
-        disabled = ["SkipLayerNormFusion"] if blocked else None  # as at export
-        return onnxruntime.InferenceSession(str(path), options, providers=providers, disabled_optimizers=disabled)
+        disabled = {"disabled_optimizers": ["SkipLayerNormFusion"]} if blocked else {}  # as at export
+        return onnxruntime.InferenceSession(str(path), options, providers=providers, **disabled)
     except Exception as error:  # ONNX Runtime's exceptions have no narrower base class
         if "bad_alloc" in str(error) or "allocate memory" in str(error):
             raise Unavailable(f"{path.name} needs more memory than is available; give the function more") from error
