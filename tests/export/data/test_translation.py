@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import torch
 from tokenizers import Tokenizer
 
@@ -15,6 +14,7 @@ from hearth_build.data.translation import (
     scripts,
     write_pairs,
 )
+from tests.export.toy_translation import PAIRS
 
 
 def test_pairs_are_written_and_read(tmp_path: Path) -> None:
@@ -40,25 +40,8 @@ def test_batches_have_about_as_many_target_tokens() -> None:
     assert max(sizes) <= 2 * min(sizes)
 
 
-PAIRS = [
-    ("A man is walking.", "Ein Mann geht."),
-    ("Two dogs play in the snow.", "Zwei Hunde spielen im Schnee."),
-    ("A man sits.", "Ein Mann sitzt."),
-    ("A woman and a man are walking in the snow.", "Eine Frau und ein Mann gehen im Schnee."),
-]
-
-
-@pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("translation")
-    texts = [text for pair in PAIRS for text in pair] * 4
-    joint_bpe(texts, 120, lowercase=True, special=[">>de<<"]).save(str(folder / "tokenizer.json"))
-    write_pairs(folder, "train", PAIRS)
-    return folder
-
-
-def test_decoded_tokens_give_the_text(work: Path) -> None:
-    tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
+def test_decoded_tokens_give_the_text(translation_work: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(translation_work / "tokenizer.json"))
     for text in (text for pair in PAIRS for text in pair):
         assert tokenizer.decode(tokenizer.encode(text).ids) == text.lower()
     assert tokenizer.encode(">>de<< a man").tokens[0] == ">>de<<"
@@ -79,8 +62,8 @@ def test_scripts_of_a_text() -> None:
     assert scripts("hello") == []
 
 
-def test_batches_hold_every_pair_once_and_are_shifted(work: Path) -> None:
-    pairs = Pairs.read(work, "train", 20)
+def test_batches_hold_every_pair_once_and_are_shifted(translation_work: Path) -> None:
+    pairs = Pairs.read(translation_work, "train", 20)
     plan = pairs.plan(epoch=0, size=20, seed=1)
     assert sorted(index for batch in plan for index in batch) == [0, 1, 2, 3]
     assert plan == pairs.plan(0, 20, 1)

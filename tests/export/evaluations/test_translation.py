@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,47 +10,19 @@ import torch
 from hearth.models.manifest import parse
 from hearth.models.model import Model
 from hearth_build.data.datasets import DataError
-from hearth_build.data.translation import EOS_ID, PAD_ID, joint_bpe, write_pairs
+from hearth_build.data.translation import EOS_ID, PAD_ID
 from hearth_build.evaluations.translation import with_language_token
-from hearth_build.networks.marian import Marian, Shape
+from hearth_build.networks.marian import Marian
 from hearth_build.onnx_export.seq2seq_graphs import graphs, head
 from hearth_build.pipeline.build import build
 from hearth_build.pipeline.evaluation import evaluation_of
 from hearth_build.pipeline.measurements import DIFFERENCE
 from hearth_build.recipe import Example, Gate
 from hearth_build.recipes.translate_en_de.recipe import RECIPE
-
-PAIRS = [
-    ("A man is walking.", "Ein Mann geht."),
-    ("Two dogs play in the snow.", "Zwei Hunde spielen im Schnee."),
-    ("A man sits.", "Ein Mann sitzt."),
-    ("A woman and a man are walking in the snow.", "Eine Frau und ein Mann gehen im Schnee."),
-]
+from tests.export.toy_translation import PAIRS, SHAPE
 
 
-SHAPE = Shape(
-    vocabulary=120,
-    hidden=32,
-    encoder_layers=2,
-    decoder_layers=2,
-    heads=4,
-    intermediate=48,
-    positions=40,
-    pad=PAD_ID,
-    dropout=0.0,
-)
-
-
-@pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("translation")
-    texts = [text for pair in PAIRS for text in pair] * 4
-    joint_bpe(texts, 120, lowercase=True, special=[">>de<<"]).save(str(folder / "tokenizer.json"))
-    write_pairs(folder, "train", PAIRS)
-    return folder
-
-
-def test_a_translator_is_built_and_measured_in_the_references_script(work: Path, tmp_path: Path) -> None:
+def test_a_translator_is_built_and_measured_in_the_references_script(translation_work: Path, tmp_path: Path) -> None:
     """From a random network to an artifact: torch, fp32 and served graphs predict through the function."""
 
     def network(work: Path) -> Marian:
@@ -58,7 +31,9 @@ def test_a_translator_is_built_and_measured_in_the_references_script(work: Path,
 
     recipe = replace(
         RECIPE,
-        prepare=lambda folder: (folder / "tokenizer.json").write_bytes((work / "tokenizer.json").read_bytes()),
+        prepare=lambda folder: (folder / "tokenizer.json").write_bytes(
+            (translation_work / "tokenizer.json").read_bytes()
+        ),
         stages=(),
         sources=(),
         network=network,

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from hearth.ops.audio.ctc import greedy
-from hearth.ops.audio.log_mel import logarithm, mel_power
 from hearth_build.networks.deepspeech import STRIDE, DeepSpeech, ctc_loss
 from hearth_build.onnx_export import export
 from hearth_build.recipe import load
@@ -41,26 +40,12 @@ def test_the_ctc_loss_follows_the_formula() -> None:
     assert loss.item() == pytest.approx(-np.log(0.3 * 0.6 + 0.3 * 0.4 + 0.7 * 0.6), abs=1e-5)
 
 
-@pytest.fixture
-def strings() -> data.Strings:
-    """Two recordings of each digit; every digit has its own tone."""
-    powers, digits = [], []
-    for digit in range(10):
-        for _ in range(2):
-            tone = np.sin(np.arange(2400) * 2 * np.pi * (300 + 300 * digit) / data.FEATURES.rate).astype(np.float32)
-            for speed in data.SPEEDS:
-                powers.append(logarithm(mel_power(data.change_speed(tone, speed), data.FEATURES)).astype(np.float16))
-            digits.append(digit)
-    noise = mel_power(data.white_noise(np.random.default_rng(0), 40_000, 1.0), data.FEATURES)
-    return data.Strings(np.array(digits), np.array(["someone"] * 20), powers, (noise, noise))
-
-
-def test_a_network_learns_its_letters(strings: data.Strings) -> None:
+def test_a_network_learns_its_letters(digit_strings: data.Strings) -> None:
     torch.manual_seed(0)
     network = DeepSpeech(data.FEATURES.mels, data.BLANK + 1, channels=24, hidden=16, dilations=())
     optimiser = torch.optim.AdamW(network.parameters(), 1e-2)
-    features = torch.stack([torch.from_numpy(strings.powers[index * len(data.SPEEDS)][:26]) for index in (0, 18)])
-    texts = [data.WORDS[strings.digits[index]] for index in (0, 18)]
+    features = torch.stack([torch.from_numpy(digit_strings.powers[index * len(data.SPEEDS)][:26]) for index in (0, 18)])
+    texts = [data.WORDS[digit_strings.digits[index]] for index in (0, 18)]
     batch = {
         "features": features.float() / 5,
         "targets": torch.tensor([[data.ALPHABET.index(letter) for letter in text.ljust(4)] for text in texts]),

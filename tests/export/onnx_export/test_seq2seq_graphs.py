@@ -7,24 +7,12 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from hearth_build.data.translation import PAD_ID
-from hearth_build.networks.marian import Marian, Shape
+from hearth_build.networks.marian import Marian
 from hearth_build.onnx_export import export
 from hearth_build.onnx_export.quantize import quantize
 from hearth_build.onnx_export.seq2seq_graphs import DecoderStep, Encoder, graphs
 from hearth_build.recipe import DynamicInt8
-
-SHAPE = Shape(
-    vocabulary=120,
-    hidden=32,
-    encoder_layers=2,
-    decoder_layers=2,
-    heads=4,
-    intermediate=48,
-    positions=40,
-    pad=PAD_ID,
-    dropout=0.0,
-)
+from tests.export.toy_translation import SHAPE
 
 
 def test_decoding_step_by_step_gives_the_networks_logits() -> None:

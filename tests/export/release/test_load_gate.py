@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import subprocess
 import sys
@@ -11,50 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from PIL import Image
 
 from hearth.errors import BadRequest
-from hearth.models.download import describe
-from hearth.models.manifest import Manifest, dump, parse
-from hearth.models.model import Model
+from hearth.models.manifest import Manifest
 from hearth.storage.open import open_store
 from hearth_build import ZOO
-from hearth_build.pipeline.evaluation import evaluation_of
 from hearth_build.release import load_gate
 from hearth_build.release.publish import publish
-from tests.support.artifacts import make_image_artifact, make_text_artifact
-
-
-@pytest.fixture
-def artifact(tmp_path: Path) -> Path:
-    """A valid artifact with golden.json, outside a store."""
-    folder = make_image_artifact(tmp_path / "made")
-    picture = io.BytesIO()
-    Image.new("RGB", (32, 32), "red").save(picture, "png")
-    evaluation = evaluation_of("image-classification")
-    output = evaluation.predict(Model(write_manifest(folder), folder, threads=1), picture.getvalue())
-    inputs = {"base64": base64.b64encode(picture.getvalue()).decode()}
-    write_golden(folder, {"tolerance": 0.01, "expected": {}, "cases": [{"inputs": inputs, "answer": output}]})
-    return folder
-
-
-def write_golden(folder: Path, golden: dict[str, Any]) -> None:
-    (folder / "golden.json").write_text(json.dumps(golden))
-    write_manifest(folder)
-
-
-def write_manifest(folder: Path) -> Manifest:
-    """Write a manifest of the files that are now in the folder."""
-    path = folder / "manifest.json"
-    files = tuple(describe(file) for file in sorted(folder.iterdir()) if file != path)
-    manifest = msgspec.structs.replace(parse(path.read_bytes()), files=files)
-    path.write_bytes(dump(manifest))
-    return manifest
+from tests.export.release.rewriting import write_golden, write_manifest
+from tests.support.artifacts import make_text_artifact
 
 
 def write_graph(folder: Path, nodes: list[onnx.NodeProto], initializers: list[TensorProto]) -> Manifest:

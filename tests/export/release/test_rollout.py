@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,23 +15,10 @@ from hearth.storage.open import open_store
 from hearth_build.release import aliases
 from hearth_build.release.rollout import FileLog, Plan, RolledBack, Rollout
 from hearth_build.release.traffic_figures import Limits
+from tests.export.release.traffic_lines import GOOD, MODEL, comparison, request
 from tests.support.artifacts import make_text_artifact
 
-MODEL = "toy"
 PLAN = Plan(MODEL, "prod", "2", (0.0, 0.1, 0.5), 1.0, 60, 600, Limits(20, 0.05, 1.5, 0.9))
-
-
-def request(routed: str, ms: float = 10.0, **fields: Any) -> str:
-    line = {"message": "request", "status": 200, "routed": f"{MODEL}@{routed}", "version": routed, "ms": {"total": ms}}
-    return json.dumps(line | fields)
-
-
-def comparison(agreement: float = 1.0, **fields: Any) -> str:
-    line = {"message": "shadow", "model": MODEL, "version": "1", "shadow": "2", "agreement": agreement, "distance": 0.1}
-    return json.dumps(line | fields)
-
-
-GOOD = [request("1"), request("2"), comparison()] * 5
 
 
 class Service:

@@ -1,27 +1,11 @@
 from __future__ import annotations
 
-import json
 import re
-from typing import Any
 
 import pytest
 
 from hearth_build.release.traffic_figures import Figures, Limits
-
-MODEL = "toy"
-
-
-def request(routed: str, ms: float = 10.0, **fields: Any) -> str:
-    line = {"message": "request", "status": 200, "routed": f"{MODEL}@{routed}", "version": routed, "ms": {"total": ms}}
-    return json.dumps(line | fields)
-
-
-def comparison(agreement: float = 1.0, **fields: Any) -> str:
-    line = {"message": "shadow", "model": MODEL, "version": "1", "shadow": "2", "agreement": agreement, "distance": 0.1}
-    return json.dumps(line | fields)
-
-
-GOOD = [request("1"), request("2"), comparison()] * 5
+from tests.export.release.traffic_lines import GOOD, MODEL, comparison, request
 
 
 def test_other_lines_are_skipped() -> None:
