@@ -7,14 +7,14 @@ takes 10 to 50 ms longer. So each graph is measured.
 
 from __future__ import annotations
 
-import statistics
-import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import onnx
 
 from hearth.models.model import create_session
+from hearth_build.onnx_export.turns import median_seconds
 
 KEY = "hearth.blocked"
 """Of the graph's metadata."""
@@ -40,13 +40,7 @@ def measure(path: Path) -> None:
     shape = [size or default for size, default in zip(sizes, (1, 3, SIDE, SIDE), strict=True)]
     feeds = {name: np.random.default_rng(0).standard_normal(shape, np.float32)}
     sessions = [create_session(path, 1, "cpu", keeps_memory=True, blocked=blocked) for blocked in (False, True)]
-    seconds: list[list[float]] = [[], []]
-    for _ in range(ROUNDS):
-        for session, times in zip(sessions, seconds, strict=True):
-            begin = time.perf_counter()
-            session.run(None, feeds)
-            times.append(time.perf_counter() - begin)
-    plain, blocked = (statistics.median(times) for times in seconds)
+    plain, blocked = median_seconds([partial(session.run, None, feeds) for session in sessions], ROUNDS)
     if plain > SPEED * blocked:
         model.metadata_props.add(key=KEY, value="true")
         path.write_bytes(model.SerializeToString())

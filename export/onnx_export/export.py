@@ -20,6 +20,7 @@ import onnx
 import onnxruntime
 
 from hearth.models.manifest import ANY_SHAPE, Graph, Provider, Tensor
+from hearth.models.model import SLOW_FUSIONS
 from hearth_build.onnx_export import blocks
 from hearth_build.recipe import Recipe, RecipeError
 
@@ -34,7 +35,7 @@ EXPORT_OPSET = 20
 """Of torch's exporter: the first with GELU, below the ones whose operators ONNX Runtime does not fuse."""
 DISABLED_OPTIMIZERS = [
     "NchwcTransformer",  # its blocks are as wide as the registers of the build machine; see blocks.py
-    "SkipLayerNormFusion",  # its operator takes eight times as long as a LayerNormalization
+    *SLOW_FUSIONS,
 ]
 """Disabled optimisers. NhwcTransformer, of the same level, is enabled: its channels-last int8 convolutions are a fifth
 faster on any processor."""

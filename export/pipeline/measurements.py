@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hearth_build.onnx_export.turns import median_seconds
 from hearth_build.pipeline.evaluation import Evaluation
 from hearth_build.pipeline.intervals import bootstrap
 from hearth_build.recipe import Recipe
@@ -100,15 +99,6 @@ def one_thread(*, is_needed: bool) -> Iterator[None]:
 
 
 def run_rounds(evaluation: Evaluation, models: dict[str, Any], value: Any) -> dict[str, float]:
-    times: dict[str, list[float]] = {kind: [] for kind in models}
-    for model in models.values():  # warm up
-        evaluation.predict(model, value)
-    end = time.perf_counter() + LATENCY_SECONDS
-    for _ in range(LATENCY_ROUNDS):
-        for kind, model in models.items():
-            started = time.perf_counter()
-            evaluation.predict(model, value)
-            times[kind].append((time.perf_counter() - started) * 1000)
-        if time.perf_counter() > end:
-            break
-    return {kind: statistics.median(values) for kind, values in times.items()}
+    runs = [partial(evaluation.predict, model, value) for model in models.values()]
+    seconds = median_seconds(runs, LATENCY_ROUNDS, LATENCY_SECONDS)
+    return {kind: 1000 * median for kind, median in zip(models, seconds, strict=True)}

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ import onnxruntime
 
 from hearth.models.model import Model
 from hearth_build.onnx_export.export import network_of
+from hearth_build.onnx_export.turns import median_seconds
 from hearth_build.recipe import Recipe
 
 ROUNDS = 41
@@ -60,11 +58,5 @@ def times_as_fast(recorder: Recorder, recipe: Recipe, work: Path, path: Path) ->
         session.run(None, given)
     except Exception:  # other types: the adapted graph casts them
         return None
-    runs: list[Callable[[], object]] = [lambda: session.run(None, given), lambda: recorder.run(feeds)]
-    seconds: list[list[float]] = [[], []]
-    for _ in range(ROUNDS):
-        for run, measured in zip(runs, seconds, strict=True):
-            begin = time.perf_counter()
-            run()
-            measured.append(time.perf_counter() - begin)
-    return statistics.median(seconds[0]) / statistics.median(seconds[1])
+    plain_seconds, seconds = median_seconds([lambda: session.run(None, given), lambda: recorder.run(feeds)], ROUNDS)
+    return plain_seconds / seconds
